@@ -1,0 +1,72 @@
+# People, README and CI call these same targets. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+# Without bytecode every import of TensorFlow takes 8 s instead of 3.
+export UV_COMPILE_BYTECODE := 1
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo:  ## start everything, train one run, open warm: the whole story (EXIT=1 ends by itself)
+	@began=$$(date +%s.%N); $(MAKE) setup && \
+	$(BIN)/python -m deploy.local demo --began $$began $(if $(EXIT),--exit) $(if $(LOGS),--logs)
+
+up: setup  ## start every part, without training, until Ctrl-C (LOGS=1 shows all logs)
+	@$(BIN)/python -m deploy.local up $(if $(LOGS),--logs)
+
+train: setup  ## train against what is up: make train ARGS="--epochs 5"
+	@$(BIN)/python -m deploy.local run $(BIN)/python -m trainer $(ARGS)
+
+workers: setup  ## any command of the workers against what is up: make workers ARGS="replay --run RUN_ID"
+	@$(BIN)/python -m deploy.local run $(BIN)/python -m workers $(ARGS)
+
+logs: setup  ## follow all logs of what is up
+	@$(BIN)/python -m deploy.local logs
+
+test: setup chromium  ## all tests, against real servers and a real browser (ARGS=… goes to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## lint, format, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+
+bench: setup  ## measure, side by side; results in benchmarks/results/
+	@$(BIN)/python -m benchmarks
+
+setup: $(VENV)/.synced  ## everything this needs, into .venv (seconds when it is there already)
+
+$(VENV)/.synced: requirements/dev.txt
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "warmboard: Python 3.11, 3.12 or 3.13 is needed; found: $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "warmboard: $(PYTHON) has no venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Setting up .venv with $$($(PYTHON) --version) (once; a minute or so)" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2>/dev/null || \
+	  $(BIN)/pip install --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes --requirements requirements/dev.txt
+	@touch $@
+
+chromium:
+	@deploy/local/chromium.sh
+
+lock: setup  ## resolve pyproject.toml's groups into requirements/*.txt
+	@for group in dev trainer workers webapp mlflow_server; do \
+	  $(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 --universal --group $$group \
+	    $$([ $$group = dev ] || echo --constraints requirements/dev.txt) --output-file requirements/$$group.txt || exit 1; \
+	  echo "requirements/$$group.txt: $$(grep -c '==' requirements/$$group.txt) packages"; done
+
+clean:  ## remove what was built and all data of make up and make demo
+	@$(BIN)/python -m deploy.local down 2>/dev/null || true
+	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+.PHONY: help demo up train workers logs test check bench setup chromium lock clean

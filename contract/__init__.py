@@ -1,0 +1,1 @@
+"""What crosses between the programs, and nothing else: events, entries, settings. Standard library only."""

@@ -1,0 +1,1 @@
+"""Everything on this machine, with embedded defaults: what `make up` and `make demo` run."""

@@ -1,0 +1,163 @@
+"""The command line behind `make up`, `make demo`, `make train` and `make logs`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from deploy.local.demo import demonstrate
+from deploy.local.logs import follow
+from deploy.local.process import PartError
+from deploy.local.stack import Stack
+from deploy.local.supervisor import AlreadyUpError, Supervisor, read_state, say
+
+EXAMPLES = """examples:
+  python -m deploy.local up                      start every part, until Ctrl-C
+  python -m deploy.local demo --exit             start, train one run, see it warm, stop
+  python -m deploy.local run python -m trainer --epochs 5
+                                                 run a command against what is up
+  python -m deploy.local logs                    follow all logs, interleaved
+
+PUBSUB=google takes Google's Pub/Sub emulator instead of the embedded one. Where the environment holds
+MLFLOW_TRACKING_URI, REDIS_URL, DATABASE_URL, PUBSUB_EMULATOR_HOST or STORAGE_EMULATOR_HOST, that server is used
+and none is started in its place."""
+
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class _Stop(Exception):
+    """Somebody asked for an orderly end."""
+
+
+def main() -> int:
+    """Runs one command; returns its exit status."""
+    args = _parser().parse_args()
+    for number in STOP_SIGNALS:
+        signal.signal(number, _raise_stop)
+    try:
+        return int(args.command(args) or 0)
+    except _Stop:
+        return 0 if args.command is up else 130
+    except PartError as error:
+        say(f"\nwarmboard: {error}")
+        return 1
+
+
+def up(args: argparse.Namespace) -> int:
+    stack = Stack(args.data)
+    say(f"Warmboard: starting every part. Data: {stack.data}")
+    try:
+        with Supervisor(stack) as supervisor:
+            say(f'\nUp. Runs: {stack.urls["web"]}   Train one: make train ARGS="--epochs 5"   Stop: Ctrl-C')
+            _keep_running(supervisor, show_logs=args.logs)
+    except AlreadyUpError as error:
+        say(f"Already up: {error.state['urls']['web']}" if error.state else "Already starting in another terminal")
+    return 0
+
+
+def demo(args: argparse.Namespace) -> int:
+    stack = Stack(args.data)
+    say(f"Warmboard: starting every part. Data: {stack.data}")
+    try:
+        with Supervisor(stack) as supervisor:
+            _demonstrate(args, stack.data, stack.settings, stack.urls, supervisor)
+            if not args.exit:
+                say("Everything keeps running until Ctrl-C.")
+                _keep_running(supervisor, show_logs=args.logs)
+    except AlreadyUpError as error:
+        say("  ✓ already up, training against what runs")
+        if not error.state:
+            raise PartError("another `make up` or `make demo` is still starting; try again in a moment") from error
+        _demonstrate(args, stack.data, error.state["environ"], error.state["urls"], None)
+    return 0
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs a command in the environment of the stack that is up."""
+    return subprocess.run(args.arguments, env={**os.environ, **_running(args.data)["environ"]}, check=False).returncode
+
+
+def logs(args: argparse.Namespace) -> int:
+    """Follows all logs of the stack that is up."""
+    _running(args.data)
+    follow(args.data / "logs", threading.Event())
+    return 0
+
+
+def _demonstrate(
+    args: argparse.Namespace, data: Path, environ: dict[str, str], urls: dict[str, str], supervisor: Supervisor | None
+) -> None:
+    setup = time.time() - args.began if args.began else time.monotonic() - _BEGAN
+    say(f"\nTraining a two-tower model on real purchases, {args.epochs} epochs …")
+    watch = supervisor.watch if supervisor else lambda: None
+    found = demonstrate(data, environ, urls, setup=setup, epochs=args.epochs, watch=watch)
+    seconds = found["seconds"]
+    say(
+        f"\nWarm {seconds['publish_to_warm']:.2f} s after the run-completed event. Nobody had to wait for these charts:"
+    )
+    say(f"\n    {found['urls']['run']}\n")
+    say(f"    Flower {urls['flower']}   MLflow {urls['mlflow']}   figures: {data / 'demo.json'}")
+
+
+def _keep_running(supervisor: Supervisor, *, show_logs: bool) -> None:
+    stop = threading.Event()
+    if show_logs:
+        threading.Thread(target=follow, args=(supervisor.stack.logs, stop), daemon=True).start()
+    try:
+        while True:
+            supervisor.watch()
+            time.sleep(0.5)
+    finally:
+        stop.set()
+        say("\nStopping every part …")
+
+
+def _running(data: Path) -> dict[str, Any]:
+    state = read_state(data)
+    if not state:
+        raise PartError("nothing is up; start it with `make up`")
+    return state
+
+
+def _raise_stop(*_: object) -> None:
+    for number in STOP_SIGNALS:
+        # The orderly end has begun; asking again must not cut it short.
+        signal.signal(number, signal.SIG_IGN)
+    raise _Stop
+
+
+def _parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        "python -m deploy.local",
+        description="Warmboard on this machine, with embedded defaults.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--data", type=Path, default=Path(".warmboard"), help="where everything is kept (.warmboard)")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for name, command, text in (("up", up, "start every part"), ("demo", demo, "start, train, see it warm")):
+        parser = commands.add_parser(name, help=text)
+        parser.set_defaults(command=command)
+        parser.add_argument("--logs", action="store_true", help="show all logs, interleaved")
+    parser.add_argument("--exit", action="store_true", help="stop everything after it and end")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs to train (20)")
+    parser.add_argument("--began", type=float, help="when set-up began, in seconds since 1970; default: now")
+    parser = commands.add_parser("run", help="run a command in the environment of what is up")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="COMMAND ARG …")
+    parser.set_defaults(command=run)
+    commands.add_parser("logs", help="follow all logs").set_defaults(command=logs)
+    return top
+
+
+_BEGAN = time.monotonic()
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""The demonstration: one training against a running stack, then the page it made warm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from deploy.local.process import PartError
+
+WARM_SECONDS = 60.0
+HISTOGRAMS = "?type=weights&tower=query"
+
+
+def train(arguments: Sequence[str], environ: dict[str, str], watch: Callable[[], None]) -> None:
+    """Runs ``python -m trainer`` in the stack's environment. Raises PartError unless it ends well."""
+    trainer = subprocess.Popen([sys.executable, "-m", "trainer", *arguments], env={**os.environ, **environ})
+    try:
+        while (status := trainer.poll()) is None:
+            watch()
+            time.sleep(0.2)
+    except BaseException:
+        trainer.terminate()
+        trainer.wait()
+        raise
+    if status:
+        raise PartError(f"the training ended with status {status}; its reason is above")
+
+
+def demonstrate(
+    data: Path, environ: dict[str, str], urls: dict[str, str], *, setup: float, epochs: int, watch: Callable[[], None]
+) -> dict[str, Any]:
+    """Trains, waits for the page to be warm, writes ``demo.json`` and returns what it holds. Raises PartError."""
+    report = data / "training.json"
+    train([f"--epochs={epochs}", f"--json={report}"], environ, watch)
+    trained = json.loads(report.read_text())
+    run_id, web = trained["run_id"], urls["web"]
+    api = f"{web}api/runs/{run_id}/"
+    summary = _wait_warm(api, watch)
+    demo = {
+        "run_id": run_id,
+        "quick_test_id": summary["quick_test_ids"][0],
+        "urls": {
+            **urls,
+            "run": f"{web}runs/{run_id}/",
+            "history": api + "training-history/",
+            "histogram": api + "histogram-data/" + HISTOGRAMS,
+        },
+        "seconds": {
+            "setup": round(setup, 3),
+            "training": trained["seconds"]["training"],
+            "publish_to_warm": _publish_to_warm(summary),
+        },
+    }
+    (data / "demo.json").write_text(json.dumps(demo, indent=2) + "\n")
+    return demo
+
+
+def _wait_warm(api: str, watch: Callable[[], None]) -> dict[str, Any]:
+    """Waits until the run is warm and its event is done; returns the run's summary."""
+    begin = time.monotonic()
+    while (state := (summary := _summary(api))["state"]) != "warm" or _publish_to_warm(summary) is None:
+        if state == "failed":
+            raise PartError(f"warming failed: {summary['reason']}")
+        if time.monotonic() - begin > WARM_SECONDS:
+            raise PartError(f"the run is still {state} after {WARM_SECONDS:.0f} s: {summary['expect']}")
+        watch()
+        time.sleep(0.1)
+    return summary
+
+
+def _summary(api: str) -> dict[str, Any]:
+    """The run as the webapp knows it; state unknown before its event has arrived."""
+    try:
+        return _get(api)
+    except urllib.error.HTTPError as error:
+        if error.code != 404:
+            raise PartError(f"{api} answered {error.code}") from error
+        return {"state": "unknown", "reason": "", "expect": "its event has not arrived"}
+
+
+def _get(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  an address of our own
+        document: dict[str, Any] = json.load(answer)
+    return document
+
+
+def _publish_to_warm(summary: dict[str, Any]) -> float | None:
+    seconds: float | None = summary["timings"]["publish_to_warm_seconds"]
+    return seconds

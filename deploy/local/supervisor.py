@@ -1,0 +1,203 @@
+"""Starts a stack, keeps it running, stops all of it. One supervisor per data folder at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from deploy.local.process import Part, PartError, Process, signal_group
+from deploy.local.stack import Stack
+
+READY_SECONDS = 120.0
+MOST_RESTARTS = 5
+RESTART_WINDOW = 60.0
+
+
+class AlreadyUpError(Exception):
+    """Another supervisor holds the data folder; ``state`` is what it wrote down."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        super().__init__(f"already up (process {state.get('pid')})")
+        self.state = state
+
+
+class Supervisor:
+    """A context manager: inside it every part is up; afterwards none of it is left.
+
+    Entering raises AlreadyUpError, or PartError when a part doesn't start.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.processes: dict[str, Process] = {}
+        self._restarts: dict[str, list[float]] = defaultdict(list)
+
+    def __enter__(self) -> Self:
+        self._lock = lock(self.stack.data)
+        try:
+            self._end_leftovers()
+            self.stack.prepare()
+            self._start_all()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, part: Part) -> Process:
+        """Starts one part without waiting for it."""
+        process = Process(part, self.stack.environ, self.stack.log(part.name))
+        self.processes[part.name] = process
+        self._write_state()
+        return process
+
+    def watch(self) -> None:
+        """Starts again what has ended. Raises PartError when a part keeps ending."""
+        for name, process in list(self.processes.items()):
+            if (status := process.ended()) is None:
+                continue
+            recent = [at for at in self._restarts[name] if time.monotonic() - at < RESTART_WINDOW]
+            if len(recent) >= MOST_RESTARTS:
+                raise PartError(f"{name} keeps ending (status {status}).\n{process.tail()}\nlog: {process.log}")
+            self._restarts[name] = [*recent, time.monotonic()]
+            say(f"! {name} ended with status {status}; starting it again")
+            process.kill()
+            self.start(process.part)
+
+    def stop(self) -> None:
+        """Programs before the servers that they use."""
+        programs = {part.name for part in self.stack.programs()}
+        for wave in (programs, self.processes.keys() - programs):
+            processes = [process for name, process in self.processes.items() if name in wave]
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.stop()
+        self.processes.clear()
+        state_file(self.stack.data).unlink(missing_ok=True)
+        self._lock.close()
+
+    def _start_all(self) -> None:
+        for name in ("mlflow", "valkey", "pubsub", "storage"):
+            if self.stack.is_external(name):
+                report(name, "somebody else's, from the environment")
+        # MLflow takes longest to start, so the programs start beside it; none calls it before there is an event.
+        servers = [self.start(part) for part in self.stack.servers()]
+        self._wait([process for process in servers if process.part.name != "mlflow"])
+        for command in self.stack.migrations():
+            self._run(command)
+        programs = [self.start(part) for part in self.stack.programs()]
+        self._wait([*programs, *(process for process in servers if process.part.name == "mlflow")])
+
+    def _run(self, command: list[str]) -> None:
+        done = subprocess.run(command, env=self.stack.environ, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise PartError(f"{' '.join(command[1:])} failed:\n{done.stdout}{done.stderr}")
+
+    def _wait(self, processes: list[Process]) -> None:
+        waiting = list(processes)
+        while waiting:
+            for process in list(waiting):
+                if process.is_ready():
+                    waiting.remove(process)
+                    report(process.part.name, process.part.address, time.monotonic() - process.began)
+                elif time.monotonic() - process.began > READY_SECONDS:
+                    process.wait_ready(READY_SECONDS)
+            progress(waiting)
+            time.sleep(0.05)
+
+    def _write_state(self) -> None:
+        path = state_file(self.stack.data)
+        state = {
+            "pid": os.getpid(),
+            "urls": self.stack.urls,
+            "environ": self.stack.settings,
+            "groups": {name: [process.pid, started(process.pid)] for name, process in self.processes.items()},
+        }
+        draft = path.with_suffix(".draft")
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps(state))
+        draft.replace(path)
+
+    def _end_leftovers(self) -> None:
+        """Ends what a killed supervisor left behind, and nothing that merely has one of its old numbers."""
+        for name, (group, began) in read_state(self.stack.data).get("groups", {}).items():
+            if any(started(pid) is not None for pid in group_members(group)) and started(group) in (began, None):
+                say(f"! ending {name}, left over from before")
+                signal_group(group, signal.SIGKILL)
+
+
+def lock(data: Path) -> Any:
+    """Takes the data folder for this process. Raises AlreadyUpError."""
+    data.mkdir(parents=True, exist_ok=True)
+    file = (data / "up.lock").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise AlreadyUpError(read_state(data)) from None
+    return file
+
+
+def state_file(data: Path) -> Path:
+    return data / "up.json"
+
+
+def read_state(data: Path) -> dict[str, Any]:
+    """What the running supervisor wrote down: pid, urls, environ, groups. Empty when there is none."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        state: dict[str, Any] = json.loads(state_file(data).read_text())
+        return state
+    return {}
+
+
+def started(pid: int) -> float | None:
+    """When the process began, or None if there is none."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def group_members(group: int) -> Iterator[int]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getpgid(process.pid) == group:
+                yield process.pid
+
+
+def say(text: str) -> None:
+    """One line for people; the progress line, if there is one, gives way."""
+    clear = "\r\033[K" if sys.stderr.isatty() else ""
+    print(f"{clear}{text}", file=sys.stderr, flush=True)
+
+
+def report(name: str, address: str, seconds: float | None = None) -> None:
+    """The status line of one part."""
+    took = "" if seconds is None else f"{seconds:5.1f} s"
+    say(f"  ✓ {name:<11} {took:>8}  {address}".rstrip())
+
+
+def progress(waiting: list[Process]) -> None:
+    """What is being waited for, where a person watches."""
+    if waiting and sys.stderr.isatty():
+        names = ", ".join(process.part.name for process in waiting)
+        took = time.monotonic() - min(process.began for process in waiting)
+        print(f"\r\033[K  … {names} ({took:.0f} s)", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Starts stock MLflow. Refuses to start without a database and a place for artifacts: MLflow's own defaults
+# would keep both inside the container, where they end with it.
+set -eu
+
+require() {
+    eval "value=\${$1:-}"
+    if [ -z "$value" ]; then
+        echo "mlflow_server: $1 is not set. $2" >&2
+        exit 2
+    fi
+}
+require MLFLOW_BACKEND_STORE_URI "Set it to the tracking database, e.g. postgresql://USER:PASSWORD@HOST/mlflow"
+require MLFLOW_ARTIFACT_ROOT "Set it to where artifacts are kept, e.g. gs://BUCKET/mlflow"
+
+# Each job runner is a process of 200 MB that nothing here uses.
+export MLFLOW_SERVER_ENABLE_JOB_EXECUTION="${MLFLOW_SERVER_ENABLE_JOB_EXECUTION:-false}"
+
+if [ -n "${MLFLOW_ALLOWED_HOSTS:-}" ]; then
+    set -- --allowed-hosts "$MLFLOW_ALLOWED_HOSTS" "$@"
+fi
+exec mlflow server \
+    --backend-store-uri "$MLFLOW_BACKEND_STORE_URI" \
+    --artifacts-destination "$MLFLOW_ARTIFACT_ROOT" \
+    --host "${MLFLOW_HOST:-127.0.0.1}" \
+    --port "${MLFLOW_PORT:-5000}" \
+    --workers "${MLFLOW_WORKERS:-2}" \
+    "$@"

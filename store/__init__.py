@@ -1,0 +1,1 @@
+"""Where warm entries live: one door, `warm.put` and `warm.get`. Redis in front, the tables behind."""

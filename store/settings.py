@@ -1,0 +1,29 @@
+"""Django settings for a program that uses the store and serves no pages: the workers. The webapp builds on them."""
+
+from typing import Any
+
+import dj_database_url
+
+from contract import settings as setting
+
+
+def _database(url: str) -> dict[str, Any]:
+    database: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        # Writers take their lock at BEGIN and wait for it; readers never wait (write-ahead log).
+        database["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    return database
+
+
+INSTALLED_APPS = ["store"]
+DATABASES = {"default": _database(setting.DATABASE_URL.read())}
+REDIS_URL = setting.REDIS_URL.read()
+HOT_SECONDS = setting.HOT_SECONDS.read()
+USE_TZ = True
+TIME_ZONE = "UTC"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LOGGING_CONFIG = None

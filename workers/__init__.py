@@ -1,0 +1,1 @@
+"""Subscriber → inbox → Celery → fetch → sample → store."""

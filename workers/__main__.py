@@ -1,0 +1,119 @@
+"""The workers' command line."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import NoReturn
+
+from contract.settings import SettingError
+from workers.settings import Settings, settings, setup_django
+
+DESCRIPTION = "Warms MLflow runs: events come in, fetched and sampled histories go to the store."
+EXAMPLES = """examples:
+  python -m workers subscribe               listen for run events (one process)
+  python -m workers worker                  warm runs (Celery; any number of processes)
+  python -m workers beat                    sweep for events that were never finished (one process)
+  python -m workers flower                  watch the tasks in a browser, on FLOWER_PORT (5555)
+  python -m workers replay --run RUN_ID     warm a run again from its event
+  python -m workers check subscriber        health check, by exit status
+
+settings come from environment variables; docs/reference/settings.md lists them."""
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def main() -> int:
+    """Runs one command; returns its exit status: 0, 1 with a reason, or 2 for bad use."""
+    args = parser().parse_args()
+    try:
+        configured = settings()
+        setup_django()
+        logging.basicConfig(level=configured.log_level, format=LOG_FORMAT)
+        logging.getLogger("google.cloud.pubsub_v1").setLevel(logging.WARNING)
+        return int(args.command(args, configured) or 0)
+    except SettingError as error:
+        print(f"workers: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its help."""
+    top = argparse.ArgumentParser(
+        "python -m workers",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("subscribe", help="listen for run events").set_defaults(command=subscribe)
+    worker = commands.add_parser("worker", help="warm runs (Celery worker)")
+    worker.add_argument("--concurrency", type=int, default=2, help="processes (default: 2)")
+    worker.set_defaults(command=run_worker)
+    beat = commands.add_parser("beat", help="sweep for unfinished events (Celery beat)")
+    beat.add_argument("--schedule", default=".warmboard/celerybeat", help="beat's own file (default: %(default)s)")
+    beat.set_defaults(command=run_beat)
+    commands.add_parser("flower", help="watch the tasks in a browser").set_defaults(command=run_flower)
+    replay = commands.add_parser("replay", help="warm a run again from its event")
+    replay.add_argument("--run", required=True, metavar="RUN_ID", help="the MLflow run ID")
+    replay.add_argument("--wait", type=float, default=60, help="seconds to wait for the result, 0: none (default: 60)")
+    replay.set_defaults(command=replay_run)
+    check = commands.add_parser("check", help="health check of one process")
+    check.add_argument("process", choices=["subscriber", "worker"])
+    check.set_defaults(command=check_process)
+    return top
+
+
+def subscribe(_: argparse.Namespace, configured: Settings) -> None:
+    # Handlers first: what follows imports for a second, and a stop must not be lost meanwhile.
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    from workers.subscriber import subscribe as listen
+
+    listen(configured, stop)
+
+
+def run_worker(args: argparse.Namespace, configured: Settings) -> NoReturn:
+    _celery("worker", "--events", f"--concurrency={args.concurrency}", f"--loglevel={configured.log_level}")
+
+
+def run_beat(args: argparse.Namespace, configured: Settings) -> NoReturn:
+    _celery("beat", f"--schedule={args.schedule}", "--pidfile=", f"--loglevel={configured.log_level}")
+
+
+def run_flower(_: argparse.Namespace, configured: Settings) -> NoReturn:
+    _celery("flower", f"--logging={configured.log_level.lower()}")
+
+
+def replay_run(args: argparse.Namespace, _: Settings) -> int:
+    from workers.replay import ReplayError, replay
+
+    try:
+        replay(args.run, wait=args.wait)
+    except ReplayError as error:
+        print(f"workers replay: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def check_process(args: argparse.Namespace, configured: Settings) -> int:
+    from workers.check import UnhealthyError, check_subscriber, check_worker
+
+    try:
+        print(check_subscriber(configured.heartbeat) if args.process == "subscriber" else check_worker())
+    except UnhealthyError as error:
+        print(f"workers check: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _celery(*arguments: str) -> NoReturn:
+    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.app", *arguments])  # noqa: S606
+
+
+if __name__ == "__main__":
+    sys.exit(main())
