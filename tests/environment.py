@@ -1,0 +1,22 @@
+"""The environment that Django starts with in tests. A pytest plugin (see pyproject.toml), since pytest-django reads the
+settings before it reads any conftest.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from deploy.local.process import free_port
+
+GIVEN = dict(os.environ)
+"""The environment as it was, for programs that are started as a user would."""
+VALKEY_PORT = free_port()
+
+os.environ.update(
+    {
+        "REDIS_URL": f"redis://127.0.0.1:{VALKEY_PORT}/0",
+        "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", "sqlite:///build/tests.sqlite3"),
+        "WEBAPP_SECRET_KEY": "only-for-tests-only-for-tests-only-for-tests",
+        "WEBAPP_STATIC_ROOT": str(Path(tempfile.gettempdir()) / f"warmboard-static-{os.getpid()}"),
+    }
+)

@@ -1,0 +1,85 @@
+"""The run behind the golden entries: 12 epochs with a spike, a missing step, a repeated one, and NaN.
+
+``python -m tests.workers.golden_run`` writes contract/examples/entry-*.json anew.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+from contract.entries import EntryKey, HistogramType, Resolution, Tower
+from tests.workers.fake_mlflow import RUN_ID, FakeMlflow, Points
+from workers.documents import RunDocuments, Sampling
+from workers.fetch import Fetcher
+
+EXAMPLES = Path(__file__).parents[2] / "contract" / "examples"
+EPOCHS, BINS = 12, 5
+GRADIENT_EDGES = [-1.0, -1e-3, -1e-7, 1e-7, 1e-3, 1.0]
+CACHED_AT = datetime(2026, 1, 2, 10, 30, tzinfo=UTC)
+
+
+def metrics() -> dict[str, Points]:
+    """Every metric as the tracking server would hand it out."""
+    curves: dict[str, Points] = {
+        "loss": _curve(lambda epoch: 4.0 if epoch == 7 else round(2.0 * 0.8**epoch, 4)),
+        # The best epoch, 6, lies between two kept ones; epoch 3 is missing.
+        "val_loss": [point for point in _curve(lambda epoch: 1.0 + abs(epoch - 6) / 10) if point[0] != 3],
+        "regularization_loss": _curve(lambda epoch: "NaN" if epoch == 4 else 0.01),
+        "val_recall_at_10": _curve(lambda epoch: epoch / 100),
+        "weight_norm": _curve(lambda epoch: 10.0 + epoch),
+        "final_loss": [(0, 0.17, 90)],
+        "test_recall_at_10": [(0, 0.11, 91)],
+    }
+    # Epoch 5 was logged twice: the later one counts.
+    curves["weight_norm"] = [(5, -1.0, 1), *curves["weight_norm"]]
+    for tower in Tower:
+        curves |= _statistics(tower.value)
+    return curves
+
+
+def params() -> dict[str, str]:
+    edges = ",".join(map(repr, GRADIENT_EDGES))
+    return {"epochs": str(EPOCHS), "optimizer": "adagrad"} | {f"{tower}_grad_hist_bin_edges": edges for tower in Tower}
+
+
+def documents() -> RunDocuments:
+    run = Fetcher("http://mlflow.test", transport=FakeMlflow(metrics(), params())).fetch(RUN_ID)
+    return RunDocuments(run, Sampling(interval=5, points=100), CACHED_AT)
+
+
+def keys() -> dict[str, EntryKey]:
+    """File stem → the key of the entry that it is an example of."""
+    found = {f"history-{resolution}": EntryKey.history(RUN_ID, resolution) for resolution in Resolution}
+    for type_ in HistogramType:
+        key = EntryKey.histogram(RUN_ID, type_, Tower.QUERY, Resolution.OVERVIEW)
+        found[f"{key.name}-{key.resolution}"] = key
+    return found
+
+
+def _statistics(tower: str) -> dict[str, Points]:
+    curves = {f"{tower}_weight_norm": _curve(lambda epoch: 5.0 + epoch)}
+    for name in ("mean", "std", "min", "max"):
+        sign = -1 if name == "min" else 1
+        curves[f"{tower}_weights_{name}"] = _curve(lambda epoch, sign=sign: sign * (1 + epoch / 10))
+    for name in ("mean", "std", "min", "max", "norm"):
+        curves[f"{tower}_grad_{name}"] = _curve(lambda epoch: 0.001 * (epoch + 1))
+    for bin_ in range(BINS):
+        curves[f"{tower}_hist_bin_{bin_}"] = _curve(lambda epoch, bin_=bin_: 100 + epoch * bin_)
+        curves[f"{tower}_grad_hist_bin_{bin_}"] = _curve(lambda epoch, bin_=bin_: math.comb(4, bin_) * (epoch + 1))
+    curves[f"{tower}_grad_hist_underflow"] = _curve(lambda epoch: 0)
+    curves[f"{tower}_grad_hist_overflow"] = _curve(lambda epoch: int(epoch == 7))
+    return curves
+
+
+def _curve(value) -> list[tuple[int, float | str, int]]:  # type: ignore[no-untyped-def]
+    return [(epoch, value(epoch), 100 + epoch) for epoch in range(EPOCHS)]
+
+
+if __name__ == "__main__":
+    entries = documents().entries()
+    for stem, key in keys().items():
+        text = json.dumps(entries[key].decode(), indent=1, ensure_ascii=False)
+        (EXAMPLES / f"entry-{stem}.json").write_text(text + "\n")
