@@ -34,6 +34,8 @@ class Part:
     ready: Probe
     address: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
+    stop_all: bool = False
+    """Its children are asked to end too, because it hands no signal on."""
 
 
 class Process:
@@ -96,8 +98,10 @@ class Process:
         self.kill()
 
     def terminate(self) -> None:
-        """Asks the process itself, not its children: a pool ends its own."""
-        if self.ended() is None:
+        """Asks the process to end; as a rule not its children: a pool ends its own."""
+        if self.part.stop_all:
+            signal_group(self.pid, signal.SIGTERM)
+        elif self.ended() is None:
             self._popen.terminate()
 
 

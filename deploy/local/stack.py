@@ -171,9 +171,8 @@ class Stack:
 
     def _mlflow(self) -> Part:
         address = f"http://127.0.0.1:{self.ports['mlflow']}"
-        return Part(
-            "mlflow", ["sh", str(ROOT / "mlflow_server" / "entrypoint.sh")], answers_http(f"{address}/health"), address
-        )
+        command = ["sh", str(ROOT / "mlflow_server" / "entrypoint.sh")]
+        return Part("mlflow", command, answers_http(f"{address}/health"), address, stop_all=True)
 
     def _secret_key(self) -> str:
         """Made once, readable by its owner alone."""

@@ -1,0 +1,41 @@
+"""Runs and entries at their smallest."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from contract.entries import Entry, EntryKey, Resolution
+from store import warm
+from store.models import Run
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def announce(run_id: str = "run1") -> Run:
+    return Run.objects.create(
+        run_id=run_id, tracking_server="default", experiment_name="e", status="FINISHED", announced_at=NOON
+    )
+
+
+def entry(text: str) -> Entry:
+    document: Any = {"available": True, "text": text}
+    return Entry.encode(document)
+
+
+def warm_run(text: str, *, minutes: int = 0, more: Mapping[EntryKey, Entry] | None = None) -> warm.WarmRun:
+    """A run whose history says ``text``, fetched ``minutes`` after noon."""
+    entries = {EntryKey.history("run1", resolution): entry(f"{text} {resolution}") for resolution in Resolution}
+    return warm.WarmRun(
+        run_id="run1",
+        fetched_at=NOON + timedelta(minutes=minutes),
+        experiment_name="two-tower",
+        name="quick-test-1",
+        status="FINISHED",
+        start_time=NOON,
+        end_time=NOON,
+        epochs=3,
+        params={"epochs": "3"},
+        final_metrics={"final_loss": 0.1},
+        sparkline=[3.0, None, 1.0],
+        entries={**entries, **(more or {})},
+    )
