@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from deploy.local.demo import demonstrate
 from deploy.local.logs import follow
 from deploy.local.process import PartError
@@ -24,6 +26,7 @@ EXAMPLES = """examples:
   python -m deploy.local run python -m trainer --epochs 5
                                                  run a command against what is up
   python -m deploy.local logs                    follow all logs, interleaved
+  python -m deploy.local down                    end what is up
 
 PUBSUB=google takes Google's Pub/Sub emulator instead of the embedded one. Where the environment holds
 MLFLOW_TRACKING_URI, REDIS_URL, DATABASE_URL, PUBSUB_EMULATOR_HOST or STORAGE_EMULATOR_HOST, that server is used
@@ -83,6 +86,14 @@ def demo(args: argparse.Namespace) -> int:
 def run(args: argparse.Namespace) -> int:
     """Runs a command in the environment of the stack that is up."""
     return subprocess.run(args.arguments, env={**os.environ, **_running(args.data)["environ"]}, check=False).returncode
+
+
+def down(args: argparse.Namespace) -> int:
+    """Ends what is up, as Ctrl-C would, and waits until it has ended."""
+    supervisor = psutil.Process(_running(args.data)["pid"])
+    supervisor.terminate()
+    supervisor.wait()
+    return 0
 
 
 def logs(args: argparse.Namespace) -> int:
@@ -153,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = commands.add_parser("run", help="run a command in the environment of what is up")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="COMMAND ARG …")
     parser.set_defaults(command=run)
+    commands.add_parser("down", help="end what is up").set_defaults(command=down)
     commands.add_parser("logs", help="follow all logs").set_defaults(command=logs)
     return top
 

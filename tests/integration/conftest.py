@@ -1,0 +1,150 @@
+"""The whole stack, started as `make up` starts it, in a folder of its own; and one training run, made by `demo`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+from google.cloud import pubsub_v1
+
+from contract.events import RunEvent, RunStatus
+from deploy.local.process import Process, signal_group
+from deploy.local.stack import ADDRESS_OF, Stack
+from deploy.local.supervisor import Supervisor
+from tests.environment import GIVEN
+
+PATIENCE = 60.0
+EPOCHS = 3
+
+
+@dataclass
+class Running:
+    """A stack that is up, and what tests do with it."""
+
+    supervisor: Supervisor
+
+    @property
+    def stack(self) -> Stack:
+        return self.supervisor.stack
+
+    def get(self, path: str) -> dict[str, Any]:
+        """The JSON at a path of the webapp. Raises HTTPError."""
+        with urllib.request.urlopen(self.stack.urls["web"].rstrip("/") + path, timeout=10) as answer:
+            document: dict[str, Any] = json.load(answer)
+        return document
+
+    def summary(self, run_id: str) -> dict[str, Any]:
+        """What the webapp knows of a run; its state is unknown while the webapp has not heard of it."""
+        try:
+            return self.get(f"/api/runs/{run_id}/")
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+            return {"state": "unknown", "events": []}
+
+    def wait_state(self, run_id: str, state: str, *, events: int = 1) -> dict[str, Any]:
+        """Waits until the run has that state and none of its events is under way (for ``warm``)."""
+
+        def reached() -> dict[str, Any] | None:
+            summary = self.summary(run_id)
+            settled = state != "warm" or all(event["state"] == "done" for event in summary["events"])
+            return summary if summary["state"] == state and len(summary["events"]) >= events and settled else None
+
+        return wait(reached, f"run {run_id} to be {state}", lambda: self.summary(run_id))
+
+    def publish(self, data: bytes, attributes: dict[str, str]) -> None:
+        """Publishes one message on the stack's topic, through Google's own client."""
+        settings = self.stack.environ
+        publisher = pubsub_v1.PublisherClient(transport=_insecure_transport(settings["PUBSUB_EMULATOR_HOST"]))
+        topic = publisher.topic_path("warmboard-local", "warmboard-runs")
+        publisher.publish(topic, data, **attributes).result(timeout=20)
+        publisher.stop()
+
+    def complete(self, run_id: str, **change: Any) -> None:
+        """Publishes the completed event of a run, as the trainer does."""
+        self.publish(*completed(run_id, **change).encode())
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a program of ours against the stack, as a person would."""
+        return subprocess.run(
+            [sys.executable, "-m", *arguments],
+            env=self.stack.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    def process(self, name: str) -> Process:
+        return self.supervisor.processes[name]
+
+    def freeze(self, name: str) -> None:
+        """The part stops where it is, connections open: a server that answers nothing any more."""
+        signal_group(self.process(name).pid, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        signal_group(self.process(name).pid, signal.SIGCONT)
+
+    def kill(self, name: str) -> None:
+        """kill -9, of the part and all it started."""
+        self.process(name).kill()
+
+    def start(self, name: str) -> None:
+        """Starts a part again and waits until it is ready."""
+        self.process(name).log.write_text("")
+        self.supervisor.start(self.process(name).part).wait_ready(PATIENCE)
+
+
+def completed(run_id: str, **change: Any) -> RunEvent:
+    fact: dict[str, Any] = {
+        "run_id": run_id,
+        "tracking_server": "default",
+        "experiment_name": "logged by the stock client",
+        "status": RunStatus.FINISHED,
+        "end_time": datetime.now(UTC).replace(microsecond=0),
+        "epochs": 4,
+    }
+    return RunEvent.completed(**{**fact, **change})
+
+
+def wait(reached: Callable[[], Any], what: str, last: Callable[[], Any] = lambda: "") -> Any:
+    """What ``reached`` returns as soon as it is true."""
+    begin = time.monotonic()
+    while not (found := reached()):
+        assert time.monotonic() - begin < PATIENCE, f"waited {PATIENCE:.0f} s in vain for {what}; last seen: {last()}"
+        time.sleep(0.1)
+    return found
+
+
+def _insecure_transport(host: str) -> Any:
+    import grpc
+    from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+
+    return PublisherGrpcTransport(channel=grpc.insecure_channel(host))
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Every part is up."""
+    given = {name: value for name, value in GIVEN.items() if name not in {*ADDRESS_OF.values(), "DATABASE_URL"}}
+    with Supervisor(Stack(tmp_path_factory.mktemp("stack"), given)) as supervisor:
+        yield Running(supervisor)
+
+
+@pytest.fixture(scope="session")
+def trained(running: Running) -> dict[str, Any]:
+    """What ``demo`` wrote down after training against the stack that is up."""
+    done = running.command("deploy.local", f"--data={running.stack.data}", "demo", "--exit", f"--epochs={EPOCHS}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "already up" in done.stderr
+    return cast("dict[str, Any]", json.loads((running.stack.data / "demo.json").read_text()))

@@ -1,0 +1,140 @@
+"""What goes wrong between publish and warm, and that the run is warm in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.integration.conftest import Running, completed, wait
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def run_id(running: Running) -> Iterator[str]:
+    """A run of four epochs, logged by the stock client; nobody has announced it."""
+    client = MlflowClient(running.stack.environ["MLFLOW_TRACKING_URI"])
+    name = "logged by the stock client"
+    experiment = client.get_experiment_by_name(name)
+    run = client.create_run(experiment.experiment_id if experiment else client.create_experiment(name))
+    for epoch in range(4):
+        client.log_metric(run.info.run_id, "loss", 1 / (epoch + 1), step=epoch)
+    client.set_terminated(run.info.run_id)
+    return run.info.run_id
+
+
+def test_the_same_event_three_times_warms_once(running: Running, run_id: str) -> None:
+    for _ in range(3):
+        running.complete(run_id)
+    running.wait_state(run_id, "warm")
+    running.publish(*completed("f" * 32, experiment_name="a later one").encode())
+    running.wait_state("f" * 32, "failed")
+    summary = running.summary(run_id)
+    assert [(event["state"], event["attempts"]) for event in summary["events"]] == [("done", 1)]
+    assert running.process("worker").log.read_text().count(f"run {run_id} warm:") == 1
+
+
+def test_a_run_that_mlflow_does_not_know_says_so(running: Running) -> None:
+    running.complete("e" * 32)
+    summary = running.wait_state("e" * 32, "failed")
+    assert "e" * 32 in summary["reason"]
+    assert "404" in summary["reason"]
+    answer = running.get(f"/api/runs/{'e' * 32}/training-history/")
+    assert (answer["available"], answer["state"]) == (False, "failed")
+
+
+def test_an_undecodable_message_is_kept_and_the_next_one_is_processed(running: Running, run_id: str) -> None:
+    before = _unreadable(running)
+    running.publish(b"\xff not an event", {"ce-type": "nonsense"})
+    running.complete(run_id)
+    running.wait_state(run_id, "warm")
+    kept = wait(lambda: _unreadable(running)[len(before) :], "the broken message to be kept")
+    assert [(bytes(data), reason) for data, reason in kept] == [
+        (b"\xff not an event", "attribute ce-specversion is None, not '1.0'")
+    ]
+
+
+@pytest.mark.parametrize("part", ["subscriber", "worker"])
+def test_a_part_that_was_killed_before_the_event_came_warms_it_when_it_is_back(
+    running: Running, run_id: str, part: str
+) -> None:
+    running.kill(part)
+    running.complete(run_id)
+    if part == "worker":
+        running.wait_state(run_id, "pending")
+    assert running.get(f"/api/runs/{run_id}/training-history/")["available"] is False
+    running.start(part)
+    running.wait_state(run_id, "warm")
+
+
+def test_a_worker_that_was_killed_at_work_takes_it_up_again(running: Running, run_id: str) -> None:
+    running.freeze("mlflow")
+    try:
+        running.complete(run_id)
+        running.wait_state(run_id, "warming")
+        running.kill("worker")
+    finally:
+        running.thaw("mlflow")
+    running.start("worker")
+    summary = running.wait_state(run_id, "warm")
+    assert summary["events"][0]["attempts"] == 2
+
+
+def test_with_mlflow_gone_everything_warm_still_answers(running: Running, trained: dict[str, Any]) -> None:
+    run_id, test_id = trained["run_id"], trained["quick_test_id"]
+    histogram = "histogram-data/?type=gradients&tower=candidate"
+    running.kill("mlflow")
+    try:
+        for root in (f"/api/runs/{run_id}/", f"/api/quick-tests/{test_id}/"):
+            for path in ("training-history/", "training-history/?resolution=full", histogram):
+                assert running.get(root + path)["available"] is True
+        assert running.get("/api/runs/")["runs"]
+        assert running.get(f"/api/runs/{run_id}/")["state"] == "warm"
+        for page in ("", f"runs/{run_id}/", f"quick-tests/{test_id}/"):
+            assert _status(running, page) == 200
+    finally:
+        running.start("mlflow")
+
+
+def test_replay_warms_a_run_again(running: Running, trained: dict[str, Any]) -> None:
+    before = running.get(f"/api/runs/{trained['run_id']}/training-history/")["cached_at"]
+    done = running.command("workers", "replay", "--run", trained["run_id"])
+    assert done.returncode == 0, done.stderr
+    assert "warm after" in done.stdout
+    assert running.get(f"/api/runs/{trained['run_id']}/training-history/")["cached_at"] > before
+
+
+def test_replay_of_a_run_without_an_event_says_so(running: Running) -> None:
+    done = running.command("workers", "replay", "--run", "0" * 32)
+    assert done.returncode == 1
+    assert f"the inbox has no event of run {'0' * 32}" in done.stderr
+
+
+def test_checks_tell_a_living_process_from_a_dead_one(running: Running) -> None:
+    for process in ("subscriber", "worker"):
+        done = running.command("workers", "check", process)
+        assert done.returncode == 0, done.stderr
+    running.kill("worker")
+    try:
+        assert running.command("workers", "check", "worker").returncode == 1
+    finally:
+        running.start("worker")
+
+
+def _status(running: Running, path: str) -> int:
+    import urllib.request
+
+    with urllib.request.urlopen(running.stack.urls["web"] + path, timeout=10) as answer:
+        return int(answer.status)
+
+
+def _unreadable(running: Running) -> list[tuple[bytes, str]]:
+    import sqlite3
+
+    with sqlite3.connect(running.stack.data / "warmboard.sqlite3") as tables:
+        return tables.execute(
+            "select data, reason from store_inboxevent where state = 'unreadable' order by id"
+        ).fetchall()

@@ -1,0 +1,120 @@
+"""One run from fit to pixel, on real parts: trained, logged, announced, warmed, read."""
+
+from __future__ import annotations
+
+import math
+import urllib.request
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from contract.entries import HistogramType, Tower
+from tests.integration.conftest import EPOCHS, Running
+from workers.documents import GRADIENT_NORM, GRADIENT_STATS, LOSS, WEIGHT_NORM, WEIGHT_STATS
+
+pytestmark = pytest.mark.integration
+STEM = {HistogramType.WEIGHTS: "hist", HistogramType.GRADIENTS: "grad_hist"}
+FINAL = ["final_loss", "final_val_loss", "test_loss", *(f"test_recall_at_{k}" for k in (5, 10, 50, 100))]
+
+
+def catalogue() -> set[str]:
+    """The 134 metric keys of one run: 127 an epoch, 7 at its end."""
+    keys = {*LOSS.values(), *WEIGHT_NORM.values(), *FINAL}
+    for tower in Tower:
+        keys |= {*WEIGHT_STATS[tower].values(), *GRADIENT_STATS[tower].values()}
+        keys |= {f"{tower}_{stem}_bin_{number}" for stem in STEM.values() for number in range(25)}
+    assert len(keys) == 134
+    return keys
+
+
+def from_mlflow(running: Running, run_id: str) -> dict[str, dict[int, float]]:
+    """Every metric as the stock client tells it: key → step → value."""
+    client = MlflowClient(running.stack.environ["MLFLOW_TRACKING_URI"])
+    keys = client.get_run(run_id).data.metrics
+    return {key: {point.step: point.value for point in client.get_metric_history(run_id, key)} for key in keys}
+
+
+def from_json(running: Running, run_id: str) -> dict[str, dict[int, float]]:
+    """Every metric as the webapp's JSON tells it at full resolution: key → epoch → value."""
+    history = running.get(f"/api/runs/{run_id}/training-history/?resolution=full")
+    series: dict[str, list[Any]] = dict(history["metrics"])
+    for names, group in ((LOSS, "loss"), (WEIGHT_NORM, "weight_norm"), (GRADIENT_NORM, "gradient_norm")):
+        series |= {key: history[group][name] for name, key in names.items()}
+    for tower in Tower:
+        series |= {key: history["weight_stats"][tower][name] for name, key in WEIGHT_STATS[tower].items()}
+        series |= {key: history["gradient_stats"][tower][name] for name, key in GRADIENT_STATS[tower].items()}
+    found = {key: dict(zip(history["epochs"], values, strict=True)) for key, values in series.items()}
+    for tower in Tower:
+        for type_ in HistogramType:
+            found |= _bins(running, run_id, type_, tower)
+    return found
+
+
+def _bins(running: Running, run_id: str, type_: HistogramType, tower: Tower) -> dict[str, dict[int, float]]:
+    path = f"/api/runs/{run_id}/histogram-data/?type={type_}&tower={tower}&resolution=full"
+    histogram = running.get(path)
+    columns = zip(*histogram["counts"], strict=True)
+    stem = f"{tower}_{STEM[type_]}"
+    found = {f"{stem}_bin_{b}": dict(zip(histogram["epochs"], column, strict=True)) for b, column in enumerate(columns)}
+    if type_ is HistogramType.GRADIENTS:
+        for side in ("underflow", "overflow"):
+            found[f"{stem}_{side}"] = dict(zip(histogram["epochs"], histogram[side], strict=True))
+    return found
+
+
+def test_every_value_in_the_json_is_the_one_mlflow_tells(running: Running, trained: dict[str, Any]) -> None:
+    run_id = trained["run_id"]
+    told, ours = from_mlflow(running, run_id), from_json(running, run_id)
+    finals = running.get(f"/api/runs/{run_id}/training-history/")["final_metrics"]
+    assert catalogue() <= told.keys()
+    assert ours.keys() | finals.keys() == told.keys()
+    for key, steps in told.items():
+        if key in finals:
+            assert finals[key] == pytest.approx(max(steps.items())[1], rel=0, abs=0), key
+        else:
+            assert ours[key] == steps, key
+            assert len(steps) == EPOCHS, key
+    assert all(math.isfinite(value) for steps in told.values() for value in steps.values())
+
+
+def test_the_histograms_are_of_all_weights_and_gradients(running: Running, trained: dict[str, Any]) -> None:
+    for tower in Tower:
+        weights = running.get(f"/api/runs/{trained['run_id']}/histogram-data/?type=weights&tower={tower}")
+        totals = {sum(counts) for counts in weights["counts"]}
+        assert len(totals) == 1, "every epoch counts every weight"
+        history = running.get(f"/api/runs/{trained['run_id']}/training-history/?resolution=full")
+        lowest = dict(zip(history["epochs"], history["weight_stats"][tower]["min"], strict=True))
+        for epoch, edges in zip(weights["epochs"], weights["bin_edges_by_epoch"], strict=True):
+            assert edges[0] == lowest[epoch]
+        gradients = running.get(f"/api/runs/{trained['run_id']}/histogram-data/?type=gradients&tower={tower}")
+        middle = len(gradients["counts"][0]) // 2
+        assert max(sum(c) - c[middle] for c in gradients["counts"]) > 0, "gradients show outside the middle bin"
+
+
+def test_demo_writes_down_what_it_did(running: Running, trained: dict[str, Any]) -> None:
+    assert trained["seconds"].keys() == {"setup", "training", "publish_to_warm"}
+    assert all(seconds > 0 for seconds in trained["seconds"].values())
+    assert trained["urls"].keys() == {"web", "run", "history", "histogram", "mlflow", "flower"}
+    for url in trained["urls"].values():
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            assert answer.status == 200, url
+    by_test = running.get(f"/api/quick-tests/{trained['quick_test_id']}/training-history/")
+    assert by_test["mlflow_run_id"] == trained["run_id"]
+
+
+def test_the_bridge_file_is_in_the_bucket(running: Running, trained: dict[str, Any]) -> None:
+    storage = running.stack.environ["STORAGE_EMULATOR_HOST"]
+    url = f"{storage}/storage/v1/b/warmboard/o/runs%2F{trained['run_id']}%2Fmlflow_info.json?alt=media"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        assert trained["run_id"] in answer.read().decode()
+
+
+def test_flower_shows_the_task(running: Running, trained: dict[str, Any]) -> None:
+    query = "tasks/datatable?draw=1&start=0&length=100&search[value]=&order[0][column]=0&order[0][dir]=asc"
+    columns = "&columns[0][data]=name&columns[0][name]=name&columns[0][orderable]=true"
+    with urllib.request.urlopen(running.stack.urls["flower"] + query + columns, timeout=10) as answer:
+        shown = answer.read().decode()
+    assert "warm_run" in shown
+    assert trained["run_id"] in shown
+    assert "SUCCESS" in shown

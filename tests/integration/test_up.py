@@ -1,0 +1,140 @@
+"""`up` as a person uses it: started twice, with ports taken, ended with Ctrl-C, killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from deploy.local.stack import ADDRESS_OF, PORTS
+from tests.environment import GIVEN
+from tests.integration.conftest import PATIENCE, Running, wait
+
+pytestmark = pytest.mark.integration
+
+
+def environ(running: Running) -> dict[str, str]:
+    """That of a person whose MLflow runs elsewhere: the quickest start."""
+    given = {name: value for name, value in GIVEN.items() if name not in {*ADDRESS_OF.values(), "DATABASE_URL"}}
+    return {**given, "MLFLOW_TRACKING_URI": running.stack.environ["MLFLOW_TRACKING_URI"]}
+
+
+def local(running: Running, data: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "deploy.local", f"--data={data}", *arguments],
+        env=environ(running),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def up(running: Running, data: Path) -> Iterator[subprocess.Popen[str]]:
+    """`up`, from its last status line on; whatever is left of it afterwards is ended."""
+    process = local(running, data, "up")
+    try:
+        wait(lambda: state(data).get("groups", {}).keys() >= {"flower"} and _answers(data), "every part to be up")
+        yield process
+    finally:
+        process.kill()
+        for group, _ in state(data).get("groups", {}).values():
+            if psutil.pid_exists(group):
+                os.killpg(group, signal.SIGKILL)
+
+
+def state(data: Path) -> dict[str, Any]:
+    path = data / "up.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def groups(data: Path) -> list[int]:
+    return [group for group, _ in state(data)["groups"].values()]
+
+
+def members(wanted: list[int]) -> list[str]:
+    """Every process of these groups, with its command."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline", "status"]):
+        try:
+            if os.getpgid(process.pid) in wanted and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(f"{process.pid} {process.info['cmdline']}")
+        except ProcessLookupError:
+            continue
+    return found
+
+
+def _answers(data: Path) -> bool:
+    port = int(state(data)["environ"]["FLOWER_PORT"])
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_up_twice_says_where_it_is_and_ctrl_c_leaves_nothing(running: Running, tmp_path: Path) -> None:
+    with up(running, tmp_path) as first:
+        started = groups(tmp_path)
+        assert "mlflow" not in state(tmp_path)["groups"], "the one in the environment is used"
+        second = local(running, tmp_path, "up")
+        assert "Already" in second.communicate(timeout=PATIENCE)[1]
+        assert second.returncode == 0
+        assert groups(tmp_path) == started
+
+        first.send_signal(signal.SIGINT)
+        said = first.communicate(timeout=PATIENCE)[1]
+        assert first.returncode == 0, said
+        assert "Stopping every part" in said
+    assert members(started) == []
+    assert state(tmp_path) == {}
+
+
+def test_what_a_killed_supervisor_left_is_ended_by_the_next(running: Running, tmp_path: Path) -> None:
+    with up(running, tmp_path) as first:
+        before = groups(tmp_path)
+        first.kill()
+        first.wait()
+        with up(running, tmp_path):
+            assert members(before) == []
+            assert not set(before) & set(groups(tmp_path))
+
+
+def test_a_part_that_ends_is_started_again(running: Running, tmp_path: Path) -> None:
+    with up(running, tmp_path):
+        group = state(tmp_path)["groups"]["beat"][0]
+        os.killpg(group, signal.SIGKILL)
+        wait(lambda: state(tmp_path)["groups"]["beat"][0] != group, "beat to be started again")
+
+
+def test_taken_ports_are_left_alone(running: Running, tmp_path: Path) -> None:
+    with up(running, tmp_path):
+        ports = state(tmp_path)["environ"]
+        assert ports["WEBAPP_PORT"] != running.stack.environ["WEBAPP_PORT"]
+        assert ports["REDIS_URL"] != running.stack.environ["REDIS_URL"]
+        assert running.stack.ports.keys() == PORTS.keys()
+
+
+def test_a_command_against_nothing_says_how_to_start_it(running: Running, tmp_path: Path) -> None:
+    done = local(running, tmp_path, "run", "true")
+    assert "nothing is up; start it with `make up`" in done.communicate(timeout=PATIENCE)[1]
+    assert done.returncode == 1
+
+
+def test_a_setting_that_cannot_be_used_stops_up_with_its_name(running: Running, tmp_path: Path) -> None:
+    given = {**environ(running), "EPOCH_SAMPLE_INTERVAL": "often"}
+    command = [sys.executable, "-m", "deploy.local", f"--data={tmp_path}", "up"]
+    done = subprocess.run(command, env=given, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert "EPOCH_SAMPLE_INTERVAL: 'often' is not a whole number" in done.stderr
+    assert state(tmp_path) == {}
