@@ -18,7 +18,7 @@ from deploy.local.demo import demonstrate
 from deploy.local.logs import follow
 from deploy.local.process import PartError
 from deploy.local.stack import Stack
-from deploy.local.supervisor import AlreadyUpError, Supervisor, read_state, say
+from deploy.local.supervisor import AlreadyUpError, Supervisor, live_state, say
 
 EXAMPLES = """examples:
   python -m deploy.local up                      start every part, until Ctrl-C
@@ -62,7 +62,7 @@ def up(args: argparse.Namespace) -> int:
             say(f'\nUp. Runs: {stack.urls["web"]}   Train one: make train ARGS="--epochs 5"   Stop: Ctrl-C')
             _keep_running(supervisor, show_logs=args.logs)
     except AlreadyUpError as error:
-        say(f"Already up: {error.state['urls']['web']}" if error.state else "Already starting in another terminal")
+        say(f"Already up: {error.state['urls']['web']}" if error.state.get("up") else "Already starting elsewhere")
     return 0
 
 
@@ -76,9 +76,9 @@ def demo(args: argparse.Namespace) -> int:
                 say("Everything keeps running until Ctrl-C.")
                 _keep_running(supervisor, show_logs=args.logs)
     except AlreadyUpError as error:
-        say("  ✓ already up, training against what runs")
-        if not error.state:
+        if not error.state.get("up"):
             raise PartError("another `make up` or `make demo` is still starting; try again in a moment") from error
+        say("  ✓ already up, training against what runs")
         _demonstrate(args, stack.data, error.state["environ"], error.state["urls"], None)
     return 0
 
@@ -128,12 +128,11 @@ def _keep_running(supervisor: Supervisor, *, show_logs: bool) -> None:
             time.sleep(0.5)
     finally:
         stop.set()
-        say("\nStopping every part …")
 
 
 def _running(data: Path) -> dict[str, Any]:
-    state = read_state(data)
-    if not state:
+    state = live_state(data)
+    if not state.get("up"):
         raise PartError("nothing is up; start it with `make up`")
     return state
 

@@ -44,6 +44,7 @@ class Supervisor:
         self.stack = stack
         self.processes: dict[str, Process] = {}
         self._restarts: dict[str, list[float]] = defaultdict(list)
+        self._up = False
 
     def __enter__(self) -> Self:
         self._lock = lock(self.stack.data)
@@ -51,6 +52,8 @@ class Supervisor:
             self._end_leftovers()
             self.stack.prepare()
             self._start_all()
+            self._up = True
+            self._write_state()
         except BaseException:
             self.stop()
             raise
@@ -83,6 +86,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Programs before the servers that they use."""
+        say("\nStopping every part …")
         programs = {part.name for part in self.stack.programs()}
         for wave in (programs, self.processes.keys() - programs):
             processes = [process for name, process in self.processes.items() if name in wave]
@@ -127,6 +131,8 @@ class Supervisor:
         path = state_file(self.stack.data)
         state = {
             "pid": os.getpid(),
+            "began": started(os.getpid()),
+            "up": self._up,
             "urls": self.stack.urls,
             "environ": self.stack.settings,
             "groups": {name: [process.pid, started(process.pid)] for name, process in self.processes.items()},
@@ -152,7 +158,7 @@ def lock(data: Path) -> Any:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise AlreadyUpError(read_state(data)) from None
+        raise AlreadyUpError(live_state(data)) from None
     return file
 
 
@@ -161,11 +167,17 @@ def state_file(data: Path) -> Path:
 
 
 def read_state(data: Path) -> dict[str, Any]:
-    """What the running supervisor wrote down: pid, urls, environ, groups. Empty when there is none."""
+    """What the last supervisor wrote down: pid, began, up (every part is ready), urls, environ, groups. Empty: none."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         state: dict[str, Any] = json.loads(state_file(data).read_text())
         return state
     return {}
+
+
+def live_state(data: Path) -> dict[str, Any]:
+    """The same, but empty when that supervisor is no more: it was killed and its file is out of date."""
+    state = read_state(data)
+    return state if state and started(state["pid"]) == state["began"] else {}
 
 
 def started(pid: int) -> float | None:

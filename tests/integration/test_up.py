@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from deploy.local.stack import ADDRESS_OF, PORTS
+from deploy.local.supervisor import live_state, read_state
 from tests.environment import GIVEN
 from tests.integration.conftest import PATIENCE, Running, wait
 
@@ -43,26 +41,17 @@ def up(running: Running, data: Path) -> Iterator[subprocess.Popen[str]]:
     """`up`, from its last status line on; whatever is left of it afterwards is ended."""
     process = local(running, data, "up")
     try:
-        wait(lambda: state(data).get("groups", {}).keys() >= {"flower"} and _answers(data), "every part to be up")
+        wait(lambda: live_state(data).get("up"), "every part to be up")
         yield process
     finally:
         process.kill()
-        for group, _ in state(data).get("groups", {}).values():
+        for group, _ in read_state(data).get("groups", {}).values():
             if psutil.pid_exists(group):
                 os.killpg(group, signal.SIGKILL)
 
 
-def state(data: Path) -> dict[str, Any]:
-    path = data / "up.json"
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    return found
-
-
 def groups(data: Path) -> list[int]:
-    return [group for group, _ in state(data)["groups"].values()]
+    return [group for group, _ in read_state(data)["groups"].values()]
 
 
 def members(wanted: list[int]) -> list[str]:
@@ -77,16 +66,10 @@ def members(wanted: list[int]) -> list[str]:
     return found
 
 
-def _answers(data: Path) -> bool:
-    port = int(state(data)["environ"]["FLOWER_PORT"])
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def test_up_twice_says_where_it_is_and_ctrl_c_leaves_nothing(running: Running, tmp_path: Path) -> None:
     with up(running, tmp_path) as first:
         started = groups(tmp_path)
-        assert "mlflow" not in state(tmp_path)["groups"], "the one in the environment is used"
+        assert "mlflow" not in read_state(tmp_path)["groups"], "the one in the environment is used"
         second = local(running, tmp_path, "up")
         assert "Already" in second.communicate(timeout=PATIENCE)[1]
         assert second.returncode == 0
@@ -97,7 +80,7 @@ def test_up_twice_says_where_it_is_and_ctrl_c_leaves_nothing(running: Running, t
         assert first.returncode == 0, said
         assert "Stopping every part" in said
     assert members(started) == []
-    assert state(tmp_path) == {}
+    assert read_state(tmp_path) == {}
 
 
 def test_what_a_killed_supervisor_left_is_ended_by_the_next(running: Running, tmp_path: Path) -> None:
@@ -112,14 +95,14 @@ def test_what_a_killed_supervisor_left_is_ended_by_the_next(running: Running, tm
 
 def test_a_part_that_ends_is_started_again(running: Running, tmp_path: Path) -> None:
     with up(running, tmp_path):
-        group = state(tmp_path)["groups"]["beat"][0]
+        group = read_state(tmp_path)["groups"]["beat"][0]
         os.killpg(group, signal.SIGKILL)
-        wait(lambda: state(tmp_path)["groups"]["beat"][0] != group, "beat to be started again")
+        wait(lambda: read_state(tmp_path)["groups"]["beat"][0] != group, "beat to be started again")
 
 
 def test_taken_ports_are_left_alone(running: Running, tmp_path: Path) -> None:
     with up(running, tmp_path):
-        ports = state(tmp_path)["environ"]
+        ports = read_state(tmp_path)["environ"]
         assert ports["WEBAPP_PORT"] != running.stack.environ["WEBAPP_PORT"]
         assert ports["REDIS_URL"] != running.stack.environ["REDIS_URL"]
         assert running.stack.ports.keys() == PORTS.keys()
@@ -137,4 +120,4 @@ def test_a_setting_that_cannot_be_used_stops_up_with_its_name(running: Running, 
     done = subprocess.run(command, env=given, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 1
     assert "EPOCH_SAMPLE_INTERVAL: 'often' is not a whole number" in done.stderr
-    assert state(tmp_path) == {}
+    assert read_state(tmp_path) == {}
