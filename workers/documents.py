@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contract.entries import (
     Entry,
@@ -144,7 +145,7 @@ class RunDocuments:
             return None
         counts = np.stack([self._values(key) for key in bins], axis=1)
         edges = self._edges(type_, tower, len(bins))
-        whole = np.isfinite(counts).all(axis=1) & np.isfinite(edges).all(axis=1)
+        whole: NDArray[np.bool_] = np.isfinite(np.hstack([counts, edges])).all(axis=1)
         if not whole.any():
             return None
         positions = np.array([position for position in self._positions(resolution) if whole[position]], dtype=np.int64)
@@ -247,4 +248,4 @@ def _kind(value: float) -> Literal["NaN", "Infinity", "-Infinity"]:
 
 
 def _time(moment: datetime | None) -> str | None:
-    return moment and format_time(moment.astimezone(UTC))
+    return format_time(moment) if moment else None

@@ -102,7 +102,8 @@ def _watch(stream: Any, settings: Settings, stop: threading.Event) -> Exception 
             settings.heartbeat.parent.mkdir(parents=True, exist_ok=True)
             settings.heartbeat.touch()
         except GoogleAPICallError as error:
-            return error
+            broken: Exception = error
+            return broken
     stream.cancel()
     stream.result()
     return None

@@ -60,7 +60,8 @@ class Running:
             settled = state != "warm" or all(event["state"] == "done" for event in summary["events"])
             return summary if summary["state"] == state and len(summary["events"]) >= events and settled else None
 
-        return wait(reached, f"run {run_id} to be {state}", lambda: self.summary(run_id))
+        found: dict[str, Any] = wait(reached, f"run {run_id} to be {state}", lambda: self.summary(run_id))
+        return found
 
     def publish(self, data: bytes, attributes: dict[str, str]) -> None:
         """Publishes one message on the stack's topic, through Google's own client."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+import urllib.request
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def run_id(running: Running) -> Iterator[str]:
+def run_id(running: Running) -> str:
     """A run of four epochs, logged by the stock client; nobody has announced it."""
     client = MlflowClient(running.stack.environ["MLFLOW_TRACKING_URI"])
     name = "logged by the stock client"
@@ -23,7 +24,7 @@ def run_id(running: Running) -> Iterator[str]:
     for epoch in range(4):
         client.log_metric(run.info.run_id, "loss", 1 / (epoch + 1), step=epoch)
     client.set_terminated(run.info.run_id)
-    return run.info.run_id
+    return str(run.info.run_id)
 
 
 def test_the_same_event_three_times_warms_once(running: Running, run_id: str) -> None:
@@ -125,15 +126,11 @@ def test_checks_tell_a_living_process_from_a_dead_one(running: Running) -> None:
 
 
 def _status(running: Running, path: str) -> int:
-    import urllib.request
-
     with urllib.request.urlopen(running.stack.urls["web"] + path, timeout=10) as answer:
         return int(answer.status)
 
 
 def _unreadable(running: Running) -> list[tuple[bytes, str]]:
-    import sqlite3
-
     with sqlite3.connect(running.stack.data / "warmboard.sqlite3") as tables:
         return tables.execute(
             "select data, reason from store_inboxevent where state = 'unreadable' order by id"

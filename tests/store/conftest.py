@@ -10,7 +10,7 @@ from deploy.local.process import Process
 
 
 @pytest.fixture(autouse=True)
-def hot(valkey: Process, transactional_db: None) -> Iterator["redis.Redis[bytes]"]:
+def hot(valkey: Process, transactional_db: None) -> Iterator[redis.Redis]:
     """Valkey as the store uses it."""
     client = redis.Redis.from_url(settings.REDIS_URL)
     client.flushdb()

@@ -19,7 +19,7 @@ OVERVIEW = EntryKey.history("run1", Resolution.OVERVIEW)
 HISTOGRAM = EntryKey.histogram("run1", HistogramType.WEIGHTS, Tower.QUERY, Resolution.FULL)
 
 
-def test_what_was_put_is_got_hot_and_cold(hot: "redis.Redis[bytes]") -> None:
+def test_what_was_put_is_got_hot_and_cold(hot: redis.Redis) -> None:
     announce()
     put = warm_run("first")
     assert warm.put(put)
@@ -44,7 +44,7 @@ def test_the_later_fetch_wins_whichever_finishes_last() -> None:
     assert warm.get(OVERVIEW) != later.entries[OVERVIEW]
 
 
-def test_an_entry_that_is_no_more_is_gone_everywhere(hot: "redis.Redis[bytes]") -> None:
+def test_an_entry_that_is_no_more_is_gone_everywhere(hot: redis.Redis) -> None:
     announce()
     warm.put(warm_run("with", more={HISTOGRAM: entry("histogram")}))
     assert warm.get(HISTOGRAM)
@@ -53,9 +53,7 @@ def test_an_entry_that_is_no_more_is_gone_everywhere(hot: "redis.Redis[bytes]") 
     assert not hot.exists(str(HISTOGRAM))
 
 
-def test_a_slow_reader_does_not_bring_an_old_body_back(
-    hot: "redis.Redis[bytes]", monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_reader_does_not_bring_an_old_body_back(hot: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     announce()
     warm.put(warm_run("old"))
     hot.flushdb()

@@ -60,7 +60,7 @@ def keys() -> dict[str, EntryKey]:
 
 
 def _statistics(tower: str) -> dict[str, Points]:
-    curves = {f"{tower}_weight_norm": _curve(lambda epoch: 5.0 + epoch)}
+    curves: dict[str, Points] = {f"{tower}_weight_norm": _curve(lambda epoch: 5.0 + epoch)}
     for name in ("mean", "std", "min", "max"):
         sign = -1 if name == "min" else 1
         curves[f"{tower}_weights_{name}"] = _curve(lambda epoch, sign=sign: sign * (1 + epoch / 10))

@@ -1,6 +1,7 @@
 """Documents of the golden run: the agreement with those who read them, and each rule that shaped them."""
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from workers.documents import RunDocuments, Sampling
 from workers.fetch import Fetcher
 
 
-def documents_of(metrics: dict[str, Points], params: dict[str, str] | None = None) -> RunDocuments:
+def documents_of(metrics: Mapping[str, Points], params: dict[str, str] | None = None) -> RunDocuments:
     run = Fetcher("http://mlflow.test", transport=FakeMlflow(metrics, params)).fetch(RUN_ID)
     return RunDocuments(run, Sampling(interval=5, points=20), golden_run.CACHED_AT)
 

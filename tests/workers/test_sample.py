@@ -39,7 +39,7 @@ def test_short_runs_are_sampled_by_the_interval_as_it_is() -> None:
 
 
 @given(anything, st.integers(1, 20), st.data())
-def test_no_extreme_is_lost(values: np.ndarray, interval: int, data: st.DataObject) -> None:  # type: ignore[type-arg]
+def test_no_extreme_is_lost(values: np.ndarray, interval: int, data: st.DataObject) -> None:
     best = data.draw(st.none() | st.integers(0, len(values) - 1))
     positions = kept(len(values), interval, 10_000, best)
     low, high = envelope(values, positions)
@@ -60,6 +60,6 @@ def test_a_missing_step_leaves_a_gap_and_shifts_nothing() -> None:
 
 
 @given(anything)
-def test_the_best_is_the_first_of_the_smallest_finite(values: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_the_best_is_the_first_of_the_smallest_finite(values: np.ndarray) -> None:
     finite = [(value, position) for position, value in enumerate(values.tolist()) if math.isfinite(value)]
     assert best_position(values) == (min(finite)[1] if finite else None)

@@ -1,0 +1,50 @@
+"""What the person at the terminal sees while the model trains: a line for each epoch."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import keras
+
+BAR_WIDTH = 24
+REDRAW_SECONDS = 0.1
+
+
+class Progress(keras.callbacks.Callback):
+    """Writes one line per epoch; on a terminal also a bar that fills as the epoch goes on."""
+
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        super().__init__()
+        self._stream = stream
+        self._bar = stream.isatty()
+        self._epoch = 0
+        self._started = 0.0
+        self._drawn = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._epoch = epoch
+        self._started = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        now = time.monotonic()
+        if self._bar and now - self._drawn >= REDRAW_SECONDS:
+            self._drawn = now
+            steps = self.params.get("steps") or batch + 1
+            filled = BAR_WIDTH * (batch + 1) // steps
+            bar = "█" * filled + "░" * (BAR_WIDTH - filled)
+            self._stream.write(f"\r{self._head()}  {bar}  step {batch + 1}/{steps}\x1b[K")
+            self._stream.flush()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        logs = logs or {}
+        losses = "".join(f"  {name} {float(logs[name]):.4f}" for name in ("loss", "val_loss") if name in logs)
+        line = f"{self._head()}{losses}  {time.monotonic() - self._started:.1f} s"
+        self._stream.write(f"\r{line}\x1b[K\n" if self._bar else f"{line}\n")
+        self._stream.flush()
+
+    def _head(self) -> str:
+        epochs = self.params.get("epochs", "?")
+        return f"epoch {self._epoch + 1:>{len(str(epochs))}}/{epochs}"
