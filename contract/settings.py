@@ -211,7 +211,7 @@ OUTPUT_URI = Setting(
 )
 DATABASE_URL = Setting(
     "DATABASE_URL",
-    str,
+    _address("postgresql", "postgres", "sqlite"),
     "sqlite:///.warmboard/warmboard.sqlite3",
     "The store's database: postgresql://USER:PASSWORD@HOST/NAME or sqlite:///PATH.",
     _STORE,
@@ -233,7 +233,7 @@ EPOCH_SAMPLE_INTERVAL = Setting(
 OVERVIEW_POINTS = Setting(
     "OVERVIEW_POINTS",
     _integer(10, 100_000),
-    "200",
+    "100",
     "An overview keeps at most so many epochs: the interval grows with the run.",
     ("workers",),
 )

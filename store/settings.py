@@ -1,5 +1,6 @@
 """Django settings for a program that uses the store and serves no pages: the workers. The webapp builds on them."""
 
+from pathlib import Path
 from typing import Any
 
 import dj_database_url
@@ -10,6 +11,8 @@ from contract import settings as setting
 def _database(url: str) -> dict[str, Any]:
     database: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
     if database["ENGINE"] == "django.db.backends.sqlite3":
+        # SQLite makes its file, but not the folder.
+        Path(database["NAME"]).parent.mkdir(parents=True, exist_ok=True)
         # Writers take their lock at BEGIN and wait for it; readers never wait (write-ahead log).
         database["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",

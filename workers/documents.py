@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contract.entries import (
     Entry,
@@ -145,7 +144,7 @@ class RunDocuments:
             return None
         counts = np.stack([self._values(key) for key in bins], axis=1)
         edges = self._edges(type_, tower, len(bins))
-        whole: NDArray[np.bool_] = np.isfinite(np.hstack([counts, edges])).all(axis=1)
+        whole = np.logical_and.reduce(np.isfinite(np.hstack([counts, edges])), axis=1)
         if not whole.any():
             return None
         positions = np.array([position for position in self._positions(resolution) if whole[position]], dtype=np.int64)

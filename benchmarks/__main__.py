@@ -1,0 +1,29 @@
+"""``make bench``: every benchmark, one after the other."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import pipeline
+from benchmarks.report import publish
+
+BENCHMARKS = {"pipeline": pipeline.measure}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks",
+        description="Measures side by side; prints tables, writes benchmarks/results/NAME.json.",
+        epilog="example:\n  python -m benchmarks pipeline",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", default=list(BENCHMARKS), help=f"of: {', '.join(BENCHMARKS)} (all)")
+    names = parser.parse_args().names
+    if unknown := set(names) - BENCHMARKS.keys():
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there is: {', '.join(BENCHMARKS)}")
+    for name in names:
+        publish(name, BENCHMARKS[name]())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Measures, their budgets, and how they are shown and written."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """``value`` and ``reference`` have the same ``unit``; ``ratio`` is value / reference. ``budget`` says in words what
+    must hold, and ``holds`` whether it does.
+    """
+
+    name: str
+    value: float
+    unit: str
+    reference: float | None = None
+    budget: str = ""
+    holds: bool = True
+
+    @property
+    def ratio(self) -> float | None:
+        return self.value / self.reference if self.reference else None
+
+
+def median_ms(action: Callable[[], object], times: int) -> float:
+    """Median milliseconds of ``times`` runs, after one that does not count."""
+    action()
+    return statistics.median(elapsed_ms(action) for _ in range(times))
+
+
+def elapsed_ms(action: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    action()
+    return (time.perf_counter() - begin) * 1000
+
+
+def percentile(values: list[float], part: float) -> float:
+    """The value that ``part`` (0 to 1) of the values do not exceed."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * part))]
+
+
+def publish(name: str, measures: list[Measure]) -> None:
+    """Prints a table and writes ``benchmarks/results/NAME.json``."""
+    RESULTS.mkdir(exist_ok=True)
+    machine = {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    document = {"machine": machine, "measures": [{**asdict(measure), "ratio": measure.ratio} for measure in measures]}
+    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
+    print(f"{'measure':<62}{'value':>12}{'reference':>12}{'ratio':>9}  budget")
+    for measure in measures:
+        reference = "" if measure.reference is None else f"{measure.reference:,.1f}"
+        ratio = "" if measure.ratio is None else f"{measure.ratio:.3f}"
+        verdict = measure.budget and f"{measure.budget}: {'holds' if measure.holds else 'MISSED'}"
+        print(f"{measure.name:<62}{measure.value:>12,.1f}{reference:>12}{ratio:>9}  {verdict}  [{measure.unit}]")
+    print(f"written to {RESULTS.name}/{name}.json", file=sys.stderr)

@@ -1,0 +1,116 @@
+"""A real webapp (granian, SQLite, Valkey) and a real Chromium that looks at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+from deploy.local.process import Part, Process, answers_tcp, free_port
+from tests.conftest import NOT_RUN
+from tests.environment import VALKEY_PORT
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+SCREENSHOTS = Path("build/screenshots")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running webapp, and the way to put runs into its store."""
+
+    address: str
+    environ: dict[str, str]
+    process: Process
+
+    def seed(self, method: str, arguments: dict[str, Any] | None = None, kind: str = "Sample", **fields: Any) -> None:
+        """Calls a method of ``Sample(**fields)``: ``warm``, ``announce`` or ``put``."""
+        steps = json.dumps([[kind, method, fields, arguments or {}]])
+        command = [sys.executable, "-m", "tests.browser.seed", steps]
+        subprocess.run(command, env=self.environ, check=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def site(valkey: Process, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    port = free_port()
+    environ = os.environ | {
+        "DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}",
+        "REDIS_URL": f"redis://127.0.0.1:{VALKEY_PORT}/1",
+        "DJANGO_SETTINGS_MODULE": "webapp.settings",
+        "DJANGO_SUPERUSER_PASSWORD": "correct horse",
+        "WEBAPP_STATIC_ROOT": str(folder / "static"),
+        "WEBAPP_PORT": str(port),
+        "WEBAPP_LOOPBACK_READ": "true",
+    }
+    for arguments in (
+        ["migrate", "--verbosity=0"],
+        ["collectstatic", "--noinput", "--verbosity=0"],
+        ["createsuperuser", "--noinput", "--username=ada", "--email=ada@example.org", "--verbosity=0"],
+    ):
+        subprocess.run([sys.executable, "-m", "webapp", "manage", *arguments], env=environ, check=True, timeout=60)
+    part = Part("webapp", [sys.executable, "-m", "webapp", "serve"], answers_tcp(port))
+    process = Process(part, environ, folder / "webapp.log")
+    process.wait_ready(20)
+    running = Site(f"http://127.0.0.1:{port}", environ, process)
+    running.seed("warm", {"quick_test": 7}, run_id="abc123def456")
+    yield running
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if not CHROMIUM:
+        pytest.skip(f"{NOT_RUN}the pages in a browser (no Chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def look(chromium: Browser, site: Site) -> Iterator[Callable[..., Page]]:
+    """Opens a path of the site. At the end no page may have logged an error or asked another host for anything."""
+    complaints: list[str] = []
+    contexts = []
+
+    def watch(request: Request) -> None:
+        if not request.url.startswith((site.address, "data:", "blob:")):
+            complaints.append(f"asked {request.url}")
+
+    def open_page(path: str, width: int = 1400, theme: str = "light") -> Page:
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=theme,  # type: ignore[arg-type]
+            base_url=site.address,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", watch)
+        page.goto(path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def screenshot(page: Page, name: str) -> None:
+    """Keeps a picture of the whole page for people to look at."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)

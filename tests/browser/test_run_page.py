@@ -1,0 +1,248 @@
+"""The run page in a real browser: what is drawn, what it says, and what the keyboard can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Site, screenshot
+from tests.webapp.samples import golden
+
+Look = Callable[..., Page]
+RUN = "/runs/abc123def456/"
+API = "/api/runs/abc123def456"
+# How many pixels of a canvas are not transparent, and how many different colours they have.
+INK = """canvas => {
+  const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const colours = new Set(); let inked = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    if (data[i + 3]) { inked++; colours.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]); }
+  }
+  return [inked, colours.size];
+}"""
+
+
+def soon(canvas: Locator, holds: Callable[[], bool]) -> bool:
+    """Whether it holds within some frames: a page draws with its next one."""
+    for _ in range(60):
+        if holds():
+            return True
+        canvas.page.wait_for_timeout(50)
+    return False
+
+
+def is_drawn(canvas: Locator) -> bool:
+    def inked() -> bool:
+        pixels, colours = canvas.evaluate(INK)
+        return bool(pixels > 500 and colours > 10)
+
+    return soon(canvas, inked)
+
+
+def picture(canvas: Locator) -> str:
+    return str(canvas.evaluate("canvas => canvas.toDataURL()"))
+
+
+def chart(page: Page, title: str) -> Locator:
+    return page.locator("figure.chart").filter(has=page.get_by_role("heading", name=title, exact=True))
+
+
+def cells(box: Locator) -> list[list[str]]:
+    expect(box.locator("tbody tr").first).to_be_visible()  # a table is built when it is opened
+    found: list[list[str]] = box.locator("tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    return found
+
+
+def as_number(text: str) -> float | None:
+    return None if text in ("", "NaN", "Infinity", "-Infinity") else float(text)
+
+
+def json_of(page: Page, address: str) -> Any:
+    return page.request.get(address).json()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_chart_is_drawn(look: Look, theme: str) -> None:
+    page = look(RUN, theme=theme)
+    expect(page.locator("figure.chart:visible")).to_have_count(6)
+    expect(page.locator(".readout")).to_contain_text("Fullest bin: epoch 19")
+    for plot in page.locator(".plot:visible canvas").all():
+        assert is_drawn(plot)
+    for canvas in page.locator(".ridges canvas, .bars canvas").all():
+        assert is_drawn(canvas)
+    screenshot(page, f"run-1400-{theme}")
+
+
+def test_every_chart_has_a_name_a_summary_and_a_table(look: Look) -> None:
+    page = look(RUN)
+    expect(page.locator("figure.chart:visible")).to_have_count(6)
+    for figure in page.locator("figure.chart:visible").all():
+        plot = figure.get_by_role("img")
+        assert figure.locator(".summary").inner_text() in (plot.get_attribute("aria-label") or "")
+        assert figure.locator("details").count() == 1
+    expect(chart(page, "Loss").locator(".summary")).to_contain_text("1 value is not finite")
+
+
+def test_the_table_of_a_chart_has_the_values_of_the_json(look: Look) -> None:
+    page = look(RUN)
+    history = json_of(page, f"{API}/training-history/?resolution=full")
+    wanted = {
+        "Loss": [history["loss"]["train"], history["loss"]["val"]],
+        "Gradient norms": [history["gradient_norm"]["query"], history["gradient_norm"]["candidate"]],
+        "Weight norms": [history["weight_norm"][name] for name in ("total", "query", "candidate")],
+    }
+    for title, columns in wanted.items():
+        figure = chart(page, title)
+        figure.locator("summary").click()
+        rows = cells(figure)
+        assert [int(row[0]) for row in rows] == history["epochs"]
+        for number, column in enumerate(columns, 1):
+            assert [as_number(row[number]) for row in rows] == column
+    assert cells(chart(page, "Loss"))[6][1] == "NaN"
+
+
+def test_final_metrics_and_parameters_are_those_of_the_json(look: Look) -> None:
+    page = look(RUN)
+    history = json_of(page, f"{API}/training-history/")
+    finals = {name: float(value) for name, value in cells(page.locator("#final"))}
+    assert finals == history["final_metrics"]
+    assert dict(cells(page.locator("#params"))) == history["params"]
+
+
+def test_the_cursor_is_shared_and_moves_by_keyboard(look: Look) -> None:
+    page = look(RUN)
+    plot = chart(page, "Loss").locator(".plot")
+    plot.focus()
+    for key in ("Home", "ArrowRight", "ArrowRight", "PageDown", "ArrowLeft"):
+        page.keyboard.press(key)
+    for title in ("Loss", "Recall", "Weight norms"):
+        expect(chart(page, title).locator(".at")).to_have_text("epoch 11")
+    history = json_of(page, f"{API}/training-history/?resolution=full")
+    shown = chart(page, "Loss").locator("output").nth(1).inner_text()
+    assert float(shown) == pytest.approx(history["loss"]["val"][11], rel=1e-3)
+
+
+def test_a_logarithmic_axis_and_hidden_curves_draw_anew(look: Look) -> None:
+    page = look(RUN)
+    canvas = chart(page, "Loss").locator("canvas")
+    assert is_drawn(canvas)
+    linear = picture(canvas)
+    page.locator("#training").get_by_role("button", name="Log").click()
+    assert soon(canvas, lambda: picture(canvas) != linear)
+    logarithmic = picture(canvas)
+    button = chart(page, "Loss").get_by_role("button", name="validation")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "false")
+    assert soon(canvas, lambda: picture(canvas) not in (linear, logarithmic))
+
+
+def test_the_epoch_slider_works_by_keyboard(look: Look) -> None:
+    page = look(RUN)
+    slider = page.get_by_role("slider", name="Epoch")
+    expect(page.locator(".scrub output")).to_have_text("19 of 19")
+    bars = page.locator(".bars canvas")
+    assert is_drawn(bars)
+    last = picture(bars)
+    slider.focus()
+    page.keyboard.press("Home")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator(".scrub output")).to_have_text("3 of 19")
+    expect(slider).to_have_attribute("aria-valuetext", "epoch 3")
+    assert soon(bars, lambda: picture(bars) != last)
+
+
+@pytest.mark.parametrize(("type_", "tower"), [("weights", "query"), ("gradients", "candidate")])
+def test_the_bins_of_an_epoch_are_those_of_the_json(look: Look, type_: str, tower: str) -> None:
+    page = look(RUN)
+    histogram = json_of(page, f"{API}/histogram-data/?type={type_}&tower={tower}&resolution=full")
+    section = page.locator("#distributions")
+    section.get_by_role("button", name=type_.capitalize()).click()
+    section.get_by_role("button", name=f"{tower.capitalize()} tower").click()
+    expect(section.locator(".summary", has_text=f"{type_.capitalize()} of the {tower} tower")).to_be_visible()
+    section.get_by_role("slider").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    section.locator("details summary").click()
+    below, *rows, above = cells(section)
+    edges = histogram["bin_edges_by_epoch"][1]
+    assert [float(row[1]) for row in rows] == edges[:-1]
+    assert [float(row[2]) for row in rows] == edges[1:]
+    assert [float(row[3]) for row in rows] == histogram["counts"][1]
+    assert (float(below[3]), float(above[3])) == (histogram["underflow"][1], histogram["overflow"][1])
+    for canvas in page.locator(".ridges canvas, .bars canvas").all():
+        assert is_drawn(canvas)
+    screenshot(page, f"{type_}-{tower}")
+
+
+def test_pointing_at_a_ridge_reads_exact_numbers(look: Look) -> None:
+    page = look(RUN)
+    expect(page.locator(".readout")).to_contain_text("Fullest bin")
+    page.locator(".ridges").hover(position={"x": 400, "y": 300})
+    expect(page.locator(".readout")).not_to_contain_text("Fullest bin")
+    expect(page.locator(".readout")).to_contain_text("epoch")
+
+
+def test_a_long_run_shows_an_overview_and_every_epoch_on_demand(look: Look, site: Site) -> None:
+    site.seed("warm", run_id="long", epochs=600, name="quick-test-8")
+    page = look("/runs/long/", theme="dark")
+    expect(page.locator(".epochs")).to_contain_text("of 600 epochs; bands hold the extremes between")
+    screenshot(page, "run-long-1400-dark")
+    page.get_by_role("button", name="All epochs").click()
+    expect(page.locator(".epochs")).to_have_text("600 of 600 epochs")
+    expect(page.locator("#distributions .summary", has_text="600 of 600 epochs")).to_be_visible()
+
+
+def test_the_way_from_event_to_warm_is_told(look: Look) -> None:
+    page = look(RUN)
+    expect(page.get_by_role("link", name="after publish")).to_be_visible()
+    expect(page.locator("#provenance .strip li")).to_have_count(4)
+    expect(page.locator(".facts")).to_contain_text("abc123def456")
+
+
+def test_a_page_of_a_hundred_epochs_is_light(look: Look, site: Site) -> None:
+    site.seed("warm", run_id="hundred", epochs=100)
+    page = look("/")
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    received: list[float] = []
+    session.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+    page.goto("/runs/hundred/")
+    expect(page.locator(".readout")).to_contain_text("Fullest bin")
+    assert 30_000 < sum(received) < 150_000
+
+
+def test_the_theme_is_kept(look: Look) -> None:
+    page = look(RUN)
+    root = page.locator("html")
+    expect(root).to_have_attribute("data-theme", "light")
+    page.get_by_role("button", name="Dark or light").click()
+    expect(root).to_have_attribute("data-theme", "dark")
+    page.reload(wait_until="commit")
+    expect(root).to_have_attribute("data-theme", "dark")
+
+
+def test_the_golden_documents_are_shown(look: Look, site: Site) -> None:
+    site.seed("warm", kind="Golden", run_id="0123456789abcdef0123456789abcdef", epochs=12)
+    page = look("/runs/0123456789abcdef0123456789abcdef/")
+    expect(page.locator(".readout")).to_contain_text("Fullest bin: epoch 11")
+    titles = page.locator("figure.chart:visible h3").all_inner_texts()
+    assert titles == ["Loss", "Recall", "Regularization loss", "Gradient norms", "Weight norms"]
+    chart(page, "Loss").locator("summary").click()
+    rows = cells(chart(page, "Loss"))
+    assert [as_number(row[1]) for row in rows] == golden("history-full")["loss"]["train"]
+    assert [as_number(row[2]) for row in rows] == golden("history-full")["loss"]["val"]
+    page.get_by_role("button", name="Gradients").click()
+    expect(page.locator("#distributions .summary", has_text="Gradients of the query tower: 5 bins")).to_be_visible()
+    for canvas in page.locator(".plot:visible canvas, .ridges canvas, .bars canvas").all():
+        assert is_drawn(canvas)
+    chart(page, "Loss").locator("summary").click()
+    screenshot(page, "golden")
+    page.get_by_role("button", name="Candidate tower").click()
+    expect(page.get_by_text("The run has logged no histogram of the candidate tower's gradients.")).to_be_visible()

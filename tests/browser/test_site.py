@@ -1,0 +1,65 @@
+"""The list, signing in, narrow screens, and how the server ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+from deploy.local.process import Part, Process, answers_tcp, free_port
+from tests.browser.conftest import Site, screenshot
+
+Look = Callable[..., Page]
+
+
+def test_the_list_filters_as_one_types(look: Look, site: Site) -> None:
+    site.seed("warm", run_id="other", name="wide-embedding", experiment="towers-2")
+    page = look("/")
+    rows = page.locator("table.runs tbody tr:visible")
+    before = rows.count()
+    page.keyboard.press("/")
+    page.keyboard.type("TOWERS-2 wide")
+    expect(rows).to_have_count(1)
+    expect(page.get_by_role("status")).to_have_text(f"1 of {before} on this page")
+    page.get_by_role("searchbox").fill("nothing like it")
+    expect(page.get_by_text("No run on this page matches.")).to_be_visible()
+    page.get_by_role("searchbox").fill("")
+    screenshot(page, "runs-1400-light")
+    page.get_by_role("link", name="wide-embedding").click()
+    expect(page).to_have_url(re.compile("/runs/other/$"))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/runs/abc123def456/", "/runs/nobody/", "/sign-in/"])
+def test_nothing_scrolls_sideways_on_a_narrow_screen(look: Look, path: str, theme: str) -> None:
+    page = look(path, width=360, theme=theme)
+    page.wait_for_timeout(400)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    screenshot(page, f"narrow{path.replace('/', '-')}{theme}")
+
+
+def test_signing_in_by_browser(look: Look) -> None:
+    page = look("/sign-in/")
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill("correct horse")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("ada", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_sigterm_ends_every_process(site: Site) -> None:
+    port = free_port()
+    part = Part("webapp", site.process.part.command, answers_tcp(port), environ={"WEBAPP_PORT": str(port)})
+    process = Process(part, site.environ, site.process.log)
+    process.wait_ready(20)
+    parent = psutil.Process(process.pid)
+    family = [parent, *parent.children(recursive=True)]
+    assert len(family) >= 3
+    process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    assert process.ended() == 0

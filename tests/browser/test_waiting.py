@@ -1,0 +1,65 @@
+"""Pages that come before their data: they say what to expect and turn into the charts by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page, Response, expect
+
+from tests.browser.conftest import Site, screenshot
+
+Look = Callable[..., Page]
+
+
+def test_a_page_that_waits_turns_into_the_charts(look: Look, site: Site) -> None:
+    site.seed("announce", run_id="cold")
+    page = look("/runs/cold/")
+    expect(page.get_by_role("heading", name="Waiting for a worker")).to_be_visible()
+    screenshot(page, "waiting")
+    page.evaluate("window.sameDocument = true")
+    site.seed("put", run_id="cold")
+    expect(page.locator("figure.chart:visible")).to_have_count(6, timeout=15_000)
+    assert page.evaluate("window.sameDocument")
+
+
+def test_an_unknown_run_may_still_come(look: Look, site: Site) -> None:
+    page = look("/runs/tomorrow/")
+    expect(page.get_by_role("heading", name="Not announced yet")).to_be_visible()
+    site.seed("warm", run_id="tomorrow")
+    expect(page.locator("figure.chart:visible")).to_have_count(6, timeout=15_000)
+
+
+def test_a_failed_run_says_why(look: Look, site: Site) -> None:
+    site.seed("announce", {"state": "failed", "reason": "MLflow answered 404: no such run"}, run_id="failed")
+    page = look("/runs/failed/", theme="dark")
+    expect(page.get_by_role("heading", name="Warming failed")).to_be_visible()
+    expect(page.get_by_text("MLflow answered 404: no such run")).to_be_visible()
+    screenshot(page, "failed-dark")
+
+
+def test_a_quick_test_without_a_run_leads_to_it_later(look: Look, site: Site) -> None:
+    page = look("/quick-tests/21/")
+    expect(page.get_by_text("Quick test 21 has no run yet.")).to_be_visible()
+    site.seed("warm", {"quick_test": 21}, run_id="late")
+    page.wait_for_url("**/runs/late/", timeout=15_000)
+    expect(page.locator("figure.chart:visible")).to_have_count(6)
+
+
+def test_a_live_run_grows_in_place(look: Look, site: Site) -> None:
+    site.seed("warm", run_id="live", epochs=9, status="RUNNING")
+    statuses: list[int] = []
+
+    def note(response: Response) -> None:
+        if "training-history" in response.url:
+            statuses.append(response.status)
+
+    page = look("/runs/live/")
+    page.on("response", note)
+    expect(page.locator(".epochs")).to_have_text("9 of 9 epochs")
+    page.evaluate("window.sameDocument = true")
+    page.wait_for_timeout(2500)
+    assert set(statuses) == {304}
+    site.seed("put", run_id="live", epochs=10, status="RUNNING")
+    expect(page.locator(".epochs")).to_have_text("10 of 10 epochs", timeout=15_000)
+    expect(page.locator(".scrub output")).to_have_text("9 of 9")
+    assert page.evaluate("window.sameDocument")

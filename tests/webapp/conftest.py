@@ -1,0 +1,52 @@
+"""Fixtures of the webapp's tests: gathered static files, an empty Redis, a reader who has signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+
+from deploy.local.process import Process
+from store import warm
+from tests.webapp.samples import Sample
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files() -> None:
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def empty_redis(valkey: Process) -> Iterator[redis.Redis]:
+    connection = redis.Redis.from_url(settings.REDIS_URL)
+    connection.flushdb()
+    warm._redis.cache_clear()
+    yield connection
+    warm._redis.cache_clear()
+
+
+@pytest.fixture
+def reader(db: None) -> Client:
+    """A browser that has signed in."""
+    client = Client()
+    client.force_login(User.objects.create_user("ada"))
+    return client
+
+
+@pytest.fixture
+def anyone(db: None) -> Client:
+    """A browser that has not."""
+    return Client()
+
+
+@pytest.fixture
+def sample(db: None) -> Sample:
+    """A warm run of twenty epochs, quick test 7."""
+    run = Sample("abc123def456")
+    run.warm(quick_test=7)
+    return run

@@ -1,0 +1,316 @@
+"""Made-up runs in the shapes of contract/entries.py, stored through the one door. They look like real training."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import contract
+from contract.entries import (
+    Entry,
+    EntryKey,
+    Envelope,
+    Histogram,
+    HistogramType,
+    History,
+    NonFinite,
+    Norms,
+    Resolution,
+    Series,
+    Tower,
+    TowerStatistics,
+)
+from contract.events import EventType, RunEvent, RunStatus
+from store import warm
+from store.models import InboxEvent, QuickTest, Run
+
+BINS = 25
+WEIGHTS_IN_TOWER = {Tower.QUERY: 79_008, Tower.CANDIDATE: 333_696}
+START = datetime(2026, 1, 2, 10, 0, tzinfo=UTC)
+GRADIENT_EDGES = [-(10 ** (-7 * i / 12)) for i in range(13)] + [10 ** (-7 * (12 - i) / 12) for i in range(13)]
+NonFiniteKind = Literal["NaN", "Infinity", "-Infinity"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A run of ``epochs`` epochs; equal seeds give equal values."""
+
+    run_id: str
+    epochs: int = 20
+    seed: int = 1
+    status: str = "FINISHED"
+    with_gradients: bool = True
+    with_non_finite: bool = True
+    experiment: str = "two-tower"
+    name: str = "quick-test-7"
+
+    def non_finite(self) -> list[tuple[str, int, NonFiniteKind]]:
+        if not self.with_non_finite or self.epochs < 8:
+            return []
+        return [("loss", self.epochs // 3, "NaN"), ("query_grad_norm", self.epochs // 2, "Infinity")]
+
+    def curves(self) -> dict[str, Series]:
+        """Every metric by its MLflow key, over every epoch."""
+        chance = random.Random(self.seed)
+        curves: dict[str, Series] = {key: [] for key in _KEYS}
+        for epoch in range(self.epochs):
+            for key, value in self._epoch(epoch, chance).items():
+                curves[key].append(value)
+        for key, epoch, _ in self.non_finite():
+            curves[key][epoch] = None
+        return curves
+
+    def _epoch(self, epoch: int, chance: random.Random) -> dict[str, float]:
+        done = epoch / max(self.epochs - 1, 1)
+        noise = chance.gauss
+        spike = 2.4 if self.epochs > 50 and epoch == int(self.epochs * 0.62) + 2 else 0.0
+        loss = 6.9 * math.exp(-3.2 * done) + 1.9 + noise(0, 0.03)
+        val = 6.6 * math.exp(-3.6 * done) + 2.35 + 0.55 * max(done - 0.7, 0) + noise(0, 0.05) + spike
+        penalty = 0.05 + 0.32 * (1 - math.exp(-2 * done))
+        grow = 1 - math.exp(-2.6 * done)
+        row = {
+            "loss": loss, "val_loss": val,
+            "regularization_loss": penalty, "val_regularization_loss": penalty * 1.01,
+            "total_loss": loss + penalty, "val_total_loss": val + penalty * 1.01,
+            "val_recall_at_10": 0.012 + 0.11 * (1 - math.exp(-4 * done)) + noise(0, 0.002),
+            "val_recall_at_100": 0.06 + 0.31 * (1 - math.exp(-4 * done)) + noise(0, 0.004),
+            "query_weight_norm": 8 + 21 * grow, "candidate_weight_norm": 11 + 34 * grow,
+        }  # fmt: skip
+        row["weight_norm"] = math.hypot(row["query_weight_norm"], row["candidate_weight_norm"])
+        for tower, scale in ((Tower.QUERY, 0.05), (Tower.CANDIDATE, 0.03)):
+            spread = _weight_spread(tower, done)
+            row |= {f"{tower}_weights_mean": noise(0, 1e-3) + 0.01 * done, f"{tower}_weights_std": spread}
+            low, high = _weight_range(tower, done)
+            row |= {f"{tower}_weights_min": low, f"{tower}_weights_max": high}
+            norm = scale * (1 + 9 * math.exp(-5 * done)) * math.exp(noise(0, 0.22))
+            row |= {f"{tower}_grad_norm": norm, f"{tower}_grad_mean": noise(0, 1e-6), f"{tower}_grad_std": norm / 300}
+            row |= {f"{tower}_grad_min": -norm / 9, f"{tower}_grad_max": norm / 8}
+        return row
+
+    def kept(self, resolution: Resolution) -> list[int]:
+        if resolution is Resolution.FULL:
+            return list(range(self.epochs))
+        interval = max(5, -(-self.epochs // 100))
+        return sorted({*range(0, self.epochs, interval), self.epochs - 1, self.best_epoch()})
+
+    def best_epoch(self) -> int:
+        val = [math.inf if value is None else value for value in self.curves()["val_loss"]]
+        return val.index(min(val))
+
+    def params(self) -> dict[str, str]:
+        return {
+            "epochs": str(self.epochs), "batch_size": "2048", "learning_rate": "0.05", "optimizer": "adagrad",
+            "embedding_dim": "32", "l2": "1e-05", "seed": str(self.seed),
+            "query_hist_bin_edges": ",".join(f"{edge:.4f}" for edge in _weight_edges(Tower.QUERY, 0.0)),
+        }  # fmt: skip
+
+    def final_metrics(self) -> dict[str, float | None]:
+        curves = self.curves()
+        return {
+            "final_loss": curves["loss"][-1], "final_val_loss": curves["val_loss"][-1], "test_loss": 2.51,
+            "test_recall_at_5": 0.068, "test_recall_at_10": 0.1182, "test_recall_at_50": 0.271,
+            "test_recall_at_100": 0.3652,
+        }  # fmt: skip
+
+    def history(self, resolution: Resolution) -> History:
+        full, kept = self.curves(), self.kept(resolution)
+        curves = {key: [values[epoch] for epoch in kept] for key, values in full.items()}
+        norms: Norms = {
+            "total": curves["weight_norm"], "query": curves["query_weight_norm"],
+            "candidate": curves["candidate_weight_norm"],
+        }  # fmt: skip
+        non_finite: list[NonFinite] = [{"metric": m, "epoch": e, "kind": k} for m, e, k in self.non_finite()]
+        overview = resolution is Resolution.OVERVIEW
+        return {
+            "available": True, "resolution": resolution.value, "epochs": kept, "epochs_total": self.epochs,
+            "best_epoch": self.best_epoch(),
+            "loss": {
+                "train": curves["loss"], "val": curves["val_loss"], "regularization": curves["regularization_loss"],
+                "val_regularization": curves["val_regularization_loss"], "total": curves["total_loss"],
+                "val_total": curves["val_total_loss"],
+            },
+            "weight_norm": norms, "gradient": norms,
+            "gradient_norm": {tower.value: curves[f"{tower}_grad_norm"] for tower in Tower},
+            "weight_stats": {tower.value: _statistics(curves, f"{tower}_weights") for tower in Tower},
+            "gradient_stats": {tower.value: _statistics(curves, f"{tower}_grad") for tower in Tower},
+            "metrics": {key: curves[key] for key in ("val_recall_at_10", "val_recall_at_100")},
+            "envelope": {key: _envelope(values, kept) for key, values in full.items()} if overview else {},
+            "non_finite": non_finite,
+            "non_finite_total": len(non_finite),
+            "final_metrics": self.final_metrics(), "params": self.params(), "status": self.status,
+            "experiment_name": self.experiment, "run_name": self.name,
+            "start_time": START.isoformat(), "end_time": (START + timedelta(seconds=3 * self.epochs)).isoformat(),
+            "cached_at": datetime.now(UTC).isoformat(), "mlflow_run_id": self.run_id, "histogram_available": True,
+        }  # fmt: skip
+
+    def histogram(self, type_: HistogramType, tower: Tower, resolution: Resolution) -> Histogram:
+        kept = self.kept(resolution)
+        chance = random.Random(f"{self.seed}{type_}{tower}")
+        rows = [_bins(type_, tower, epoch / max(self.epochs - 1, 1), chance) for epoch in kept]
+        return {
+            "available": True, "type": type_.value, "tower": tower.value, "resolution": resolution.value,
+            "epochs": kept, "epochs_total": self.epochs, "bin_edges": rows[0].edges,
+            "bin_edges_by_epoch": [row.edges for row in rows], "counts": [row.counts for row in rows],
+            "underflow": [row.under for row in rows], "overflow": [row.over for row in rows],
+            "cached_at": datetime.now(UTC).isoformat(), "mlflow_run_id": self.run_id,
+        }  # fmt: skip
+
+    def entries(self) -> dict[EntryKey, Entry]:
+        entries = {}
+        types = HistogramType if self.with_gradients else [HistogramType.WEIGHTS]
+        for resolution in Resolution:
+            entries[EntryKey.history(self.run_id, resolution)] = Entry.encode(self.history(resolution))
+            for type_ in types:
+                for tower in Tower:
+                    key = EntryKey.histogram(self.run_id, type_, tower, resolution)
+                    entries[key] = Entry.encode(self.histogram(type_, tower, resolution))
+        return entries
+
+    def announce(self, state: str = "pending", reason: str = "", quick_test: int | None = None) -> InboxEvent:
+        """The run's row and one event about it, as the subscriber leaves them."""
+        now = datetime.now(UTC)
+        Run.objects.get_or_create(
+            run_id=self.run_id,
+            defaults={
+                "tracking_server": "default", "experiment_name": self.experiment, "name": self.name,
+                "status": self.status, "announced_at": now, "epochs": self.epochs,
+            },
+        )  # fmt: skip
+        if quick_test:
+            QuickTest.objects.update_or_create(pk=quick_test, defaults={"mlflow_run_id": self.run_id})
+        event = RunEvent(
+            type=EventType.COMPLETED, id=f"{self.run_id}.{now.timestamp()}", time=now - timedelta(milliseconds=18),
+            run_id=self.run_id, tracking_server="default", experiment_name=self.experiment,
+            status=RunStatus(self.status), quick_test_id=quick_test, epochs=self.epochs, end_time=now,
+        )  # fmt: skip
+        data, attributes = event.encode()
+        return InboxEvent.objects.create(
+            source=event.source, event_id=event.id, run_id=self.run_id, type=event.type, attributes=attributes,
+            data=data, published_at=now, state=state, reason=reason, attempts=int(state != "pending"),
+        )  # fmt: skip
+
+    def warm(self, quick_test: int | None = None) -> None:
+        """Announces the run and stores everything about it, as a worker does."""
+        event = self.announce("warming", quick_test=quick_test)
+        self.put()
+        event.state, event.done_at = "done", event.received_at + timedelta(milliseconds=287)
+        event.save()
+
+    def put(self) -> None:
+        """Stores the entries of a run that has been announced."""
+        val = self.curves()["val_loss"]
+        warm.put(
+            warm.WarmRun(
+                run_id=self.run_id, fetched_at=datetime.now(UTC), experiment_name=self.experiment, name=self.name,
+                status=self.status, start_time=START, end_time=START + timedelta(seconds=3 * self.epochs),
+                epochs=self.epochs, params=self.params(), final_metrics=self.final_metrics(),
+                sparkline=val[:: max(1, len(val) // 40)], entries=self.entries(),
+            )
+        )  # fmt: skip
+
+
+class Golden(Sample):
+    """The run of the golden documents: what the workers write, and not what this file makes up."""
+
+    def entries(self) -> dict[EntryKey, Entry]:
+        entries = {}
+        for resolution in Resolution:
+            entries[EntryKey.history(self.run_id, resolution)] = Entry.encode(golden(f"history-{resolution}"))
+            for type_ in HistogramType:
+                # There are goldens of one resolution and one tower; a page may ask for either resolution.
+                key = EntryKey.histogram(self.run_id, type_, Tower.QUERY, resolution)
+                entries[key] = Entry.encode(golden(f"histogram-{type_}-query-overview"))
+        return entries
+
+
+def golden(name: str) -> Any:
+    """A document of contract/examples."""
+    return json.loads((Path(contract.__file__).parent / "examples" / f"entry-{name}.json").read_text())
+
+
+_KEYS = (
+    "loss", "val_loss", "regularization_loss", "val_regularization_loss", "total_loss", "val_total_loss",
+    "val_recall_at_10", "val_recall_at_100", "weight_norm", "query_weight_norm", "candidate_weight_norm",
+    *(f"{tower}_weights_{name}" for tower in Tower for name in ("mean", "std", "min", "max")),
+    *(f"{tower}_grad_{name}" for tower in Tower for name in ("mean", "std", "min", "max", "norm")),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Bins:
+    edges: list[float]
+    counts: Series
+    under: float
+    over: float
+
+
+def _bins(type_: HistogramType, tower: Tower, done: float, chance: random.Random) -> _Bins:
+    """Expected counts with a little noise."""
+    edges = _weight_edges(tower, done) if type_ is HistogramType.WEIGHTS else GRADIENT_EDGES
+    share = _weight_share(tower, done) if type_ is HistogramType.WEIGHTS else _gradient_share(done)
+    at = [share(edge) for edge in edges]
+    total = WEIGHTS_IN_TOWER[tower]
+    counts: Series = [float(round(total * (b - a) * chance.uniform(0.95, 1.05))) for a, b in itertools.pairwise(at)]
+    outside = 0 if type_ is HistogramType.WEIGHTS else round(total * at[0])
+    return _Bins(edges, counts, outside, outside)
+
+
+def _weight_share(tower: Tower, done: float) -> Any:
+    low, high = _weight_range(tower, done)
+    spread = _weight_spread(tower, done)
+
+    def share(value: float) -> float:
+        # Uniform at the start, as initialisers make it; it spreads into a bell with a shoulder.
+        uniform = min(max((value + 0.05) / 0.1, 0.0), 1.0)
+        bell = 0.8 * _normal(value / spread) + 0.2 * _normal((value - 2.1 * spread) / (0.5 * spread))
+        return uniform * (1 - min(4 * done, 1.0)) + bell * min(4 * done, 1.0)
+
+    return lambda value: 0.0 if value <= low else 1.0 if value >= high else share(value)
+
+
+def _gradient_share(done: float) -> Any:
+    middle = -3.1 - 1.6 * done
+
+    def share(value: float) -> float:
+        tail = 0.5 * (1 - _normal((math.log10(max(abs(value), 1e-30)) - middle) / 1.05))
+        return 1 - tail if value > 0 else tail
+
+    return share
+
+
+def _normal(z: float) -> float:
+    return 0.5 * (1 + math.erf(z / math.sqrt(2)))
+
+
+def _weight_spread(tower: Tower, done: float) -> float:
+    return (0.03 if tower is Tower.QUERY else 0.024) + 0.11 * (1 - math.exp(-2.6 * done))
+
+
+def _weight_range(tower: Tower, done: float) -> tuple[float, float]:
+    spread = _weight_spread(tower, done)
+    return -3.1 * spread, 3.9 * spread
+
+
+def _weight_edges(tower: Tower, done: float) -> list[float]:
+    low, high = _weight_range(tower, done)
+    return [low + (high - low) * i / BINS for i in range(BINS + 1)]
+
+
+def _statistics(curves: dict[str, Series], prefix: str) -> TowerStatistics:
+    names = ("mean", "std", "min", "max", "norm")
+    return {name: curves[f"{prefix}_{name}"] for name in names if f"{prefix}_{name}" in curves}  # type: ignore[return-value]
+
+
+def _envelope(values: Series, kept: list[int]) -> Envelope:
+    parts = [values[before + 1 : epoch + 1] for before, epoch in zip([-1, *kept], kept, strict=False)]
+    known = [[value for value in part if value is not None] for part in parts]
+    return {
+        "min": [min(part) if part else None for part in known],
+        "max": [max(part) if part else None for part in known],
+    }

@@ -1,0 +1,273 @@
+"""The JSON API: stored bodies as they are, and honest answers where there are none."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import OperationalError
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from contract.entries import EntryKey, HistogramType, Resolution, Tower
+from store import warm
+from store.models import Run
+from tests.webapp.samples import Golden, Sample, golden
+
+HISTORY = "/api/runs/abc123def456/training-history/"
+HISTOGRAM = "/api/runs/abc123def456/histogram-data/"
+
+
+@pytest.mark.parametrize("resolution", list(Resolution))
+@pytest.mark.parametrize("address", [HISTORY, "/api/quick-tests/7/training-history/"])
+def test_a_history_is_the_stored_body_byte_for_byte(
+    reader: Client, sample: Sample, address: str, resolution: Resolution
+) -> None:
+    stored = warm.get(EntryKey.history(sample.run_id, resolution))
+    assert stored
+    packed = reader.get(address, {"resolution": resolution}, headers={"Accept-Encoding": "gzip, br"})
+    plain = reader.get(address, {"resolution": resolution})
+    assert packed.content == stored.body
+    assert packed["Content-Encoding"] == "gzip"
+    assert plain.content == gzip.decompress(stored.body)
+    assert "Content-Encoding" not in plain
+    assert plain.json()["epochs_total"] == 20
+    for response in (packed, plain):
+        assert response["Content-Type"] == "application/json"
+        assert response["Cache-Control"] == "private, no-cache"
+        assert "Accept-Encoding" in response["Vary"]
+
+
+def test_the_overview_is_the_default(reader: Client, sample: Sample) -> None:
+    assert reader.get(HISTORY).json()["resolution"] == "overview"
+
+
+@pytest.mark.parametrize("type_", list(HistogramType))
+@pytest.mark.parametrize("tower", list(Tower))
+def test_a_histogram_is_the_stored_body(reader: Client, sample: Sample, type_: HistogramType, tower: Tower) -> None:
+    for address in (HISTOGRAM, "/api/quick-tests/7/histogram-data/"):
+        document = reader.get(address, {"type": type_, "tower": tower, "resolution": "full"}).json()
+        assert (document["type"], document["tower"]) == (type_, tower)
+        assert len(document["counts"]) == len(document["bin_edges_by_epoch"]) == 20
+
+
+def test_every_representation_has_its_own_strong_etag(reader: Client, sample: Sample) -> None:
+    packed = reader.get(HISTORY, headers={"Accept-Encoding": "gzip"})
+    plain = reader.get(HISTORY)
+    assert packed["ETag"] != plain["ETag"]
+    assert not packed["ETag"].startswith("W/")
+    unchanged = reader.get(HISTORY, headers={"Accept-Encoding": "gzip", "If-None-Match": f'"x", {packed["ETag"]}'})
+    assert (unchanged.status_code, unchanged.content, unchanged["ETag"]) == (304, b"", packed["ETag"])
+    assert "Accept-Encoding" in unchanged["Vary"]
+    assert reader.get(HISTORY, headers={"If-None-Match": packed["ETag"]}).status_code == 200
+    assert reader.get(HISTORY, headers={"If-None-Match": f"W/{plain['ETag']}"}).status_code == 304
+
+
+def test_a_new_warming_changes_the_etag(reader: Client, sample: Sample) -> None:
+    before = reader.get(HISTORY)["ETag"]
+    Sample(sample.run_id, epochs=21).put()
+    after = reader.get(HISTORY, headers={"If-None-Match": before})
+    assert after.status_code == 200
+    assert after.json()["epochs_total"] == 21
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter", "allowed"),
+    [
+        ("type=biases&tower=query", "type", ["weights", "gradients"]),
+        ("tower=query", "type", ["weights", "gradients"]),
+        ("type=weights&tower=buyer", "tower", ["query", "candidate"]),
+        ("type=weights", "tower", ["query", "candidate"]),
+        ("type=weights&tower=query&resolution=half", "resolution", ["overview", "full"]),
+    ],
+)
+def test_an_unknown_choice_is_400_with_what_is_allowed(
+    reader: Client, sample: Sample, query: str, parameter: str, allowed: list[str]
+) -> None:
+    response = reader.get(f"{HISTOGRAM}?{query}")
+    assert response.status_code == 400
+    assert response.json()["parameter"] == parameter
+    assert response.json()["allowed"] == allowed
+    assert parameter in response.json()["error"]
+
+
+def test_a_history_of_unknown_resolution_is_400(reader: Client, sample: Sample) -> None:
+    assert reader.get(HISTORY, {"resolution": "half"}).json()["allowed"] == ["overview", "full"]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"), [("pending", ""), ("warming", ""), ("failed", "MLflow answered 404"), ("unknown", "")]
+)
+def test_not_warm_is_an_answer(reader: Client, state: str, reason: str) -> None:
+    if state != "unknown":
+        Sample("cold").announce(state, reason, quick_test=3)
+    for address in ("/api/runs/cold/training-history/", "/api/runs/cold/histogram-data/?type=weights&tower=query"):
+        response = reader.get(address)
+        assert response.status_code == 200
+        assert response["Cache-Control"] == "no-store"
+        document = response.json()
+        assert document["available"] is False
+        assert document["mlflow_run_id"] == "cold"
+        assert (document["state"], document["reason"]) == (state, reason)
+        assert document["expect"]
+
+
+def test_a_quick_test_without_a_run_says_so(reader: Client) -> None:
+    document = reader.get("/api/quick-tests/404/training-history/").json()
+    assert (document["available"], document["state"], document["mlflow_run_id"]) == (False, "unknown", None)
+    assert "404" in document["reason"]
+
+
+def test_a_warm_run_without_such_a_histogram_says_so(reader: Client) -> None:
+    Sample("plain", with_gradients=False).warm()
+    document = reader.get("/api/runs/plain/histogram-data/?type=gradients&tower=query").json()
+    assert (document["available"], document["state"]) == (False, "unknown")
+    assert document["reason"] == "The run has logged no histogram of the query tower's gradients."
+
+
+def test_a_run_warmed_by_another_version_says_so(reader: Client, sample: Sample, empty_redis: redis.Redis) -> None:
+    Run.objects.get(pk=sample.run_id).entries.update(schema_version=0)
+    empty_redis.flushdb()
+    assert "another version" in reader.get(HISTORY).json()["reason"]
+
+
+def test_without_redis_the_tables_answer(reader: Client, sample: Sample, settings: Settings) -> None:
+    expected = reader.get(HISTORY).content
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    warm._redis.cache_clear()
+    response = reader.get(HISTORY)
+    assert response.status_code == 200
+    assert response.content == expected
+
+
+def test_nobody_reads_without_signing_in(anyone: Client, sample: Sample) -> None:
+    for address in (HISTORY, f"{HISTOGRAM}?type=weights&tower=query", "/api/runs/", "/api/runs/abc123def456/"):
+        response = anyone.get(address)
+        assert response.status_code == 401
+        assert response.json()["error"]
+
+
+def test_a_hot_history_asks_the_database_for_the_reader_only(
+    reader: Client, sample: Sample, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_num_queries(2):
+        reader.get(HISTORY)
+
+
+def test_the_list_goes_from_new_to_old_page_by_page(reader: Client) -> None:
+    for number in range(7):
+        Sample(f"run{number}").announce()
+    moment = Run.objects.get(pk="run3").announced_at
+    Run.objects.filter(pk__in=["run2", "run4"]).update(announced_at=moment)
+    seen: list[str] = []
+    query: dict[str, Any] = {"limit": 2}
+    while True:
+        document = reader.get("/api/runs/", query).json()
+        seen += [run["mlflow_run_id"] for run in document["runs"]]
+        if not document["before"]:
+            break
+        query["before"] = document["before"]
+    assert seen == ["run6", "run5", "run4", "run3", "run2", "run1", "run0"]
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=x", "limit=²", "before=x", "before=1_", f"before={'9' * 18}_a"]
+)
+def test_a_list_refuses_what_it_cannot_use(reader: Client, query: str) -> None:
+    response = reader.get(f"/api/runs/?{query}")
+    assert response.status_code == 400
+    assert response.json()["parameter"] == query.split("=")[0]
+
+
+def test_the_list_costs_the_same_queries_however_long(
+    reader: Client, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for count in (1, 12):
+        for number in range(count):
+            Sample(f"run{count}x{number}").announce(quick_test=100 * count + number)
+        with django_assert_num_queries(5):
+            assert reader.get("/api/runs/").status_code == 200
+
+
+def test_a_listed_run_says_what_it_is(reader: Client, sample: Sample) -> None:
+    Sample("cold").announce("failed", "MLflow is away")
+    cold, run = reader.get("/api/runs/").json()["runs"]
+    assert (cold["state"], cold["reason"]) == ("failed", "MLflow is away")
+    assert (run["state"], run["quick_test_ids"], run["epochs"], run["status"]) == ("warm", [7], 20, "FINISHED")
+    assert run["params"]["optimizer"] == "adagrad"
+    assert run["final_metrics"]["test_recall_at_10"] == 0.1182
+    assert len(run["sparkline"]) == 20
+
+
+def test_a_summary_tells_the_way_from_event_to_warm(reader: Client, sample: Sample) -> None:
+    document = reader.get("/api/runs/abc123def456/").json()
+    timings = document["timings"]
+    assert document["state"] == "warm"
+    assert document["next"] is None
+    assert document["quick_test_ids"] == [7]
+    assert timings["event_time"] <= timings["published_at"] <= timings["received_at"] <= timings["warmed_at"]
+    assert 0.28 < timings["publish_to_warm_seconds"] < 5
+    assert document["attempts"] == 1
+    assert document["events"][0]["state"] == "done"
+
+
+def test_a_summary_of_a_run_that_failed_again_is_warm_with_a_reason(reader: Client, sample: Sample) -> None:
+    sample.announce("failed", "MLflow is away")
+    document = reader.get("/api/runs/abc123def456/").json()
+    assert (document["state"], document["next"], document["reason"]) == ("warm", "failed", "MLflow is away")
+
+
+def test_a_summary_of_an_unknown_run_is_404_in_json(reader: Client) -> None:
+    response = reader.get("/api/runs/nobody/")
+    assert response.status_code == 404
+    assert "nobody" in response.json()["error"]
+
+
+def test_every_error_under_api_is_json(reader: Client) -> None:
+    assert reader.get("/api/nothing/").json() == {"error": "There is nothing at this address."}
+    assert reader.post("/api/runs/").status_code == 405
+    assert reader.get("/api/runs/", headers={"Host": "evil.example"}).json()["error"]
+
+
+def test_a_missing_slash_is_added_within_this_site(reader: Client, sample: Sample) -> None:
+    response = reader.get("/api/runs/abc123def456/training-history?resolution=full")
+    assert (response.status_code, response["Location"]) == (308, f"{HISTORY}?resolution=full")
+    assert not reader.get("//runs/abc").headers.get("Location", "/").startswith("//")
+
+
+def test_golden_documents_come_out_as_they_went_in(reader: Client) -> None:
+    Golden("golden").warm()
+    assert reader.get("/api/runs/golden/training-history/?resolution=full").json() == golden("history-full")
+    histogram = reader.get("/api/runs/golden/histogram-data/?type=weights&tower=query").json()
+    assert histogram == golden("histogram-weights-query-overview")
+
+
+def test_documents_are_strict_json(reader: Client, sample: Sample) -> None:
+    def refuse(text: str) -> None:
+        raise AssertionError(f"{text} is no JSON")
+
+    document = json.loads(reader.get(f"{HISTORY}?resolution=full").content, parse_constant=refuse)
+    assert {(item["metric"], item["kind"]) for item in document["non_finite"]} == {
+        ("loss", "NaN"),
+        ("query_grad_norm", "Infinity"),
+    }
+
+
+@pytest.mark.parametrize(("error", "status"), [(OperationalError("away"), 503), (ZeroDivisionError(), 500)])
+def test_a_failure_is_told_in_the_reader_s_language(
+    reader: Client, sample: Sample, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    reader.raise_request_exception = False
+    with monkeypatch.context() as patch:
+        patch.setattr(SessionStore, "load", fail)
+        answer, page = reader.get(HISTORY), reader.get("/")
+    assert (answer.status_code, page.status_code) == (status, status)
+    assert answer.json()["error"]
+    assert str(status) in page.content.decode()

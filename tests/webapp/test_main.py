@@ -1,0 +1,45 @@
+"""``python -m webapp``: its help and its errors. tests/browser serves with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "webapp", *arguments],
+        env=os.environ | environ, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_help_has_examples() -> None:
+    outcome = run("--help")
+    assert outcome.returncode == 0
+    assert "python -m webapp manage migrate" in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("WEBAPP_PORT", "http"), ("WEBAPP_SECRET_KEY", "short"), ("WEBAPP_SECRET_KEY", ""), ("REDIS_URL", "localhost")],
+)
+def test_a_bad_setting_is_one_line_that_names_it(name: str, value: str) -> None:
+    outcome = run("serve", **{name: value})
+    assert outcome.returncode == 2
+    assert outcome.stderr.startswith(f"webapp: {name}")
+    assert outcome.stderr.count("\n") == 1
+    assert name != "WEBAPP_SECRET_KEY" or "short'" not in outcome.stderr
+
+
+def test_serving_without_static_files_says_what_to_do(tmp_path: Path) -> None:
+    outcome = run("serve", WEBAPP_STATIC_ROOT=str(tmp_path))
+    assert outcome.returncode == 2
+    assert "collectstatic" in outcome.stderr
+
+
+def test_manage_is_django() -> None:
+    assert run("manage", "check").returncode == 0

@@ -1,0 +1,221 @@
+"""Runs as lists and pages show them: rows of the tables, with what their events say. A fixed number of queries each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, Self
+
+from django.db.models import Q
+
+from contract.events import RUN_ID, format_time
+from store.models import InboxEvent, QuickTest, Run
+from store.state import EXPECT
+
+State = InboxEvent.State
+# The newest so many events of a run are shown.
+EVENTS_SHOWN = 20
+
+
+class CursorError(ValueError):
+    """The text is no cursor that a list has given out."""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place in the list of runs: that of the last run shown. Its text form travels in ``?before=``."""
+
+    announced_at: datetime
+    run_id: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises CursorError."""
+        moment, _, run_id = text.partition("_")
+        if not (moment.isascii() and moment.isdigit() and len(moment) <= 18 and RUN_ID.fullmatch(run_id)):
+            raise CursorError(f"{text!r} is not a cursor; take the one in 'before' of a list")
+        try:
+            return cls(
+                datetime.fromtimestamp(int(moment) // 1_000_000, UTC).replace(microsecond=int(moment) % 1_000_000),
+                run_id,
+            )
+        except (ValueError, OverflowError):
+            raise CursorError(f"{text!r} is beyond the calendar") from None
+
+    def __str__(self) -> str:
+        seconds = int(self.announced_at.replace(microsecond=0).timestamp())
+        return f"{seconds * 1_000_000 + self.announced_at.microsecond}_{self.run_id}"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One run of a list. ``state`` is ``warm`` or one of ``store.state.State``."""
+
+    run: Run
+    state: str
+    reason: str
+    quick_test_ids: list[int]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some runs, newest first; ``before`` is where the next older page starts, None at the end."""
+
+    runs: list[Listed]
+    before: Cursor | None
+
+
+def page(limit: int, before: Cursor | None) -> Page:
+    """Three queries, however many runs."""
+    rows = Run.objects.order_by("-announced_at", "-run_id")
+    if before:
+        # The first condition is what the index serves; the second settles ties.
+        rows = rows.filter(announced_at__lte=before.announced_at).filter(
+            Q(announced_at__lt=before.announced_at) | Q(run_id__lt=before.run_id)
+        )
+    found = list(rows[: limit + 1])
+    shown = found[:limit]
+    tests = _quick_tests([run.run_id for run in shown])
+    states = _states([run.run_id for run in shown if not run.warmed_at])
+    listed = [
+        Listed(run, *states.get(run.run_id, ("warm" if run.warmed_at else "unknown", "")), tests.get(run.run_id, []))
+        for run in shown
+    ]
+    return Page(listed, Cursor(shown[-1].announced_at, shown[-1].run_id) if len(found) > limit else None)
+
+
+def _quick_tests(run_ids: list[str]) -> dict[str, list[int]]:
+    tests: dict[str, list[int]] = {}
+    for pk, run_id in (
+        QuickTest.objects.filter(mlflow_run_id__in=run_ids).order_by("pk").values_list("pk", "mlflow_run_id")
+    ):
+        tests.setdefault(run_id, []).append(pk)
+    return tests
+
+
+def _states(run_ids: list[str]) -> dict[str, tuple[str, str]]:
+    """State and reason by run, after the rule of ``store.state.run_state``."""
+    events = InboxEvent.objects.filter(run_id__in=run_ids).order_by("run_id", "-received_at")
+    rows = events.values_list("run_id", "state", "reason")
+    return {
+        run_id: _unfinished((state, reason) for _, state, reason in group)
+        for run_id, group in groupby(rows, lambda row: row[0])
+    }
+
+
+def _unfinished(events: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    """State and reason of the events of one run, newest first."""
+    reasons: dict[str, str] = {}
+    for state, reason in events:
+        reasons.setdefault(state, reason)
+    for state in (State.WARMING, State.PENDING, State.FAILED):
+        if state in reasons:
+            return state.value, reasons[state]
+    return "unknown", ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything about one run but its charts. ``run`` is None while only its events are known."""
+
+    run_id: str
+    run: Run | None
+    quick_test_ids: list[int]
+    events: list[InboxEvent] = field(repr=False)
+
+    @classmethod
+    def find(cls, run_id: str) -> Self:
+        """Three queries."""
+        events = InboxEvent.objects.filter(run_id=run_id).order_by("-received_at").defer("data")
+        return cls(
+            run_id,
+            Run.objects.filter(pk=run_id).first(),
+            _quick_tests([run_id]).get(run_id, []),
+            list(events[:EVENTS_SHOWN]),
+        )
+
+    @property
+    def known(self) -> bool:
+        return self.run is not None or bool(self.events)
+
+    def document(self) -> dict[str, Any]:
+        """The JSON of ``/api/runs/{run_id}/``, which the run page holds too."""
+        run = self.run
+        unfinished, reason = _unfinished((event.state, event.reason) for event in self.events)
+        newest = self.events[0] if self.events else None
+        state = "warm" if run and run.warmed_at else unfinished
+        return {
+            "mlflow_run_id": self.run_id,
+            "state": state,
+            "expect": "" if state == "warm" else EXPECT[state],  # type: ignore[index]
+            "reason": reason if state != "warm" or (newest and newest.state == State.FAILED) else "",
+            "attempts": newest.attempts if newest else 0,
+            "next": newest.state if newest and newest.state != State.DONE else None,
+            "quick_test_ids": self.quick_test_ids,
+            **(run_fields(run) if run else {}),
+            "timings": self._timings(),
+            "events": [_event(event) for event in self.events],
+        }
+
+    def _timings(self) -> dict[str, str | float | None]:
+        """The way of the newest event that was warmed; of the newest event while none was."""
+        done = next((event for event in self.events if event.state == State.DONE), None)
+        event = done or (self.events[0] if self.events else None)
+        warmed = (done and done.done_at) or (self.run.warmed_at if self.run else None)
+        passed = (done.done_at - done.published_at).total_seconds() if done and done.done_at else None
+        return {
+            "event_time": event.attributes.get("ce-time") if event else None,
+            "published_at": _time(event.published_at if event else None),
+            "received_at": _time(event.received_at if event else None),
+            "warmed_at": _time(warmed),
+            "publish_to_warm_seconds": passed,
+        }
+
+
+def run_fields(run: Run) -> dict[str, Any]:
+    """What the tables hold of one run, as JSON."""
+    return {
+        "name": run.name,
+        "experiment_name": run.experiment_name,
+        "tracking_server": run.tracking_server,
+        "status": run.status,
+        "start_time": _time(run.start_time),
+        "end_time": _time(run.end_time),
+        "epochs": run.epochs,
+        "params": run.params,
+        "final_metrics": run.final_metrics,
+        "announced_at": _time(run.announced_at),
+        "warmed_at": _time(run.warmed_at),
+    }
+
+
+def listed_document(listed: Listed) -> dict[str, Any]:
+    """The JSON of one run in ``/api/runs/``."""
+    return {
+        "mlflow_run_id": listed.run.run_id,
+        "state": listed.state,
+        "reason": listed.reason,
+        "quick_test_ids": listed.quick_test_ids,
+        **run_fields(listed.run),
+        "sparkline": listed.run.sparkline,
+    }
+
+
+def _event(event: InboxEvent) -> dict[str, Any]:
+    return {
+        "id": event.event_id,
+        "type": event.type,
+        "state": event.state,
+        "reason": event.reason,
+        "attempts": event.attempts,
+        "event_time": event.attributes.get("ce-time"),
+        "published_at": _time(event.published_at),
+        "received_at": _time(event.received_at),
+        "done_at": _time(event.done_at),
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return format_time(moment) if moment else None

@@ -1,0 +1,84 @@
+"""Django settings of the webapp: those of the store, and what serving pages needs. Secure unless told otherwise."""
+
+from csp.constants import NONE, SELF
+
+from contract import settings as setting
+from store.settings import *  # noqa: F403
+from store.settings import INSTALLED_APPS as STORE_APPS
+
+SECRET_KEY = setting.WEBAPP_SECRET_KEY.read()
+DEBUG = False
+ALLOWED_HOSTS = setting.WEBAPP_ALLOWED_HOSTS.read()
+LOOPBACK_READ = setting.WEBAPP_LOOPBACK_READ.read()
+FLOWER_URL = setting.FLOWER_URL.read()
+
+INSTALLED_APPS = [
+    *STORE_APPS,
+    "webapp",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+]
+# Every one costs each JSON read some microseconds. AccessMiddleware checks the host, which CommonMiddleware would.
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "webapp.access.AccessMiddleware",
+]
+ROOT_URLCONF = "webapp.urls"
+WSGI_APPLICATION = "webapp.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request", "webapp.access.reader"]},
+    }
+]
+USE_I18N = False
+
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "runs"
+LOGOUT_REDIRECT_URL = "sign-in"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = setting.WEBAPP_STATIC_ROOT.read().absolute()
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "webapp.assets.HashedModules"},
+}
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+CSRF_COOKIE_HTTPONLY = True
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+if setting.WEBAPP_HTTPS.read():
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    # Probes come from inside, past the proxy that ends TLS.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True

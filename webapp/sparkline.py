@@ -1,0 +1,40 @@
+"""A curve as a small inline SVG path; what has no value leaves a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WIDTH, HEIGHT, MARGIN = 104, 28, 3
+
+
+@dataclass(frozen=True)
+class Sparkline:
+    """``line`` is the ``d`` of an SVG path, ``end`` its last point, None without any value, ``label`` it in words."""
+
+    line: str
+    end: tuple[float, float] | None
+    label: str
+    width: int = WIDTH
+    height: int = HEIGHT
+
+
+def sparkline(values: Sequence[float | None]) -> Sparkline:
+    """Values in order, spread evenly from left to right and from the least to the greatest."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return Sparkline("", None, "no values yet")
+    low, span = min(known), (max(known) - min(known)) or 1.0
+    step = (WIDTH - 2 * MARGIN) / max(len(values) - 1, 1)
+    parts, pen, end = [], "M", None
+    for index, value in enumerate(values):
+        if value is None:
+            pen = "M"
+            continue
+        end = (
+            round(MARGIN + index * step, 1),
+            round(HEIGHT - MARGIN - (value - low) / span * (HEIGHT - 2 * MARGIN), 1),
+        )
+        parts.append(f"{pen}{end[0]} {end[1]}")
+        pen = "L"
+    return Sparkline("".join(parts), end, f"from {known[0]:.4g} to {known[-1]:.4g}, least {low:.4g}")

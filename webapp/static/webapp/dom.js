@@ -1,0 +1,70 @@
+// Small helpers to build elements. Text always goes in as text, never as markup.
+
+export function el(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  return element;
+}
+
+// A table whose first column names its rows. `rows` are arrays of texts.
+export function table(caption, head, rows, className = "data") {
+  const body = el("tbody");
+  for (const [name, ...cells] of rows) {
+    body.append(el("tr", {}, el("th", { scope: "row" }, name), cells.map((cell) => el("td", {}, cell))));
+  }
+  const titles = el("tr", {}, head.map((title) => el("th", { scope: "col" }, title)));
+  return el("table", { class: className }, el("caption", { class: "sr" }, caption), el("thead", {}, titles), body);
+}
+
+// A <details> whose content is built when it is opened, and again by `refresh` while it is open.
+export function lazyDetails(title, build) {
+  const box = el("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": title });
+  const details = el("details", {}, el("summary", {}, title), box);
+  const refresh = () => box.replaceChildren(...(details.open ? [build()] : []));
+  details.addEventListener("toggle", refresh);
+  return { details, refresh };
+}
+
+// Buttons of which one is pressed. `options` is [[value, label], …].
+export function choice(label, options, value, onChange) {
+  const group = el("div", { class: "choice", role: "group", "aria-label": label });
+  const press = (chosen) => {
+    for (const button of group.children) button.setAttribute("aria-pressed", String(button.value === chosen));
+  };
+  for (const [option, text] of options) {
+    group.append(el("button", { type: "button", value: option, onclick: () => (press(option), onChange(option)) }, text));
+  }
+  press(value);
+  return group;
+}
+
+export function copyButton(text) {
+  const button = el("button", { type: "button", class: "quiet copy", "aria-label": `Copy ${text}` }, "copy");
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "copied";
+    } catch {
+      button.textContent = "select and copy"; // the browser allows the clipboard on secure addresses only
+    }
+    setTimeout(() => (button.textContent = "copy"), 2000);
+  });
+  return button;
+}
+
+export const cssColor = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+// A canvas context in CSS pixels, cleared, sharp on any screen.
+export function context2d(canvas, width, height) {
+  const ratio = devicePixelRatio || 1;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  const context = canvas.getContext("2d");
+  context.scale(ratio, ratio);
+  return context;
+}

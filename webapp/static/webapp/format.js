@@ -1,0 +1,46 @@
+// Numbers and times in words.
+
+export function number(value) {
+  if (value === null || value === undefined) return "–";
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2).replace("e+", "e").replace("-", "−").replace("e-", "e−");
+  return String(Number(value.toPrecision(4))).replace("-", "−");
+}
+
+// As the JSON has it, for tables.
+export const exact = (value) => (value === null || value === undefined ? "" : String(value));
+
+export const count = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en"));
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
+  if (seconds < 0.0005) return "0 ms";
+  if (seconds < 0.1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 10) return `${Number(seconds.toFixed(2))} s`;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172800) return `${Number((seconds / 3600).toFixed(1))} h`;
+  return `${Math.round(seconds / 86400)} days`;
+}
+
+export const seconds = (from, to) => (from && to ? (Date.parse(to) - Date.parse(from)) / 1000 : null);
+
+const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+export const time = (text) => (text ? TIME.format(Date.parse(text)) : "–");
+
+// "3 min ago", the same words as the server's.
+export function ago(text) {
+  const passed = Math.max(0, (Date.now() - Date.parse(text)) / 1000);
+  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
+    if (passed >= size) return `${Math.floor(passed / size)} ${unit} ago`;
+  }
+  return "just now";
+}
+
+const SUPERSCRIPT = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+export function power(value) {
+  if (value === 0) return "0";
+  const exponent = Math.round(Math.log10(Math.abs(value)));
+  const digits = [...String(exponent)].map((digit) => SUPERSCRIPT[digit]).join("");
+  return `${value < 0 ? "−" : ""}${exponent === 0 ? "1" : `10${digits}`}`;
+}

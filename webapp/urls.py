@@ -1,0 +1,55 @@
+"""All addresses of the webapp."""
+
+from __future__ import annotations
+
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path, register_converter
+
+from contract.events import RUN_ID
+from webapp import api, errors, health, pages
+
+
+class RunIdConverter:
+    regex = RUN_ID.pattern
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+class NumberConverter:
+    """A database ID: no longer than one can be."""
+
+    regex = "[0-9]{1,18}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+    def to_url(self, value: int) -> str:
+        return str(value)
+
+
+register_converter(RunIdConverter, "run_id")
+register_converter(NumberConverter, "number")
+
+urlpatterns = [
+    path("", pages.runs, name="runs"),
+    path("runs/<run_id:run_id>/", pages.run, name="run"),
+    path("quick-tests/<number:quick_test_id>/", pages.quick_test, name="quick-test"),
+    path("sign-in/", LoginView.as_view(template_name="webapp/sign_in.html"), name="sign-in"),
+    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("api/runs/", api.runs, name="api-runs"),
+    path("api/runs/<run_id:run_id>/", api.run, name="api-run"),
+    path("api/runs/<run_id:run_id>/training-history/", api.run_history, name="api-run-history"),
+    path("api/runs/<run_id:run_id>/histogram-data/", api.run_histogram, name="api-run-histogram"),
+    path("api/quick-tests/<number:quick_test_id>/training-history/", api.quick_test_history, name="api-test-history"),
+    path("api/quick-tests/<number:quick_test_id>/histogram-data/", api.quick_test_histogram, name="api-test-histogram"),
+    path("healthz", health.live, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
+]
+handler400 = errors.bad_request
+handler403 = errors.forbidden
+handler404 = errors.not_found
+handler500 = errors.server_error
