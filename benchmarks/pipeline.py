@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -77,9 +78,7 @@ def _publish_to_warm(run_id: str, web: str) -> list[float]:
     for number in range(PUBLISHED + 1):
         before = _etag(web, run_id)
         data, attributes = _event(run_id, number).encode()
-        waits.append(
-            elapsed_ms(lambda d=data, a=attributes, b=before: _publish(publisher, topic, d, a, web, run_id, b))
-        )  # type: ignore[misc]
+        waits.append(elapsed_ms(partial(_publish, publisher, topic, data, attributes, web, run_id, before)))
     return waits[1:]
 
 
