@@ -246,3 +246,13 @@ def test_the_golden_documents_are_shown(look: Look, site: Site) -> None:
     screenshot(page, "golden")
     page.get_by_role("button", name="Candidate tower").click()
     expect(page.get_by_text("The run has logged no histogram of the candidate tower's gradients.")).to_be_visible()
+
+
+def test_a_long_parameter_unfolds_when_it_is_selected(look: Look) -> None:
+    value = look(RUN).locator("#params .long").first
+    folded = value.bounding_box()
+    value.click()
+    unfolded = value.bounding_box()
+    assert folded
+    assert unfolded
+    assert unfolded["height"] > 2 * folded["height"]

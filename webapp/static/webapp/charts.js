@@ -338,16 +338,27 @@ export function chartSpecs(history) {
 }
 
 const RECALL = "Recall";
+const NOT_FINITE = "Values not finite";
+const COUNTER = /_nonfinite$/;
+const isQuiet = (values) => values.every((value) => !value);
+
+// Whether the run counted values that are not finite, and never found one: a sentence says so, no chart needs to.
+export function allFinite({ metrics }) {
+  const counters = Object.keys(metrics).filter((key) => COUNTER.test(key));
+  return counters.length > 0 && counters.every((key) => isQuiet(metrics[key]));
+}
+
 const PALETTE = ["blue", "ember", "teal", "violet", "ink"];
 
 // All recalls together; any other metric with its validation and test values.
 function metricSpecs({ metrics, epochs, final_metrics: finals }) {
   const groups = new Map();
   // A single value that the table of final metrics shows needs no chart.
-  const drawn = Object.keys(metrics).filter((key) => epochs.length < 2 || !(key in finals) || metrics[key].filter((value) => value !== null).length > 1);
+  const telling = Object.keys(metrics).filter((key) => !COUNTER.test(key) || !allFinite({ metrics }));
+  const drawn = telling.filter((key) => epochs.length < 2 || !(key in finals) || metrics[key].filter((value) => value !== null).length > 1);
   for (const key of drawn.sort(new Intl.Collator("en", { numeric: true }).compare)) {
     const base = key.replace(/^(val|test|train)_/, "");
-    const title = /recall/i.test(base) ? RECALL : base;
+    const title = /recall/i.test(base) ? RECALL : COUNTER.test(base) ? NOT_FINITE : base;
     groups.set(title, [...(groups.get(title) ?? []), key]);
   }
   return [...groups].map(([title, members]) => ({

@@ -1,6 +1,6 @@
 // One run's page: shows what the API answers, waits while the run is not warm, follows along while it trains.
 
-import { chartSpecs, LineChart } from "./charts.js";
+import { allFinite, chartSpecs, LineChart } from "./charts.js";
 import { choice, copyButton, el, table } from "./dom.js";
 import { follow, Source } from "./follow.js";
 import { ago, count, duration, exact, number, seconds, time } from "./format.js";
@@ -10,6 +10,7 @@ const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
 const HISTOGRAM_FULL_UP_TO = 100;
 const METRICS_SHOWN = 12;
+const LONG_VALUE = 60;
 const STATES = { pending: "Waiting for a worker", warming: "Warming now", failed: "Warming failed", unknown: "Not announced yet" };
 
 const root = document.getElementById("run");
@@ -161,9 +162,14 @@ function update() {
   showHistogram();
   const finals = Object.entries(history.final_metrics).sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
   parts.metrics.replaceChildren(table("Final metrics", ["metric", "value"], finals.map(([name, value]) => [name, value === null ? "not finite" : exact(value)]), "pairs"));
-  const params = Object.entries(history.params).sort(([a], [b]) => a.localeCompare(b));
+  const params = Object.entries(history.params).sort(([a], [b]) => a.localeCompare(b)).map(([name, value]) => [name, folded(value)]);
   parts.params.replaceChildren(table("Parameters", ["parameter", "value"], params, "pairs"));
   showProvenance();
+}
+
+// A long value, such as 26 edges, in one line that unfolds while it has the focus.
+function folded(value) {
+  return value.length <= LONG_VALUE ? value : el("span", { class: "long", tabindex: "0", title: "Select to read all of it" }, value);
 }
 
 function showEpochs() {
@@ -199,7 +205,8 @@ function showCharts() {
   parts.grid.append(...added.map((chart) => chart.element));
   for (const chart of added) chart.redraw();
   const left = missing.length - Math.min(room, missing.length);
-  parts.more.replaceChildren(...(left ? [el("button", { type: "button", class: "button", onclick: () => ((page.allMetrics = true), showCharts()) }, `${count(left)} more charts`)] : []));
+  const finite = allFinite(history) ? [el("span", { class: "muted" }, "Every weight and every gradient was finite in every epoch. ")] : [];
+  parts.more.replaceChildren(...finite, ...(left ? [el("button", { type: "button", class: "button", onclick: () => ((page.allMetrics = true), showCharts()) }, `${count(left)} more charts`)] : []));
 }
 
 function showHistogram() {
