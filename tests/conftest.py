@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from deploy.local.postgres import Postgres
 from deploy.local.process import Part, Process, answers_tcp
 from deploy.local.stack import valkey_binary
+from tests.chromium import CHROMIUM, FLAGS
 from tests.environment import VALKEY_PORT
 
 NOT_RUN = "not run: "
@@ -60,3 +62,13 @@ def postgres() -> Iterator[Postgres]:
         server.start()
         yield server
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if not CHROMIUM:
+        pytest.skip(f"{NOT_RUN}the pages in a browser (no Chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()

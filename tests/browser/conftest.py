@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request
 
 from deploy.local.process import Part, Process, answers_tcp, free_port
-from tests.conftest import NOT_RUN
 from tests.environment import VALKEY_PORT
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-SCREENSHOTS = Path("build/screenshots")
 
 
 @dataclass(frozen=True)
@@ -70,16 +60,6 @@ def site(valkey: Process, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     process.stop()
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    if not CHROMIUM:
-        pytest.skip(f"{NOT_RUN}the pages in a browser (no Chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def look(chromium: Browser, site: Site) -> Iterator[Callable[..., Page]]:
     """Opens a path of the site. At the end no page may have logged an error or asked another host for anything."""
@@ -108,9 +88,3 @@ def look(chromium: Browser, site: Site) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert complaints == []
-
-
-def screenshot(page: Page, name: str) -> None:
-    """Keeps a picture of the whole page for people to look at."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)

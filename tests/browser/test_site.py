@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from deploy.local.process import Part, Process, answers_tcp, free_port
-from tests.browser.conftest import Site, screenshot
+from tests.browser.conftest import Site
+from tests.chromium import screenshot
 
 Look = Callable[..., Page]
 

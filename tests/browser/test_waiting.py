@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, Response, expect
 
-from tests.browser.conftest import Site, screenshot
+from tests.browser.conftest import Site
+from tests.chromium import screenshot
 
 Look = Callable[..., Page]
 

@@ -1,0 +1,60 @@
+"""A real Chromium, and what tests ask of a page in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+SCREENSHOTS = Path("build/screenshots")
+# How many pixels of a canvas are not transparent, and how many different colours they have.
+INK = """canvas => {
+  const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const colours = new Set(); let inked = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    if (data[i + 3]) { inked++; colours.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]); }
+  }
+  return [inked, colours.size];
+}"""
+
+
+def soon(canvas: Locator, holds: Callable[[], bool]) -> bool:
+    """Whether it holds within some frames: a page draws with its next one."""
+    for _ in range(60):
+        if holds():
+            return True
+        canvas.page.wait_for_timeout(50)
+    return False
+
+
+def is_drawn(canvas: Locator) -> bool:
+    def inked() -> bool:
+        pixels, colours = canvas.evaluate(INK)
+        return bool(pixels > 500 and colours > 10)
+
+    return soon(canvas, inked)
+
+
+def chart(page: Page, title: str) -> Locator:
+    return page.locator("figure.chart").filter(has=page.get_by_role("heading", name=title, exact=True))
+
+
+def cells(box: Locator) -> list[list[str]]:
+    expect(box.locator("tbody tr").first).to_be_visible()  # a table is built when it is opened
+    found: list[list[str]] = box.locator("tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    return found
+
+
+def screenshot(page: Page, name: str) -> None:
+    """Keeps a picture of the whole page for people to look at."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
