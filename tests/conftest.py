@@ -29,11 +29,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The last line of all: what could not run here, and why."""
-    if hasattr(config, "workerinput") or config.getoption("collectonly"):
-        return
-    print(
-        f"\nNot run here: {'; '.join(r.removeprefix(NOT_RUN) for r in _not_run)}" if _not_run else "\nEverything ran."
-    )
+    if not config.getoption("collectonly"):
+        print(f"\nNot run here: {'; '.join(reason.removeprefix(NOT_RUN) for reason in _not_run) or 'nothing'}")
 
 
 @pytest.fixture(scope="session")
