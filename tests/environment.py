@@ -14,6 +14,8 @@ VALKEY_PORT = free_port()
 
 os.environ.update(
     {
+        # The conformance suite uses gRPC in this process, which starts others later: its fork handlers abort them.
+        "GRPC_ENABLE_FORK_SUPPORT": "0",
         "REDIS_URL": f"redis://127.0.0.1:{VALKEY_PORT}/0",
         "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", "sqlite:///build/tests.sqlite3"),
         "WEBAPP_SECRET_KEY": "only-for-tests-only-for-tests-only-for-tests",

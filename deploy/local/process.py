@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,8 +17,6 @@ from pathlib import Path
 
 Probe = Callable[[], bool]
 STOP_SECONDS = 10.0
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
 
 
 class PartError(Exception):
@@ -46,14 +44,13 @@ class Process:
         self.log = log
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
-                part.command,
+                [*_ending_with_us(), *part.command],
                 env={**environ, **part.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 user=user,
-                preexec_fn=_end_with_parent,
             )
         self.began = time.monotonic()
 
@@ -111,9 +108,11 @@ def signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _end_with_parent() -> None:
-    # Should the supervisor be killed, the kernel ends its processes.
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _ending_with_us() -> list[str]:
+    """Should the supervisor be killed, the kernel ends its processes, where util-linux is there to ask it; elsewhere the
+    next supervisor does. Not by a function between fork and exec: that is unsafe beside threads.
+    """
+    return ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
 
 
 def free_port(preferred: int = 0, taken: set[int] | None = None) -> int:

@@ -1,0 +1,55 @@
+"""What the documents say exists: links, files, make targets, commands, variables."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contract.settings import SETTINGS
+from workers.__main__ import parser as workers_parser
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FOLDERS = [path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
+
+
+def found(pattern: str) -> Iterator[tuple[Path, str]]:
+    for page in PAGES:
+        for match in re.findall(pattern, page.read_text()):
+            yield page, match
+
+
+def test_links_lead_somewhere() -> None:
+    links = list(found(r"\]\(([^)#]+?)(?:#[^)]*)?\)"))
+    assert links
+    dead = [f"{page.name}: {link}" for page, link in links if "://" not in link and not (page.parent / link).exists()]
+    assert dead == []
+
+
+def test_files_that_are_named_exist() -> None:
+    names = list(found(rf"`((?:{'|'.join(FOLDERS)})/[\w./*-]+)`"))
+    assert names
+    assert [f"{page.name}: {name}" for page, name in names if not list(ROOT.glob(name.rstrip("/")))] == []
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {target for _, target in found(r"(?:`|^|\n)make ([a-z-]+)")}
+    assert {"demo", "test", "up", "train"} <= named <= targets
+
+
+@pytest.mark.parametrize(
+    "arguments", sorted({text for _, text in found(r"python -m workers ([a-z][^`\n|]*)")}), ids=lambda text: text
+)
+def test_commands_of_the_workers_are_understood(arguments: str) -> None:
+    workers_parser().parse_args(shlex.split(arguments))
+
+
+def test_variables_exist() -> None:
+    named = {name for _, name in found(r"`([A-Z]+_[A-Z_]+)`")}
+    assert named
+    assert named <= SETTINGS.keys()

@@ -1,0 +1,34 @@
+"""The script of the how-to, run as it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Running
+
+pytestmark = pytest.mark.integration
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "your-keras-script.md"
+
+
+def test_the_script_of_the_how_to_becomes_a_warm_page(running: Running, tmp_path: Path) -> None:
+    [script] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    path = tmp_path / "your_script.py"
+    path.write_text(script)
+    command = [sys.executable, "-m", "deploy.local", f"--data={running.stack.data}", "run", sys.executable, str(path)]
+    done = subprocess.run(
+        command, env=running.stack.given | {"PYTHONPATH": "."}, capture_output=True, text=True, check=False, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    run_id = done.stdout.split()[-1]
+    running.wait_state(run_id, "warm")
+    history = running.get(f"/api/runs/{run_id}/training-history/?resolution=full")
+    assert history["epochs"] == [0, 1, 2]
+    assert None not in history["loss"]["train"] + history["loss"]["val"] + history["weight_norm"]["query"]
+    for tower in ("query", "candidate"):
+        gradients = running.get(f"/api/runs/{run_id}/histogram-data/?type=gradients&tower={tower}")
+        assert all(sum(counts) > 0 for counts in gradients["counts"])
