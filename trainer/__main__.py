@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         help="a .csv or .parquet file (a path or gs://…), or completejourney (the default)",
     )  # fmt: skip
     source.add_argument(
-        "--max-interactions", type=_positive, default=900_000, metavar="N",
+        "--max-interactions", type=_positive, default=750_000, metavar="N",
         help="use only the N latest interactions (%(default)s)",
     )  # fmt: skip
     source.add_argument(

@@ -109,7 +109,7 @@ def signal_group(group: int, number: signal.Signals) -> None:
 
 
 def _ending_with_us() -> list[str]:
-    """Should the supervisor be killed, the kernel ends its processes, where util-linux is there to ask it; elsewhere the
+    """Should the supervisor be killed, the kernel ends its processes, where util-linux can ask it to; elsewhere the
     next supervisor does. Not by a function between fork and exec: that is unsafe beside threads.
     """
     return ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
