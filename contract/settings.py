@@ -250,6 +250,13 @@ SUBSCRIBER_HEARTBEAT = Setting(
     "A file that the subscriber touches while it listens; its health check reads the age.",
     ("workers",),
 )
+BEAT_HEARTBEAT = Setting(
+    "BEAT_HEARTBEAT",
+    Path,
+    ".warmboard/beat.heartbeat",
+    "A file that beat touches whenever it has sent the sweep; its health check reads the age.",
+    ("workers",),
+)
 WEBAPP_SECRET_KEY = Setting(
     "WEBAPP_SECRET_KEY",
     _secret,

@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("--wait", type=float, default=60, help="seconds to wait for the result, 0: none (default: 60)")
     replay.set_defaults(command=replay_run)
     check = commands.add_parser("check", help="health check of one process")
-    check.add_argument("process", choices=["subscriber", "worker"])
+    check.add_argument("process", choices=["subscriber", "beat", "worker"])
     check.set_defaults(command=check_process)
     return top
 
@@ -101,10 +101,11 @@ def replay_run(args: argparse.Namespace, _: Settings) -> int:
 
 
 def check_process(args: argparse.Namespace, configured: Settings) -> int:
-    from workers.check import UnhealthyError, check_subscriber, check_worker
+    from workers.check import UnhealthyError, check_heartbeat, check_worker
 
+    heartbeats = {"subscriber": configured.subscriber_heartbeat, "beat": configured.beat_heartbeat}
     try:
-        print(check_subscriber(configured.heartbeat) if args.process == "subscriber" else check_worker())
+        print(check_heartbeat(heartbeats[args.process]) if args.process in heartbeats else check_worker())
     except UnhealthyError as error:
         print(f"workers check: {error}", file=sys.stderr)
         return 1

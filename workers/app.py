@@ -6,9 +6,10 @@ import logging
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
+from celery.signals import after_task_publish, worker_ready
 from django.utils import timezone
 
+from workers.check import touch
 from workers.settings import settings, setup_django
 
 setup_django()
@@ -65,6 +66,12 @@ def sweep() -> int:
 def dispatch(run_id: str) -> None:
     """Queues ``warm_run``. Raises kombu's OperationalError when Redis is away; the sweep makes up for it."""
     warm_run.apply_async([run_id])
+
+
+@after_task_publish.connect(sender="sweep")
+def _beat_works(**_: Any) -> None:
+    # Beat alone sends it.
+    touch(settings().beat_heartbeat)
 
 
 @worker_ready.connect

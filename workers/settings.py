@@ -27,7 +27,8 @@ class Settings:
     overview_points: int
     fetch_concurrency: int
     warm_attempts: int
-    heartbeat: Path
+    subscriber_heartbeat: Path
+    beat_heartbeat: Path
     log_level: str
 
     @classmethod
@@ -45,7 +46,8 @@ class Settings:
             overview_points=setting.OVERVIEW_POINTS.read(environ),
             fetch_concurrency=setting.FETCH_CONCURRENCY.read(environ),
             warm_attempts=setting.WARM_ATTEMPTS.read(environ),
-            heartbeat=setting.SUBSCRIBER_HEARTBEAT.read(environ),
+            subscriber_heartbeat=setting.SUBSCRIBER_HEARTBEAT.read(environ),
+            beat_heartbeat=setting.BEAT_HEARTBEAT.read(environ),
             log_level=setting.LOG_LEVEL.read(environ),
         )
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from typing import Any
 
 from django.db import DatabaseError, close_old_connections
-from google.api_core.exceptions import AlreadyExists, GoogleAPICallError
+from google.api_core.exceptions import AlreadyExists, GoogleAPIError
 from google.cloud import pubsub_v1
 from google.protobuf.duration_pb2 import Duration
 from kombu.exceptions import OperationalError
@@ -21,11 +23,12 @@ from kombu.exceptions import OperationalError
 from store.models import InboxEvent
 from workers import inbox
 from workers.app import dispatch
+from workers.check import touch
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 2
-FIRST_PAUSE, LONGEST_PAUSE = 1, 60
+FIRST_PAUSE, LONGEST_PAUSE = 1, 30
 # A short lease extension: after a subscriber was killed its messages come again within seconds.
 FLOW = pubsub_v1.types.FlowControl(max_messages=100, max_duration_per_lease_extension=10)
 
@@ -34,19 +37,16 @@ def subscribe(settings: Settings, stop: threading.Event) -> None:
     """Listens until ``stop`` is set. A stream that breaks is opened again, with growing pauses."""
     with pubsub_v1.SubscriberClient() as client:
         path = client.subscription_path(settings.project, settings.subscription)
-        if settings.pubsub_emulator_host:
-            create_subscription(settings)
         pause = FIRST_PAUSE
         while not stop.is_set():
-            stream = client.subscribe(path, callback=receive, flow_control=FLOW)
-            log.info("listening on %s", path)
-            error = _watch(stream, settings, stop)
-            if error is None:
-                pause = FIRST_PAUSE
-                continue
-            log.error("the stream from %s broke, opening it again in %d s: %s", path, pause, error)
-            stop.wait(pause)
-            pause = min(LONGEST_PAUSE, pause * 2)
+            begin = time.monotonic()
+            try:
+                _listen(client, path, settings, stop)
+            except GoogleAPIError as error:
+                lasted = time.monotonic() - begin
+                pause = FIRST_PAUSE if lasted > LONGEST_PAUSE else min(LONGEST_PAUSE, pause * 2)
+                log.error("the stream from %s broke, opening it again in %d s: %s", path, pause, error)
+                stop.wait(pause)
 
 
 def receive(message: Any) -> None:
@@ -93,20 +93,21 @@ def create_subscription(settings: Settings) -> None:
         log.debug("subscription %s exists", path)
 
 
-def _watch(stream: Any, settings: Settings, stop: threading.Event) -> Exception | None:
-    """Waits on the stream, touching the heartbeat; returns what broke it, None after a stop."""
-    while not stop.is_set():
-        try:
-            stream.result(timeout=HEARTBEAT_SECONDS)
-        except FutureTimeout:
-            settings.heartbeat.parent.mkdir(parents=True, exist_ok=True)
-            settings.heartbeat.touch()
-        except GoogleAPICallError as error:
-            broken: Exception = error
-            return broken
-    stream.cancel()
+def _listen(client: Any, path: str, settings: Settings, stop: threading.Event) -> None:
+    """One stream, until ``stop`` is set. Raises GoogleAPIError when it breaks."""
+    if settings.pubsub_emulator_host:
+        # Each time: an emulator that was restarted may have forgotten them.
+        create_subscription(settings)
+    stream = client.subscribe(path, callback=receive, flow_control=FLOW)
+    log.info("listening on %s", path)
+    try:
+        while not (stop.is_set() or stream.done()):
+            with suppress(FutureTimeout):
+                stream.result(timeout=HEARTBEAT_SECONDS)
+            touch(settings.subscriber_heartbeat)
+    finally:
+        stream.cancel()
     stream.result()
-    return None
 
 
 def _dispatch(run_id: str) -> None:

@@ -56,7 +56,6 @@ def main() -> int:
 
 def up(args: argparse.Namespace) -> int:
     stack = Stack(args.data)
-    say(f"Warmboard: starting every part. Data: {stack.data}")
     try:
         with Supervisor(stack) as supervisor:
             say(f'\nUp. Runs: {stack.urls["web"]}   Train one: make train ARGS="--epochs 5"   Stop: Ctrl-C')
@@ -68,7 +67,6 @@ def up(args: argparse.Namespace) -> int:
 
 def demo(args: argparse.Namespace) -> int:
     stack = Stack(args.data)
-    say(f"Warmboard: starting every part. Data: {stack.data}")
     try:
         with Supervisor(stack) as supervisor:
             _demonstrate(args, stack.data, stack.settings, stack.urls, supervisor)

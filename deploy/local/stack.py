@@ -72,6 +72,7 @@ class Stack:
             "DATABASE_URL": f"sqlite:///{data}/warmboard.sqlite3",
             "OUTPUT_URI": f"gs://{BUCKET}/runs",
             "SUBSCRIBER_HEARTBEAT": str(data / "subscriber.heartbeat"),
+            "BEAT_HEARTBEAT": str(data / "beat.heartbeat"),
             "WEBAPP_SECRET_KEY": self._secret_key(),
             "WEBAPP_LOOPBACK_READ": "true",
             "WEBAPP_STATIC_ROOT": str(data / "static"),
@@ -102,7 +103,8 @@ class Stack:
         shutil.rmtree(self.logs, ignore_errors=True)
         for folder in (self.logs, self.data / "mlflow" / "artifacts", self.data / "storage" / BUCKET):
             folder.mkdir(parents=True, exist_ok=True)
-        (self.data / "subscriber.heartbeat").unlink(missing_ok=True)
+        for heartbeat in self.data.glob("*.heartbeat"):
+            heartbeat.unlink()
 
     def servers(self) -> list[Part]:
         """What the programs need; those that somebody else runs are left out."""

@@ -48,6 +48,7 @@ class Supervisor:
 
     def __enter__(self) -> Self:
         self._lock = lock(self.stack.data)
+        say(f"Warmboard: starting every part. Data: {self.stack.data}")
         try:
             self._end_leftovers()
             self.stack.prepare()

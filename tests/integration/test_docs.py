@@ -21,7 +21,12 @@ def test_the_script_of_the_how_to_becomes_a_warm_page(running: Running, tmp_path
     path.write_text(script)
     command = [sys.executable, "-m", "deploy.local", f"--data={running.stack.data}", "run", sys.executable, str(path)]
     done = subprocess.run(
-        command, env=running.stack.given | {"PYTHONPATH": "."}, capture_output=True, text=True, check=False, timeout=200
+        command,
+        env={**running.stack.given, "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     run_id = done.stdout.split()[-1]

@@ -71,6 +71,13 @@ def test_a_part_that_was_killed_before_the_event_came_warms_it_when_it_is_back(
     running.wait_state(run_id, "warm")
 
 
+def test_a_subscriber_outlives_pubsub(running: Running, run_id: str) -> None:
+    running.kill("pubsub")
+    running.start("pubsub")
+    running.complete(run_id)
+    running.wait_state(run_id, "warm")
+
+
 def test_a_worker_that_was_killed_at_work_takes_it_up_again(running: Running, run_id: str) -> None:
     running.freeze("mlflow")
     try:
@@ -118,6 +125,7 @@ def test_checks_tell_a_living_process_from_a_dead_one(running: Running) -> None:
     for process in ("subscriber", "worker"):
         done = running.command("workers", "check", process)
         assert done.returncode == 0, done.stderr
+    wait(lambda: running.command("workers", "check", "beat").returncode == 0, "beat to have sent a sweep")
     running.kill("worker")
     try:
         assert running.command("workers", "check", "worker").returncode == 1

@@ -1,0 +1,345 @@
+"""What docker-compose.yml says, against the programs and settings that it speaks of. No container engine is needed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema
+import pytest
+import yaml
+from django.core.management import get_commands
+from django.urls import resolve
+
+import trainer.__main__
+import webapp.__main__
+import workers.__main__
+from contract.settings import SETTINGS
+from deploy.local.stack import PORTS as LOCAL_PORTS
+from tests.conftest import NOT_RUN
+from tests.deploy.files import COMPOSE, ROOT, SECRET, VARIABLE, Dockerfile, command, interpolated, program, services
+
+SERVICES = services()
+OURS = {name: service for name, service in SERVICES.items() if program(service)}
+ONE_OFFS = {
+    name
+    for service in SERVICES.values()
+    for name, dependency in service.get("depends_on", {}).items()
+    if dependency["condition"] == "service_completed_successfully"
+}
+SERVED = [name for name in SERVICES if name not in ONE_OFFS and "profiles" not in SERVICES[name]]
+PORTS = {"redis": LOCAL_PORTS["valkey"], "postgres": 5432, **LOCAL_PORTS}
+PARSERS = {
+    "trainer": trainer.__main__.parser,
+    "webapp": webapp.__main__._parser,
+    "workers": workers.__main__.parser,
+}
+# Variables that are read by a part of a program that is not ours.
+THIRD_PARTY = {
+    "FLOWER_BASIC_AUTH": "workers",  # Flower
+    "STORAGE_EMULATOR_HOST": "mlflow_server",  # google-cloud-storage, which MLflow keeps artifacts with
+}
+ADDRESS = re.compile(r"(?<![\w.-])([a-z][a-z0-9.]*|127\.0\.0\.1):(\d{4,5})\b")
+each_of_ours = pytest.mark.parametrize("name", OURS)
+each_served = pytest.mark.parametrize("name", SERVED)
+
+
+def environment(name: str) -> dict[str, str]:
+    """What a service finds in its environment: the image's, with the Compose file's over it."""
+    service = SERVICES[name]
+    image = Dockerfile.of(service["build"]["dockerfile"]).environment() if "build" in service else {}
+    return {**image, **{key: str(value) for key, value in service.get("environment", {}).items()}}
+
+
+def published(name: str) -> list[int]:
+    return [int(port.split(":")[1]) for port in SERVICES[name].get("ports", [])]
+
+
+def check(name: str) -> list[str]:
+    """The words of a service's health check."""
+    words: list[str] = SERVICES[name]["healthcheck"]["test"]
+    return words
+
+
+def test_it_keeps_to_the_specification() -> None:
+    schema = json.loads(Path(__file__).with_name("schema.json").read_text())
+
+    jsonschema.Draft7Validator(schema).validate(yaml.safe_load(interpolated(COMPOSE)))
+
+
+def test_docker_compose_takes_it() -> None:
+    line = ["docker", "compose"]
+    if not shutil.which("docker") or subprocess.run([*line, "version"], capture_output=True, check=False).returncode:
+        pytest.skip(f"{NOT_RUN}docker compose config (the Compose plugin is not installed)")
+    required = {found["name"]: SECRET for found in VARIABLE.finditer(COMPOSE) if found["operator"] == ":?"}
+
+    done = subprocess.run(
+        [*line, "--profile=trainer", "config", "--quiet"],
+        cwd=ROOT, env={**os.environ, **required}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_variable_is_required_or_has_a_default_and_the_example_says_the_same() -> None:
+    used: dict[str, tuple[str, str]] = {}
+    for found in VARIABLE.finditer(COMPOSE):
+        if found["escaped"]:
+            continue
+        assert found["operator"] in (":?", ":-"), found[0]
+        value = "" if found["operator"] == ":?" else found["operand"]
+        assert used.setdefault(found["name"], (found["operator"], value)) == (found["operator"], value)
+    example = (ROOT / ".env.example").read_text()
+    explained = {
+        name: (":-" if commented else ":?", value)
+        for commented, name, value in re.findall(r"^(#?)([A-Z_]+)=(.*)$", example, re.M)
+    }
+
+    assert explained == used
+
+
+def test_no_secret_is_written_out() -> None:
+    raw = yaml.safe_load(COMPOSE)["services"]
+    for name, service in raw.items():
+        for key, value in service.get("environment", {}).items():
+            if (key in SETTINGS and SETTINGS[key].secret) or re.search("PASSWORD|SECRET|TOKEN|AUTH", key):
+                assert re.search(r"\$\{\w+:\?", value), f"{name}: {key}"
+    assert not re.search(r"://[^/\s]*:(?!\$\{\w+:\?)[^/\s]*@", COMPOSE)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_confined_and_restarted(name: str) -> None:
+    service = SERVICES[name]
+    restart = "no" if "profiles" in service else "on-failure:3" if name in ONE_OFFS else "unless-stopped"
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["restart"] == restart
+    assert "privileged" not in service
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name not in OURS])
+def test_every_image_that_is_not_built_here_is_pinned_to_an_exact_version(name: str) -> None:
+    assert re.search(r":\d+\.\d+(\.\d+)?(-\w+)?$", SERVICES[name]["image"])
+
+
+@each_of_ours
+def test_every_image_that_is_built_has_its_dockerfile(name: str) -> None:
+    build = SERVICES[name]["build"]
+
+    assert (ROOT / build["context"] / build["dockerfile"]).is_file()
+    assert set(build.get("args", {})) <= {
+        rest.partition("=")[0] for rest in Dockerfile.of(build["dockerfile"]).all("ARG")
+    }
+
+
+@each_of_ours
+def test_it_is_given_variables_that_its_program_reads_and_values_that_do(name: str) -> None:
+    own = str(program(SERVICES[name]))
+    for key, value in SERVICES[name].get("environment", {}).items():
+        if THIRD_PARTY.get(key) == own:
+            continue
+        assert own in SETTINGS[key].programs, f"{own} does not read {key}"
+        SETTINGS[key].read({key: str(value)})
+
+
+@each_of_ours
+def test_it_is_given_every_setting_that_its_program_requires(name: str) -> None:
+    required = {
+        key
+        for key, setting in SETTINGS.items()
+        if setting.default is None and program(SERVICES[name]) in setting.programs
+    }
+
+    assert required <= set(environment(name))
+
+
+@each_of_ours
+def test_its_command_is_one_of_its_program(name: str) -> None:
+    line = command(SERVICES[name])
+    if line[0] == "sh":
+        return
+    options = PARSERS[line[2]]().parse_args(line[3:])
+
+    if getattr(options, "command", None) == "manage":
+        assert options.arguments[0] in get_commands()
+
+
+def test_the_commands_of_the_guide_are_ones_of_the_programs() -> None:
+    guide = (ROOT / "docs" / "how-to" / "docker-compose.md").read_text()
+    lines = [shlex.split(line, comments=True) for line in re.findall(r"docker compose (?:run|exec) .*", guide)]
+
+    assert len(lines) > 3
+    for words in lines:
+        at = next(i for i, word in enumerate(words) if word in SERVICES)
+        name = str(program(SERVICES[words[at]]))
+        arguments = words[at + 1 :]
+        if words[2] == "exec":
+            assert arguments[:3] == ["python", "-m", name]
+            arguments = arguments[3:]
+        PARSERS[name]().parse_args(arguments)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_it_waits_for_services_that_can_say_that_they_are_ready(name: str) -> None:
+    for other, dependency in SERVICES[name].get("depends_on", {}).items():
+        if dependency["condition"] == "service_healthy":
+            assert other in SERVED
+            assert check(other)
+        else:
+            assert SERVICES[other]["restart"] == "on-failure:3"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_addresses_it_is_given_are_those_of_other_services(name: str) -> None:
+    given = {(host, int(port)) for value in environment(name).values() for host, port in ADDRESS.findall(value)}
+    inside = {(other, PORTS[other]) for other in SERVICES if other in PORTS}
+    outside = {(host, port) for other in SERVICES for port in published(other) for host in ("127.0.0.1", "localhost")}
+
+    assert given <= inside | outside
+
+
+def test_the_databases_are_those_that_are_made() -> None:
+    made = re.findall(r"createdb (\w+)", " ".join(SERVICES["databases"]["command"]))
+    mlflow = urlsplit(environment("mlflow")["MLFLOW_BACKEND_STORE_URI"])
+    store = urlsplit(environment("webapp")["DATABASE_URL"])
+
+    assert [mlflow.path] == [f"/{database}" for database in made]
+    assert store.path == f"/{environment('postgres')['POSTGRES_DB']}" == f"/{environment('databases')['PGDATABASE']}"
+    assert {mlflow.username, store.username} == {environment("postgres")["POSTGRES_USER"]}
+    assert environment("worker")["DATABASE_URL"] == store.geturl()
+
+
+def test_the_bucket_is_the_one_that_is_made() -> None:
+    [bucket] = re.findall(r"mkdir -p /storage/(\w+);", " ".join(SERVICES["storage"]["entrypoint"]))
+    uris = [value for name in SERVICES for value in environment(name).values() if value.startswith("gs://")]
+
+    assert len(uris) == 2
+    assert {urlsplit(uri).netloc for uri in uris} == {bucket}
+
+
+def test_mlflow_answers_to_every_name_that_it_is_called_by() -> None:
+    allowed = environment("mlflow")["MLFLOW_ALLOWED_HOSTS"].split(",")
+    [port] = published("mlflow")
+    inside = {urlsplit(environment(name)["MLFLOW_TRACKING_URI"]).netloc for name in ("worker", "trainer")}
+
+    assert set(allowed) == inside | {f"localhost:{port}", f"127.0.0.1:{port}"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_ports_are_published_to_this_machine_only_and_are_those_of_the_program(name: str) -> None:
+    ports = SERVICES[name].get("ports", [])
+
+    assert all(port == f"127.0.0.1:{PORTS[name]}:{PORTS[name]}" for port in ports)
+    if ports and name in OURS:
+        assert Dockerfile.of(SERVICES[name]["build"]["dockerfile"]).last("EXPOSE") == [str(PORTS[name])]
+
+
+@pytest.mark.parametrize("setting", ["WEBAPP_HOST", "MLFLOW_HOST"])
+def test_servers_listen_where_other_containers_reach_them(setting: str) -> None:
+    [service] = [name for name in SERVED if setting in environment(name)]
+
+    assert environment(service)[setting] == "0.0.0.0"  # noqa: S104  inside a container
+    assert published(service)
+
+
+def test_volumes_are_declared_and_used() -> None:
+    used = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+
+    assert used == set(yaml.safe_load(COMPOSE)["volumes"])
+
+
+@pytest.mark.parametrize(("name", "path"), [
+    ("subscriber", SETTINGS["SUBSCRIBER_HEARTBEAT"].default),
+    ("beat", SETTINGS["BEAT_HEARTBEAT"].default),
+    ("beat", workers.__main__.parser().parse_args(["beat"]).schedule),
+])  # fmt: skip
+def test_a_program_that_writes_files_has_a_place_for_them(name: str, path: str) -> None:
+    [workdir] = Dockerfile.of(SERVICES[name]["build"]["dockerfile"]).last("WORKDIR")
+    writable = {mount.partition(":")[0] for mount in SERVICES[name]["tmpfs"]}
+    writable |= {volume.split(":")[1] for volume in SERVICES[name].get("volumes", [])}
+
+    assert str((Path(workdir) / path).parent) in writable
+
+
+@each_served
+def test_every_health_check_has_time_to_end_before_the_next(name: str) -> None:
+    times = {key: int(value[:-1]) for key, value in SERVICES[name]["healthcheck"].items() if str(value).endswith("s")}
+
+    assert times["timeout"] <= times["interval"]
+
+
+@pytest.mark.parametrize("name", [name for name in SERVED if name in OURS and "-m" in check(name)])
+def test_a_check_by_command_is_one_of_the_program(name: str) -> None:
+    assert check(name)[:4] == ["CMD", "python", "-m", "workers"]
+    options: argparse.Namespace = PARSERS["workers"]().parse_args(check(name)[4:])
+
+    assert options.process == name
+
+
+@pytest.mark.parametrize("name", [name for name in SERVED if "urllib" in str(check(name))])
+def test_a_check_over_http_asks_the_program_and_fails_when_it_is_not_well(name: str) -> None:
+    with _server(200) as (port, paths):
+        assert _checks(name, port) == 0
+    with _server(503) as (port, _):
+        assert _checks(name, port) != 0
+    assert _checks(name, port) != 0
+
+    assert f"or {PORTS[name]}}}" in check(name)[3]
+    assert paths == [{"webapp": "/readyz", "mlflow": "/health", "flower": "/healthcheck"}[name]]
+
+
+def test_what_the_checks_over_http_ask_for_is_served() -> None:
+    assert resolve("/readyz").url_name == "readyz"
+    assert '"/health"' in _source("mlflow", "mlflow/server/__init__.py")
+    assert '"/healthcheck"' in _source("flower", "flower/urls.py")
+
+
+def _checks(name: str, port: int) -> int:
+    """The exit status of a health check that finds its program at another port."""
+    variables = {f"{part}_PORT": str(port) for part in ("WEBAPP", "MLFLOW", "FLOWER")}
+    line = [sys.executable, *check(name)[2:]]
+    return subprocess.run(line, env={**os.environ, **variables}, stderr=subprocess.DEVNULL, check=False).returncode
+
+
+@contextmanager
+def _server(status: int) -> Iterator[tuple[int, list[str]]]:
+    """Answers every GET with a status; gives its port and the paths that were asked for."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port, paths
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _source(distribution: str, path: str) -> str:
+    [file] = [file for file in files(distribution) or [] if str(file) == path]
+    return file.read_text()
