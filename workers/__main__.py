@@ -67,14 +67,22 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def subscribe(_: argparse.Namespace, configured: Settings) -> None:
+def subscribe(_: argparse.Namespace, configured: Settings) -> int:
     # Handlers first: what follows imports for a second, and a stop must not be lost meanwhile.
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    from google.auth.exceptions import GoogleAuthError
+
     from workers.subscriber import subscribe as listen
 
-    listen(configured, stop)
+    try:
+        listen(configured, stop)
+    except GoogleAuthError as error:
+        hint = "PUBSUB_EMULATOR_HOST is unset, so this is about Google's Pub/Sub"
+        print(f"workers subscribe: no credentials ({hint}): {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def run_worker(args: argparse.Namespace, configured: Settings) -> NoReturn:

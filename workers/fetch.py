@@ -7,7 +7,7 @@ read page by page.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,8 +64,11 @@ class Fetcher:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
 
-    def fetch(self, run_id: str) -> FetchedRun:
-        """The whole run: one request for the run, one for its experiment, one or more for each metric."""
+    def fetch(self, run_id: str, alive: Callable[[], None] = lambda: None) -> FetchedRun:
+        """The whole run: one request for the run, one for its experiment, one or more for each metric.
+
+        ``alive`` is called after each metric, so that a caller can say that a long fetch goes on.
+        """
         run = self._get("runs/get", run_id=run_id)["run"]
         info, data = run["info"], run.get("data", {})
         if info.get("lifecycle_stage") == "deleted":
@@ -73,7 +76,10 @@ class Fetcher:
         experiment = self._get("experiments/get", experiment_id=info["experiment_id"])["experiment"]
         keys = [metric["key"] for metric in data.get("metrics", [])]
         with ThreadPoolExecutor(self._concurrency, thread_name_prefix="fetch") as pool:
-            curves = dict(zip(keys, pool.map(lambda key: self._curve(run_id, key), keys), strict=True))
+            curves = {}
+            for key, curve_ in zip(keys, pool.map(lambda key: self._curve(run_id, key), keys), strict=True):
+                curves[key] = curve_
+                alive()
         return FetchedRun(
             run_id=run_id,
             experiment_name=experiment["name"],

@@ -23,7 +23,7 @@ UNFINISHED = (State.PENDING, State.WARMING)
 DISPATCH_GRACE = timedelta(seconds=30)
 """How long a queued row is left to Celery before the sweep hands it out again."""
 LEASE = timedelta(seconds=120)
-"""How long a worker may be at a row before the sweep takes the worker for dead."""
+"""How long a worker may be at a row without renewing it before the sweep takes the worker for dead."""
 UNREADABLE_SOURCE = "unreadable"
 
 
@@ -73,6 +73,11 @@ def claim(run_id: str) -> list[InboxEvent]:
         claimed = InboxEvent.objects.filter(pk__in=ids)
         claimed.update(state=State.WARMING, attempts=F("attempts") + 1, due_at=timezone.now() + LEASE)
         return list(claimed.order_by("published_at"))
+
+
+def renew(events: Sequence[InboxEvent]) -> None:
+    """A worker is still at it."""
+    _update(events, due_at=timezone.now() + LEASE)
 
 
 def finish(events: Sequence[InboxEvent]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
+import time
+from collections.abc import Callable
 from functools import cache
 
 from django.db import DatabaseError
@@ -20,6 +22,7 @@ from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
+RENEW_SECONDS = 20.0
 
 
 class Postponed(Exception):
@@ -42,7 +45,7 @@ def warm(run_id: str, settings: Settings) -> str:
     try:
         if attempts > settings.warm_attempts:
             raise PermanentError(f"gave up: attempt {attempts - 1} ended without a result, as if its worker was killed")
-        outcome = _fetch_and_store(events[-1].event(), settings)
+        outcome = _fetch_and_store(events, settings)
     except PermanentError as error:
         inbox.give_up(events, str(error))
         raise
@@ -58,9 +61,9 @@ def backoff(attempts: int) -> float:
     return ceiling * random.uniform(0.5, 1)
 
 
-def _fetch_and_store(event: RunEvent, settings: Settings) -> str:
-    fetched_at = timezone.now()
-    run = _fetcher(_address(event, settings), settings.fetch_concurrency).fetch(event.run_id)
+def _fetch_and_store(events: list[InboxEvent], settings: Settings) -> str:
+    fetched_at, event = timezone.now(), events[-1].event()
+    run = _fetcher(_address(event, settings), settings.fetch_concurrency).fetch(event.run_id, _renewing(events))
     documents = RunDocuments(run, Sampling(settings.epoch_sample_interval, settings.overview_points), timezone.now())
     entries = documents.entries()
     stored = door.put(
@@ -84,6 +87,19 @@ def _fetch_and_store(event: RunEvent, settings: Settings) -> str:
     if not stored:
         return f"left alone: a later fetch of run {run.run_id} is already stored"
     return f"warm: {len(run.curves)} metrics, {len(documents.epochs)} epochs, {size:,} bytes in {took:.2f} s"
+
+
+def _renewing(events: list[InboxEvent]) -> Callable[[], None]:
+    """Renews the claim on the events, now and then however often it is called."""
+    renewed = time.monotonic()
+
+    def alive() -> None:
+        nonlocal renewed
+        if time.monotonic() - renewed > RENEW_SECONDS:
+            renewed = time.monotonic()
+            inbox.renew(events)
+
+    return alive
 
 
 def _address(event: RunEvent, settings: Settings) -> str:

@@ -100,6 +100,10 @@ def test_what_nobody_works_at_becomes_due_once_per_grace_period() -> None:
     inbox.claim(RUN_ID)
     assert inbox.due(timezone.now() + inbox.DISPATCH_GRACE) == [], "a worker is at it"
     assert inbox.due(timezone.now() + inbox.LEASE) == [RUN_ID], "that worker must be dead"
+    claimed = inbox.claim(RUN_ID)
+    InboxEvent.objects.update(due_at=now)
+    inbox.renew(claimed)
+    assert inbox.due(timezone.now() + inbox.DISPATCH_GRACE) == [], "it has just said that it goes on"
 
 
 def test_a_failed_event_is_kept_and_can_be_reopened() -> None:

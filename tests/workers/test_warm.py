@@ -102,6 +102,17 @@ def test_a_task_that_kills_its_worker_is_not_repeated_for_ever() -> None:
     assert only_event().state == State.FAILED
 
 
+@pytest.mark.usefixtures("server")
+def test_a_long_fetch_keeps_its_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    renewed: list[int] = []
+    monkeypatch.setattr("workers.warm.RENEW_SECONDS", 0.0)
+    monkeypatch.setattr(inbox, "renew", lambda events: renewed.append(len(events)))
+    announce()
+    warm(RUN_ID, settings())
+    assert len(renewed) > len(golden_run.metrics()) / 2
+    assert set(renewed) == {1}
+
+
 def test_the_pauses_grow_and_stay_within_their_limit() -> None:
     for attempts in range(1, 30):
         ceiling = min(LONGEST_DELAY, 2.0 ** (attempts - 1))
