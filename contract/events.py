@@ -24,6 +24,7 @@ SOURCE = "/warmboard/trainer"
 CONTENT_TYPE = "application/json"
 LONGEST = {"tracking_server": 64, "experiment_name": 500, "mlflow_info_uri": 2000}
 LONGEST_ATTRIBUTE = 255
+LARGEST = 2**31 - 1
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -156,7 +157,7 @@ class _Fields:
     def __init__(self, data: bytes) -> None:
         try:
             document = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise EventError(f"data is not JSON: {error}") from error
         if not isinstance(document, dict):
             raise EventError(f"data is a JSON {type(document).__name__}, not an object")
@@ -166,8 +167,8 @@ class _Fields:
         value = self._document.get(name)
         if value is not None and not isinstance(value, str):
             raise EventError(f"field {name} is {value!r}, not a string")
-        if value and ("\0" in value or len(value) > LONGEST.get(name, LONGEST_ATTRIBUTE)):
-            raise EventError(f"field {name} is too long ({len(value)} characters) or holds a NUL")
+        if value:
+            _check_text(f"field {name}", value, LONGEST.get(name, LONGEST_ATTRIBUTE))
         return value
 
     def text(self, name: str) -> str:
@@ -193,8 +194,8 @@ class _Fields:
         value = self._document.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise EventError(f"field {name} is {value!r}, not a whole number")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
+            raise EventError(f"field {name} is {str(value)[:40]}, not a whole number from 0 to {LARGEST}")
         return value
 
     def positive(self, name: str) -> int | None:
@@ -217,9 +218,16 @@ def _attribute(attributes: Mapping[str, str], name: str) -> str:
     value = attributes.get(name)
     if not value:
         raise EventError(f"attribute {name} is missing or empty")
-    if "\0" in value or len(value) > LONGEST_ATTRIBUTE:
-        raise EventError(f"attribute {name} is too long ({len(value)} characters) or holds a NUL")
+    _check_text(f"attribute {name}", value, LONGEST_ATTRIBUTE)
     return value
+
+
+def _check_text(what: str, value: str, longest: int) -> None:
+    """Refuses what a database would not take."""
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise EventError(f"{what} holds a NUL or half a character")
+    if len(value) > longest:
+        raise EventError(f"{what} is too long: {len(value)} characters, at most {longest}")
 
 
 def _time(what: str, text: str) -> datetime:
@@ -229,4 +237,7 @@ def _time(what: str, text: str) -> datetime:
         raise EventError(f"{what} is {text!r}, not an RFC 3339 time") from None
     if moment.tzinfo is None:
         raise EventError(f"{what} is {text!r}, without a time zone")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise EventError(f"{what} is {text!r}, beyond the calendar") from None

@@ -44,7 +44,7 @@ class Setting(Generic[T]):
         try:
             return self.parse(text)
         except ValueError as error:
-            shown = "its value" if self.secret else repr(text)
+            shown = "its value" if self.secret else repr(without_credentials(text))
             raise SettingError(f"{self.name}: {shown} {error}. {self.help}") from None
 
 
@@ -102,6 +102,11 @@ def _name(text: str) -> str:
 
 def _list(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def without_credentials(address: str) -> str:
+    """The address as people may see it: without the user name and password that it may hold."""
+    return re.sub(r"//[^/@\s]*@", "//", address)
 
 
 def _servers(text: str) -> dict[str, str]:
@@ -289,6 +294,9 @@ WEBAPP_LOOPBACK_READ = Setting(
 )
 WEBAPP_STATIC_ROOT = Setting(
     "WEBAPP_STATIC_ROOT", Path, ".warmboard/static", "Where collectstatic puts the webapp's files.", ("webapp",)
+)
+FLOWER_PORT = Setting(
+    "FLOWER_PORT", _integer(1, 65535), "5555", "The port Flower listens on; Flower reads it by itself.", ("workers",)
 )
 FLOWER_URL = Setting("FLOWER_URL", _optional, "", "Flower's address, for the link on the webapp's pages.", ("webapp",))
 LOG_LEVEL = Setting(

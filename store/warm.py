@@ -1,7 +1,8 @@
 """The one door to warm entries: ``put`` writes a whole run, ``get`` reads one finished body.
 
 The tables hold the durable copy, Redis the hot one. Losing Redis costs milliseconds, never data: a read falls back to
-its table and says so in the log.
+its table and says so in the log. A hot value carries its generation, the time of the fetch behind it. It gives way only
+to its own or a later one, in whatever order writers and readers get there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,16 @@ from store.models import QuickTest, Run, WarmEntry
 
 log = logging.getLogger(__name__)
 ETAG_LENGTH = 32
+GENERATION_LENGTH = 20
+SET_UNLESS_OLDER = """
+if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) <= ARGV[1] then
+    redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'EX', ARGV[3])
+end
+"""
+
+
+class HotCopyError(Exception):
+    """The run is in its tables, but Redis could not be told and may hold an older copy: put it again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,19 +61,23 @@ def get(key: EntryKey) -> Entry | None:
             return _unpack(hot)
     except redis.RedisError as error:
         log.warning("Redis is away, reading %s from its table: %s", key, error)
-        return _from_table(key)
-    entry = _from_table(key)
-    if entry:
-        # Only where there is none: a worker may have written a newer one since the table was read.
-        _heat({key: entry}, only_missing=True)
-    return entry
+        row = _from_table(key)
+        return row.entry if row else None
+    row = _from_table(key)
+    if row is None:
+        return None
+    try:
+        _heat({key: row.entry}, row.generation)
+    except redis.RedisError as error:
+        log.warning("Redis is away, %s stays cold: %s", key, error)
+    return row.entry
 
 
 def put(run: WarmRun) -> bool:
     """Stores a run's entries and summary in one transaction, then heats Redis.
 
     Of two warmings the later fetch wins, whichever finishes last. Returns False when a later one was already there.
-    The run must have been announced (``Run`` exists).
+    The run must have been announced (``Run`` exists). Raises HotCopyError when the tables were written and Redis not.
     """
     with transaction.atomic():
         row = Run.objects.select_for_update().get(pk=run.run_id)
@@ -79,8 +94,12 @@ def put(run: WarmRun) -> bool:
         QuickTest.objects.filter(mlflow_run_id=run.run_id).update(
             mlflow_experiment_name=run.experiment_name, training_history_json=overview.decode()
         )
-    _cool(dropped)
-    _heat(run.entries)
+    try:
+        if dropped:
+            _redis().delete(*map(str, dropped))
+        _heat(run.entries, _generation(run.fetched_at))
+    except redis.RedisError as error:
+        raise HotCopyError(f"Redis is away, run {run.run_id} is warm in its tables only: {error}") from error
     return True
 
 
@@ -103,37 +122,45 @@ def _replace_entries(row: Run, entries: Mapping[EntryKey, Entry]) -> set[EntryKe
     return keys - entries.keys()
 
 
-def _from_table(key: EntryKey) -> Entry | None:
-    row = (
+@dataclass(frozen=True)
+class _Row:
+    entry: Entry
+    generation: bytes
+
+
+def _from_table(key: EntryKey) -> _Row | None:
+    found = (
         WarmEntry.objects.filter(
             run_id=key.run_id, name=key.name, resolution=key.resolution, schema_version=SCHEMA_VERSION
         )
-        .values_list("body", "etag")
+        .values_list("body", "etag", "run__fetched_at")
         .first()
     )
-    return Entry(body=bytes(row[0]), etag=row[1]) if row else None
+    if found is None:
+        return None
+    body, etag, fetched_at = found
+    if fetched_at is None:
+        raise ValueError(f"run {key.run_id} has entries but was never fetched")
+    return _Row(Entry(body=bytes(body), etag=etag), _generation(fetched_at))
 
 
-def _heat(entries: Mapping[EntryKey, Entry], *, only_missing: bool = False) -> None:
-    try:
-        with _redis().pipeline(transaction=False) as pipeline:
-            for key, entry in entries.items():
-                pipeline.set(str(key), entry.etag.encode() + entry.body, ex=settings.HOT_SECONDS, nx=only_missing)
-            pipeline.execute()
-    except redis.RedisError as error:
-        log.warning("Redis is away, %d entries are warm in their tables only: %s", len(entries), error)
+def _heat(entries: Mapping[EntryKey, Entry], generation: bytes) -> None:
+    with _redis().pipeline(transaction=False) as pipeline:
+        for key, entry in entries.items():
+            pipeline.eval(
+                SET_UNLESS_OLDER, 1, str(key), generation, entry.etag.encode() + entry.body, settings.HOT_SECONDS
+            )
+        pipeline.execute()
 
 
-def _cool(keys: set[EntryKey]) -> None:
-    try:
-        if keys:
-            _redis().delete(*map(str, keys))
-    except redis.RedisError as error:
-        log.warning("Redis is away, %d dropped entries stay hot until they expire: %s", len(keys), error)
+def _generation(fetched_at: datetime) -> bytes:
+    """Microseconds since 1970 in so many digits that they sort as text."""
+    return b"%0*d" % (GENERATION_LENGTH, round(fetched_at.timestamp() * 1_000_000))
 
 
 def _unpack(hot: bytes) -> Entry:
-    return Entry(body=hot[ETAG_LENGTH:], etag=hot[:ETAG_LENGTH].decode())
+    etag_end = GENERATION_LENGTH + ETAG_LENGTH
+    return Entry(body=hot[etag_end:], etag=hot[GENERATION_LENGTH:etag_end].decode())
 
 
 @cache

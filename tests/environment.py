@@ -6,10 +6,15 @@ import os
 import tempfile
 from pathlib import Path
 
+from contract.settings import SETTINGS
 from deploy.local.process import free_port
 
-GIVEN = dict(os.environ)
-"""The environment as it was, for programs that are started as a user would."""
+GIVEN = {
+    name: value
+    for name, value in os.environ.items()
+    if name not in SETTINGS and name != "PUBSUB" and not name.startswith(("FLOWER_", "MLFLOW_"))
+}
+"""The environment as it was, less every setting of ours: no server that somebody has configured is touched."""
 VALKEY_PORT = free_port()
 
 os.environ.update(

@@ -22,6 +22,7 @@ import requests
 from requests.auth import AuthBase
 
 from contract.events import RunStatus
+from contract.settings import without_credentials
 from trainer.errors import NeverSent, TrackingError, TrackingNotReady, TrackingRefused, TrackingUnavailable
 from trainer.retry import Retry
 from trainer.tokens import IdentityToken
@@ -98,7 +99,8 @@ class TrackingClient:
         session: requests.Session | None = None,
         retry: Retry | None = None,
     ) -> None:
-        self.uri = uri.rstrip("/")
+        self._root = uri.rstrip("/")
+        self.uri = without_credentials(self._root)
         self._auth = auth or IdentityToken(self.uri)
         self._session = session or requests.Session()
         self._retry = retry or Retry()
@@ -219,7 +221,7 @@ class TrackingClient:
         try:
             answer = self._session.request(
                 method,
-                self.uri + path,
+                self._root + path,
                 auth=self._auth,
                 timeout=(CONNECT_TIMEOUT_SECONDS, ANSWER_TIMEOUT_SECONDS),
                 # A redirect leads to a sign-in page, never to MLflow.

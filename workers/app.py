@@ -46,7 +46,7 @@ app.conf.update(
 def warm_run(self: Any, run_id: str) -> str:
     """Warms one run. Only its ID travels through the broker."""
     try:
-        outcome = warm(run_id, settings())
+        outcome = warm(run_id, settings(), self.request.hostname)
     except Postponed as error:
         raise self.retry(exc=error, countdown=error.seconds) from error
     log.info("run %s %s", run_id, outcome)
@@ -65,7 +65,7 @@ def sweep() -> int:
 
 def dispatch(run_id: str) -> None:
     """Queues ``warm_run``. Raises kombu's OperationalError when Redis is away; the sweep makes up for it."""
-    warm_run.apply_async([run_id])
+    warm_run.apply_async([run_id], retry=False)
 
 
 @after_task_publish.connect(sender="sweep")
@@ -75,7 +75,8 @@ def _beat_works(**_: Any) -> None:
 
 
 @worker_ready.connect
-def _take_up_unfinished(**_: Any) -> None:
+def _take_up_unfinished(sender: Any, **_: Any) -> None:
     # Celery gives a killed worker's tasks back only after the visibility timeout: too long for a viewer who waits.
-    for run_id in inbox.unfinished():
+    inbox.release(sender.hostname)
+    for run_id in inbox.pending():
         dispatch(run_id)

@@ -211,8 +211,8 @@ class RunDocuments:
         edges = np.tile(self._edges_of_param(f"{tower}_{STEM[type_]}_bin_edges", bins), (len(self.epochs), 1))
         if type_ is HistogramType.WEIGHTS:
             low, high = self._values(f"{tower}_weights_min"), self._values(f"{tower}_weights_max")
-            for position in np.flatnonzero(np.isfinite(low) & np.isfinite(high)):
-                edges[position] = np.histogram_bin_edges([low[position], high[position]], bins)
+            known = np.isfinite(low) & np.isfinite(high)
+            edges[known] = np.linspace(low[known], high[known], bins + 1, axis=1)
         return edges
 
     def _edges_of_param(self, name: str, bins: int) -> Values:
@@ -224,8 +224,10 @@ class RunDocuments:
 
 
 def _is_final(key: str, curve: Curve, curves: Mapping[str, Curve]) -> bool:
-    """Whether a metric closes a run instead of following it: by its name, or as one value beside longer curves."""
-    return bool(FINAL_KEY.fullmatch(key)) or (len(curve.steps) == 1 and any(len(c.steps) > 1 for c in curves.values()))
+    """Whether a metric closes a run instead of following it: one value, called so or beside longer curves."""
+    if len(curve.steps) != 1 or key in NAMED_KEYS or HISTOGRAM_KEY.fullmatch(key):
+        return False
+    return bool(FINAL_KEY.fullmatch(key)) or any(len(other.steps) > 1 for other in curves.values())
 
 
 def _number(value: float) -> float | None:

@@ -18,6 +18,7 @@ import requests
 from numpy.typing import NDArray
 from requests.adapters import HTTPAdapter
 
+from contract.settings import without_credentials
 from workers.errors import PermanentError, TransientError
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Fetcher:
 
     def __init__(self, tracking_uri: str, *, concurrency: int = 8, transport: HTTPAdapter | None = None) -> None:
         self._root = f"{tracking_uri}/api/2.0/mlflow/"
+        self._shown = without_credentials(tracking_uri)
         self._concurrency = concurrency
         self._session = requests.Session()
         adapter = transport or HTTPAdapter(pool_maxsize=concurrency)
@@ -117,7 +119,7 @@ class Fetcher:
         try:
             answer = self._session.get(self._root + path, params=query, timeout=TIMEOUT, allow_redirects=False)
         except requests.RequestException as error:
-            raise TransientError(f"MLflow at {self._root} does not answer: {error}") from error
+            raise TransientError(f"MLflow at {self._shown} does not answer: {error}") from error
         if answer.status_code == 429 or answer.status_code >= 500:
             raise TransientError(f"MLflow answered {answer.status_code} to {path}")
         if answer.status_code != 200:
@@ -125,7 +127,7 @@ class Fetcher:
         try:
             document: dict[str, Any] = answer.json()
         except ValueError as error:
-            raise PermanentError(f"{self._root}{path} did not answer JSON: is it an MLflow server?") from error
+            raise PermanentError(f"{self._shown} did not answer JSON to {path}: is it an MLflow server?") from error
         return document
 
 
@@ -140,7 +142,12 @@ def curve(steps: list[int], values: list[float], timestamps: list[int]) -> Curve
 
 
 def _moment(milliseconds: Any) -> datetime | None:
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
+    """None for no time, and for one beyond the calendar: some client took another unit."""
+    try:
+        return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
+    except (ValueError, OverflowError):
+        log.warning("a time of %s ms is beyond the calendar and left out", milliseconds)
+        return None
 
 
 def _reason(answer: requests.Response) -> str:

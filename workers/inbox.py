@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.core.management.color import no_style
-from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db import DataError, connection, transaction
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from contract.events import EventError, RunEvent
@@ -40,12 +40,18 @@ class Message:
 def record(message: Message) -> InboxEvent | None:
     """Commits the message to the inbox; returns its row, or None if the event was there already.
 
-    A message that is no run event is kept as unreadable, with the reason.
+    A message that is no run event, or that the database will never take, is kept as unreadable, with the reason.
+    Raises DatabaseError when the database is away.
     """
     try:
-        event = RunEvent.decode(message.data, message.attributes)
+        return _record_event(RunEvent.decode(message.data, message.attributes), message)
     except EventError as error:
         return _record_unreadable(message, str(error))
+    except DataError as error:
+        return _record_unreadable(message, f"the database refuses it: {error}")
+
+
+def _record_event(event: RunEvent, message: Message) -> InboxEvent | None:
     with transaction.atomic():
         row, new = InboxEvent.objects.get_or_create(
             source=event.source,
@@ -53,7 +59,7 @@ def record(message: Message) -> InboxEvent | None:
             defaults={
                 "run_id": event.run_id,
                 "type": event.type.value,
-                "attributes": message.attributes,
+                "attributes": _printable_attributes(message),
                 "data": message.data,
                 "published_at": message.published_at,
                 "state": State.PENDING,
@@ -65,14 +71,23 @@ def record(message: Message) -> InboxEvent | None:
     return row if new else None
 
 
-def claim(run_id: str) -> list[InboxEvent]:
-    """Takes all unfinished events of a run for one attempt. Two events of one run become one warming."""
+def claim(run_id: str, worker: str) -> list[InboxEvent]:
+    """Takes all events of a run that nobody is at for one attempt. Two events of one run become one warming.
+
+    An event that another worker is at is left to it, until its lease has run out.
+    """
+    now = timezone.now()
     with transaction.atomic():
-        events = _unfinished().select_for_update().filter(run_id=run_id)
-        ids = [event.pk for event in events]
+        free = Q(state=State.PENDING) | Q(state=State.WARMING, due_at__lte=now)
+        ids = [event.pk for event in InboxEvent.objects.select_for_update().filter(free, run_id=run_id)]
         claimed = InboxEvent.objects.filter(pk__in=ids)
-        claimed.update(state=State.WARMING, attempts=F("attempts") + 1, due_at=timezone.now() + LEASE)
+        claimed.update(state=State.WARMING, attempts=F("attempts") + 1, due_at=now + LEASE, claimed_by=worker)
         return list(claimed.order_by("published_at"))
+
+
+def release(worker: str) -> None:
+    """The worker has just started, so whatever it was at before is nobody's now."""
+    InboxEvent.objects.filter(state=State.WARMING, claimed_by=worker).update(state=State.PENDING)
 
 
 def renew(events: Sequence[InboxEvent]) -> None:
@@ -103,9 +118,9 @@ def due(now: datetime) -> list[str]:
     return runs
 
 
-def unfinished() -> list[str]:
-    """Every run with an unfinished event."""
-    return sorted(set(_unfinished().values_list("run_id", flat=True)))
+def pending() -> list[str]:
+    """Every run with an event that waits for a worker."""
+    return sorted(set(InboxEvent.objects.filter(state=State.PENDING).values_list("run_id", flat=True)))
 
 
 def reopen(run_id: str) -> InboxEvent | None:
@@ -124,7 +139,9 @@ def _unfinished() -> QuerySet[InboxEvent]:
 
 
 def _update(events: Sequence[InboxEvent], **values: object) -> None:
-    InboxEvent.objects.filter(pk__in=[event.pk for event in events]).update(**values)
+    """Only where the claim still holds: an event that was reopened or taken over meanwhile is not ours to decide."""
+    for event in events:
+        InboxEvent.objects.filter(pk=event.pk, state=State.WARMING, attempts=event.attempts).update(**values)
 
 
 def _record_unreadable(message: Message, reason: str) -> InboxEvent | None:
@@ -133,8 +150,7 @@ def _record_unreadable(message: Message, reason: str) -> InboxEvent | None:
         source=UNREADABLE_SOURCE,
         event_id=message.message_id,
         defaults={
-            # PostgreSQL keeps no NUL in JSON.
-            "attributes": {_printable(key): _printable(value) for key, value in message.attributes.items()},
+            "attributes": _printable_attributes(message),
             "data": message.data,
             "published_at": message.published_at,
             "state": State.UNREADABLE,
@@ -144,12 +160,17 @@ def _record_unreadable(message: Message, reason: str) -> InboxEvent | None:
     return row if new else None
 
 
+def _printable_attributes(message: Message) -> dict[str, str]:
+    # PostgreSQL keeps no NUL in JSON.
+    return {_printable(key): _printable(value) for key, value in message.attributes.items()}
+
+
 def _printable(text: str) -> str:
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _announce(event: RunEvent) -> None:
-    """The run and its quick test exist from the first event on, so that there is a page to wait at."""
+    """The run, and the quick test that the event names, exist from the first event on: there is a page to wait at."""
     run, new = Run.objects.select_for_update().get_or_create(
         run_id=event.run_id,
         defaults={
@@ -168,12 +189,17 @@ def _announce(event: RunEvent) -> None:
 
 
 def _link_quick_test(event: RunEvent) -> None:
-    pointer = {"mlflow_run_id": event.run_id, "mlflow_experiment_name": event.experiment_name}
+    """Quick tests are the product's: a row is made only for an ID that the event carries."""
     if event.quick_test_id is None:
-        if not QuickTest.objects.filter(mlflow_run_id=event.run_id).exists():
-            QuickTest.objects.create(**pointer)
         return
-    _, new = QuickTest.objects.update_or_create(pk=event.quick_test_id, defaults=pointer)
+    test, new = QuickTest.objects.select_for_update().get_or_create(pk=event.quick_test_id)
+    if test.mlflow_run_id == event.run_id:
+        return
+    if Run.objects.filter(pk=test.mlflow_run_id, announced_at__gt=event.time).exists():
+        return
+    test.mlflow_run_id, test.mlflow_experiment_name = event.run_id, event.experiment_name
+    test.training_history_json = None
+    test.save()
     if new:
         # The row came with its own key, which the database's sequence knows nothing of.
         with connection.cursor() as cursor:

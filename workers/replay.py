@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from kombu.exceptions import OperationalError
+
 from store.models import InboxEvent
 from workers import inbox
 from workers.app import dispatch
@@ -24,8 +26,11 @@ def replay(run_id: str, *, wait: float, say: Callable[[str], None] = print) -> N
     row = inbox.reopen(run_id)
     if row is None:
         raise ReplayError(f"the inbox has no event of run {run_id}; see the runs page for those it has")
-    dispatch(run_id)
     say(f"replaying event {row.event_id} of run {run_id}")
+    try:
+        dispatch(run_id)
+    except OperationalError as error:
+        say(f"Redis is away, the sweep will hand it out: {error}")
     if wait:
         say(_outcome(row, wait))
 

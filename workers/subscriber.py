@@ -22,12 +22,13 @@ from kombu.exceptions import OperationalError
 
 from store.models import InboxEvent
 from workers import inbox
-from workers.app import dispatch
+from workers.app import app, dispatch
 from workers.check import touch
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 2
+BROKER_SECONDS = 3
 FIRST_PAUSE, LONGEST_PAUSE = 1, 30
 # A short lease extension: after a subscriber was killed its messages come again within seconds.
 FLOW = pubsub_v1.types.FlowControl(max_messages=100, max_duration_per_lease_extension=10)
@@ -35,6 +36,8 @@ FLOW = pubsub_v1.types.FlowControl(max_messages=100, max_duration_per_lease_exte
 
 def subscribe(settings: Settings, stop: threading.Event) -> None:
     """Listens until ``stop`` is set. A stream that breaks is opened again, with growing pauses."""
+    # A Redis that hangs must not hold up the inbox. Not for workers: they wait for tasks on the same connections.
+    app.conf.broker_transport_options |= {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
     with pubsub_v1.SubscriberClient() as client:
         path = client.subscription_path(settings.project, settings.subscription)
         pause = FIRST_PAUSE

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from functools import cache
 
-from django.db import DatabaseError
+from django.db import OperationalError
 from django.utils import timezone
 
 from contract.events import RunEvent
 from store import warm as door
 from store.models import InboxEvent
+from store.warm import HotCopyError
 from workers import inbox
 from workers.documents import RunDocuments, Sampling
 from workers.errors import PermanentError, TransientError
@@ -33,14 +34,14 @@ class Postponed(Exception):
         self.seconds = seconds
 
 
-def warm(run_id: str, settings: Settings) -> str:
+def warm(run_id: str, settings: Settings, worker: str) -> str:
     """Warms the run that unfinished events in the inbox ask for; says what came of it.
 
-    Raises Postponed, or PermanentError when it gave up. Either way the inbox has the reason.
+    Raises Postponed, or the error for which it gave up. Either way the inbox has the reason.
     """
-    events = inbox.claim(run_id)
+    events = inbox.claim(run_id, worker)
     if not events:
-        return "nothing to do: no unfinished event"
+        return "nothing to do: no event that waits"
     attempts = max(event.attempts for event in events)
     try:
         if attempts > settings.warm_attempts:
@@ -49,8 +50,12 @@ def warm(run_id: str, settings: Settings) -> str:
     except PermanentError as error:
         inbox.give_up(events, str(error))
         raise
-    except (TransientError, DatabaseError) as error:
+    except (TransientError, HotCopyError, OperationalError) as error:
         _postpone(events, attempts, error, settings)
+    except Exception as error:
+        # Nothing that tries again would help: a fault of ours, or a run that nobody thought of. The reason is kept.
+        inbox.give_up(events, f"{type(error).__name__}: {error}")
+        raise
     inbox.finish(events)
     return outcome
 

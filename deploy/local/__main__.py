@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from contract.settings import SettingError
 from deploy.local.demo import demonstrate
 from deploy.local.logs import follow
 from deploy.local.process import PartError
@@ -49,7 +50,7 @@ def main() -> int:
         return int(args.command(args) or 0)
     except _Stop:
         return 0 if args.command is up else 130
-    except PartError as error:
+    except (PartError, SettingError) as error:
         say(f"\nwarmboard: {error}")
         return 1
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contract.settings import SETTINGS
 from deploy.local.process import Part, PartError, answers_http, answers_tcp, free_port, has_said
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,9 +39,9 @@ class Stack:
 
     def __post_init__(self) -> None:
         self.data = self.data.resolve()
-        for name, preferred in PORTS.items():
-            wanted = int(self.given.get(PORT_OF.get(name, "")) or preferred)
-            self.ports.setdefault(name, free_port(wanted, set(self.ports.values())))
+        for name, usual in PORTS.items():
+            wanted = SETTINGS[PORT_OF[name]].read(self.given) if name in PORT_OF else usual
+            self.ports.setdefault(name, free_port(int(str(wanted)), set(self.ports.values())))
 
     @property
     def logs(self) -> Path:
@@ -81,8 +82,8 @@ class Stack:
         }
         fixed = {
             **{name: str(ports[part]) for part, name in PORT_OF.items()},
-            # Nothing here may wait for a proxy on its way to this very machine.
-            "NO_PROXY": "127.0.0.1,localhost",
+            # Nothing here may ask a proxy on its way to this very machine. Both spellings: programs differ.
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), self._no_proxy()),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{self.given.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": str(ROOT),
@@ -99,7 +100,10 @@ class Stack:
         }
 
     def prepare(self) -> None:
-        """Makes the folders. Logs of the time before are dropped."""
+        """Makes the folders, drops the old logs. Raises PartError when a port that was asked for is taken."""
+        for part, variable in PORT_OF.items():
+            if (asked := self.given.get(variable)) and asked != str(self.ports[part]) and not self.is_external(part):
+                raise PartError(f"port {asked} of {variable} is taken; unset it to get a free one")
         shutil.rmtree(self.logs, ignore_errors=True)
         for folder in (self.logs, self.data / "mlflow" / "artifacts", self.data / "storage" / BUCKET):
             folder.mkdir(parents=True, exist_ok=True)
@@ -175,6 +179,10 @@ class Stack:
         address = f"http://127.0.0.1:{self.ports['mlflow']}"
         command = ["sh", str(ROOT / "mlflow_server" / "entrypoint.sh")]
         return Part("mlflow", command, answers_http(f"{address}/health"), address, stop_all=True)
+
+    def _no_proxy(self) -> str:
+        given = self.given.get("no_proxy") or self.given.get("NO_PROXY")
+        return ",".join(filter(None, [given, "127.0.0.1", "localhost"]))
 
     def _secret_key(self) -> str:
         """Made once, readable by its owner alone."""

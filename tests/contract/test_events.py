@@ -67,7 +67,11 @@ def test_fields_of_a_newer_writer_are_ignored() -> None:
         ({"end_time": "yesterday"}, "field end_time is 'yesterday', not an RFC 3339 time"),
         ({"end_time": "2026-01-02T10:30:00"}, "without a time zone"),
         ({"tracking_server": ""}, "field tracking_server is missing or empty"),
-        ({"experiment_name": "x\0y"}, "field experiment_name is too long (3 characters) or holds a NUL"),
+        ({"experiment_name": "x\0y"}, "field experiment_name holds a NUL or half a character"),
+        ({"experiment_name": "\ud800"}, "field experiment_name holds a NUL or half a character"),
+        ({"epochs": 10**30}, "field epochs is 1000000000"),
+        ({"quick_test_id": 2**31}, "field quick_test_id is 2147483648"),
+        ({"end_time": "9999-12-31T23:59:59-10:00"}, "beyond the calendar"),
         ({"experiment_name": "x" * 501}, "too long"),
     ],
 )
@@ -84,6 +88,7 @@ def test_a_broken_field_is_named(change: dict[str, Any], message: str) -> None:
         ({"ce-type": "warmboard.run.exploded.v1"}, "known types: warmboard.run.started.v1"),
         ({"ce-id": ""}, "attribute ce-id is missing"),
         ({"ce-time": "noon"}, "attribute ce-time is 'noon'"),
+        ({"ce-time": "0001-01-01T00:00:00+10:00"}, "beyond the calendar"),
         ({"ce-source": "x" * 256}, "attribute ce-source is too long"),
     ],
 )
@@ -93,7 +98,7 @@ def test_a_broken_attribute_is_named(change: dict[str, str], message: str) -> No
         RunEvent.decode(json.dumps(data).encode(), {**attributes, **change})
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b'"text"'])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b'"text"', b"[" * 200_000])
 def test_data_that_is_no_json_object_is_refused(data: bytes) -> None:
     with pytest.raises(EventError, match="data is"):
         RunEvent.decode(data, golden()[1])

@@ -37,6 +37,9 @@ def test_a_secret_is_not_shown() -> None:
     with pytest.raises(SettingError) as caught:
         setting.WEBAPP_SECRET_KEY.read({"WEBAPP_SECRET_KEY": "hunter2"})
     assert "hunter2" not in str(caught.value)
+    with pytest.raises(SettingError) as caught:
+        setting.MLFLOW_TRACKING_URI.read({"MLFLOW_TRACKING_URI": "htp://ada:hunter2@mlflow"})
+    assert "'htp://mlflow' does not start with" in str(caught.value)
 
 
 def test_servers_are_named() -> None:

@@ -19,7 +19,7 @@ from google.cloud import pubsub_v1
 
 from contract.events import RunEvent, RunStatus
 from deploy.local.process import Process, signal_group
-from deploy.local.stack import ADDRESS_OF, Stack
+from deploy.local.stack import Stack
 from deploy.local.supervisor import Supervisor
 from tests.environment import GIVEN
 
@@ -137,8 +137,7 @@ def _insecure_transport(host: str) -> Any:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Every part is up."""
-    given = {name: value for name, value in GIVEN.items() if name not in {*ADDRESS_OF.values(), "DATABASE_URL"}}
-    with Supervisor(Stack(tmp_path_factory.mktemp("stack"), given)) as supervisor:
+    with Supervisor(Stack(tmp_path_factory.mktemp("stack"), GIVEN)) as supervisor:
         yield Running(supervisor)
 
 

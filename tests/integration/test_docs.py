@@ -22,7 +22,9 @@ def test_the_script_of_the_how_to_becomes_a_warm_page(running: Running, tmp_path
     command = [sys.executable, "-m", "deploy.local", f"--data={running.stack.data}", "run", sys.executable, str(path)]
     done = subprocess.run(
         command,
-        env={**running.stack.given, "PYTHONPATH": "."},
+        # From another folder, as the page says: the checkout is on the path.
+        cwd=tmp_path,
+        env={**running.stack.given, "PYTHONPATH": str(PAGE.parents[2])},
         capture_output=True,
         text=True,
         check=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import urllib.request
 from typing import Any
@@ -68,6 +69,33 @@ def test_a_part_that_was_killed_before_the_event_came_warms_it_when_it_is_back(
         running.wait_state(run_id, "pending")
     assert running.get(f"/api/runs/{run_id}/training-history/")["available"] is False
     running.start(part)
+    running.wait_state(run_id, "warm")
+
+
+def test_a_redis_that_hangs_does_not_hold_up_the_inbox(running: Running, run_id: str) -> None:
+    running.freeze("valkey")
+    try:
+        running.complete(run_id)
+        running.wait_state(run_id, "pending")
+        running.complete("d" * 32)
+        running.wait_state("d" * 32, "pending")
+    finally:
+        running.thaw("valkey")
+    running.wait_state(run_id, "warm")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"end_time": "9999-12-31T23:59:59-10:00"}, {"experiment_name": "\ud800"}, {"quick_test_id": 10**30}, None],
+    ids=["time beyond the calendar", "half a character", "huge number", "deeply nested"],
+)
+def test_no_message_stops_the_subscriber(running: Running, run_id: str, change: dict[str, Any] | None) -> None:
+    data, attributes = completed(run_id).encode()
+    before = len(_unreadable(running))
+    poison = b"[" * 200_000 if change is None else json.dumps(json.loads(data) | change).encode()
+    running.publish(poison, attributes)
+    wait(lambda: len(_unreadable(running)) > before, "the message to be kept")
+    running.complete(run_id)
     running.wait_state(run_id, "warm")
 
 

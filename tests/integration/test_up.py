@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local.stack import ADDRESS_OF, PORTS
+from deploy.local.stack import PORTS
 from deploy.local.supervisor import live_state, read_state
 from tests.environment import GIVEN
 from tests.integration.conftest import PATIENCE, Running, wait
@@ -23,8 +23,7 @@ pytestmark = pytest.mark.integration
 
 def environ(running: Running) -> dict[str, str]:
     """That of a person whose MLflow runs elsewhere: the quickest start."""
-    given = {name: value for name, value in GIVEN.items() if name not in {*ADDRESS_OF.values(), "DATABASE_URL"}}
-    return {**given, "MLFLOW_TRACKING_URI": running.stack.environ["MLFLOW_TRACKING_URI"]}
+    return {**GIVEN, "MLFLOW_TRACKING_URI": running.stack.environ["MLFLOW_TRACKING_URI"]}
 
 
 def local(running: Running, data: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -114,10 +113,31 @@ def test_a_command_against_nothing_says_how_to_start_it(running: Running, tmp_pa
     assert done.returncode == 1
 
 
-def test_a_setting_that_cannot_be_used_stops_up_with_its_name(running: Running, tmp_path: Path) -> None:
-    given = {**environ(running), "EPOCH_SAMPLE_INTERVAL": "often"}
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("EPOCH_SAMPLE_INTERVAL", "often", "EPOCH_SAMPLE_INTERVAL: 'often' is not a whole number"),
+        ("MLFLOW_PORT", "abc", "MLFLOW_PORT: 'abc' is not a whole number"),
+        ("WEBAPP_PORT", "", "of WEBAPP_PORT is taken"),
+        ("PUBSUB", "carrier pigeon", "PUBSUB is 'carrier pigeon'"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_stops_up_with_its_name(
+    running: Running, tmp_path: Path, name: str, value: str, message: str
+) -> None:
+    given = {**environ(running), name: value or str(running.stack.ports["webapp"])}
     command = [sys.executable, "-m", "deploy.local", f"--data={tmp_path}", "up"]
     done = subprocess.run(command, env=given, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 1
-    assert "EPOCH_SAMPLE_INTERVAL: 'often' is not a whole number" in done.stderr
+    assert message in done.stderr
     assert read_state(tmp_path) == {}
+
+
+def test_proxies_of_the_environment_are_not_asked_for_this_machine(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setitem(GIVEN, name, "http://127.0.0.1:9")
+    monkeypatch.setitem(GIVEN, "no_proxy", ".corp.example")
+    with up(running, tmp_path):
+        assert read_state(tmp_path)["environ"]["no_proxy"] == ".corp.example,127.0.0.1,localhost"

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -12,6 +13,7 @@ from contract.entries import EntryKey, HistogramType, Resolution, Tower
 from deploy.local.process import free_port
 from store import warm
 from store.models import QuickTest, Run, WarmEntry
+from store.warm import HotCopyError
 from tests.conftest import start_valkey
 from tests.store.samples import announce, entry, warm_run
 
@@ -60,7 +62,7 @@ def test_a_slow_reader_does_not_bring_an_old_body_back(hot: redis.Redis, monkeyp
     read = warm._from_table
     new = warm_run("new", minutes=1)
 
-    def read_then_be_overtaken(key: EntryKey) -> object:
+    def read_then_be_overtaken(key: EntryKey) -> Any:
         old = read(key)
         warm.put(new)
         return old
@@ -68,6 +70,15 @@ def test_a_slow_reader_does_not_bring_an_old_body_back(hot: redis.Redis, monkeyp
     monkeypatch.setattr(warm, "_from_table", read_then_be_overtaken)
     warm.get(OVERVIEW)
     assert warm.get(OVERVIEW) == new.entries[OVERVIEW]
+
+
+def test_an_earlier_fetch_that_heats_last_changes_nothing() -> None:
+    announce()
+    earlier, later = warm_run("earlier"), warm_run("later", minutes=1)
+    warm.put(earlier)
+    warm.put(later)
+    warm._heat(earlier.entries, warm._generation(earlier.fetched_at))
+    assert warm.get(OVERVIEW) == later.entries[OVERVIEW]
 
 
 def test_the_summary_and_the_quick_test_are_written_with_the_entries() -> None:
@@ -106,7 +117,8 @@ def test_without_redis_the_tables_answer_and_the_log_says_so(
         own.kill()
         with caplog.at_level(logging.WARNING):
             assert warm.get(OVERVIEW) == warm_run("first").entries[OVERVIEW]
-            assert warm.put(warm_run("second", minutes=1))
+            with pytest.raises(HotCopyError, match="Redis is away"):
+                warm.put(warm_run("second", minutes=1))
             assert warm.get(OVERVIEW) == warm_run("second").entries[OVERVIEW]
         assert "Redis is away" in caplog.text
     finally:

@@ -344,3 +344,12 @@ class TestBundle:
         model.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=1, verbose=0, callbacks=[Losses(notes)])
         assert notes.epochs[0][1].keys() == {"loss", "mae"}
         assert notes.epochs[1][1].keys() == {"final_loss"}
+
+
+def test_a_metric_that_is_no_single_number_is_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    notes = Notes()
+    losses = Losses(notes)
+    for epoch in range(2):
+        losses.on_epoch_end(epoch, {"loss": 0.5, "f1_score": np.array([0.1, 0.2])})
+    assert notes.epochs == [(0, {"loss": 0.5}), (1, {"loss": 0.5})]
+    assert caplog.text.count("no single numbers: f1_score") == 1

@@ -57,6 +57,26 @@ def test_metrics_without_a_name_of_ours_are_kept_under_their_own() -> None:
     assert full["final_metrics"] == {"final_loss": 0.17, "test_recall_at_10": 0.11}
 
 
+def test_a_named_curve_is_never_a_final_metric() -> None:
+    metrics = golden_run.metrics()
+    metrics["val_loss"] = [(9, 1.0, 1)]
+    metrics["test_accuracy"] = [(step, step / 10, step) for step in range(12)]
+    full = documents_of(metrics).history(Resolution.FULL)
+    assert full["loss"]["val"][9] == 1.0
+    assert full["best_epoch"] == 9
+    assert full["metrics"]["test_accuracy"][11] == 1.1
+
+
+def test_weights_that_are_all_equal_have_edges_of_no_width() -> None:
+    metrics = golden_run.metrics()
+    for name in ("min", "max"):
+        metrics[f"query_weights_{name}"] = [(step, 0.0 if step else 1e-16, step) for step in range(12)]
+    metrics["query_weights_min"] = [(step, 0.0, step) for step in range(12)]
+    histogram = documents_of(metrics).histogram(HistogramType.WEIGHTS, Tower.QUERY, Resolution.FULL)
+    assert histogram
+    assert histogram["bin_edges_by_epoch"][1] == [0.0] * (golden_run.BINS + 1)
+
+
 def test_weight_histograms_have_each_epochs_true_edges() -> None:
     histogram = golden_run.documents().histogram(HistogramType.WEIGHTS, Tower.QUERY, Resolution.FULL)
     assert histogram

@@ -68,6 +68,14 @@ def test_an_unknown_or_deleted_run_is_permanent() -> None:
         fetch(FakeMlflow({}, lifecycle_stage="deleted"))
 
 
+def test_a_time_beyond_the_calendar_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = FakeMlflow({})
+    run = server._runs_get({})
+    run["run"]["info"]["start_time"] = 1_767_349_700_000_000
+    monkeypatch.setattr(server, "_runs_get", lambda query: run)
+    assert fetch(server).start_time is None
+
+
 def test_a_server_that_is_away_is_transient() -> None:
     class Away(HTTPAdapter):
         def send(self, *_: object, **__: object) -> requests.Response:
@@ -75,3 +83,6 @@ def test_a_server_that_is_away_is_transient() -> None:
 
     with pytest.raises(TransientError, match="does not answer: connection refused"):
         fetch(Away())
+    with pytest.raises(TransientError) as caught:
+        Fetcher("http://ada:s3cret@mlflow.test", transport=Away()).fetch(RUN_ID)
+    assert "s3cret" not in str(caught.value)

@@ -38,27 +38,36 @@ def test_the_run_and_its_quick_test_exist_from_the_first_event_on() -> None:
     assert (test.mlflow_run_id, test.mlflow_experiment_name) == (RUN_ID, "two-tower")
 
 
-def test_a_run_without_a_quick_test_gets_one() -> None:
-    inbox.record(message(name="event-started-v1.json", quick_test_id=None))
+def test_a_quick_test_is_the_products_to_number() -> None:
     inbox.record(message(quick_test_id=None))
-    assert QuickTest.objects.get().mlflow_run_id == RUN_ID
-
-
-def test_numbers_given_and_numbers_drawn_do_not_collide() -> None:
-    inbox.record(message(quick_test_id=7))
-    for number in range(10):
-        inbox.record(message(event_id=f"other {number}", run_id=f"run{number}", quick_test_id=None))
-    assert QuickTest.objects.count() == 11
+    assert not QuickTest.objects.exists()
+    inbox.record(message(event_id="numbered", run_id="second", quick_test_id=1))
+    assert QuickTest.objects.get().mlflow_run_id == "second"
+    for _ in range(3):
+        QuickTest.objects.create()
+    assert QuickTest.objects.count() == 4, "the database's own numbers go on after those that were given"
 
 
 def test_a_quick_test_points_at_its_newest_run() -> None:
+    QuickTest.objects.create(pk=7, mlflow_run_id="before", training_history_json={"of": "another run"})
     inbox.record(message())
-    inbox.record(message(event_id="again", run_id="second"))
-    assert QuickTest.objects.get(pk=7).mlflow_run_id == "second"
+    test = QuickTest.objects.get(pk=7)
+    assert (test.mlflow_run_id, test.training_history_json) == (RUN_ID, None)
+    late = message(event_id="late", run_id="older")
+    late.attributes["ce-time"] = "2020-01-01T00:00:00Z"
+    inbox.record(late)
+    assert QuickTest.objects.get(pk=7).mlflow_run_id == RUN_ID
     assert Run.objects.count() == 2
 
 
-@pytest.mark.parametrize("data", [b"not json", b"\x00\xff", b"{}"])
+def test_odd_attributes_of_a_sound_event_are_kept_printable() -> None:
+    odd = message()
+    odd.attributes["trace\0"] = "\0"
+    assert inbox.record(odd)
+    assert inbox.claim(RUN_ID, "w1")[0].event().run_id == RUN_ID
+
+
+@pytest.mark.parametrize("data", [b"not json", b"\x00\xff", b"{}", b"[" * 200_000])
 def test_an_unreadable_message_is_kept_with_its_reason(data: bytes) -> None:
     attributes = {**golden()[1], "odd\0key": "odd\0value"}
     row = inbox.record(Message("m1", data, attributes, NOON))
@@ -68,26 +77,26 @@ def test_an_unreadable_message_is_kept_with_its_reason(data: bytes) -> None:
     assert row.reason
     assert inbox.record(Message("m1", data, attributes, NOON)) is None
     assert inbox.record(message()), "the sound event with the same ID still gets in"
-    assert inbox.claim("") == []
+    assert inbox.claim("", "w1") == []
 
 
 def test_a_claim_takes_all_unfinished_events_of_the_run() -> None:
     inbox.record(message(name="event-started-v1.json"))
     inbox.record(message())
     inbox.record(message(event_id="x", run_id="other"))
-    claimed = inbox.claim(RUN_ID)
+    claimed = inbox.claim(RUN_ID, "w1")
     assert [(event.state, event.attempts) for event in claimed] == [(State.WARMING, 1)] * 2
     inbox.finish(claimed)
-    assert inbox.claim(RUN_ID) == []
-    assert inbox.unfinished() == ["other"]
+    assert inbox.claim(RUN_ID, "w1") == []
+    assert inbox.pending() == ["other"]
 
 
 def test_an_event_that_arrives_while_its_run_is_being_warmed_asks_for_another_warming() -> None:
     inbox.record(message(name="event-started-v1.json"))
-    claimed = inbox.claim(RUN_ID)
+    claimed = inbox.claim(RUN_ID, "w1")
     inbox.record(message())
     inbox.finish(claimed)
-    assert [event.type for event in inbox.claim(RUN_ID)] == ["warmboard.run.completed.v1"]
+    assert [event.type for event in inbox.claim(RUN_ID, "w1")] == ["warmboard.run.completed.v1"]
 
 
 def test_what_nobody_works_at_becomes_due_once_per_grace_period() -> None:
@@ -97,21 +106,49 @@ def test_what_nobody_works_at_becomes_due_once_per_grace_period() -> None:
     later = now + inbox.DISPATCH_GRACE + timedelta(seconds=1)
     assert inbox.due(later) == [RUN_ID]
     assert inbox.due(later) == []
-    inbox.claim(RUN_ID)
-    assert inbox.due(timezone.now() + inbox.DISPATCH_GRACE) == [], "a worker is at it"
-    assert inbox.due(timezone.now() + inbox.LEASE) == [RUN_ID], "that worker must be dead"
-    claimed = inbox.claim(RUN_ID)
-    InboxEvent.objects.update(due_at=now)
-    inbox.renew(claimed)
-    assert inbox.due(timezone.now() + inbox.DISPATCH_GRACE) == [], "it has just said that it goes on"
+
+
+def test_a_claim_lasts_as_long_as_it_is_renewed() -> None:
+    inbox.record(message())
+    first = inbox.claim(RUN_ID, "w1")
+    assert inbox.claim(RUN_ID, "w2") == [], "w1 is at it"
+    InboxEvent.objects.update(due_at=NOON)
+    inbox.renew(first)
+    assert inbox.due(timezone.now()) == []
+    InboxEvent.objects.update(due_at=NOON)
+    assert inbox.due(timezone.now()) == [RUN_ID], "that worker must be dead"
+    InboxEvent.objects.update(due_at=NOON)
+    second = inbox.claim(RUN_ID, "w2")
+    assert second[0].attempts == 2
+    inbox.give_up(first, "the first worker was only slow")
+    assert InboxEvent.objects.get().state == State.WARMING, "what it says does not count any more"
+    inbox.finish(second)
+    assert InboxEvent.objects.get().state == State.DONE
+
+
+def test_a_worker_that_starts_has_nothing_in_hand() -> None:
+    inbox.record(message())
+    inbox.claim(RUN_ID, "w1")
+    inbox.release("w2")
+    assert inbox.pending() == []
+    inbox.release("w1")
+    assert inbox.pending() == [RUN_ID]
+
+
+def test_a_replay_is_not_closed_by_the_warming_before_it() -> None:
+    inbox.record(message())
+    before = inbox.claim(RUN_ID, "w1")
+    inbox.reopen(RUN_ID)
+    inbox.finish(before)
+    assert inbox.pending() == [RUN_ID]
 
 
 def test_a_failed_event_is_kept_and_can_be_reopened() -> None:
     inbox.record(message())
-    inbox.give_up(inbox.claim(RUN_ID), "no such run")
+    inbox.give_up(inbox.claim(RUN_ID, "w1"), "no such run")
     row = InboxEvent.objects.get()
     assert (row.state, row.reason) == (State.FAILED, "no such run")
-    assert inbox.unfinished() == []
+    assert inbox.pending() == []
     assert inbox.reopen(RUN_ID)
     row.refresh_from_db()
     assert (row.state, row.reason, row.attempts) == (State.PENDING, "", 0)

@@ -51,7 +51,7 @@ def only_event() -> InboxEvent:
 @pytest.mark.usefixtures("server")
 def test_a_run_becomes_warm() -> None:
     announce()
-    assert "12 epochs" in warm(RUN_ID, settings())
+    assert "12 epochs" in warm(RUN_ID, settings(), "w1")
     assert (only_event().state, only_event().attempts) == (State.DONE, 1)
     entry = door.get(EntryKey.history(RUN_ID, Resolution.FULL))
     assert entry
@@ -60,7 +60,7 @@ def test_a_run_becomes_warm() -> None:
     test = QuickTest.objects.get(pk=7)
     assert test.training_history_json
     assert test.training_history_json["mlflow_run_id"] == RUN_ID
-    assert warm(RUN_ID, settings()) == "nothing to do: no unfinished event"
+    assert warm(RUN_ID, settings(), "w1") == "nothing to do: no event that waits"
 
 
 def test_a_server_that_is_away_is_tried_again_and_then_given_up(server: Server) -> None:
@@ -68,37 +68,46 @@ def test_a_server_that_is_away_is_tried_again_and_then_given_up(server: Server) 
     server.transport = FakeMlflow({}, failures=[503] * 3)
     for attempt in (1, 2):
         with pytest.raises(Postponed, match="503"):
-            warm(RUN_ID, settings())
+            warm(RUN_ID, settings(), "w1")
         assert (only_event().state, only_event().attempts) == (State.PENDING, attempt)
         assert "503" in only_event().reason
     with pytest.raises(PermanentError, match="gave up after 3 attempts"):
-        warm(RUN_ID, settings())
+        warm(RUN_ID, settings(), "w1")
     assert only_event().state == State.FAILED
     inbox.reopen(RUN_ID)
-    assert "warm" in warm(RUN_ID, settings())
+    assert "warm" in warm(RUN_ID, settings(), "w1")
 
 
 def test_a_run_that_mlflow_does_not_know_is_given_up_at_once(server: Server) -> None:
     assert inbox.record(message(run_id="f" * 32))
     with pytest.raises(PermanentError, match="Run not found"):
-        warm("f" * 32, settings())
+        warm("f" * 32, settings(), "w1")
     assert only_event().state == State.FAILED
 
 
 def test_a_server_that_is_not_configured_is_never_called(server: Server) -> None:
     announce(tracking_server="http://evil.example")
     with pytest.raises(PermanentError, match=r"names tracking server 'http://evil\.example'; configured: default"):
-        warm(RUN_ID, settings())
+        warm(RUN_ID, settings(), "w1")
     assert server.transport.requests == []
+
+
+def test_a_fault_of_ours_is_given_up_with_its_reason(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    announce()
+    monkeypatch.setattr(server.transport, "_runs_get", lambda query: {"unheard": "of"})
+    with pytest.raises(KeyError):
+        warm(RUN_ID, settings(), "w1")
+    assert (only_event().state, only_event().reason) == (State.FAILED, "KeyError: 'run'")
 
 
 @pytest.mark.usefixtures("server")
 def test_a_task_that_kills_its_worker_is_not_repeated_for_ever() -> None:
     announce()
     for _ in range(3):
-        inbox.claim(RUN_ID)
+        inbox.claim(RUN_ID, "w1")
+        inbox.release("w1")
     with pytest.raises(PermanentError, match="ended without a result"):
-        warm(RUN_ID, settings())
+        warm(RUN_ID, settings(), "w1")
     assert only_event().state == State.FAILED
 
 
@@ -108,7 +117,7 @@ def test_a_long_fetch_keeps_its_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.warm.RENEW_SECONDS", 0.0)
     monkeypatch.setattr(inbox, "renew", lambda events: renewed.append(len(events)))
     announce()
-    warm(RUN_ID, settings())
+    warm(RUN_ID, settings(), "w1")
     assert len(renewed) > len(golden_run.metrics()) / 2
     assert set(renewed) == {1}
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from trainer.buffer import Log
 from trainer.callbacks.base import MetricsCallback, Values
+
+logger = logging.getLogger(__name__)
 
 
 class Losses(MetricsCallback):
@@ -16,8 +22,16 @@ class Losses(MetricsCallback):
 
     _last: tuple[int, Values] | None = None
 
+    def __init__(self, log: Log) -> None:
+        super().__init__(log)
+        self._left_out: set[str] = set()
+
     def values(self, epoch: int, logs: Mapping[str, Any]) -> Values:
-        values = {name: float(value) for name, value in logs.items()}
+        scalars = {name for name, value in logs.items() if np.ndim(value) == 0}
+        if left_out := logs.keys() - scalars - self._left_out:
+            self._left_out |= left_out
+            logger.warning("Left out, because they are no single numbers: %s", ", ".join(sorted(left_out)))
+        values = {name: float(logs[name]) for name in logs if name in scalars}
         self._last = epoch, values
         return values
 
