@@ -4,7 +4,6 @@ settings before it reads any conftest.
 
 import os
 import tempfile
-from pathlib import Path
 
 from contract.settings import SETTINGS
 from deploy.local.process import free_port
@@ -16,6 +15,7 @@ GIVEN = {
 }
 """The environment as it was, less every setting of ours: no server that somebody has configured is touched."""
 VALKEY_PORT = free_port()
+_static = tempfile.TemporaryDirectory(prefix="warmboard-static-")
 
 os.environ.update(
     {
@@ -24,6 +24,6 @@ os.environ.update(
         "REDIS_URL": f"redis://127.0.0.1:{VALKEY_PORT}/0",
         "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", "sqlite:///build/tests.sqlite3"),
         "WEBAPP_SECRET_KEY": "only-for-tests-only-for-tests-only-for-tests",
-        "WEBAPP_STATIC_ROOT": str(Path(tempfile.gettempdir()) / f"warmboard-static-{os.getpid()}"),
+        "WEBAPP_STATIC_ROOT": _static.name,
     }
 )
