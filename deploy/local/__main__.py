@@ -49,7 +49,7 @@ def main() -> int:
     try:
         return int(args.command(args) or 0)
     except _Stop:
-        return 0 if args.command is up else 130
+        return 130
     except (PartError, SettingError) as error:
         say(f"\nwarmboard: {error}")
         return 1
@@ -125,6 +125,9 @@ def _keep_running(supervisor: Supervisor, *, show_logs: bool) -> None:
         while True:
             supervisor.watch()
             time.sleep(0.5)
+    except _Stop:
+        # What was asked for is done; Ctrl-C is how one says that it has been looked at.
+        return
     finally:
         stop.set()
 
