@@ -86,7 +86,7 @@ class InboxEvent(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     claimed_by = models.CharField(max_length=255, blank=True, help_text="The Celery worker that is or was at it.")
     due_at = models.DateTimeField(null=True, help_text="From then on the sweep may hand the event out again.")
-    done_at = models.DateTimeField(null=True)
+    done_at = models.DateTimeField(null=True, help_text="When its run was first warm.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source", "event_id"], name="one_row_per_event")]

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from django.core.management.color import no_style
 from django.db import DataError, connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from contract.events import EventError, RunEvent
@@ -96,8 +97,8 @@ def renew(events: Sequence[InboxEvent]) -> None:
 
 
 def finish(events: Sequence[InboxEvent]) -> None:
-    """The run is warm."""
-    _update(events, state=State.DONE, reason="", due_at=None, done_at=timezone.now())
+    """The run is warm. A replay does not change when it first was."""
+    _update(events, state=State.DONE, reason="", due_at=None, done_at=Coalesce("done_at", Value(timezone.now())))
 
 
 def postpone(events: Sequence[InboxEvent], reason: str, seconds: float) -> None:
@@ -129,7 +130,7 @@ def reopen(run_id: str) -> InboxEvent | None:
         newest = InboxEvent.objects.select_for_update().filter(run_id=run_id).order_by("published_at", "pk").last()
         if newest:
             newest.state, newest.reason, newest.attempts = State.PENDING, "", 0
-            newest.due_at, newest.done_at = timezone.now() + DISPATCH_GRACE, None
+            newest.due_at = timezone.now() + DISPATCH_GRACE
             newest.save()
         return newest
 

@@ -135,6 +135,16 @@ def test_a_worker_that_starts_has_nothing_in_hand() -> None:
     assert inbox.pending() == [RUN_ID]
 
 
+def test_a_replay_does_not_change_when_the_run_was_first_warm() -> None:
+    inbox.record(message())
+    inbox.finish(inbox.claim(RUN_ID, "w1"))
+    first = InboxEvent.objects.get().done_at
+    assert first
+    inbox.reopen(RUN_ID)
+    inbox.finish(inbox.claim(RUN_ID, "w1"))
+    assert (InboxEvent.objects.get().state, InboxEvent.objects.get().done_at) == (State.DONE, first)
+
+
 def test_a_replay_is_not_closed_by_the_warming_before_it() -> None:
     inbox.record(message())
     before = inbox.claim(RUN_ID, "w1")
