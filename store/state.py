@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,10 +32,15 @@ class RunState:
 
 
 def run_state(run_id: str) -> RunState:
-    """The state of a run's newest unfinished event; of its newest failed one if there is none."""
+    """The state of one run, by its events. One query."""
     events = InboxEvent.objects.filter(run_id=run_id).order_by("-received_at")
+    return state_of(events.only("state", "reason", "attempts"))
+
+
+def state_of(events: Iterable[InboxEvent]) -> RunState:
+    """The rule, for the events of one run, newest first: the newest unfinished one, else the newest failed one."""
     by_state: dict[str, InboxEvent] = {}
-    for event in events.only("state", "reason", "attempts"):
+    for event in events:
         by_state.setdefault(event.state, event)
     for state in ("warming", "pending", "failed"):
         if found := by_state.get(state):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -12,7 +11,7 @@ from django.db.models import Q
 
 from contract.events import RUN_ID, format_time
 from store.models import InboxEvent, QuickTest, Run
-from store.state import EXPECT
+from store.state import RunState, state_of
 
 State = InboxEvent.State
 # The newest so many events of a run are shown.
@@ -79,11 +78,15 @@ def page(limit: int, before: Cursor | None) -> Page:
     shown = found[:limit]
     tests = _quick_tests([run.run_id for run in shown])
     states = _states([run.run_id for run in shown if not run.warmed_at])
-    listed = [
-        Listed(run, *states.get(run.run_id, ("warm" if run.warmed_at else "unknown", "")), tests.get(run.run_id, []))
-        for run in shown
-    ]
+    listed = [_listed(run, states.get(run.run_id), tests.get(run.run_id, [])) for run in shown]
     return Page(listed, Cursor(shown[-1].announced_at, shown[-1].run_id) if len(found) > limit else None)
+
+
+def _listed(run: Run, state: RunState | None, quick_test_ids: list[int]) -> Listed:
+    if run.warmed_at:
+        return Listed(run, "warm", "", quick_test_ids)
+    state = state or RunState("unknown")
+    return Listed(run, state.state, state.reason, quick_test_ids)
 
 
 def _quick_tests(run_ids: list[str]) -> dict[str, list[int]]:
@@ -95,25 +98,11 @@ def _quick_tests(run_ids: list[str]) -> dict[str, list[int]]:
     return tests
 
 
-def _states(run_ids: list[str]) -> dict[str, tuple[str, str]]:
-    """State and reason by run, after the rule of ``store.state.run_state``."""
+def _states(run_ids: list[str]) -> dict[str, RunState]:
+    """Of every run that has events. One query."""
     events = InboxEvent.objects.filter(run_id__in=run_ids).order_by("run_id", "-received_at")
-    rows = events.values_list("run_id", "state", "reason")
-    return {
-        run_id: _unfinished((state, reason) for _, state, reason in group)
-        for run_id, group in groupby(rows, lambda row: row[0])
-    }
-
-
-def _unfinished(events: Iterable[tuple[str, str]]) -> tuple[str, str]:
-    """State and reason of the events of one run, newest first."""
-    reasons: dict[str, str] = {}
-    for state, reason in events:
-        reasons.setdefault(state, reason)
-    for state in (State.WARMING, State.PENDING, State.FAILED):
-        if state in reasons:
-            return state.value, reasons[state]
-    return "unknown", ""
+    rows = events.only("run_id", "state", "reason", "attempts")
+    return {run_id: state_of(group) for run_id, group in groupby(rows, lambda event: event.run_id)}
 
 
 @dataclass(frozen=True)
@@ -143,14 +132,14 @@ class Summary:
     def document(self) -> dict[str, Any]:
         """The JSON of ``/api/runs/{run_id}/``, which the run page holds too."""
         run = self.run
-        unfinished, reason = _unfinished((event.state, event.reason) for event in self.events)
+        cold = state_of(self.events)
         newest = self.events[0] if self.events else None
-        state = "warm" if run and run.warmed_at else unfinished
+        warm = bool(run and run.warmed_at)
         return {
             "mlflow_run_id": self.run_id,
-            "state": state,
-            "expect": "" if state == "warm" else EXPECT[state],  # type: ignore[index]
-            "reason": reason if state != "warm" or (newest and newest.state == State.FAILED) else "",
+            "state": "warm" if warm else cold.state,
+            "expect": "" if warm else cold.expect,
+            "reason": cold.reason if not warm or (newest and newest.state == State.FAILED) else "",
             "attempts": newest.attempts if newest else 0,
             "next": newest.state if newest and newest.state != State.DONE else None,
             "quick_test_ids": self.quick_test_ids,

@@ -24,6 +24,8 @@ from deploy.local.stack import Stack
 READY_SECONDS = 120.0
 MOST_RESTARTS = 5
 RESTART_WINDOW = 60.0
+MARK = "SUBSCRIBER_HEARTBEAT"
+"""The variable that tells a process of one stack from those of others: it names a file in the data folder."""
 
 
 class AlreadyUpError(Exception):
@@ -146,9 +148,22 @@ class Supervisor:
     def _end_leftovers(self) -> None:
         """Ends what a killed supervisor left behind, and nothing that merely has one of its old numbers."""
         for name, (group, began) in read_state(self.stack.data).get("groups", {}).items():
-            if any(started(pid) is not None for pid in group_members(group)) and started(group) in (began, None):
+            if self._is_left_over(group, began):
                 say(f"! ending {name}, left over from before")
                 signal_group(group, signal.SIGKILL)
+
+    def _is_left_over(self, group: int, began: float) -> bool:
+        """Its leader is the process that was started, or has gone and left children with this stack's environment."""
+        if (leader := started(group)) is not None:
+            return leader == began
+        return any(self._is_ours(pid) for pid in group_members(group))
+
+    def _is_ours(self, pid: int) -> bool:
+        try:
+            environ = psutil.Process(pid).environ()
+        except psutil.Error:
+            return False
+        return environ.get(MARK) == self.stack.settings[MARK]
 
 
 def lock(data: Path) -> Any:
