@@ -1,12 +1,27 @@
 """Golden entries hold to their shapes; encoding is strict, small and the same every time."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
+import zstandard
 
-from contract.entries import Entry, EntryKey, Histogram, HistogramType, History, Resolution, Tower
+from contract.entries import (
+    Axis,
+    Encoding,
+    Entry,
+    EntryKey,
+    Histogram,
+    HistogramType,
+    History,
+    MetricChunk,
+    MetricIndex,
+    MetricSummary,
+    Resolution,
+    Tower,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "contract" / "examples"
 
@@ -38,20 +53,25 @@ def test_golden_histograms_have_every_field_and_one_edge_more_than_bins(type_: H
         assert edges == sorted(edges)
 
 
-def test_an_entry_is_the_same_bytes_every_time() -> None:
-    document: Any = example("history-full")
-    first, second = Entry.encode(document), Entry.encode(document)
-    assert first == second
-    assert first.decode() == document
-    document["cached_at"] = "2030-01-01T00:00:00.000Z"
-    assert Entry.encode(document).etag != first.etag
+def test_the_golden_index_and_chunk_have_every_field_and_equal_lengths() -> None:
+    index, chunk = example("metric-index"), example("metric-chunk-overview")
+    assert index.keys() == get_type_hints(MetricIndex).keys()
+    assert chunk.keys() == get_type_hints(MetricChunk).keys()
+    summary = index["groups"][0]["metrics"][0]
+    assert summary.keys() == get_type_hints(MetricSummary).keys()
+    metric = chunk["metrics"][summary["key"]]
+    axis = chunk["axes"][metric["axis"]]
+    assert axis.keys() == get_type_hints(Axis).keys()
+    assert {len(axis["steps"]), len(axis["timestamps"])} == {len(metric["values"])}
+    assert axis["steps_total"] == summary["points"]
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_strict_json_has_no_number_for_is_refused(value: float) -> None:
-    document: Any = {**example("history-full"), "final_metrics": {"loss": value}}
-    with pytest.raises(ValueError, match="JSON"):
-        Entry.encode(document)
+def test_an_entry_has_the_same_document_in_every_coding() -> None:
+    text = json.dumps(example("history-full")).encode()
+    entry = Entry(gzip=gzip.compress(text), zstd=zstandard.ZstdCompressor().compress(text), etag="e" * 32)
+    assert entry.text() == zstandard.ZstdDecompressor().decompress(entry.body(Encoding.ZSTD).data) == text
+    assert gzip.decompress(entry.body(Encoding.GZIP).data) == text
+    assert entry.decode() == example("history-full")
 
 
 def test_keys_differ_by_run_name_resolution_and_schema() -> None:
@@ -62,7 +82,9 @@ def test_keys_differ_by_run_name_resolution_and_schema() -> None:
         for key in (
             EntryKey.history(run_id, resolution),
             *(EntryKey.histogram(run_id, type_, tower, resolution) for type_ in HistogramType for tower in Tower),
+            *(EntryKey.metric_chunk(run_id, number, resolution) for number in range(3)),
+            EntryKey.metric_index(run_id),
         )
     }
-    assert len(keys) == 20
-    assert all(key.startswith("warmboard:entry:v1:") for key in keys)
+    assert len(keys) == 34
+    assert all(key.startswith("warmboard:entry:v2:") for key in keys)

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from contract.entries import EntryKey, HistogramType, Resolution, Tower
-from tests.workers.fake_mlflow import RUN_ID, FakeMlflow, Points
-from workers.documents import RunDocuments, Sampling
-from workers.fetch import Fetcher
+from tests.workers.fake_mlflow import RUN_ID, Points
+from workers.documents import RunDocuments
+from workers.fetched import Curve, FetchedRun
+from workers.sample import Sampling
 
 EXAMPLES = Path(__file__).parents[2] / "contract" / "examples"
 EPOCHS, BINS = 12, 5
@@ -32,6 +36,8 @@ def metrics() -> dict[str, Points]:
         "weight_norm": _curve(lambda epoch: 10.0 + epoch),
         "final_loss": [(0, 0.17, 90)],
         "test_recall_at_10": [(0, 0.11, 91)],
+        # Logged by the step, beside the epochs.
+        "batch/loss": [(step, 2.0 - step / 100, 100 + step // 10) for step in range(0, 120, 4)],
     }
     # Epoch 5 was logged twice: the later one counts.
     curves["weight_norm"] = [(5, -1.0, 1), *curves["weight_norm"]]
@@ -45,9 +51,27 @@ def params() -> dict[str, str]:
     return {"epochs": str(EPOCHS), "optimizer": "adagrad"} | {f"{tower}_grad_hist_bin_edges": edges for tower in Tower}
 
 
+def fetched(metrics: Mapping[str, Points], params: Mapping[str, str]) -> FetchedRun:
+    """The run as a fetch gives it."""
+    curves = {}
+    for key, points in metrics.items():
+        steps, values, timestamps = zip(*points, strict=True)
+        curves[key] = Curve.of(np.array(steps), np.array(values, dtype=np.float64), np.array(timestamps))
+    return FetchedRun(
+        run_id=RUN_ID,
+        experiment_name="two-tower",
+        name="quick-test-7",
+        status="FINISHED",
+        start_time=datetime(2026, 1, 2, 10, 28, 20, tzinfo=UTC),
+        end_time=datetime(2026, 1, 2, 10, 30, tzinfo=UTC),
+        params=params,
+        tags={"mlflow.user": "trainer", "mlflow.source.type": "LOCAL"},
+        curves=curves,
+    )
+
+
 def documents() -> RunDocuments:
-    run = Fetcher("http://mlflow.test", transport=FakeMlflow(metrics(), params())).fetch(RUN_ID)
-    return RunDocuments(run, Sampling(interval=5, points=100), CACHED_AT)
+    return RunDocuments(fetched(metrics(), params()), Sampling(interval=5, points=100), CACHED_AT)
 
 
 def keys() -> dict[str, EntryKey]:
@@ -56,6 +80,8 @@ def keys() -> dict[str, EntryKey]:
     for type_ in HistogramType:
         key = EntryKey.histogram(RUN_ID, type_, Tower.QUERY, Resolution.OVERVIEW)
         found[f"{key.name}-{key.resolution}"] = key
+    found["metric-index"] = EntryKey.metric_index(RUN_ID)
+    found["metric-chunk-overview"] = EntryKey.metric_chunk(RUN_ID, 0, Resolution.OVERVIEW)
     return found
 
 
