@@ -100,13 +100,19 @@ def _name(text: str) -> str:
     return text
 
 
+def _token(text: str) -> str | None:
+    if not re.fullmatch(r"[!-~]*", text):
+        raise ValueError("holds spaces or other characters that no token has")
+    return text or None
+
+
 def _list(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def without_credentials(address: str) -> str:
     """The address as people may see it: without the user name and password that it may hold."""
-    return re.sub(r"//[^/@\s]*@", "//", address)
+    return re.sub(r"//[^\s,]*@", "//", address)
 
 
 def _servers(text: str) -> dict[str, str]:
@@ -114,9 +120,17 @@ def _servers(text: str) -> dict[str, str]:
     for item in _list(text):
         name, equals, uri = item.partition("=")
         if not equals:
-            raise ValueError(f"holds {item!r}, which is not NAME=ADDRESS")
-        servers[_name(name)] = _address("http", "https")(uri)
+            raise ValueError(f"holds {without_credentials(item)!r}, which is not NAME=ADDRESS")
+        servers[_name(name)] = _server(uri)
     return servers
+
+
+def _server(text: str) -> str:
+    address = _address("http", "https")(text)
+    parts = urlsplit(address)
+    if not parts.hostname or "@" in parts.path:
+        raise ValueError("is not an address; in a name, password or token write % / @ : , as %25 %2F %40 %3A %2C")
+    return address
 
 
 def _secret(text: str) -> str:
@@ -130,7 +144,7 @@ _STORE = ("workers", "webapp")
 
 MLFLOW_TRACKING_URI = Setting(
     "MLFLOW_TRACKING_URI",
-    _address("http", "https"),
+    _server,
     "http://127.0.0.1:5000",
     "The address of the MLflow tracking server.",
     ("trainer", "workers"),
@@ -146,7 +160,35 @@ MLFLOW_TRACKING_SERVERS = Setting(
     "MLFLOW_TRACKING_SERVERS",
     _servers,
     "",
-    "More tracking servers that events may name: NAME=ADDRESS, separated by commas.",
+    "More tracking servers that events may name: NAME=ADDRESS, separated by commas. An address may hold credentials:"
+    " https://USER:PASSWORD@HOST, or https://TOKEN@HOST for a bearer token, with %-escapes.",
+    ("workers",),
+    secret=True,
+)
+MLFLOW_TRACKING_USERNAME = Setting(
+    "MLFLOW_TRACKING_USERNAME",
+    _optional,
+    "",
+    "With MLFLOW_TRACKING_PASSWORD: who the workers are at MLFLOW_TRACKING_URI (basic authentication).",
+    ("workers",),
+)
+MLFLOW_TRACKING_PASSWORD = Setting(
+    "MLFLOW_TRACKING_PASSWORD", _optional, "", "Belongs to MLFLOW_TRACKING_USERNAME.", ("workers",), secret=True
+)
+MLFLOW_TRACKING_TOKEN = Setting(
+    "MLFLOW_TRACKING_TOKEN",
+    _token,
+    "",
+    "A bearer token for MLFLOW_TRACKING_URI; not used where there is a user name.",
+    ("workers",),
+    secret=True,
+)
+MLFLOW_TRACKING_GOOGLE_IDENTITY = Setting(
+    "MLFLOW_TRACKING_GOOGLE_IDENTITY",
+    _boolean,
+    "false",
+    "True signs the workers in with Google's identity tokens, as an MLflow on Cloud Run wants: at every https address that"
+    " has no other credentials.",
     ("workers",),
 )
 MLFLOW_EXPERIMENT_NAME = Setting(
@@ -231,6 +273,27 @@ REDIS_URL = Setting(
 )
 HOT_SECONDS = Setting(
     "HOT_SECONDS", _integer(1, 31_536_000), "604800", "How long Redis keeps a warm entry after its last write.", _STORE
+)
+LOCAL_CACHE_MEGABYTES = Setting(
+    "LOCAL_CACHE_MEGABYTES",
+    _integer(0, 65_536),
+    "32",
+    "How much a process keeps of what it read within the last 50 ms; 0: nothing.",
+    _STORE,
+)
+RETENTION_DAYS = Setting(
+    "RETENTION_DAYS",
+    _integer(0, 36_500),
+    "0",
+    "So many days after its last fetch a run's charts are dropped; its summary stays. 0: never.",
+    ("workers",),
+)
+INBOX_RETENTION_DAYS = Setting(
+    "INBOX_RETENTION_DAYS",
+    _integer(0, 36_500),
+    "90",
+    "So many days after they came, events that are done or unreadable are deleted. 0: never.",
+    ("workers",),
 )
 EPOCH_SAMPLE_INTERVAL = Setting(
     "EPOCH_SAMPLE_INTERVAL", _integer(1, 1_000_000), "5", "An overview keeps every so many epochs.", ("workers",)

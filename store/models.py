@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 
-from contract.events import RunEvent
+from contract.entries import SCHEMA_VERSION
+from contract.events import RunEvent, RunStatus
+
+ENDED = frozenset(status.value for status in (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED))
+"""What ``Run.status`` says of a run that is over."""
 
 
 class Run(models.Model):
@@ -23,13 +28,37 @@ class Run(models.Model):
     sparkline = models.JSONField(default=list, help_text="A few values of the validation loss, in order.")
     announced_at = models.DateTimeField(help_text="The time of the newest event.")
     fetched_at = models.DateTimeField(null=True, help_text="When the fetch behind the warm entries began.")
-    warmed_at = models.DateTimeField(null=True)
+    warmed_at = models.DateTimeField(null=True, help_text="Later with every warming of the run.")
+    schema_version = models.PositiveSmallIntegerField(null=True, help_text="Of its warm entries; null: it has none.")
+    rebuild_attempts = models.PositiveSmallIntegerField(default=0, help_text="Of entries of an older schema version.")
+    rebuild_due_at = models.DateTimeField(null=True, help_text="When the run may be handed out again to be rebuilt.")
+    rebuild_reason = models.TextField(blank=True, help_text="Why it is not rebuilt yet; for good if it is not due.")
 
     class Meta:
-        indexes = [models.Index(fields=["-announced_at"])]
+        indexes = [
+            models.Index(fields=["-announced_at", "-run_id"], name="run_newest"),
+            models.Index(fields=["experiment_name", "-announced_at", "-run_id"], name="run_newest_of_experiment"),
+            models.Index(fields=["schema_version"], name="run_by_schema"),
+            models.Index(fields=["fetched_at"], condition=Q(schema_version__isnull=False), name="run_longest_kept"),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.run_id
+
+    @property
+    def is_warm(self) -> bool:
+        """It has entries that this program reads."""
+        return self.schema_version == SCHEMA_VERSION
+
+    @property
+    def is_outdated(self) -> bool:
+        """It has entries of another schema version alone."""
+        return self.schema_version not in (None, SCHEMA_VERSION)
+
+    @property
+    def has_expired(self) -> bool:
+        """It had entries; they were dropped at the age that is kept."""
+        return self.warmed_at is not None and self.schema_version is None
 
 
 class QuickTest(models.Model):
@@ -45,22 +74,30 @@ class QuickTest(models.Model):
 
 
 class WarmEntry(models.Model):
-    """One finished body; contract/entries.py has the shapes and the keys."""
+    """One finished body; contract/entries.py has the shapes and the keys. Its schema version is its run's."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="entries")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="entries", db_index=False)
     name = models.CharField(max_length=64)
     resolution = models.CharField(max_length=16)
-    schema_version = models.PositiveSmallIntegerField()
     etag = models.CharField(max_length=32)
-    body = models.BinaryField(help_text="gzipped JSON")
+    gzip = models.BinaryField(help_text="JSON")
+    zstd = models.BinaryField(help_text="the same JSON")
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["run", "name", "resolution", "schema_version"], name="one_entry_per_key")
-        ]
+        constraints = [models.UniqueConstraint(fields=["run", "name", "resolution"], name="one_entry_per_key")]
 
     def __str__(self) -> str:
         return f"{self.run_id} {self.name} {self.resolution}"
+
+
+class RunSource(models.Model):
+    """A run as it was fetched: what an incremental fetch builds on, and new entries after a change of their schema."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="source")
+    body = models.BinaryField(help_text="workers/ndjson.py has the shape")
+
+    def __str__(self) -> str:
+        return self.run_id
 
 
 class InboxEvent(models.Model):
@@ -69,14 +106,15 @@ class InboxEvent(models.Model):
     class State(models.TextChoices):
         PENDING = "pending", "waits for a worker"
         WARMING = "warming", "a worker is at it"
-        DONE = "done", "its run is warm"
+        DONE = "done", "its run is warm; a reason says why it needed no fetch"
         FAILED = "failed", "given up; the reason says why"
         UNREADABLE = "unreadable", "not a run event; kept with its reason"
 
     source = models.CharField(max_length=255)
     event_id = models.CharField(max_length=255)
-    run_id = models.CharField(max_length=64, blank=True, db_index=True)
+    run_id = models.CharField(max_length=64, blank=True)
     type = models.CharField(max_length=64, blank=True)
+    happened_at = models.DateTimeField(null=True, help_text="The event's own time; null for an unreadable one.")
     attributes = models.JSONField()
     data = models.BinaryField()
     published_at = models.DateTimeField(help_text="When Pub/Sub took the message.")
@@ -86,11 +124,15 @@ class InboxEvent(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     claimed_by = models.CharField(max_length=255, blank=True, help_text="The Celery worker that is or was at it.")
     due_at = models.DateTimeField(null=True, help_text="From then on the sweep may hand the event out again.")
-    done_at = models.DateTimeField(null=True, help_text="When its run was first warm.")
+    done_at = models.DateTimeField(null=True, help_text="When its run was first warm; null if nothing was fetched.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source", "event_id"], name="one_row_per_event")]
-        indexes = [models.Index(fields=["state", "due_at"])]
+        indexes = [
+            models.Index(fields=["run_id", "received_at"], name="event_of_run"),
+            models.Index(fields=["state", "received_at"], name="event_by_state"),
+            models.Index(fields=["due_at"], condition=Q(state__in=["pending", "warming"]), name="event_unfinished"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.event_id} {self.state}"

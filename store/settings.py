@@ -19,6 +19,9 @@ def _database(url: str) -> dict[str, Any]:
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
+    else:
+        # Bodies travel as bytes, not as text twice as long: half the time of a large run's put.
+        database["OPTIONS"] = {**database.get("OPTIONS", {}), "server_side_binding": True}
     return database
 
 
@@ -26,6 +29,7 @@ INSTALLED_APPS = ["store"]
 DATABASES = {"default": _database(setting.DATABASE_URL.read())}
 REDIS_URL = setting.REDIS_URL.read()
 HOT_SECONDS = setting.HOT_SECONDS.read()
+LOCAL_CACHE_MEGABYTES = setting.LOCAL_CACHE_MEGABYTES.read()
 USE_TZ = True
 TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -1,4 +1,4 @@
-"""What a viewer may expect of a run that is not warm, derived from its events."""
+"""What a viewer may expect of a run that is not warm, derived from its events and its row."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from store.models import InboxEvent
+from store.models import InboxEvent, Run
 
-State = Literal["pending", "warming", "failed", "unknown"]
+State = Literal["pending", "warming", "failed", "rebuilding", "expired", "unknown"]
 
 EXPECT: dict[State, str] = {
     "pending": "The run has been announced and waits for a worker.",
     "warming": "A worker is fetching the run's history; it takes seconds.",
     "failed": "Warming failed; the reason says why. An operator can replay the event.",
+    "rebuilding": "An older Warmboard has warmed this run; its charts are being made anew, newest runs first.",
+    "expired": "The run's charts have reached the age that is kept; its summary stays. A replay brings them back: "
+    "`python -m workers replay --run RUN_ID`.",
     "unknown": "No event has announced this run yet. It appears here when its training publishes one.",
 }
 
@@ -32,17 +35,34 @@ class RunState:
 
 
 def run_state(run_id: str) -> RunState:
-    """The state of one run, by its events. One query."""
+    """The state of one run that is not warm. Two queries."""
     events = InboxEvent.objects.filter(run_id=run_id).order_by("-received_at")
-    return state_of(events.only("state", "reason", "attempts"))
+    return state_of(events.only("state", "reason", "attempts"), Run.objects.filter(pk=run_id).first())
 
 
-def state_of(events: Iterable[InboxEvent]) -> RunState:
-    """The rule, for the events of one run, newest first: the newest unfinished one, else the newest failed one."""
+def state_of(events: Iterable[InboxEvent], run: Run | None = None) -> RunState:
+    """The rule, for a run that is not warm, by its events, newest first, and its row: the newest unfinished event; of a
+    run that was warm once and has no newer failure, what became of its entries; else the newest failed event.
+    """
+    newest = ""
     by_state: dict[str, InboxEvent] = {}
     for event in events:
+        newest = newest or event.state
         by_state.setdefault(event.state, event)
-    for state in ("warming", "pending", "failed"):
-        if found := by_state.get(state):
-            return RunState(state, found.reason, found.attempts)
+    for unfinished in ("warming", "pending"):
+        if found := by_state.get(unfinished):
+            return RunState(unfinished, found.reason, found.attempts)
+    if run and newest != InboxEvent.State.FAILED and (once_warm := _once_warm(run)):
+        return once_warm
+    if found := by_state.get("failed"):
+        return RunState("failed", found.reason, found.attempts)
     return RunState("unknown")
+
+
+def _once_warm(run: Run) -> RunState | None:
+    if run.has_expired:
+        return RunState("expired")
+    if not run.is_outdated:
+        return None
+    for_good = run.rebuild_reason and run.rebuild_due_at is None
+    return RunState("failed" if for_good else "rebuilding", run.rebuild_reason, run.rebuild_attempts)

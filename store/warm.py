@@ -1,35 +1,27 @@
-"""The one door to warm entries: ``put`` writes a whole run, ``get`` reads one finished body.
+"""The one door to warm entries: ``put`` writes a whole run, ``get`` reads one finished body, ``get_many`` several.
 
-The tables hold the durable copy, Redis the hot one. Losing Redis costs milliseconds, never data: a read falls back to
-its table and says so in the log. A hot value carries its generation, the time of the fetch behind it. It gives way only
-to its own or a later one, in whatever order writers and readers get there.
+The tables hold the durable copy, Redis the hot one (``hot.py``), the process what it read a moment ago (``local.py``).
+Losing Redis costs milliseconds, never data: a read falls back to its table and says so in the log.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from itertools import groupby
 
 import redis
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from contract.entries import SCHEMA_VERSION, Entry, EntryKey, Resolution
-from store.models import QuickTest, Run, WarmEntry
-
-log = logging.getLogger(__name__)
-ETAG_LENGTH = 32
-GENERATION_LENGTH = 20
-SET_UNLESS_OLDER = """
-if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) <= ARGV[1] then
-    redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'EX', ARGV[3])
-end
-"""
+from contract.entries import SCHEMA_VERSION, Body, Encoding, Entry, EntryKey, Resolution
+from store.hot import hot
+from store.local import LocalCopy
+from store.models import ENDED, QuickTest, Run, RunSource, WarmEntry
 
 
 class HotCopyError(Exception):
@@ -38,7 +30,9 @@ class HotCopyError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class WarmRun:
-    """Everything that one warming of a run stores. ``fetched_at`` is when its fetch began."""
+    """Everything that one warming of a run stores. ``fetched_at`` is when its fetch began, ``source`` the run as it was
+    fetched.
+    """
 
     run_id: str
     fetched_at: datetime
@@ -52,29 +46,45 @@ class WarmRun:
     final_metrics: dict[str, float | None]
     sparkline: list[float | None]
     entries: Mapping[EntryKey, Entry] = field(repr=False)
+    source: bytes = field(repr=False)
 
 
-def get(key: EntryKey) -> Entry | None:
-    """The entry, or None when it is not warm. One look-up in Redis; the table if Redis has it not."""
-    try:
-        if hot := _redis().get(str(key)):
-            return _unpack(hot)
-    except redis.RedisError as error:
-        log.warning("Redis is away, reading %s from its table: %s", key, error)
-        row = _from_table(key)
-        return row.entry if row else None
-    row = _from_table(key)
+@dataclass(frozen=True)
+class Source:
+    """A run as it was fetched (``workers/ndjson.py`` has the shape), and when that fetch began."""
+
+    body: bytes = field(repr=False)
+    fetched_at: datetime
+
+
+def get(key: EntryKey, encoding: Encoding) -> Body | None:
+    """The entry's body, or None when it is not warm. One look-up in Redis; the table if Redis has it not."""
+    return _local().get((key, encoding), lambda: get_many([key], encoding).get(key))
+
+
+def get_many(keys: Collection[EntryKey], encoding: Encoding) -> dict[EntryKey, Body]:
+    """Those of the entries that are warm. One command to Redis, and one query for all that Redis has not."""
+    found = hot().read(keys, encoding)
+    cold = [key for key in keys if key not in found]
+    if cold:
+        for run_id, warmed_at, bodies in _from_tables(cold, encoding):
+            hot().heat(run_id, warmed_at, {(key, encoding): body for key, body in bodies.items()})
+            found |= bodies
+    return found
+
+
+def source(run_id: str) -> Source | None:
+    """What the last warming of the run has fetched; None when it was never warm or has expired."""
+    row = RunSource.objects.filter(pk=run_id).select_related("run").first()
     if row is None:
         return None
-    try:
-        _heat({key: row.entry}, row.generation)
-    except redis.RedisError as error:
-        log.warning("Redis is away, %s stays cold: %s", key, error)
-    return row.entry
+    if row.run.fetched_at is None:
+        raise ValueError(f"run {run_id} has a source but was never fetched")
+    return Source(bytes(row.body), row.run.fetched_at)
 
 
 def put(run: WarmRun) -> bool:
-    """Stores a run's entries and summary in one transaction, then heats Redis.
+    """Stores a run's entries, source and summary in one transaction, then heats Redis.
 
     Of two warmings the later fetch wins, whichever finishes last. Returns False when a later one was already there.
     The run must have been announced (``Run`` exists). Raises HotCopyError when the tables were written and Redis not.
@@ -83,87 +93,98 @@ def put(run: WarmRun) -> bool:
         row = Run.objects.select_for_update().get(pk=run.run_id)
         if row.fetched_at and row.fetched_at > run.fetched_at:
             return False
-        row.fetched_at = run.fetched_at
-        row.warmed_at = timezone.now()
-        for name in ("experiment_name", "name", "status", "start_time", "end_time", "epochs", "params"):
-            setattr(row, name, getattr(run, name))
-        row.final_metrics, row.sparkline = run.final_metrics, run.sparkline
-        row.save()
-        dropped = _replace_entries(row, run.entries)
-        overview = run.entries[EntryKey.history(run.run_id, Resolution.OVERVIEW)]
-        QuickTest.objects.filter(mlflow_run_id=run.run_id).update(
-            mlflow_experiment_name=run.experiment_name, training_history_json=overview.decode()
+        warmed_at = _write_summary(row, run)
+        _write_entries(row, run.entries)
+        RunSource.objects.bulk_create(
+            [RunSource(run=row, body=run.source)],
+            update_conflicts=True,
+            unique_fields=["run"],
+            update_fields=["body"],
         )
+        _write_quick_tests(run)
+    _local().forget(run.run_id)
     try:
-        if dropped:
-            _redis().delete(*map(str, dropped))
-        _heat(run.entries, _generation(run.fetched_at))
+        hot().write(run.run_id, warmed_at, dict(_read_first(run.entries)))
     except redis.RedisError as error:
         raise HotCopyError(f"Redis is away, run {run.run_id} is warm in its tables only: {error}") from error
     return True
 
 
-def _replace_entries(row: Run, entries: Mapping[EntryKey, Entry]) -> set[EntryKey]:
-    """Writes the run's rows anew; returns the keys that are no more."""
-    before = WarmEntry.objects.filter(run=row)
-    keys = {EntryKey(row.pk, name, Resolution(res)) for name, res in before.values_list("name", "resolution")}
-    before.delete()
-    WarmEntry.objects.bulk_create(
-        WarmEntry(
-            run=row,
-            name=key.name,
-            resolution=key.resolution,
-            schema_version=SCHEMA_VERSION,
-            etag=entry.etag,
-            body=entry.body,
-        )
-        for key, entry in entries.items()
-    )
-    return keys - entries.keys()
+def _write_summary(row: Run, run: WarmRun) -> datetime:
+    """Returns the time of this warming, which is later than any before: the generation of its hot bodies."""
+    now = timezone.now()
+    row.warmed_at = max(now, row.warmed_at + timedelta(microseconds=1)) if row.warmed_at else now
+    for name in ("fetched_at", "experiment_name", "name", "start_time", "epochs", "params", "final_metrics"):
+        setattr(row, name, getattr(run, name))
+    row.sparkline = run.sparkline
+    # MLflow may not have heard yet what the completed event says. Only a started event makes a run go on.
+    if run.status in ENDED or row.status not in ENDED:
+        row.status, row.end_time = run.status, run.end_time
+    row.schema_version = SCHEMA_VERSION
+    row.rebuild_attempts, row.rebuild_due_at, row.rebuild_reason = 0, None, ""
+    row.save()
+    return row.warmed_at
 
 
-@dataclass(frozen=True)
-class _Row:
-    entry: Entry
-    generation: bytes
-
-
-def _from_table(key: EntryKey) -> _Row | None:
-    found = (
-        WarmEntry.objects.filter(
-            run_id=key.run_id, name=key.name, resolution=key.resolution, schema_version=SCHEMA_VERSION
-        )
-        .values_list("body", "etag", "run__fetched_at")
-        .first()
-    )
-    if found is None:
-        return None
-    body, etag, fetched_at = found
-    if fetched_at is None:
-        raise ValueError(f"run {key.run_id} has entries but was never fetched")
-    return _Row(Entry(body=bytes(body), etag=etag), _generation(fetched_at))
-
-
-def _heat(entries: Mapping[EntryKey, Entry], generation: bytes) -> None:
-    with _redis().pipeline(transaction=False) as pipeline:
-        for key, entry in entries.items():
-            pipeline.eval(
-                SET_UNLESS_OLDER, 1, str(key), generation, entry.etag.encode() + entry.body, settings.HOT_SECONDS
+def _write_entries(row: Run, entries: Mapping[EntryKey, Entry]) -> None:
+    """Two statements, however many entries (on SQLite, which takes few parameters, one more for every hundred)."""
+    rows = WarmEntry.objects.bulk_create(
+        [
+            WarmEntry(
+                run=row, name=key.name, resolution=key.resolution, etag=entry.etag, gzip=entry.gzip, zstd=entry.zstd
             )
-        pipeline.execute()
+            for key, entry in entries.items()
+        ],
+        update_conflicts=True,
+        unique_fields=["run", "name", "resolution"],
+        update_fields=["etag", "gzip", "zstd"],
+    )
+    WarmEntry.objects.filter(run=row).exclude(pk__in=[entry.pk for entry in rows]).delete()
 
 
-def _generation(fetched_at: datetime) -> bytes:
-    """Microseconds since 1970 in so many digits that they sort as text."""
-    return b"%0*d" % (GENERATION_LENGTH, round(fetched_at.timestamp() * 1_000_000))
+def _write_quick_tests(run: WarmRun) -> None:
+    overview = run.entries[EntryKey.history(run.run_id, Resolution.OVERVIEW)]
+    tests = QuickTest.objects.filter(mlflow_run_id=run.run_id)
+    # Most runs have none, and decoding takes a while.
+    if tests.exists():
+        tests.update(mlflow_experiment_name=run.experiment_name, training_history_json=overview.decode())
 
 
-def _unpack(hot: bytes) -> Entry:
-    etag_end = GENERATION_LENGTH + ETAG_LENGTH
-    return Entry(body=hot[etag_end:], etag=hot[GENERATION_LENGTH:etag_end].decode())
+def _read_first(entries: Mapping[EntryKey, Entry]) -> Iterator[tuple[tuple[EntryKey, Encoding], Body]]:
+    """What pages read when they open: overviews and the full history. The rest, most of the bytes, becomes hot when it
+    is asked for: a read of its table.
+    """
+    for key, entry in entries.items():
+        overview = key.resolution is Resolution.OVERVIEW and not key.name.startswith("metric-chunk-")
+        if overview or key.name == "history":
+            for encoding in Encoding:
+                yield (key, encoding), entry.body(encoding)
+
+
+def _from_tables(keys: Iterable[EntryKey], encoding: Encoding) -> Iterator[tuple[str, datetime, dict[EntryKey, Body]]]:
+    """Run by run: its ID, when it was warmed, and its bodies. One query."""
+    runs_by_kind: dict[tuple[str, Resolution], list[str]] = {}
+    for key in keys:
+        runs_by_kind.setdefault((key.name, key.resolution), []).append(key.run_id)
+    wanted = Q()
+    for (name, resolution), run_ids in runs_by_kind.items():
+        wanted |= Q(name=name, resolution=resolution, run_id__in=run_ids)
+    rows = (
+        WarmEntry.objects.filter(wanted, run__schema_version=SCHEMA_VERSION)
+        .order_by("run_id")
+        .values_list("run_id", "run__warmed_at", "name", "resolution", "etag", encoding.value)
+    )
+    for (run_id, warmed_at), of_run in groupby(rows, lambda row: row[:2]):
+        yield (
+            run_id,
+            warmed_at,
+            {
+                EntryKey(run_id, name, Resolution(resolution)): Body(bytes(data), etag)
+                for _, _, name, resolution, etag, data in of_run
+            },
+        )
 
 
 @cache
-def _redis() -> Any:
-    """One pool a process. redis-py's types leave open whether it is the asynchronous client."""
-    return redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=1)
+def _local() -> LocalCopy:
+    return LocalCopy(settings.LOCAL_CACHE_MEGABYTES)

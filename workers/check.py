@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 HEARTBEAT_AGE = 30.0
-"""Both heartbeats come every few seconds: the subscriber's every 2, beat's with every sweep."""
+"""Both heartbeats come every few seconds: the subscriber's every 2, beat's with every sweep that worked."""
 
 
 class UnhealthyError(Exception):

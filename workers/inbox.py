@@ -2,6 +2,8 @@
 
 Rows go pending → warming → done, back to pending while something transient is in the way, or to failed. ``due_at`` says
 from when on the sweep may hand a row out again: the queue in Redis may be lost at any time, the inbox may not.
+
+Started and progressed events are *live*: what the next fetch of their run brings settles them all, and so does its end.
 """
 
 from __future__ import annotations
@@ -16,16 +18,20 @@ from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from contract.events import EventError, RunEvent
-from store.models import InboxEvent, QuickTest, Run
+from contract.events import EventError, EventType, RunEvent, RunStatus
+from store.models import ENDED, InboxEvent, QuickTest, Run
 
 State = InboxEvent.State
 UNFINISHED = (State.PENDING, State.WARMING)
+SETTLED = (State.DONE, State.UNREADABLE)
+LIVE = (EventType.STARTED, EventType.PROGRESSED)
 DISPATCH_GRACE = timedelta(seconds=30)
 """How long a queued row is left to Celery before the sweep hands it out again."""
 LEASE = timedelta(seconds=120)
 """How long a worker may be at a row without renewing it before the sweep takes the worker for dead."""
 UNREADABLE_SOURCE = "unreadable"
+REPLAY_SOURCE = "/warmboard/workers"
+SUPERSEDED = "the run has completed since, and is warm"
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ def _record_event(event: RunEvent, message: Message) -> InboxEvent | None:
             defaults={
                 "run_id": event.run_id,
                 "type": event.type.value,
+                "happened_at": event.time,
                 "attributes": _printable_attributes(message),
                 "data": message.data,
                 "published_at": message.published_at,
@@ -72,18 +79,49 @@ def _record_event(event: RunEvent, message: Message) -> InboxEvent | None:
     return row if new else None
 
 
-def claim(run_id: str, worker: str) -> list[InboxEvent]:
-    """Takes all events of a run that nobody is at for one attempt. Two events of one run become one warming.
+def announce_run(
+    run_id: str, *, tracking_server: str, experiment_name: str, status: str, time: datetime | None = None
+) -> bool:
+    """Makes the row of a run that no event has announced, so that ``store.warm.put`` can store it. Returns False for a
+    run that is known, which is left as it is. ``time`` is where it stands in lists: by default, now.
+    """
+    _, new = Run.objects.get_or_create(
+        run_id=run_id,
+        defaults={
+            "tracking_server": tracking_server,
+            "experiment_name": experiment_name,
+            "status": status,
+            "announced_at": time or timezone.now(),
+        },
+    )
+    return new
 
-    An event that another worker is at is left to it, until its lease has run out.
+
+def claim(run_id: str, worker: str) -> list[InboxEvent]:
+    """Takes all events of a run that ask for work and that nobody is at, for one attempt. They become one warming.
+
+    An event that another worker is at is left to it, until its lease has run out; live events wait until it is done
+    (``waits``). Live events of a run that has completed since, and is warm, are finished here.
     """
     now = timezone.now()
     with transaction.atomic():
-        free = Q(state=State.PENDING) | Q(state=State.WARMING, due_at__lte=now)
-        ids = [event.pk for event in InboxEvent.objects.select_for_update().filter(free, run_id=run_id)]
+        # One claim at a time for each run.
+        list(Run.objects.select_for_update().filter(pk=run_id).values_list("pk"))
+        events = InboxEvent.objects.filter(run_id=run_id)
+        events.filter(_free(now), _superseded(run_id)).update(state=State.DONE, reason=SUPERSEDED, due_at=None)
+        free = events.filter(_free(now))
+        if _held(events, now) and not free.exclude(type__in=LIVE).exists():
+            return []
+        ids = list(free.select_for_update().values_list("pk", flat=True))
         claimed = InboxEvent.objects.filter(pk__in=ids)
         claimed.update(state=State.WARMING, attempts=F("attempts") + 1, due_at=now + LEASE, claimed_by=worker)
         return list(claimed.order_by("published_at"))
+
+
+def waits(run_id: str) -> bool:
+    """Whether the run has events that wait for a worker while none is at it."""
+    events = InboxEvent.objects.filter(run_id=run_id)
+    return events.filter(state=State.PENDING).exists() and not _held(events, timezone.now())
 
 
 def release(worker: str) -> None:
@@ -125,14 +163,62 @@ def pending() -> list[str]:
 
 
 def reopen(run_id: str) -> InboxEvent | None:
-    """Makes a run's newest event pending again, as if it had just arrived; None if the inbox has no event of it."""
+    """Makes an event of the run pending, as if it had just arrived: its newest completed one, else its newest. A run
+    whose events are all deleted gets one made of its row. None if nothing is known of the run.
+    """
     with transaction.atomic():
-        newest = InboxEvent.objects.select_for_update().filter(run_id=run_id).order_by("published_at", "pk").last()
-        if newest:
-            newest.state, newest.reason, newest.attempts = State.PENDING, "", 0
-            newest.due_at = timezone.now() + DISPATCH_GRACE
-            newest.save()
+        events = InboxEvent.objects.select_for_update().filter(run_id=run_id).order_by("published_at", "pk")
+        # A live event might be finished without a fetch.
+        newest = events.filter(type=EventType.COMPLETED).last() or events.last()
+        if newest is None:
+            run = Run.objects.filter(pk=run_id).first()
+            return _record_replay(run) if run else None
+        newest.state, newest.reason, newest.attempts = State.PENDING, "", 0
+        newest.due_at = timezone.now() + DISPATCH_GRACE
+        newest.save()
         return newest
+
+
+def delete_settled(received_before: datetime, most: int) -> int:
+    """Deletes at most so many rows that are done or unreadable; returns how many it were."""
+    settled = InboxEvent.objects.filter(state__in=SETTLED)
+    aged = settled.filter(received_at__lt=received_before).values_list("pk", flat=True)[:most]
+    # Settled still: a replay may have taken one up just now.
+    return settled.filter(pk__in=list(aged)).delete()[0]
+
+
+def _record_replay(run: Run) -> InboxEvent | None:
+    """An event as the trainer would have published it; of a kind that always asks for a fetch."""
+    now = timezone.now()
+    event = RunEvent(
+        type=EventType.COMPLETED,
+        source=REPLAY_SOURCE,
+        id=f"{run.run_id}.replayed.{int(now.timestamp() * 1000)}",
+        time=run.announced_at,
+        run_id=run.run_id,
+        tracking_server=run.tracking_server,
+        experiment_name=run.experiment_name,
+        status=RunStatus(run.status),
+        epochs=run.epochs,
+        end_time=run.end_time,
+    )
+    data, attributes = event.encode()
+    return _record_event(event, Message("", data, attributes, now))
+
+
+def _free(now: datetime) -> Q:
+    return Q(state=State.PENDING) | Q(state=State.WARMING, due_at__lte=now)
+
+
+def _held(events: QuerySet[InboxEvent], now: datetime) -> bool:
+    return events.filter(state=State.WARMING, due_at__gt=now).exists()
+
+
+def _superseded(run_id: str) -> Q:
+    """Live events that are no later than a completed event of their run whose fetch is done."""
+    completed = InboxEvent.objects.filter(run_id=run_id, type=EventType.COMPLETED, state=State.DONE)
+    newest = completed.order_by("-happened_at").values_list("happened_at", flat=True).first()
+    return Q(type__in=LIVE, happened_at__lte=newest) if newest else Q(pk__in=[])
 
 
 def _unfinished() -> QuerySet[InboxEvent]:
@@ -183,10 +269,28 @@ def _announce(event: RunEvent) -> None:
             "announced_at": event.time,
         },
     )
-    if not new and event.time > run.announced_at:
-        run.announced_at, run.status, run.tracking_server = event.time, event.status.value, event.tracking_server
-        run.save()
+    if not new:
+        _update_run(run, event)
     _link_quick_test(event)
+
+
+def _update_run(run: Run, event: RunEvent) -> None:
+    """A completed run stays completed, whatever comes late or from a clock that is ahead; only a start after its end
+    makes it go on.
+    """
+    if event.type == EventType.COMPLETED:
+        news = event.time > run.announced_at or not _started_after(event)
+    else:
+        news = event.time > run.announced_at and (event.type == EventType.STARTED or run.status not in ENDED)
+    if news:
+        run.announced_at = max(run.announced_at, event.time)
+        run.status, run.end_time, run.tracking_server = event.status.value, event.end_time, event.tracking_server
+        run.save(update_fields=["announced_at", "status", "end_time", "tracking_server"])
+
+
+def _started_after(event: RunEvent) -> bool:
+    started = InboxEvent.objects.filter(run_id=event.run_id, type=EventType.STARTED, happened_at__gt=event.time)
+    return started.exists()
 
 
 def _link_quick_test(event: RunEvent) -> None:

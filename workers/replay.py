@@ -20,12 +20,15 @@ class ReplayError(Exception):
 
 def replay(run_id: str, *, wait: float, say: Callable[[str], None] = print) -> None:
     """Hands a run's newest event to the workers again and waits up to ``wait`` seconds (0: not at all) for the result.
+    That brings back an expired run, too.
 
     Raises ReplayError.
     """
     row = inbox.reopen(run_id)
     if row is None:
-        raise ReplayError(f"the inbox has no event of run {run_id}; see the runs page for those it has")
+        raise ReplayError(
+            f"no event has announced run {run_id}; `python -m workers warm {run_id}` warms it all the same"
+        )
     say(f"replaying event {row.event_id} of run {run_id}")
     try:
         dispatch(run_id)

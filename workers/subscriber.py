@@ -22,13 +22,12 @@ from kombu.exceptions import OperationalError
 
 from store.models import InboxEvent
 from workers import inbox
-from workers.app import app, dispatch
+from workers.app import LIVE_SECONDS, dispatch, give_up_on_slow_broker
 from workers.check import touch
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 2
-BROKER_SECONDS = 3
 FIRST_PAUSE, LONGEST_PAUSE = 1, 30
 # A short lease extension: after a subscriber was killed its messages come again within seconds.
 FLOW = pubsub_v1.types.FlowControl(max_messages=100, max_duration_per_lease_extension=10)
@@ -36,8 +35,7 @@ FLOW = pubsub_v1.types.FlowControl(max_messages=100, max_duration_per_lease_exte
 
 def subscribe(settings: Settings, stop: threading.Event) -> None:
     """Listens until ``stop`` is set. A stream that breaks is opened again, with growing pauses."""
-    # A Redis that hangs must not hold up the inbox. Not for workers: they wait for tasks on the same connections.
-    app.conf.broker_transport_options |= {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
+    give_up_on_slow_broker()
     with pubsub_v1.SubscriberClient() as client:
         path = client.subscription_path(settings.project, settings.subscription)
         pause = FIRST_PAUSE
@@ -70,7 +68,7 @@ def receive(message: Any) -> None:
         log.warning("message %s is no run event, kept as inbox row %d: %s", message.message_id, row.pk, row.reason)
     else:
         log.info("event %s of run %s is in the inbox", row.event_id, row.run_id)
-        _dispatch(row.run_id)
+        _dispatch(row)
 
 
 def create_subscription(settings: Settings) -> None:
@@ -113,8 +111,8 @@ def _listen(client: Any, path: str, settings: Settings, stop: threading.Event) -
     stream.result()
 
 
-def _dispatch(run_id: str) -> None:
+def _dispatch(row: InboxEvent) -> None:
     try:
-        dispatch(run_id)
+        dispatch(row.run_id, LIVE_SECONDS if row.type in inbox.LIVE else 0)
     except OperationalError as error:
-        log.error("Redis is away, the sweep will hand out run %s: %s", run_id, error)
+        log.error("Redis is away, the sweep will hand out run %s: %s", row.run_id, error)

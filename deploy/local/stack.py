@@ -140,13 +140,15 @@ class Stack:
         port = self.ports["valkey"]
         folder = self.data / "valkey"
         folder.mkdir(parents=True, exist_ok=True)
-        # Append-only: queued tasks outlive a kill -9.
+        # Append-only: queued tasks outlive a kill -9. A full memory drops hot bodies, which expire, and no tasks.
         options = {
             "--bind": "127.0.0.1",
             "--port": str(port),
             "--dir": str(folder),
             "--appendonly": "yes",
             "--save": "",
+            "--maxmemory": "256mb",
+            "--maxmemory-policy": "volatile-lru",
             "--daemonize": "no",
         }
         command = [valkey_binary(), *(word for option in options.items() for word in option)]

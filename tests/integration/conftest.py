@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -64,11 +64,16 @@ class Running:
         return found
 
     def publish(self, data: bytes, attributes: dict[str, str]) -> None:
-        """Publishes one message on the stack's topic, through Google's own client."""
+        """Publishes one message on the stack's topic."""
+        self.publish_all([(data, attributes)])
+
+    def publish_all(self, messages: Iterable[tuple[bytes, dict[str, str]]]) -> None:
+        """Publishes messages in one go, through Google's own client."""
         settings = self.stack.environ
         publisher = pubsub_v1.PublisherClient(transport=_insecure_transport(settings["PUBSUB_EMULATOR_HOST"]))
         topic = publisher.topic_path("warmboard-local", "warmboard-runs")
-        publisher.publish(topic, data, **attributes).result(timeout=20)
+        for published in [publisher.publish(topic, data, **attributes) for data, attributes in messages]:
+            published.result(timeout=20)
         publisher.stop()
 
     def complete(self, run_id: str, **change: Any) -> None:

@@ -135,6 +135,22 @@ def test_with_mlflow_gone_everything_warm_still_answers(running: Running, traine
         running.start("mlflow")
 
 
+def test_a_run_that_an_older_version_has_warmed_is_rebuilt_without_mlflow(running: Running, run_id: str) -> None:
+    running.complete(run_id)
+    running.wait_state(run_id, "warm")
+    running.freeze("mlflow")
+    try:
+        with sqlite3.connect(running.stack.data / "warmboard.sqlite3") as tables:
+            tables.execute("delete from store_warmentry where run_id = ?", [run_id])
+            tables.execute("update store_run set schema_version = 1 where run_id = ?", [run_id])
+        running.wait_state(run_id, "warm")
+        wait(lambda: f"run {run_id} rebuilt: warm" in running.process("worker").log.read_text(), "the worker to say so")
+    finally:
+        running.thaw("mlflow")
+    with sqlite3.connect(running.stack.data / "warmboard.sqlite3") as tables:
+        assert tables.execute("select count(*) from store_warmentry where run_id = ?", [run_id]).fetchone()[0] > 1
+
+
 def test_replay_warms_a_run_again(running: Running, trained: dict[str, Any]) -> None:
     before = running.get(f"/api/runs/{trained['run_id']}/training-history/")["cached_at"]
     done = running.command("workers", "replay", "--run", trained["run_id"])
@@ -146,7 +162,7 @@ def test_replay_warms_a_run_again(running: Running, trained: dict[str, Any]) -> 
 def test_replay_of_a_run_without_an_event_says_so(running: Running) -> None:
     done = running.command("workers", "replay", "--run", "0" * 32)
     assert done.returncode == 1
-    assert f"the inbox has no event of run {'0' * 32}" in done.stderr
+    assert f"no event has announced run {'0' * 32}" in done.stderr
 
 
 def test_checks_tell_a_living_process_from_a_dead_one(running: Running) -> None:

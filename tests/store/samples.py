@@ -7,6 +7,7 @@ from typing import Any
 from contract.entries import Entry, EntryKey, Resolution
 from store import warm
 from store.models import Run
+from workers.encoding import encode
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -19,14 +20,16 @@ def announce(run_id: str = "run1") -> Run:
 
 def entry(text: str) -> Entry:
     document: Any = {"available": True, "text": text}
-    return Entry.encode(document)
+    return encode(document)
 
 
-def warm_run(text: str, *, minutes: int = 0, more: Mapping[EntryKey, Entry] | None = None) -> warm.WarmRun:
+def warm_run(
+    text: str, *, minutes: int = 0, more: Mapping[EntryKey, Entry] | None = None, run_id: str = "run1"
+) -> warm.WarmRun:
     """A run whose history says ``text``, fetched ``minutes`` after noon."""
-    entries = {EntryKey.history("run1", resolution): entry(f"{text} {resolution}") for resolution in Resolution}
+    entries = {EntryKey.history(run_id, resolution): entry(f"{text} {resolution}") for resolution in Resolution}
     return warm.WarmRun(
-        run_id="run1",
+        run_id=run_id,
         fetched_at=NOON + timedelta(minutes=minutes),
         experiment_name="two-tower",
         name="quick-test-1",
@@ -38,4 +41,5 @@ def warm_run(text: str, *, minutes: int = 0, more: Mapping[EntryKey, Entry] | No
         final_metrics={"final_loss": 0.1},
         sparkline=[3.0, None, 1.0],
         entries={**entries, **(more or {})},
+        source=f"source of {text}".encode(),
     )

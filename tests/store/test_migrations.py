@@ -1,7 +1,49 @@
-"""The migrations make the tables that the models describe."""
+"""The migrations make the tables that the models describe, and carry on what was in them."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
 
 from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from store.models import InboxEvent, Run, WarmEntry
+from store.state import run_state
+from tests.contract.test_events import golden
+from tests.store.samples import NOON
 
 
 def test_no_migration_is_missing() -> None:
     call_command("makemigrations", check_changes=True, dry_run=True, verbosity=0)
+
+
+def test_what_an_older_warmboard_has_stored_is_carried_on() -> None:
+    old = _migrated("0001_initial")
+    try:
+        common = {"tracking_server": "default", "experiment_name": "e", "status": "FINISHED", "announced_at": NOON}
+        old.get_model("store", "Run").objects.create(run_id="waits", **common)
+        warm = old.get_model("store", "Run").objects.create(run_id="warm", **common, fetched_at=NOON, warmed_at=NOON)
+        old.get_model("store", "WarmEntry").objects.create(
+            run=warm, name="history", resolution="overview", schema_version=1, etag="e", body=b"old"
+        )
+        data, attributes = golden()
+        event = {"run_id": "warm", "data": json.dumps(data).encode(), "published_at": NOON}
+        attributes["ce-time"] = "2026-01-02T13:00:00+01:00"
+        events = old.get_model("store", "InboxEvent").objects
+        events.create(source="s", event_id="1", state="done", attributes=attributes, **event)
+        events.create(source="s", event_id="2", state="unreadable", attributes={"ce-time": "noon"}, **event)
+    finally:
+        _migrated("0002_bounded_store")
+    assert not WarmEntry.objects.exists()
+    assert {run.pk: run.schema_version for run in Run.objects.all()} == {"waits": None, "warm": 1}
+    assert run_state("warm").state == "rebuilding"
+    times = InboxEvent.objects.order_by("event_id").values_list("happened_at", flat=True)
+    assert list(times) == [datetime(2026, 1, 2, 12, tzinfo=UTC), None]
+
+
+def _migrated(name: str) -> Any:
+    """The apps as they are after that migration."""
+    executor = MigrationExecutor(connection)
+    executor.migrate([("store", name)])
+    return MigrationExecutor(connection).loader.project_state([("store", name)]).apps

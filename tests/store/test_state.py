@@ -1,10 +1,12 @@
 """What a viewer is told of a run that is not warm."""
 
 import pytest
+from django.utils import timezone
 
-from store.models import InboxEvent
+from contract.entries import SCHEMA_VERSION
+from store.models import InboxEvent, Run
 from store.state import EXPECT, run_state
-from tests.store.samples import NOON
+from tests.store.samples import NOON, announce
 
 State = InboxEvent.State
 
@@ -36,3 +38,33 @@ def test_the_state_is_that_of_the_events(states: list[str], expected: str) -> No
     assert found.state == expected
     assert found.expect == EXPECT[found.state]
     assert found.reason == (f"because {expected}" if expected != "unknown" else "")
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ([], "expired"),
+        ([State.DONE], "expired"),
+        ([State.FAILED, State.DONE], "expired"),
+        ([State.DONE, State.PENDING], "pending"),
+        ([State.DONE, State.WARMING], "warming"),
+        ([State.DONE, State.FAILED], "failed"),
+    ],
+)
+def test_a_run_that_was_warm_has_expired_unless_its_events_say_otherwise(states: list[str], expected: str) -> None:
+    announce()
+    Run.objects.update(warmed_at=NOON, schema_version=None)
+    for state in states:
+        receive(state)
+    assert run_state("run1").state == expected
+
+
+def test_a_run_of_an_older_schema_is_rebuilt_until_that_failed_for_good() -> None:
+    announce()
+    Run.objects.update(warmed_at=NOON, schema_version=SCHEMA_VERSION - 1)
+    receive(State.DONE)
+    assert run_state("run1").state == "rebuilding"
+    Run.objects.update(rebuild_reason="MLflow is away", rebuild_due_at=timezone.now())
+    assert (run_state("run1").state, run_state("run1").reason) == ("rebuilding", "MLflow is away")
+    Run.objects.update(rebuild_due_at=None)
+    assert (run_state("run1").state, run_state("run1").reason) == ("failed", "MLflow is away")

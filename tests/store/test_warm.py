@@ -1,39 +1,74 @@
 """The store's door: what was put is got, the later fetch wins, and Redis may be empty, stale or away."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 from django.conf import settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from contract.entries import EntryKey, HistogramType, Resolution, Tower
-from deploy.local.process import free_port
+from contract.entries import Body, Encoding, Entry, EntryKey, HistogramType, Resolution, Tower
+from deploy.local.process import Process, free_port
+from store import hot as hot_copy
 from store import warm
-from store.models import QuickTest, Run, WarmEntry
+from store.models import QuickTest, Run, RunSource, WarmEntry
 from store.warm import HotCopyError
 from tests.conftest import start_valkey
 from tests.store.samples import announce, entry, warm_run
 
 OVERVIEW = EntryKey.history("run1", Resolution.OVERVIEW)
+FULL = EntryKey.history("run1", Resolution.FULL)
 HISTOGRAM = EntryKey.histogram("run1", HistogramType.WEIGHTS, Tower.QUERY, Resolution.FULL)
+CHUNK = EntryKey.metric_chunk("run1", 0, Resolution.OVERVIEW)
+INDEX = EntryKey.metric_index("run1")
 
 
-def test_what_was_put_is_got_hot_and_cold(hot: redis.Redis) -> None:
+def get(key: EntryKey = OVERVIEW, encoding: Encoding = Encoding.GZIP) -> Body | None:
+    """Past what this process still has."""
+    warm._local().forget(key.run_id)
+    return warm.get(key, encoding)
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
+    """One that a test may end."""
+    port = free_port()
+    process = start_valkey(tmp_path, port)
+    monkeypatch.setattr(settings, "REDIS_URL", f"redis://127.0.0.1:{port}/0")
+    hot_copy.hot.cache_clear()
+    yield process
+    process.stop()
+    hot_copy.hot.cache_clear()
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+def test_what_was_put_is_got_hot_and_cold(hot: Any, encoding: Encoding) -> None:
     announce()
     put = warm_run("first")
     assert warm.put(put)
-    assert warm.get(OVERVIEW) == put.entries[OVERVIEW]
+    expected = put.entries[OVERVIEW].body(encoding)
+    assert get(encoding=encoding) == expected
     hot.flushdb()
-    assert warm.get(OVERVIEW) == put.entries[OVERVIEW], "from the table"
+    assert get(encoding=encoding) == expected, "from the table"
     WarmEntry.objects.all().delete()
-    assert warm.get(OVERVIEW) == put.entries[OVERVIEW], "the read from the table has heated it"
+    assert get(encoding=encoding) == expected, "the read from the table has heated it"
 
 
 def test_nothing_is_warm_before_it_was_put() -> None:
-    assert warm.get(OVERVIEW) is None
+    assert warm.get(OVERVIEW, Encoding.GZIP) is None
+    assert warm.get_many([OVERVIEW], Encoding.GZIP) == {}
+    assert warm.get_many([], Encoding.GZIP) == {}
+    assert warm.source("run1") is None
+
+
+def test_a_run_must_have_been_announced() -> None:
+    with pytest.raises(Run.DoesNotExist):
+        warm.put(warm_run("first"))
 
 
 def test_the_later_fetch_wins_whichever_finishes_last() -> None:
@@ -41,44 +76,106 @@ def test_the_later_fetch_wins_whichever_finishes_last() -> None:
     later = warm_run("later", minutes=5)
     assert warm.put(later)
     assert not warm.put(warm_run("earlier"))
-    assert warm.get(OVERVIEW) == later.entries[OVERVIEW]
+    assert get() == later.entries[OVERVIEW].body(Encoding.GZIP)
+    found = warm.source("run1")
+    assert found == warm.Source(b"source of later", later.fetched_at)
     assert warm.put(warm_run("latest", minutes=6))
-    assert warm.get(OVERVIEW) != later.entries[OVERVIEW]
+    assert get() != later.entries[OVERVIEW].body(Encoding.GZIP)
+    assert RunSource.objects.count() == 1
 
 
-def test_an_entry_that_is_no_more_is_gone_everywhere(hot: redis.Redis) -> None:
+def test_the_same_fetch_may_be_put_anew() -> None:
+    announce()
+    more = {HISTOGRAM: entry("histogram"), CHUNK: entry("chunk")}
+    warm.put(warm_run("first", more=more))
+    for key in (HISTOGRAM, CHUNK):
+        assert get(key)
+    again = warm_run("again", more={CHUNK: entry("other chunk")})
+    assert warm.put(again)
+    assert get() == again.entries[OVERVIEW].body(Encoding.GZIP)
+    assert get(CHUNK) == again.entries[CHUNK].body(Encoding.GZIP), "though it was hot with the same time of its fetch"
+    assert get(HISTOGRAM) is None
+
+
+def test_an_entry_that_is_no_more_is_gone_everywhere() -> None:
     announce()
     warm.put(warm_run("with", more={HISTOGRAM: entry("histogram")}))
-    assert warm.get(HISTOGRAM)
+    assert get(HISTOGRAM)
     warm.put(warm_run("without", minutes=1))
-    assert warm.get(HISTOGRAM) is None
-    assert not hot.exists(str(HISTOGRAM))
+    assert get(HISTOGRAM) is None
+    assert WarmEntry.objects.count() == 2
 
 
-def test_a_slow_reader_does_not_bring_an_old_body_back(hot: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warming_heats_what_pages_read_first(hot: Any) -> None:
+    announce()
+    warm.put(warm_run("first", more={key: entry(str(key)) for key in (HISTOGRAM, CHUNK, INDEX)}))
+    names = {name.decode() for name in hot.keys("warmboard:entry:*")}
+    assert names == {f"{key}:{encoding}" for key in (OVERVIEW, FULL, INDEX) for encoding in Encoding}
+    assert all(0 < hot.ttl(name) <= settings.HOT_SECONDS for name in hot.keys("warmboard:*")), "so Redis may drop it"
+
+
+def test_many_are_read_by_one_command_and_one_query(hot: Any) -> None:
+    runs = [f"run{number}" for number in range(20)]
+    for run_id in runs:
+        announce(run_id)
+        warm.put(warm_run(run_id, run_id=run_id))
+    keys = [EntryKey.history(run_id, resolution) for run_id in runs for resolution in Resolution]
+    unknown = EntryKey.history("unknown", Resolution.FULL)
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        hot_found = warm.get_many(keys, Encoding.ZSTD)
+    assert len(queries) == 0
+    hot.delete(*(f"{key}:zstd" for key in keys[:30]))
+    with CaptureQueriesContext(connection) as queries:
+        found = warm.get_many([*keys, unknown], Encoding.ZSTD)
+    assert len(queries) == 1
+    assert found == hot_found
+    assert found.keys() == set(keys)
+    with CaptureQueriesContext(connection) as queries:
+        warm.get_many(keys, Encoding.ZSTD)
+    assert len(queries) == 0, "heated again"
+
+
+def test_a_slow_reader_does_not_bring_an_old_body_back(hot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     announce()
     warm.put(warm_run("old"))
     hot.flushdb()
-    read = warm._from_table
+    heat = hot_copy.Hot.heat
     new = warm_run("new", minutes=1)
 
-    def read_then_be_overtaken(key: EntryKey) -> Any:
-        old = read(key)
+    def be_overtaken(self: hot_copy.Hot, *args: object) -> None:
+        monkeypatch.setattr(hot_copy.Hot, "heat", heat)
         warm.put(new)
-        return old
+        heat(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(warm, "_from_table", read_then_be_overtaken)
-    warm.get(OVERVIEW)
-    assert warm.get(OVERVIEW) == new.entries[OVERVIEW]
+    monkeypatch.setattr(hot_copy.Hot, "heat", be_overtaken)
+    warm.get(OVERVIEW, Encoding.GZIP)
+    assert warm.get(OVERVIEW, Encoding.GZIP) == new.entries[OVERVIEW].body(Encoding.GZIP)
+    assert get() == new.entries[OVERVIEW].body(Encoding.GZIP)
 
 
-def test_an_earlier_fetch_that_heats_last_changes_nothing() -> None:
+def test_an_earlier_warming_that_heats_last_changes_nothing() -> None:
     announce()
     earlier, later = warm_run("earlier"), warm_run("later", minutes=1)
     warm.put(earlier)
+    earlier_warmed_at = Run.objects.get().warmed_at
+    assert earlier_warmed_at
     warm.put(later)
-    warm._heat(earlier.entries, warm._generation(earlier.fetched_at))
-    assert warm.get(OVERVIEW) == later.entries[OVERVIEW]
+    body = earlier.entries[OVERVIEW].body(Encoding.GZIP)
+    hot_copy.hot().write("run1", earlier_warmed_at, {(OVERVIEW, Encoding.GZIP): body})
+    assert get() == later.entries[OVERVIEW].body(Encoding.GZIP)
+
+
+def test_every_warming_is_later_than_the_one_before_though_clocks_differ() -> None:
+    announce()
+    warm.put(warm_run("first"))
+    ahead = Run.objects.get().warmed_at
+    assert ahead
+    ahead += timedelta(hours=1)
+    Run.objects.update(warmed_at=ahead)
+    warm.put(warm_run("second", minutes=1))
+    assert Run.objects.get().warmed_at == ahead + timedelta(microseconds=1)
 
 
 def test_the_summary_and_the_quick_test_are_written_with_the_entries() -> None:
@@ -88,9 +185,40 @@ def test_the_summary_and_the_quick_test_are_written_with_the_entries() -> None:
     run = Run.objects.get(pk="run1")
     assert (run.experiment_name, run.epochs, run.sparkline) == ("two-tower", 3, [3.0, None, 1.0])
     assert run.warmed_at
+    assert run.is_warm
     test = QuickTest.objects.get(pk=41)
     assert test.mlflow_experiment_name == "two-tower"
     assert test.training_history_json == {"available": True, "text": "first overview"}
+
+
+def test_a_fetch_does_not_make_a_completed_run_go_on() -> None:
+    announce()
+    warm.put(replace(warm_run("MLflow has not heard yet"), status="RUNNING", end_time=None))
+    assert Run.objects.get().status == "FINISHED"
+    Run.objects.update(status="RUNNING")
+    warm.put(replace(warm_run("it goes on", minutes=1), status="RUNNING", end_time=None))
+    assert (Run.objects.get().status, Run.objects.get().end_time) == ("RUNNING", None)
+    warm.put(replace(warm_run("done", minutes=2), status="KILLED"))
+    assert Run.objects.get().status == "KILLED"
+
+
+def chunks(many: int) -> dict[EntryKey, Entry]:
+    body = entry("chunk")
+    return {EntryKey.metric_chunk("run1", number, Resolution.FULL): body for number in range(many)}
+
+
+@pytest.mark.parametrize("quick_test", [False, True])
+def test_a_put_takes_few_statements_however_many_entries(quick_test: bool) -> None:
+    announce()
+    if quick_test:
+        QuickTest.objects.create(mlflow_run_id="run1")
+    for minutes, many in enumerate([0, 20, 20, 90, 3]):
+        with CaptureQueriesContext(connection) as queries:
+            warm.put(warm_run("first", minutes=minutes, more=chunks(many)))
+        statements = [query["sql"].split()[0] for query in queries if not query["sql"].startswith(("BEGIN", "COMMIT"))]
+        # The run; its entries, those that are no more, its source; its quick test.
+        assert statements == ["SELECT", "UPDATE", "INSERT", "DELETE", "INSERT", "SELECT", *["UPDATE"] * quick_test]
+        assert WarmEntry.objects.count() == 2 + many
 
 
 def test_a_put_that_fails_changes_nothing() -> None:
@@ -100,27 +228,60 @@ def test_a_put_that_fails_changes_nothing() -> None:
     without_overview = replace(warm_run("broken", minutes=1), entries={HISTOGRAM: entry("x")})
     with pytest.raises(KeyError):
         warm.put(without_overview)
-    assert warm.get(OVERVIEW) == before.entries[OVERVIEW]
+    assert get() == before.entries[OVERVIEW].body(Encoding.GZIP)
     assert WarmEntry.objects.count() == 2
 
 
-def test_without_redis_the_tables_answer_and_the_log_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_without_redis_the_tables_answer_and_the_log_says_so_once(
+    own_valkey: Process, caplog: pytest.LogCaptureFixture
 ) -> None:
-    port = free_port()
-    own = start_valkey(tmp_path, port)
-    monkeypatch.setattr(settings, "REDIS_URL", f"redis://127.0.0.1:{port}/0")
-    warm._redis.cache_clear()
+    announce()
+    warm.put(warm_run("first"))
+    own_valkey.kill()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert get() == warm_run("first").entries[OVERVIEW].body(Encoding.GZIP)
+        with pytest.raises(HotCopyError, match="Redis is away"):
+            warm.put(warm_run("second", minutes=1))
+        assert get() == warm_run("second").entries[OVERVIEW].body(Encoding.GZIP)
+    assert caplog.text.count("Redis is away") == 1
+
+
+def test_a_redis_that_is_back_is_used_again(
+    own_valkey: Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announce()
+    warm.put(warm_run("first"))
+    own_valkey.kill()
+    assert get()
+    port = int(settings.REDIS_URL.rpartition(":")[2].partition("/")[0])
+    again = start_valkey(tmp_path, port)
     try:
-        announce()
-        warm.put(warm_run("first"))
-        own.kill()
-        with caplog.at_level(logging.WARNING):
-            assert warm.get(OVERVIEW) == warm_run("first").entries[OVERVIEW]
-            with pytest.raises(HotCopyError, match="Redis is away"):
-                warm.put(warm_run("second", minutes=1))
-            assert warm.get(OVERVIEW) == warm_run("second").entries[OVERVIEW]
-        assert "Redis is away" in caplog.text
+        monkeypatch.setattr(hot_copy.hot(), "_rest_until", 0.0)
+        assert get()
+        WarmEntry.objects.all().delete()
+        assert get()
     finally:
-        own.stop()
-        warm._redis.cache_clear()
+        again.stop()
+
+
+def test_a_full_redis_drops_hot_bodies_and_no_tasks(hot: Any) -> None:
+    before = {name: hot.config_get(name)[name] for name in ("maxmemory", "maxmemory-policy")}
+    announce()
+    hot.lpush("celery", "a task")
+    try:
+        hot.config_set("maxmemory-policy", "volatile-lru")
+        hot.config_set("maxmemory", int(hot.info("memory")["used_memory"]) + 1_500_000)
+        big = Entry(gzip=b"g" * 100_000, zstd=b"z" * 100_000, etag="e" * 32)
+        for number in range(30):
+            announce(f"big{number}")
+            run = warm_run("big", run_id=f"big{number}")
+            warm.put(replace(run, entries={**run.entries, EntryKey.metric_index(run.run_id): big}))
+        assert hot.lrange("celery", 0, -1) == [b"a task"]
+        assert len(hot.keys("warmboard:entry:*metric-index*")) < 60
+        for number in range(30):
+            assert get(EntryKey.metric_index(f"big{number}")) == big.body(Encoding.GZIP)
+    finally:
+        hot.delete("celery")
+        for name, value in before.items():
+            hot.config_set(name, value)

@@ -1,7 +1,7 @@
 """The inbox: once in, an event is never lost, never doubled, and everything that happens to it is written down."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,12 +16,17 @@ from workers.inbox import Message
 pytestmark = pytest.mark.usefixtures("tables")
 State = InboxEvent.State
 RUN_ID = golden()[0]["run_id"]
+STARTED, PROGRESSED = "event-started-v1.json", "event-progressed-v1.json"
+BEFORE, AFTER = "2026-01-02T10:29:30Z", "2026-01-02T10:31:00Z"
+"""Before and after the golden completed event."""
 
 
 def message(message_id: str = "1", name: str = "event-completed-v1.json", **change: Any) -> Message:
     data, attributes = golden(name)
     if "event_id" in change:
         attributes["ce-id"] = change.pop("event_id")
+    if "time" in change:
+        attributes["ce-time"] = change.pop("time")
     return Message(message_id, json.dumps({**data, **change}).encode(), attributes, NOON)
 
 
@@ -163,3 +168,143 @@ def test_a_failed_event_is_kept_and_can_be_reopened() -> None:
     row.refresh_from_db()
     assert (row.state, row.reason, row.attempts) == (State.PENDING, "", 0)
     assert inbox.reopen("never-heard-of") is None
+
+
+def states() -> dict[str, tuple[str, str]]:
+    return {event.event_id: (event.state, event.reason) for event in InboxEvent.objects.all()}
+
+
+def test_a_burst_of_live_events_is_one_warming() -> None:
+    inbox.record(message(name=STARTED))
+    for number in range(5):
+        inbox.record(message(name=PROGRESSED, event_id=str(number)))
+    assert len(inbox.claim(RUN_ID, "w1")) == 6
+
+
+def test_live_events_wait_for_the_warming_that_is_under_way() -> None:
+    inbox.record(message(name=STARTED))
+    first = inbox.claim(RUN_ID, "w1")
+    inbox.record(message(name=PROGRESSED))
+    assert inbox.claim(RUN_ID, "w2") == []
+    assert not inbox.waits(RUN_ID), "w1 sees to it when it is done"
+    inbox.finish(first)
+    assert inbox.waits(RUN_ID)
+    assert len(inbox.claim(RUN_ID, "w2")) == 1
+    assert not inbox.waits(RUN_ID)
+
+
+def test_live_events_do_not_wait_for_a_worker_that_is_dead() -> None:
+    inbox.record(message(name=STARTED))
+    inbox.claim(RUN_ID, "w1")
+    inbox.record(message(name=PROGRESSED))
+    InboxEvent.objects.filter(state=State.WARMING).update(due_at=NOON)
+    assert len(inbox.claim(RUN_ID, "w2")) == 2
+
+
+def test_a_completed_event_waits_for_nobody_and_takes_all_that_waits() -> None:
+    inbox.record(message(name=STARTED))
+    inbox.claim(RUN_ID, "w1")
+    inbox.record(message(name=PROGRESSED))
+    inbox.record(message())
+    claimed = inbox.claim(RUN_ID, "w2")
+    assert [event.type for event in claimed] == ["warmboard.run.progressed.v1", "warmboard.run.completed.v1"]
+
+
+def test_live_events_of_a_run_that_has_completed_since_need_no_fetch() -> None:
+    inbox.record(message())
+    inbox.finish(inbox.claim(RUN_ID, "w1"))
+    inbox.record(message(name=STARTED, event_id="s"))
+    inbox.record(message(name=PROGRESSED, event_id="before", time=BEFORE))
+    inbox.record(message(name=PROGRESSED, event_id="after", time=AFTER))
+    claimed = inbox.claim(RUN_ID, "w1")
+    assert [event.event_id for event in claimed] == ["after"], "it may have been resumed"
+    inbox.finish(claimed)
+    assert states()["s"] == states()["before"] == (State.DONE, inbox.SUPERSEDED)
+    assert states()["after"] == (State.DONE, "")
+    assert InboxEvent.objects.get(event_id="s").done_at is None
+    assert inbox.claim(RUN_ID, "w1") == []
+
+
+def test_a_completed_event_that_is_not_done_settles_nothing() -> None:
+    inbox.record(message(event_id="c"))
+    inbox.give_up(inbox.claim(RUN_ID, "w1"), "MLflow is away")
+    inbox.record(message(name=PROGRESSED, event_id="p", time=BEFORE))
+    assert [event.event_id for event in inbox.claim(RUN_ID, "w1")] == ["p"]
+
+
+@pytest.mark.parametrize("time", [BEFORE, AFTER])
+def test_a_progressed_event_does_not_make_a_completed_run_go_on(time: str) -> None:
+    inbox.record(message())
+    announced_at = Run.objects.get().announced_at
+    inbox.record(message(name=PROGRESSED, time=time))
+    run = Run.objects.get()
+    assert (run.status, run.announced_at) == ("FINISHED", announced_at)
+
+
+def test_a_run_is_completed_though_clocks_disagree() -> None:
+    inbox.record(message(name=PROGRESSED, time=AFTER))
+    assert Run.objects.get().status == "RUNNING"
+    inbox.record(message())
+    run = Run.objects.get()
+    assert (run.status, run.announced_at) == ("FINISHED", datetime.fromisoformat(AFTER))
+    assert run.end_time
+
+
+def test_a_run_that_was_resumed_goes_on() -> None:
+    inbox.record(message())
+    inbox.record(message(name=STARTED, event_id="resumed", time=AFTER))
+    run = Run.objects.get()
+    assert (run.status, run.end_time) == ("RUNNING", None)
+    inbox.record(message(event_id="of the first part, late", end_time="2026-01-02T10:30:01Z"))
+    assert Run.objects.get().status == "RUNNING"
+    inbox.record(message(event_id="again", time="2026-01-02T11:00:00Z", status="KILLED"))
+    assert Run.objects.get().status == "KILLED"
+
+
+def test_a_run_that_no_event_announced_can_be_announced() -> None:
+    def announce_run(status: str) -> bool:
+        known = {"tracking_server": "default", "experiment_name": "e"}
+        return inbox.announce_run("unheard", status=status, time=NOON, **known)
+
+    assert announce_run("FINISHED")
+    assert not announce_run("RUNNING")
+    run = Run.objects.get()
+    assert (run.status, run.announced_at, run.tracking_server) == ("FINISHED", NOON, "default")
+    assert not InboxEvent.objects.exists()
+
+
+def test_a_replay_takes_the_completed_event_which_always_asks_for_a_fetch() -> None:
+    inbox.record(message(event_id="c"))
+    late = message(name=PROGRESSED, event_id="p", time=BEFORE)
+    inbox.record(Message(late.message_id, late.data, late.attributes, NOON + timedelta(seconds=1)))
+    inbox.finish(inbox.claim(RUN_ID, "w1"))
+    reopened = inbox.reopen(RUN_ID)
+    assert reopened
+    assert reopened.event_id == "c"
+    assert len(inbox.claim(RUN_ID, "w1")) == 1
+
+
+def test_a_run_whose_events_are_deleted_can_be_replayed() -> None:
+    inbox.record(message())
+    before = Run.objects.get()
+    InboxEvent.objects.all().delete()
+    for _ in range(2):
+        reopened = inbox.reopen(RUN_ID)
+        assert reopened
+        event = inbox.claim(RUN_ID, "w1")[0].event()
+        assert (event.run_id, event.tracking_server, event.status) == (RUN_ID, "default", "FINISHED")
+        inbox.finish(list(InboxEvent.objects.all()))
+    assert InboxEvent.objects.count() == 1
+    after = Run.objects.get()
+    assert (after.status, after.end_time, after.announced_at) == (before.status, before.end_time, before.announced_at)
+
+
+def test_settled_events_are_deleted_when_they_are_old() -> None:
+    for state in State:
+        inbox.record(message(event_id=state))
+        InboxEvent.objects.filter(event_id=state).update(state=state, received_at=NOON)
+    inbox.record(message(event_id="new"))
+    InboxEvent.objects.filter(event_id="new").update(state=State.DONE)
+    now = timezone.now() - timedelta(days=1)
+    assert [inbox.delete_settled(now, 1) for _ in range(3)] == [1, 1, 0]
+    assert states().keys() == {"pending", "warming", "failed", "new"}

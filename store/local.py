@@ -1,0 +1,67 @@
+"""This process's own copy of what was read a moment ago: a burst of reads of one body costs one look-up.
+
+A copy lives for SECONDS, so short that nobody notices. Its bytes are bounded: the longest unused go first. Of reads at
+the same time, of one body that is not here, one looks it up and the others wait for what it finds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from cachetools import TTLCache
+
+from contract.entries import Body, Encoding, EntryKey
+
+SECONDS = 0.05
+OVERHEAD = 500
+"""Bytes that a kept body takes besides its data, roughly."""
+Key = tuple[EntryKey, Encoding]
+
+
+class LocalCopy:
+    """Safe for threads. No lock is held during a look-up; who waits, waits for the look-up of the same body."""
+
+    def __init__(self, megabytes: int) -> None:
+        self._bodies: TTLCache[Key, Body] = TTLCache(megabytes * 1024 * 1024, SECONDS, getsizeof=_size)
+        self._look_ups: dict[Key, Future[Body | None]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Key, look_up: Callable[[], Body | None]) -> Body | None:
+        """What is here, or what ``look_up`` finds. Raises what that raises, for all who wait for it."""
+        with self._lock:
+            if body := self._bodies.get(key):
+                return body
+            result = self._look_ups.get(key)
+            if first := result is None:
+                result = self._look_ups[key] = Future()
+        if first:
+            self._settle(key, result, look_up)
+        return result.result()
+
+    def forget(self, run_id: str) -> None:
+        """The run's bodies have changed: those here go, and what a look-up under way finds will not be kept."""
+        with self._lock:
+            for kept in (self._bodies, self._look_ups):
+                for key in [key for key in kept if key[0].run_id == run_id]:
+                    kept.pop(key, None)
+
+    def _settle(self, key: Key, result: Future[Body | None], look_up: Callable[[], Body | None]) -> None:
+        found = None
+        try:
+            found = look_up()
+        except BaseException as error:
+            result.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                if self._look_ups.get(key) is result:
+                    del self._look_ups[key]
+                    if found and _size(found) <= self._bodies.maxsize:
+                        self._bodies[key] = found
+        result.set_result(found)
+
+
+def _size(body: Body) -> int:
+    return len(body.data) + OVERHEAD
