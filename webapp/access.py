@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
+
+from webapp.readers import readers
 
 # Each says that the request came through a proxy, so that its peer address is not its origin's.
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_VIA")
@@ -26,7 +29,9 @@ class AccessMiddleware(LoginRequiredMiddleware):
         request.get_host()
         if reads_from_loopback(request):
             return None
-        if is_api(request) and not request.user.is_authenticated:
+        if request.user.is_authenticated:
+            readers.remember(request)
+        elif is_api(request):
             return JsonResponse({"error": "Sign in first."}, status=401, headers={"Cache-Control": "no-store"})
         return super().process_view(request, view_func, view_args, view_kwargs)
 
@@ -42,10 +47,7 @@ def reads_from_loopback(request: HttpRequest) -> bool:
         return False
     if any(header in request.META for header in FORWARDED):
         return False
-    try:
-        return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
-    except ValueError:
-        return False
+    return _is_loopback(request.META.get("REMOTE_ADDR", ""))
 
 
 def reader(request: HttpRequest) -> dict[str, Any]:
@@ -57,3 +59,11 @@ def reader(request: HttpRequest) -> dict[str, Any]:
         "loopback_read": not name and reads_from_loopback(request),
         "flower_url": settings.FLOWER_URL,
     }
+
+
+@lru_cache(256)
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import TypeVar
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.views.decorators.http import require_safe
 
-from contract.entries import EntryKey, HistogramType, Resolution, Tower
+from contract.entries import Encoding, EntryKey, HistogramType, Resolution, Tower
 from store import warm
-from store.models import QuickTest, Run
+from store.models import QuickTest
 from store.state import EXPECT, run_state
-from webapp.bodies import entry_response
+from webapp.bodies import warm_response
 from webapp.runs import Cursor, CursorError, Summary, listed_document, page
 
 E = TypeVar("E", bound=StrEnum)
+View = Callable[..., HttpResponse]
 DEFAULT_LIMIT, MOST = 50, 200
+QUERIES_REMEMBERED = 256
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -43,19 +47,48 @@ class NotWarm:
         return JsonResponse({"available": False, **asdict(self)}, headers=NO_STORE)
 
 
-@require_safe
-def runs(request: HttpRequest) -> JsonResponse:
+def reading(view: View) -> View:
+    """GET and HEAD only; a parameter that can't be used is answered with 400."""
+
+    @require_safe
+    @wraps(view)
+    def answer(request: HttpRequest, **parts: Any) -> HttpResponse:
+        try:
+            return view(request, **parts)
+        except BadRequest as error:
+            return JsonResponse(error.document, status=400)
+
+    return answer
+
+
+def reading_bodies(view: View) -> View:
+    """``reading`` what the store keeps, and nothing of the reader's: see ``shortcut.py``."""
+    answer = reading(view)
+    answer.reads_bodies = True  # type: ignore[attr-defined]
+    return answer
+
+
+def of_quick_test(view: View) -> View:
+    """The same of the run that a quick test points at."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, quick_test_id: int, **parts: Any) -> HttpResponse:
+        run_id = run_of(quick_test_id)
+        return view(request, run_id=run_id, **parts) if run_id else _no_run(quick_test_id)
+
+    return answer
+
+
+@reading
+def runs(request: HttpRequest) -> HttpResponse:
     """``{"runs": […], "before": cursor | null}``; ``?before=`` takes the cursor, ``?limit=`` 1 to 200."""
-    try:
-        found = page(read_limit(request), read_cursor(request))
-    except BadRequest as error:
-        return JsonResponse(error.document, status=400)
+    found = page(read_limit(request), read_cursor(request))
     document = {"runs": [listed_document(run) for run in found.runs], "before": found.before and str(found.before)}
     return JsonResponse(document, headers=NO_STORE)
 
 
-@require_safe
-def run(request: HttpRequest, run_id: str) -> JsonResponse:
+@reading
+def run(request: HttpRequest, run_id: str) -> HttpResponse:
     """State, timings and summary of one run; 404 when nothing has announced it."""
     summary = Summary.find(run_id)
     if not summary.known:
@@ -63,31 +96,44 @@ def run(request: HttpRequest, run_id: str) -> JsonResponse:
     return JsonResponse(summary.document(), headers=NO_STORE)
 
 
-@require_safe
-def run_history(request: HttpRequest, run_id: str) -> HttpResponseBase:
-    return _history(request, run_id)
+@reading_bodies
+def history(request: HttpRequest, run_id: str) -> HttpResponse:
+    resolution = _read_choice(request, "resolution", Resolution, Resolution.OVERVIEW)
+    return warm_response(request, EntryKey.history(run_id, resolution)) or _not_warm(run_id)
 
 
-@require_safe
-def quick_test_history(request: HttpRequest, quick_test_id: int) -> HttpResponseBase:
-    run_id = run_of(quick_test_id)
-    return _history(request, run_id) if run_id else _no_run(quick_test_id)
+@reading_bodies
+def histogram(request: HttpRequest, run_id: str) -> HttpResponse:
+    type_ = _read_choice(request, "type", HistogramType)
+    tower = _read_choice(request, "tower", Tower)
+    resolution = _read_choice(request, "resolution", Resolution, Resolution.OVERVIEW)
+    found = warm_response(request, EntryKey.histogram(run_id, type_, tower, resolution))
+    return found or _missing(run_id, f"The run has logged no histogram of the {tower} tower's {type_}.")
 
 
-@require_safe
-def run_histogram(request: HttpRequest, run_id: str) -> HttpResponseBase:
-    return _histogram(request, run_id)
+@reading_bodies
+def metrics(request: HttpRequest, run_id: str) -> HttpResponse:
+    """The index of the metrics that the history has no place for."""
+    found = warm_response(request, EntryKey.metric_index(run_id))
+    return found or _missing(run_id, "The run has logged no metrics besides those of its history.")
 
 
-@require_safe
-def quick_test_histogram(request: HttpRequest, quick_test_id: int) -> HttpResponseBase:
-    run_id = run_of(quick_test_id)
-    return _histogram(request, run_id) if run_id else _no_run(quick_test_id)
+@reading_bodies
+def metric_chunk(request: HttpRequest, run_id: str, chunk: int) -> HttpResponse:
+    """The curves of some metrics of the index."""
+    resolution = _read_choice(request, "resolution", Resolution, Resolution.OVERVIEW)
+    found = warm_response(request, EntryKey.metric_chunk(run_id, chunk, resolution))
+    return found or _missing(run_id, f"The run's metrics have no chunk {chunk}.")
 
 
 def run_of(quick_test_id: int) -> str:
     """The run of a quick test; empty when there is no such test or it has no run yet."""
     return QuickTest.objects.filter(pk=quick_test_id).values_list("mlflow_run_id", flat=True).first() or ""
+
+
+def query_of(request: HttpRequest) -> QueryDict:
+    """``request.GET``, parsed once for all requests that ask alike."""
+    return _query(request.META.get("QUERY_STRING", ""))
 
 
 def read_limit(request: HttpRequest) -> int:
@@ -107,33 +153,15 @@ def read_cursor(request: HttpRequest) -> Cursor | None:
         raise BadRequest("before", str(error)) from None
 
 
-def _history(request: HttpRequest, run_id: str) -> HttpResponseBase:
-    try:
-        resolution = _read_choice(request, "resolution", Resolution, Resolution.OVERVIEW)
-    except BadRequest as error:
-        return JsonResponse(error.document, status=400)
-    entry = warm.get(EntryKey.history(run_id, resolution))
-    return entry_response(request, entry) if entry else _not_warm(run_id).response()
-
-
-def _histogram(request: HttpRequest, run_id: str) -> HttpResponseBase:
-    try:
-        type_ = _read_choice(request, "type", HistogramType)
-        tower = _read_choice(request, "tower", Tower)
-        resolution = _read_choice(request, "resolution", Resolution, Resolution.OVERVIEW)
-    except BadRequest as error:
-        return JsonResponse(error.document, status=400)
-    entry = warm.get(EntryKey.histogram(run_id, type_, tower, resolution))
-    if entry:
-        return entry_response(request, entry)
-    if warm.get(EntryKey.history(run_id, Resolution.OVERVIEW)):
-        return _no_histogram(run_id, type_, tower).response()
-    return _not_warm(run_id).response()
+@lru_cache(QUERIES_REMEMBERED)
+def _query(text: str) -> QueryDict:
+    # Latin-1 is how WSGI hands over bytes.
+    return QueryDict(text.encode("latin-1"))
 
 
 def _read_choice(request: HttpRequest, name: str, choices: type[E], default: E | None = None) -> E:
     """The value of a query parameter; required when there is no default. Raises BadRequest."""
-    text = request.GET.get(name)
+    text = query_of(request).get(name)
     if text is None and default is not None:
         return default
     try:
@@ -144,17 +172,16 @@ def _read_choice(request: HttpRequest, name: str, choices: type[E], default: E |
         raise BadRequest(name, f"{given}; allowed are {', '.join(allowed)}", allowed) from None
 
 
-def _not_warm(run_id: str) -> NotWarm:
+def _not_warm(run_id: str) -> JsonResponse:
     state = run_state(run_id)
-    reason = state.reason
-    if state.state == "unknown" and Run.objects.filter(pk=run_id, warmed_at__isnull=False).exists():
-        reason = "The run was warmed by another version of Warmboard. An operator can replay its event."
-    return NotWarm(run_id, state.state, state.expect, reason, state.attempts)
+    return NotWarm(run_id, state.state, state.expect, state.reason, state.attempts).response()
 
 
-def _no_histogram(run_id: str, type_: HistogramType, tower: Tower) -> NotWarm:
-    reason = f"The run has logged no histogram of the {tower} tower's {type_}."
-    return NotWarm(run_id, "unknown", "It appears here when the run logs one.", reason)
+def _missing(run_id: str, reason: str) -> JsonResponse:
+    """What a warm run lacks for this reason; a run that is not warm says that it is not."""
+    if warm.get(EntryKey.history(run_id, Resolution.OVERVIEW), Encoding.GZIP) is None:
+        return _not_warm(run_id)
+    return NotWarm(run_id, "unknown", "It appears here when the run logs one.", reason).response()
 
 
 def _no_run(quick_test_id: int) -> JsonResponse:

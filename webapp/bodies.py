@@ -1,48 +1,113 @@
-"""Stored bodies on the wire: handed out as they are, compressed or not, and not at all when the reader has them."""
+"""Stored bodies on the wire: handed out as they are, in the coding that the reader asks for, and not at all when the
+reader has them.
+"""
 
 from __future__ import annotations
 
-import re
+import gzip
+from dataclasses import dataclass
+from functools import lru_cache
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.utils.cache import patch_vary_headers
+from django.http import HttpRequest, HttpResponse
 from django.utils.http import parse_etags
 
-from contract.entries import Entry
+from contract.entries import Body, Encoding, EntryKey
+from store import warm
 
-REFUSED = re.compile(r"q=0(\.0{0,3})?")
+HEADERS_REMEMBERED = 512
+"""Browsers send few different ones; whoever sends many only pays for the parsing."""
 
 
-def entry_response(request: HttpRequest, entry: Entry) -> HttpResponseBase:
-    """The entry as JSON: 200, or 304 when ``If-None-Match`` names this very representation.
-
-    Each representation has a strong ETag of its own, as RFC 9110 asks: gzip and identity differ in bytes.
+@dataclass(frozen=True)
+class Coding:
+    """How a body travels. ``stored`` is what the store is asked for, ``name`` what is sent (empty: not compressed);
+    ``suffix`` ends the ETags of these representations.
     """
-    gzipped = accepts_gzip(request.headers.get("Accept-Encoding", ""))
-    etag = f'"{entry.etag}-gz"' if gzipped else f'"{entry.etag}"'
-    response = HttpResponse(status=304) if _has(request, etag) else HttpResponse(content_type="application/json")
-    if response.status_code == 304:
-        del response["Content-Type"]
-    else:
-        response.content = entry.body if gzipped else entry.text()
-        response["Content-Length"] = str(len(response.content))
-        if gzipped:
-            response["Content-Encoding"] = "gzip"
-    response["ETag"] = etag
-    response["Cache-Control"] = "private, no-cache"
-    patch_vary_headers(response, ["Accept-Encoding"])
+
+    stored: Encoding
+    name: str
+    suffix: str
+
+
+ZSTD = Coding(Encoding.ZSTD, "zstd", "-zstd")
+GZIP = Coding(Encoding.GZIP, "gzip", "-gz")
+IDENTITY = Coding(Encoding.GZIP, "", "")
+
+
+@lru_cache(HEADERS_REMEMBERED)
+def codings_of(accept_encoding: str) -> tuple[Coding, ...]:
+    """What the header allows, best first: zstd where it weighs no less than gzip, then gzip, and always identity.
+
+    A weight of 0 refuses, and so does one that is no weight. ``*`` stands for gzip where that is not named, never for
+    zstd: many a program that sends it reads no zstd.
+    """
+    weights: dict[str, float] = {}
+    for item in accept_encoding.lower().split(","):
+        coding, _, parameter = item.partition(";")
+        weights[coding.strip()] = _weight(parameter)
+    allowed = [(weights.get("zstd", 0.0), ZSTD), (weights.get("gzip", weights.get("*", 0.0)), GZIP)]
+    # Sorting is stable: of equal weights the first stays first.
+    ranked = sorted((item for item in allowed if item[0] > 0), key=lambda item: -item[0])
+    return (*(coding for _, coding in ranked), IDENTITY)
+
+
+def warm_response(request: HttpRequest, key: EntryKey) -> HttpResponse | None:
+    """The entry as JSON: 200, or 304 when ``If-None-Match`` names a representation that the reader may have been sent.
+    None when the entry is not warm.
+
+    Each representation has a strong ETag of its own, as RFC 9110 asks: they differ in bytes.
+    """
+    codings = codings_of(request.META.get("HTTP_ACCEPT_ENCODING", ""))
+    body = warm.get(key, codings[0].stored)
+    if body is None:
+        return None
+    if header := request.META.get("HTTP_IF_NONE_MATCH"):
+        known = _tags(header)
+        for coding in codings:
+            if (etag := _etag(body, coding)) in known or "*" in known:
+                return _unchanged(etag)
+    return _whole(body, codings[0])
+
+
+def _whole(body: Body, coding: Coding) -> HttpResponse:
+    data = body.data if coding.name else gzip.decompress(body.data)
+    response = HttpResponse(data, content_type="application/json")
+    headers = response.headers
+    headers["Content-Length"] = str(len(data))
+    if coding.name:
+        headers["Content-Encoding"] = coding.name
+    return _for_caches(response, _etag(body, coding))
+
+
+def _unchanged(etag: str) -> HttpResponse:
+    response = HttpResponse(status=304)
+    del response.headers["Content-Type"]
+    return _for_caches(response, etag)
+
+
+def _for_caches(response: HttpResponse, etag: str) -> HttpResponse:
+    """Kept by the reader's own browser only, which asks every time whether it has changed."""
+    response.headers["ETag"] = etag
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Vary"] = "Accept-Encoding, Cookie"
     return response
 
 
-def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether the header allows gzip, by name or by ``*``; a weight of 0 refuses."""
-    weights = {}
-    for item in accept_encoding.lower().split(","):
-        coding, _, weight = (part.strip() for part in item.partition(";"))
-        weights[coding] = not REFUSED.fullmatch(weight.replace(" ", ""))
-    return weights.get("gzip", weights.get("*", False))
+def _etag(body: Body, coding: Coding) -> str:
+    return f'"{body.etag}{coding.suffix}"'
 
 
-def _has(request: HttpRequest, etag: str) -> bool:
-    known = [tag.removeprefix("W/") for tag in parse_etags(request.headers.get("If-None-Match", ""))]
-    return etag in known or "*" in known
+def _tags(if_none_match: str) -> list[str]:
+    """Those that the header has, weak or strong, or ``*``."""
+    return [tag.removeprefix("W/") for tag in parse_etags(if_none_match)]
+
+
+def _weight(parameter: str) -> float:
+    name, _, value = parameter.replace(" ", "").partition("=")
+    if not name:
+        return 1.0
+    try:
+        weight = float(value) if name == "q" else 0.0
+    except ValueError:
+        return 0.0
+    return weight if 0 <= weight <= 1 else 0.0

@@ -25,7 +25,13 @@ from webapp.sparkline import Sparkline, sparkline
 # Up to so many epochs a page shows every one at once: the body is small.
 FULL_UP_TO = 200
 # Fetched together, rather than one after another as the imports are found.
-MODULES = [f"webapp/{name}.js" for name in ("charts", "dom", "follow", "format", "histogram", "axis")]
+MODULES = [
+    f"webapp/{name}.js"
+    for name in (
+        "charts", "columns", "dom", "follow", "format", "head", "histogram", "axis", "insights", "paint", "provenance",
+        "specs", "view",
+    )
+]  # fmt: skip
 # The first key that a run has is shown.
 LOSS_KEYS = ("final_val_loss", "val_loss", "final_loss", "loss", "test_loss")
 RECALL_KEYS = ("test_recall_at_10", "recall_at_10", "val_recall_at_10")
@@ -43,6 +49,8 @@ STATE_WORDS = {
     "pending": "waiting",
     "warming": "warming",
     "failed": "not warmed",
+    "rebuilding": "rebuilding",
+    "expired": "expired",
     "unknown": "not warm",
 }
 
@@ -120,7 +128,7 @@ def quick_test(request: HttpRequest, quick_test_id: int) -> HttpResponseBase:
         "events": [],
         "timings": {},
     }
-    address = reverse("api-test-history", args=[quick_test_id]).removesuffix("training-history/")
+    address = f"/api{reverse('quick-test', args=[quick_test_id])}"
     return _run_page(request, f"Quick test {quick_test_id}", address, Resolution.OVERVIEW, summary)
 
 

@@ -77,16 +77,13 @@ def page(limit: int, before: Cursor | None) -> Page:
     found = list(rows[: limit + 1])
     shown = found[:limit]
     tests = _quick_tests([run.run_id for run in shown])
-    states = _states([run.run_id for run in shown if not run.warmed_at])
+    states = _states([run for run in shown if not run.is_warm])
     listed = [_listed(run, states.get(run.run_id), tests.get(run.run_id, [])) for run in shown]
     return Page(listed, Cursor(shown[-1].announced_at, shown[-1].run_id) if len(found) > limit else None)
 
 
 def _listed(run: Run, state: RunState | None, quick_test_ids: list[int]) -> Listed:
-    if run.warmed_at:
-        return Listed(run, "warm", "", quick_test_ids)
-    state = state or RunState("unknown")
-    return Listed(run, state.state, state.reason, quick_test_ids)
+    return Listed(run, state.state if state else "warm", state.reason if state else "", quick_test_ids)
 
 
 def _quick_tests(run_ids: list[str]) -> dict[str, list[int]]:
@@ -98,11 +95,12 @@ def _quick_tests(run_ids: list[str]) -> dict[str, list[int]]:
     return tests
 
 
-def _states(run_ids: list[str]) -> dict[str, RunState]:
-    """Of every run that has events. One query."""
-    events = InboxEvent.objects.filter(run_id__in=run_ids).order_by("run_id", "-received_at")
-    rows = events.only("run_id", "state", "reason", "attempts")
-    return {run_id: state_of(group) for run_id, group in groupby(rows, lambda event: event.run_id)}
+def _states(runs: list[Run]) -> dict[str, RunState]:
+    """Why each of them is not warm. One query."""
+    rows = InboxEvent.objects.filter(run_id__in=[run.run_id for run in runs]).order_by("run_id", "-received_at")
+    found = rows.only("run_id", "state", "reason", "attempts")
+    events = {run_id: list(group) for run_id, group in groupby(found, lambda event: event.run_id)}
+    return {run.run_id: state_of(events.get(run.run_id, []), run) for run in runs}
 
 
 @dataclass(frozen=True)
@@ -132,9 +130,9 @@ class Summary:
     def document(self) -> dict[str, Any]:
         """The JSON of ``/api/runs/{run_id}/``, which the run page holds too."""
         run = self.run
-        cold = state_of(self.events)
+        cold = state_of(self.events, run)
         newest = self.events[0] if self.events else None
-        warm = bool(run and run.warmed_at)
+        warm = bool(run and run.is_warm)
         return {
             "mlflow_run_id": self.run_id,
             "state": "warm" if warm else cold.state,

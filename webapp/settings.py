@@ -20,12 +20,11 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
 ]
-# Every one costs each JSON read some microseconds. AccessMiddleware checks the host, which CommonMiddleware would.
+# Every one costs each answer some microseconds. AccessMiddleware checks the host, which CommonMiddleware would.
 MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
+    "webapp.hardening.HardeningMiddleware",
+    "webapp.shortcut.ShortcutMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

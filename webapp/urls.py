@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path, register_converter
+from django.urls import URLPattern, path, register_converter
 
 from contract.events import RUN_ID
 from webapp import api, errors, health, pages
@@ -34,6 +36,17 @@ class NumberConverter:
 register_converter(RunIdConverter, "run_id")
 register_converter(NumberConverter, "number")
 
+
+def chart_data(prefix: str, of: Callable[[api.View], api.View] = lambda view: view) -> list[URLPattern]:
+    """What the charts of one run are drawn from."""
+    return [
+        path(f"{prefix}training-history/", of(api.history)),
+        path(f"{prefix}histogram-data/", of(api.histogram)),
+        path(f"{prefix}metrics/", of(api.metrics)),
+        path(f"{prefix}metrics/<number:chunk>/", of(api.metric_chunk)),
+    ]
+
+
 urlpatterns = [
     path("", pages.runs, name="runs"),
     path("runs/<run_id:run_id>/", pages.run, name="run"),
@@ -42,10 +55,8 @@ urlpatterns = [
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("api/runs/", api.runs, name="api-runs"),
     path("api/runs/<run_id:run_id>/", api.run, name="api-run"),
-    path("api/runs/<run_id:run_id>/training-history/", api.run_history, name="api-run-history"),
-    path("api/runs/<run_id:run_id>/histogram-data/", api.run_histogram, name="api-run-histogram"),
-    path("api/quick-tests/<number:quick_test_id>/training-history/", api.quick_test_history, name="api-test-history"),
-    path("api/quick-tests/<number:quick_test_id>/histogram-data/", api.quick_test_histogram, name="api-test-histogram"),
+    *chart_data("api/runs/<run_id:run_id>/"),
+    *chart_data("api/quick-tests/<number:quick_test_id>/", api.of_quick_test),
     path("healthz", health.live, name="healthz"),
     path("readyz", health.ready, name="readyz"),
 ]

@@ -19,9 +19,9 @@ from contract.entries import (
     MetricSummary,
     Resolution,
 )
-from workers.fetched import Curve, Indices
+from workers.fetched import Curve, Indices, Values
 from workers.partition import Curves
-from workers.sample import Sampling, envelope, kept
+from workers.sample import Sampling, envelope, kept, round_significant
 from workers.series import Gaps, integers, number, series
 
 CHUNK_METRICS = 40
@@ -136,6 +136,10 @@ def _chunks(curves: Curves) -> Iterator[Curves]:
         yield chunk
 
 
+def _rounded(value: Values) -> float | None:
+    return number(round_significant(value)[0])
+
+
 def _summary(key: str, chunk: int, curve: Curve) -> MetricSummary:
     finite = curve.values[np.isfinite(curve.values)]
     return {
@@ -144,8 +148,8 @@ def _summary(key: str, chunk: int, curve: Curve) -> MetricSummary:
         "points": len(curve.steps),
         "first_step": int(curve.steps[0]),
         "last_step": int(curve.steps[-1]),
-        "last": number(curve.values[-1]),
-        "min": number(finite.min()) if len(finite) else None,
-        "max": number(finite.max()) if len(finite) else None,
+        "last": _rounded(curve.values[-1:]),
+        "min": _rounded(finite.min(keepdims=True)) if len(finite) else None,
+        "max": _rounded(finite.max(keepdims=True)) if len(finite) else None,
         "non_finite": len(curve.values) - len(finite),
     }

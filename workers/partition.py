@@ -14,6 +14,7 @@ from workers.sample import align
 
 MOST_METRICS = 50
 """So many metrics outside the catalogue a history holds; all others are in metric chunks."""
+SYSTEM_METRICS = "system/"
 
 Curves = dict[str, Curve]
 
@@ -62,10 +63,13 @@ def _union(curves: Curves) -> Indices:
 
 
 def _most_shared(curves: Curves) -> Indices:
-    """The steps that most curves have alike; of several the longest."""
+    """The steps that most curves have alike; of several the longest. MLflow's system metrics count samples, not steps
+    of the training: they have no say.
+    """
     sharing: dict[bytes, list[Indices]] = defaultdict(list)
-    for curve in curves.values():
-        sharing[curve.steps.tobytes()].append(curve.steps)
+    for key, curve in curves.items():
+        if not key.startswith(SYSTEM_METRICS):
+            sharing[curve.steps.tobytes()].append(curve.steps)
     best = max(sharing.values(), key=lambda steps: (len(steps), len(steps[0])), default=[np.zeros(0, dtype=np.int64)])
     return best[0]
 

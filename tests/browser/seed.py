@@ -1,6 +1,7 @@
 """``python -m tests.browser.seed``: runs methods of made-up runs against the store that the environment names.
 
-Its argument is a JSON list of ``[class in tests/webapp/samples.py, method, fields, arguments]``.
+Its argument is a JSON list of ``[class, method, fields, arguments]``; classes are in tests/webapp/samples.py and
+tests/webapp/frameworks.py.
 """
 
 import json
@@ -10,10 +11,12 @@ import django
 
 
 def main(steps: list[tuple[str, str, dict[str, object], dict[str, object]]]) -> None:
-    from tests.webapp import samples
+    from tests.webapp.frameworks import Framework
+    from tests.webapp.samples import Golden, Sample
 
+    kinds = {kind.__name__: kind for kind in (Framework, Golden, Sample)}
     for kind, method, fields, arguments in steps:
-        getattr(getattr(samples, kind)(**fields), method)(**arguments)
+        getattr(kinds[kind](**fields), method)(**arguments)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from django.test import Client
 
 from deploy.local.process import Process
 from store import warm
+from store.hot import hot
 from tests.webapp.samples import Sample
+from webapp.readers import readers
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,9 +27,16 @@ def static_files() -> None:
 def empty_redis(valkey: Process) -> Iterator[redis.Redis]:
     connection = redis.Redis.from_url(settings.REDIS_URL)
     connection.flushdb()
-    warm._redis.cache_clear()
+    _forget()
     yield connection
-    warm._redis.cache_clear()
+    _forget()
+
+
+def _forget() -> None:
+    """What this process keeps: its connections to Redis, and what it read a moment ago."""
+    hot.cache_clear()
+    warm._local.cache_clear()
+    readers.forget()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from contract.entries import (
     Histogram,
     HistogramType,
     History,
+    Insight,
     NonFinite,
     Norms,
     Resolution,
@@ -29,6 +30,7 @@ from contract.entries import (
 from contract.events import EventType, RunEvent, RunStatus
 from store import warm
 from store.models import InboxEvent, QuickTest, Run
+from workers.encoding import encode
 
 BINS = 25
 WEIGHTS_IN_TOWER = {Tower.QUERY: 79_008, Tower.CANDIDATE: 333_696}
@@ -93,6 +95,29 @@ class Sample:
             row |= {f"{tower}_grad_min": -norm / 9, f"{tower}_grad_max": norm / 8}
         return row
 
+    def insights(self) -> list[Insight]:
+        """What a worker might have noticed."""
+        best, last = self.best_epoch(), self.epochs - 1
+        found: list[Insight] = [
+            {
+                "rule": "best-epoch", "severity": "info", "metric": "val_loss", "epochs": [best],
+                "text": f"Validation loss is lowest at epoch {best}.",
+            },
+        ]  # fmt: skip
+        if last > best:
+            text = f"Validation loss has risen since epoch {best}, while training loss still falls."
+            found.insert(
+                0,
+                {
+                    "rule": "overfitting", "severity": "warning", "metric": "val_loss", "epochs": [best, last],
+                    "text": text,
+                },
+            )  # fmt: skip
+        for key, epoch, kind in self.non_finite()[:1]:
+            text = f"{key} was {kind} at epoch {epoch}."
+            found.append({"rule": "non-finite", "severity": "error", "text": text, "metric": key, "epochs": [epoch]})
+        return found
+
     def kept(self, resolution: Resolution) -> list[int]:
         if resolution is Resolution.FULL:
             return list(range(self.epochs))
@@ -130,6 +155,8 @@ class Sample:
         return {
             "available": True, "resolution": resolution.value, "epochs": kept, "epochs_total": self.epochs,
             "best_epoch": self.best_epoch(),
+            "timestamps": [_milliseconds(START + timedelta(seconds=3 * (epoch + 1))) for epoch in kept],
+            "insights": self.insights(),
             "loss": {
                 "train": curves["loss"], "val": curves["val_loss"], "regularization": curves["regularization_loss"],
                 "val_regularization": curves["val_regularization_loss"], "total": curves["total_loss"],
@@ -140,10 +167,12 @@ class Sample:
             "weight_stats": {tower.value: _statistics(curves, f"{tower}_weights") for tower in Tower},
             "gradient_stats": {tower.value: _statistics(curves, f"{tower}_grad") for tower in Tower},
             "metrics": {key: curves[key] for key in ("val_recall_at_10", "val_recall_at_100")},
+            "more_metrics": 0,
             "envelope": {key: _envelope(values, kept) for key, values in full.items()} if overview else {},
             "non_finite": non_finite,
-            "non_finite_total": len(non_finite),
+            "non_finite_total": len(non_finite), "repeated_steps": 0,
             "final_metrics": self.final_metrics(), "params": self.params(), "status": self.status,
+            "tags": {"team": "ranking", "mlflow.user": "ada"},
             "experiment_name": self.experiment, "run_name": self.name,
             "start_time": START.isoformat(), "end_time": (START + timedelta(seconds=3 * self.epochs)).isoformat(),
             "cached_at": datetime.now(UTC).isoformat(), "mlflow_run_id": self.run_id, "histogram_available": True,
@@ -165,11 +194,11 @@ class Sample:
         entries = {}
         types = HistogramType if self.with_gradients else [HistogramType.WEIGHTS]
         for resolution in Resolution:
-            entries[EntryKey.history(self.run_id, resolution)] = Entry.encode(self.history(resolution))
+            entries[EntryKey.history(self.run_id, resolution)] = encode(self.history(resolution))
             for type_ in types:
                 for tower in Tower:
                     key = EntryKey.histogram(self.run_id, type_, tower, resolution)
-                    entries[key] = Entry.encode(self.histogram(type_, tower, resolution))
+                    entries[key] = encode(self.histogram(type_, tower, resolution))
         return entries
 
     def announce(self, state: str = "pending", reason: str = "", quick_test: int | None = None) -> InboxEvent:
@@ -204,15 +233,22 @@ class Sample:
 
     def put(self) -> None:
         """Stores the entries of a run that has been announced."""
-        val = self.curves()["val_loss"]
         warm.put(
             warm.WarmRun(
                 run_id=self.run_id, fetched_at=datetime.now(UTC), experiment_name=self.experiment, name=self.name,
                 status=self.status, start_time=START, end_time=START + timedelta(seconds=3 * self.epochs),
-                epochs=self.epochs, params=self.params(), final_metrics=self.final_metrics(),
-                sparkline=val[:: max(1, len(val) // 40)], entries=self.entries(),
+                epochs=self.length(), params=self.params(), final_metrics=self.final_metrics(),
+                sparkline=self.sparkline(), entries=self.entries(), source=b"",
             )
         )  # fmt: skip
+
+    def length(self) -> int:
+        """How many epochs the run has logged."""
+        return self.epochs
+
+    def sparkline(self) -> Series:
+        val = self.curves()["val_loss"]
+        return val[:: max(1, len(val) // 40)]
 
 
 class Golden(Sample):
@@ -221,11 +257,13 @@ class Golden(Sample):
     def entries(self) -> dict[EntryKey, Entry]:
         entries = {}
         for resolution in Resolution:
-            entries[EntryKey.history(self.run_id, resolution)] = Entry.encode(golden(f"history-{resolution}"))
+            entries[EntryKey.history(self.run_id, resolution)] = encode(golden(f"history-{resolution}"))
             for type_ in HistogramType:
                 # There are goldens of one resolution and one tower; a page may ask for either resolution.
                 key = EntryKey.histogram(self.run_id, type_, Tower.QUERY, resolution)
-                entries[key] = Entry.encode(golden(f"histogram-{type_}-query-overview"))
+                entries[key] = encode(golden(f"histogram-{type_}-query-overview"))
+            entries[EntryKey.metric_chunk(self.run_id, 0, resolution)] = encode(golden("metric-chunk-overview"))
+        entries[EntryKey.metric_index(self.run_id)] = encode(golden("metric-index"))
         return entries
 
 
@@ -300,6 +338,10 @@ def _weight_range(tower: Tower, done: float) -> tuple[float, float]:
 def _weight_edges(tower: Tower, done: float) -> list[float]:
     low, high = _weight_range(tower, done)
     return [low + (high - low) * i / BINS for i in range(BINS + 1)]
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _statistics(curves: dict[str, Series], prefix: str) -> TowerStatistics:

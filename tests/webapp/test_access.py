@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
+from cachetools import TTLCache
+from csp.middleware import CSPMiddleware
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
-from django.test import Client
+from django.contrib.sessions.models import Session
+from django.http import HttpRequest, HttpResponse
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.security import SecurityMiddleware
+from django.test import Client, RequestFactory
 from pytest_django import Settings
 
 from tests.webapp.samples import Sample
+from webapp.hardening import HardeningMiddleware
+from webapp.readers import readers
 
+BODY = "/api/runs/abc123def456/training-history/"
 PASSWORD = "correct horse"  # noqa: S105 - of this test's users
 
 
@@ -72,7 +84,9 @@ def test_another_host_name_is_refused(reader: Client) -> None:
     assert reader.get("/", headers={"Host": "evil.example"}).status_code == 400
 
 
-@pytest.mark.parametrize("address", ["/", "/sign-in/", "/runs/abc123def456/", "/api/runs/", "/nothing/", "/healthz"])
+@pytest.mark.parametrize(
+    "address", ["/", "/sign-in/", "/runs/abc123def456/", "/api/runs/", BODY, "/nothing/", "/healthz"]
+)
 def test_every_answer_is_hardened(reader: Client, sample: Sample, address: str) -> None:
     response = reader.get(address)
     policy = response["Content-Security-Policy"]
@@ -81,6 +95,7 @@ def test_every_answer_is_hardened(reader: Client, sample: Sample, address: str) 
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
     assert "http" not in policy
+    assert response["Cross-Origin-Opener-Policy"] == "same-origin"
     assert response["X-Frame-Options"] == "DENY"
     assert response["X-Content-Type-Options"] == "nosniff"
     assert response["Referrer-Policy"] == "same-origin"
@@ -95,6 +110,92 @@ def test_pages_hold_nothing_inline(reader: Client, sample: Sample, address: str)
     assert " style=" not in page
     assert " onclick=" not in page
     assert "https://" not in page.replace("http://www.w3.org", "")
+
+
+def test_the_constant_headers_are_those_that_the_middlewares_would_send() -> None:
+    """Django's and django-csp's own, one about the other."""
+
+    def plain(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    def said(respond: Any) -> dict[str, set[str]]:
+        answer = respond(RequestFactory().get("/", secure=True))
+        return {name: set(value.split("; ")) for name, value in answer.items()}
+
+    expected = SecurityMiddleware(XFrameOptionsMiddleware(CSPMiddleware(plain)))
+    assert said(HardeningMiddleware(plain)) == said(expected)
+
+
+def test_https_is_demanded_where_it_is_set(anyone: Client, settings: Settings) -> None:
+    settings.SECURE_SSL_REDIRECT = settings.LOOPBACK_READ = True
+    settings.SECURE_HSTS_SECONDS, settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = 600, True
+    client = Client()  # reads the settings anew
+    refused = client.get("/api/runs/x/training-history/")
+    assert (refused.status_code, refused["Location"]) == (301, "https://testserver/api/runs/x/training-history/")
+    assert "Strict-Transport-Security" not in refused
+    answer = client.get("/api/runs/x/training-history/", secure=True)
+    assert (answer.status_code, answer["Strict-Transport-Security"]) == (200, "max-age=600; includeSubDomains")
+
+
+def read_twice(client: Client) -> int:
+    """The second time past the session, if the first was let in. The second status."""
+    client.get(BODY)
+    return client.get(BODY).status_code
+
+
+def test_who_signs_out_reads_no_more(reader: Client, sample: Sample) -> None:
+    assert read_twice(reader) == 200
+    cookie = reader.cookies["sessionid"].value
+    reader.post("/sign-out/")
+    reader.cookies["sessionid"] = cookie
+    assert reader.get(BODY).status_code == 401
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"password": "!"}])
+def test_who_may_no_longer_sign_in_reads_no_more(reader: Client, sample: Sample, change: dict[str, object]) -> None:
+    assert read_twice(reader) == 200
+    user = User.objects.get(username="ada")
+    for name, value in change.items():
+        setattr(user, name, value)
+    user.save()
+    assert reader.get(BODY).status_code == 401
+
+
+def test_an_account_that_is_gone_reads_no_more(reader: Client, sample: Sample) -> None:
+    assert read_twice(reader) == 200
+    User.objects.all().delete()
+    assert reader.get(BODY).status_code == 401
+
+
+def test_a_session_that_ended_elsewhere_is_noticed_soon(
+    reader: Client, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "_good", TTLCache(8, 0.2))
+    assert read_twice(reader) == 200
+    Session.objects.all().delete()
+    # However busy the session is.
+    until = time.monotonic() + 2
+    while reader.get(BODY).status_code == 200:
+        assert time.monotonic() < until
+    assert reader.get(BODY).status_code == 401
+
+
+def test_the_short_way_is_for_reads_of_bodies_alone(reader: Client, sample: Sample) -> None:
+    assert read_twice(reader) == 200
+    Session.objects.all().delete()
+    assert reader.get(BODY).status_code == 200
+    for address in ("/api/runs/", "/api/runs/abc123def456/", "/api/nothing/"):
+        assert reader.get(address).status_code in (401, 404)
+    assert reader.post(BODY).status_code == 401
+    assert reader.get("/").status_code == 302
+
+
+def test_the_short_way_refuses_another_host_name(reader: Client, sample: Sample, settings: Settings) -> None:
+    assert read_twice(reader) == 200
+    assert reader.get(BODY, headers={"Host": "evil.example"}).status_code == 400
+    settings.LOOPBACK_READ = True
+    assert Client().get(BODY, headers={"Host": "evil.example"}).status_code == 400
+    assert Client().get(BODY, headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 401
 
 
 def test_cookies_are_out_of_reach_of_scripts() -> None:

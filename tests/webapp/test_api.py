@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 import redis
+import zstandard
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from contract.entries import EntryKey, HistogramType, Resolution, Tower
+from contract.entries import Encoding, EntryKey, HistogramType, Resolution, Tower
 from store import warm
+from store.hot import hot
 from store.models import Run
+from store.state import EXPECT
+from tests.webapp.frameworks import Framework
 from tests.webapp.samples import Golden, Sample, golden
 
 HISTORY = "/api/runs/abc123def456/training-history/"
@@ -24,22 +28,40 @@ HISTOGRAM = "/api/runs/abc123def456/histogram-data/"
 
 @pytest.mark.parametrize("resolution", list(Resolution))
 @pytest.mark.parametrize("address", [HISTORY, "/api/quick-tests/7/training-history/"])
+@pytest.mark.parametrize(
+    ("accepts", "encoding", "suffix"),
+    [("gzip, deflate, br, zstd", Encoding.ZSTD, "zstd"), ("gzip, br", Encoding.GZIP, "gz")],
+)
 def test_a_history_is_the_stored_body_byte_for_byte(
-    reader: Client, sample: Sample, address: str, resolution: Resolution
+    reader: Client, sample: Sample, address: str, resolution: Resolution, accepts: str, encoding: Encoding, suffix: str
 ) -> None:
-    stored = warm.get(EntryKey.history(sample.run_id, resolution))
+    stored = warm.get(EntryKey.history(sample.run_id, resolution), encoding)
     assert stored
-    packed = reader.get(address, {"resolution": resolution}, headers={"Accept-Encoding": "gzip, br"})
-    plain = reader.get(address, {"resolution": resolution})
-    assert packed.content == stored.body
-    assert packed["Content-Encoding"] == "gzip"
-    assert plain.content == gzip.decompress(stored.body)
+    response = reader.get(address, {"resolution": resolution}, headers={"Accept-Encoding": accepts})
+    assert response.content == stored.data
+    assert response["Content-Encoding"] == encoding
+    assert response["Content-Length"] == str(len(stored.data))
+    assert response["ETag"] == f'"{stored.etag}-{suffix}"'
+    assert response["Content-Type"] == "application/json"
+    assert response["Cache-Control"] == "private, no-cache"
+    assert response["Vary"] == "Accept-Encoding, Cookie"
+
+
+def test_who_takes_no_coding_gets_the_same_json(reader: Client, sample: Sample) -> None:
+    stored = warm.get(EntryKey.history(sample.run_id, Resolution.OVERVIEW), Encoding.GZIP)
+    assert stored
+    plain = reader.get(HISTORY)
+    assert plain.content == gzip.decompress(stored.data)
     assert "Content-Encoding" not in plain
-    assert plain.json()["epochs_total"] == 20
-    for response in (packed, plain):
-        assert response["Content-Type"] == "application/json"
-        assert response["Cache-Control"] == "private, no-cache"
-        assert "Accept-Encoding" in response["Vary"]
+    assert plain["ETag"] == f'"{stored.etag}"'
+    assert plain["Vary"] == "Accept-Encoding, Cookie"
+    packed = reader.get(HISTORY, headers={"Accept-Encoding": "zstd"})
+    assert zstandard.ZstdDecompressor().decompress(packed.content) == plain.content
+
+
+def test_a_head_has_the_same_headers(reader: Client, sample: Sample) -> None:
+    whole, head = (ask(HISTORY, headers={"Accept-Encoding": "zstd"}) for ask in (reader.get, reader.head))
+    assert (head.status_code, head.content, dict(head.items())) == (200, b"", dict(whole.items()))
 
 
 def test_the_overview_is_the_default(reader: Client, sample: Sample) -> None:
@@ -56,15 +78,28 @@ def test_a_histogram_is_the_stored_body(reader: Client, sample: Sample, type_: H
 
 
 def test_every_representation_has_its_own_strong_etag(reader: Client, sample: Sample) -> None:
-    packed = reader.get(HISTORY, headers={"Accept-Encoding": "gzip"})
-    plain = reader.get(HISTORY)
-    assert packed["ETag"] != plain["ETag"]
-    assert not packed["ETag"].startswith("W/")
-    unchanged = reader.get(HISTORY, headers={"Accept-Encoding": "gzip", "If-None-Match": f'"x", {packed["ETag"]}'})
-    assert (unchanged.status_code, unchanged.content, unchanged["ETag"]) == (304, b"", packed["ETag"])
-    assert "Accept-Encoding" in unchanged["Vary"]
-    assert reader.get(HISTORY, headers={"If-None-Match": packed["ETag"]}).status_code == 200
-    assert reader.get(HISTORY, headers={"If-None-Match": f"W/{plain['ETag']}"}).status_code == 304
+    codings = ["zstd", "gzip", ""]
+    tags = [reader.get(HISTORY, headers={"Accept-Encoding": coding})["ETag"] for coding in codings]
+    assert len(set(tags)) == 3
+    assert not any(tag.startswith("W/") for tag in tags)
+    for coding, tag in zip(codings, tags, strict=True):
+        unchanged = reader.get(HISTORY, headers={"Accept-Encoding": coding, "If-None-Match": f'"x", {tag}'})
+        assert (unchanged.status_code, unchanged.content, unchanged["ETag"]) == (304, b"", tag)
+        assert unchanged["Vary"] == "Accept-Encoding, Cookie"
+        assert unchanged["Cache-Control"] == "private, no-cache"
+        assert "Content-Type" not in unchanged
+    assert reader.get(HISTORY, headers={"If-None-Match": f"W/{tags[2]}"}).status_code == 304
+    assert reader.get(HISTORY, headers={"If-None-Match": "*"}).status_code == 304
+
+
+def test_a_tag_of_a_coding_that_the_reader_takes_is_enough(reader: Client, sample: Sample) -> None:
+    gzipped = reader.get(HISTORY, headers={"Accept-Encoding": "gzip"})["ETag"]
+    plain = reader.get(HISTORY)["ETag"]
+    for tag in (gzipped, plain):
+        unchanged = reader.get(HISTORY, headers={"Accept-Encoding": "gzip, zstd", "If-None-Match": tag})
+        assert (unchanged.status_code, unchanged["ETag"]) == (304, tag)
+    # What the reader could not have decoded is not what it has.
+    assert reader.get(HISTORY, headers={"If-None-Match": gzipped}).status_code == 200
 
 
 def test_a_new_warming_changes_the_etag(reader: Client, sample: Sample) -> None:
@@ -105,7 +140,8 @@ def test_a_history_of_unknown_resolution_is_400(reader: Client, sample: Sample) 
 def test_not_warm_is_an_answer(reader: Client, state: str, reason: str) -> None:
     if state != "unknown":
         Sample("cold").announce(state, reason, quick_test=3)
-    for address in ("/api/runs/cold/training-history/", "/api/runs/cold/histogram-data/?type=weights&tower=query"):
+    for name in ("training-history/", "histogram-data/?type=weights&tower=query", "metrics/", "metrics/0/"):
+        address = f"/api/runs/cold/{name}"
         response = reader.get(address)
         assert response.status_code == 200
         assert response["Cache-Control"] == "no-store"
@@ -130,24 +166,45 @@ def test_a_warm_run_without_such_a_histogram_says_so(reader: Client) -> None:
 
 
 def test_a_run_warmed_by_another_version_says_so(reader: Client, sample: Sample, empty_redis: redis.Redis) -> None:
-    Run.objects.get(pk=sample.run_id).entries.update(schema_version=0)
+    Run.objects.filter(pk=sample.run_id).update(schema_version=0)
     empty_redis.flushdb()
-    assert "another version" in reader.get(HISTORY).json()["reason"]
+    document = reader.get(HISTORY).json()
+    assert (document["available"], document["state"], document["expect"]) == (False, "rebuilding", EXPECT["rebuilding"])
+    assert reader.get("/api/runs/abc123def456/").json()["state"] == "rebuilding"
+    assert reader.get("/api/runs/").json()["runs"][0]["state"] == "rebuilding"
+    assert b"rebuilding" in reader.get("/").content
+
+
+def test_a_run_whose_charts_have_expired_says_so(reader: Client, sample: Sample, empty_redis: redis.Redis) -> None:
+    Run.objects.filter(pk=sample.run_id).update(schema_version=None)
+    Run.objects.get(pk=sample.run_id).entries.all().delete()
+    empty_redis.flushdb()
+    assert reader.get(HISTORY).json()["state"] == "expired"
+    assert b"expired" in reader.get("/").content
 
 
 def test_without_redis_the_tables_answer(reader: Client, sample: Sample, settings: Settings) -> None:
     expected = reader.get(HISTORY).content
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    warm._redis.cache_clear()
+    hot.cache_clear()
+    warm._local.cache_clear()
     response = reader.get(HISTORY)
     assert response.status_code == 200
     assert response.content == expected
 
 
 def test_nobody_reads_without_signing_in(anyone: Client, sample: Sample) -> None:
-    for address in (HISTORY, f"{HISTOGRAM}?type=weights&tower=query", "/api/runs/", "/api/runs/abc123def456/"):
+    metrics = ["/api/runs/abc123def456/metrics/", "/api/runs/abc123def456/metrics/0/"]
+    for address in (
+        HISTORY,
+        f"{HISTOGRAM}?type=weights&tower=query",
+        "/api/runs/",
+        "/api/runs/abc123def456/",
+        *metrics,
+    ):
         response = anyone.get(address)
         assert response.status_code == 401
+        assert response["Cache-Control"] == "no-store"
         assert response.json()["error"]
 
 
@@ -155,7 +212,9 @@ def test_a_hot_history_asks_the_database_for_the_reader_only(
     reader: Client, sample: Sample, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_num_queries(2):
-        reader.get(HISTORY)
+        assert reader.get(HISTORY).status_code == 200
+    with django_assert_num_queries(0):
+        assert reader.get(HISTORY).status_code == 200
 
 
 def test_the_list_goes_from_new_to_old_page_by_page(reader: Client) -> None:
@@ -244,6 +303,32 @@ def test_golden_documents_come_out_as_they_went_in(reader: Client) -> None:
     assert reader.get("/api/runs/golden/training-history/?resolution=full").json() == golden("history-full")
     histogram = reader.get("/api/runs/golden/histogram-data/?type=weights&tower=query").json()
     assert histogram == golden("histogram-weights-query-overview")
+    assert reader.get("/api/runs/golden/metrics/").json() == golden("metric-index")
+    assert reader.get("/api/runs/golden/metrics/0/").json() == golden("metric-chunk-overview")
+
+
+@pytest.mark.parametrize("prefix", ["/api/runs/wide/", "/api/quick-tests/9/"])
+def test_other_metrics_are_an_index_and_chunks(reader: Client, prefix: str) -> None:
+    Framework("wide", logged="many", size=100).warm(quick_test=9)
+    index = reader.get(f"{prefix}metrics/").json()
+    assert index["groups"][0]["name"] == ""
+    assert sum(len(group["metrics"]) for group in index["groups"]) == 100
+    metric = index["groups"][-1]["metrics"][-1]
+    for resolution in Resolution:
+        chunk = reader.get(f"{prefix}metrics/{metric['chunk']}/", {"resolution": resolution}).json()
+        curve = chunk["metrics"][metric["key"]]
+        assert chunk["resolution"] == resolution
+        assert curve["values"][-1] == pytest.approx(metric["last"], rel=1e-6)
+        assert len(chunk["axes"][curve["axis"]]["steps"]) == len(curve["values"]) == metric["points"]
+    assert reader.get(f"{prefix}metrics/0/").json()["resolution"] == "overview"
+    assert reader.get(f"{prefix}metrics/0/?resolution=half").status_code == 400
+    assert "no chunk 77" in reader.get(f"{prefix}metrics/77/").json()["reason"]
+
+
+def test_a_run_without_other_metrics_says_so(reader: Client, sample: Sample) -> None:
+    document = reader.get("/api/runs/abc123def456/metrics/").json()
+    assert (document["available"], document["state"]) == (False, "unknown")
+    assert document["reason"] == "The run has logged no metrics besides those of its history."
 
 
 def test_documents_are_strict_json(reader: Client, sample: Sample) -> None:

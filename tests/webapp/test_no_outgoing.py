@@ -23,7 +23,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, path
 from pytest_django import Settings
 
 import webapp.urls
-from store import warm
+from store.hot import hot
 from store.models import WarmEntry
 from tests.webapp.samples import Sample
 
@@ -31,6 +31,7 @@ WAYS_OUT = {"socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddr
 VALUES: dict[str, list[object]] = {
     "run_id": ["abc123def456", "cold", "nobody"],
     "quick_test_id": [7, 8, 404],
+    "chunk": [0, 99],
 }
 QUERIES = [
     "", "?resolution=full", "?limit=1", "?type=weights&tower=query", "?type=gradients&tower=candidate&resolution=full",
@@ -140,7 +141,7 @@ def test_the_guard_sees_a_view_that_calls_out(reader: Client, sample: Sample, se
 
 
 def test_the_guard_lets_redis_through(sample: Sample, empty_redis: redis.Redis) -> None:
-    warm._redis.cache_clear()
+    hot.cache_clear()
     with guarded() as attempts:
-        assert warm._redis().ping()
+        assert hot().client.ping()
     assert attempts == []

@@ -191,6 +191,14 @@ def test_metrics_by_the_step_keep_an_axis_of_their_own() -> None:
     assert found["metrics"] == {"system/cpu": {"axis": 0, "values": [50.0] * 7}}
 
 
+def test_samples_of_the_system_are_no_epochs() -> None:
+    metrics: dict[str, Points] = {f"system/{name}": curve(9) for name in ("cpu", "memory", "disk")}
+    documents = documents_of({**metrics, "train/loss": curve(3)})
+    assert history(documents)["epochs"] == [0, 1, 2]
+    assert list(history(documents)["metrics"]) == ["train/loss"]
+    assert history(documents_of(metrics))["epochs"] == []
+
+
 def test_a_sampled_metric_has_an_envelope() -> None:
     values = [0.0] * 1000
     values[777] = 9.0

@@ -1,56 +1,83 @@
-// Line charts over epochs, drawn by uPlot, each with a legend that shows values, a summary and a data table.
+// Line charts over steps or wall time, drawn by uPlot, each with values, a summary and a data table.
 
+import { Columns, describe } from "./columns.js";
 import { cssColor, el, lazyDetails, table } from "./dom.js";
-import { exact, number } from "./format.js";
+import { clock, count, moment, second, tick } from "./format.js";
+import { paintBest, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
+import { HorizontalAxis } from "./view.js";
 
 const { uPlot } = globalThis; // a script of its own: the package has no minified module
-const SYNC = uPlot.sync("epochs");
 const FONT = "11px system-ui, sans-serif";
-const KIND = { NaN: "NaN", Infinity: "∞", "-Infinity": "−∞" };
+const LONELY_AT_MOST = 300;
+const ROWS_AT_MOST = 2000;
 
-// One chart. `spec` is {title, series: [{label, key, color, dash, read(history)}], wide}; `key` is the MLflow metric key.
+// One chart. `spec` is {title, unit, axis, series: [{label, key, color, dash, read(data)}], wide, best, plain, tile}; `key`
+// is the MLflow metric key; charts of one `axis` share their cursor and zoom; a `plain` one has a single curve and no
+// legend; a `tile` is one of many.
+// `data` is {epochs, timestamps, envelope, non_finite, best_epoch} as the history has it.
 export class LineChart {
-  constructor(spec, history, log) {
+  constructor(spec, data, view) {
     this.spec = spec;
-    this.log = log;
+    this.view = view;
     this.hidden = new Set();
-    this.legend = el("div", { class: "legend" });
+    this.legend = el("div", { class: "legend", hidden: spec.plain });
     this.at = el("span", { class: "at muted tabular" });
     this.plot = el("div", { class: "plot", tabindex: "0", role: "img", onkeydown: (event) => this.#key(event) });
     this.said = el("span", { class: "sr", role: "status" });
     this.summary = el("p", { class: "summary" });
     this.table = lazyDetails("Data table", () => this.#table());
-    const title = el("h3", {}, spec.title);
+    const title = spec.tile ? metricTitle(spec.title) : el("h3", {}, spec.title);
     const caption = el("figcaption", {}, el("div", { class: "chart-title" }, title, this.at), this.legend);
-    this.element = el("figure", { class: spec.wide ? "chart wide" : "chart" }, caption, this.plot, this.said, this.summary, this.table.details);
-    this.update(history);
-    new ResizeObserver(() => this.#resize()).observe(this.plot);
+    const className = `chart${spec.wide ? " wide" : ""}${spec.tile ? " metric" : ""}`;
+    this.element = el("figure", { class: className }, caption, this.plot, this.said, this.summary, this.table.details);
+    this.update(data);
+    this.observer = new ResizeObserver(() => this.#resize());
+    this.observer.observe(this.plot);
+    view.charts.add(this);
   }
 
-  update(history) {
-    this.history = history;
-    this.series = this.spec.series.filter((series) => series.read(history)?.some((value) => value !== null) || this.#marks(series).length);
-    this.element.hidden = this.series.length === 0;
+  update(data, spec = this.spec) {
+    this.spec = spec;
+    const zoomed = this.u && !this.#unzoomed();
+    this.data = data;
+    this.axis = new HorizontalAxis(data, this.view.time);
+    this.series = this.spec.series.filter((series) => Columns.has(series, data));
+    this.columns = new Columns(this.series, data);
+    this.gaps = this.columns.gaps;
     this.#legend();
-    this.summary.textContent = this.series.map((series) => describe(series, history)).join(" ");
-    this.plot.setAttribute("aria-label", `${this.spec.title}. ${this.summary.textContent} Arrow keys move through the epochs.`);
+    this.summary.textContent = this.series.map((_, i) => describe(this.columns, i, this.spec)).join(" ");
+    this.plot.setAttribute("aria-label", `${this.spec.title}. ${this.summary.textContent} Arrow keys move through the ${this.spec.unit}s.`);
     this.table.refresh();
-    if (this.u && this.u.series.length === this.series.length + 1) this.u.setData(this.#data(), this.#unzoomed());
+    if (this.u && this.u.series.length === this.series.length + 1) this.u.setData(this.#drawn(), !zoomed);
     else this.redraw();
-  }
-
-  setLog(log) {
-    this.log = log;
-    this.redraw();
   }
 
   redraw() {
     const width = this.plot.clientWidth;
-    if (this.u) this.u.destroy();
-    this.u = null;
-    if (!width || !this.series.length) return;
+    this.#drop();
+    if (!width || !this.series.length || this.resting) return;
+    this.axis = new HorizontalAxis(this.data, this.view.time);
     this.colors = this.series.map((series) => cssColor(series.color));
-    this.u = new uPlot(this.#options(width, this.plot.clientHeight), this.#data(), this.plot);
+    this.u = new uPlot(this.#options(width, this.plot.clientHeight), this.#drawn(), this.plot);
+  }
+
+  // A chart out of sight gives its canvas back, and draws it again when it comes into view.
+  wake(awake) {
+    if (Boolean(this.resting) === !awake) return;
+    this.resting = !awake;
+    this.redraw();
+  }
+
+  remove() {
+    this.#drop();
+    this.observer.disconnect();
+    this.view.charts.delete(this);
+    this.element.remove();
+  }
+
+  #drop() {
+    this.u?.destroy();
+    this.u = null;
   }
 
   #resize() {
@@ -61,49 +88,51 @@ export class LineChart {
 
   #unzoomed() {
     const { min, max } = this.u.scales.x;
-    const epochs = this.u.data[0];
-    return min <= epochs[0] && max >= epochs.at(-1);
+    const [x] = this.u.data;
+    return !x.length || (min <= x[0] && max >= x.at(-1));
   }
 
   // uPlot's columns. A logarithmic axis has no place for zero and below.
-  #data() {
-    const columns = this.series.map((series) => series.read(this.history));
-    const drawn = this.log ? columns.map((column) => column.map((value) => (value > 0 ? value : null))) : columns;
-    return [this.history.epochs, ...drawn];
+  #drawn() {
+    const { axis, view } = this;
+    const columns = this.columns.drawn.map((column) => (view.log ? column.map((value) => (value > 0 || value == null ? value : null)) : column));
+    return [axis.x, ...columns].map((column) => axis.arrange(column));
   }
 
   #options(width, height) {
-    const muted = cssColor("muted");
+    const { axis: horizontal, view, spec } = this;
     const grid = { stroke: cssColor("grid"), width: 1 };
-    const axis = { stroke: muted, grid, font: FONT, ticks: { show: false } };
-    const narrow = this.history.epochs.length <= 60;
+    const axis = { stroke: cssColor("muted"), grid, font: FONT, ticks: { show: false } };
+    const wholeSteps = [1, 2, 5].flatMap((factor) => Array.from({ length: 15 }, (_, i) => factor * 10 ** i)).sort((a, b) => a - b);
+    const byStep = { incrs: wholeSteps, space: (u) => (Math.abs(u.scales.x.max) < 1e4 ? 44 : 74), values: (u, splits) => splits.map((value) => count(value)) };
+    const byTime = { space: 64, values: (u, splits, i, space, increment) => splits.map((at) => clock(at, increment)) };
     return {
       width,
       height,
       legend: { show: false },
-      cursor: { sync: { key: SYNC.key, scales: ["x", null] }, y: false, points: { size: 6 }, drag: { x: true, y: false } },
-      scales: { x: { time: false, range: (u, min, max) => (min === max ? [min - 0.5, max + 0.5] : [min, max]) }, y: { distr: this.log ? 3 : 1, range: (u) => this.#range(u) } },
+      cursor: { sync: { key: horizontal.byTime ? "time" : spec.axis, scales: ["x", null] }, y: false, points: { size: 6 }, drag: { x: true, y: false } },
+      scales: { x: { time: horizontal.byTime, range: (u, min, max) => (min === max ? [min - 0.5, max + 0.5] : [min, max]) }, y: { distr: view.log ? 3 : 1, range: (u) => this.#range(u) } },
       axes: [
-        { ...axis, grid: { show: false }, size: 26, space: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 1e4, 2e4, 5e4] },
-        { ...axis, size: 50, space: 34, splits: this.log ? (u) => logSplits(u.scales.y.min, u.scales.y.max) : undefined, filter: (u, splits) => splits, values: (u, splits) => splits.map(number) },
+        { ...axis, grid: { show: false }, size: 26, ...(horizontal.byTime ? byTime : byStep) },
+        { ...axis, size: 50, space: 34, splits: view.log ? (u) => logSplits(u.scales.y.min, u.scales.y.max) : undefined, filter: (u, splits) => splits, values: (u, splits) => splits.map(tick) },
       ],
-      series: [{}, ...this.series.map((series, i) => this.#seriesOptions(series, this.colors[i], narrow))],
+      series: [{}, ...this.series.map((series, i) => this.#seriesOptions(series, this.colors[i]))],
       hooks: {
-        drawAxes: [(u) => (this.#drawBest(u), this.#drawEnvelopes(u))],
-        draw: [(u) => this.#drawMarks(u)],
+        drawAxes: [(u) => (paintMark(u, this), paintBest(u, this), paintEnvelopes(u, this))],
+        draw: [(u) => paintNonFinite(u, this)],
         setCursor: [(u) => this.#showValues(u.cursor.idx)],
       },
     };
   }
 
-  #seriesOptions(series, stroke, narrow) {
+  #seriesOptions(series, stroke) {
     return {
       stroke,
       width: 1.75,
       dash: series.dash ? [5, 4] : undefined,
       show: !this.hidden.has(series.label),
-      // A lone value between two gaps is a point, not nothing.
-      points: { show: narrow && this.history.epochs.length <= 30, size: 4, fill: stroke, filter: narrow ? undefined : lonely },
+      // A value without a neighbour is a point: alone between two gaps, or one of a curve logged now and then.
+      points: { show: this.data.epochs.length <= 30, size: 4, fill: stroke, filter: this.data.epochs.length <= 30 ? undefined : lonely },
       spanGaps: false,
     };
   }
@@ -112,106 +141,24 @@ export class LineChart {
   #range(u) {
     let low = Infinity;
     let high = -Infinity;
-    const [from, to] = u.series[0].idxs ?? [0, this.history.epochs.length - 1];
+    const { axis, data, view } = this;
+    const [from, to] = u.series[0].idxs ?? [0, data.epochs.length - 1];
     this.series.forEach((series, i) => {
       if (this.hidden.has(series.label)) return;
-      const envelope = this.history.envelope[series.key];
-      for (const column of [u.data[i + 1], envelope?.min, envelope?.max]) {
+      const envelope = data.envelope[series.key];
+      for (const [column, at] of [[u.data[i + 1], (j) => j], [envelope?.min, (j) => axis.indexOf(j)], [envelope?.max, (j) => axis.indexOf(j)]]) {
         for (let j = from ?? 0; column && j <= (to ?? column.length - 1); j++) {
-          const value = column[j];
-          if (value === null || value === undefined || (this.log && value <= 0)) continue;
+          const value = column[at(j)];
+          if (value === null || value === undefined || (view.log && value <= 0)) continue;
           low = Math.min(low, value);
           high = Math.max(high, value);
         }
       }
     });
-    if (low > high) return this.log ? [0.1, 1] : [0, 1];
-    if (this.log) return low === high ? [low / 2, high * 2] : [low / (high / low) ** 0.06, high * (high / low) ** 0.06];
+    if (low > high) return view.log ? [0.1, 1] : [0, 1];
+    if (view.log) return low === high ? [low / 2, high * 2] : [low / (high / low) ** 0.06, high * (high / low) ** 0.06];
     const air = (high - low || Math.abs(high) || 1) * 0.06;
     return [low >= 0 && low - air < 0 ? 0 : low - air, high + air];
-  }
-
-  #drawEnvelopes(u) {
-    const { ctx, bbox } = u;
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
-    ctx.clip();
-    ctx.globalAlpha = 0.2;
-    this.series.forEach((series, i) => {
-      const envelope = this.history.envelope[series.key];
-      if (!envelope || this.hidden.has(series.label)) return;
-      ctx.fillStyle = this.colors[i];
-      this.history.epochs.forEach((epoch, j) => {
-        const [low, high] = [envelope.min[j], envelope.max[j]];
-        if (j === 0 || low === null || high === null || (this.log && high <= 0)) return;
-        const left = u.valToPos(this.history.epochs[j - 1], "x", true);
-        const top = u.valToPos(high, "y", true);
-        const bottom = this.log && low <= 0 ? bbox.top + bbox.height : u.valToPos(low, "y", true);
-        ctx.fillRect(left, top, u.valToPos(epoch, "x", true) - left, Math.max(bottom - top, 1));
-      });
-    });
-    ctx.restore();
-  }
-
-  #drawBest(u) {
-    const epoch = this.history.best_epoch;
-    if (epoch === null || epoch < u.scales.x.min || epoch > u.scales.x.max) return;
-    const { ctx, bbox } = u;
-    const x = Math.round(u.valToPos(epoch, "x", true)) + 0.5;
-    const ratio = devicePixelRatio || 1;
-    ctx.save();
-    ctx.strokeStyle = ctx.fillStyle = cssColor("muted");
-    ctx.globalAlpha = 0.8;
-    ctx.setLineDash([2 * ratio, 3 * ratio]);
-    ctx.beginPath();
-    ctx.moveTo(x, bbox.top);
-    ctx.lineTo(x, bbox.top + bbox.height);
-    ctx.stroke();
-    if (this.spec.best) {
-      const right = x > bbox.left + bbox.width - 60 * ratio;
-      ctx.font = `${11 * ratio}px system-ui, sans-serif`;
-      ctx.textAlign = right ? "right" : "left";
-      ctx.textBaseline = "top";
-      ctx.fillText(`best ${epoch}`, x + (right ? -5 : 5) * ratio, bbox.top + 2 * ratio);
-    }
-    ctx.restore();
-  }
-
-  // Every value that is no number: a cross at the top, or at the bottom for −∞, in its curve's colour.
-  #drawMarks(u) {
-    const { ctx, bbox } = u;
-    const ratio = devicePixelRatio || 1;
-    ctx.save();
-    ctx.lineWidth = 2 * ratio;
-    this.series.forEach((series, i) => {
-      if (this.hidden.has(series.label)) return;
-      ctx.strokeStyle = this.colors[i];
-      for (const { epoch, kind } of this.#marks(series)) {
-        if (epoch < u.scales.x.min || epoch > u.scales.x.max) continue;
-        const x = u.valToPos(epoch, "x", true);
-        const y = kind === "-Infinity" ? bbox.top + bbox.height - 8 * ratio : bbox.top + (8 + 10 * i) * ratio;
-        const arm = 3.5 * ratio;
-        ctx.beginPath();
-        ctx.moveTo(x - arm, y - arm);
-        ctx.lineTo(x + arm, y + arm);
-        ctx.moveTo(x - arm, y + arm);
-        ctx.lineTo(x + arm, y - arm);
-        ctx.stroke();
-      }
-    });
-    ctx.restore();
-  }
-
-  #marks(series) {
-    return this.history.non_finite.filter((mark) => mark.metric === series.key);
-  }
-
-  #text(series, index) {
-    const value = series.read(this.history)[index];
-    if (value !== null && value !== undefined) return number(value);
-    const mark = this.#marks(series).find((item) => item.epoch === this.history.epochs[index]);
-    return mark ? KIND[mark.kind] : "–";
   }
 
   #legend() {
@@ -236,47 +183,49 @@ export class LineChart {
   }
 
   // Values under the cursor; without one, the last.
-  #showValues(index) {
-    const { epochs } = this.history;
-    const at = index ?? epochs.length - 1;
-    this.at.textContent = epochs.length ? `epoch ${epochs[at]}` : "";
-    this.series.forEach((series, i) => (this.values[i].textContent = this.#text(series, at)));
+  #showValues(drawn) {
+    const last = this.data.epochs.length - 1;
+    const at = drawn === null || drawn === undefined ? last : this.axis.indexOf(drawn);
+    const texts = this.series.map((_, i) => this.columns.text(i, at));
+    this.at.textContent = last < 0 ? "" : this.#place(at);
+    if (this.spec.plain && texts.length) this.at.append(" ", el("b", {}, texts[0]));
+    texts.forEach((text, i) => (this.values[i].textContent = text));
+  }
+
+  #place(at) {
+    const { data, spec, axis } = this;
+    const when = (axis.oneDay ? second : moment)(data.timestamps?.[at]);
+    return `${spec.unit} ${data.epochs[at]}${axis.byTime ? ` · ${when}` : ""}`;
   }
 
   #key(event) {
-    const { epochs } = this.history;
-    const last = epochs.length - 1;
+    const last = this.data.epochs.length - 1;
     const now = this.u?.cursor.idx ?? last;
     const to = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last, PageUp: now - 10, PageDown: now + 10 }[event.key];
     if (to === undefined || !this.u) return;
     event.preventDefault();
-    const index = Math.min(Math.max(to, 0), last);
-    this.u.setCursor({ left: this.u.valToPos(epochs[index], "x"), top: 0 }, true, true); // and tell the other charts
-    this.said.textContent = `Epoch ${epochs[index]}: ${this.series.map((series) => `${series.label} ${this.#text(series, index)}`).join(", ")}`;
+    const drawn = Math.min(Math.max(to, 0), last);
+    this.u.setCursor({ left: this.u.valToPos(this.u.data[0][drawn], "x"), top: 0 }, true, true); // and tell the other charts
+    const at = this.axis.indexOf(drawn);
+    const place = this.#place(at);
+    this.said.textContent = `${place[0].toUpperCase()}${place.slice(1)}: ${this.series.map((series, i) => `${series.label} ${this.columns.text(i, at)}`).join(", ")}`;
   }
 
   #table() {
-    const { epochs } = this.history;
-    const columns = this.series.map((series) => {
-      const kinds = new Map(this.#marks(series).map((mark) => [mark.epoch, mark.kind]));
-      return series.read(this.history).map((value, i) => (value === null ? (kinds.get(epochs[i]) ?? "") : exact(value)));
-    });
-    const rows = epochs.map((epoch, i) => [String(epoch), ...columns.map((column) => column[i])]);
-    return table(this.spec.title, ["epoch", ...this.series.map((series) => series.label)], rows);
+    const { epochs, timestamps } = this.data;
+    const { byTime } = this.axis;
+    const shown = epochs.slice(0, ROWS_AT_MOST);
+    const rows = shown.map((epoch, j) => [String(epoch), ...(byTime ? [moment(timestamps[j])] : []), ...this.series.map((_, i) => this.columns.exact(i, j))]);
+    const head = [this.spec.unit, ...(byTime ? ["time"] : []), ...this.series.map((series) => series.label)];
+    const left = epochs.length - shown.length;
+    return el("div", {}, table(this.spec.title, head, rows), left > 0 && el("p", { class: "muted left" }, `${count(left)} more ${this.spec.unit}s are in the JSON.`));
   }
 }
 
-// One sentence that says what a curve does.
-function describe(series, history) {
-  const known = series.read(history).map((value, i) => [value, history.epochs[i]]).filter(([value]) => value !== null);
-  const bad = history.non_finite.filter((mark) => mark.metric === series.key).length;
-  const also = bad ? ` ${bad} ${bad === 1 ? "value is" : "values are"} not finite.` : "";
-  if (!known.length) return `${series.label}: no finite value.${also}`;
-  const [first, last] = [known[0], known.at(-1)];
-  if (known.length === 1) return `${series.label} ${number(first[0])} at epoch ${first[1]}.${also}`;
-  const falls = last[0] < first[0];
-  const extreme = known.reduce((a, b) => ((falls ? b[0] < a[0] : b[0] > a[0]) ? b : a));
-  return `${series.label} ${number(first[0])} → ${number(last[0])}, ${falls ? "least" : "greatest"} ${number(extreme[0])} at epoch ${extreme[1]}.${also}`;
+// A metric's key, whose group goes without saying where its chart stands among the others of it.
+export function metricTitle(key) {
+  const [, group, rest] = /^([^/]*\/)?(.*)$/s.exec(key);
+  return el("h4", { title: key }, el("span", { class: "of-group" }, group ?? ""), rest);
 }
 
 // 1, 2 and 5 of every decade, fewer over many decades; even steps within less than one.
@@ -286,8 +235,8 @@ function logSplits(low, high) {
     const raw = (high - low) / 4;
     const unit = 10 ** Math.floor(Math.log10(raw));
     const step = [1, 2, 5, 10].map((factor) => factor * unit).find((size) => size >= raw);
-    const count = Math.floor(high / step) - Math.ceil(low / step) + 1;
-    return Array.from({ length: count }, (_, i) => Number(((Math.ceil(low / step) + i) * step).toPrecision(12)));
+    const splits = Math.floor(high / step) - Math.ceil(low / step) + 1;
+    return Array.from({ length: splits }, (_, i) => Number(((Math.ceil(low / step) + i) * step).toPrecision(12)));
   }
   const splits = [];
   const every = Math.ceil(decades / 6);
@@ -297,72 +246,13 @@ function logSplits(low, high) {
   return splits.filter((value) => value >= low && value <= high);
 }
 
-// Indexes of points that have no neighbour to be joined with.
+// Indexes of points that have no neighbour to be joined with; none of a curve that would be nothing but points.
 function lonely(u, index) {
   const column = u.data[index];
+  const [from, to] = u.series[0].idxs ?? [0, column.length - 1];
   const found = [];
-  column.forEach((value, i) => {
-    if (value !== null && (column[i - 1] ?? null) === null && (column[i + 1] ?? null) === null) found.push(i);
-  });
-  return found;
-}
-
-// The charts of a run, what matters most first. Those without any value hide themselves.
-export function chartSpecs(history) {
-  const metrics = metricSpecs(history);
-  return [
-    { title: "Loss", wide: true, best: true, series: [
-      { label: "train", key: "loss", color: "ember", read: (h) => h.loss.train },
-      { label: "validation", key: "val_loss", color: "blue", read: (h) => h.loss.val },
-    ] },
-    ...metrics.filter((spec) => spec.title === RECALL),
-    { title: "Total loss, with regularization", series: [
-      { label: "train", key: "total_loss", color: "ember", read: (h) => h.loss.total },
-      { label: "validation", key: "val_total_loss", color: "blue", read: (h) => h.loss.val_total },
-    ] },
-    { title: "Regularization loss", series: [
-      { label: "train", key: "regularization_loss", color: "ember", read: (h) => h.loss.regularization },
-      { label: "validation", key: "val_regularization_loss", color: "blue", dash: true, read: (h) => h.loss.val_regularization },
-    ] },
-    { title: "Gradient norms", series: [
-      { label: "query", key: "query_grad_norm", color: "teal", read: (h) => h.gradient_norm.query },
-      { label: "candidate", key: "candidate_grad_norm", color: "violet", read: (h) => h.gradient_norm.candidate },
-    ] },
-    { title: "Weight norms", series: [
-      { label: "total", key: "weight_norm", color: "ink", read: (h) => h.weight_norm.total },
-      { label: "query", key: "query_weight_norm", color: "teal", read: (h) => h.weight_norm.query },
-      { label: "candidate", key: "candidate_weight_norm", color: "violet", read: (h) => h.weight_norm.candidate },
-    ] },
-    ...metrics.filter((spec) => spec.title !== RECALL),
-  ];
-}
-
-const RECALL = "Recall";
-const NOT_FINITE = "Values not finite";
-const COUNTER = /_nonfinite$/;
-const isQuiet = (values) => values.every((value) => !value);
-
-// Whether the run counted values that are not finite, and never found one: a sentence says so, no chart needs to.
-export function allFinite({ metrics }) {
-  const counters = Object.keys(metrics).filter((key) => COUNTER.test(key));
-  return counters.length > 0 && counters.every((key) => isQuiet(metrics[key]));
-}
-
-const PALETTE = ["blue", "ember", "teal", "violet", "ink"];
-
-// All recalls together; any other metric with its validation and test values.
-function metricSpecs({ metrics, epochs, final_metrics: finals }) {
-  const groups = new Map();
-  // A single value that the table of final metrics shows needs no chart.
-  const telling = Object.keys(metrics).filter((key) => !COUNTER.test(key) || !allFinite({ metrics }));
-  const drawn = telling.filter((key) => epochs.length < 2 || !(key in finals) || metrics[key].filter((value) => value !== null).length > 1);
-  for (const key of drawn.sort(new Intl.Collator("en", { numeric: true }).compare)) {
-    const base = key.replace(/^(val|test|train)_/, "");
-    const title = /recall/i.test(base) ? RECALL : COUNTER.test(base) ? NOT_FINITE : base;
-    groups.set(title, [...(groups.get(title) ?? []), key]);
+  for (let i = from; i <= to; i++) {
+    if (column[i] != null && column[i - 1] == null && column[i + 1] == null) found.push(i);
   }
-  return [...groups].map(([title, members]) => ({
-    title,
-    series: members.map((key, i) => ({ label: title === RECALL ? key.replace(/_?recall_at_/, " @").trim() : key, key, color: PALETTE[i % PALETTE.length], dash: i >= PALETTE.length, read: (h) => h.metrics[key] })),
-  }));
+  return found.length > LONELY_AT_MOST ? [] : found;
 }

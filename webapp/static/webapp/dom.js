@@ -11,6 +11,22 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
+// A small picture of the given paths, in a square of 16; for eyes only.
+export function icon(...paths) {
+  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  for (const [name, value] of [["viewBox", "0 0 16 16"], ["width", "16"], ["height", "16"], ["aria-hidden", "true"]]) picture.setAttribute(name, value);
+  for (const path of paths) {
+    const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    line.setAttribute("d", path);
+    picture.append(line);
+  }
+  return picture;
+}
+
+export function section(id, title, ...content) {
+  return el("section", { id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, title), ...content);
+}
+
 // A table whose first column names its rows. `rows` are arrays of texts.
 export function table(caption, head, rows, className = "data") {
   const body = el("tbody");

@@ -21,6 +21,11 @@ export class Source {
     return early ?? this.#read(address);
   }
 
+  // The next `read` of this address has the whole document again.
+  forget(address) {
+    this.#etags.delete(address);
+  }
+
   async #read(address) {
     const etag = this.#etags.get(address);
     // Without an ETag the browser may use what the page has preloaded.

@@ -7,6 +7,13 @@ export function number(value) {
   return String(Number(value.toPrecision(4))).replace("-", "−");
 }
 
+// As short as it can be, beside an axis.
+export function tick(value) {
+  const size = Math.abs(value);
+  if (size === 0 || (size >= 1e-3 && size < 1e6)) return number(value);
+  return Number(value.toPrecision(3)).toExponential().replace("e+", "e").replaceAll("-", "−");
+}
+
 // As the JSON has it, for tables.
 export const exact = (value) => (value === null || value === undefined ? "" : String(value));
 
@@ -27,6 +34,23 @@ export const seconds = (from, to) => (from && to ? (Date.parse(to) - Date.parse(
 
 const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 export const time = (text) => (text ? TIME.format(Date.parse(text)) : "–");
+
+const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+const MOMENT = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", ...CLOCK });
+const SECOND = new Intl.DateTimeFormat("en", CLOCK);
+export const moment = (ms) => MOMENT.format(ms);
+// Without the day, where that is clear.
+export const second = (ms) => SECOND.format(ms);
+
+// A tick of a time axis whose ticks are `increment` seconds apart, as short as it can be.
+export function clock(seconds, increment) {
+  const at = new Date(seconds * 1000);
+  const two = (value) => String(value).padStart(2, "0");
+  if (increment >= 86400 || (increment >= 60 && at.getHours() + at.getMinutes() === 0)) return at.toLocaleDateString("en", { month: "short", day: "numeric" });
+  const minutes = `${two(at.getHours())}:${two(at.getMinutes())}`;
+  if (increment >= 60) return minutes;
+  return increment >= 1 ? `${minutes}:${two(at.getSeconds())}` : `${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+}
 
 // "3 min ago", the same words as the server's.
 export function ago(text) {

@@ -1,28 +1,33 @@
 // One run's page: shows what the API answers, waits while the run is not warm, follows along while it trains.
 
-import { allFinite, chartSpecs, LineChart } from "./charts.js";
-import { choice, copyButton, el, table } from "./dom.js";
+import { LineChart } from "./charts.js";
+import { choice, copyButton, el, section } from "./dom.js";
 import { follow, Source } from "./follow.js";
-import { ago, count, duration, exact, number, seconds, time } from "./format.js";
+import { count } from "./format.js";
+import { badges, facts, tables, tiles } from "./head.js";
 import { HistogramView } from "./histogram.js";
+import { Insights } from "./insights.js";
+import { provenance } from "./provenance.js";
+import { allFinite, chartSpecs, EPOCHS, unitOf } from "./specs.js";
+import { hasTimes, View } from "./view.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
 const HISTOGRAM_FULL_UP_TO = 100;
 const METRICS_SHOWN = 12;
-const LONG_VALUE = 60;
-const STATES = { pending: "Waiting for a worker", warming: "Warming now", failed: "Warming failed", unknown: "Not announced yet" };
+const STATES = { pending: "Waiting for a worker", warming: "Warming now", failed: "Warming failed", rebuilding: "Being made anew", expired: "Charts have expired", unknown: "Not announced yet" };
 
 const root = document.getElementById("run");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
 const source = new Source();
+const view = new View();
 const page = {
   resolution: root.dataset.resolution,
   summary: JSON.parse(document.getElementById("summary").textContent),
   history: null,
-  log: false,
   charts: [],
   histogram: null,
+  metrics: null,
 };
 
 const historyAddress = () => `${root.dataset.api}training-history/?resolution=${page.resolution}`;
@@ -56,7 +61,7 @@ async function show(document) {
   page.history = document;
   showHead();
   if (first) build();
-  else update();
+  update();
   if (document.resolution === "overview" && document.epochs_total <= Number(root.dataset.fullUpTo)) loadFull(false);
   return undefined;
 }
@@ -72,8 +77,6 @@ function lost(message) {
   line.hidden = !message;
 }
 
-// ── not warm ──
-
 function showWaiting(answer) {
   part("badges").replaceChildren(el("span", { class: `state state-${answer.state}` }, STATES[answer.state]));
   const id = answer.mlflow_run_id;
@@ -88,106 +91,85 @@ function showWaiting(answer) {
   );
 }
 
-// ── head ──
-
 function showHead() {
-  const { history, summary } = page;
-  const status = history.status.toLowerCase();
-  const passed = summary.timings.publish_to_warm_seconds;
-  const warm = passed === null ? "warm" : `warm ${duration(passed)} after publish`;
-  const id = history.mlflow_run_id;
-  part("experiment").textContent = history.experiment_name;
-  root.querySelector("h1").textContent = history.run_name || id;
-  part("badges").replaceChildren(
-    el("span", { class: `status status-${status}` }, history.status === "RUNNING" ? "running, live" : status),
-    el("a", { class: "state state-warm", href: "#provenance" }, warm),
-  );
-  const took = seconds(history.start_time, history.end_time);
-  part("facts").replaceChildren(
-    el("span", {}, `${count(history.epochs_total)} epochs`),
-    took === null ? "" : el("span", {}, `trained ${duration(took)}`),
-    history.start_time ? el("span", { title: time(history.start_time) }, `started ${ago(history.start_time)}`) : "",
-    ...(summary.quick_test_ids ?? []).map((test) => el("span", {}, `quick test ${test}`)),
-    el("span", {}, "run ", el("code", {}, id), copyButton(id)),
-  );
+  part("experiment").textContent = page.history.experiment_name;
+  root.querySelector("h1").textContent = page.history.run_name || page.history.mlflow_run_id;
+  part("badges").replaceChildren(...badges(page));
+  part("facts").replaceChildren(...facts(page));
 }
 
-function tiles() {
-  const { best_epoch: best, epochs, loss, final_metrics: final } = page.history;
-  // A run without any validation is judged by its training loss.
-  const [judged, curve] = loss.val.some((value) => value !== null) ? ["validation", loss.val] : ["training", loss.train];
-  const wanted = best === null ? [] : [[`best ${judged} loss`, curve[epochs.indexOf(best)], `epoch ${best}`]];
-  wanted.push([`last ${judged} loss`, curve.at(-1), `epoch ${epochs.at(-1)}`]);
-  for (const at of [10, 100]) wanted.push([`recall@${at}`, final[`test_recall_at_${at}`], "test"]);
-  wanted.push(["test loss", final.test_loss, "test"]);
-  const shown = wanted.filter(([, value]) => (value ?? null) !== null);
-  return shown.map(([name, value, where]) => el("div", { class: "tile" }, el("dt", {}, name), el("dd", {}, el("b", { class: "tabular" }, number(value)), el("span", { class: "muted" }, where))));
-}
-
-// ── charts ──
+// ── what the page consists of; parts without content hide ──
 
 function build() {
+  const box = (label) => el("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": label });
+  page.insights = new Insights(showInsight);
   page.parts = {
     tiles: el("dl", { class: "tiles" }),
-    epochs: el("span", { class: "epochs" }),
+    tools: tools(),
     grid: el("div", { class: "charts" }),
     more: el("p", { class: "more" }),
     histogram: el("div", { class: "hist-place" }),
     provenance: el("div"),
-    metrics: el("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": "Final metrics" }),
-    params: el("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": "Parameters" }),
+    final: box("Final metrics"),
+    params: box("Parameters"),
+    tags: box("Tags"),
   };
-  const { tiles: top, epochs, grid, more, histogram, provenance, metrics, params } = page.parts;
-  const scale = choice("Vertical axis", [["linear", "Linear"], ["log", "Log"]], "linear", (value) => {
-    page.log = value === "log";
-    for (const chart of page.charts) chart.setLog(page.log);
-  });
-  const section = (id, title, ...content) => el("section", { id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, title), ...content);
-  const hint = el("span", { class: "muted hint" }, "drag to zoom, double-click to reset");
-  part("body").replaceChildren(
-    top,
-    section("training", "Training", el("div", { class: "tools" }, scale, epochs, hint), grid, more),
-    section("distributions", "Weights and gradients", histogram),
-    el("div", { class: "two" }, section("final", "Final metrics", metrics), section("params", "Parameters", params)),
-    section("provenance", "Provenance", provenance),
-  );
-  update();
+  const { tiles: top, grid, more, histogram, final, params, tags, provenance: way } = page.parts;
+  page.sections = {
+    insights: section("insights", "Insights", page.insights.list),
+    training: section("training", "Training", grid, more),
+    others: section("metrics", "Other metrics"),
+    distributions: section("distributions", "Weights and gradients", histogram),
+    final: section("final", "Final metrics", final),
+    params: section("params", "Parameters", params),
+    tags: section("tags", "Tags", tags),
+  };
+  const { final: one, params: two, tags: three, ...rest } = page.sections;
+  part("body").replaceChildren(top, ...Object.values(rest), el("div", { class: "two" }, one, two, three), section("provenance", "Provenance", way));
+}
+
+function tools() {
+  page.byTime = choice("Horizontal axis", [["step", "Step"], ["time", "Time"]], "step", (value) => view.set({ time: value === "time" }));
+  page.shownEpochs = el("span", { class: "epochs" });
+  return el("div", { class: "tools" },
+    choice("Vertical axis", [["linear", "Linear"], ["log", "Log"]], "linear", (value) => view.set({ log: value === "log" })),
+    page.byTime, page.shownEpochs, el("span", { class: "muted hint" }, "drag to zoom, double-click to reset"));
 }
 
 function update() {
-  const { history, parts } = page;
-  parts.tiles.replaceChildren(...tiles());
-  showEpochs();
+  const { history, parts, sections } = page;
+  const unit = unitOf(history);
+  parts.tiles.replaceChildren(...tiles(history));
+  parts.tiles.hidden = !parts.tiles.childElementCount;
+  sections.insights.hidden = !page.insights.update(history.insights, unit);
+  page.byTime.firstChild.textContent = unit === "epoch" ? "Epoch" : "Step";
+  page.byTime.hidden = !(history.more_metrics || hasTimes(history));
+  showEpochs(unit);
   showCharts();
+  showOthers();
   showHistogram();
-  const finals = Object.entries(history.final_metrics).sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
-  parts.metrics.replaceChildren(table("Final metrics", ["metric", "value"], finals.map(([name, value]) => [name, value === null ? "not finite" : exact(value)]), "pairs"));
-  const params = Object.entries(history.params).sort(([a], [b]) => a.localeCompare(b)).map(([name, value]) => [name, folded(value)]);
-  parts.params.replaceChildren(table("Parameters", ["parameter", "value"], params, "pairs"));
-  showProvenance();
+  for (const [name, content] of Object.entries(tables(history))) {
+    parts[name].replaceChildren(...(content ? [content] : []));
+    sections[name].hidden = !content;
+  }
+  parts.provenance.replaceChildren(...provenance(page));
 }
 
-// A long value, such as 26 edges, in one line that unfolds while it has the focus.
-function folded(value) {
-  return value.length <= LONG_VALUE ? value : el("span", { class: "long", tabindex: "0", title: "Select to read all of it" }, value);
-}
-
-function showEpochs() {
-  const { history, parts } = page;
-  const shown = history.epochs.length;
-  const all = shown === history.epochs_total;
-  const text = el("span", { class: "tabular" }, `${count(shown)} of ${count(history.epochs_total)} epochs`);
-  parts.epochs.replaceChildren(text);
+function showEpochs(unit) {
+  const { history, shownEpochs: place } = page;
+  const [shown, total] = [history.epochs.length, history.epochs_total];
+  place.hidden = !total;
+  place.replaceChildren(el("span", { class: "tabular" }, `${count(shown)} of ${count(total)} ${unit}s`));
   const unmarked = history.non_finite_total - history.non_finite.length;
-  if (unmarked > 0) parts.epochs.append(el("span", { class: "muted" }, `; ${count(unmarked)} more values are not finite`));
-  if (all) return;
-  parts.epochs.append(
+  if (unmarked > 0) place.append(el("span", { class: "muted" }, `; ${count(unmarked)} more values are not finite`));
+  if (shown === total) return;
+  place.append(
     el("span", { class: "muted" }, "; bands hold the extremes between"),
-    el("button", { type: "button", class: "button small", onclick: (event) => ((event.currentTarget.disabled = true), loadFull(true)) }, "All epochs"),
+    el("button", { type: "button", class: "button small", onclick: (event) => ((event.currentTarget.disabled = true), loadFull(true)) }, `All ${unit}s`),
   );
 }
 
-// Every epoch from now on. `asked`: the viewer wants it for the histograms too.
+// Every epoch from now on. `asked`: the viewer wants it for the histograms and the other metrics too.
 function loadFull(asked) {
   page.asked ||= asked;
   page.resolution = "full";
@@ -195,57 +177,75 @@ function loadFull(asked) {
 }
 
 function showCharts() {
-  const { history, parts } = page;
+  const { history, parts, sections } = page;
   const specs = chartSpecs(history);
-  const missing = specs.filter((spec) => !page.charts.some((chart) => chart.spec.title === spec.title));
-  for (const chart of page.charts) chart.update(history);
-  const room = page.allMetrics ? missing.length : Math.max(0, METRICS_SHOWN - page.charts.length);
-  const added = missing.slice(0, room).map((spec) => new LineChart(spec, history, page.log));
-  page.charts.push(...added);
-  parts.grid.append(...added.map((chart) => chart.element));
-  for (const chart of added) chart.redraw();
-  const left = missing.length - Math.min(room, missing.length);
+  const before = new Map(page.charts.map((chart) => [chart.spec.title, chart]));
+  const shown = page.allMetrics ? specs : specs.slice(0, METRICS_SHOWN);
+  page.charts = shown.map((spec) => before.get(spec.title) ?? new LineChart(spec, history, view));
+  shown.forEach((spec, i) => {
+    const chart = page.charts[i];
+    if (before.delete(spec.title)) chart.update(history, spec);
+    // What is in its place stays there: an element that moves loses the focus.
+    if (parts.grid.children[i] !== chart.element) parts.grid.insertBefore(chart.element, parts.grid.children[i] ?? null);
+  });
+  for (const gone of before.values()) gone.remove();
+  for (const chart of page.charts) chart.u ?? chart.redraw();
+  sections.training.hidden = !shown.length;
+  const host = shown.length ? sections.training : sections.others;
+  if (parts.tools.parentElement !== host) host.firstChild.after(parts.tools);
+  const left = specs.length - shown.length;
   const finite = allFinite(history) ? [el("span", { class: "muted" }, "Every weight and every gradient was finite in every epoch. ")] : [];
-  parts.more.replaceChildren(...finite, ...(left ? [el("button", { type: "button", class: "button", onclick: () => ((page.allMetrics = true), showCharts()) }, `${count(left)} more charts`)] : []));
+  parts.more.replaceChildren(...finite, ...(left ? [el("button", { type: "button", class: "button", onclick: showAllCharts }, `${count(left)} more charts`)] : []));
+}
+
+function showAllCharts() {
+  page.allMetrics = true;
+  showCharts();
+}
+
+// Metrics that have no place among the history's epochs. Most runs of ours have none, so what shows them comes when needed.
+async function showOthers() {
+  const { history, sections } = page;
+  sections.others.hidden = !history.more_metrics;
+  sections.others.querySelector("h2").textContent = sections.training.hidden ? "Metrics" : "Other metrics";
+  if (!history.more_metrics) return;
+  if (page.metrics) return void (await page.metrics).refresh();
+  page.metrics = import("./metrics.js").then(({ MetricBrowser }) => {
+    const browser = new MetricBrowser({ source, api: root.dataset.api, view, resolution: () => (page.asked ? "full" : "overview") });
+    sections.others.append(browser.element);
+    return browser;
+  });
 }
 
 function showHistogram() {
-  const { history, parts } = page;
-  if (!history.histogram_available) {
-    parts.histogram.replaceChildren(el("p", { class: "notice small" }, "This run has logged no histograms."));
-  } else if (page.histogram) {
-    page.histogram.load(history);
-  } else {
-    page.histogram = new HistogramView(source, histogramAddress, history);
-    parts.histogram.replaceChildren(page.histogram.element);
-  }
+  const { history, parts, sections } = page;
+  sections.distributions.hidden = !history.histogram_available;
+  if (!history.histogram_available) return;
+  if (page.histogram) return page.histogram.load(history);
+  page.histogram = new HistogramView(source, histogramAddress, history);
+  parts.histogram.replaceChildren(page.histogram.element);
 }
 
-// ── provenance ──
+// ── insights lead to their epochs ──
 
-function showProvenance() {
-  const { timings, attempts, reason, events = [], tracking_server: server } = page.summary;
-  const stages = [["event", timings.event_time], ["published", timings.published_at], ["received", timings.received_at], ["warm", timings.warmed_at]];
-  const strip = stages.map(([name, at], i) => {
-    const passed = i ? seconds(stages[i - 1][1], at) : null;
-    return el("li", {}, el("span", { class: "gap tabular" }, passed === null ? "" : `+ ${duration(Math.max(passed, 0))}`), el("b", {}, name), el("time", { class: "muted tabular", datetime: at ?? "" }, time(at)));
-  });
-  const total = timings.publish_to_warm_seconds;
-  const facts = [
-    ["publish to warm", duration(total)],
-    ["attempts", String(attempts ?? 0)],
-    ["tracking server", server ?? "–"],
-    ["data as of", time(page.history.cached_at)],
-  ];
-  const rows = events.map((event) => [event.type || "unreadable", event.state, time(event.published_at), String(event.attempts), event.reason]);
-  page.parts.provenance.replaceChildren(
-    el("ol", { class: "strip" }, strip),
-    el("dl", { class: "statistics" }, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", { class: "tabular" }, value)))),
-    reason ? el("pre", { class: "reason" }, reason) : "",
-    el("details", {}, el("summary", {}, `Events (${events.length})`), el("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": "Events" }, table("Events", ["type", "state", "published", "attempts", "reason"], rows))),
-  );
+async function showInsight(insight, go) {
+  if (!insight) return view.set({ mark: null });
+  const chart = (await chartOf(insight.metric)) ?? page.charts[0];
+  view.set({ mark: { from: insight.epochs[0], to: insight.epochs.at(-1), axis: chart?.spec.axis ?? EPOCHS } });
+  if (!go) return undefined;
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+  (chart?.element ?? page.sections.final).scrollIntoView({ block: "center", behavior });
+  if (chart) chart.said.textContent = `Marked: ${insight.text}`;
+  return chart?.plot.focus({ preventScroll: true });
 }
 
-addEventListener("themechange", () => page.charts.forEach((chart) => chart.redraw()));
+async function chartOf(key) {
+  const find = () => page.charts.find((chart) => chart.series.some((series) => series.key === key));
+  if (!key || find()) return find();
+  if (key in page.history.metrics) showAllCharts();
+  return find() ?? (page.metrics && (await page.metrics).reveal(key));
+}
+
+addEventListener("themechange", () => view.set({}));
 if (page.summary.state === "warm") source.ahead(histogramAddress("weights", "query"));
 const again = follow(step);

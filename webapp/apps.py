@@ -1,0 +1,12 @@
+"""The Django app of the pages and the API."""
+
+from django.apps import AppConfig
+
+
+class WebappConfig(AppConfig):
+    name = "webapp"
+
+    def ready(self) -> None:
+        from webapp.readers import watch_accounts
+
+        watch_accounts()
