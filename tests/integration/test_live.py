@@ -29,6 +29,17 @@ def live(run_id: str, type_: EventType, number: int = 0) -> RunEvent:
     )
 
 
+def live_end(run_id: str) -> RunEvent:
+    return RunEvent.completed(
+        run_id=run_id,
+        tracking_server="default",
+        experiment_name="live",
+        status=RunStatus.FINISHED,
+        end_time=datetime.now(UTC),
+        epochs=2 * BURSTS,
+    )
+
+
 def burst(run_id: str, first: int) -> list[RunEvent]:
     return [live(run_id, EventType.PROGRESSED, number) for number in range(first, first + BURST)]
 
@@ -74,8 +85,9 @@ def test_a_run_is_followed_until_its_end(running: Running) -> None:
 
     late = live(run_id, EventType.PROGRESSED, BURSTS * BURST)
     client.set_terminated(run_id)
-    running.complete(run_id, experiment_name="live", end_time=datetime.now(UTC), epochs=2 * BURSTS)
-    running.wait_state(run_id, "warm", events=2)
+    end = live_end(run_id)
+    running.publish_all([end.encode()])
+    wait(lambda: (settled(running, end) or ("", ""))[0] == "done", "the run's end to be warm")
     before = fetches(running, run_id)
     running.publish_all([late.encode()])
     assert wait(lambda: settled(running, late), "the late event to be settled") == ("done", SUPERSEDED)

@@ -2,7 +2,7 @@
 
 import { Columns, describe } from "./columns.js";
 import { cssColor, el, lazyDetails, table } from "./dom.js";
-import { clock, count, moment, second, tick } from "./format.js";
+import { clock, count, moment, second, ticks } from "./format.js";
 import { paintBest, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
 import { HorizontalAxis } from "./view.js";
 
@@ -114,7 +114,7 @@ export class LineChart {
       scales: { x: { time: horizontal.byTime, range: (u, min, max) => (min === max ? [min - 0.5, max + 0.5] : [min, max]) }, y: { distr: view.log ? 3 : 1, range: (u) => this.#range(u) } },
       axes: [
         { ...axis, grid: { show: false }, size: 26, ...(horizontal.byTime ? byTime : byStep) },
-        { ...axis, size: 50, space: 34, splits: view.log ? (u) => logSplits(u.scales.y.min, u.scales.y.max) : undefined, filter: (u, splits) => splits, values: (u, splits) => splits.map(tick) },
+        { ...axis, size: (u, labels) => Math.max(50, 12 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length))), space: 34, splits: view.log ? (u) => logSplits(u.scales.y.min, u.scales.y.max) : undefined, filter: (u, splits) => splits, values: (u, splits) => ticks(splits) },
       ],
       series: [{}, ...this.series.map((series, i) => this.#seriesOptions(series, this.colors[i]))],
       hooks: {

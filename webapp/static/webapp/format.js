@@ -7,11 +7,21 @@ export function number(value) {
   return String(Number(value.toPrecision(4))).replace("-", "−");
 }
 
-// As short as it can be, beside an axis.
-export function tick(value) {
+// Labels of an axis: as short as they can be, and no two alike.
+export function ticks(values) {
+  let labels = [];
+  for (let digits = 4; digits <= 12; digits++) {
+    labels = values.map((value) => (value === null ? "" : tick(value, digits)));
+    if (new Set(labels).size === labels.length) break;
+  }
+  return labels;
+}
+
+function tick(value, digits) {
   const size = Math.abs(value);
-  if (size === 0 || (size >= 1e-3 && size < 1e6)) return number(value);
-  return Number(value.toPrecision(3)).toExponential().replace("e+", "e").replaceAll("-", "−");
+  const rounded = Number(value.toPrecision(digits));
+  const text = size === 0 || (size >= 1e-3 && size < 1e6) ? String(rounded) : rounded.toExponential().replace("e+", "e");
+  return text.replaceAll("-", "−");
 }
 
 // As the JSON has it, for tables.
