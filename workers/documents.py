@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
-from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -29,6 +28,7 @@ from workers.histograms import HistogramDocuments
 from workers.insights import insights
 from workers.metrics import MetricDocuments
 from workers.partition import Partition
+from workers.roles import judge_of, pairs_of
 from workers.sample import Sampling, best_position, envelope, kept
 from workers.series import Gaps, integers, number, series
 
@@ -134,10 +134,8 @@ class RunDocuments:
 
     @cached_property
     def _judged_by(self) -> str:
-        """The metric that tells good epochs from bad ones."""
-        named = [key for key in ("val_loss", "loss") if key in self._curves]
-        others = [key for key in self._curves if "loss" in key.lower() and not is_named(key)]
-        return next(chain(named, sorted(others, key=lambda key: ("val" not in key.lower(), key))), "loss")
+        """The metric that tells good epochs from bad ones, the same for which the insights name the best."""
+        return judge_of(self._curves, pairs_of(self._curves)) or "loss"
 
     @cached_property
     def _timestamps(self) -> Indices:

@@ -43,7 +43,7 @@ class HistogramDocuments:
             return None
         columns = np.stack([self._partition.values(key) for key in bins], axis=1)
         edges = self._edges(type_, tower, len(bins))
-        whole = np.isfinite(columns).all(axis=1) & np.isfinite(edges).all(axis=1)
+        whole = np.asarray(np.isfinite(columns).all(axis=1) & np.isfinite(edges).all(axis=1))
         if not whole.any():
             return None
         positions = positions[whole[positions]]

@@ -152,7 +152,8 @@ def _places(steps: Indices, epochs: Indices) -> Indices:
     if len(epochs) and steps[0] >= epochs[0] and steps[-1] <= epochs[-1]:
         if len(epochs) == int(epochs[-1]) - int(epochs[0]) + 1:
             # An axis without gaps, as most are, needs no search.
-            return steps - epochs[0]
+            places: Indices = steps - epochs[0]
+            return places
         places = np.searchsorted(epochs, steps)
         if np.array_equal(epochs[places], steps):
             return places

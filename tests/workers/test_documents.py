@@ -13,6 +13,7 @@ from tests.workers.fake_mlflow import RUN_ID, Points
 from workers import documents as module
 from workers import metrics as chunks
 from workers.documents import RunDocuments
+from workers.fetched import Curve, FetchedRun
 from workers.sample import Sampling
 
 OVERVIEW, FULL = Resolution
@@ -115,7 +116,7 @@ def test_gradient_histograms_have_the_runs_fixed_edges_and_what_fell_outside() -
     assert found
     assert found["bin_edges_by_epoch"] == [golden_run.GRADIENT_EDGES] * golden_run.EPOCHS
     assert found["overflow"][7] == 1
-    assert sum(found["overflow"]) == 1  # type: ignore[arg-type]
+    assert sum(found["overflow"]) == 1
 
 
 def test_a_sampled_histogram_keeps_whole_epochs_only() -> None:
@@ -228,7 +229,7 @@ def test_ten_thousand_metrics_come_in_bounded_chunks() -> None:
 def test_a_metric_of_a_million_points_has_a_chunk_of_its_own() -> None:
     steps = np.arange(1_000_000)
     run = golden_run.fetched({"loss": curve(3), "a": [(9, 1.0, 1), (10, 1.0, 2)]}, {})
-    long = module.FetchedRun(**{**vars(run), "curves": {**run.curves, "long": chunks.Curve(steps, steps / 7, steps)}})
+    long = FetchedRun(**{**vars(run), "curves": {**run.curves, "long": Curve(steps, steps / 7, steps)}})
     documents = RunDocuments(long, Sampling(5, 20), golden_run.CACHED_AT)
     assert [*chunk(documents, 0)["metrics"]] == ["a"]
     assert chunk(documents, 1)["metrics"]["long"]["values"][999_999] == 999_999 / 7

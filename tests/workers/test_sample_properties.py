@@ -159,7 +159,7 @@ def test_the_best_is_the_first_of_the_smallest_finite(values: Values) -> None:
 def test_the_same_curve_gives_the_same_overview(values: Values, interval: int, budget: int) -> None:
     def overview(values: Values) -> list[Values]:
         positions = kept(len(values), interval, budget, best_position(values))
-        return [round_significant(array) for array in (positions, values[positions], *envelope(values, positions))]
+        return [positions.astype(float), *map(round_significant, (values[positions], *envelope(values, positions)))]
 
     before = values.copy()
     for first, second in zip(overview(values), overview(before), strict=True):
