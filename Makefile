@@ -39,10 +39,18 @@ check: setup  ## lint, format, types, and who may import whom
 	WEBAPP_SECRET_KEY=$$(printf '%032d' 0) $(BIN)/mypy .
 	$(BIN)/lint-imports
 
-bench: setup  ## measure, side by side; results in benchmarks/results/
+bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pipeline, -warming, -web)
 	@$(BIN)/python -m benchmarks
 
-setup: $(VENV)/.synced  ## everything this needs, into .venv (seconds when it is there already)
+bench-pipeline bench-warming bench-web: setup
+	@$(BIN)/python -m benchmarks $(@:bench-%=%)
+
+setup: $(VENV)/.plugin  ## everything this needs, into .venv (seconds when it is there already)
+
+# MLflow finds its plugins by their entry points, so ours is installed: as a link, which holds while its code changes.
+$(VENV)/.plugin: $(VENV)/.synced mlflow_server/pyproject.toml
+	@$(BIN)/uv pip install --quiet --offline --python $(BIN)/python --no-deps --no-build-isolation --editable mlflow_server
+	@touch $@
 
 $(VENV)/.synced: requirements/dev.txt
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
@@ -70,4 +78,4 @@ clean:  ## remove what was built and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers logs test check bench setup chromium lock clean
+.PHONY: help demo up train workers logs test check bench bench-pipeline bench-warming bench-web setup chromium lock clean

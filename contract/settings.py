@@ -187,8 +187,8 @@ MLFLOW_TRACKING_GOOGLE_IDENTITY = Setting(
     "MLFLOW_TRACKING_GOOGLE_IDENTITY",
     _boolean,
     "false",
-    "True signs the workers in with Google's identity tokens, as an MLflow on Cloud Run wants: at every https address that"
-    " has no other credentials.",
+    "True signs the workers in with Google's identity tokens, as an MLflow on Cloud Run wants, at every https address"
+    " that has no other credentials.",
     ("workers",),
 )
 MLFLOW_EXPERIMENT_NAME = Setting(
@@ -222,6 +222,14 @@ MLFLOW_ALLOWED_HOSTS = Setting(
     _optional,
     "",
     "Host names MLflow answers to, with ports, separated by commas. Unset: localhost and private addresses.",
+    ("mlflow_server",),
+)
+MLFLOW_BASIC_AUTH = Setting(
+    "MLFLOW_BASIC_AUTH",
+    _boolean,
+    "false",
+    "True puts MLflow's basic authentication before every route; MLflow's own settings name the administrator and the "
+    "secret key.",
     ("mlflow_server",),
 )
 GOOGLE_CLOUD_PROJECT = Setting(

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts stock MLflow. Refuses to start without a database and a place for artifacts: MLflow's own defaults
+# Starts MLflow with our route. Refuses to start without a database and a place for artifacts: MLflow's own defaults
 # would keep both inside the container, where they end with it.
 set -eu
 
@@ -16,10 +16,30 @@ require MLFLOW_ARTIFACT_ROOT "Set it to where artifacts are kept, e.g. gs://BUCK
 # Each job runner is a process of 200 MB that nothing here uses.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION="${MLFLOW_SERVER_ENABLE_JOB_EXECUTION:-false}"
 
+# `mlflow server` prepares basic authentication for its own application's name alone; for ours it is done here.
+case "${MLFLOW_BASIC_AUTH:-false}" in
+    [Tt]rue | TRUE | 1 | [Yy]es | YES)
+        app=warmboard-basic-auth
+        python -m warmboard_mlflow.bootstrap
+        export _MLFLOW_AUTH_ADMIN_BOOTSTRAPPED=true
+        # What job runners show to the server's gateway.
+        _MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN="$(od -An -tx1 -N32 /dev/urandom | tr -d ' \n')"
+        export _MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN
+        ;;
+    [Ff]alse | FALSE | 0 | [Nn]o | NO)
+        app=warmboard
+        ;;
+    *)
+        echo "mlflow_server: MLFLOW_BASIC_AUTH: '$MLFLOW_BASIC_AUTH' is neither true nor false." >&2
+        exit 2
+        ;;
+esac
+
 if [ -n "${MLFLOW_ALLOWED_HOSTS:-}" ]; then
     set -- --allowed-hosts "$MLFLOW_ALLOWED_HOSTS" "$@"
 fi
 exec mlflow server \
+    --app-name "$app" \
     --backend-store-uri "$MLFLOW_BACKEND_STORE_URI" \
     --artifacts-destination "$MLFLOW_ARTIFACT_ROOT" \
     --host "${MLFLOW_HOST:-127.0.0.1}" \

