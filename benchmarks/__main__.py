@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import pipeline
+from benchmarks import pipeline, warming, web
 from benchmarks.report import publish
 
-BENCHMARKS = {"pipeline": pipeline.measure}
+BENCHMARKS = {"pipeline": pipeline.measure, "warming": warming.measure, "web": web.measure}
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     if unknown := set(names) - BENCHMARKS.keys():
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there is: {', '.join(BENCHMARKS)}")
     for name in names:
-        publish(name, BENCHMARKS[name]())
+        publish(name, list(BENCHMARKS[name]()))
 
 
 if __name__ == "__main__":

@@ -34,9 +34,15 @@ class Measure:
         return self.value / self.reference if self.reference else None
 
 
+def say(what: str) -> None:
+    """What is being measured now: some of it takes minutes."""
+    print(f"… {what}", file=sys.stderr, flush=True)
+
+
 def median_ms(action: Callable[[], object], times: int) -> float:
-    """Median milliseconds of ``times`` runs, after one that does not count."""
-    action()
+    """Median milliseconds of ``times`` runs, after one that does not count (where it is run more than once)."""
+    if times > 1:
+        action()
     return statistics.median(elapsed_ms(action) for _ in range(times))
 
 

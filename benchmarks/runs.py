@@ -1,16 +1,22 @@
-"""Runs to measure with: the 134 keys of the catalogue at any length, written as the trainer writes them."""
+"""Runs to measure with: the 134 keys of the catalogue at any length, written as the trainer writes them, or straight
+into MLflow's tables where that would take minutes.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import requests
+import sqlalchemy
 
 from contract.entries import Tower
-from workers.documents import GRADIENT_STATS, LOSS, STEM, WEIGHT_NORM, WEIGHT_STATS
+from workers.catalogue import GRADIENT_STATS, LOSS, STEM, WEIGHT_NORM, WEIGHT_STATS
 
+Post = Callable[[str, dict[str, Any]], dict[str, Any]]
 BINS = 25
 FINAL = ["final_loss", "final_val_loss", "test_loss", *(f"test_recall_at_{k}" for k in (5, 10, 50, 100))]
 
@@ -26,6 +32,52 @@ def epoch_keys() -> list[str]:
 
 def log_run(tracking_uri: str, epochs: int) -> str:
     """Logs one finished run of ``epochs`` epochs, one log-batch each; returns its ID."""
+    post, run_id, begin = _begin(tracking_uri)
+    random, keys = np.random.default_rng(1), epoch_keys()
+    for epoch in range(epochs):
+        values = random.normal(size=len(keys)).tolist()
+        batch = [
+            {"key": key, "value": value, "step": epoch, "timestamp": begin + epoch}
+            for key, value in zip(keys, values, strict=True)
+        ]
+        post("runs/log-batch", {"run_id": run_id, "metrics": batch})
+    _finish(post, run_id, begin, epochs)
+    return run_id
+
+
+def insert_run(tracking_uri: str, database_uri: str, epochs: int) -> str:
+    """The run that ``log_run`` would log, its metrics written straight into MLflow's tables."""
+    post, run_id, begin = _begin(tracking_uri)
+    random, keys = np.random.default_rng(1), epoch_keys()
+    last = {}
+    with _connection(database_uri) as insert:
+        for epoch in range(epochs):
+            values = random.normal(size=len(keys)).tolist()
+            last = {key: (key, value, begin + epoch, epoch, run_id) for key, value in zip(keys, values, strict=True)}
+            insert("metrics", list(last.values()))
+        insert("latest_metrics", list(last.values()))
+    _finish(post, run_id, begin, epochs)
+    return run_id
+
+
+def copies_of(tracking_uri: str, database_uri: str, run_id: str, times: int) -> list[str]:
+    """So many runs with the metrics of the given one."""
+    copies = []
+    for _ in range(times):
+        post, copy, begin = _begin(tracking_uri)
+        with sqlalchemy.create_engine(database_uri).begin() as connection:
+            for table in ("metrics", "latest_metrics"):
+                columns = "key, value, timestamp, step, is_nan"
+                statement = f"INSERT INTO {table} ({columns}, run_uuid) SELECT {columns}, :copy FROM {table}"  # noqa: S608
+                values = {"copy": copy, "run": run_id}
+                connection.execute(sqlalchemy.text(f"{statement} WHERE run_uuid = :run"), values)
+        post("runs/update", {"run_id": copy, "status": "FINISHED", "end_time": begin + 1})
+        copies.append(copy)
+    return copies
+
+
+def _begin(tracking_uri: str) -> tuple[Post, str, int]:
+    """A new run: how to post about it, its ID, and when it began."""
     api = f"{tracking_uri}/api/2.0/mlflow/"
     session = requests.Session()
 
@@ -35,21 +87,34 @@ def log_run(tracking_uri: str, epochs: int) -> str:
         found: dict[str, Any] = answer.json()
         return found
 
-    name = f"benchmark-{time.time_ns()}"
-    experiment = post("experiments/create", {"name": name})["experiment_id"]
+    experiment = post("experiments/create", {"name": f"benchmark-{time.time_ns()}"})["experiment_id"]
     begin = int(time.time() * 1000)
-    run_id = str(post("runs/create", {"experiment_id": experiment, "start_time": begin})["run"]["info"]["run_id"])
-    random, keys = np.random.default_rng(1), epoch_keys()
-    for epoch in range(epochs):
-        values = random.normal(size=len(keys)).tolist()
-        batch = [
-            {"key": key, "value": value, "step": epoch, "timestamp": begin + epoch}
-            for key, value in zip(keys, values, strict=True)
-        ]
-        post("runs/log-batch", {"run_id": run_id, "metrics": batch})
+    run = post("runs/create", {"experiment_id": experiment, "start_time": begin})["run"]
+    return post, str(run["info"]["run_id"]), begin
+
+
+def _finish(post: Post, run_id: str, begin: int, epochs: int) -> None:
     finals = [{"key": key, "value": 0.5, "step": 0, "timestamp": begin} for key in FINAL]
     edges = ",".join(f"{edge:.6g}" for edge in np.linspace(-1, 1, BINS + 1))
     params = [{"key": f"{tower}_{stem}_bin_edges", "value": edges} for tower in Tower for stem in STEM.values()]
     post("runs/log-batch", {"run_id": run_id, "metrics": finals, "params": params})
     post("runs/update", {"run_id": run_id, "status": "FINISHED", "end_time": begin + epochs})
-    return run_id
+
+
+@contextmanager
+def _connection(database_uri: str) -> Iterator[Callable[[str, list[Any]], None]]:
+    """How to insert rows (key, value, timestamp, step, run) into a table of MLflow's; committed at the end."""
+    engine = sqlalchemy.create_engine(database_uri)
+    connection = engine.raw_connection()
+    cursor, mark = connection.cursor(), "?" if engine.dialect.name == "sqlite" else "%s"
+    places, false = ", ".join([mark] * 5), "0" if engine.dialect.name == "sqlite" else "false"
+    columns = "key, value, timestamp, step, run_uuid, is_nan"
+    try:
+        yield lambda table, rows: cursor.executemany(
+            f"INSERT INTO {table} ({columns}) VALUES ({places}, {false})",  # noqa: S608
+            rows,
+        )
+        connection.commit()
+    finally:
+        connection.close()
+        engine.dispose()

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from contract.entries import HistogramType, Tower
 from tests.integration.conftest import EPOCHS, Running
-from workers.documents import GRADIENT_NORM, GRADIENT_STATS, LOSS, WEIGHT_NORM, WEIGHT_STATS
+from workers.catalogue import GRADIENT_NORM, GRADIENT_STATS, LOSS, WEIGHT_NORM, WEIGHT_STATS
 
 pytestmark = pytest.mark.integration
 STEM = {HistogramType.WEIGHTS: "hist", HistogramType.GRADIENTS: "grad_hist"}

@@ -1,0 +1,6 @@
+"""A Django without middlewares."""
+
+SECRET_KEY = "only for the benchmark"  # noqa: S105
+ALLOWED_HOSTS = ["127.0.0.1"]
+ROOT_URLCONF = "benchmarks.hello"
+USE_I18N = False

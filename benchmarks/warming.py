@@ -1,0 +1,78 @@
+"""Fetch, sample and store, beside every other way there is: ``make bench-warming``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from benchmarks import burst, sampling
+from benchmarks.report import Measure, median_ms, say
+from benchmarks.runs import insert_run
+from benchmarks.servers import Servers, servers
+from benchmarks.ways import bulk_interval, graphql, sequential, straight_sql
+from workers.fetch import Fetcher, TrackingServer
+
+TIMES = {100: 15, 1_000: 7, 10_000: 3}
+SLOW = {100: 3, 1_000: 3, 10_000: 1}
+"""How often each is measured, by epochs; the slow ways, a minute each at 10,000, less often."""
+WITHIN_SQL = {100: 2.0, 1_000: 1.5}
+FASTER = {100: 25, 1_000: 12}
+
+
+def measure() -> list[Measure]:
+    """Every measure, on servers started for them."""
+    measures: list[Measure] = []
+    with servers() as pairs:
+        for pair in pairs:
+            for epochs in TIMES:
+                say(f"{pair.database}, {epochs:,} epochs: fetching in every way")
+                measures += _fetches(pair, epochs)
+    say("sampling")
+    measures += sampling.measure()
+    say("a burst of runs")
+    measures += burst.measure()
+    return measures
+
+
+def _fetches(pair: Servers, epochs: int) -> Iterator[Measure]:
+    run_id = insert_run(pair.ours, pair.uri, epochs)
+    rows, curves = straight_sql(pair.uri)
+    bulk, stock = (Fetcher(TrackingServer(name, uri)) for name, uri in (("ours", pair.ours), ("stock", pair.stock)))
+    fetched = bulk.fetch(run_id).curves
+    if fetched.keys() != curves(run_id).keys():
+        raise RuntimeError(f"the bulk route did not answer all of run {run_id}")
+    times, slow = TIMES[epochs], SLOW[epochs]
+    where = f"{pair.database}, {epochs:,} epochs"
+
+    bulk_ms = median_ms(lambda: bulk.fetch(run_id), times)
+    sql_ms = median_ms(lambda: curves(run_id), times)
+    rows_ms = median_ms(lambda: rows(run_id), times)
+    stock_ms = median_ms(lambda: stock.fetch(run_id), slow)
+    one_by_one = median_ms(lambda: sequential(pair.stock, run_id), slow)
+
+    within, faster = WITHIN_SQL.get(epochs), FASTER.get(epochs)
+    yield _at_most(f"{where}: bulk fetch / straight SQL, same client", bulk_ms, sql_ms, within)
+    yield Measure(f"{where}: bulk fetch / rows of the SELECT alone", bulk_ms, "ms", rows_ms)
+    yield _at_most(f"{where}: bulk fetch / sequential", bulk_ms, one_by_one, 1 / faster if faster else None)
+    yield _at_most(f"{where}: stock fetch / sequential", stock_ms, one_by_one, 0.5)
+    others: dict[str, Callable[[str, str], None]] = {"get-history-bulk-interval": bulk_interval, "GraphQL": graphql}
+    for name, way in others.items():
+        other = median_ms(partial(way, pair.stock, run_id), slow)
+        yield Measure(f"{where}: bulk fetch / {name}", bulk_ms, "ms", other)
+    for name, address in (("bulk", pair.ours), ("stock", pair.stock)):
+        yield Measure(f"{where}: memory that a {name} fetch adds at its peak", _peak(address, run_id), "MiB")
+
+
+def _at_most(name: str, value: float, reference: float, most: float | None) -> Measure:
+    if most is None:
+        return Measure(name, value, "ms", reference)
+    return Measure(name, value, "ms", reference, f"≤ {most:.3g}", value <= reference * most)
+
+
+def _peak(address: str, run_id: str) -> float:
+    """MiB that one fetch adds to the peak of a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.peak", address, run_id]
+    return float(subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True).stdout)
