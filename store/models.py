@@ -122,6 +122,7 @@ class InboxEvent(models.Model):
     state = models.CharField(max_length=16, choices=State)
     reason = models.TextField(blank=True)
     attempts = models.PositiveIntegerField(default=0)
+    claims = models.PositiveIntegerField(default=0, help_text="How often it was taken; only the newest claim counts.")
     claimed_by = models.CharField(max_length=255, blank=True, help_text="The Celery worker that is or was at it.")
     due_at = models.DateTimeField(null=True, help_text="From then on the sweep may hand the event out again.")
     done_at = models.DateTimeField(null=True, help_text="When its run was first warm; null if nothing was fetched.")

@@ -148,7 +148,7 @@ class Summary:
 
     def _timings(self) -> dict[str, str | float | None]:
         """The way of the newest event that was warmed; of the newest event while none was."""
-        done = next((event for event in self.events if event.state == State.DONE), None)
+        done = next((event for event in self.events if event.state == State.DONE and event.done_at), None)
         event = done or (self.events[0] if self.events else None)
         warmed = (done and done.done_at) or (self.run.warmed_at if self.run else None)
         passed = (done.done_at - done.published_at).total_seconds() if done and done.done_at else None

@@ -19,6 +19,8 @@ EXAMPLES = """examples:
   python -m workers worker                  warm runs (Celery; any number of processes)
   python -m workers beat                    sweep for events that were never finished (one process)
   python -m workers flower                  watch the tasks in a browser, on FLOWER_PORT (5555)
+  python -m workers warm RUN_ID             warm a run here and now, announced or not
+  python -m workers warm --experiment NAME  warm all runs of an experiment
   python -m workers replay --run RUN_ID     warm a run again from its event
   python -m workers check subscriber        health check, by exit status
 
@@ -61,6 +63,14 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("--run", required=True, metavar="RUN_ID", help="the MLflow run ID")
     replay.add_argument("--wait", type=float, default=60, help="seconds to wait for the result, 0: none (default: 60)")
     replay.set_defaults(command=replay_run)
+    warm = commands.add_parser("warm", help="warm runs here and now, announced or not")
+    which = warm.add_mutually_exclusive_group(required=True)
+    which.add_argument("runs", nargs="*", default=[], metavar="RUN_ID", help="MLflow run IDs")
+    which.add_argument("--experiment", metavar="NAME", help="all runs of this MLflow experiment")
+    warm.add_argument(
+        "--server", metavar="NAME", help="the tracking server's name (default: that of MLFLOW_TRACKING_URI)"
+    )
+    warm.set_defaults(command=warm_runs)
     check = commands.add_parser("check", help="health check of one process")
     check.add_argument("process", choices=["subscriber", "beat", "worker"])
     check.set_defaults(command=check_process)
@@ -106,6 +116,22 @@ def replay_run(args: argparse.Namespace, _: Settings) -> int:
         print(f"workers replay: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def warm_runs(args: argparse.Namespace, configured: Settings) -> int:
+    from workers.errors import WarmError
+    from workers.warm import server_named
+    from workers.warm_now import runs_of, warm_now
+
+    try:
+        server = server_named(args.server or configured.tracking_server, configured)
+        runs = args.runs or runs_of(args.experiment, server, configured)
+    except WarmError as error:
+        print(f"workers warm: {error}", file=sys.stderr)
+        return 1
+    report = warm_now(runs, server, configured)
+    print(report)
+    return 1 if report.failed else 0
 
 
 def check_process(args: argparse.Namespace, configured: Settings) -> int:

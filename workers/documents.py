@@ -50,7 +50,7 @@ class RunDocuments:
         self._partition = Partition.of(run.curves)
         self._curves = self._partition.curves
         self.epochs: Indices = self._partition.epochs
-        self._histograms = HistogramDocuments(run, self._partition, self._cached_at)
+        self._histograms = HistogramDocuments(run, self._partition, sampling, self._cached_at)
 
     def entries(self) -> dict[EntryKey, Entry]:
         """Every warm entry of the run, encoded; one document at a time is in memory."""

@@ -1,157 +1,67 @@
-"""Fetch: everything that charts need of one run, from an MLflow tracking server over REST.
-
-https://mlflow.org/docs/latest/rest-api.html. One pooled session, a bounded number of requests at once, every history
-read page by page.
-"""
+"""Fetch: everything that charts need of one run, from an MLflow tracking server, by the quickest way that it has."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+import math
+import time
+from collections.abc import Callable, Iterator
 
-import numpy as np
-import requests
-from numpy.typing import NDArray
-from requests.adapters import HTTPAdapter
+import urllib3
 
-from contract.settings import without_credentials
-from workers.errors import PermanentError, TransientError
+from workers.bulk import BulkRoute
+from workers.fetched import FetchedRun
+from workers.mlflow_api import MlflowApi, Refused
+from workers.stock import StockServer
+from workers.tracking import TrackingServer
 
-log = logging.getLogger(__name__)
+__all__ = ["Fetcher", "TrackingServer"]
 
-PAGE_SIZE = 25_000
-TIMEOUT = (5.0, 60.0)
-MLFLOW_INFINITY = np.finfo(np.float64).max
-"""MLflow's databases keep ±∞ as the largest float64."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One metric's history: ``steps`` ascending and unique (int64), ``values`` (float64, maybe not finite)."""
-
-    steps: NDArray[np.int64]
-    values: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class FetchedRun:
-    """One run as the tracking server has it. Times are aware datetimes in UTC."""
-
-    run_id: str
-    experiment_name: str
-    name: str
-    status: str
-    start_time: datetime | None
-    end_time: datetime | None
-    params: Mapping[str, str]
-    curves: Mapping[str, Curve]
+ASK_AGAIN_SECONDS = 300.0
 
 
 class Fetcher:
-    """Reads runs from one tracking server.
+    """Reads runs from one tracking server: from ours by the bulk route, from a stock one metric by metric.
 
     ``transport`` takes the place of the network in tests. Every method raises TransientError or PermanentError.
     """
 
-    def __init__(self, tracking_uri: str, *, concurrency: int = 8, transport: HTTPAdapter | None = None) -> None:
-        self._root = f"{tracking_uri}/api/2.0/mlflow/"
-        self._shown = without_credentials(tracking_uri)
-        self._concurrency = concurrency
-        self._session = requests.Session()
-        adapter = transport or HTTPAdapter(pool_maxsize=concurrency)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
+    def __init__(
+        self,
+        server: TrackingServer,
+        *,
+        concurrency: int = 8,
+        transport: urllib3.PoolManager | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        api = MlflowApi(server, connections=concurrency, transport=transport)
+        self._bulk, self._stock = BulkRoute(api), StockServer(api, concurrency)
+        self._clock = clock
+        self._has_bulk, self._ask_after = False, -math.inf
 
-    def fetch(self, run_id: str, alive: Callable[[], None] = lambda: None) -> FetchedRun:
-        """The whole run: one request for the run, one for its experiment, one or more for each metric.
-
-        ``alive`` is called after each metric, so that a caller can say that a long fetch goes on.
+    def fetch(
+        self, run_id: str, kept: FetchedRun | None = None, alive: Callable[[], None] = lambda: None
+    ) -> FetchedRun:
+        """The whole run as it is now. ``kept`` is what an earlier fetch gave: of a run that still goes on, only what it
+        lacks is asked for. ``alive`` is called along the way, so that a caller can say that a long fetch goes on.
         """
-        run = self._get("runs/get", run_id=run_id)["run"]
-        info, data = run["info"], run.get("data", {})
-        if info.get("lifecycle_stage") == "deleted":
-            raise PermanentError(f"run {run_id} is deleted in MLflow")
-        experiment = self._get("experiments/get", experiment_id=info["experiment_id"])["experiment"]
-        keys = [metric["key"] for metric in data.get("metrics", [])]
-        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="fetch") as pool:
-            curves = {}
-            for key, curve_ in zip(keys, pool.map(lambda key: self._curve(run_id, key), keys), strict=True):
-                curves[key] = curve_
-                alive()
-        return FetchedRun(
-            run_id=run_id,
-            experiment_name=experiment["name"],
-            name=info.get("run_name", ""),
-            status=info["status"],
-            start_time=_moment(info.get("start_time")),
-            end_time=_moment(info.get("end_time")),
-            params={param["key"]: param["value"] for param in data.get("params", [])},
-            curves=curves,
-        )
+        if self._bulk_exists():
+            try:
+                return self._bulk.fetch(run_id, kept, alive)
+            except Refused as error:
+                if not error.is_no_route:
+                    raise
+                self._remember(False)
+        return self._stock.fetch(run_id, kept, alive)
 
-    def _curve(self, run_id: str, key: str) -> Curve:
-        points = list(self._points(run_id, key))
-        return curve(
-            steps=[int(point.get("step", 0)) for point in points],
-            values=[float(point["value"]) for point in points],
-            timestamps=[int(point["timestamp"]) for point in points],
-        )
+    def search_runs(self, experiment_name: str) -> Iterator[str]:
+        """The IDs of an experiment's runs that are not deleted, the oldest first."""
+        return self._stock.search_runs(experiment_name)
 
-    def _points(self, run_id: str, key: str) -> Iterator[dict[str, Any]]:
-        page: dict[str, Any] = {}
-        while True:
-            page = self._get(
-                "metrics/get-history",
-                run_id=run_id,
-                metric_key=key,
-                max_results=PAGE_SIZE,
-                page_token=page.get("next_page_token"),
-            )
-            yield from page.get("metrics", [])
-            if not page.get("next_page_token"):
-                return
+    def _bulk_exists(self) -> bool:
+        """Asks now and then: a stock server may become one of ours. That ours becomes a stock one shows by itself."""
+        if not self._has_bulk and self._clock() >= self._ask_after:
+            self._remember(self._bulk.exists())
+        return self._has_bulk
 
-    def _get(self, path: str, **query: Any) -> dict[str, Any]:
-        try:
-            answer = self._session.get(self._root + path, params=query, timeout=TIMEOUT, allow_redirects=False)
-        except requests.RequestException as error:
-            raise TransientError(f"MLflow at {self._shown} does not answer: {error}") from error
-        if answer.status_code == 429 or answer.status_code >= 500:
-            raise TransientError(f"MLflow answered {answer.status_code} to {path}")
-        if answer.status_code != 200:
-            raise PermanentError(f"MLflow answered {answer.status_code} to {path}: {_reason(answer)}")
-        try:
-            document: dict[str, Any] = answer.json()
-        except ValueError as error:
-            raise PermanentError(f"{self._shown} did not answer JSON to {path}: is it an MLflow server?") from error
-        return document
-
-
-def curve(steps: list[int], values: list[float], timestamps: list[int]) -> Curve:
-    """Points in any order → one value a step: of points that share a step, the last by timestamp."""
-    step, value = np.asarray(steps, dtype=np.int64), np.asarray(values, dtype=np.float64)
-    value = np.where(np.abs(value) >= MLFLOW_INFINITY, np.copysign(np.inf, value), value)
-    order = np.lexsort((np.asarray(timestamps, dtype=np.int64), step))
-    step, value = step[order], value[order]
-    last = np.append(step[1:] != step[:-1], True) if len(step) else np.zeros(0, dtype=bool)
-    return Curve(step[last], value[last])
-
-
-def _moment(milliseconds: Any) -> datetime | None:
-    """None for no time, and for one beyond the calendar: some client took another unit."""
-    try:
-        return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
-    except (ValueError, OverflowError):
-        log.warning("a time of %s ms is beyond the calendar and left out", milliseconds)
-        return None
-
-
-def _reason(answer: requests.Response) -> str:
-    try:
-        return str(answer.json().get("message", ""))[:500]
-    except (ValueError, AttributeError):
-        return answer.text[:200]
+    def _remember(self, has_bulk: bool) -> None:
+        self._has_bulk, self._ask_after = has_bulk, self._clock() + ASK_AGAIN_SECONDS

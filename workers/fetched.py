@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +53,10 @@ class Curve:
         return int(self.steps[-1]), int(self.timestamps[-1]), float(self.values[-1])
 
 
+LONGEST_NAME = 500
+"""What the store's tables take."""
+
+
 @dataclass(frozen=True)
 class FetchedRun:
     """One run as the tracking server has it. Times are aware datetimes in UTC."""
@@ -66,6 +70,21 @@ class FetchedRun:
     params: Mapping[str, str] = field(repr=False)
     tags: Mapping[str, str] = field(repr=False)
     curves: Mapping[str, Curve] = field(repr=False)
+
+    def printable(self) -> FetchedRun:
+        """As every database takes it: some MLflow servers keep what PostgreSQL does not."""
+        return replace(
+            self,
+            experiment_name=_printable(self.experiment_name)[:LONGEST_NAME],
+            name=_printable(self.name)[:LONGEST_NAME],
+            params={_printable(key): _printable(value) for key, value in self.params.items()},
+            tags={_printable(key): _printable(value) for key, value in self.tags.items()},
+            curves={_printable(key): curve for key, curve in self.curves.items()},
+        )
+
+
+def _printable(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def moment(milliseconds: Any) -> datetime | None:

@@ -3,69 +3,94 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contract.entries import EntryKey, Histogram, HistogramType, Resolution, Series, Tower
 from workers.catalogue import STEM, bin_of
 from workers.fetched import FetchedRun, Indices, Values
 from workers.partition import Partition
+from workers.sample import Sampling, kept
 from workers.series import counts, integers, series
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Bins:
+    """``counts`` (epochs, bins), ``edges`` (epochs, bins + 1), and at which epochs both are known."""
+
+    counts: Values
+    edges: Values
+    whole: Mask
 
 
 class HistogramDocuments:
     """The histograms of one run: of weights and gradients, of both towers, where it has them."""
 
-    def __init__(self, run: FetchedRun, partition: Partition, cached_at: str) -> None:
-        self._run, self._partition, self._cached_at = run, partition, cached_at
+    def __init__(self, run: FetchedRun, partition: Partition, sampling: Sampling, cached_at: str) -> None:
+        self._run, self._partition, self._sampling, self._cached_at = run, partition, sampling, cached_at
 
-    @property
+    @cached_property
     def available(self) -> bool:
-        return bool(self._bins)
+        """Whether the run has any histogram that can be drawn."""
+        return any(self._read(type_, tower) for type_ in HistogramType for tower in Tower)
 
     def documents(self, resolution: Resolution, positions: Indices) -> Iterator[tuple[EntryKey, Histogram]]:
+        """``positions`` are the epochs that curves of this resolution have."""
         for type_ in HistogramType:
             for tower in Tower:
-                if document := self.histogram(type_, tower, resolution, positions):
-                    yield EntryKey.histogram(self._run.run_id, type_, tower, resolution), document
+                if bins := self._read(type_, tower):
+                    key = EntryKey.histogram(self._run.run_id, type_, tower, resolution)
+                    yield key, self._document(type_, tower, resolution, bins, positions)
 
-    def histogram(
-        self, type_: HistogramType, tower: Tower, resolution: Resolution, positions: Indices
-    ) -> Histogram | None:
-        """Of the epochs at ``positions`` the whole ones: those that have every bin, and edges. None where there is no
-        such histogram.
-        """
+    def _document(
+        self, type_: HistogramType, tower: Tower, resolution: Resolution, bins: _Bins, positions: Indices
+    ) -> Histogram:
+        kept_ = self._whole_epochs(bins.whole, resolution, positions)
         stem = f"{tower}_{STEM[type_]}"
-        bins = self._bins.get(stem)
-        if not bins:
-            return None
-        columns = np.stack([self._partition.values(key) for key in bins], axis=1)
-        edges = self._edges(type_, tower, len(bins))
-        whole = np.asarray(np.isfinite(columns).all(axis=1) & np.isfinite(edges).all(axis=1))
-        if not whole.any():
-            return None
-        positions = positions[whole[positions]]
 
         def outside(side: str) -> Series:
-            return cast(Series, counts(np.nan_to_num(self._partition.values(f"{stem}_{side}")[positions])))
+            return cast(Series, counts(np.nan_to_num(self._partition.values(f"{stem}_{side}")[kept_])))
 
         return {
             "available": True,
             "type": type_.value,
             "tower": tower.value,
             "resolution": resolution.value,
-            "epochs": integers(self._partition.epochs[positions]),
-            "epochs_total": int(whole.sum()),
-            "bin_edges": cast("list[float]", series(edges[np.argmax(whole)], resolution)),
-            "bin_edges_by_epoch": cast("list[list[float]]", series(edges[positions], resolution)),
-            "counts": counts(columns[positions]),
+            "epochs": integers(self._partition.epochs[kept_]),
+            "epochs_total": int(bins.whole.sum()),
+            "bin_edges": cast("list[float]", series(bins.edges[np.argmax(bins.whole)], resolution)),
+            "bin_edges_by_epoch": cast("list[list[float]]", series(bins.edges[kept_], resolution)),
+            "counts": counts(bins.counts[kept_]),
             "underflow": outside("underflow"),
             "overflow": outside("overflow"),
             "cached_at": self._cached_at,
             "mlflow_run_id": self._run.run_id,
         }
+
+    def _whole_epochs(self, whole: Mask, resolution: Resolution, positions: Indices) -> Indices:
+        """Of the curves' epochs those that are whole. Bins that were logged at fewer than half of all epochs would
+        mostly miss that grid, and have one of their own.
+        """
+        if resolution is Resolution.FULL or 2 * int(whole.sum()) >= len(whole):
+            return positions[whole[positions]]
+        places = np.flatnonzero(whole)
+        return places[kept(len(places), 1, self._sampling.points)]
+
+    def _read(self, type_: HistogramType, tower: Tower) -> _Bins | None:
+        """None where no epoch has every bin, and edges."""
+        keys = self._bins.get(f"{tower}_{STEM[type_]}")
+        if not keys:
+            return None
+        columns = np.stack([self._partition.values(key) for key in keys], axis=1)
+        edges = self._edges(type_, tower, len(keys))
+        whole = np.asarray(np.isfinite(columns).all(axis=1) & np.isfinite(edges).all(axis=1))
+        return _Bins(columns, edges, whole) if whole.any() else None
 
     @cached_property
     def _bins(self) -> dict[str, list[str]]:

@@ -32,6 +32,7 @@ LEASE = timedelta(seconds=120)
 UNREADABLE_SOURCE = "unreadable"
 REPLAY_SOURCE = "/warmboard/workers"
 SUPERSEDED = "the run has completed since, and is warm"
+COALESCED = "another event of the run says more"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def claim(run_id: str, worker: str) -> list[InboxEvent]:
     """Takes all events of a run that ask for work and that nobody is at, for one attempt. They become one warming.
 
     An event that another worker is at is left to it, until its lease has run out; live events wait until it is done
-    (``waits``). Live events of a run that has completed since, and is warm, are finished here.
+    (``waits``). Finished here are live events of a run that has completed since, and is warm, and those that another of
+    the claimed events makes needless: the completed one, else the newest.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -112,9 +114,15 @@ def claim(run_id: str, worker: str) -> list[InboxEvent]:
         free = events.filter(_free(now))
         if _held(events, now) and not free.exclude(type__in=LIVE).exists():
             return []
-        ids = list(free.select_for_update().values_list("pk", flat=True))
-        claimed = InboxEvent.objects.filter(pk__in=ids)
-        claimed.update(state=State.WARMING, attempts=F("attempts") + 1, due_at=now + LEASE, claimed_by=worker)
+        taken = _coalesced(free.select_for_update())
+        claimed = InboxEvent.objects.filter(pk__in=[event.pk for event in taken])
+        claimed.update(
+            state=State.WARMING,
+            attempts=F("attempts") + 1,
+            claims=F("claims") + 1,
+            due_at=now + LEASE,
+            claimed_by=worker,
+        )
         return list(claimed.order_by("published_at"))
 
 
@@ -153,7 +161,8 @@ def due(now: datetime) -> list[str]:
     """Runs with unfinished events that nobody has been at for too long; each is handed out once per grace period."""
     overdue = _unfinished().filter(due_at__lte=now)
     runs = sorted(set(overdue.values_list("run_id", flat=True)))
-    overdue.update(due_at=now + DISPATCH_GRACE)
+    # Pending from now on, whoever was at them: else the worker they are handed to would find them held.
+    overdue.update(state=State.PENDING, due_at=now + DISPATCH_GRACE)
     return runs
 
 
@@ -221,6 +230,16 @@ def _superseded(run_id: str) -> Q:
     return Q(type__in=LIVE, happened_at__lte=newest) if newest else Q(pk__in=[])
 
 
+def _coalesced(events: QuerySet[InboxEvent]) -> list[InboxEvent]:
+    """The events without those that say no more than another of them, which are finished."""
+    found = list(events.order_by("published_at", "pk"))
+    live = [event for event in found if event.type in LIVE]
+    needless = live if len(live) < len(found) else live[:-1]
+    ids = {event.pk for event in needless}
+    InboxEvent.objects.filter(pk__in=ids).update(state=State.DONE, reason=COALESCED, due_at=None)
+    return [event for event in found if event.pk not in ids]
+
+
 def _unfinished() -> QuerySet[InboxEvent]:
     return InboxEvent.objects.filter(state__in=UNFINISHED)
 
@@ -228,7 +247,7 @@ def _unfinished() -> QuerySet[InboxEvent]:
 def _update(events: Sequence[InboxEvent], **values: object) -> None:
     """Only where the claim still holds: an event that was reopened or taken over meanwhile is not ours to decide."""
     for event in events:
-        InboxEvent.objects.filter(pk=event.pk, state=State.WARMING, attempts=event.attempts).update(**values)
+        InboxEvent.objects.filter(pk=event.pk, state=State.WARMING, claims=event.claims).update(**values)
 
 
 def _record_unreadable(message: Message, reason: str) -> InboxEvent | None:

@@ -15,7 +15,7 @@ from contract.entries import NonFinite, Resolution, Series
 from workers.fetched import Curve, Values
 from workers.sample import round_significant
 
-MOST_NON_FINITE = {Resolution.OVERVIEW: 200, Resolution.FULL: 100_000}
+MOST_NON_FINITE = {Resolution.OVERVIEW: 200, Resolution.FULL: 10_000}
 """So many values that are not finite a document lists; their total number is beside them."""
 
 
@@ -48,14 +48,22 @@ class Gaps:
     @classmethod
     def of(cls, curves: Mapping[str, Curve], resolution: Resolution) -> Gaps:
         most = MOST_NON_FINITE[resolution]
-        places = {key: np.flatnonzero(~np.isfinite(curve.values)) for key, curve in curves.items()}
-        found: list[NonFinite] = [
-            {"metric": key, "epoch": int(curves[key].steps[place]), "kind": _kind(curves[key].values[place])}
-            for key, all_places in places.items()
-            for place in all_places[:most]
-        ]
-        found.sort(key=lambda item: (item["epoch"], item["metric"]))
-        return cls(found[:most], sum(map(len, places.values())))
+        keys = sorted(curves)
+        places = {key: np.flatnonzero(~np.isfinite(curves[key].values)) for key in keys}
+        # Of no metric can more than the first so many be among the first of all.
+        first = [(number, places[key][:most]) for number, key in enumerate(keys)]
+        metrics = np.concatenate([np.full(len(found), number) for number, found in first] or [np.zeros(0, dtype=int)])
+        positions = np.concatenate([found for _, found in first] or [np.zeros(0, dtype=int)])
+        steps = np.concatenate([curves[keys[number]].steps[found] for number, found in first] or [np.zeros(0)])
+        listed = np.lexsort((metrics, steps))[:most]
+        return cls(
+            [_gap(keys[metrics[place]], curves[keys[metrics[place]]], positions[place]) for place in listed],
+            sum(map(len, places.values())),
+        )
+
+
+def _gap(key: str, curve: Curve, position: int) -> NonFinite:
+    return {"metric": key, "epoch": int(curve.steps[position]), "kind": _kind(curve.values[position])}
 
 
 def _kind(value: float) -> Literal["NaN", "Infinity", "-Infinity"]:

@@ -12,12 +12,15 @@ from typing import Self
 import django
 
 from contract import settings as setting
+from workers.tracking import TrackingServer
 
 
 @dataclass(frozen=True)
 class Settings:
-    tracking_servers: Mapping[str, str]
-    """Name → address; events name a server, only this table knows addresses."""
+    tracking_servers: Mapping[str, TrackingServer]
+    """By name; events name a server, only this table knows addresses and credentials."""
+    tracking_server: str
+    """The name of the one at MLFLOW_TRACKING_URI."""
     redis_url: str
     project: str
     topic: str
@@ -27,6 +30,8 @@ class Settings:
     overview_points: int
     fetch_concurrency: int
     warm_attempts: int
+    retention_days: int
+    inbox_retention_days: int
     subscriber_heartbeat: Path
     beat_heartbeat: Path
     log_level: str
@@ -34,9 +39,9 @@ class Settings:
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Raises SettingError, which names the variable."""
-        own = {setting.MLFLOW_TRACKING_SERVER.read(environ): setting.MLFLOW_TRACKING_URI.read(environ)}
         return cls(
-            tracking_servers=setting.MLFLOW_TRACKING_SERVERS.read(environ) | own,
+            tracking_servers=_tracking_servers(environ),
+            tracking_server=setting.MLFLOW_TRACKING_SERVER.read(environ),
             redis_url=setting.REDIS_URL.read(environ),
             project=setting.GOOGLE_CLOUD_PROJECT.read(environ),
             topic=setting.PUBSUB_TOPIC.read(environ),
@@ -46,10 +51,31 @@ class Settings:
             overview_points=setting.OVERVIEW_POINTS.read(environ),
             fetch_concurrency=setting.FETCH_CONCURRENCY.read(environ),
             warm_attempts=setting.WARM_ATTEMPTS.read(environ),
+            retention_days=setting.RETENTION_DAYS.read(environ),
+            inbox_retention_days=setting.INBOX_RETENTION_DAYS.read(environ),
             subscriber_heartbeat=setting.SUBSCRIBER_HEARTBEAT.read(environ),
             beat_heartbeat=setting.BEAT_HEARTBEAT.read(environ),
             log_level=setting.LOG_LEVEL.read(environ),
         )
+
+
+def _tracking_servers(environ: Mapping[str, str]) -> dict[str, TrackingServer]:
+    google = setting.MLFLOW_TRACKING_GOOGLE_IDENTITY.read(environ)
+    others = setting.MLFLOW_TRACKING_SERVERS.read(environ)
+    servers = {name: TrackingServer.at(name, address, google=google) for name, address in others.items()}
+    name, address = setting.MLFLOW_TRACKING_SERVER.read(environ), setting.MLFLOW_TRACKING_URI.read(environ)
+    own = TrackingServer.at(name, address, google=google)
+    username, password = setting.MLFLOW_TRACKING_USERNAME, setting.MLFLOW_TRACKING_PASSWORD
+    pair, token = (username.read(environ), password.read(environ)), setting.MLFLOW_TRACKING_TOKEN.read(environ)
+    if (pair[0] is None) != (pair[1] is None):
+        missing = username if pair[0] is None else password
+        raise setting.SettingError(f"{missing.name} is not set. {missing.help}")
+    # A name and a password go before a token, as in MLflow's own client.
+    if pair[0] is not None:
+        own = TrackingServer(name, own.uri, username=pair[0], password=pair[1])
+    elif token is not None:
+        own = TrackingServer(name, own.uri, token=token)
+    return {**servers, name: own}
 
 
 @cache

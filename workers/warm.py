@@ -1,4 +1,6 @@
-"""warm(run_id) = fetch → sample → store. Idempotent: doing it again changes nothing but the time it was done."""
+"""warm(run_id): does what unfinished events ask for, and writes down what came of it. Idempotent: doing it again
+changes nothing but the time it was done.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +8,17 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from functools import cache
+from typing import NoReturn
 
 from django.db import OperationalError
-from django.utils import timezone
 
-from contract.events import RunEvent
-from store import warm as door
-from store.models import InboxEvent
+from contract.events import EventType
+from store.models import InboxEvent, Run
 from store.warm import HotCopyError
 from workers import inbox
-from workers.documents import RunDocuments, Sampling
 from workers.errors import PermanentError, TransientError
-from workers.fetch import Fetcher
+from workers.fetch import TrackingServer
+from workers.pipeline import rebuild_from_source, warm_from
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -42,16 +42,14 @@ def warm(run_id: str, settings: Settings, worker: str) -> str:
     events = inbox.claim(run_id, worker)
     if not events:
         return "nothing to do: no event that waits"
-    attempts = max(event.attempts for event in events)
+    events = _not_worn_out(events, settings.warm_attempts)
     try:
-        if attempts > settings.warm_attempts:
-            raise PermanentError(f"gave up: attempt {attempts - 1} ended without a result, as if its worker was killed")
-        outcome = _fetch_and_store(events, settings)
+        outcome = _warm(events, settings)
     except PermanentError as error:
         inbox.give_up(events, str(error))
         raise
     except (TransientError, HotCopyError, OperationalError) as error:
-        _postpone(events, attempts, error, settings)
+        _postpone(events, error, settings.warm_attempts)
     except Exception as error:
         # Nothing that tries again would help: a fault of ours, or a run that nobody thought of. The reason is kept.
         inbox.give_up(events, f"{type(error).__name__}: {error}")
@@ -66,32 +64,33 @@ def backoff(attempts: int) -> float:
     return ceiling * random.uniform(0.5, 1)
 
 
-def _fetch_and_store(events: list[InboxEvent], settings: Settings) -> str:
-    fetched_at, event = timezone.now(), events[-1].event()
-    run = _fetcher(_address(event, settings), settings.fetch_concurrency).fetch(event.run_id, _renewing(events))
-    documents = RunDocuments(run, Sampling(settings.epoch_sample_interval, settings.overview_points), timezone.now())
-    entries = documents.entries()
-    stored = door.put(
-        door.WarmRun(
-            run_id=run.run_id,
-            fetched_at=fetched_at,
-            experiment_name=run.experiment_name,
-            name=run.name,
-            status=run.status,
-            start_time=run.start_time,
-            end_time=run.end_time,
-            epochs=len(documents.epochs),
-            params=dict(run.params),
-            final_metrics=documents.final_metrics,
-            sparkline=documents.sparkline(),
-            entries=entries,
-        )
-    )
-    took = (timezone.now() - fetched_at).total_seconds()
-    size = sum(len(entry.body) for entry in entries.values())
-    if not stored:
-        return f"left alone: a later fetch of run {run.run_id} is already stored"
-    return f"warm: {len(run.curves)} metrics, {len(documents.epochs)} epochs, {size:,} bytes in {took:.2f} s"
+def rebuild(run_id: str, settings: Settings) -> str:
+    """Makes the entries of a run anew that an older Warmboard has warmed: from what the store kept, without asking
+    MLflow; from MLflow where it kept nothing. Raises TransientError, PermanentError, HotCopyError.
+    """
+    if warmed := rebuild_from_source(run_id, settings):
+        return str(warmed)
+    return str(warm_from(server_named(Run.objects.get(pk=run_id).tracking_server, settings), run_id, settings))
+
+
+def server_named(name: str, settings: Settings) -> TrackingServer:
+    """The configured server of that name. Raises PermanentError."""
+    try:
+        return settings.tracking_servers[name]
+    except KeyError:
+        known = ", ".join(sorted(settings.tracking_servers))
+        raise PermanentError(
+            f"there is no tracking server named {name!r}; configured: {known}. "
+            "Add it to MLFLOW_TRACKING_SERVERS, then replay the run"
+        ) from None
+
+
+def _warm(events: list[InboxEvent], settings: Settings) -> str:
+    event = events[-1].event()
+    server = server_named(event.tracking_server, settings)
+    # Steps that were logged late or anew show only in a whole fetch: at the latest the end of a run brings them.
+    ended = any(row.type == EventType.COMPLETED for row in events)
+    return str(warm_from(server, event.run_id, settings, incremental=not ended, alive=_renewing(events)))
 
 
 def _renewing(events: list[InboxEvent]) -> Callable[[], None]:
@@ -107,28 +106,24 @@ def _renewing(events: list[InboxEvent]) -> Callable[[], None]:
     return alive
 
 
-def _address(event: RunEvent, settings: Settings) -> str:
-    try:
-        return settings.tracking_servers[event.tracking_server]
-    except KeyError:
-        known = ", ".join(sorted(settings.tracking_servers))
-        raise PermanentError(
-            f"the event names tracking server {event.tracking_server!r}; configured: {known}. "
-            "Add it to MLFLOW_TRACKING_SERVERS, then replay"
-        ) from None
+def _not_worn_out(events: list[InboxEvent], most: int) -> list[InboxEvent]:
+    """Gives up events whose last attempt has ended the worker. Raises PermanentError when none is left."""
+    worn_out = [event for event in events if event.attempts > most]
+    reason = f"gave up: attempt {most} ended without a result, as if its worker was killed"
+    inbox.give_up(worn_out, reason)
+    if len(worn_out) == len(events):
+        raise PermanentError(reason)
+    return [event for event in events if event.attempts <= most]
 
 
-def _postpone(events: list[InboxEvent], attempts: int, error: Exception, settings: Settings) -> None:
-    if attempts >= settings.warm_attempts:
-        reason = f"gave up after {attempts} attempts: {error}"
-        inbox.give_up(events, reason)
+def _postpone(events: list[InboxEvent], error: Exception, most: int) -> NoReturn:
+    """Gives up events that had their attempts, and postpones the others. Raises Postponed, or PermanentError."""
+    tired = [event for event in events if event.attempts >= most]
+    reason = f"gave up after {most} attempts: {error}"
+    inbox.give_up(tired, reason)
+    rest = [event for event in events if event.attempts < most]
+    if not rest:
         raise PermanentError(reason) from error
-    seconds = backoff(attempts)
-    inbox.postpone(events, str(error), seconds)
+    seconds = backoff(min(event.attempts for event in rest))
+    inbox.postpone(rest, str(error), seconds)
     raise Postponed(str(error), seconds) from error
-
-
-@cache
-def _fetcher(address: str, concurrency: int) -> Fetcher:
-    """One connection pool per tracking server and process."""
-    return Fetcher(address, concurrency=concurrency)

@@ -130,6 +130,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             "inboxevent",
+            "claims",
+            models.PositiveIntegerField(default=0, help_text="How often it was taken; only the newest claim counts."),
+        ),
+        migrations.AddField(
+            "inboxevent",
             "happened_at",
             models.DateTimeField(help_text="The event's own time; null for an unreadable one.", null=True),
         ),

@@ -80,7 +80,8 @@ def test_every_value_in_the_json_is_the_one_mlflow_tells(running: Running, train
 
 def test_the_histograms_are_of_all_weights_and_gradients(running: Running, trained: dict[str, Any]) -> None:
     for tower in Tower:
-        weights = running.get(f"/api/runs/{trained['run_id']}/histogram-data/?type=weights&tower={tower}")
+        path = f"/api/runs/{trained['run_id']}/histogram-data/?type=weights&tower={tower}&resolution=full"
+        weights = running.get(path)
         totals = {sum(counts) for counts in weights["counts"]}
         assert len(totals) == 1, "every epoch counts every weight"
         history = running.get(f"/api/runs/{trained['run_id']}/training-history/?resolution=full")

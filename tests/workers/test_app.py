@@ -22,7 +22,7 @@ from tests.workers.test_inbox import PROGRESSED, RUN_ID, STARTED, message
 from workers import inbox, pipeline
 from workers.app import app, dispatch, expire, rebuild_run, sweep
 from workers.app import warm_run as warm_run_task
-from workers.errors import TransientError
+from workers.errors import PermanentError, TransientError
 from workers.fetch import Fetcher, TrackingServer
 from workers.ndjson import write_run
 from workers.settings import Settings
@@ -113,9 +113,10 @@ def test_a_rebuilding_that_needs_mlflow_is_tried_again_and_then_given_up() -> No
     assert queued() == []
 
 
-def test_a_source_that_cannot_be_read_is_given_up_at_once() -> None:
+def test_a_run_that_can_neither_be_read_nor_fetched_is_given_up_at_once() -> None:
     outdated(source=b"broken")
-    with pytest.raises(ValueError, match="history"):
+    Run.objects.update(tracking_server="gone")
+    with pytest.raises(PermanentError, match="no tracking server named 'gone'"):
         rebuild_run("run1", 0)
     assert Run.objects.get().rebuild_due_at is None
     sweep()

@@ -130,6 +130,18 @@ def test_a_sampled_histogram_keeps_whole_epochs_only() -> None:
 def test_bins_with_no_edges_anywhere_are_no_histogram() -> None:
     metrics: dict[str, Points] = {"query_grad_hist_bin_0": [(0, 1.0, 1)], "query_grad_hist_bin_1": [(0, 1.0, 1)]}
     assert histogram(documents_of(metrics), HistogramType.GRADIENTS, Tower.QUERY) is None
+    assert history(documents_of(metrics))["histogram_available"] is False
+
+
+def test_bins_logged_now_and_then_have_a_grid_of_their_own() -> None:
+    metrics: dict[str, Points] = {"loss": curve(500)}
+    metrics |= {f"query_grad_hist_bin_{bin_}": [(step, 1.0, step) for step in range(7, 500, 10)] for bin_ in range(2)}
+    found = histogram(
+        documents_of(metrics, {"query_grad_hist_bin_edges": "0,1,2"}), HistogramType.GRADIENTS, Tower.QUERY, OVERVIEW
+    )
+    assert found
+    assert (found["epochs"][0], found["epochs"][-1], found["epochs_total"]) == (7, 497, 50)
+    assert 10 <= len(found["epochs"]) <= 21
 
 
 def test_any_run_has_a_history_even_an_empty_one() -> None:
@@ -249,6 +261,21 @@ def test_what_is_not_finite_is_listed_up_to_a_limit() -> None:
     found = history(documents_of(metrics), OVERVIEW)
     assert (len(found["non_finite"]), found["non_finite_total"]) == (200, 300)
     assert len(history(documents_of(metrics))["non_finite"]) == 300
+
+
+def test_what_is_not_finite_everywhere_costs_no_more_than_what_is_listed() -> None:
+    steps, nan = np.arange(20_000), np.full(20_000, np.nan)
+    run = golden_run.fetched({"loss": curve(3)}, {})
+    curves = {f"{name}_weights_std": Curve(steps, nan, steps) for name in ("query", "candidate")}
+    found = history(RunDocuments(FetchedRun(**{**vars(run), "curves": curves}), Sampling(5, 20), golden_run.CACHED_AT))
+    assert found["non_finite_total"] == 40_000
+    assert len(found["non_finite"]) == 10_000
+    assert [gap["metric"] for gap in found["non_finite"][:3]] == [
+        "candidate_weights_std",
+        "query_weights_std",
+        "candidate_weights_std",
+    ]
+    assert found["non_finite"][-1] == {"metric": "query_weights_std", "epoch": 4_999, "kind": "NaN"}
 
 
 def test_lists_get_a_bounded_number_of_final_metrics_the_catalogues_first() -> None:

@@ -1,0 +1,256 @@
+"""Fetched is what MLflow has: runs with every oddity, written by MLflow's client to real servers, and fetched from ours
+by the bulk route, from a stock MLflow 3.17.2 on the same database, and from MLflow 2.9.2.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from tests.mlflow_2_9 import binaries
+from tests.mlflow_server.servers import insert, started
+from tests.workers.small_server import Answer, Answering, serving
+from workers.errors import PermanentError
+from workers.fetch import Fetcher, TrackingServer
+from workers.fetched import Curve, FetchedRun
+
+pytestmark = pytest.mark.integration
+
+NAN, INFINITY, LARGEST = math.nan, math.inf, 1.7976931348623157e308
+LONG, PAGE = 5_000, 2_000
+"""Steps of one metric, and how many of them a page holds for these tests."""
+ODD: dict[str, list[tuple[int, float, int]]] = {
+    "loss": [(step, 1 / (step + 1), 1_000 + step) for step in range(50)],
+    "not finite": [(0, NAN, 1), (1, INFINITY, 2), (2, -INFINITY, 3), (3, LARGEST, 4), (4, 1e308, 5), (5, 5e-324, 6)],
+    "repeated": [(1, 0.7, 20), (1, 0.5, 40), (1, 0.6, 30), (2, NAN, 50), (2, 1.0, 50), (3, -1.0, 60), (3, NAN, 60)],
+    "without/steps": [(0, value / 3, 100 + value) for value in range(20)],
+    "negative.steps": [(-5, 1.0, 1), (-(2**40), 2.0, 2), (2**40, 3.0, 3)],
+    "unsorted - with gaps": [(9, 0.9, 1), (2, 0.2, 2), (7, 0.7, 2**45), (0, 0.0, 4)],
+    "système.été/損失": [(0, -0.0, 1), (1, 0.1 + 0.2, 2)],
+    "one": [(7, 7.0, 7)],
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """One to fetch from. ``client`` writes to its database, and says what is there."""
+
+    address: str
+    database: str
+    client: MlflowClient
+    bulk: bool = False
+
+    def fetcher(self) -> Fetcher:
+        return Fetcher(TrackingServer("default", self.address))
+
+    def run(self, experiment: str = "Default", **options: Any) -> str:
+        experiment_id = self.client.get_experiment_by_name(experiment).experiment_id
+        run_id: str = self.client.create_run(experiment_id, **options).info.run_id
+        return run_id
+
+    def log(self, run_id: str, **metrics: list[tuple[int, float, int]]) -> None:
+        points = [Metric(key, value, time, step) for key, found in metrics.items() for step, value, time in found]
+        self.client.log_batch(run_id, metrics=points)
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("mlflow-ours")
+    with started(folder, f"sqlite:///{folder}/mlflow.sqlite3") as server:
+        yield Server(server.address, server.uri, server.client, bulk=True)
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory, ours: Server) -> Iterator[Server]:
+    """On our server's database; two processes and no uvloop, so that kept connections wait."""
+    command = ["mlflow", "server", f"--backend-store-uri={ours.database}", "--static-prefix=/tracking"]
+    command += ["--workers=2", "--uvicorn-opts=--loop asyncio"]
+    with started(tmp_path_factory.mktemp("mlflow-stock"), ours.database, command) as server:
+        yield Server(f"{server.address}/tracking", ours.database, ours.client)
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """MLflow 2.9.2."""
+    programs, folder = binaries(), tmp_path_factory.mktemp("mlflow-old")
+    uri = f"sqlite:///{folder}/mlflow.sqlite3"
+    command = [str(programs / "mlflow"), "server", "--workers=1", f"--backend-store-uri={uri}"]
+    with started(folder, uri, command, PATH=f"{programs}:/usr/bin:/bin") as server:
+        yield Server(server.address, uri, server.client)
+
+
+@pytest.fixture(params=["ours", "stock", "old"])
+def server(request: pytest.FixtureRequest) -> Server:
+    found: Server = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(scope="module")
+def odd_runs() -> dict[str, str]:
+    """Database → a run with every oddity."""
+    return {}
+
+
+@pytest.fixture
+def odd_run(server: Server, odd_runs: dict[str, str]) -> str:
+    if server.database not in odd_runs:
+        run_id = odd_runs[server.database] = server.run(run_name="odd „run“", start_time=1_760_000_000_123)
+        server.log(run_id, **ODD)
+        server.client.log_batch(run_id, params=[Param("optimizer", "adagrad"), Param("a b/c", "ü" * 400)])
+        server.client.log_batch(run_id, tags=[RunTag("note", "zwei\nZeilen")])
+        insert(server.database, run_id, [("long", step, 5_000 + step, math.sin(step)) for step in range(LONG)])
+        server.client.set_terminated(run_id, "FAILED", end_time=1_760_000_009_000)
+    return odd_runs[server.database]
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's client reads whole histories anyhow."""
+    monkeypatch.setattr("workers.stock.SHORT", PAGE)
+    monkeypatch.setattr("workers.stock.PAGE_SIZE", PAGE)
+
+
+def assert_is_what_mlflow_has(run: FetchedRun, client: MlflowClient) -> None:
+    found = client.get_run(run.run_id)
+    assert run.curves.keys() == found.data.metrics.keys()
+    assert (run.params, run.tags) == (found.data.params, found.data.tags)
+    assert (run.name, run.status) == (found.info.run_name, found.info.status)
+    for key, curve in run.curves.items():
+        assert_curve(curve, client.get_metric_history(run.run_id, key))
+
+
+def assert_curve(curve: Curve, history: list[Metric]) -> None:
+    """Point by point: of one step the last by timestamp; of one time the greatest, where NaN is 0 to MLflow."""
+    last: dict[int, Metric] = {}
+    for point in sorted(history, key=lambda point: (point.step, point.timestamp, _rank(point.value))):
+        last[point.step] = point
+    assert curve.steps.tolist() == list(last)
+    assert curve.timestamps.tolist() == [point.timestamp for point in last.values()]
+    assert np.array_equal(curve.values, [_infinite(point.value) for point in last.values()], equal_nan=True)
+    assert curve.repeated == len(history) - len(last)
+
+
+def _rank(value: float) -> tuple[float, bool]:
+    return (0.0 if math.isnan(value) else value, math.isnan(value))
+
+
+def _infinite(value: float) -> float:
+    return math.copysign(INFINITY, value) if abs(value) == LARGEST else value
+
+
+def test_every_oddity(server: Server, odd_run: str) -> None:
+    run = server.fetcher().fetch(odd_run)
+    assert run.curves.keys() == {*ODD, "long"}
+    assert len(run.curves["long"].steps) == LONG
+    assert run.curves["repeated"].repeated == 4
+    assert (run.experiment_name, run.start_time and run.start_time.timestamp()) == ("Default", 1_760_000_000.123)
+    assert_is_what_mlflow_has(run, server.client)
+
+
+def test_an_empty_run_and_one_that_grows_bit_by_bit(server: Server) -> None:
+    run_id, fetcher = server.run(), server.fetcher()
+    run = fetcher.fetch(run_id)
+    assert run.curves == {}
+    for begin in (0, 20, 40):
+        steps = range(begin, begin + 20)
+        server.log(run_id, loss=[(step, step / 3, step) for step in steps], lr=[(begin, 0.1, begin)])
+        server.log(run_id, nan=[(begin, NAN, 1)], **{f"new at {begin}": [(0, 1.0, begin)]})
+        run = fetcher.fetch(run_id, kept=run)
+        assert_is_what_mlflow_has(run, server.client)
+    # Started again from step 50.
+    server.log(run_id, loss=[(step, -1.0, 1_000 + step) for step in range(50, 70)])
+    run = fetcher.fetch(run_id, kept=run)
+    assert run.curves["loss"].repeated == 10
+    server.client.set_terminated(run_id)
+    run = fetcher.fetch(run_id, kept=run)
+    assert run.status == "FINISHED"
+    assert_is_what_mlflow_has(run, server.client)
+
+
+def test_a_run_that_changes_while_it_is_read(server: Server) -> None:
+    run, run_id = None, server.run()
+
+    def write() -> None:
+        for begin in range(0, 2_000, 100):
+            points = [(step, float(step), step) for step in range(begin, begin + 100)]
+            server.log(run_id, one=points, another=points)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        while not writing.done():
+            run = server.fetcher().fetch(run_id, kept=run)
+            for curve in run.curves.values():
+                assert np.array_equal(curve.values, curve.steps)
+                assert set(np.diff(curve.steps)) <= {1}
+        writing.result()
+    assert_is_what_mlflow_has(server.fetcher().fetch(run_id, kept=run), server.client)
+
+
+def test_runs_that_are_not_there(server: Server) -> None:
+    with pytest.raises(PermanentError, match="not found"):
+        server.fetcher().fetch("f" * 32)
+    run_id = server.run()
+    server.log(run_id, loss=[(0, 1.0, 1)])
+    server.client.delete_run(run_id)
+    with pytest.raises(PermanentError, match=f"run {run_id} is deleted in MLflow"):
+        server.fetcher().fetch(run_id)
+
+
+def test_the_runs_of_an_experiment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.stock.RUNS_PAGE_SIZE", 2)
+    name = f"of {server.address}"
+    server.client.create_experiment(name)
+    run_ids = [server.run(name, start_time=time) for time in range(1, 6)]
+    server.client.delete_run(run_ids.pop(2))
+    assert list(server.fetcher().search_runs(name)) == run_ids
+    with pytest.raises(PermanentError, match="no experiment 'nobody made it'"):
+        list(server.fetcher().search_runs("nobody made it"))
+
+
+def demanding(authorization: str, upstream: str) -> Answering:
+    """What a reverse proxy does: it wants to know who asks, and has the server under a path of its own."""
+
+    def answer(path: str, headers: Any, body: bytes) -> Answer:
+        if headers.get("Authorization") != authorization:
+            return 401, b"Who are you?", {"WWW-Authenticate": "Basic"}
+        assert path.startswith("/proxied/")
+        kept = {name: headers[name] for name in ("Accept-Encoding", "Content-Type") if headers.get(name)}
+        request = urllib.request.Request(upstream + path.removeprefix("/proxied"), body or None, kept)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as found:
+                sent = {name: value for name, value in found.headers.items() if name.startswith("Content-") and value}
+                sent.pop("Content-Length", None)
+                return found.status, found.read(), sent
+        except urllib.error.HTTPError as error:
+            return error.code, error.read(), {}
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("credentials", "authorization"),
+    [("ada:p%40ss", "Basic " + base64.b64encode(b"ada:p@ss").decode()), ("a.b-c", "Bearer a.b-c")],
+    ids=["basic", "bearer"],
+)
+def test_behind_a_proxy_that_wants_credentials(
+    server: Server, odd_run: str, credentials: str, authorization: str
+) -> None:
+    with serving(demanding(authorization, server.address)) as proxy:
+        host = proxy.address.removeprefix("http://")
+        fetched = Fetcher(TrackingServer.at("default", f"http://{credentials}@{host}/proxied")).fetch(odd_run)
+        assert_is_what_mlflow_has(fetched, server.client)
+        # What the server is, and the whole run.
+        assert (len(proxy.authorizations) == 2) == server.bulk
+        with pytest.raises(PermanentError, match=r"401 .*MLFLOW_TRACKING_USERNAME"):
+            Fetcher(TrackingServer.at("default", f"http://eve:guess@{host}/proxied")).fetch(odd_run)

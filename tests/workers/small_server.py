@@ -1,0 +1,67 @@
+"""A real HTTP server in a thread, which answers what a test wants it to."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = tuple[int, bytes, dict[str, str]]
+"""Status, body, headers."""
+Answering = Callable[[str, Any, bytes], Answer]
+"""Takes the path with its query, the headers, and the body."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers what the server's ``answer`` says. Headers and body are two packets, the second sent when the first is
+    acknowledged: as uvicorn does it with several workers and without uvloop.
+    """
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = 0
+    server: SmallServer
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections += 1
+
+    def do_GET(self) -> None:
+        self.server.authorizations.append(self.headers.get("Authorization"))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        status, text, headers = self.server.answer(self.path, self.headers, body)
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(text))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: Any) -> None:
+        """Not to the tests' output."""
+
+
+class SmallServer(ThreadingHTTPServer):
+    def __init__(self, answer: Answering, tls: ssl.SSLContext | None) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
+        self.answer = answer
+        self.connections = 0
+        self.authorizations: list[str | None] = []
+        self.address = f"{'https' if tls else 'http'}://127.0.0.1:{self.server_port}"
+
+
+@contextmanager
+def serving(answer: Answering, tls: ssl.SSLContext | None = None) -> Iterator[SmallServer]:
+    with SmallServer(answer, tls) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
