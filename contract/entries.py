@@ -94,9 +94,9 @@ class Insight(TypedDict):
 class History(TypedDict):
     """Curves, parameters and final metrics of one run at one resolution.
 
-    ``epochs`` are the steps of the two-tower catalogue's metrics; in a run that has none of them, the steps that most of
-    its metrics share. ``metrics`` holds other metrics on these epochs; all that have no place there are in the metric
-    chunks, ``more_metrics`` in number. ``timestamps[i]`` is when the last value of ``epochs[i]`` was logged, in
+    ``epochs`` are the steps of the two-tower catalogue's metrics; in a run that has none of them, the steps that most
+    of its metrics share. ``metrics`` holds other metrics on these epochs; all that have no place there are in the
+    metric chunks, ``more_metrics`` in number. ``timestamps[i]`` is when the last value of ``epochs[i]`` was logged, in
     milliseconds since 1970 (UTC). ``gradient`` carries the values of ``weight_norm`` under its older name. ``envelope``
     is keyed by the MLflow metric key and is empty where every epoch is kept. ``epochs_total`` is the number of epochs
     that the run logged, ``repeated_steps`` the number of points that gave way to a later one of the same step.

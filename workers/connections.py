@@ -23,7 +23,9 @@ def connections_to(uri: str, at_once: int) -> urllib3.PoolManager:
         user = ":".join(filter(None, get_auth_from_url(proxy)))
         headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
         pool: urllib3.PoolManager = urllib3.ProxyManager(
-            prepend_scheme_if_needed(proxy, "http"), proxy_headers=headers, **options
+            prepend_scheme_if_needed(proxy, "http"),  # type: ignore[no-untyped-call]
+            proxy_headers=headers,
+            **options,
         )
     else:
         pool = urllib3.PoolManager(**options)

@@ -62,7 +62,7 @@ def merged(kept: FetchedRun, came: FetchedRun, latest: Mapping[str, Point], begi
         before = int(np.searchsorted(curve.steps, begin))
         pairs = zip(_columns(curve), _columns(gained), strict=True)
         steps, values, timestamps = (np.concatenate([old[:before], new]) for old, new in pairs)
-        curves[key] = Curve(steps, values, timestamps)
+        curves[key] = Curve(steps, values, timestamps, curve.repeated)
     if latest.keys() != curves.keys() or any(has_moved(curves[key], point) for key, point in latest.items()):
         return None
     return replace(came, curves=curves)

@@ -47,18 +47,18 @@ class Gaps:
 
     @classmethod
     def of(cls, curves: Mapping[str, Curve], resolution: Resolution) -> Gaps:
-        most = MOST_NON_FINITE[resolution]
-        keys = sorted(curves)
-        places = {key: np.flatnonzero(~np.isfinite(curves[key].values)) for key in keys}
-        # Of no metric can more than the first so many be among the first of all.
-        first = [(number, places[key][:most]) for number, key in enumerate(keys)]
-        metrics = np.concatenate([np.full(len(found), number) for number, found in first] or [np.zeros(0, dtype=int)])
-        positions = np.concatenate([found for _, found in first] or [np.zeros(0, dtype=int)])
-        steps = np.concatenate([curves[keys[number]].steps[found] for number, found in first] or [np.zeros(0)])
+        if not curves:
+            return cls([], 0)
+        most, keys = MOST_NON_FINITE[resolution], sorted(curves)
+        places = [np.flatnonzero(~np.isfinite(curves[key].values)) for key in keys]
+        # Of no metric can more than its first so many be among the first of all.
+        first = [found[:most] for found in places]
+        metrics = np.repeat(np.arange(len(keys)), list(map(len, first)))
+        positions = np.concatenate(first)
+        steps = np.concatenate([curves[key].steps[found] for key, found in zip(keys, first, strict=True)])
         listed = np.lexsort((metrics, steps))[:most]
         return cls(
-            [_gap(keys[metrics[place]], curves[keys[metrics[place]]], positions[place]) for place in listed],
-            sum(map(len, places.values())),
+            [_gap(keys[metrics[n]], curves[keys[metrics[n]]], positions[n]) for n in listed], sum(map(len, places))
         )
 
 
