@@ -24,7 +24,7 @@ class BulkRoute:
     def exists(self) -> bool:
         """Asks the server. Only a stock one, or something before it, refuses: with 404, 405 or 403, or with a page."""
         try:
-            return self._api.get(VERSION_PATH).get("history") == 1
+            return bool(self._api.get(VERSION_PATH, "history") == 1)
         except PermanentError as error:
             if isinstance(error, Refused) and error.status == 401:
                 raise

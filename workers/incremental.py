@@ -30,11 +30,11 @@ def has_moved(curve: Curve | None, latest: Point) -> bool:
     return tuple(place) != latest[:2] or not (value == latest[2] or (math.isnan(value) and math.isnan(latest[2])))
 
 
-def first_guess(kept: FetchedRun | None) -> int | None:
+def first_guess(kept: FetchedRun) -> int | None:
     """The step to ask from when nothing is known yet: as a rule all metrics stand at the same one. None: ask for all,
     since the run was not running, had nothing, or has steps that were logged anew and may be so again.
     """
-    if kept is None or not goes_on(kept, RUNNING) or any(curve.repeated for curve in kept.curves.values()):
+    if not goes_on(kept, RUNNING) or any(curve.repeated for curve in kept.curves.values()):
         return None
     return max((curve.last()[0] for curve in kept.curves.values()), default=None)
 

@@ -65,15 +65,19 @@ class MlflowApi:
         # On one machine compression costs more than it saves.
         self._accepted = "identity" if urlsplit(server.uri).hostname in LOOPBACK else "zstd, gzip;q=0.5"
 
-    def get(self, path: str, **query: Any) -> dict[str, Any]:
-        """The JSON document at a path. Parameters that are None are left out."""
+    def get(self, path: str, member: str, **query: Any) -> Any:
+        """One member of the JSON document at a path. Parameters that are None are left out."""
         with self.open(path, **query) as body:
-            return _document(body)
+            document = orjson.loads(body.read())
+        if not isinstance(document, dict) or member not in document:
+            raise self._no_mlflow(path)
+        return document[member]
 
-    def post(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The JSON document that a path answers to ``document``."""
-        with self._answer("POST", path, data=orjson.dumps(document)) as body:
-            return _document(body)
+    def post(self, path: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON document that a path answers to what is asked."""
+        with self._answer("POST", path, data=orjson.dumps(asked)) as body:
+            document: dict[str, Any] = orjson.loads(body.read())
+        return document
 
     @contextmanager
     def open(self, path: str, **query: Any) -> Iterator[Body]:
@@ -106,9 +110,11 @@ class MlflowApi:
         except (urllib3.exceptions.HTTPError, OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
             raise TransientError(f"MLflow at {self._server.uri} does not answer: {error}") from error
         except JSONDecodeError as error:
-            raise PermanentError(
-                f"{self._server.uri} did not answer JSON to {path}: is it an MLflow server?"
-            ) from error
+            raise self._no_mlflow(path) from error
+
+    def _no_mlflow(self, path: str) -> PermanentError:
+        text = f"{self._server.uri} did not answer to {path.removeprefix(API)} as MLflow does: is it an MLflow server?"
+        return PermanentError(text)
 
     def _headers(self, data: bytes | None) -> dict[str, str]:
         headers = {"Accept-Encoding": self._accepted}
@@ -126,11 +132,6 @@ class MlflowApi:
         if answer.status == 401:
             text = f"{text.rstrip('.')}. {HOW_TO_SIGN_IN}"
         return Refused(text, answer.status, code)
-
-
-def _document(body: Body) -> dict[str, Any]:
-    document: dict[str, Any] = orjson.loads(body.read())
-    return document
 
 
 def _decompressed(answer: urllib3.BaseHTTPResponse) -> Body:

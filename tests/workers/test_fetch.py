@@ -247,10 +247,20 @@ def test_an_experiments_runs_are_found_page_by_page() -> None:
         list(fetcher(wire).search_runs("nope"))
 
 
-def test_what_is_no_mlflow_is_permanent() -> None:
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}"])
+def test_what_is_no_mlflow_is_permanent(body: bytes) -> None:
     class Page(FakeMlflow):
         def _answer(self, *_: Any) -> tuple[int, bytes, dict[str, str]]:
-            return 200, b"<html>", {}
+            return 200, body, {}
 
     with pytest.raises(PermanentError, match="is it an MLflow server"):
         fetch(Page({}))
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}"])
+def test_a_page_in_place_of_a_short_history_is_no_answer(body: bytes) -> None:
+    class Page(FakeMlflow):
+        def _short_history(self, query: Any) -> tuple[int, bytes, dict[str, str]]:
+            return 200, body, {}
+
+    assert fetch(Page({"loss": [(0, 1.0, 1)]})).curves["loss"].values.tolist() == [1.0]

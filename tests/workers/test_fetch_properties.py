@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.workers.fake_mlflow import LARGEST, RUN_ID, FakeMlflow
@@ -18,6 +18,8 @@ from workers.fetched import FetchedRun
 from workers.ndjson import read_run, write_run
 
 Point = tuple[int, float | str, int]
+UNHURRIED = settings(deadline=None)
+"""A busy machine is no error."""
 WAYS = pytest.mark.parametrize("bulk", [False, True], ids=["stock", "bulk"])
 KEYS = st.sampled_from(["loss", "val loss", "a/b", "système.été"])
 VALUES: st.SearchStrategy[float | str] = st.floats(-LARGEST, LARGEST) | st.sampled_from(
@@ -61,6 +63,7 @@ def assert_same(one: FetchedRun, other: FetchedRun) -> None:
         assert curve.repeated == found.repeated, key
 
 
+@UNHURRIED
 @given(METRICS, st.integers(1, 7), st.booleans(), st.booleans())
 def test_both_ways_give_what_mlflow_has(
     metrics: dict[str, list[Point]], page_size: int, pages: bool, short_history: bool
@@ -96,6 +99,7 @@ def growths(draw: st.DrawFn) -> list[dict[str, list[Point]]]:
 
 
 @WAYS
+@UNHURRIED
 @given(stages=growths(), restart=st.booleans())
 def test_bit_by_bit_is_the_same_as_at_once(bulk: bool, stages: list[dict[str, list[Point]]], restart: bool) -> None:
     wire = FakeMlflow({}, bulk=bulk, status="RUNNING")

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers import ndjson
@@ -21,6 +21,8 @@ from workers.fetched import Curve, FetchedRun
 from workers.ndjson import NotWholeError, read_lines, read_run, split_lines, write_run
 
 GOLDEN = Path(__file__).parents[2] / "contract" / "examples" / "run-history.ndjson"
+UNHURRIED = settings(deadline=None)
+"""A busy machine is no error."""
 INT64 = st.integers(-(2**63), 2**63 - 1)
 # MLflow's stand-ins for infinity never reach a curve.
 FLOATS = st.floats(width=64).filter(lambda value: abs(value) != np.finfo(np.float64).max)
@@ -78,11 +80,13 @@ def test_the_golden_run() -> None:
     }
 
 
+@UNHURRIED
 @given(RUNS)
 def test_there_and_back_again(run: FetchedRun) -> None:
     assert_same(read_run(write_run(run)), run)
 
 
+@UNHURRIED
 @given(RUNS, st.data())
 def test_what_was_cut_off_is_not_a_run(run: FetchedRun, data: st.DataObject) -> None:
     source = write_run(run)
@@ -146,6 +150,7 @@ def test_a_million_points_are_read_within_thrice_what_they_come_to() -> None:
     assert peak < 3 * (curve.steps.nbytes + curve.values.nbytes + curve.timestamps.nbytes)
 
 
+@UNHURRIED
 @given(st.binary(max_size=60), st.integers(1, 7))
 def test_lines_are_those_of_the_text_however_it_comes(text: bytes, size: int) -> None:
     class Dribble(io.BytesIO):

@@ -100,10 +100,10 @@ def test_a_server_that_is_not_configured_is_never_called(server: Server) -> None
 
 def test_a_fault_of_ours_is_given_up_with_its_reason(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     announce()
-    monkeypatch.setattr(server.transport, "_runs_get", lambda query: {"unheard": "of"})
+    monkeypatch.setattr(server.transport, "_runs_get", lambda query: {"run": {"unheard": "of"}})
     with pytest.raises(KeyError):
         warm(RUN_ID, settings(), "w1")
-    assert (only_event().state, only_event().reason) == (State.FAILED, "KeyError: 'run'")
+    assert (only_event().state, only_event().reason) == (State.FAILED, "KeyError: 'info'")
 
 
 @pytest.mark.usefixtures("server")
