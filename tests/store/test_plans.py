@@ -26,9 +26,9 @@ SELECT 'run' || n, 'default', 'experiment' || n % 200, 'name', 'FINISHED', '{{}}
     moment, moment, moment, {SCHEMA_VERSION} - (n % 4000 = 0)::int, 0, ''
 FROM (SELECT n, timestamptz '2026-01-02T12:00Z' - n * interval '1 minute' AS moment FROM generate_series(1, {RUNS}) n);
 INSERT INTO store_inboxevent (source, event_id, run_id, type, attributes, data, published_at, received_at, state, reason,
-    attempts, claimed_by, due_at, happened_at)
+    attempts, claims, claimed_by, due_at, happened_at)
 SELECT 's', n::text, 'run' || (n + 1) / 2, 'warmboard.run.completed.v1', '{{}}', '', moment, moment,
-    CASE n % 4000 WHEN 0 THEN 'pending' WHEN 1 THEN 'warming' WHEN 2 THEN 'failed' ELSE 'done' END, '', 1, 'w1',
+    CASE n % 4000 WHEN 0 THEN 'pending' WHEN 1 THEN 'warming' WHEN 2 THEN 'failed' ELSE 'done' END, '', 1, 1, 'w1',
     moment, moment
 FROM (SELECT n, timestamptz '2026-01-02T12:00Z' - n * interval '1 minute' AS moment FROM generate_series(1, 2 * {RUNS}) n);
 INSERT INTO store_warmentry (run_id, name, resolution, etag, gzip, zstd)
