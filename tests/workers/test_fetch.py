@@ -5,6 +5,7 @@ which errors may pass.
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -231,6 +232,8 @@ def test_after_a_failure_nothing_more_is_asked() -> None:
 
     class Broken(FakeMlflow):
         def _short_history(self, query: Any) -> Any:
+            # As long as a wire takes: all of them would take seconds.
+            time.sleep(0.02)
             return 503, b"", {}
 
     broken = Broken(wire.metrics)
