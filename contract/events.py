@@ -71,6 +71,53 @@ class RunEvent:
     mlflow_info_uri: str | None = None
 
     @classmethod
+    def started(
+        cls,
+        *,
+        run_id: str,
+        tracking_server: str,
+        experiment_name: str,
+        time: datetime,
+        quick_test_id: int | None = None,
+    ) -> Self:
+        """The run has begun. A run begins once, so its ID is enough to make the event's."""
+        return cls(
+            type=EventType.STARTED,
+            id=f"{run_id}.started",
+            time=time,
+            run_id=run_id,
+            tracking_server=tracking_server,
+            experiment_name=experiment_name,
+            status=RunStatus.RUNNING,
+            quick_test_id=quick_test_id,
+            epochs=0,
+        )
+
+    @classmethod
+    def progressed(
+        cls,
+        *,
+        run_id: str,
+        tracking_server: str,
+        experiment_name: str,
+        time: datetime,
+        epochs: int,
+        quick_test_id: int | None = None,
+    ) -> Self:
+        """So many epochs of the run are in MLflow now."""
+        return cls(
+            type=EventType.PROGRESSED,
+            id=f"{run_id}.progressed.{epochs}",
+            time=time,
+            run_id=run_id,
+            tracking_server=tracking_server,
+            experiment_name=experiment_name,
+            status=RunStatus.RUNNING,
+            quick_test_id=quick_test_id,
+            epochs=epochs,
+        )
+
+    @classmethod
     def completed(
         cls,
         *,

@@ -90,6 +90,12 @@ def _host_and_port(text: str) -> str | None:
     return text
 
 
+def _folder(text: str) -> str:
+    if "://" in text and not text.startswith(("gs://", "file://")):
+        raise ValueError("is neither gs://BUCKET/PATH nor a folder")
+    return text
+
+
 def _optional(text: str) -> str | None:
     return text or None
 
@@ -112,7 +118,8 @@ def _list(text: str) -> list[str]:
 
 def without_credentials(address: str) -> str:
     """The address as people may see it: without the user name and password that it may hold."""
-    return re.sub(r"//[^\s,]*@", "//", address)
+    # One whose scheme was forgotten, too.
+    return re.sub(r"^[^/,]*@", "", re.sub(r"//[^,]*@", "//", address))
 
 
 def _servers(text: str) -> dict[str, str]:
@@ -128,6 +135,8 @@ def _servers(text: str) -> dict[str, str]:
 def _server(text: str) -> str:
     address = _address("http", "https")(text)
     parts = urlsplit(address)
+    if re.search(r"[\s,]", address):
+        raise ValueError("holds a space or a comma; write %20 or %2C")
     if not parts.hostname or "@" in parts.path:
         raise ValueError("is not an address; in a name, password or token write % / @ : , as %25 %2F %40 %3A %2C")
     return address
@@ -169,18 +178,23 @@ MLFLOW_TRACKING_USERNAME = Setting(
     "MLFLOW_TRACKING_USERNAME",
     _optional,
     "",
-    "With MLFLOW_TRACKING_PASSWORD: who the workers are at MLFLOW_TRACKING_URI (basic authentication).",
-    ("workers",),
+    "With MLFLOW_TRACKING_PASSWORD: who we are at MLFLOW_TRACKING_URI (basic authentication).",
+    ("trainer", "workers"),
 )
 MLFLOW_TRACKING_PASSWORD = Setting(
-    "MLFLOW_TRACKING_PASSWORD", _optional, "", "Belongs to MLFLOW_TRACKING_USERNAME.", ("workers",), secret=True
+    "MLFLOW_TRACKING_PASSWORD",
+    _optional,
+    "",
+    "Belongs to MLFLOW_TRACKING_USERNAME.",
+    ("trainer", "workers"),
+    secret=True,
 )
 MLFLOW_TRACKING_TOKEN = Setting(
     "MLFLOW_TRACKING_TOKEN",
     _token,
     "",
     "A bearer token for MLFLOW_TRACKING_URI; not used where there is a user name.",
-    ("workers",),
+    ("trainer", "workers"),
     secret=True,
 )
 MLFLOW_TRACKING_GOOGLE_IDENTITY = Setting(
@@ -193,6 +207,13 @@ MLFLOW_TRACKING_GOOGLE_IDENTITY = Setting(
 )
 MLFLOW_EXPERIMENT_NAME = Setting(
     "MLFLOW_EXPERIMENT_NAME", str, "two-tower", "The MLflow experiment that new runs belong to.", ("trainer",)
+)
+MLFLOW_READY_SECONDS = Setting(
+    "MLFLOW_READY_SECONDS",
+    _integer(0, 3600),
+    "120",
+    "So long a training waits for its tracking server before it begins without one.",
+    ("trainer",),
 )
 MLFLOW_RUN_NAME = Setting(
     "MLFLOW_RUN_NAME", str, "quick-test", "A run's name begins with it; the quick-test ID follows.", ("trainer",)
@@ -255,14 +276,43 @@ STORAGE_EMULATOR_HOST = Setting(
     _optional,
     "",
     "Address of a Cloud Storage emulator, http://HOST:PORT. Unset: Google's Cloud Storage.",
-    ("trainer",),
+    ("trainer", "workers"),
 )
 OUTPUT_URI = Setting(
     "OUTPUT_URI",
-    str,
+    _folder,
     ".warmboard/output",
-    "Where a run leaves its files, mlflow_info.json among them: gs://BUCKET/PATH or a folder.",
+    "Where a run leaves its files, mlflow_info.json among them: gs://BUCKET/PATH or a folder. The workers' sweep looks"
+    " there for runs that no event announced.",
+    ("trainer", "workers"),
+)
+SPOOL_DIR = Setting(
+    "SPOOL_DIR",
+    Path,
+    ".warmboard/spool",
+    "A folder on this machine where a training keeps what MLflow has not taken yet.",
     ("trainer",),
+)
+LIVE_EVENTS = Setting(
+    "LIVE_EVENTS",
+    _boolean,
+    "true",
+    "False: a training publishes nothing before its end, and its page is not live.",
+    ("trainer",),
+)
+DISCOVER_SECONDS = Setting(
+    "DISCOVER_SECONDS",
+    _integer(0, 86_400),
+    "60",
+    "How often the sweep looks for runs that no event announced, in MLflow and below OUTPUT_URI. 0: never.",
+    ("workers",),
+)
+DISCOVER_DAYS = Setting(
+    "DISCOVER_DAYS",
+    _integer(1, 3650),
+    "7",
+    "The sweep looks for runs that began or ended within so many days.",
+    ("workers",),
 )
 DATABASE_URL = Setting(
     "DATABASE_URL",

@@ -17,7 +17,8 @@ EXPECT: dict[State, str] = {
     "rebuilding": "An older Warmboard has warmed this run; its charts are being made anew, newest runs first.",
     "expired": "The run's charts have reached the age that is kept; its summary stays. A replay brings them back: "
     "`python -m workers replay --run RUN_ID`.",
-    "unknown": "No event has announced this run yet. It appears here when its training publishes one.",
+    "unknown": "No event has announced this run yet. It appears here when its training publishes one,"
+    " or when the sweep finds it in MLflow after its end.",
 }
 
 

@@ -33,6 +33,22 @@ def test_a_golden_event_reads_and_writes_the_same(path: Path) -> None:
     assert written_attributes == attributes
 
 
+def test_started_and_progressed_are_the_golden_ones() -> None:
+    fact: dict[str, Any] = {
+        "run_id": "d41d8cd98f00b204e9800998ecf8427e",
+        "tracking_server": "default",
+        "experiment_name": "two-tower",
+        "quick_test_id": 7,
+    }
+    begin, later = datetime(2026, 1, 2, 10, 28, tzinfo=UTC), datetime(2026, 1, 2, 10, 29, tzinfo=UTC)
+    for event, name in [
+        (RunEvent.started(**fact, time=begin), "event-started-v1.json"),
+        (RunEvent.progressed(**fact, time=later, epochs=12), "event-progressed-v1.json"),
+    ]:
+        data, attributes = event.encode()
+        assert (json.loads(data), attributes) == golden(name)
+
+
 def test_completed_is_the_same_event_however_often_it_is_made() -> None:
     fact: dict[str, Any] = {
         "run_id": "a" * 32,
