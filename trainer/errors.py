@@ -24,7 +24,14 @@ class TrackingError(TrainerError):
 
 
 class TrackingUnavailable(TrackingError):
-    """A transient failure: no connection, no answer in time, HTTP 408, 425, 429 or 5xx. Worth another try."""
+    """A transient failure: no connection, no whole answer in time, HTTP 408, 425, 429 or 5xx but 501.
+
+    ``retry_after`` is what the server asked to be left alone for, in seconds; 0 where it did not ask.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class NeverSent(TrackingUnavailable):
@@ -45,3 +52,15 @@ class TrackingRefused(TrackingError):
 
 class TrackingNotReady(TrackingError):
     """The server did not become ready in the time it was given."""
+
+
+class ValuesRefused(TrackingRefused):
+    """MLflow took the request and refuses these values, or their run, for good. Only ``log_batch`` raises it."""
+
+
+class SpoolError(TrainerError):
+    """The file holds no unsent values that this program can read. It is left as it is."""
+
+
+class SpoolBusy(SpoolError):
+    """The file is in use: its training still runs, or another flush is at it."""

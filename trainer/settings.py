@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 from contract import settings as contract
@@ -16,6 +17,10 @@ class Settings:
 
     mlflow_tracking_uri: str
     mlflow_tracking_server: str
+    mlflow_tracking_username: str | None
+    mlflow_tracking_password: str | None = field(repr=False)
+    mlflow_tracking_token: str | None = field(repr=False)
+    mlflow_ready_seconds: int
     mlflow_experiment_name: str
     mlflow_run_name: str
     google_cloud_project: str
@@ -23,6 +28,8 @@ class Settings:
     pubsub_topic: str
     storage_emulator_host: str | None
     output_uri: str
+    spool_dir: Path
+    live_events: bool
     log_level: str
 
     @classmethod
@@ -31,6 +38,10 @@ class Settings:
         return cls(
             mlflow_tracking_uri=contract.MLFLOW_TRACKING_URI.read(environ),
             mlflow_tracking_server=contract.MLFLOW_TRACKING_SERVER.read(environ),
+            mlflow_tracking_username=contract.MLFLOW_TRACKING_USERNAME.read(environ),
+            mlflow_tracking_password=contract.MLFLOW_TRACKING_PASSWORD.read(environ),
+            mlflow_tracking_token=contract.MLFLOW_TRACKING_TOKEN.read(environ),
+            mlflow_ready_seconds=contract.MLFLOW_READY_SECONDS.read(environ),
             mlflow_experiment_name=contract.MLFLOW_EXPERIMENT_NAME.read(environ),
             mlflow_run_name=contract.MLFLOW_RUN_NAME.read(environ),
             google_cloud_project=contract.GOOGLE_CLOUD_PROJECT.read(environ),
@@ -38,5 +49,7 @@ class Settings:
             pubsub_topic=contract.PUBSUB_TOPIC.read(environ),
             storage_emulator_host=contract.STORAGE_EMULATOR_HOST.read(environ),
             output_uri=contract.OUTPUT_URI.read(environ),
+            spool_dir=contract.SPOOL_DIR.read(environ),
+            live_events=contract.LIVE_EVENTS.read(environ),
             log_level=contract.LOG_LEVEL.read(environ),
         )

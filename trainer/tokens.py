@@ -1,7 +1,8 @@
-"""Identity tokens for an MLflow server that only lets known callers in, as Cloud Run does.
+"""Who we are to an MLflow server: a user with a password, a token, or one of Google's identities, as Cloud Run wants.
 
-Tried in order: google-auth's default credentials, the metadata server, the gcloud command. A token is kept until
-shortly before it expires. Where none can be had, requests go out without one, and no source is asked again for a while.
+Identity tokens are tried in order from google-auth's default credentials, the metadata server, the gcloud command. One
+is kept until shortly before it expires. Where none can be had, requests go out without one, and no source is asked
+again for a while.
 """
 
 from __future__ import annotations
@@ -15,19 +16,61 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
-from requests.auth import AuthBase
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from contract.settings import SettingError, without_credentials
 
 log = logging.getLogger(__name__)
 
 REFRESH_BEFORE_EXPIRY_SECONDS = 300
 ASK_AGAIN_SECONDS = 600
+ASK_AGAIN_SOON_SECONDS = 30
 METADATA = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/identity"
 
 Source = Callable[[str], str]
 """Takes the audience and returns a token; raises anything when it can't."""
+
+
+class BearerToken(AuthBase):
+    """Puts a configured token on requests."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def credentials(
+    uri: str, username: str | None = None, password: str | None = None, token: str | None = None
+) -> AuthBase:
+    """What is configured, in this order: user name and password, token, what ``uri`` holds, Google's identity.
+
+    ``uri`` may hold USER:PASSWORD@ or, as a user name alone, TOKEN@, with %-escapes. Raises
+    contract.settings.SettingError for a user name without a password, or the other way round.
+    """
+    if bool(username) != bool(password):
+        missing, given = ("PASSWORD", "USERNAME") if username else ("USERNAME", "PASSWORD")
+        raise SettingError(
+            f"MLFLOW_TRACKING_{missing} is not set, though MLFLOW_TRACKING_{given} is: they work together only."
+        )
+    if username and password:
+        return _basic(username, password)
+    if token:
+        return BearerToken(token)
+    parts = urlsplit(uri)
+    if parts.password is not None:
+        return _basic(unquote(parts.username or ""), unquote(parts.password))
+    return BearerToken(unquote(parts.username)) if parts.username else IdentityToken(without_credentials(uri))
+
+
+def _basic(username: str, password: str) -> AuthBase:
+    # As bytes: requests would encode text as Latin-1, and fail for others.
+    return HTTPBasicAuth(username.encode(), password.encode())
 
 
 def wants_token(uri: str) -> bool:
@@ -73,11 +116,14 @@ class IdentityToken(AuthBase):
     """Puts ``Authorization: Bearer …`` on requests, when the tracking server wants it and a token is to be had."""
 
     def __init__(self, uri: str, sources: Sequence[Source] = SOURCES, clock: Callable[[], float] = time.time) -> None:
-        self._audience = uri if wants_token(uri) else None
+        # Cloud Run's audience is the service, whatever path MLflow has within it.
+        parts = urlsplit(uri)
+        self._audience = f"{parts.scheme}://{parts.netloc}" if wants_token(uri) else None
         self._sources = sources
         self._clock = clock
         self._lock = threading.Lock()
         self._token: str | None = None
+        self._expires = 0.0
         self._ask_after = 0.0
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -92,18 +138,25 @@ class IdentityToken(AuthBase):
             return None
         with self._lock:
             if self._clock() >= self._ask_after:
-                self._token, self._ask_after = self._ask(self._audience)
+                self._renew(self._audience)
             return self._token
 
-    def _ask(self, audience: str) -> tuple[str | None, float]:
+    def _renew(self, audience: str) -> None:
+        now = self._clock()
         for source in self._sources:
             try:
                 token = source(audience)
-                return token, _expiry(token) - REFRESH_BEFORE_EXPIRY_SECONDS
+                self._expires = _expiry(token)
             except Exception as error:  # noqa: BLE001 - each source fails in its own ways, and the next may work
                 log.debug("no identity token %s: %s", source.__name__, error)
+                continue
+            self._token, self._ask_after = token, self._expires - REFRESH_BEFORE_EXPIRY_SECONDS
+            return
+        if self._token and now < self._expires:
+            self._ask_after = now + ASK_AGAIN_SOON_SECONDS
+            return
         log.info("No identity token was found; requests to %s go without one.", audience)
-        return None, self._clock() + ASK_AGAIN_SECONDS
+        self._token, self._ask_after = None, now + ASK_AGAIN_SECONDS
 
 
 def _expiry(token: str) -> float:

@@ -10,22 +10,33 @@ from __future__ import annotations
 import logging
 import math
 import posixpath
+import queue
 import re
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from email.utils import parsedate_to_datetime
+from typing import Any, Self
 
 import requests
 from requests.auth import AuthBase
 
 from contract.events import RunStatus
 from contract.settings import without_credentials
-from trainer.errors import NeverSent, TrackingError, TrackingNotReady, TrackingRefused, TrackingUnavailable
+from trainer.errors import (
+    NeverSent,
+    TrackingError,
+    TrackingNotReady,
+    TrackingRefused,
+    TrackingUnavailable,
+    ValuesRefused,
+)
 from trainer.retry import Retry
-from trainer.tokens import IdentityToken
+from trainer.settings import Settings
+from trainer.tokens import credentials
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +45,28 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 ANSWER_TIMEOUT_SECONDS = 30.0
 READY_WITHIN_SECONDS = 120.0
 READY_DELAYS_SECONDS = (5.0, 10.0, 15.0, 20.0)
-TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+TRANSIENT_STATUSES = frozenset({408, 425, 429})
+NOT_IMPLEMENTED = 501
 
+MAX_ENTITIES_PER_BATCH = 1000
 MAX_METRICS_PER_BATCH = 1000
 MAX_PARAMS_PER_BATCH = 100
 MAX_KEY_LENGTH = 250
 MAX_PARAM_LENGTH = 6000
 # MLflow 2 takes no colon and MLflow 3 does; what both take is this.
 UNFIT_FOR_KEYS = re.compile(r"[^\w\-. /]")
+# No database takes these: a NUL, and half characters.
+UNFIT_FOR_TEXT = re.compile("[\0\ud800-\udfff]")
+UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
+# A 400 without MLflow's code is a proxy's; BAD_REQUEST is what MLflow says of its own database's failures.
+NO_VERDICT = ("", "BAD_REQUEST")
 CREATION_TAG = "warmboard.creation"
+# MLflow 2 does not know a NaN again that it has: SQLite, PostgreSQL and MySQL say so.
+THERE_ALREADY = re.compile(
+    r"UNIQUE constraint failed: metrics\b"
+    r"|duplicate key value violates unique constraint \W*metric"
+    r"|Duplicate entry .* for key \W*metrics\.PRIMARY"
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +87,17 @@ class Metric:
         }
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Values on their way to MLflow. Its length is their number."""
+
+    metrics: Sequence[Metric] = ()
+    params: Mapping[str, object] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.metrics) + len(self.params)
+
+
 def number(value: float) -> float | str:
     """The value as MLflow takes it. A bare NaN or Infinity would be stored as 0, and end the batch unnoticed."""
     if math.isnan(value):
@@ -76,8 +111,13 @@ def fit_key(key: str) -> str:
     """The key with what MLflow refuses replaced by ``_``: one bad key would make it refuse the whole batch."""
     key = UNFIT_FOR_KEYS.sub("_", key)[:MAX_KEY_LENGTH]
     # MLflow reads a key as a relative path, and wants its plain form.
-    plain = posixpath.normpath(key) == key and not key.startswith(("/", ".."))
+    plain = posixpath.normpath(key) == key and key != "." and not key.startswith(("/", ".."))
     return key if plain else re.sub("[/.]", "_", key) or "_"
+
+
+def param(value: object) -> str:
+    """A parameter's value as MLflow takes it: text without what databases refuse, of at most 6,000 characters."""
+    return UNFIT_FOR_TEXT.sub("_", str(value)[:MAX_PARAM_LENGTH])
 
 
 def milliseconds(moment: datetime) -> int:
@@ -89,6 +129,7 @@ class TrackingClient:
     """The calls that a training run needs, against one tracking server. Safe to use from several threads.
 
     Every method raises a TrackingError: TrackingUnavailable after the last attempt, TrackingRefused at once.
+    Credentials in ``uri`` are used where ``auth`` is not given; ``self.uri`` and messages are without them.
     """
 
     def __init__(
@@ -99,11 +140,22 @@ class TrackingClient:
         session: requests.Session | None = None,
         retry: Retry | None = None,
     ) -> None:
-        self._root = uri.rstrip("/")
-        self.uri = without_credentials(self._root)
-        self._auth = auth or IdentityToken(self.uri)
+        self.uri = without_credentials(uri.rstrip("/"))
+        self._auth = auth or credentials(uri)
         self._session = session or requests.Session()
         self._retry = retry or Retry()
+        self._perhaps_created: set[str] = set()
+
+    @classmethod
+    def of(cls, settings: Settings, **options: Any) -> Self:
+        """The client for MLFLOW_TRACKING_URI with its credentials. Raises contract.settings.SettingError."""
+        auth = credentials(
+            settings.mlflow_tracking_uri,
+            settings.mlflow_tracking_username,
+            settings.mlflow_tracking_password,
+            settings.mlflow_tracking_token,
+        )
+        return cls(settings.mlflow_tracking_uri, auth=auth, **options)
 
     def wait_until_ready(
         self,
@@ -137,23 +189,32 @@ class TrackingClient:
         try:
             return self._find_experiment(name)
         except TrackingRefused as error:
-            if error.code != "RESOURCE_DOES_NOT_EXIST":
+            if error.code != UNKNOWN:
                 raise
         try:
-            return str(self._post("experiments/create", {"name": name})["experiment_id"])
+            return _text(self._post("experiments/create", {"name": name}), "experiment_id")
         except TrackingRefused as error:
             if error.code != "RESOURCE_ALREADY_EXISTS":
                 raise
             # Another trainer was quicker, or an answer to us was lost.
             return self._find_experiment(name)
 
-    def create_run(self, experiment_id: str, name: str, start: datetime, tags: Mapping[str, str] | None = None) -> str:
+    def create_run(
+        self,
+        experiment_id: str,
+        name: str,
+        start: datetime,
+        tags: Mapping[str, str] | None = None,
+        *,
+        creation: str | None = None,
+    ) -> str:
         """The ID of a new run, in state RUNNING.
 
-        A failure after which nobody knows whether the server made the run is not simply repeated, which could leave
-        two: the run carries a tag of its own, and is looked for first.
+        A failure after which nobody knows whether the server made the run (an answer that is cut or can't be read is
+        one) is not simply repeated, which could leave two: the run carries ``creation`` as a tag, unique to it, and is
+        looked for first. That holds over several calls with the same ``creation`` too.
         """
-        creation = uuid.uuid4().hex
+        creation = creation or uuid.uuid4().hex
         labels = {"mlflow.source.name": "warmboard.trainer", **(tags or {}), CREATION_TAG: creation}
         body = {
             "experiment_id": experiment_id,
@@ -162,68 +223,128 @@ class TrackingClient:
             "tags": [{"key": key, "value": value} for key, value in labels.items()],
         }
 
-        def create_or_find() -> str:
+        def find_or_create() -> str:
+            found = self._look_for(experiment_id, creation) if creation in self._perhaps_created else None
+            if found is not None:
+                return found
             try:
-                return str(self._once("runs/create", body)["run"]["info"]["run_id"])
+                return _text(self._once("runs/create", body), "run", "info", "run_id")
             except NeverSent:
                 raise
             except TrackingUnavailable:
-                found = self._find_run(experiment_id, creation)
-                if found is None:
+                self._perhaps_created.add(creation)
+                raise
+            except TrackingRefused as error:
+                if not 200 <= error.status < 300:
                     raise
-                return found
+                self._perhaps_created.add(creation)
+                raise TrackingUnavailable(str(error)) from error
 
-        return self._retry(create_or_find)
+        return self._retry(find_or_create)
+
+    def find_run(self, experiment_id: str, creation: str) -> str | None:
+        """The ID of the run that was created with this ``creation``, deleted or not; None if there is none."""
+        return self._retry(lambda: self._look_for(experiment_id, creation))
 
     def log_batch(
         self, run_id: str, metrics: Sequence[Metric] = (), params: Mapping[str, object] | None = None
     ) -> None:
-        """Logs metrics and parameters, in as few requests as MLflow's limits allow."""
-        encoded = [
-            {"key": fit_key(key), "value": str(value)[:MAX_PARAM_LENGTH]} for key, value in (params or {}).items()
-        ]
-        for some in _chunks(encoded, MAX_PARAMS_PER_BATCH):
-            self._post("runs/log-batch", {"run_id": run_id, "params": some})
-        for chunk in _chunks([metric.encode() for metric in metrics], MAX_METRICS_PER_BATCH):
-            self._post("runs/log-batch", {"run_id": run_id, "metrics": chunk})
+        """Logs metrics and parameters, in as few requests as MLflow's limits allow.
 
-    def end_run(self, run_id: str, status: RunStatus, end: datetime) -> None:
-        self._post("runs/update", {"run_id": run_id, "status": status.value, "end_time": milliseconds(end)})
+        Raises ValuesRefused for what MLflow itself will not have; what stands in between is another TrackingError.
+        """
+        encoded = [metric.encode() for metric in metrics]
+        texts = [{"key": fit_key(key), "value": param(value)} for key, value in (params or {}).items()]
+        while encoded or texts:
+            some, texts = texts[:MAX_PARAMS_PER_BATCH], texts[MAX_PARAMS_PER_BATCH:]
+            room = MAX_ENTITIES_PER_BATCH - len(some)
+            self._log(run_id, encoded[:room], some)
+            encoded = encoded[room:]
+
+    def end_run(self, run_id: str, status: RunStatus, end: datetime, *, within: float | None = None) -> None:
+        """Tells MLflow how and when the run ended. Gives up after ``within`` seconds, if given, whatever hangs."""
+        body = {"run_id": run_id, "status": status.value, "end_time": milliseconds(end)}
+        if within is None:
+            self._post("runs/update", body)
+            return
+        until = self._retry.clock() + within
+        _strictly(
+            within,
+            lambda: self._retry(lambda: self._once("runs/update", body, until=until), until=until),
+            f"{self.uri} did not take the run's end within {within:.0f} s",
+        )
+
+    def _log(self, run_id: str, metrics: list[dict[str, Any]], params: list[dict[str, Any]]) -> None:
+        try:
+            self._log_once(run_id, metrics, params)
+        except TrackingRefused as error:
+            if error.status != 400 or not THERE_ALREADY.search(str(error)):
+                raise
+            self._log_apart(run_id, metrics, params, error)
+
+    def _log_apart(
+        self, run_id: str, metrics: list[dict[str, Any]], params: list[dict[str, Any]], error: TrackingRefused
+    ) -> None:
+        """What MLflow 2 does not know again takes nothing with it. By itself, it is there already."""
+        odd = [metric for metric in metrics if isinstance(metric["value"], str)]
+        rest = [metric for metric in metrics if not isinstance(metric["value"], str)]
+        if not odd:
+            raise error
+        if len(odd) == 1 and not rest and not params:
+            log.debug("MLflow has it already: %s", error)
+            return
+        if rest or params:
+            self._log_once(run_id, rest, params)
+        for one in odd:
+            self._log(run_id, [one], [])
+
+    def _log_once(self, run_id: str, metrics: list[dict[str, Any]], params: list[dict[str, Any]]) -> None:
+        body = {"run_id": run_id, **({"metrics": metrics} if metrics else {}), **({"params": params} if params else {})}
+        try:
+            self._post("runs/log-batch", body)
+        except TrackingRefused as error:
+            if (error.status, error.code) == (404, UNKNOWN) or (error.status == 400 and error.code not in NO_VERDICT):
+                raise ValuesRefused(str(error), status=error.status, code=error.code) from error
+            raise
 
     def _find_experiment(self, name: str) -> str:
         def get() -> dict[str, Any]:
             return self._request("GET", f"{API}experiments/get-by-name", params={"experiment_name": name})
 
-        experiment = self._retry(get)["experiment"]
-        if experiment.get("lifecycle_stage") == "deleted":
+        answer = self._retry(get)
+        experiment_id = _text(answer, "experiment", "experiment_id")
+        if answer["experiment"].get("lifecycle_stage") == "deleted":
             raise TrackingError(
                 f"The experiment {name!r} is deleted in MLflow: restore it there, or choose another name."
             )
-        return str(experiment["experiment_id"])
+        return experiment_id
 
-    def _find_run(self, experiment_id: str, creation: str) -> str | None:
+    def _look_for(self, experiment_id: str, creation: str) -> str | None:
         query = {
             "experiment_ids": [experiment_id],
             "filter": f"tags.`{CREATION_TAG}` = '{creation}'",
+            # Who deletes a run does not want it made anew.
+            "run_view_type": "ALL",
             "max_results": 1,
         }
-        runs = self._post("runs/search", query).get("runs", [])
-        return str(runs[0]["info"]["run_id"]) if runs else None
+        runs = self._once("runs/search", query).get("runs", [])
+        return _text(runs[0], "info", "run_id") if runs else None
 
     def _post(self, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._retry(lambda: self._once(route, body))
 
-    def _once(self, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return self._request("POST", f"{API}{route}", json=body)
+    def _once(self, route: str, body: Mapping[str, Any], *, until: float | None = None) -> dict[str, Any]:
+        return self._request("POST", f"{API}{route}", until=until, json=body)
 
-    def _request(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        """One attempt. The object in the answer; empty where the answer is no JSON, as that of ``/health``."""
+    def _request(self, method: str, path: str, *, until: float | None = None, **arguments: Any) -> dict[str, Any]:
+        """One attempt. The object in the answer; empty for ``/health``, whose answer is none."""
+        timeouts = self._timeouts(until)
         try:
             answer = self._session.request(
                 method,
-                self._root + path,
+                self.uri + path,
                 auth=self._auth,
-                timeout=(CONNECT_TIMEOUT_SECONDS, ANSWER_TIMEOUT_SECONDS),
+                timeout=timeouts,
                 # A redirect leads to a sign-in page, never to MLflow.
                 allow_redirects=False,
                 **arguments,
@@ -232,31 +353,86 @@ class TrackingClient:
             kind = NeverSent if _no_connection(error) else TrackingUnavailable
             raise kind(f"no connection to {self.uri} ({_reason(error)})") from error
         except requests.Timeout as error:
-            raise TrackingUnavailable(f"{self.uri}{path} did not answer in {ANSWER_TIMEOUT_SECONDS:.0f} s") from error
+            raise TrackingUnavailable(f"{self.uri}{path} did not answer in {timeouts[1]:.0f} s") from error
+        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
+            raise TrackingUnavailable(f"the answer of {self.uri}{path} is cut or broken ({_reason(error)})") from error
         except requests.RequestException as error:
             raise TrackingError(f"{self.uri}{path} can't be asked: {error}") from error
-        return _content(answer, f"{method} {self.uri}{path}")
+        return _content(answer, f"{method} {self.uri}{path}", wants_object=path.startswith(API))
+
+    def _timeouts(self, until: float | None) -> tuple[float, float]:
+        left = ANSWER_TIMEOUT_SECONDS if until is None else max(0.1, until - self._retry.clock())
+        return min(CONNECT_TIMEOUT_SECONDS, left), min(ANSWER_TIMEOUT_SECONDS, left)
 
 
-def _content(answer: requests.Response, what: str) -> dict[str, Any]:
+def _content(answer: requests.Response, what: str, *, wants_object: bool) -> dict[str, Any]:
     try:
         document = answer.json()
-    except ValueError:
-        document = {}
-    if not isinstance(document, dict):
-        document = {}
-    if answer.status_code == 200:
-        return document
-    code = str(document.get("error_code", ""))
-    text = str(document.get("message", "")) or answer.text[:200]
-    message = f"{what}: HTTP {answer.status_code} {code} {text}".strip()
-    if answer.status_code == 429:
-        raise NeverSent(message)
-    if answer.status_code in TRANSIENT_STATUSES:
-        raise TrackingUnavailable(message)
-    if answer.status_code in (401, 403):
+    except (RecursionError, ValueError):
+        document = None
+    is_object = isinstance(document, dict)
+    if answer.status_code == 200 and (is_object or not wants_object):
+        return document if is_object else {}
+    code, text = (str(document.get(name, "")) for name in ("error_code", "message")) if is_object else ("", "")
+    raise _error(answer, what, code, text or answer.text[:200])
+
+
+def _error(answer: requests.Response, what: str, code: str, text: str) -> TrackingError:
+    status = answer.status_code
+    message = f"{what}: HTTP {status} {code} {text}".strip()
+    if status in TRANSIENT_STATUSES or (500 <= status < 600 and status != NOT_IMPLEMENTED):
+        kind = NeverSent if status == 429 else TrackingUnavailable
+        return kind(message, retry_after=_pause(answer.headers.get("Retry-After", "")))
+    if status == 200 and answer.text.lstrip()[:1] in ("", "{"):
+        return TrackingUnavailable(f"{what}: the answer is cut or broken: {text}")
+    if status == 200:
+        message = f"{what}: this is no answer of MLflow (a sign-in page?). Is MLFLOW_TRACKING_URI right? {text}"
+    if status in (401, 403):
         message += " (may this identity use the server? Does the server accept this host name: --allowed-hosts?)"
-    raise TrackingRefused(message, status=answer.status_code, code=code)
+    return TrackingRefused(message, status=status, code=code)
+
+
+def _pause(text: str) -> float:
+    """Seconds of a ``Retry-After``: a number or a date; 0 where there is none."""
+    try:
+        return max(0.0, float(text)) if text.strip().isdecimal() else _until(parsedate_to_datetime(text))
+    except ValueError:
+        return 0.0
+
+
+def _until(moment: datetime) -> float:
+    return max(0.0, moment.timestamp() - time.time())
+
+
+def _text(document: Mapping[str, Any], *path: str) -> str:
+    """The member at this path of an answer. Raises TrackingRefused: without it, it is no answer of MLflow."""
+    value: Any = document
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    if value is None or isinstance(value, dict):
+        raise TrackingRefused(f"an answer without {'.'.join(path)} is none of MLflow: {document!r:.200}", status=200)
+    return str(value)
+
+
+def _strictly(within: float, call: Callable[[], object], otherwise: str) -> None:
+    """Calls in a thread and does not wait longer than this: names and tokens are looked up without any time limit."""
+    outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - raised again where it belongs
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    threading.Thread(target=work, name="tracking-end", daemon=True).start()
+    try:
+        failure = outcome.get(timeout=within)
+    except queue.Empty:
+        raise TrackingUnavailable(otherwise) from None
+    if failure is not None:
+        raise failure
 
 
 def _no_connection(error: requests.ConnectionError) -> bool:
@@ -276,7 +452,3 @@ def _endless(delays: Sequence[float]) -> Iterator[float]:
     yield from delays
     while True:
         yield delays[-1]
-
-
-def _chunks(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

@@ -19,10 +19,13 @@ class FakeMlflow:
 
     def __init__(self) -> None:
         self.away = False
+        self.refuses = False
 
     def __call__(self, asked: Asked) -> Answer | Exception:
         if self.away:
             return Answer(503)
+        if self.refuses:
+            return Answer(403)
         if asked.route == "experiments/get-by-name":
             return Answer(200, {"experiment": {"experiment_id": "7"}})
         if asked.route == "runs/create":
@@ -64,4 +67,12 @@ def pubsub_server() -> Iterator[FakePubsub]:
 
 
 def settings(output: str, pubsub: str, mlflow: str = "http://mlflow.test:5000", **more: str) -> Settings:
-    return Settings.read({"MLFLOW_TRACKING_URI": mlflow, "PUBSUB_EMULATOR_HOST": pubsub, "OUTPUT_URI": output, **more})
+    """Settings of a trainer; what can't be sent is kept beside the output, unless SPOOL_DIR says otherwise."""
+    environ = {
+        "MLFLOW_TRACKING_URI": mlflow,
+        "MLFLOW_READY_SECONDS": "0",
+        "PUBSUB_EMULATOR_HOST": pubsub,
+        "OUTPUT_URI": output,
+        "SPOOL_DIR": f"{output}/spool",
+    }
+    return Settings.read({**environ, **more})

@@ -83,6 +83,24 @@ def test_without_any_the_request_carries_none_and_sources_are_left_in_peace() ->
     assert len(source.audiences) == 2
 
 
+def test_a_token_that_still_holds_is_kept_while_no_new_one_is_to_be_had() -> None:
+    now = [0.0]
+    source = Source(token(3600, "a"))
+    identity = IdentityToken(CLOUD, [source], clock=lambda: now[0])
+    for moment, asked in [(0, 1), (3300, 2), (3329, 2), (3330, 3), (3599, 4)]:
+        now[0] = moment
+        assert identity.token() == token(3600, "a")
+        assert len(source.audiences) == asked
+    now[0] = 3629
+    assert identity.token() is None
+
+
+def test_the_audience_is_the_service_without_the_path() -> None:
+    source = Source(token(10_000))
+    IdentityToken(f"{CLOUD}/mlflow", [source], clock=lambda: 0.0).token()
+    assert source.audiences == [CLOUD]
+
+
 @pytest.mark.parametrize("garbage", ["", "None", "a.b.c", "head.e30.signature"])
 def test_what_is_no_token_is_not_sent(garbage: str) -> None:
     assert IdentityToken(CLOUD, [Source(garbage)], clock=lambda: 0.0).token() is None

@@ -29,6 +29,7 @@ class Asked:
 class Answer:
     status: int = 200
     body: Any = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Handler = Callable[[Asked], "Answer | Exception"]
@@ -41,6 +42,7 @@ class Wire(BaseAdapter):
         super().__init__()
         self.handler = handler
         self.asked: list[Asked] = []
+        self.timeouts: list[Any] = []
 
     def session(self) -> requests.Session:
         session = requests.Session()
@@ -63,6 +65,7 @@ class Wire(BaseAdapter):
             headers=dict(request.headers),
         )
         self.asked.append(asked)
+        self.timeouts.append(kwargs.get("timeout"))
         answer = self.handler(asked)
         if isinstance(answer, Exception):
             raise answer
@@ -70,6 +73,7 @@ class Wire(BaseAdapter):
         response.request = request
         response.url = request.url or ""
         response.status_code = answer.status
+        response.headers.update(answer.headers)
         response.raw = io.BytesIO(
             answer.body.encode() if isinstance(answer.body, str) else json.dumps(answer.body).encode()
         )
