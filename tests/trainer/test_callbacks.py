@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -11,15 +12,31 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from trainer.callbacks import GradientStatistics, Losses, Towers, WarmboardCallback, WeightNorms, WeightStatistics
-from trainer.callbacks.bins import gradient_edges, text
-from trainer.callbacks.gradients import Accumulator
-from trainer.callbacks.weights import statistics
+from trainer.bins import gradient_edges, text
+from trainer.callbacks import (
+    GradientStatistics,
+    GraphGradientSums,
+    Losses,
+    Towers,
+    WarmboardCallback,
+    WeightNorms,
+    Weights,
+    WeightStatistics,
+)
 from trainer.model import TwoTower
+from trainer.statistics import GradientSums
 
 Floats = npt.NDArray[np.float32]
 BUYERS, PRODUCTS, BATCH = 30, 40, 32
 TOWERS = ("query", "candidate")
+
+
+@pytest.fixture(autouse=True)
+def nothing_failed(caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest) -> Iterator[None]:
+    """A callback that fails only says so; here that is a failure, unless a test is about it."""
+    yield
+    errors = [record.getMessage() for record in caplog.get_records("call") if record.levelname == "ERROR"]
+    assert bool(errors) == (request.cls is TestFailures), errors
 
 
 class Notes:
@@ -121,10 +138,10 @@ class TestGradients:
         strange = np.array([-1.5, 2, 3, 0, -0.0, 1e-30, 3e38, np.nan, np.inf, -np.inf], np.float32)
         inside = np.nextafter(edges, np.float32(0))
         values = np.concatenate([edges, inside, strange])
-        accumulator = Accumulator(edges)
+        sums = GraphGradientSums()
         for part in np.split(values, [10, 40, 57]):
-            accumulator.add([tf.constant(part)])
-        logged = accumulator.values("query")
+            sums.add({"query": [tf.constant(part)]})
+        logged = sums.values()
         finite = values[np.isfinite(values)]
         # A bin holds its edge nearer to zero, on both sides: 13 bins of magnitudes, mirrored, of which 13 is outside.
         mirrored = 13 + np.copysign(1, finite).astype(int) * np.digitize(np.abs(finite), edges[13:])
@@ -136,16 +153,33 @@ class TestGradients:
         assert (logged["query_grad_min"], logged["query_grad_max"]) == (-1.5, float(np.float32(3e38)))
         assert np.isnan(logged["query_grad_norm"])
 
-    def test_sums_stay_exact_where_float32_would_not(self) -> None:
-        accumulator = Accumulator(gradient_edges())
+    @pytest.mark.parametrize(("mean", "std"), [(1, 1e-4), (1, 3e-7), (1e4, 2e-3), (-3e5, 0.1), (0, 1e-20)])
+    def test_sums_stay_exact_where_a_sum_of_squares_would_not(self, mean: float, std: float) -> None:
         random = np.random.default_rng(0)
-        steps = [(1 + 1e-4 * random.normal(size=5000)).astype(np.float32) for _ in range(20)]
+        steps = [(mean + std * random.normal(size=5000)).astype(np.float32) for _ in range(20)]
+        sums = GraphGradientSums()
         for step in steps:
-            accumulator.add([tf.constant(step)])
+            sums.add({"query": [tf.constant(step)]})
         every = np.concatenate(steps).astype(np.float64)
-        logged = accumulator.values("query")
-        assert logged["query_grad_mean"] == pytest.approx(every.mean(), rel=1e-12)
-        assert logged["query_grad_std"] == pytest.approx(every.std(), rel=1e-6)
+        logged = sums.values()
+        assert logged["query_grad_mean"] == pytest.approx(every.mean(), rel=1e-9, abs=0)
+        assert logged["query_grad_std"] == pytest.approx(every.std(), rel=1e-10, abs=0)
+
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+    @pytest.mark.parametrize("jit_compile", [False, True])
+    def test_the_graph_counts_as_numpy_does(self, dtype: str, jit_compile: bool) -> None:
+        graph, plain = GraphGradientSums(jit_compile=jit_compile), GradientSums()
+        add = tf.function(lambda a, b: graph.add({"query": [a, None], "candidate": [b, a]}), jit_compile=jit_compile)
+        random = np.random.default_rng(0)
+        for size in (1000, 1, 0, 3):
+            one = tf.cast(10.0 ** random.uniform(-9, 2, size=(size, 2)) * random.choice([-1, 1]), dtype)
+            other = tf.cast(random.choice([0.0, np.nan, np.inf, 0.5], size=(5,)), dtype)
+            add(one, other)
+            plain.add({"query": [one.numpy()], "candidate": [other.numpy(), one.numpy()]})
+        values, expected = graph.values(), plain.values()
+        assert values.keys() == expected.keys()
+        for key, value in values.items():
+            assert value == pytest.approx(expected[key], rel=1e-12, abs=1e-300, nan_ok=True), key
 
     def test_a_second_fit_counts_anew_and_the_model_is_left_as_it_was(self) -> None:
         model = two_tower()
@@ -155,6 +189,16 @@ class TestGradients:
         fit(model, keras.callbacks.Callback(), epochs=1)
         fit(model, GradientStatistics(after), epochs=1)
         assert total(after.epochs[0][1]) == total(before.epochs[0][1]) > 0
+
+    def test_without_an_optimizer_there_is_nothing(self) -> None:
+        notes = Notes()
+        callback = GradientStatistics(notes)
+        callback.set_model(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
+        callback.on_train_begin()
+        callback.on_epoch_begin(0)
+        callback.on_epoch_end(0)
+        callback.on_train_end()
+        assert notes.epochs == []
 
     def test_two_at_once(self) -> None:
         one, two = Notes(), Notes()
@@ -242,17 +286,45 @@ class TestWeights:
         assert first[0] == pytest.approx(recorded[0]["query"].min())
         assert first[25] == pytest.approx(recorded[0]["query"].max())
 
-    def test_equal_weights(self) -> None:
-        values = statistics("query", np.zeros(10, dtype=np.float32))
-        assert values["query_hist_bin_0"] == 10
-        assert (values["query_weights_min"], values["query_weights_max"], values["query_weights_std"]) == (0, 0, 0)
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+    def test_weights_of_other_types_agree_with_numpy(self, dtype: str) -> None:
+        layer = keras.layers.Dense(300, name="query_tower", dtype=dtype)
+        model = keras.Sequential([keras.Input((400,)), layer])
+        notes = Notes()
+        callback = Weights(notes, Towers(layers={"candidate": layer}))
+        callback.set_model(model)
+        callback.on_epoch_end(0)
+        every = np.concatenate([variable.numpy().ravel().astype(np.float64) for variable in layer.trainable_variables])
+        values = notes.epochs[0][1]
+        for tower in TOWERS:
+            assert values[f"{tower}_weights_mean"] == pytest.approx(every.mean(), rel=1e-12)
+            assert values[f"{tower}_weights_std"] == pytest.approx(every.std(), rel=1e-12)
+            counts = [values[f"{tower}_hist_bin_{index}"] for index in range(25)]
+            assert counts == np.histogram(every, np.linspace(every.min(), every.max(), 26))[0].tolist()
+        for key in ("weight_norm", "query_weight_norm", "candidate_weight_norm"):
+            assert values[key] == pytest.approx(np.linalg.norm(every), rel=1e-12)
 
-    def test_weights_that_are_not_finite_are_counted(self) -> None:
-        values = statistics("query", np.array([1, 2, np.nan, np.inf], dtype=np.float32))
-        assert values["query_weights_nonfinite"] == 2
-        assert (values["query_weights_mean"], values["query_weights_max"]) == (1.5, 2)
-        assert sum(values[f"query_hist_bin_{index}"] for index in range(25)) == 2
-        assert np.isnan(statistics("query", np.array([np.nan], dtype=np.float32))["query_weights_mean"])
+    def test_every_variable_is_read_once_an_epoch(self) -> None:
+        class Read:
+            """A variable that counts its readings."""
+
+            def __init__(self, number: float) -> None:
+                self.number = number
+                self.readings = 0
+                self.path = "kernel"
+
+            def numpy(self) -> Floats:
+                self.readings += 1
+                return np.full((2, 3), self.number, np.float32)
+
+        variables = [Read(1), Read(2), Read(3)]
+        layers = {tower: SimpleNamespace(trainable_variables=[variables[i]]) for i, tower in enumerate(TOWERS)}
+        notes = Notes()
+        callback = WarmboardCallback(notes, towers=Towers(layers=layers))
+        callback.set_model(SimpleNamespace(trainable_variables=variables, optimizer=None))
+        callback.on_epoch_end(0, {"loss": 1.0})
+        assert [variable.readings for variable in variables] == [1, 1, 1]
+        assert notes.epochs[0][1]["weight_norm"] == pytest.approx((6 * (1 + 4 + 9)) ** 0.5)
 
 
 class TestTowers:
@@ -282,11 +354,101 @@ class TestTowers:
         given = Towers(layers={"query": model.get_layer("other")})
         assert self.paths(model, given)["query"] == ["other/kernel", "other/bias"]
 
-    def test_by_path(self) -> None:
+    def test_a_layer_by_name_anywhere_in_the_model(self) -> None:
+        inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="deep"), keras.layers.Dense(2)])
+        model = keras.Sequential([keras.Input((3,)), inner, keras.layers.Dense(1, name="head")])
+        towers = Towers(layers={"query": "deep", "candidate": "head"})
+        assert self.paths(model, towers) == {
+            "query": [f"{inner.name}/deep/kernel", f"{inner.name}/deep/bias"],
+            "candidate": [f"{model.name}/head/kernel", f"{model.name}/head/bias"],
+        }
+
+    @pytest.mark.parametrize("name", ["user_tower", "buyer_model", "query_encoder", "query_network"])
+    def test_by_an_attribute_of_the_model(self, name: str) -> None:
+        model = OneLayer(name, keras.layers.Dense(2, name="anything"))
+        assert self.paths(model, Towers())["query"] == [v.path for v in model.trainable_variables]
+
+    def test_a_layer_in_both_towers_belongs_to_both(self) -> None:
+        model = self.model("shared", "other")
+        shared = model.get_layer("shared")
+        paths = self.paths(model, Towers(layers={"query": shared, "candidate": shared}))
+        assert paths["query"] == paths["candidate"] == ["shared/kernel", "shared/bias"]
+
+    def test_by_path(self, caplog: pytest.LogCaptureFixture) -> None:
         model = self.model("buyer_dense", "shared", "product_dense")
         paths = self.paths(model, Towers())
         assert paths["query"] == ["buyer_dense/kernel", "buyer_dense/bias"]
         assert paths["candidate"] == ["product_dense/kernel", "product_dense/bias"]
+        assert "no pattern matches: shared/kernel, shared/bias" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("path", "tower"),
+        [
+            ("user_embedding/embeddings", "query"),
+            ("two_tower/user_id_embedding_1/embeddings", "query"),
+            ("buyers/kernel", "query"),
+            ("dense_query_2/kernel", "query"),
+            ("query_country_embedding/embeddings", "query"),
+            ("QueryTower/dense/kernel", "query"),
+            ("item_embedding/embeddings", "candidate"),
+            ("product_tower/dense_1/kernel", "candidate"),
+            ("candidate_price/kernel", "candidate"),
+            # The outer layer decides.
+            ("item_tower/user_country_embedding/embeddings", "candidate"),
+            ("query_tower/last_product_embedding/embeddings", "query"),
+            ("user_model/item_embedding/embeddings", "query"),
+            # What a tower knows tells nothing of which tower it is.
+            ("user_country_embedding/embeddings", None),
+            ("last_product_embedding/embeddings", None),
+            # A name of both decides nothing; what is inside may.
+            ("query_candidate_scorer/kernel", ""),
+            ("query_candidate_scorer/item_dense/kernel", "candidate"),
+            ("dense/kernel", None),
+            ("superuser/kernel", None),
+            ("subquery/kernel", None),
+        ],
+    )
+    def test_which_tower_a_path_names(self, path: str, tower: str | None) -> None:
+        assert Towers()._by_path(path) == tower
+
+    def test_a_path_that_names_both_belongs_to_none_and_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
+        model = self.model("user_dense", "query_candidate_mix", "item_dense")
+        paths = self.paths(model, Towers())
+        assert paths == {
+            "query": ["user_dense/kernel", "user_dense/bias"],
+            "candidate": ["item_dense/kernel", "item_dense/bias"],
+        }
+        assert "which belong to none: query_candidate_mix/kernel, query_candidate_mix/bias" in caplog.text
+
+    def test_patterns_of_ones_own(self) -> None:
+        model = self.model("left_a", "right_b")
+        towers = Towers(patterns={"query": "^left", "candidate": "_B$"})
+        assert self.paths(model, towers) == {
+            "query": ["left_a/kernel", "left_a/bias"],
+            "candidate": ["right_b/kernel", "right_b/bias"],
+        }
+
+    def test_what_is_another_towers_layer_is_not_sought_by_path(self) -> None:
+        model = self.model("item_dense", "item_embedding_dense")
+        towers = Towers(layers={"query": model.get_layer("item_dense")})
+        assert self.paths(model, towers) == {
+            "query": ["item_dense/kernel", "item_dense/bias"],
+            "candidate": ["item_embedding_dense/kernel", "item_embedding_dense/bias"],
+        }
+
+    def test_a_name_that_no_layer_has(self, caplog: pytest.LogCaptureFixture) -> None:
+        model = self.model("query_tower", "item_tower")
+        assert self.paths(model, Towers(layers={"query": "users"}))["query"] == []
+        assert "belongs to the tower query ('users')" in caplog.text
+
+    @pytest.mark.parametrize("options", [{"layers": {"user": "x"}}, {"patterns": {"item": "x"}}])
+    def test_a_tower_of_another_name_is_an_error(self, options: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="the towers are query and candidate"):
+            Towers(**options)
+
+    def test_a_pattern_that_is_none_is_an_error(self) -> None:
+        with pytest.raises(ValueError, match="no regular expression for a tower"):
+            Towers(patterns={"query": "("})
 
     def test_one_warning_when_nothing_matches_and_the_rest_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         notes = Notes()
@@ -295,6 +457,15 @@ class TestTowers:
         assert len(caplog.records) == 1
         assert "first/kernel, first/bias, second/kernel" in caplog.text
         assert notes.epochs[0][1].keys() == {"loss", "weight_norm"}
+
+
+class OneLayer(keras.Model):
+    """A model with one attribute."""
+
+    def __init__(self, name: str, layer: Any) -> None:
+        super().__init__()
+        setattr(self, name, layer)
+        layer.build((None, 3))
 
 
 CATALOGUE = {
@@ -353,3 +524,158 @@ def test_a_metric_that_is_no_single_number_is_left_out_with_one_warning(caplog: 
         losses.on_epoch_end(epoch, {"loss": 0.5, "f1_score": np.array([0.1, 0.2])})
     assert notes.epochs == [(0, {"loss": 0.5}), (1, {"loss": 0.5})]
     assert caplog.text.count("no single numbers: f1_score") == 1
+
+
+class TestFits:
+    def losses(self, notes: Notes) -> list[int]:
+        return [step for step, values in notes.epochs if "loss" in values]
+
+    def test_the_first_epoch_may_be_another(self) -> None:
+        notes = Notes()
+        fit(two_tower(), WarmboardCallback(notes), epochs=5, initial_epoch=3)
+        assert self.losses(notes) == [3, 4]
+        assert notes.epochs[-1][0] == 4
+        assert notes.params["epochs"] == 5
+
+    def test_the_steps_of_a_second_fit_go_on_and_the_parameters_stay(self) -> None:
+        notes, model = Notes(), two_tower()
+        callback = WarmboardCallback(notes)
+        fit(model, callback, epochs=2)
+        fit(model, callback, epochs=3)
+        fit(model, callback, epochs=7, initial_epoch=5)
+        assert self.losses(notes) == [0, 1, 2, 3, 4, 5, 6]
+        assert [step for step, values in notes.epochs if "final_loss" in values] == [1, 4, 6]
+        assert notes.params["epochs"] == 2
+        assert all(values.keys() >= COUNTERS for _, values in notes.epochs if "loss" in values)
+
+    def test_another_model(self) -> None:
+        notes = Notes()
+        callback = WarmboardCallback(notes)
+        models = [two_tower(), two_tower()]
+        for model in models:
+            fit(model, callback, epochs=1)
+        assert total(notes.epochs[0][1]) == total(notes.epochs[2][1]) > 0
+        assert not any("apply" in vars(model.optimizer) for model in models)
+
+    def test_validation_every_second_epoch(self) -> None:
+        notes = Notes()
+        fit(two_tower(), WarmboardCallback(notes), epochs=3, validation_data=(purchases(1),), validation_freq=2)
+        assert ["val_loss" in values for _, values in notes.epochs] == [False, True, False, False]
+        assert notes.epochs[3][1]["final_val_loss"] == notes.epochs[1][1]["val_loss"]
+        assert notes.epochs[3][0] == 2
+
+    def test_early_stopping(self) -> None:
+        notes = Notes()
+        model = two_tower()
+        stop = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=1e9, start_from_epoch=0)
+        model.fit(purchases(), batch_size=BATCH, epochs=9, verbose=0, callbacks=[WarmboardCallback(notes), stop])
+        assert self.losses(notes) == [0, 1]
+        assert notes.epochs[-1] == (1, {"final_loss": notes.epochs[1][1]["loss"]})
+
+    def test_a_fit_that_was_interrupted_leaves_nothing_behind_after_the_next(self) -> None:
+        class Interrupt(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+                raise KeyboardInterrupt
+
+        notes, model = Notes(), two_tower()
+        callback = WarmboardCallback(notes)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(purchases(), batch_size=BATCH, verbose=0, callbacks=[callback, Interrupt()])
+        fit(model, callback, epochs=1)
+        # Three batches of 32 rows, each of 4 numbers; two matrices of 4 times 4 and two biases at each step.
+        assert total(notes.epochs[0][1]) == 2 * 3 * (BATCH * 4 + 2 * (16 + 4))
+        assert "apply" not in vars(model.optimizer)
+
+
+class TestLearningRate:
+    def rates(self, optimizer: Any, *more: Any) -> tuple[Notes, list[float | None]]:
+        notes, model = Notes(), two_tower(optimizer)
+        model.fit(purchases(), batch_size=BATCH, epochs=3, verbose=0, callbacks=[WarmboardCallback(notes), *more])
+        return notes, [values.get("learning_rate") for _, values in notes.epochs[:3]]
+
+    def test_a_constant_one_is_a_parameter_only(self) -> None:
+        notes, rates = self.rates(keras.optimizers.Adam(0.003))
+        assert rates == [None] * 3
+        assert (notes.params["learning_rate"], notes.params["optimizer"]) == ("0.003", "adam")
+
+    @pytest.mark.parametrize("mixed", [False, True])
+    def test_a_schedule_is_a_metric_too(self, mixed: bool) -> None:
+        schedule = keras.optimizers.schedules.ExponentialDecay(0.5, decay_steps=3, decay_rate=0.1)
+        optimizer: Any = keras.optimizers.SGD(schedule)
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=8.0) if mixed else optimizer
+        notes, rates = self.rates(optimizer)
+        assert rates == pytest.approx([0.05, 0.005, 0.0005])
+        assert (notes.params["learning_rate"], notes.params["optimizer"]) == ("0.5", "sgd")
+        assert str(notes.params["learning_rate_schedule"]).startswith(
+            "ExponentialDecay(initial_learning_rate=0.5, decay_steps=3, decay_rate=0.1"
+        )
+
+    def test_a_function_is_a_metric_too(self) -> None:
+        def tenth() -> float:
+            return 0.1
+
+        notes, rates = self.rates(keras.optimizers.SGD(tenth))
+        assert rates == [0.1] * 3
+        assert (notes.params["learning_rate"], notes.params["learning_rate_schedule"]) == ("0.1", "tenth")
+
+    def test_one_that_something_changes_is_a_metric_from_there_on(self) -> None:
+        class Halve(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+                if epoch == 1:
+                    self.model.optimizer.learning_rate = 0.25
+
+        _, rates = self.rates(keras.optimizers.SGD(0.5), Halve())
+        assert rates == [None, 0.25, 0.25]
+
+    def test_one_that_is_changed_before_a_second_fit_is_a_metric_there(self) -> None:
+        notes, model = Notes(), two_tower(keras.optimizers.SGD(0.5))
+        callback = WarmboardCallback(notes)
+        fit(model, callback, epochs=1)
+        model.optimizer.learning_rate = 0.25
+        fit(model, callback, epochs=1)
+        assert [v.get("learning_rate") for _, v in notes.epochs if "loss" in v] == [None, 0.25]
+        assert notes.params["learning_rate"] == "0.5"
+
+
+class TestFailures:
+    def test_neither_a_failing_callback_nor_a_failing_log_ends_the_training(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Broken(WeightNorms):
+            def values(self, epoch: int, logs: Any) -> dict[str, float]:
+                raise ZeroDivisionError
+
+        class Away(Notes):
+            def log_metrics(self, values: Mapping[str, float], step: int) -> None:
+                raise ConnectionError
+
+        notes = Notes()
+        model = two_tower()
+        callbacks = [Broken(notes), Losses(Away()), WeightStatistics(notes)]
+        model.fit(purchases(), batch_size=BATCH, epochs=2, verbose=0, callbacks=callbacks)
+        told = [record.getMessage() for record in caplog.records]
+        assert told == [f"{name} failed; training goes on without its values." for name in ("Broken", "Losses")]
+        assert [step for step, _ in notes.epochs] == [0, 1]
+
+    def test_the_bundle_logs_what_the_others_have(self, caplog: pytest.LogCaptureFixture) -> None:
+        class NoTowers(Towers):
+            def variables(self, model: Any) -> dict[str, list[Any]]:
+                raise LookupError("no towers today")
+
+        notes = Notes()
+        fit(two_tower(), WarmboardCallback(notes, towers=NoTowers()), epochs=2)
+        assert [record.getMessage().split()[0] for record in caplog.records] == ["GradientStatistics", "Weights"]
+        assert "no towers today" in caplog.text
+        assert notes.epochs[1][1].keys() == {"loss", "regularization_loss", "total_loss"}
+        assert notes.params["optimizer"] == "adagrad"
+
+    def test_a_failure_inside_the_graph(self, caplog: pytest.LogCaptureFixture) -> None:
+        class WrongTower(Towers):
+            def members(self, model: Any, variables: Any) -> dict[str, list[int]]:
+                return {"item": [0]}
+
+        notes = Notes()
+        fit(two_tower(), WarmboardCallback(notes, towers=WrongTower()), epochs=1)
+        assert caplog.text.count("GradientStatistics failed") == 1
+        of_gradients_and_validation = {key for key in CATALOGUE | COUNTERS if "grad" in key or key.startswith("val_")}
+        assert notes.epochs[0][1].keys() == (CATALOGUE | COUNTERS) - of_gradients_and_validation

@@ -4,15 +4,20 @@ from trainer.callbacks.base import MetricsCallback
 from trainer.callbacks.bundle import WarmboardCallback
 from trainer.callbacks.gradients import GradientStatistics
 from trainer.callbacks.losses import Losses
+from trainer.callbacks.optimizer import LearningRate
+from trainer.callbacks.sums import GraphGradientSums
 from trainer.callbacks.towers import Towers
-from trainer.callbacks.weights import WeightNorms, WeightStatistics
+from trainer.callbacks.weights import WeightNorms, Weights, WeightStatistics
 
 __all__ = [
     "GradientStatistics",
+    "GraphGradientSums",
+    "LearningRate",
     "Losses",
     "MetricsCallback",
     "Towers",
     "WarmboardCallback",
     "WeightNorms",
     "WeightStatistics",
+    "Weights",
 ]

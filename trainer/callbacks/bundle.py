@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trainer.bins import Scale
 from trainer.buffer import Log
 from trainer.callbacks.base import MetricsCallback, Values
-from trainer.callbacks.bins import Scale
 from trainer.callbacks.gradients import GradientStatistics
 from trainer.callbacks.losses import Losses
+from trainer.callbacks.optimizer import LearningRate
 from trainer.callbacks.towers import Towers
-from trainer.callbacks.weights import WeightNorms, WeightStatistics
+from trainer.callbacks.weights import Weights
 
 
 class WarmboardCallback(MetricsCallback):
     """Losses, weight norms, weight statistics and gradient statistics: for each epoch, one call of ``log_metrics``.
 
     Also logs the parameters ``epochs``, ``optimizer`` and ``learning_rate``, as Keras knows them, and those in
-    ``params``, which win. ``towers`` says which layers the towers are (see `Towers`), ``gradient_scale`` which bins the
-    gradients get.
+    ``params``, which win; a learning rate that changes is a metric besides. ``towers`` says which layers the towers are
+    (see `Towers`), ``gradient_scale`` which bins the gradients get: ``symlog`` or ``linear``.
     """
 
     def __init__(
@@ -35,8 +36,8 @@ class WarmboardCallback(MetricsCallback):
         self._extra_params = dict(params or {})
         self._parts: list[MetricsCallback] = [
             Losses(log),
-            WeightNorms(log, towers),
-            WeightStatistics(log, towers),
+            LearningRate(log),
+            Weights(log, towers),
             GradientStatistics(log, towers, gradient_scale),
         ]
 
@@ -50,28 +51,28 @@ class WarmboardCallback(MetricsCallback):
         for part in self._parts:
             part.set_model(model)
 
+    def begin(self) -> None:
+        for part in self._parts:
+            part.attempt(part.begin)
+
     def params_to_log(self) -> dict[str, object]:
         params: dict[str, object] = {"epochs": (self.params or {}).get("epochs")}
-        optimizer = getattr(self.model, "optimizer", None)
-        if optimizer is not None:
-            # Mixed precision wraps the one that learns. Its class names it: its name may be numbered, as in adam_1.
-            inner = getattr(optimizer, "inner_optimizer", optimizer)
-            # Seven digits: Keras keeps it in float32.
-            params |= {"optimizer": type(inner).__name__.lower(), "learning_rate": f"{float(inner.learning_rate):.7g}"}
         for part in self._parts:
-            params |= part.params_to_log()
+            params |= part.attempt(part.params_to_log) or {}
         return {key: value for key, value in (params | self._extra_params).items() if value is not None}
 
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def begin_epoch(self) -> None:
         for part in self._parts:
-            part.on_epoch_begin(epoch, logs)
+            part.attempt(part.begin_epoch)
 
     def values(self, epoch: int, logs: Mapping[str, Any]) -> Values:
         values: Values = {}
         for part in self._parts:
-            values |= part.values(epoch, logs)
+            values |= part.attempt(part.values, epoch, logs) or {}
         return values
 
-    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+    def end(self) -> Values:
+        values: Values = {}
         for part in self._parts:
-            part.on_train_end(logs)
+            values |= part.attempt(part.end) or {}
+        return values

@@ -13,18 +13,23 @@ from trainer.callbacks.base import MetricsCallback, Values
 
 logger = logging.getLogger(__name__)
 
+FINAL = ("loss", "val_loss")
+
 
 class Losses(MetricsCallback):
     """Every number Keras reports for the epoch, under its own name; at the end, ``final_loss`` and ``final_val_loss``.
 
-    The final ones are those of the last epoch, logged at its step.
+    The final ones are the last of the ``fit``, logged at its last step; with ``validation_freq`` the last validation
+    may have been some epochs before.
     """
-
-    _last: tuple[int, Values] | None = None
 
     def __init__(self, log: Log) -> None:
         super().__init__(log)
         self._left_out: set[str] = set()
+        self._last: Values = {}
+
+    def begin(self) -> None:
+        self._last = {}
 
     def values(self, epoch: int, logs: Mapping[str, Any]) -> Values:
         scalars = {name for name, value in logs.items() if np.ndim(value) == 0}
@@ -32,13 +37,8 @@ class Losses(MetricsCallback):
             self._left_out |= left_out
             logger.warning("Left out, because they are no single numbers: %s", ", ".join(sorted(left_out)))
         values = {name: float(logs[name]) for name in logs if name in scalars}
-        self._last = epoch, values
+        self._last |= {f"final_{name}": values[name] for name in FINAL if name in values}
         return values
 
-    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        if self._last is None:
-            return
-        epoch, values = self._last
-        final = {f"final_{name}": values[name] for name in ("loss", "val_loss") if name in values}
-        if final:
-            self.log.log_metrics(final, step=epoch)
+    def end(self) -> Values:
+        return self._last

@@ -1,0 +1,197 @@
+"""Sums over the gradients of every step, inside the graph: no gradient reaches the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import bins
+from trainer.moments import Moments
+from trainer.statistics import TOWERS, GradientTotals, Values, gradient_edges_params, known
+
+# Places in the vector of sums: how many values are finite, their sum, the sum of their squared distances from their
+# mean, the least, the greatest; of a part all values' squares, of a step their norm; steps.
+NOTHING = (0.0, 0.0, 0.0, np.inf, -np.inf, 0.0, 0.0)
+NORMS = 5
+
+
+class Part(NamedTuple):
+    """What one replica knows of one step of one tower. ``dense`` holds what is yet to be summed over the replicas."""
+
+    sums: Any
+    counts: Any
+    dense: list[Any]
+
+
+class GraphGradientSums:
+    """`trainer.statistics.GradientSums` for TensorFlow: ``add`` is called where gradients are, in a ``tf.function``.
+
+    It makes variables, so it is made outside of any ``tf.function``. ``values`` and ``reset`` are for the host.
+    ``jit_compile``: whether the function is compiled by XLA. Under ``tf.distribute.MirroredStrategy`` every replica
+    adds its own gradients, and a step counts once.
+    """
+
+    def __init__(self, scale: bins.Scale = "symlog", *, jit_compile: bool = False) -> None:
+        self.edges = bins.gradient_edges(scale)
+        self.jit_compile = jit_compile
+        self._sums = {tower: tf.Variable(NOTHING, trainable=False, dtype=tf.float64) for tower in TOWERS}
+        self._counts = {tower: tf.Variable(np.zeros(bins.BUCKETS), trainable=False, dtype=tf.int64) for tower in TOWERS}
+
+    def add(self, gradients: Mapping[str, Sequence[Any]]) -> None:
+        """Adds one step: each tower's gradients, tensors, IndexedSlices or None. In a replica of a strategy: its own.
+
+        Raises ValueError for any other tower than those of ``trainer.statistics.TOWERS``.
+        """
+        once_a_step(self.fold, self.summarise(gradients))
+
+    def summarise(self, gradients: Mapping[str, Sequence[Any]]) -> dict[str, Part]:
+        """What this replica adds to a step; empty where there is no gradient."""
+        present = {
+            tower: [gradient for gradient in of_tower if gradient is not None]
+            for tower, of_tower in known(gradients).items()
+        }
+        return {tower: self._part(of_tower) for tower, of_tower in present.items() if of_tower}
+
+    def fold(self, replicas: Sequence[Mapping[str, Part]]) -> None:
+        """Adds one step that all replicas have summarised."""
+        for tower in replicas[0]:
+            parts = [replica[tower] for replica in replicas]
+            sums, counts = parts[0].sums, parts[0].counts
+            for part in parts[1:]:
+                sums, counts = _merged(sums, part.sums), counts + part.counts
+            dense = [tf.add_n(list(of_replicas)) for of_replicas in zip(*(part.dense for part in parts), strict=True)]
+            if dense:
+                of_dense = self._summary(dense)
+                sums, counts = _merged(sums, of_dense[0]), counts + of_dense[1]
+            step = tf.concat([sums[:NORMS], [tf.sqrt(sums[NORMS]), 1.0]], axis=0)
+            self._sums[tower].assign(_merged(self._sums[tower], step))
+            self._counts[tower].assign_add(counts)
+
+    def reset(self) -> None:
+        """Forgets what was added."""
+        for tower in TOWERS:
+            self._sums[tower].assign(NOTHING)
+            self._counts[tower].assign(np.zeros(bins.BUCKETS, dtype=np.int64))
+
+    def values(self) -> Values:
+        """The values of the epoch that ends now, and the next begins; nothing for a tower that had no step."""
+        values: Values = {}
+        for tower in TOWERS:
+            values |= self._totals(tower).values(tower, self.edges)
+        self.reset()
+        return values
+
+    def params(self) -> dict[str, str]:
+        """``{tower}_grad_hist_bin_edges``: 26 edges, comma-separated, the same for a whole run."""
+        return gradient_edges_params(self.edges)
+
+    def _part(self, gradients: Sequence[Any]) -> Part:
+        if _replicas() == 1:
+            return Part(*self._summary(gradients), [])
+        # Rows of embeddings are each replica's own; of all else the optimizer applies the sum over the replicas.
+        rows = [gradient for gradient in gradients if isinstance(gradient, tf.IndexedSlices)]
+        dense = [tf.convert_to_tensor(gradient) for gradient in gradients if not isinstance(gradient, tf.IndexedSlices)]
+        return Part(*self._summary(rows), dense)
+
+    def _summary(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
+        """Sums and counts of the values, as one part of a step."""
+        values = _flat(gradients)
+        wide = tf.cast(values, tf.float64)
+        total = tf.reduce_sum(wide)
+        squares = 2 * tf.nn.l2_loss(wide)
+        n = tf.cast(tf.size(values), tf.float64)
+        # Then sum and squares are finite, which those of float32 are when all values are; and no more than one bit is
+        # lost when the one is taken from the other. Gradients of which this isn't true are rare, and a second look at
+        # each of their values costs something.
+        plain = total * total < 0.5 * squares * n
+        sums = tf.cond(
+            plain & tf.math.is_finite(squares),
+            lambda: _vector(n, total, squares - total * total / n, *_bounds(values), squares),
+            lambda: _looked_at_twice(values, wide, squares),
+        )
+        return sums, _count(values, self.jit_compile and not tf.executing_eagerly())
+
+    def _totals(self, tower: str) -> GradientTotals:
+        n, total, distances, low, high, norms, steps = map(float, tf.convert_to_tensor(self._sums[tower]).numpy())
+        moments = Moments(n=int(n), total=total, distances=distances, low=low, high=high)
+        buckets = tf.convert_to_tensor(self._counts[tower]).numpy()
+        return GradientTotals(moments, norms, int(steps), buckets)
+
+
+def once_a_step(fold: Callable[[Sequence[Any]], Any], part: Any) -> None:
+    """Calls ``fold`` with the parts of all replicas: once a step, wherever there are several."""
+    if _replicas() == 1:
+        fold([part])
+        return
+
+    def merge(strategy: Any, parts: Any) -> None:
+        count = strategy.num_replicas_in_sync
+        of_replica = [
+            tf.nest.map_structure(lambda leaf, i=index: strategy.experimental_local_results(leaf)[i], parts)
+            for index in range(count)
+        ]
+        fold(of_replica)
+
+    tf.distribute.get_replica_context().merge_call(merge, args=(part,))
+
+
+def _replicas() -> int:
+    replica = tf.distribute.get_replica_context()
+    return 1 if replica is None else int(replica.num_replicas_in_sync)
+
+
+def _flat(gradients: Sequence[Any]) -> Any:
+    """All values, of shape ``(n,)``: in float32, which holds half precision exactly, or in float64 if one is."""
+    dense = [gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient for gradient in gradients]
+    kind = tf.float64 if any(gradient.dtype == tf.float64 for gradient in dense) else tf.float32
+    if not dense:
+        return tf.zeros((0,), kind)
+    return tf.concat([tf.reshape(tf.cast(gradient, kind), [-1]) for gradient in dense], axis=0)
+
+
+def _bounds(values: Any) -> tuple[Any, Any]:
+    return tf.reduce_min(values), tf.reduce_max(values)
+
+
+def _looked_at_twice(values: Any, wide: Any, squares: Any) -> Any:
+    """The vector of sums where some values are not finite, or nearly all are the same."""
+    finite = tf.math.is_finite(values)
+    n = tf.math.count_nonzero(finite, dtype=tf.float64)
+    total = tf.reduce_sum(tf.where(finite, wide, 0.0))
+    mean = tf.math.divide_no_nan(total, n)
+    distances = 2 * tf.nn.l2_loss(tf.where(finite, wide - mean, 0.0))
+    low, high = tf.reduce_min(tf.where(finite, values, np.inf)), tf.reduce_max(tf.where(finite, values, -np.inf))
+    return _vector(n, total, distances, low, high, squares)
+
+
+def _vector(*sums: Any) -> Any:
+    return tf.stack([*(tf.cast(value, tf.float64) for value in sums), tf.zeros((), tf.float64)])
+
+
+def _merged(one: Any, other: Any) -> Any:
+    """The sums of both: `trainer.moments.Moments.merged`, in the graph."""
+    n, total, distances, low, high, norms, steps = tf.unstack(one)
+    n2, total2, distances2, low2, high2, norms2, steps2 = tf.unstack(other)
+    apart = tf.math.divide_no_nan(total2, n2) - tf.math.divide_no_nan(total, n)
+    between = apart * apart * n * tf.math.divide_no_nan(n2, n + n2)
+    extremes = tf.minimum(low, low2), tf.maximum(high, high2)
+    return tf.stack(
+        [n + n2, total + total2, distances + distances2 + between, *extremes, norms + norms2, steps + steps2]
+    )
+
+
+def _count(values: Any, xla: bool) -> Any:
+    """How many of the values fall into each bucket, in int64: see `trainer.bins.bucket_counts`."""
+    if values.dtype == tf.float64:
+        clipped = tf.clip_by_value(values, -2.0, 2.0)
+        values = tf.cast(tf.where(tf.math.is_finite(values), clipped, values), tf.float32)
+    upper_bits = tf.cast(tf.bitcast(values, tf.uint16)[:, 1], tf.int32)
+    if xla:
+        # What follows does not compile; this does, and takes ten times as long without XLA.
+        return tf.math.unsorted_segment_sum(tf.ones_like(upper_bits, tf.int64), upper_bits, bins.BUCKETS)
+    # A third of bincount's cost. Bins of width 1 make it exact.
+    histogram = tf.raw_ops.HistogramFixedWidth(values=upper_bits, value_range=[0, bins.BUCKETS], nbins=bins.BUCKETS)
+    return tf.cast(histogram, tf.int64)
