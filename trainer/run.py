@@ -11,81 +11,125 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
+import uuid
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from contract.events import RunStatus
+from contract.events import LARGEST, RunStatus
+from contract.info import RunInfo
+from trainer import storage
+from trainer.announce import Announcer
+from trainer.bounded import Bounded
 from trainer.buffer import Batch, Buffer
-from trainer.errors import PublishError, StorageError, TrackingError
-from trainer.publish import RunInfo, publish, write_info
+from trainer.ending import HURRIED, PATIENT, Ending
+from trainer.errors import StorageError, TrackingError, TrackingNotReady, TrackingRefused, TrackingUnavailable
 from trainer.settings import Settings
-from trainer.tracking import READY_WITHIN_SECONDS, TrackingClient
+from trainer.signals import TERMINATED, Termination
+from trainer.spool import Ended, Spool, SpooledRun
+from trainer.tracking import TrackingClient
 
 if TYPE_CHECKING:
     from trainer.callbacks import WarmboardCallback
 
 log = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 60.0
-# A pre-empted cloud job has some 10 to 30 s left.
-FLUSH_KILLED_SECONDS = 5.0
-INTERRUPTED, TERMINATED = 130, 143
+INTERRUPTED = 130
+UNSENT = "unsent.ndjson"
+LEAST_CREATE_SECONDS = 10.0
+"""So long a server that has said it is ready is waited for."""
 
 
 class TrackedRun:
     """A run of MLflow as a context manager, and the `Log` that callbacks write to.
 
-    Entering it raises a TrackingError when the server can't be had. From then on no server can end the training: what
-    goes wrong is logged and counted. Leaving it sends what waits, ends the run as FINISHED, FAILED (an exception) or
-    KILLED (interrupted, terminated), writes ``mlflow_info.json`` and publishes the event.
+    Entering it waits ``MLFLOW_READY_SECONDS`` at most for the server. One that is still away by then does not keep the
+    training from beginning: the run is created as soon as the server is back, or by ``python -m trainer flush``. A
+    server that says no (credentials, address) is a TrackingRefused at once. From then on no server can end the
+    training: what is not sent waits on this machine's disk, in ``SPOOL_DIR``.
+
+    Leaving it sends what waits, ends the run as FINISHED, FAILED (an exception) or KILLED (interrupted, terminated),
+    writes ``mlflow_info.json`` and publishes the completed event: within two minutes, within 10 s when it is killed.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        client: TrackingClient | None = None,
         quick_test_id: int | None = None,
-        ready_within: float = READY_WITHIN_SECONDS,
+        run_name: str | None = None,
+        experiment: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        client: TrackingClient | None = None,
     ) -> None:
-        self.settings = settings
-        self.ready_within = ready_within
+        self.settings = replace(settings, mlflow_experiment_name=experiment or settings.mlflow_experiment_name)
         self.quick_test_id = quick_test_id
         self.run_id = ""
-        self.run_name = ""
+        self.run_name = run_name or ""
         self.experiment_id = ""
+        self.tags = dict(tags or {})
+        self.status = RunStatus.SCHEDULED
         self.epochs = 0
+        self.model_uri: str | None = None
+        self.index_uri: str | None = None
         self.info_uri: str | None = None
         self.published_at: datetime | None = None
-        self._client = client or TrackingClient(settings.mlflow_tracking_uri)
+        self.waiting_at: str | None = None
+        self.termination = Termination()
+        self._client = client or TrackingClient.of(settings)
+        self._creation = uuid.uuid4().hex
+        self._start = self._end = datetime.now(UTC)
+        self._spool: Spool | None = None
         self._buffer: Buffer | None = None
+        self._announcer: Announcer | None = None
+        self._creating = threading.Lock()
+        self._asked = False
+        self._over = False
+        self._process = os.getpid()
 
     def __enter__(self) -> Self:
-        start = datetime.now(UTC)
-        suffix = self.quick_test_id if self.quick_test_id is not None else f"{start:%Y%m%dT%H%M%SZ}"
-        self.run_name = f"{self.settings.mlflow_run_name}-{suffix}"
-        tags = {} if self.quick_test_id is None else {"quick_test_id": str(self.quick_test_id)}
-        self._client.wait_until_ready(self.ready_within)
-        self.experiment_id = self._client.experiment(self.settings.mlflow_experiment_name)
-        self.run_id = self._client.create_run(self.experiment_id, self.run_name, start, tags)
-        self._buffer = Buffer(self._send)
+        self._start = _whole_milliseconds()
+        suffix = self.quick_test_id if self.quick_test_id is not None else f"{self._start:%Y%m%dT%H%M%SZ}"
+        self.run_name = self.run_name or f"{self.settings.mlflow_run_name}-{suffix}"
+        if self.quick_test_id is not None:
+            self.tags["quick_test_id"] = str(self.quick_test_id)
+        self.termination.listen()
+        try:
+            self._spool = self._make_spool()
+            self._buffer = Buffer(self._spool, self._send, on_sent=self._on_sent)
+            self._announcer = Announcer(self.settings)
+            self._begin()
+            self.status = RunStatus.RUNNING
+        except BaseException as error:
+            self._abandon(error)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        status = status_of(error)
-        self.buffer.close(FLUSH_KILLED_SECONDS if status is RunStatus.KILLED else FLUSH_SECONDS)
-        # The end as MLflow and the event tell it: whole milliseconds.
-        end = datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
+        self.end(status_of(error))
+
+    def end(self, status: RunStatus) -> None:
+        """Ends the run; what leaving the context does. Does nothing where it has ended already, nor in a forked
+        process, such as a data loader's.
+        """
+        if self.status is not RunStatus.RUNNING or os.getpid() != self._process:
+            return
+        self.termination.put_off()
+        self.status = status
+        ending = Ending(HURRIED if status is RunStatus.KILLED else PATIENT, HURRIED, self.termination)
         try:
-            self._client.end_run(self.run_id, status, end)
-        except TrackingError as failure:
-            log.error("MLflow does not know that run %s is %s: %s", self.run_id, status, failure)
-        self._announce(status, end)
+            self._finish(ending)
+        finally:
+            self.termination.settle()
 
     @property
     def buffer(self) -> Buffer:
@@ -95,12 +139,41 @@ class TrackedRun:
 
     @property
     def url(self) -> str:
-        """The run's page in MLflow."""
-        return f"{self._client.uri}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
+        """The run's page in MLflow; empty while MLflow does not have the run."""
+        return f"{self._client.uri}/#/experiments/{self.experiment_id}/runs/{self.run_id}" if self.run_id else ""
+
+    @property
+    def output_uri(self) -> str:
+        """The folder of this run's files: ``OUTPUT_URI/{run_id}``. It is named by the creation ID, which the run's tag
+        ``warmboard.creation`` holds, while MLflow does not have the run.
+        """
+        return storage.join(self.settings.output_uri, self.run_id or self._creation)
+
+    @property
+    def sent(self) -> int:
+        """How many values MLflow has taken."""
+        return self.buffer.sent
+
+    @property
+    def waiting(self) -> int:
+        """How many values MLflow has not taken yet; after the run they are at ``waiting_at``."""
+        return self.buffer.waiting
+
+    @property
+    def refused(self) -> int:
+        """How many values MLflow refused for good; they are kept in ``SPOOL_DIR`` with the reason."""
+        return self.buffer.refused
+
+    @property
+    def lost(self) -> int:
+        """How many values neither MLflow nor this machine's disk took."""
+        return self.buffer.lost
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """Takes one value per key, for this step (the epoch, counted from 0), and returns at once."""
-        self.epochs = max(self.epochs, step + 1)
+        # What is no step at all the buffer leaves out, and says so.
+        with suppress(TypeError, ValueError, OverflowError):
+            self.epochs = max(self.epochs, int(step) + 1)
         self.buffer.log_metrics(values, step)
 
     def log_params(self, params: Mapping[str, object]) -> None:
@@ -114,41 +187,182 @@ class TrackedRun:
 
         return WarmboardCallback(self, **options)
 
+    def _make_spool(self) -> Spool:
+        header = SpooledRun(
+            creation=self._creation,
+            tracking_uri=self._client.uri,
+            tracking_server=self.settings.mlflow_tracking_server,
+            experiment_name=self.settings.mlflow_experiment_name,
+            run_name=self.run_name,
+            start_time=self._start,
+            tags=self.tags,
+            quick_test_id=self.quick_test_id,
+        )
+        return Spool.create(self.settings.spool_dir, header)
+
+    def _begin(self) -> None:
+        """Raises TrackingError where the server refuses; one that is away, or hangs, is only told."""
+        deadline = time.monotonic() + self.settings.mlflow_ready_seconds
+        try:
+            self._client.wait_until_ready(self.settings.mlflow_ready_seconds)
+            creating = Bounded(self._create, "creating")
+            if not creating.wait(max(LEAST_CREATE_SECONDS, deadline - time.monotonic())):
+                raise TrackingNotReady(f"MLflow at {self._client.uri} does not answer to the run's creation")
+            creating.result()
+        except (TrackingNotReady, TrackingUnavailable) as error:
+            log.warning("Training begins without MLflow; the run is created when it is back. %s", error)
+
+    def _abandon(self, error: BaseException) -> None:
+        """Nothing has begun, nothing is left behind; but a run that MLflow has, or may have by now, is ended."""
+        if self.run_id or (self._asked and not isinstance(error, TrackingRefused)):
+            self.status = RunStatus.RUNNING
+            with suppress(SystemExit, KeyboardInterrupt):
+                self.end(status_of(error))
+            return
+        self._over = True
+        if self._buffer:
+            self._buffer.close(0)
+        if self._announcer:
+            self._announcer.close()
+        if self._spool:
+            self._spool.close(delivered=True)
+        with suppress(SystemExit, KeyboardInterrupt):
+            self.termination.settle()
+
+    def _create(self) -> None:
+        """Makes sure that MLflow has the run. Raises TrackingError."""
+        with self._creating:
+            if self.run_id:
+                return
+            experiment_id = self._client.experiment(self.settings.mlflow_experiment_name)
+            if self._over:
+                raise TrackingUnavailable("the run has ended: it is for `python -m trainer flush` to create it")
+            self._asked = True
+            run_id = self._client.create_run(
+                experiment_id, self.run_name, self._start, self.tags, creation=self._creation
+            )
+            self.experiment_id, self.run_id = experiment_id, run_id
+        if self._spool:
+            self._spool.created(self.experiment_id, self.run_id)
+        if self._announcer:
+            self._announcer.started(self._info())
+
     def _send(self, batch: Batch) -> None:
+        self._create()
         self._client.log_batch(self.run_id, batch.metrics, batch.params)
 
-    def _announce(self, status: RunStatus, end: datetime) -> None:
-        info = RunInfo(
+    def _on_sent(self, batch: Batch) -> None:
+        if batch.metrics and self._announcer:
+            self._announcer.progressed(max(metric.step for metric in batch.metrics) + 1)
+
+    def _finish(self, ending: Ending) -> None:
+        """Every part of the end, in the order of what would be missed most; each is done whatever became of others."""
+        ending.part("flush", self.buffer.close, again=True)
+        self._over = True
+        self._end = _whole_milliseconds()
+        ending.part("spool", lambda _: self._note_end())
+        delivered = bool(self.run_id and ending.part("end", self._tell_mlflow))
+        if self.run_id and self._announcer:
+            announcer = self._announcer
+            announcer.close()
+            self.info_uri = ending.part("info", lambda seconds: announcer.leave_info(self._info(), seconds))
+        ending.part("spool", lambda _: self._close_spool(delivered))
+        if self.waiting_at:
+            self._leave_unsent(ending)
+        if self.run_id and self._announcer:
+            uri = self.info_uri
+            self.published_at = ending.part("event", lambda seconds: announcer.completed(self._info(), uri, seconds))
+        elif self._announcer:
+            self._announcer.close()
+        if self._announcer:
+            self._announcer.disconnect()
+
+    def _note_end(self) -> None:
+        if self._spool:
+            self._spool.end(Ended(status=self.status, end_time=self._end, epochs=self.epochs))
+
+    def _tell_mlflow(self, seconds: float) -> bool:
+        """Whether MLflow knows that the run has ended."""
+        try:
+            self._client.end_run(self.run_id, self.status, self._end, within=seconds)
+        except TrackingError as error:
+            log.error("MLflow does not know yet that run %s is %s: %s", self.run_id, self.status, error)
+            return False
+        return True
+
+    def _close_spool(self, delivered: bool) -> None:
+        if self._spool:
+            self._spool.close(delivered=delivered)
+            self.waiting_at = str(self._spool.path) if self._spool.path.exists() else None
+
+    def _leave_unsent(self, ending: Ending) -> None:
+        """What waits goes to the bucket, if there is one: a cloud job's disk ends with it."""
+        path = Path(self.waiting_at or "")
+        if self.settings.output_uri.startswith("gs://"):
+            self.waiting_at = ending.part("unsent", lambda seconds: self._move_to_bucket(path, seconds)) or str(path)
+        what = f"{self.waiting:,} values wait in {self.waiting_at}. To send them"
+        if not self.waiting:
+            what = "MLflow does not know of the run's end. To tell it"
+        log.error("%s: python -m trainer flush %s", what, self.waiting_at)
+
+    def _move_to_bucket(self, path: Path, seconds: float) -> str:
+        uri = storage.join(self.output_uri, UNSENT)
+        try:
+            storage.write(
+                uri,
+                path.read_bytes(),
+                self.settings.storage_emulator_host,
+                content_type="application/x-ndjson",
+                within=seconds,
+            )
+            path.unlink()
+        except (StorageError, OSError) as error:
+            log.error("What MLflow has not taken stays on this machine: %s", error)
+            return str(path)
+        return uri
+
+    def _info(self) -> RunInfo:
+        ended = self.status not in (RunStatus.SCHEDULED, RunStatus.RUNNING)
+        return RunInfo(
             run_id=self.run_id,
             run_name=self.run_name,
             tracking_uri=self._client.uri,
             tracking_server=self.settings.mlflow_tracking_server,
             experiment_id=self.experiment_id,
             experiment_name=self.settings.mlflow_experiment_name,
-            status=status,
-            epochs=self.epochs,
-            end_time=end,
+            status=self.status if ended else RunStatus.RUNNING,
+            start_time=self._start,
+            end_time=self._end if ended else None,
+            epochs=min(self.epochs, LARGEST),
+            unsent=self.waiting if ended else 0,
             quick_test_id=self.quick_test_id,
+            model_uri=self.model_uri,
+            index_uri=self.index_uri,
         )
-        try:
-            self.info_uri = write_info(info, self.settings)
-        except StorageError as failure:
-            log.error("mlflow_info.json is missing: %s", failure)
-        asked_at = datetime.now(UTC)
-        try:
-            publish(info.event(self.info_uri), self.settings)
-            self.published_at = asked_at
-        except PublishError as failure:
-            log.error("Run %s is kept, but was not announced. %s", self.run_id, failure)
-            if self.info_uri:
-                log.error("To announce it, run: python -m trainer.publish %s", self.info_uri)
 
 
 def tracked_run(
-    *, quick_test_id: int | None = None, settings: Settings | None = None, client: TrackingClient | None = None
+    *,
+    quick_test_id: int | None = None,
+    run_name: str | None = None,
+    experiment: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+    client: TrackingClient | None = None,
 ) -> TrackedRun:
-    """A run with the settings of the environment. Raises contract.settings.SettingError for a bad one."""
-    return TrackedRun(settings or Settings.read(), client=client, quick_test_id=quick_test_id)
+    """A run with the settings of the environment. Raises contract.settings.SettingError for a bad one.
+
+    It is called ``run_name``, or ``MLFLOW_RUN_NAME`` with the quick-test ID or the time; ``experiment`` takes the place
+    of ``MLFLOW_EXPERIMENT_NAME``.
+    """
+    return TrackedRun(
+        settings or Settings.read(),
+        quick_test_id=quick_test_id,
+        run_name=run_name,
+        experiment=experiment,
+        tags=tags,
+        client=client,
+    )
 
 
 def status_of(error: BaseException | None) -> RunStatus:
@@ -162,3 +376,8 @@ def status_of(error: BaseException | None) -> RunStatus:
             return RunStatus.KILLED
         return RunStatus.FAILED if error.code else RunStatus.FINISHED
     return RunStatus.FAILED
+
+
+def _whole_milliseconds() -> datetime:
+    """Now, as MLflow and the events tell it."""
+    return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)

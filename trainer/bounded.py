@@ -1,0 +1,49 @@
+"""Work that may hang, done on a thread of its own, so that nobody has to wait for it longer than agreed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+POLL_SECONDS = 0.05
+
+
+class Bounded(Generic[T]):
+    """``action``, begun at once. What it raises is raised by `result`."""
+
+    def __init__(self, action: Callable[[], T], name: str) -> None:
+        self._action = action
+        self._done = threading.Event()
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        thread = threading.Thread(target=self._run, name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # The interpreter shuts down and starts no more threads.
+            self._run()
+
+    def wait(self, seconds: float, hurry: Callable[[], bool] = lambda: False) -> bool:
+        """Whether it ended within so many seconds; looks no further once ``hurry`` says so."""
+        deadline = time.monotonic() + seconds
+        while not self._done.wait(max(0.0, min(POLL_SECONDS, deadline - time.monotonic()))):
+            if time.monotonic() >= deadline or hurry():
+                return self._done.is_set()
+        return True
+
+    def result(self) -> T | None:
+        """What the action returned; None while it goes on."""
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def _run(self) -> None:
+        try:
+            self._result = self._action()
+        except Exception as error:  # noqa: BLE001 - raised again by result()
+            self._error = error
+        finally:
+            self._done.set()
