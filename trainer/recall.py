@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]
+LARGEST_BATCH = 256
+# 64 MB of float32: three such arrays are what a batch needs at most.
+MOST_SCORES = 2**24
 
 
 def recall_at(
@@ -16,14 +19,17 @@ def recall_at(
     candidates: Vectors,
     query_rows: npt.NDArray[np.int32],
     candidate_rows: npt.NDArray[np.int32],
-    batch_size: int = 256,
+    batch_size: int | None = None,
+    done: Callable[[int], None] | None = None,
 ) -> dict[int, float]:
     """For each k, the share of interactions whose candidate is among its query's k best.
 
     ``queries`` has shape ``(q, d)``, ``candidates`` ``(c, d)``; interaction *i* joins ``query_rows[i]`` with
     ``candidate_rows[i]``. A candidate's rank is the number of *other* candidates that do not score below it, so ties
-    and NaN count against the model: one that scores everything alike earns nothing. Memory: ``batch_size * c`` scores.
+    and NaN count against the model: one that scores everything alike earns nothing. Memory: ``batch_size * c`` scores,
+    by default as many as `MOST_SCORES` allows. ``done`` is told the size of every batch.
     """
+    batch_size = batch_size or max(1, min(LARGEST_BATCH, MOST_SCORES // max(1, len(candidates))))
     order = np.argsort(query_rows, kind="stable")
     ranks = np.empty(len(order), dtype=np.int64)
     for start in range(0, len(order), batch_size):
@@ -34,4 +40,6 @@ def recall_at(
         own = scores[position, candidate_rows[chosen]]
         below = np.count_nonzero(scores[position] < own[:, None], axis=1)
         ranks[chosen] = len(candidates) - 1 - below
+        if done:
+            done(len(chosen))
     return {k: float(np.mean(ranks < k)) for k in ks}

@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pandas as pd
 import pytest
-import requests
 from mlflow import MlflowClient
 
 from contract.events import RunEvent, RunStatus
+from deploy.local.process import free_port
+from tests.trainer.mlflow_server import MlflowServer
 from tests.trainer.servers import FakePubsub, pubsub_server
 from tests.trainer.test_callbacks import CATALOGUE, COUNTERS
+from trainer import run as run_module
 from trainer.__main__ import main
+from trainer.ending import Limits
 
 FINAL = {"final_loss", "final_val_loss", "test_loss", *(f"test_recall_at_{k}" for k in (5, 10, 50, 100))}
 
@@ -44,31 +46,10 @@ def pubsub() -> Iterator[FakePubsub]:
 
 @pytest.fixture(scope="module")
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder),
-    ]  # fmt: skip
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    uri = f"http://127.0.0.1:{port}"
-    while not _healthy(uri):
-        assert server.poll() is None, (folder / "log").read_text()
-        time.sleep(0.2)
-    yield uri
-    os.killpg(server.pid, signal.SIGTERM)
-    server.wait(20)
-
-
-def _healthy(uri: str) -> bool:
-    try:
-        return requests.get(f"{uri}/health", timeout=5).ok
-    except requests.ConnectionError:
-        return False
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    server.start()
+    yield server.uri
+    server.stop()
 
 
 def start(arguments: list[str], mlflow_uri: str, pubsub: FakePubsub, folder: Path) -> subprocess.Popen[str]:
@@ -77,6 +58,7 @@ def start(arguments: list[str], mlflow_uri: str, pubsub: FakePubsub, folder: Pat
         "MLFLOW_TRACKING_URI": mlflow_uri,
         "PUBSUB_EMULATOR_HOST": pubsub.address,
         "OUTPUT_URI": str(folder / "output"),
+        "SPOOL_DIR": str(folder / "spool"),
     }
     return subprocess.Popen(
         [sys.executable, "-m", "trainer", *arguments],
@@ -119,6 +101,17 @@ def test_a_run_lands_in_mlflow_whole(purchases: str, mlflow_uri: str, pubsub: Fa
     info = json.loads((tmp_path / "output" / result["run_id"] / "mlflow_info.json").read_text())
     assert (info["run_id"], info["tracking_uri"]) == (result["run_id"], mlflow_uri)
 
+    folder = tmp_path / "output" / result["run_id"]
+    for kind, name in (("model_uri", "model.keras"), ("index_uri", "index.npz")):
+        assert result[kind] == info[kind] == (folder / name).as_uri()
+        assert (folder / name).is_file()
+    assert result["values_sent"] > 3 * len(CATALOGUE | COUNTERS)
+    assert [result[f"values_{kind}"] for kind in ("waiting", "refused", "lost")] == [0, 0, 0]
+    assert result["waiting_at"] is None
+    assert result["test"].keys() == FINAL - {"final_loss", "final_val_loss"}
+    assert result["seconds"].keys() == {"data", "start", "training", "test", "total"}
+    assert "event   published to warmboard-runs" in said
+
 
 @pytest.mark.integration
 def test_a_terminated_run_is_killed_and_announced(
@@ -141,11 +134,113 @@ def test_a_terminated_run_is_killed_and_announced(
     assert "loss" in run.data.metrics
 
 
+class Away:
+    """The program in this process, with servers that can be away."""
+
+    def __init__(self, folder: Path, purchases: str, pubsub: FakePubsub, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.words = [
+            "--data", purchases, "--epochs=1", "--batch-size=256", "--min-buyers=2", "--embedding-dim=4",
+            "--json", str(folder / "result.json"),
+        ]  # fmt: skip
+        # Nobody waits a minute for a server that a test has taken away.
+        monkeypatch.setattr(run_module, "PATIENT", Limits(flush=0.2, spool=5, end=0.2, info=10, unsent=10, event=2))
+        environ = {
+            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "MLFLOW_READY_SECONDS": "0",
+            "PUBSUB_EMULATOR_HOST": pubsub.address, "OUTPUT_URI": str(folder / "output"),
+            "SPOOL_DIR": str(folder / "spool"),
+        }  # fmt: skip
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+
+    def result(self) -> dict[str, object]:
+        document: dict[str, object] = json.loads((self.folder / "result.json").read_text())
+        return document
+
+
+@pytest.fixture
+def away(tmp_path: Path, purchases: str, pubsub: FakePubsub, monkeypatch: pytest.MonkeyPatch) -> Away:
+    return Away(tmp_path, purchases, pubsub, monkeypatch)
+
+
+class TestServersThatAreAway:
+    def test_mlflow_never_came_and_the_training_has_not_failed(
+        self, away: Away, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(away.words) == 0
+        said = capsys.readouterr().err
+        result = away.result()
+        assert (result["run_id"], result["values_sent"], result["published_at"]) == ("", 0, None)
+        (spool,) = (away.folder / "spool").iterdir()
+        assert result["waiting_at"] == str(spool)
+        assert f"{result['values_waiting']:,} values WAIT for MLflow in {spool}" in said
+        assert "python -m trainer flush\n" in said
+        assert Path(str(result["model_uri"]).removeprefix("file://")).is_file()
+
+    def test_pubsub_did_not_take_the_event(
+        self, away: Away, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
+        monkeypatch.setenv("MLFLOW_READY_SECONDS", "60")
+        monkeypatch.setattr(run_module, "PATIENT", Limits(flush=60, spool=5, end=20, info=30, unsent=30, event=2))
+        with pubsub_server() as refusing:
+            refusing.refuse_with = grpc.StatusCode.PERMISSION_DENIED
+            monkeypatch.setenv("PUBSUB_EMULATOR_HOST", refusing.address)
+            assert main([*away.words, "--no-save"]) == 0
+        result = away.result()
+        assert (result["published_at"], result["model_uri"]) == (None, None)
+        said = capsys.readouterr().err
+        assert "event   NOT PUBLISHED. The workers' sweep finds the run by its mlflow_info.json" in said
+        assert f"python -m trainer publish {result['mlflow_info_uri']}" in said
+
+    def test_a_folder_that_cannot_be_written(self, away: Away, capsys: pytest.CaptureFixture[str]) -> None:
+        (away.folder / "output").write_text("in the way")
+        assert main(away.words) == 1
+        result = away.result()
+        assert result["model_uri"] is None
+        assert "model   NOT KEPT" in capsys.readouterr().err
+
+
 class TestUsage:
-    def test_help_has_examples(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_help_has_commands_and_examples(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit, match="0"):
             main(["--help"])
-        assert "examples:" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "examples:" in said
+        for command in ("[train]", "sweep", "flush", "publish"):
+            assert f"python -m trainer {command}" in said
+
+    @pytest.mark.parametrize("command", ["train", "sweep", "flush", "publish"])
+    def test_every_command_has_its_help(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit, match="0"):
+            main([command, "--help"])
+        assert "usage: python -m trainer" in capsys.readouterr().out
+
+    def test_an_unknown_command(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["swep"]) == 2
+        assert "no command swep; did you mean sweep?" in capsys.readouterr().err
+
+    def test_a_bad_config_is_wrong_usage(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "run.toml").write_text("epoch = 3\n")
+        with pytest.raises(SystemExit, match="2"):
+            main(["--config", str(tmp_path / "run.toml")])
+        assert "run.toml: unknown key epoch; did you mean epochs?" in capsys.readouterr().err
+
+    def test_commands_and_help_need_neither_pandas_nor_tensorflow(self) -> None:
+        code = (
+            "import sys\n"
+            "for name in ('pandas', 'keras', 'tensorflow', 'pyarrow'): sys.modules[name] = None\n"
+            "from trainer.__main__ import main\n"
+            "sys.exit(main(['sweep', '--help']) or main(['--help']))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def test_what_is_not_installed_is_named(self) -> None:
+        code = "import sys; sys.modules['pandas'] = None; from trainer.__main__ import main; sys.exit(main([]))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr == "trainer: training needs the package pandas; see requirements/trainer.txt\n"
 
     @pytest.mark.parametrize("argument", ["--epochs=0", "--batch-size=x", "--learning-rate=nan", "--quick-test-id=-1"])
     def test_wrong_usage(self, argument: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from trainer import recall
 from trainer.recall import Vectors, recall_at
 
 Rows = npt.NDArray[np.int32]
@@ -24,8 +25,8 @@ def test_it_agrees_with_the_naive_way(batch_size: int) -> None:
     candidates = random.normal(size=(150, 8)).astype(np.float32)
     query_rows = random.integers(20, size=200).astype(np.int32)
     candidate_rows = random.integers(150, size=200).astype(np.int32)
-    recall = recall_at((1, 5, 10, 100), queries, candidates, query_rows, candidate_rows, batch_size)
-    for k, value in recall.items():
+    found = recall_at((1, 5, 10, 100), queries, candidates, query_rows, candidate_rows, batch_size)
+    for k, value in found.items():
         assert value == naive(k, queries, candidates, query_rows, candidate_rows)
 
 
@@ -41,3 +42,16 @@ def test_a_model_that_scores_everything_alike_earns_nothing(value: float) -> Non
     candidates = np.ones((50, 4), dtype=np.float32)
     rows = np.arange(3, dtype=np.int32)
     assert recall_at((10,), queries, candidates, rows, rows) == {10: 0.0}
+
+
+def test_by_default_a_batch_is_as_large_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.eye(8, dtype=np.float32)
+    rows = np.arange(8, dtype=np.int32)
+    sizes: list[int] = []
+    monkeypatch.setattr(recall, "MOST_SCORES", 24)
+    assert recall_at((1,), vectors, vectors, rows, rows, done=sizes.append) == {1: 1.0}
+    assert sizes == [3, 3, 2]
+    sizes.clear()
+    monkeypatch.setattr(recall, "MOST_SCORES", 1)
+    recall_at((1,), vectors, vectors, rows, rows, done=sizes.append)
+    assert sizes == [1] * 8
