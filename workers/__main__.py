@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   python -m workers flower                  watch the tasks in a browser, on FLOWER_PORT (5555)
   python -m workers warm RUN_ID             warm a run here and now, announced or not
   python -m workers warm --experiment NAME  warm all runs of an experiment
+  python -m workers discover --dry-run      show runs that no event announced; without --dry-run, have them warmed
   python -m workers replay --run RUN_ID     warm a run again from its event
   python -m workers check subscriber        health check, by exit status
 
@@ -59,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
     beat.add_argument("--schedule", default=".warmboard/celerybeat", help="beat's own file (default: %(default)s)")
     beat.set_defaults(command=run_beat)
     commands.add_parser("flower", help="watch the tasks in a browser").set_defaults(command=run_flower)
+    discover = commands.add_parser("discover", help="look once for runs that no event announced, as beat does")
+    discover.add_argument("--dry-run", action="store_true", help="only show them")
+    discover.set_defaults(command=discover_runs)
     replay = commands.add_parser("replay", help="warm a run again from its event")
     replay.add_argument("--run", required=True, metavar="RUN_ID", help="the MLflow run ID")
     replay.add_argument("--wait", type=float, default=60, help="seconds to wait for the result, 0: none (default: 60)")
@@ -105,6 +109,24 @@ def run_beat(args: argparse.Namespace, configured: Settings) -> NoReturn:
 
 def run_flower(_: argparse.Namespace, configured: Settings) -> NoReturn:
     _celery("flower", f"--logging={configured.log_level.lower()}")
+
+
+def discover_runs(args: argparse.Namespace, configured: Settings) -> int:
+    from django.db import DatabaseError
+
+    from workers.app import dispatch_later, give_up_on_slow_broker
+    from workers.discover import SAYS, Discovery
+
+    give_up_on_slow_broker()
+    try:
+        report = Discovery.of(configured, dispatch_later).turn(dry_run=args.dry_run)
+    except DatabaseError as error:
+        print(f"workers discover: the database is away: {error}", file=sys.stderr)
+        return 1
+    for event in report.events:
+        print(f"run {event.run_id} {SAYS[event.type]} ({event.status}, {event.experiment_name}): no event said so")
+    print(report)
+    return 1 if report.away else 0
 
 
 def replay_run(args: argparse.Namespace, _: Settings) -> int:

@@ -25,6 +25,7 @@ setup_django()
 from store import retention  # noqa: E402  the tables are ready only now
 from store.warm import HotCopyError  # noqa: E402
 from workers import inbox, rebuilds  # noqa: E402
+from workers.discover import Discovery  # noqa: E402
 from workers.warm import Postponed, rebuild, warm  # noqa: E402
 
 log = logging.getLogger(__name__)
@@ -120,9 +121,14 @@ def sweep() -> int:
     return len(runs)
 
 
-def dispatch(run_id: str, countdown: float = 0) -> None:
+def dispatch(run_id: str, countdown: float = 0, priority: int = SOON) -> None:
     """Queues ``warm_run``. Raises kombu's OperationalError when Redis is away; the sweep makes up for it."""
-    warm_run.apply_async([run_id], retry=False, countdown=countdown)
+    warm_run.apply_async([run_id], retry=False, countdown=countdown, priority=priority)
+
+
+def dispatch_later(run_id: str) -> None:
+    """For what nobody waits for yet. Raises kombu's OperationalError when Redis is away."""
+    dispatch(run_id, priority=LATER)
 
 
 def give_up_on_slow_broker() -> None:
@@ -151,11 +157,29 @@ def _sweep_for_ever() -> None:
         time.sleep(SWEEP_SECONDS)
 
 
+def _discover_for_ever() -> None:
+    """Returns at once where it is turned off."""
+    seconds = settings().discover_seconds
+    discovery = Discovery.of(settings(), dispatch_later)
+    while seconds:
+        close_old_connections()
+        try:
+            discovery.turn()
+        except DatabaseError as error:
+            log.error("the database is away, runs are looked for again in %d s: %s", seconds, error)
+        except Exception:
+            # Whatever an MLflow or a file may hold that nobody thought of: the next turn may do without.
+            log.exception("looking for runs failed, again in %d s", seconds)
+        time.sleep(seconds)
+
+
 @beat_init.connect
 def _sweep_beside_beat(**_: Any) -> None:
     # In beat's own process: as a task it would wait while every worker is at a long fetch.
     give_up_on_slow_broker()
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
+    # Apart: an MLflow that is slow to answer must not hold up the inbox.
+    threading.Thread(target=_discover_for_ever, name="discover", daemon=True).start()
 
 
 @worker_ready.connect

@@ -31,6 +31,8 @@ LEASE = timedelta(seconds=120)
 """How long a worker may be at a row without renewing it before the sweep takes the worker for dead."""
 UNREADABLE_SOURCE = "unreadable"
 REPLAY_SOURCE = "/warmboard/workers"
+SWEEP_SOURCE = "/warmboard/sweep"
+"""Of what no event announced and the sweep has found (``workers/discover.py``)."""
 SUPERSEDED = "the run has completed since, and is warm"
 COALESCED = "another event of the run says more"
 
@@ -54,9 +56,29 @@ def record(message: Message) -> InboxEvent | None:
     try:
         return _record_event(RunEvent.decode(message.data, message.attributes), message)
     except EventError as error:
-        return _record_unreadable(message, str(error))
+        return record_unreadable(message, str(error))
     except DataError as error:
-        return _record_unreadable(message, f"the database refuses it: {error}")
+        return record_unreadable(message, f"the database refuses it: {error}")
+
+
+def record_unreadable(message: Message, reason: str) -> InboxEvent | None:
+    """Keeps a message that is no run event; returns its row, or None if it was there already, by its message ID.
+
+    Raises DatabaseError when the database is away.
+    """
+    # Under a source of its own: what a broken message says of itself must not shadow a sound event.
+    row, new = InboxEvent.objects.get_or_create(
+        source=UNREADABLE_SOURCE,
+        event_id=message.message_id,
+        defaults={
+            "attributes": _printable_attributes(message),
+            "data": message.data,
+            "published_at": message.published_at,
+            "state": State.UNREADABLE,
+            "reason": _printable(reason),
+        },
+    )
+    return row if new else None
 
 
 def _record_event(event: RunEvent, message: Message) -> InboxEvent | None:
@@ -166,6 +188,11 @@ def due(now: datetime) -> list[str]:
     return runs
 
 
+def unfinished(source: str) -> int:
+    """How many events of that source wait for a worker or have one."""
+    return _unfinished().filter(source=source).count()
+
+
 def pending() -> list[str]:
     """Every run with an event that waits for a worker."""
     return sorted(set(InboxEvent.objects.filter(state=State.PENDING).values_list("run_id", flat=True)))
@@ -248,22 +275,6 @@ def _update(events: Sequence[InboxEvent], **values: object) -> None:
     """Only where the claim still holds: an event that was reopened or taken over meanwhile is not ours to decide."""
     for event in events:
         InboxEvent.objects.filter(pk=event.pk, state=State.WARMING, claims=event.claims).update(**values)
-
-
-def _record_unreadable(message: Message, reason: str) -> InboxEvent | None:
-    # Under a source of its own: what a broken message says of itself must not shadow a sound event.
-    row, new = InboxEvent.objects.get_or_create(
-        source=UNREADABLE_SOURCE,
-        event_id=message.message_id,
-        defaults={
-            "attributes": _printable_attributes(message),
-            "data": message.data,
-            "published_at": message.published_at,
-            "state": State.UNREADABLE,
-            "reason": _printable(reason),
-        },
-    )
-    return row if new else None
 
 
 def _printable_attributes(message: Message) -> dict[str, str]:

@@ -30,6 +30,10 @@ class Settings:
     overview_points: int
     fetch_concurrency: int
     warm_attempts: int
+    output_uri: str
+    storage_emulator_host: str | None
+    discover_seconds: int
+    discover_days: int
     retention_days: int
     inbox_retention_days: int
     subscriber_heartbeat: Path
@@ -51,6 +55,10 @@ class Settings:
             overview_points=setting.OVERVIEW_POINTS.read(environ),
             fetch_concurrency=setting.FETCH_CONCURRENCY.read(environ),
             warm_attempts=setting.WARM_ATTEMPTS.read(environ),
+            output_uri=setting.OUTPUT_URI.read(environ),
+            storage_emulator_host=setting.STORAGE_EMULATOR_HOST.read(environ),
+            discover_seconds=setting.DISCOVER_SECONDS.read(environ),
+            discover_days=setting.DISCOVER_DAYS.read(environ),
             retention_days=setting.RETENTION_DAYS.read(environ),
             inbox_retention_days=setting.INBOX_RETENTION_DAYS.read(environ),
             subscriber_heartbeat=setting.SUBSCRIBER_HEARTBEAT.read(environ),

@@ -72,6 +72,7 @@ class Stack:
             "MLFLOW_ARTIFACT_ROOT": str(data / "mlflow" / "artifacts"),
             "DATABASE_URL": f"sqlite:///{data}/warmboard.sqlite3",
             "OUTPUT_URI": f"gs://{BUCKET}/runs",
+            "SPOOL_DIR": str(data / "spool"),
             "SUBSCRIBER_HEARTBEAT": str(data / "subscriber.heartbeat"),
             "BEAT_HEARTBEAT": str(data / "beat.heartbeat"),
             "WEBAPP_SECRET_KEY": self._secret_key(),

@@ -227,10 +227,13 @@ def test_the_databases_are_those_that_are_made() -> None:
 
 def test_the_bucket_is_the_one_that_is_made() -> None:
     [bucket] = re.findall(r"mkdir -p /storage/(\w+);", " ".join(SERVICES["storage"]["entrypoint"]))
-    uris = [value for name in SERVICES for value in environment(name).values() if value.startswith("gs://")]
+    uris = {value for name in SERVICES for value in environment(name).values() if value.startswith("gs://")}
 
-    assert len(uris) == 2
     assert {urlsplit(uri).netloc for uri in uris} == {bucket}
+
+
+def test_the_sweep_looks_where_the_trainer_leaves_its_files() -> None:
+    assert environment("beat")["OUTPUT_URI"] == environment("trainer")["OUTPUT_URI"]
 
 
 def test_mlflow_answers_to_every_name_that_it_is_called_by() -> None:

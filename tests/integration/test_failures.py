@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import urllib.request
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -29,8 +30,9 @@ def run_id(running: Running) -> str:
 
 
 def test_the_same_event_three_times_warms_once(running: Running, run_id: str) -> None:
+    end = datetime.now(UTC).replace(microsecond=0)
     for _ in range(3):
-        running.complete(run_id)
+        running.complete(run_id, end_time=end)
     running.wait_state(run_id, "warm")
     running.publish(*completed("f" * 32, experiment_name="a later one").encode())
     running.wait_state("f" * 32, "failed")

@@ -1,0 +1,211 @@
+"""Runs that no event announced become warm by themselves; and MLflow's servers answer alike what they are asked for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from mlflow import MlflowClient
+
+from contract.events import RunStatus
+from contract.info import FILE_NAME, RunInfo
+from deploy.local.process import Part, Process, free_port, has_said
+from tests.integration.conftest import PATIENCE, Running
+from tests.mlflow_2_9 import binaries
+from tests.mlflow_server.servers import PATH, started
+from workers.discover_mlflow import MlflowLook
+from workers.tracking import TrackingServer
+
+pytestmark = pytest.mark.integration
+GOLDEN = Path(__file__).parents[2] / "contract" / "examples" / "mlflow-info-v1.json"
+EXPERIMENT = "nobody announces it"
+KILLED_TRAINING = """
+import os, signal, time
+from trainer import tracked_run
+
+with tracked_run(quick_test_id=4711, experiment="nobody announces it") as run:
+    for epoch in range(3):
+        run.log_metrics({"loss": 1 / (epoch + 1)}, step=epoch)
+    while run.waiting or not run.run_id:
+        time.sleep(0.1)
+    print(run.run_id, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def ago(seconds: float) -> int:
+    """In milliseconds."""
+    return int((time.time() - seconds) * 1000)
+
+
+@pytest.fixture(scope="module")
+def client(running: Running) -> MlflowClient:
+    return MlflowClient(running.stack.environ["MLFLOW_TRACKING_URI"])
+
+
+@pytest.fixture(scope="module")
+def experiment_id(client: MlflowClient) -> str:
+    found: str = client.create_experiment(EXPERIMENT)
+    return found
+
+
+@pytest.fixture(scope="module")
+def eager_beat(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One more beat, which looks every second; its log."""
+    folder = tmp_path_factory.mktemp("beat")
+    log = folder / "beat.log"
+    command = [sys.executable, "-m", "workers", "beat", f"--schedule={folder / 'schedule'}"]
+    part = Part("beat", command, has_said(log, "beat: Starting"))
+    given = {"DISCOVER_SECONDS": "1", "BEAT_HEARTBEAT": str(folder / "heartbeat")}
+    process = Process(part, {**running.stack.environ, **given}, log)
+    try:
+        process.wait_ready(PATIENCE)
+        yield log
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="module")
+def killed(running: Running, eager_beat: Path) -> str:
+    """A run whose trainer was killed, while Pub/Sub was away for it."""
+    environ = {**running.stack.environ, "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{free_port()}"}
+    command = [sys.executable, "-c", KILLED_TRAINING]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == -9, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def told_by_a_file(running: Running, client: MlflowClient, experiment_id: str, eager_beat: Path) -> str:
+    """A run that MLflow takes for one that goes on, and lists under no time; its trainer's file alone knows better."""
+    run_id: str = client.create_run(experiment_id, start_time=0).info.run_id
+    client.log_metric(run_id, "loss", 0.5, step=0)
+    info = RunInfo(
+        run_id=run_id,
+        run_name="killed",
+        tracking_uri="http://nobody.calls.it",
+        tracking_server="default",
+        experiment_id=experiment_id,
+        experiment_name=EXPERIMENT,
+        status=RunStatus.KILLED,
+        end_time=datetime.now(UTC),
+        epochs=1,
+    )
+    upload = f"{running.stack.environ['STORAGE_EMULATOR_HOST']}/upload/storage/v1/b/warmboard/o"
+    parameters = {"uploadType": "media", "name": f"runs/{run_id}/mlflow_info.json"}
+    requests.post(upload, params=parameters, data=info.encode(), timeout=10).raise_for_status()
+    return run_id
+
+
+def test_a_run_of_any_client(running: Running, client: MlflowClient, experiment_id: str, eager_beat: Path) -> None:
+    run_id = client.create_run(experiment_id).info.run_id
+    for epoch in range(4):
+        client.log_metric(run_id, "loss", 1 / (epoch + 1), step=epoch)
+    client.set_terminated(run_id, end_time=ago(60))
+    summary = running.wait_state(run_id, "warm")
+    assert [event["state"] for event in summary["events"]] == ["done"]
+    history = running.get(f"/api/runs/{run_id}/training-history/?resolution=full")
+    assert (history["status"], history["loss"]["train"]) == ("FINISHED", [1, 1 / 2, 1 / 3, 1 / 4])
+
+
+def test_a_run_whose_trainer_was_killed(running: Running, told_by_a_file: str, killed: str) -> None:
+    summary = running.wait_state(killed, "warm")
+    assert summary["status"] == "RUNNING", "nobody has told that it is over"
+    history = running.get("/api/quick-tests/4711/training-history/?resolution=full")
+    assert (history["mlflow_run_id"], history["loss"]["train"]) == (killed, [1, 1 / 2, 1 / 3])
+
+
+def test_a_run_that_a_file_in_the_bucket_tells_of(running: Running, told_by_a_file: str) -> None:
+    summary = running.wait_state(told_by_a_file, "warm")
+    assert summary["status"] == "KILLED"
+
+
+def by_hand(running: Running, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "workers", "discover", *arguments],
+        env={**running.stack.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_by_hand(running: Running, client: MlflowClient, experiment_id: str, tmp_path: Path) -> None:
+    just_ended = client.create_run(experiment_id).info.run_id
+    client.set_terminated(just_ended)
+    file = tmp_path / "run" / FILE_NAME
+    file.parent.mkdir()
+    file.write_bytes(GOLDEN.read_bytes())
+    os.utime(file, (time.time() - 60,) * 2)
+    done = by_hand(running, "--dry-run", OUTPUT_URI=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    run_id = RunInfo.decode(file.read_bytes()).run_id
+    assert f"run {run_id} has ended (FINISHED, two-tower): no event said so" in done.stdout
+    assert just_ended not in done.stdout, "its trainer may still tell"
+    assert running.summary(run_id)["state"] == "unknown"
+
+
+def test_by_hand_says_who_is_away(running: Running) -> None:
+    done = by_hand(running, MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 1
+    assert done.stdout.strip().endswith("; away: MLflow 'default'")
+
+
+@pytest.fixture(scope="module")
+def stock(running: Running) -> str:
+    return running.stack.environ["MLFLOW_TRACKING_URI"]
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """MLflow 2.9.2."""
+    programs, folder = binaries(), tmp_path_factory.mktemp("mlflow-old")
+    uri = f"sqlite:///{folder}/mlflow.sqlite3"
+    command = [str(programs / "mlflow"), "server", "--workers=1", f"--backend-store-uri={uri}"]
+    with started(folder, uri, command, PATH=f"{programs}:{PATH}") as server:
+        yield server.address
+
+
+@pytest.mark.parametrize("which", ["stock", "old"])
+def test_what_a_server_lists(which: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.discover_mlflow.PAGE", 2)
+    address = request.getfixturevalue(which)
+    client = MlflowClient(address)
+    experiments = [client.create_experiment(f"listed {number}") for number in range(3)]
+
+    newest = ago(50)
+
+    def run(number: int, *, status: str = "", **times: float) -> str:
+        begin = times.get("begin", 3_000)
+        run_id: str = client.create_run(experiments[number], start_time=ago(begin)).info.run_id
+        client.log_metric(run_id, "loss", float("nan"), timestamp=newest, step=1)
+        if status:
+            client.set_terminated(run_id, status, end_time=ago(times["end"]))
+        return run_id
+
+    ended = [run(number % 2, status="FAILED", end=1_000 - 100 * number) for number in range(5)]
+    gone = [
+        run(0, status="FINISHED", end=1_000),
+        run(0, status="FINISHED", end=1),
+        run(2, status="FINISHED", end=1_000),
+    ]
+    gone += [run(0, status="FINISHED", begin=9 * 86_400, end=8 * 86_400), run(1, begin=1), run(0, begin=8 * 86_400)]
+    client.delete_run(gone[0])
+    client.delete_experiment(experiments[2])
+    going_on = run(1)
+
+    facts = [fact for page in MlflowLook(TrackingServer("s", address), 7).look(datetime.now(UTC)) for fact in page]
+    ours = [event for fact in facts if (event := fact.event) and event.experiment_name.startswith("listed")]
+    found: list[Any] = [(event.run_id, event.status) for event in ours]
+    assert found[:-1] == [(run_id, RunStatus.FAILED) for run_id in reversed(ended)], "the newest first"
+    assert found[-1] == (going_on, RunStatus.RUNNING)
+    assert ours[-1].time == datetime.fromtimestamp(newest / 1000, UTC)
