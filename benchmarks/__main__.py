@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import pipeline, warming, web
+from benchmarks import pipeline, training, warming, web
 from benchmarks.report import publish
 
-BENCHMARKS = {"pipeline": pipeline.measure, "warming": warming.measure, "web": web.measure}
+BENCHMARKS = {
+    "pipeline": pipeline.measure,
+    "trainer": training.measure,
+    "warming": warming.measure,
+    "web": web.measure,
+}
 
 
 def main() -> None:

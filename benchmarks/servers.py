@@ -1,4 +1,6 @@
-"""MLflow servers to measure: ours and a stock one, beside one another on one database, on SQLite and on PostgreSQL."""
+"""MLflow servers to measure: ours and a stock one, beside one another on one database, on SQLite and on PostgreSQL; or
+one of ours alone.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ from deploy.local.stack import ROOT
 
 READY_SECONDS = 120.0
 GIVEN = ("HOME", "LANG")
+OURS = ["sh", str(ROOT / "mlflow_server" / "entrypoint.sh")]
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,22 @@ def servers() -> Iterator[list[Servers]]:
             postgres.stop()
 
 
+@contextmanager
+def our_server() -> Iterator[str]:
+    """The address of one of ours, on SQLite; ended when the context ends."""
+    with tempfile.TemporaryDirectory(prefix="warmboard-bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        started: list[Process] = []
+        try:
+            yield _start("ours", OURS, f"sqlite:///{folder}/mlflow.sqlite3", folder, started)
+        finally:
+            for process in started:
+                process.stop()
+
+
 def _pair(database: str, uri: str, folder: Path, started: list[Process]) -> Servers:
     # One after the other: the first makes the tables.
-    ours = _start(f"{database}-ours", ["sh", str(ROOT / "mlflow_server" / "entrypoint.sh")], uri, folder, started)
+    ours = _start(f"{database}-ours", OURS, uri, folder, started)
     options = [f"--backend-store-uri={uri}", f"--artifacts-destination={folder}/artifacts", "--workers=2"]
     stock = _start(f"{database}-stock", ["mlflow", "server", *options], uri, folder, started)
     return Servers(database, uri, ours, stock)
