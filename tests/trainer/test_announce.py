@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 
 from contract.events import EventType, RunEvent, RunStatus
 from contract.info import RunInfo
-from tests.trainer.servers import FakePubsub, pubsub_server, settings
+from tests.trainer.servers import FakePubsub, settings
 from trainer.announce import Announcer
 from trainer.settings import Settings
 
@@ -31,12 +31,6 @@ INFO = RunInfo(
 )
 ENDED = replace(INFO, status=RunStatus.FINISHED, end_time=datetime(2026, 1, 2, 10, 30, tzinfo=UTC), epochs=9)
 QUICK = 0.01
-
-
-@pytest.fixture
-def pubsub() -> Iterator[FakePubsub]:
-    with pubsub_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from contract.events import EventType, RunEvent, RunStatus
 from tests.environment import GIVEN
 from tests.trainer.mlflow_server import MlflowServer
-from tests.trainer.servers import FakePubsub, pubsub_server
+from tests.trainer.servers import FakePubsub
 
 pytestmark = pytest.mark.integration
 
@@ -94,12 +94,6 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     server.start()
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="module")
-def pubsub() -> Iterator[FakePubsub]:
-    with pubsub_server() as fake:
-        yield fake
 
 
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

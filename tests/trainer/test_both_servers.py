@@ -21,9 +21,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from contract.events import EventType, RunEvent, RunStatus
-from tests.mlflow_2_9 import binaries
-from tests.mlflow_server.servers import Server, started
-from tests.trainer.servers import FakePubsub, pubsub_server, settings
+from tests.mlflow_server.servers import Server
+from tests.trainer.servers import FakePubsub, settings
 from tests.workers.small_server import Answer, serving
 from trainer import TrackedRun, TrackingClient, tracked_run
 from trainer.retry import Retry
@@ -53,25 +52,9 @@ ODD_KEYS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["3.17.2", "2.9.2"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("mlflow")
-    uri = f"sqlite:///{folder}/mlflow.sqlite3"
-    options = ["server", "--workers=1", f"--backend-store-uri={uri}"]
-    if request.param == "2.9.2":
-        programs = binaries()
-        given = started(folder, uri, [str(programs / "mlflow"), *options], PATH=f"{programs}:/usr/bin:/bin")
-    else:
-        given = started(folder, uri, ["mlflow", *options])
-    with given as running:
-        assert running.get("/version").text == request.param
-        yield running
-
-
 @pytest.fixture(scope="module")
-def pubsub() -> Iterator[FakePubsub]:
-    with pubsub_server() as fake:
-        yield fake
+def server(both_servers: Server) -> Server:
+    return both_servers
 
 
 @pytest.fixture

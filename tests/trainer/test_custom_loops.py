@@ -18,7 +18,7 @@ from contract.events import EventType, RunEvent, RunStatus
 from contract.info import RunInfo
 from tests.environment import GIVEN
 from tests.trainer.mlflow_server import MlflowServer
-from tests.trainer.servers import FakePubsub, pubsub_server
+from tests.trainer.servers import FakePubsub
 from trainer.statistics import TOWERS, GradientSums, weight_edges_param, weight_norms, weight_statistics
 
 ROOT = Path(__file__).parents[2]
@@ -70,12 +70,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     mlflow.start()
     yield mlflow
     mlflow.stop()
-
-
-@pytest.fixture
-def pubsub() -> Iterator[FakePubsub]:
-    with pubsub_server() as fake:
-        yield fake
 
 
 def train(code: str, folder: Path, server: MlflowServer, pubsub: FakePubsub) -> str:

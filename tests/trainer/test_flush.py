@@ -26,7 +26,7 @@ from requests.adapters import HTTPAdapter
 from contract.events import RunEvent, RunStatus
 from contract.info import RunInfo
 from tests.trainer.mlflow_server import MlflowServer
-from tests.trainer.servers import FakePubsub, pubsub_server
+from tests.trainer.servers import FakePubsub
 from tests.trainer.test_buffer import QUICK, until, values
 from tests.trainer.test_spool import CREATION, END, a_run, creation, epoch
 from tests.trainer.wire import Answer, Asked, Wire, error
@@ -40,12 +40,6 @@ from trainer.spool import Ended, Spool
 from trainer.tracking import TrackingClient
 
 MLFLOW = "http://mlflow.test:5000"
-
-
-@pytest.fixture(scope="module")
-def pubsub() -> Iterator[FakePubsub]:
-    with pubsub_server() as server:
-        yield server
 
 
 @pytest.fixture

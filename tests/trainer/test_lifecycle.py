@@ -21,7 +21,7 @@ from contract.events import EventType, RunEvent, RunStatus
 from contract.info import RunInfo
 from tests.environment import GIVEN
 from tests.trainer.mlflow_server import MlflowServer
-from tests.trainer.servers import FakePubsub, pubsub_server
+from tests.trainer.servers import FakePubsub
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
@@ -69,12 +69,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     mlflow = MlflowServer(tmp_path_factory.mktemp("mlflow"))
     yield mlflow
     mlflow.stop()
-
-
-@pytest.fixture
-def pubsub() -> Iterator[FakePubsub]:
-    with pubsub_server() as fake:
-        yield fake
 
 
 @dataclass

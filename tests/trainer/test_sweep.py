@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.servers import FakePubsub, pubsub_server
+from tests.trainer.servers import FakePubsub
 from trainer import program, sweep
 from trainer.__main__ import main
 from trainer.options import OptionError
@@ -147,12 +147,6 @@ def mlflow() -> Iterator[Mlflow]:
     yield server
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture
-def pubsub() -> Iterator[FakePubsub]:
-    with pubsub_server() as server:
-        yield server
 
 
 @pytest.fixture
