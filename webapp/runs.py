@@ -76,8 +76,8 @@ def page(limit: int, before: Cursor | None) -> Page:
         )
     found = list(rows[: limit + 1])
     shown = found[:limit]
-    tests = _quick_tests([run.run_id for run in shown])
-    states = _states([run for run in shown if not run.is_warm])
+    tests = quick_tests_of([run.run_id for run in shown])
+    states = states_of([run for run in shown if not run.is_warm])
     listed = [_listed(run, states.get(run.run_id), tests.get(run.run_id, [])) for run in shown]
     return Page(listed, Cursor(shown[-1].announced_at, shown[-1].run_id) if len(found) > limit else None)
 
@@ -86,7 +86,7 @@ def _listed(run: Run, state: RunState | None, quick_test_ids: list[int]) -> List
     return Listed(run, state.state if state else "warm", state.reason if state else "", quick_test_ids)
 
 
-def _quick_tests(run_ids: list[str]) -> dict[str, list[int]]:
+def quick_tests_of(run_ids: list[str]) -> dict[str, list[int]]:
     tests: dict[str, list[int]] = {}
     for pk, run_id in (
         QuickTest.objects.filter(mlflow_run_id__in=run_ids).order_by("pk").values_list("pk", "mlflow_run_id")
@@ -95,7 +95,7 @@ def _quick_tests(run_ids: list[str]) -> dict[str, list[int]]:
     return tests
 
 
-def _states(runs: list[Run]) -> dict[str, RunState]:
+def states_of(runs: list[Run]) -> dict[str, RunState]:
     """Why each of them is not warm. One query."""
     rows = InboxEvent.objects.filter(run_id__in=[run.run_id for run in runs]).order_by("run_id", "-received_at")
     found = rows.only("run_id", "state", "reason", "attempts")
@@ -119,7 +119,7 @@ class Summary:
         return cls(
             run_id,
             Run.objects.filter(pk=run_id).first(),
-            _quick_tests([run_id]).get(run_id, []),
+            quick_tests_of([run_id]).get(run_id, []),
             list(events[:EVENTS_SHOWN]),
         )
 

@@ -8,7 +8,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, path, register_converter
 
 from contract.events import RUN_ID
-from webapp import api, errors, health, pages
+from webapp import api, compare, errors, health, pages
 
 
 class RunIdConverter:
@@ -50,9 +50,11 @@ def chart_data(prefix: str, of: Callable[[api.View], api.View] = lambda view: vi
 urlpatterns = [
     path("", pages.runs, name="runs"),
     path("runs/<run_id:run_id>/", pages.run, name="run"),
+    path("compare/", compare.page, name="compare"),
     path("quick-tests/<number:quick_test_id>/", pages.quick_test, name="quick-test"),
     path("sign-in/", LoginView.as_view(template_name="webapp/sign_in.html"), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("api/compare", compare.comparison, name="api-compare"),
     path("api/runs/", api.runs, name="api-runs"),
     path("api/runs/<run_id:run_id>/", api.run, name="api-run"),
     *chart_data("api/runs/<run_id:run_id>/"),

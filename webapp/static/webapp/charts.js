@@ -12,8 +12,8 @@ const LONELY_AT_MOST = 300;
 const ROWS_AT_MOST = 2000;
 
 // One chart. `spec` is {title, unit, axis, series: [{label, key, color, dash, read(data)}], wide, best, plain, tile}; `key`
-// is the MLflow metric key; charts of one `axis` share their cursor and zoom; a `plain` one has a single curve and no
-// legend; a `tile` is one of many.
+// is the MLflow metric key, `dash` true or lengths; charts of one `axis` share their cursor and zoom; a `plain` one has a
+// single curve and no legend; a `tile` is one of many.
 // `data` is {epochs, timestamps, envelope, non_finite, best_epoch} as the history has it.
 export class LineChart {
   constructor(spec, data, view) {
@@ -129,7 +129,7 @@ export class LineChart {
     return {
       stroke,
       width: 1.75,
-      dash: series.dash ? [5, 4] : undefined,
+      dash: series.dash === true ? [5, 4] : series.dash || undefined,
       show: !this.hidden.has(series.label),
       // A value without a neighbour is a point: alone between two gaps, or one of a curve logged now and then.
       points: { show: this.data.epochs.length <= 30, size: 4, fill: stroke, filter: this.data.epochs.length <= 30 ? undefined : lonely },
