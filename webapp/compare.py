@@ -30,10 +30,10 @@ MODULES = [
     f"webapp/{name}.js"
     for name in (
         "axis", "charts", "columns", "compare-address", "compare-bins", "compare-chooser", "compare-curves",
-        "compare-direction", "compare-emphasis", "compare-export", "compare-fields", "compare-histograms",
-        "compare-merge", "compare-metrics", "compare-parallel", "compare-picker", "compare-plot", "compare-runs",
-        "compare-scale", "compare-scatter", "compare-table", "dom", "follow", "format", "paint", "permalink", "specs",
-        "view",
+        "compare-detail", "compare-direction", "compare-emphasis", "compare-export", "compare-fields",
+        "compare-histograms", "compare-merge", "compare-metrics", "compare-parallel", "compare-picker", "compare-plot",
+        "compare-runs", "compare-scale", "compare-scatter", "compare-table", "dom", "follow", "format", "paint",
+        "permalink", "specs", "view",
     )
 ]  # fmt: skip
 

@@ -3,6 +3,7 @@
 import { LineChart } from "./charts.js";
 import { choiceOf, chosenIn } from "./compare-address.js";
 import { Chooser } from "./compare-chooser.js";
+import { Detail } from "./compare-detail.js";
 import { direction } from "./compare-direction.js";
 import { merged } from "./compare-merge.js";
 import { lastOf, metricCounts, usualMetrics } from "./compare-metrics.js";
@@ -12,6 +13,7 @@ import { unitOf } from "./specs.js";
 import { View } from "./view.js";
 
 const AHEAD = "300px"; // so far from view a chart is made ready
+const POINTS_AT_MOST = 30; // more steps than these are drawn without points, as LineChart decides for good
 const ONE_BY_ONE = 4; // up to so many curves a sentence tells of each
 
 // `spec` has besides `emphasis` and `runs`, one per series.
@@ -54,8 +56,9 @@ class OverlaidChart extends LineChart {
 }
 
 export class Curves {
-  constructor(permalink, emphasis) {
+  constructor(permalink, emphasis, source) {
     Object.assign(this, { permalink, emphasis });
+    this.detail = new Detail(permalink, source, () => this.#show());
     this.view = new View();
     this.view.log = permalink.get("y") === "log";
     this.charts = new Map(); // metric → OverlaidChart
@@ -68,15 +71,17 @@ export class Curves {
       choice("Vertical axis", [["linear", "Linear"], ["log", "Log"]], permalink.get("y"), (value) => (permalink.set({ y: value }), this.view.set({ log: value === "log" }))),
       choice("Horizontal axis", [["step", "Epoch"], ["time", "Time since start"]], permalink.get("x"), (value) => this.#set({ x: value })),
     ];
-    this.section = section("curves", "Curves", el("div", { class: "tools" }, this.chooser.element, ...axes, el("span", { class: "muted hint" }, "drag to zoom, double-click to reset")), this.grid, this.none);
+    this.section = section("curves", "Curves", el("div", { class: "tools" }, this.chooser.element, ...axes, this.detail.element, el("span", { class: "muted hint" }, "drag to zoom, double-click to reset")), this.grid, this.none);
     this.inView = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => target.chart.wake(isIntersecting)), { rootMargin: AHEAD });
     emphasis.listen(() => this.#emphasise());
   }
 
   update(runs) {
-    this.runs = runs.filter(({ history }) => history);
-    this.section.hidden = !this.runs.length;
-    if (this.runs.length) this.#show();
+    this.warm = runs.filter(({ history }) => history);
+    this.section.hidden = !this.warm.length;
+    if (!this.warm.length) return;
+    this.detail.update(this.warm);
+    this.#show();
   }
 
   #set(changes) {
@@ -85,6 +90,7 @@ export class Curves {
   }
 
   #show() {
+    this.runs = this.warm.map((run) => this.detail.of(run));
     const counts = metricCounts(this.runs);
     const least = this.permalink.get("shared") === "1" ? 2 : 1;
     const offered = [...counts.keys()].filter((key) => counts.get(key) >= Math.min(least, this.runs.length));
@@ -107,8 +113,9 @@ export class Curves {
     const key = (run) => `${metric} of ${run.label}`;
     const unit = byTime ? "second" : runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step";
     const series = runs.map((run) => ({ label: run.label, key: key(run), color: run.color, dash: run.dash ?? false, read: (data) => data.curves[key(run)] }));
-    const spec = { title: metric, unit, axis: byTime ? "seconds" : "steps", series, runs, emphasis: this.emphasis };
     const data = merged(runs.map((run) => ({ key: key(run), metric, run })), byTime);
+    const dense = data.epochs.length > POINTS_AT_MOST;
+    const spec = { title: metric, unit, axis: byTime ? "seconds" : "steps", series, runs, dense, emphasis: this.emphasis };
     const known = this.charts.get(metric);
     if (known && alike(known.spec, spec)) {
       known.update(data, spec);
@@ -148,5 +155,5 @@ export class Curves {
   }
 }
 
-// Whether a chart of the one can show the other: the same curves in the same colours on the same axis.
-const alike = (a, b) => a.axis === b.axis && a.unit === b.unit && a.runs.length === b.runs.length && a.runs.every(({ id, slot, label }, i) => id === b.runs[i].id && slot === b.runs[i].slot && label === b.runs[i].label);
+// Whether a chart of the one can show the other: the same curves in the same colours and manner on the same axis.
+const alike = (a, b) => ["axis", "unit", "dense"].every((name) => a[name] === b[name]) && a.runs.length === b.runs.length && a.runs.every(({ id, slot, label }, i) => id === b.runs[i].id && slot === b.runs[i].slot && label === b.runs[i].label);

@@ -9,9 +9,9 @@ export class Emphasis {
   #lit = null;
   #listeners = new Set();
 
-  // `root` is what holds all elements with `data-run`.
-  constructor(root) {
-    this.root = root;
+  // `root` is what holds all elements with `data-run`; `onToggle` hears when runs are shown and hidden.
+  constructor(root, onToggle) {
+    Object.assign(this, { root, onToggle });
     const follow = ({ target }) => this.light(target.closest?.("[data-run]")?.dataset.run ?? null);
     for (const event of ["pointerover", "focusin"]) root.addEventListener(event, follow);
     for (const event of ["pointerleave", "focusout"]) root.addEventListener(event, () => this.light(null));
@@ -36,11 +36,10 @@ export class Emphasis {
     return this.#matching === null || this.#matching.has(id);
   }
 
-  // Whether it is shown from now on.
   toggle(id) {
     if (!this.hidden.delete(id)) this.hidden.add(id);
+    this.onToggle();
     this.show();
-    return !this.hidden.has(id);
   }
 
   level(id) {

@@ -2,12 +2,14 @@
 
 import { direction } from "./compare-direction.js";
 import { lastOf } from "./compare-metrics.js";
+import { kindsOf } from "./compare-scale.js";
 import { exact, number, seconds } from "./format.js";
 
 export const GROUPS = { param: "Parameters", metric: "Metrics", run: "Run" };
 const STATISTIC = /_(weights|grad)_(mean|std|min|max|norm)$/;
 const SHORT_ENOUGH = 40; // characters of a value that an axis can show
-const AXES_AT_FIRST = { param: 5, metric: 3 };
+const [PARAMETERS_AT_FIRST, METRICS_AT_FIRST] = [5, 3];
+const TELLING = ["final_", "test_", "best_"]; // ever more
 
 const FACTS = {
   status: ({ row }) => row.status?.toLowerCase(),
@@ -17,7 +19,8 @@ const FACTS = {
   experiment: ({ row }) => row.experiment_name,
 };
 
-// A field is {id, group, name, direction, numeric, varies, values}: `values` is run ID → number, text or null.
+// A field is {id, group, name, direction, numeric, varies, values, raw}: `values` is run ID → number, text or null; `raw`
+// has numbers as they were logged.
 export function fieldsOf(runs) {
   const collator = new Intl.Collator("en", { numeric: true });
   const keys = (read) => [...new Set(runs.flatMap((run) => Object.keys(read(run))))].sort(collator.compare);
@@ -49,7 +52,7 @@ function field(group, name, runs, read) {
   const values = new Map([...raw].map(([id, value]) => [id, value === null || !numeric ? value : Number(value)]));
   // A run that lacks a field differs from those that have it.
   const varies = new Set(values.values()).size > 1;
-  return { id: `${group}.${name}`, group, name, numeric, varies, values, direction: group === "metric" ? direction(name) : 0 };
+  return { id: `${group}.${name}`, group, name, numeric, varies, values, raw, direction: group === "metric" ? direction(name) : 0 };
 }
 
 // Fields that an axis can show.
@@ -57,12 +60,30 @@ export const axisFields = (fields) => fields.filter(({ numeric, values }) => num
 
 // The IDs of the fields that tell runs apart best: varied parameters, then metrics that have a better and a worse.
 export function usualAxes(fields) {
-  const able = axisFields(fields).filter(({ varies }) => varies);
-  return Object.entries(AXES_AT_FIRST).flatMap(([group, most]) => {
-    const ours = able.filter((one) => one.group === group);
-    const ranked = group === "metric" ? [...ours.filter(({ name }) => /^(best_|final_|test_)/.test(name) && direction(name)), ...ours] : ours;
-    return [...new Set(ranked)].slice(0, most).map(({ id }) => id);
-  });
+  const able = axisFields(fields);
+  const of = (group) => able.filter((one) => one.group === group);
+  const [parameters, metrics] = [rankedParameters(of("param")), rankedMetrics(of("metric"))];
+  return [...parameters.slice(0, PARAMETERS_AT_FIRST), ...metrics.slice(0, METRICS_AT_FIRST)].map(({ id }) => id);
+}
+
+// Numbers over decades are what a search is about; then whatever has most values. All that differ come before the rest.
+export function rankedParameters(fields) {
+  const rank = (one) => [one.varies, kindsOf(one)[0] === "log", one.numeric, new Set(one.values.values()).size];
+  return ranked(fields, rank);
+}
+
+// One where less is better, one where more is, then the others; what tells of the whole run before what a curve ends with.
+export function rankedMetrics(fields) {
+  const sorted = ranked(fields, ({ varies, name, direction: way }) => [varies, way !== 0, TELLING.findLastIndex((start) => name.startsWith(start))]);
+  const firsts = [-1, 1].map((way) => sorted.find((one) => one.direction === way)).filter(Boolean);
+  return [...new Set([...firsts, ...sorted])];
+}
+
+// The greatest first, by the first number that differs.
+function ranked(fields, rank) {
+  const ranks = new Map(fields.map((one) => [one, rank(one).map(Number)]));
+  const compare = (a, b) => ranks.get(b).map((value, i) => value - ranks.get(a)[i]).find(Boolean) ?? 0;
+  return [...fields].sort(compare);
 }
 
 export const textOf = (value) => (typeof value === "number" ? number(value) : exact(value));

@@ -11,8 +11,10 @@ const RUN_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
 export class RunPicker {
   // `add(id)` and `remove(id)` change the comparison.
-  constructor(emphasis, most, { add, remove, toggled }) {
-    Object.assign(this, { emphasis, most, add, remove, toggled });
+  constructor(emphasis, most, { add, remove }) {
+    Object.assign(this, { emphasis, most, add, remove });
+    this.toggles = new Map(); // run ID → the button that shows and hides it
+    emphasis.listen(() => this.toggles.forEach((button, id) => button.setAttribute("aria-pressed", String(!emphasis.hidden.has(id)))));
     this.list = el("ul", { class: "compared", "aria-label": "Compared runs" });
     this.search = el("input", { type: "search", autocomplete: "off", spellcheck: "false", placeholder: "Name, experiment, parameter or run ID", "aria-label": "Search runs to add", oninput: () => this.#offer() });
     this.offers = el("ul", { class: "choices offers" });
@@ -25,6 +27,7 @@ export class RunPicker {
 
   update(runs) {
     this.ids = runs.map(({ id }) => id);
+    this.toggles.clear();
     replace(this.list, ...runs.map((run) => this.#chip(run)));
     this.list.hidden = !runs.length;
     this.adding.hidden = runs.length >= this.most;
@@ -35,18 +38,12 @@ export class RunPicker {
   #chip(run) {
     const { row, label, id, history } = run;
     const live = row.status === "RUNNING" && history;
-    const shown = !this.emphasis.hidden.has(id);
-    const toggle = el("button", { type: "button", class: "show", "aria-pressed": String(shown), "data-key": `show ${id}`, title: "Show or hide its curves", onclick: () => toggle.setAttribute("aria-pressed", String(this.#toggle(id))) }, swatch(run), el("span", {}, label));
-    const state = history ? live && el("span", { class: "status status-running" }, "live") : el("span", { class: `state state-${row.state}`, title: row.reason || row.expect }, STATES[row.state]);
+    const toggle = el("button", { type: "button", class: "show", "data-key": `show ${id}`, title: "Show or hide its curves", onclick: () => this.emphasis.toggle(id) }, swatch(run), el("span", {}, label));
+    const state = history ? live ? el("span", { class: "status status-running" }, "live") : null : el("span", { class: `state state-${row.state}`, title: row.reason || row.expect }, STATES[row.state]);
     const link = el("a", { href: `/runs/${id}/`, class: "quiet", "aria-label": `Open ${label}`, title: "Open the run's page" }, "↗");
     const gone = el("button", { type: "button", class: "quiet", "data-key": `remove ${id}`, "aria-label": `Remove ${label}`, title: "Remove from the comparison", onclick: () => this.remove(id) }, "×");
+    this.toggles.set(id, toggle);
     return el("li", { "data-run": id }, toggle, state, link, gone);
-  }
-
-  #toggle(id) {
-    const shown = this.emphasis.toggle(id);
-    this.toggled();
-    return shown;
   }
 
   async #opened() {

@@ -1,26 +1,28 @@
 // Any parameter or metric against any other, a point per run.
 
-import { axisFields, GROUPS, textOf, usualAxes } from "./compare-fields.js";
+import { axisFields, GROUPS, rankedMetrics, rankedParameters, textOf } from "./compare-fields.js";
 import { fieldTable, svg } from "./compare-plot.js";
 import { kindsOf, roomy, Scale } from "./compare-scale.js";
 import { choice, el, lazyDetails, section } from "./dom.js";
 import { count } from "./format.js";
 import { COLORS } from "./compare-runs.js";
 
-const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [340, 74, 20, 16, 34];
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM, AIR] = [340, 74, 20, 16, 34, 14];
+const AXES = { across: "Across", up: "Up" };
+const WAYS = Object.keys(AXES);
 // A circle, a square, a triangle, a diamond, a cross: of the first ten places, the next ten, …
 const SHAPES = ["M-5 0A5 5 0 1 0 5 0A5 5 0 1 0 -5 0Z", "M-4.5 -4.5H4.5V4.5H-4.5Z", "M0 -5.5L5.5 4.5H-5.5Z", "M0 -6L6 0L0 6L-6 0Z", "M-2 -6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z"];
 
 export class Scatter {
   constructor(permalink, emphasis) {
     Object.assign(this, { permalink, emphasis });
-    this.selects = ["across", "up"].map((way) => el("select", { onchange: ({ target }) => this.#set({ [way]: target.value, [`${way}-kind`]: "" }) }));
+    this.selects = WAYS.map((way) => el("select", { "aria-label": AXES[way], onchange: ({ target }) => this.#set({ [way]: target.value, [`${way}-kind`]: "" }) }));
     this.kinds = [el("span"), el("span")];
     this.plot = el("div", { class: "scatter-plot", tabindex: "0", role: "img", onkeydown: (event) => this.#key(event) });
     this.read = el("p", { class: "readout tabular", role: "status" });
     this.summary = el("p", { class: "summary" });
     this.table = lazyDetails("Data table", () => fieldTable("The points", this.points.map(({ run }) => run), this.fields));
-    const tools = ["Across", "Up"].flatMap((text, i) => [el("label", { class: "check" }, text, this.selects[i]), this.kinds[i]]);
+    const tools = WAYS.flatMap((way, i) => [el("span", { class: "check", "aria-hidden": "true" }, AXES[way]), this.selects[i], this.kinds[i]]);
     this.section = section("scatter", "Scatter", el("div", { class: "tools" }, tools), el("figure", { class: "panel" }, this.plot, this.read, this.summary, this.table.details));
     this.plot.addEventListener("pointerover", ({ target }) => this.#say(this.points.find(({ run }) => run.id === target.closest("[data-run]")?.dataset.run)));
     new ResizeObserver(() => this.width !== this.plot.clientWidth && this.fields && this.#draw()).observe(this.plot);
@@ -39,14 +41,14 @@ export class Scatter {
   #show() {
     this.section.hidden = this.all.length < 2;
     if (this.section.hidden) return;
-    this.fields = ["across", "up"].map((way, i) => this.all.find(({ id }) => id === this.permalink.get(way)) ?? this.#usual(i));
-    this.scales = this.fields.map((field, i) => new Scale(field, this.permalink.get(["across-kind", "up-kind"][i])));
+    this.fields = WAYS.map((way, i) => this.all.find(({ id }) => id === this.permalink.get(way)) ?? this.#usual(i));
+    this.scales = this.fields.map((field, i) => new Scale(field, this.permalink.get(`${WAYS[i]}-kind`)));
     const options = JSON.stringify(this.all.map(({ id }) => id));
     if (options !== this.options) this.selects.forEach((select) => select.replaceChildren(...this.#options()));
     this.options = options;
     this.fields.forEach((field, i) => {
       this.selects[i].value = field.id;
-      const way = ["across", "up"][i];
+      const way = WAYS[i];
       const kind = `${field.id} ${this.scales[i].kind}`;
       if (this.kinds[i].dataset.kind === kind) return;
       this.kinds[i].dataset.kind = kind;
@@ -59,14 +61,11 @@ export class Scatter {
     this.#draw();
   }
 
-  // Across a parameter, up a metric, if there are such.
+  // Across the parameter that was searched, up the metric that tells most, if there are such.
   #usual(i) {
-    const usual = usualAxes(this.all);
-    const group = ["param", "metric"][i];
-    const find = (ids) => ids.find((id) => id.startsWith(`${group}.`));
-    const numeric = usual.filter((id) => this.all.find((field) => field.id === id).numeric);
-    const id = find(numeric) ?? find(usual) ?? find(this.all.map((field) => field.id));
-    return this.all.find((field) => field.id === id) ?? this.all[i];
+    const ours = this.all.filter(({ group }) => group === ["param", "metric"][i]);
+    const [usual] = i ? rankedMetrics(ours) : rankedParameters(ours);
+    return usual ?? this.all[i];
   }
 
   #options() {
@@ -89,8 +88,8 @@ export class Scatter {
   #draw() {
     this.width = this.plot.clientWidth;
     if (!this.width) return;
-    const x = (at) => LEFT + at * (this.width - LEFT - RIGHT);
-    const y = (at) => TOP + (1 - at) * (HEIGHT - TOP - BOTTOM);
+    const x = (at) => LEFT + AIR + at * (this.width - LEFT - RIGHT - 2 * AIR);
+    const y = (at) => TOP + AIR + (1 - at) * (HEIGHT - TOP - BOTTOM - 2 * AIR);
     const [across, up] = this.scales;
     const grid = [
       ...roomy(across.ticks, 70 / this.width).flatMap(([at, text]) => [svg("path", { d: `M${x(at)} ${TOP}V${HEIGHT - BOTTOM}` }), svg("text", { x: x(at), y: HEIGHT - 14, "text-anchor": at > 0.95 ? "end" : "middle" }, text)]),

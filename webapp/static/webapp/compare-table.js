@@ -91,8 +91,9 @@ export class ComparisonTable {
     const zero = this.baseline && field.values.get(this.baseline.id);
     return this.runs.map((run) => {
       const value = field.values.get(run.id);
+      const text = field.group === "param" ? field.raw.get(run.id) : textOf(value);
       const isBest = top !== undefined && value === top;
-      const content = [el("span", { class: "value", title: value === null ? null : exact(value) }, value === null ? el("span", { class: "muted" }, "–") : shortened(textOf(value))), isBest && el("span", { class: "best" }, "best")];
+      const content = [el("span", { class: "value", title: value === null ? null : exact(value) }, value === null ? el("span", { class: "muted" }, "–") : shortened(text)), isBest && el("span", { class: "best" }, "best")];
       const from = this.baseline && run !== this.baseline && this.#delta(field, value, zero);
       return el("td", { "data-run": run.id, class: field.numeric ? "number" : null }, content.filter(Boolean), from ? [from] : []);
     });

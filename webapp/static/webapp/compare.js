@@ -20,7 +20,7 @@ const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
 const UNSETTLED = ["pending", "warming", "rebuilding", "unknown"];
 const DEFAULTS = {
-  runs: "", slots: "", hidden: "", metrics: "", shared: "1", y: "linear", x: "step", differences: "0", layout: "", baseline: "",
+  runs: "", slots: "", hidden: "", metrics: "", shared: "1", y: "linear", x: "step", detail: "", differences: "0", layout: "", baseline: "",
   axes: "", kinds: "", brush: "", across: "", up: "", "across-kind": "", "up-kind": "", of: "", what: "weights", tower: "query", bins: "each", counts: "linear", epoch: "",
 };
 
@@ -28,11 +28,11 @@ const root = document.getElementById("compare");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
 const permalink = new Permalink(DEFAULTS);
 const source = new Source();
-const emphasis = new Emphasis(root);
+const emphasis = new Emphasis(root, keepHidden);
 const ids = unpack(permalink.get("runs"));
 const page = { slots: slotsOf(ids, permalink.get("slots")), documents: new Map(), runs: [], fields: [], parts: null };
 
-const picker = new RunPicker(emphasis, Number(root.dataset.most), { add, remove, toggled: keepHidden });
+const picker = new RunPicker(emphasis, Number(root.dataset.most), { add, remove });
 const waiting = el("div", { class: "not-warm" });
 const address = () => `/api/compare?runs=${[...page.slots.keys()].join(",")}`;
 const chosen = unpack(permalink.get("hidden"));
@@ -133,7 +133,7 @@ function showAll() {
 
 function build() {
   const parts = {
-    curves: new Curves(permalink, emphasis),
+    curves: new Curves(permalink, emphasis, source),
     table: new ComparisonTable(permalink, emphasis),
     parallel: new ParallelCoordinates(permalink, emphasis),
     scatter: new Scatter(permalink, emphasis),
