@@ -124,6 +124,23 @@ def test_only_differences_and_a_baseline(look: Look) -> None:
     expect(loss).to_have_class("delta better" if losses[2] < losses[1] else "delta worse")
 
 
+def test_runs_as_rows_are_sorted_by_any_field(look: Look) -> None:
+    page = look(TWELVE)
+    runs = compared(page, TWELVE.partition("=")[2])
+    by_recall = sorted(runs, key=lambda run: -run["final_metrics"]["test_recall_at_10"])
+    names = page.locator(".matrix tbody th a")
+    header = page.locator(".matrix thead th").filter(
+        has=page.get_by_role("button", name="test_recall_at_10", exact=True)
+    )
+    for order, wanted in (("descending", by_recall), ("ascending", by_recall[::-1]), (None, runs)):
+        button = header.get_by_role("button")
+        button.focus()
+        page.keyboard.press("Enter")
+        expect(names).to_have_text([run["name"] for run in wanted])
+        expect(button).to_be_focused()
+        assert header.get_attribute("aria-sort") == order
+
+
 def test_a_brush_by_keyboard_leaves_runs_out_everywhere(look: Look) -> None:
     page = look(TWELVE)
     rates = {run["name"]: float(run["params"]["learning_rate"]) for run in compared(page, TWELVE.partition("=")[2])}
@@ -192,7 +209,7 @@ def test_histograms_of_four_runs_at_one_epoch_by_keyboard(look: Look) -> None:
     expect(histograms.locator(".summary").first).not_to_contain_text("search 4 from")
     canvas = histograms.locator("canvas")
     before = picture(canvas)
-    slider = histograms.get_by_role("slider", name="Epoch")
+    slider = histograms.get_by_role("slider", name="Epoch", exact=True)
     slider.focus()
     page.keyboard.press("Home")
     for _ in range(2):
@@ -250,7 +267,7 @@ def test_whoever_opens_the_link_sees_the_same(look: Look) -> None:
     page.keyboard.press("PageUp")
     page.get_by_role("combobox", name="Up").select_option(label="test_loss")
     page.locator("#histograms").scroll_into_view_if_needed()
-    slider = page.get_by_role("slider", name="Epoch")
+    slider = page.get_by_role("slider", name="Epoch", exact=True)
     expect(slider).to_have_attribute("aria-valuetext", "epoch 54")
     slider.focus()
     for _ in range(3):
@@ -262,7 +279,7 @@ def test_whoever_opens_the_link_sees_the_same(look: Look) -> None:
     link = str(page.evaluate("navigator.clipboard.readText()"))
     other = look(link)
     other.locator("#histograms").scroll_into_view_if_needed()
-    expect(other.get_by_role("slider", name="Epoch")).to_have_attribute(
+    expect(other.get_by_role("slider", name="Epoch", exact=True)).to_have_attribute(
         "aria-valuetext", slider.get_attribute("aria-valuetext") or ""
     )
     view = """() => ({
@@ -294,7 +311,7 @@ def test_a_hidden_run_is_hidden_in_every_chart(look: Look) -> None:
 
 
 def test_what_is_not_warm_is_told_and_appears(look: Look, site: Site) -> None:
-    fields = {"kind": "Varied", "run_id": "arrives", "name": "arrives", "seed": 20}
+    fields: dict[str, Any] = {"kind": "Varied", "run_id": "arrives", "name": "arrives", "seed": 20}
     site.seed(
         "announce",
         kind="Varied",

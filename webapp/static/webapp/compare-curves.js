@@ -14,6 +14,7 @@ import { View } from "./view.js";
 
 const AHEAD = "300px"; // so far from view a chart is made ready
 const POINTS_AT_MOST = 30; // more steps than these are drawn without points, as LineChart decides for good
+const STRONG_BANDS = 5;
 const ONE_BY_ONE = 4; // up to so many curves a sentence tells of each
 
 // `spec` has besides `emphasis` and `runs`, one per series.
@@ -30,14 +31,15 @@ class OverlaidChart extends LineChart {
     this.shade();
   }
 
-  // Draws every curve as strongly as its run stands out; one that was hidden or shown elsewhere too.
+  // Draws every curve as strongly as its run stands out. Bands of many runs lie over each other, so that each is fainter.
   shade() {
     if (!this.u) return;
     const { runs, emphasis } = this.spec;
     this.colors = runs.map(({ id }, i) => {
       const alpha = emphasis.alpha(id);
       this.u.series[i + 1].alpha = alpha;
-      return `color-mix(in srgb, ${this.inks[i]} ${Math.round(100 * alpha)}%, transparent)`;
+      const band = emphasis.level(id) === "lit" ? 1 : alpha * Math.min(1, STRONG_BANDS / runs.length);
+      return `color-mix(in srgb, ${this.inks[i]} ${Math.round(100 * band)}%, transparent)`;
     });
     this.u.redraw(false);
   }

@@ -68,7 +68,8 @@ export function usualAxes(fields) {
 
 // Numbers over decades are what a search is about; then whatever has most values. All that differ come before the rest.
 export function rankedParameters(fields) {
-  const rank = (one) => [one.varies, kindsOf(one)[0] === "log", one.numeric, new Set(one.values.values()).size];
+  const known = ({ values }) => new Set([...values.values()].filter((value) => value !== null)).size;
+  const rank = (one) => [one.varies, known(one) > 1, kindsOf(one)[0] === "log", one.numeric, known(one)];
   return ranked(fields, rank);
 }
 

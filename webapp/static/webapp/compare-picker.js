@@ -27,6 +27,7 @@ export class RunPicker {
 
   update(runs) {
     this.ids = runs.map(({ id }) => id);
+    this.element.classList.toggle("choosing", runs.length < 2);
     this.toggles.clear();
     replace(this.list, ...runs.map((run) => this.#chip(run)));
     this.list.hidden = !runs.length;
@@ -36,14 +37,12 @@ export class RunPicker {
   }
 
   #chip(run) {
-    const { row, label, id, history } = run;
-    const live = row.status === "RUNNING" && history;
+    const { label, id } = run;
     const toggle = el("button", { type: "button", class: "show", "data-key": `show ${id}`, title: "Show or hide its curves", onclick: () => this.emphasis.toggle(id) }, swatch(run), el("span", {}, label));
-    const state = history ? live ? el("span", { class: "status status-running" }, "live") : null : el("span", { class: `state state-${row.state}`, title: row.reason || row.expect }, STATES[row.state]);
     const link = el("a", { href: `/runs/${id}/`, class: "quiet", "aria-label": `Open ${label}`, title: "Open the run's page" }, "↗");
     const gone = el("button", { type: "button", class: "quiet", "data-key": `remove ${id}`, "aria-label": `Remove ${label}`, title: "Remove from the comparison", onclick: () => this.remove(id) }, "×");
     this.toggles.set(id, toggle);
-    return el("li", { "data-run": id }, toggle, state, link, gone);
+    return el("li", { "data-run": id }, toggle, badge(run), link, gone);
   }
 
   async #opened() {
@@ -86,6 +85,12 @@ export class RunPicker {
     this.adding.open = false;
     this.adding.firstChild.focus();
   }
+}
+
+// What there is to say of a run besides its charts: that it goes on, or why it has none.
+function badge({ row, history }) {
+  if (history) return row.status === "RUNNING" ? el("span", { class: "status status-running" }, "live") : null;
+  return row.state ? el("span", { class: `state state-${row.state}`, title: row.reason || row.expect }, STATES[row.state]) : null;
 }
 
 const searched = ({ name, experiment_name, mlflow_run_id, params }) => [name, experiment_name, mlflow_run_id, ...Object.entries(params).map((pair) => pair.join(" "))].join(" ").toLowerCase();

@@ -64,10 +64,37 @@ export class ComparisonTable {
   #byRows() {
     const groups = this.#groups();
     const kinds = el("tr", { class: "of-kind" }, el("td", {}), groups.map(([title, fields]) => el("th", { scope: "colgroup", colspan: fields.length }, title)));
-    const names = el("tr", {}, el("th", { scope: "col" }, this.#radio(null)), groups.flatMap(([, fields]) => fields.map((field) => el("th", { scope: "col", class: field.varies ? "varies" : null }, fieldName(field)))));
+    const names = el("tr", {}, el("th", { scope: "col" }, this.#radio(null)), groups.flatMap(([, fields]) => fields.map((field) => this.#sortable(field))));
     const columns = groups.flatMap(([, fields]) => fields.map((field) => this.#cells(field)));
-    const rows = this.runs.map((run, i) => el("tr", {}, el("th", { scope: "row", "data-run": run.id }, this.#run(run)), columns.map((cells) => cells[i])));
+    const rows = this.#order().map((run) => [run, this.runs.indexOf(run)]).map(([run, i]) => el("tr", {}, el("th", { scope: "row", "data-run": run.id }, this.#run(run)), columns.map((cells) => cells[i])));
     return el("table", { class: "matrix by-rows" }, this.#caption(), el("thead", {}, kinds, names), el("tbody", {}, rows));
+  }
+
+  // [field, −1 for descending], as the address has it: `FIELD` or `-FIELD`.
+  get #sort() {
+    const text = this.permalink.get("sort");
+    const descending = text.startsWith("-");
+    return [this.fields.find(({ id }) => id === text.slice(descending ? 1 : 0)), descending ? -1 : 1];
+  }
+
+  // Ascending, descending, as chosen; where more is better, the best come first.
+  #sortable(field) {
+    const [sorted, way] = this.#sort;
+    const order = field.direction > 0 ? [`-${field.id}`, field.id, ""] : [field.id, `-${field.id}`, ""];
+    const next = sorted === field ? order[order.indexOf(this.permalink.get("sort")) + 1] : order[0];
+    const button = el("button", { type: "button", class: "sort", "data-key": `sort ${field.id}`, onclick: () => this.#set({ sort: next }) }, field.name);
+    const attributes = { scope: "col", class: field.varies ? "varies" : null, "aria-sort": sorted === field ? (way > 0 ? "ascending" : "descending") : null };
+    return el("th", attributes, button);
+  }
+
+  // Runs without the value come last either way.
+  #order() {
+    const [field, way] = this.#sort;
+    if (!field) return this.runs;
+    const [known, others] = [true, false].map((has) => this.runs.filter(({ id }) => (field.values.get(id) !== null) === has));
+    const value = ({ id }) => field.values.get(id);
+    const compare = (a, b) => (field.numeric ? value(a) - value(b) : String(value(a)).localeCompare(value(b), "en", { numeric: true }));
+    return [...known.sort((a, b) => way * compare(a, b)), ...others];
   }
 
   #caption() {

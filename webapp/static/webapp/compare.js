@@ -20,7 +20,7 @@ const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
 const UNSETTLED = ["pending", "warming", "rebuilding", "unknown"];
 const DEFAULTS = {
-  runs: "", slots: "", hidden: "", metrics: "", shared: "1", y: "linear", x: "step", detail: "", differences: "0", layout: "", baseline: "",
+  runs: "", slots: "", hidden: "", metrics: "", shared: "1", y: "linear", x: "step", detail: "", differences: "0", layout: "", sort: "", baseline: "",
   axes: "", kinds: "", brush: "", across: "", up: "", "across-kind": "", "up-kind": "", of: "", what: "weights", tower: "query", bins: "each", counts: "linear", epoch: "",
 };
 
@@ -97,7 +97,7 @@ function show() {
   const title = size < 2 ? "Compare runs" : `Compare ${size} runs`;
   root.querySelector("h1").textContent = title;
   document.title = `${title} · Warmboard`;
-  const known = [...page.slots.keys()].map((id) => page.documents.get(id) ?? { mlflow_run_id: id, state: "reading", expect: "", reason: "", history: null });
+  const known = [...page.slots.keys()].map((id) => page.documents.get(id) ?? { mlflow_run_id: id, state: size < 2 ? "" : "reading", expect: "", reason: "", history: null });
   page.runs = runsOf(known, page.slots);
   page.fields = fieldsOf(page.runs);
   if (size >= 2 && !page.documents.size) return undefined; // the answer is on its way
