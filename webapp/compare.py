@@ -16,11 +16,9 @@ from django.views.decorators.http import require_safe
 from contract.entries import Body, Encoding, EntryKey, Resolution
 from contract.events import RUN_ID
 from store import warm
-from store.models import Run
-from store.state import RunState
 from webapp.api import BadRequest, reading
 from webapp.bodies import ZSTD, codings_of, unchanged, whole
-from webapp.runs import quick_tests_of, run_fields, states_of
+from webapp.runs import compared_documents
 
 FEWEST, MOST = 2, 50
 COMPRESSION = 1
@@ -47,7 +45,7 @@ def comparison(request: HttpRequest) -> HttpResponse:
     keys = {run_id: EntryKey.history(run_id, Resolution.OVERVIEW) for run_id in run_ids}
     bodies = warm.get_many(keys.values(), Encoding.GZIP)
     histories = {run_id: bodies.get(key) for run_id, key in keys.items()}
-    heads = _heads(histories)
+    heads = compared_documents({run_id: body is not None for run_id, body in histories.items()})
     etag = _etag(heads, histories)
     # Bodies of several runs are one new body, which nobody has compressed yet: gzip is what everybody reads.
     codings = [coding for coding in codings_of(request.META.get("HTTP_ACCEPT_ENCODING", "")) if coding is not ZSTD]
@@ -84,28 +82,6 @@ def read_runs(request: HttpRequest, fewest: int) -> list[str]:
     if not fewest <= len(run_ids) <= MOST:
         raise BadRequest("runs", f"names {len(run_ids)} different runs; {FEWEST} to {MOST} can be compared")
     return run_ids
-
-
-def _heads(histories: dict[str, Body | None]) -> dict[str, dict[str, Any]]:
-    """Everything but the history of each run."""
-    rows = Run.objects.in_bulk(histories)
-    tests = quick_tests_of(list(rows))
-    states = states_of([run for run_id, run in rows.items() if histories[run_id] is None])
-    return {
-        run_id: {
-            "mlflow_run_id": run_id,
-            **_state(states.get(run_id, RunState("unknown")), history),
-            "quick_test_ids": tests.get(run_id, []),
-            **(run_fields(rows[run_id]) if run_id in rows else {}),
-        }
-        for run_id, history in histories.items()
-    }
-
-
-def _state(cold: RunState, history: Body | None) -> dict[str, Any]:
-    if history:
-        return {"state": "warm", "expect": "", "reason": ""}
-    return {"state": cold.state, "expect": cold.expect, "reason": cold.reason}
 
 
 def _etag(heads: dict[str, dict[str, Any]], histories: dict[str, Body | None]) -> str:

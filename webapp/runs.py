@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -76,8 +77,8 @@ def page(limit: int, before: Cursor | None) -> Page:
         )
     found = list(rows[: limit + 1])
     shown = found[:limit]
-    tests = quick_tests_of([run.run_id for run in shown])
-    states = states_of([run for run in shown if not run.is_warm])
+    tests = _quick_tests([run.run_id for run in shown])
+    states = _states([run for run in shown if not run.is_warm])
     listed = [_listed(run, states.get(run.run_id), tests.get(run.run_id, [])) for run in shown]
     return Page(listed, Cursor(shown[-1].announced_at, shown[-1].run_id) if len(found) > limit else None)
 
@@ -86,7 +87,7 @@ def _listed(run: Run, state: RunState | None, quick_test_ids: list[int]) -> List
     return Listed(run, state.state if state else "warm", state.reason if state else "", quick_test_ids)
 
 
-def quick_tests_of(run_ids: list[str]) -> dict[str, list[int]]:
+def _quick_tests(run_ids: list[str]) -> dict[str, list[int]]:
     tests: dict[str, list[int]] = {}
     for pk, run_id in (
         QuickTest.objects.filter(mlflow_run_id__in=run_ids).order_by("pk").values_list("pk", "mlflow_run_id")
@@ -95,7 +96,7 @@ def quick_tests_of(run_ids: list[str]) -> dict[str, list[int]]:
     return tests
 
 
-def states_of(runs: list[Run]) -> dict[str, RunState]:
+def _states(runs: list[Run]) -> dict[str, RunState]:
     """Why each of them is not warm. One query."""
     rows = InboxEvent.objects.filter(run_id__in=[run.run_id for run in runs]).order_by("run_id", "-received_at")
     found = rows.only("run_id", "state", "reason", "attempts")
@@ -119,7 +120,7 @@ class Summary:
         return cls(
             run_id,
             Run.objects.filter(pk=run_id).first(),
-            quick_tests_of([run_id]).get(run_id, []),
+            _quick_tests([run_id]).get(run_id, []),
             list(events[:EVENTS_SHOWN]),
         )
 
@@ -176,6 +177,25 @@ def run_fields(run: Run) -> dict[str, Any]:
         "announced_at": _time(run.announced_at),
         "warmed_at": _time(run.warmed_at),
     }
+
+
+def compared_documents(charts: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
+    """The JSON of each run in a comparison, without its charts; ``charts`` is whether it has any. Three queries."""
+    rows = Run.objects.in_bulk(charts)
+    tests = _quick_tests(list(rows))
+    states = _states([run for run_id, run in rows.items() if not charts[run_id]])
+    documents = {}
+    for run_id, is_warm in charts.items():
+        cold = states.get(run_id, RunState("unknown"))
+        documents[run_id] = {
+            "mlflow_run_id": run_id,
+            "state": "warm" if is_warm else cold.state,
+            "expect": "" if is_warm else cold.expect,
+            "reason": "" if is_warm else cold.reason,
+            "quick_test_ids": tests.get(run_id, []),
+            **(run_fields(rows[run_id]) if run_id in rows else {}),
+        }
+    return documents
 
 
 def listed_document(listed: Listed) -> dict[str, Any]:

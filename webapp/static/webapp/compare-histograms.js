@@ -20,7 +20,7 @@ export class Histograms {
     const draw = (name) => (value) => (permalink.set({ [name]: value }), this.#draw());
     this.chooser = new Chooser("Runs", (chosen) => this.#choose(chosen));
     this.canvas = el("canvas");
-    this.plot = el("div", { class: "canvas-box", role: "img" }, this.canvas);
+    this.plot = el("div", { class: "canvas-box", role: "img", "aria-label": "Histograms" }, this.canvas);
     this.read = el("p", { class: "readout tabular", role: "status" });
     this.slider = el("input", { type: "range", id: "compare-epoch", min: "0", max: "0", value: "0", oninput: () => this.#scrub(Number(this.slider.value)) });
     this.chosen = el("output", { class: "tabular", for: "compare-epoch" });

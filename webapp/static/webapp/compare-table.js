@@ -22,6 +22,7 @@ export class ComparisonTable {
 
   update(runs, fields) {
     Object.assign(this, { runs, fields });
+    this.section.hidden = !fields.length;
     this.#show();
   }
 

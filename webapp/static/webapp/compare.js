@@ -46,7 +46,7 @@ async function step() {
     if (asked !== address()) return { pause: LIVE, changed: true }; // other runs were chosen meanwhile, and come next
     if (changed) {
       page.documents = new Map(document.runs.map((run) => [run.mlflow_run_id, run]));
-      show();
+      await show();
     }
     lost("");
     if (page.runs.some(({ history, row }) => !history && UNSETTLED.includes(row.state))) return { pause: WAITING, changed };
@@ -117,18 +117,17 @@ function showChoose(size) {
       el("p", {}, el("a", { class: "button", href: "/" }, "All runs"))));
 }
 
-function showAll() {
+// Part by part, a frame each, so that what is at the top is drawn while the rest is built.
+async function showAll() {
   page.parts ?? build();
-  const warm = page.runs.filter(({ history }) => history);
-  const { curves, table, parallel, scatter, histograms } = page.parts;
-  showWaiting(page.runs.filter(({ history }) => !history), warm.length);
-  curves.update(page.runs);
-  table.update(page.runs, page.fields);
-  table.section.hidden = !page.fields.length;
-  parallel.update(page.runs, page.fields);
-  scatter.update(page.runs, page.fields);
-  histograms.update(page.runs);
-  emphasis.show();
+  const { runs, fields, parts } = page;
+  const warm = runs.filter(({ history }) => history);
+  showWaiting(runs.filter(({ history }) => !history), warm.length);
+  for (const one of Object.values(parts)) {
+    one.update(runs, fields);
+    await new Promise(requestAnimationFrame);
+    if (page.runs !== runs || page.parts !== parts) return; // there is something newer to show
+  }
 }
 
 function build() {
