@@ -27,7 +27,11 @@ export class Detail {
   update(runs) {
     this.runs = runs;
     this.#say();
-    if (this.permalink.get("detail") === "full" || total(runs) <= FEW) this.#read();
+    if (this.#wanted) this.#read();
+  }
+
+  get #wanted() {
+    return this.permalink.get("detail") === "full" || total(this.runs) <= FEW;
   }
 
   // What has not changed is not sent again.
@@ -43,8 +47,9 @@ export class Detail {
   #say(error) {
     const all = total(this.runs);
     const shown = this.runs.reduce((sum, run) => sum + this.of(run).history.epochs.length, 0);
-    this.button.hidden = shown >= all;
-    const bands = shown < all ? "; bands hold the extremes between" : "";
+    const more = shown < all && !this.#wanted; // what is on its way needs no words
+    this.button.hidden = !more;
+    const bands = more ? "; bands hold the extremes between" : "";
     this.text.textContent = error ? `Not every epoch can be read: ${error.message}` : `${count(shown)} of ${count(all)} epochs${bands}`;
   }
 }

@@ -15,6 +15,7 @@ export class Histograms {
   constructor(permalink, emphasis, source) {
     Object.assign(this, { permalink, emphasis, source });
     this.documents = new Map(); // address → the API's answer
+    this.able = []; // runs that have histograms
     this.shown = []; // {run, data, index}
     const pick = (name) => (value) => (permalink.set({ [name]: value }), this.#load());
     const draw = (name) => (value) => (permalink.set({ [name]: value }), this.#draw());
@@ -40,14 +41,19 @@ export class Histograms {
     emphasis.listen(() => this.#paint());
     addEventListener("themechange", () => this.#paint());
     new ResizeObserver(() => this.#paint()).observe(this.plot);
-    const near = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && (near.disconnect(), (this.near = true), this.#load()), { rootMargin: AHEAD });
+    const near = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && (near.disconnect(), (this.near = true), this.#loadSoon()), { rootMargin: AHEAD });
     near.observe(this.section);
   }
 
   update(runs) {
     this.able = runs.filter(({ history }) => history?.histogram_available);
     this.section.hidden = !this.able.length;
-    if (!this.section.hidden && this.near) this.#load();
+    this.#loadSoon();
+  }
+
+  // Once there is something to show, and somebody is about to look.
+  #loadSoon() {
+    if (this.able.length && this.near) this.#load();
   }
 
   // Runs are named by their places.
