@@ -114,12 +114,22 @@ def losses_and_weights() -> Iterator[Callbacks]:
 
 
 @contextmanager
-def autolog() -> Iterator[Callbacks]:
-    """MLflow's own for Keras 3. ``mlflow.tensorflow.autolog``, its older one, needs TensorBoard beside TensorFlow."""
+def tensorflow_autolog() -> Iterator[Callbacks]:
+    """As it comes, but for the model, which it would keep at the end: ours is kept by the trainer, not by tracking."""
     import mlflow
 
-    mlflow.set_experiment("autolog")
-    mlflow.keras.autolog(silent=True)
+    mlflow.set_experiment("tensorflow autolog")
+    mlflow.tensorflow.autolog(silent=True, log_models=False)
+    yield []
+
+
+@contextmanager
+def keras_autolog() -> Iterator[Callbacks]:
+    """The newer one, for Keras 3."""
+    import mlflow
+
+    mlflow.set_experiment("keras autolog")
+    mlflow.keras.autolog(silent=True, log_models=False)
     yield []
 
 
@@ -129,8 +139,10 @@ WAYS: Mapping[str, Way] = {
     "gradients": gradients,
     "tracked": tracked,
     "losses and weights": losses_and_weights,
-    "autolog": autolog,
+    "mlflow.tensorflow.autolog": tensorflow_autolog,
+    "mlflow.keras.autolog": keras_autolog,
 }
+AUTOLOGS = tuple(way for way in WAYS if way.startswith("mlflow."))
 
 
 def main() -> None:
@@ -142,7 +154,7 @@ def main() -> None:
         train(callbacks, Timing(fit, counted))
         fit.peak = peak()
         fit.all_calls = counted.calls - begun
-        fit.metrics = _metrics_of_autolog() if way is autolog else 0
+        fit.metrics = _metrics_of_autolog() if sys.argv[1] in AUTOLOGS else 0
     print(json.dumps(asdict(fit)), flush=True)
     # A run whose server is away would take its time to end, which is not what is measured.
     os._exit(0)

@@ -25,7 +25,8 @@ SERVER_OF = {
     "dead": "dead",
     "silent": "silent",
 }
-ONCE = ("losses and weights", "autolog")
+AUTOLOGS = ("mlflow.tensorflow.autolog", "mlflow.keras.autolog")
+ONCE = ("losses and weights", *AUTOLOGS)
 """Without a budget, and a third of a minute each: measured in the first round alone."""
 
 
@@ -50,7 +51,6 @@ def _fits(server: str, pubsub: str) -> Fits:
 
 def _of_fits(fits: Fits) -> Iterator[Measure]:
     nothing, dropped, tracked, gradients = (fits[way] for way in ("nothing", "dropped", "tracked", "gradients"))
-    autolog = fits["autolog"]
     yield Measure("noise: spread of the rounds' medians, without tracking", _spread(nothing, "wall"), "%")
     yield Measure("noise: spread of the rounds' medians, log drops all", _spread(dropped, "wall"), "%")
     yield _at_most("epoch, tracked / same statistics, log drops all", tracked, dropped, 1.02)
@@ -60,29 +60,33 @@ def _of_fits(fits: Fits) -> Iterator[Measure]:
     yield _at_most("epoch, losses and weights tracked / without", fits["losses and weights"], nothing, None)
     yield _at_most("epoch, all of it tracked / without", tracked, nothing, None)
     yield _at_most("epoch's processor time, all of it tracked / without", tracked, nothing, None, "cpu")
-    yield _at_most("epoch, mlflow.keras.autolog / without", autolog, nothing, None)
-    yield _at_most("epoch, all of it tracked / autolog", tracked, autolog, None)
+    for autolog in AUTOLOGS:
+        yield _at_most(f"epoch, {autolog} / without", fits[autolog], nothing, None)
+        yield _at_most(f"epoch, all of it tracked / {autolog}", tracked, fits[autolog], None)
     for way, what in BAD.items():
         yield _at_most(f"epoch, {what} / log drops all", fits[way], dropped, 1.02)
         yield _at_most(f"epoch, {what} / without tracking", fits[way], nothing, None)
         yield _loop(f"loop of 8 epochs, {what} / log drops all", fits[way], dropped, 1.02)
-    yield from _of_requests(tracked, autolog)
+    for autolog in AUTOLOGS:
+        yield from _of_requests(autolog, tracked, fits[autolog])
     peaks = (statistics.median(fit["peak"] for fit in each) for each in (tracked, nothing))
     yield Measure("peak memory of a training, tracked / without", next(peaks), "MiB", next(peaks))
 
 
-def _of_requests(tracked: Sequence[Mapping[str, Any]], autolog: Sequence[Mapping[str, Any]]) -> Iterator[Measure]:
+def _of_requests(
+    name: str, tracked: Sequence[Mapping[str, Any]], autolog: Sequence[Mapping[str, Any]]
+) -> Iterator[Measure]:
     """Autolog sends what it has now and then: of its epochs, the mean."""
     calls, others, size, others_size = (
         of(value for fit in each for value in fit[what])
         for what in ("calls", "bytes")
         for of, each in ((statistics.median, tracked), (statistics.mean, autolog))
     )
-    yield Measure("HTTP calls an epoch, tracked / autolog", calls, "", others, "1", calls <= 1)
-    yield Measure("request bytes an epoch, tracked / autolog", size / KIB, "KiB", others_size / KIB)
+    yield Measure(f"HTTP calls an epoch, tracked / {name}", calls, "", others, "1", calls <= 1)
+    yield Measure(f"request bytes an epoch, tracked / {name}", size / KIB, "KiB", others_size / KIB)
     [fit] = autolog
-    yield Measure("HTTP calls of autolog in a fit of 10 epochs", fit["all_calls"], "")
-    yield Measure("metrics that autolog logs", fit["metrics"], "")
+    yield Measure(f"HTTP calls of {name} in a fit of 10 epochs", fit["all_calls"], "")
+    yield Measure(f"metrics that {name} logs", fit["metrics"], "")
 
 
 def _at_most(
