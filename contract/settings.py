@@ -96,6 +96,13 @@ def _folder(text: str) -> str:
     return text
 
 
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"is no folder: {error}") from None
+
+
 def _optional(text: str) -> str | None:
     return text or None
 
@@ -288,7 +295,7 @@ OUTPUT_URI = Setting(
 )
 SPOOL_DIR = Setting(
     "SPOOL_DIR",
-    Path,
+    _path,
     ".warmboard/spool",
     "A folder on this machine where a training keeps what MLflow has not taken yet.",
     ("trainer",),
