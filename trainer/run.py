@@ -23,7 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from contract.events import LARGEST, RunStatus
+from contract.cloudevents import LARGEST
+from contract.events import RunStatus
 from contract.info import RunInfo
 from trainer import storage
 from trainer.announce import Announcer
