@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from contract.cloudevents import Envelope, EventError, Fields, format_time
@@ -50,8 +50,8 @@ class Selection:
             "all runs" if self.everything else f"run {self.run_id}" if self.run_id else "runs",
             f"of {self.experiment_name}" if self.experiment_name else "",
             "with failed events" if self.failed else "with events" if self.since or self.until else "",
-            f"since {format_time(self.since)}" if self.since else "",
-            f"until {format_time(self.until)}" if self.until else "",
+            f"since {_in_words(self.since)}" if self.since else "",
+            f"until {_in_words(self.until)}" if self.until else "",
         ]
         return " ".join(filter(None, parts))
 
@@ -106,3 +106,7 @@ class ReplayRequest:
                 everything=found.flag("everything"),
             ),
         )
+
+
+def _in_words(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -15,7 +15,7 @@ DEADLINE_SECONDS = 5.0
 
 
 class PublishError(Exception):
-    """Pub/Sub did not take the message, or did not say so in time; the text says why."""
+    """Pub/Sub did not take the message, or has not said so in time; the text says why."""
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,16 @@ EXAMPLES = """examples:
   python -m workers warm --experiment NAME  warm all runs of an experiment
   python -m workers discover --dry-run      show runs that no event announced; without --dry-run, have them warmed
   python -m workers replay --run RUN_ID     warm a run again from its event
-  python -m workers replay --failed         warm again all runs with failed events, behind what else there is
-  python -m workers replay --since 2026-01-02T10:00Z --until 2026-01-02T12:00Z
-                                            the same of all runs with events received then
-  python -m workers replay --experiment NAME --failed --dry-run
-                                            only show what a replay would touch
+  python -m workers replay --failed         warm again all runs with failed events; replay --help has more
   python -m workers check subscriber        health check, by exit status
 
 settings come from environment variables; docs/reference/settings.md lists them."""
+REPLAY_EXAMPLES = """examples:
+  python -m workers replay --run RUN_ID
+  python -m workers replay --failed --dry-run
+  python -m workers replay --since 2026-01-02T10:00Z --until 2026-01-02T12:00Z
+  python -m workers replay --experiment NAME --failed
+  python -m workers replay --all --wait 0"""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -88,12 +90,14 @@ def _add_replay(commands: Any) -> None:
     replay = commands.add_parser(
         "replay",
         help="warm runs again from their events",
-        description="Warms again the runs for which every given criterion holds. Always safe, also repeated.",
+        description="Warms again the runs for which every given criterion holds, 100 at a time and behind what "
+        "else there is to warm. Always safe, also repeated.",
+        epilog=REPLAY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     replay.add_argument("--run", metavar="RUN_ID", help="this MLflow run")
     replay.add_argument("--failed", action="store_true", help="runs with a failed event")
-    moment = "with a time zone: 2026-01-02T10:00Z"
-    replay.add_argument("--since", type=_moment, metavar="TIME", help=f"with an event received then or later; {moment}")
+    replay.add_argument("--since", type=_moment, metavar="TIME", help="with an event received then or later")
     replay.add_argument("--until", type=_moment, metavar="TIME", help="with an event received before then")
     replay.add_argument("--experiment", metavar="NAME", help="runs of this MLflow experiment")
     replay.add_argument("--all", action="store_true", help="every run")
@@ -103,9 +107,12 @@ def _add_replay(commands: Any) -> None:
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError
+    try:
+        moment: datetime | None = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time with its zone, as 2026-01-02T10:00Z")
     return moment
 
 
@@ -179,7 +186,7 @@ def replay_runs(args: argparse.Namespace, _: Settings) -> int:
         )
         if args.dry_run:
             show(selection)
-        elif selection == Selection(run_id=args.run):
+        elif args.run and selection == Selection(run_id=args.run):
             replay(args.run, wait=args.wait, dispatch=dispatch)
         else:
             return 1 if replay_many(selection, args.wait, dispatch_later) else 0

@@ -101,9 +101,9 @@ def take(turn: Turn, dispatch: Dispatch, worker: str) -> Turn | None:
         raise
     handed = turn.handed + len(runs)
     if len(runs) < BATCH:
-        ours.update(state=State.DONE, reason=f"handed out {handed:,} runs", due_at=None, done_at=timezone.now())
+        ours.update(state=State.DONE, reason=f"handed out {_runs(handed)}", due_at=None, done_at=timezone.now())
         return None
-    ours.update(reason=f"handed out {handed:,} runs so far")
+    ours.update(reason=f"handed out {_runs(handed)} so far")
     return Turn(turn.request, turn.claim, runs[-1], handed)
 
 
@@ -130,10 +130,16 @@ def wait_for(runs: Iterable[str], seconds: float, settled: Callable[[int], objec
             settled(gone)
             waiting, begin = left, time.monotonic()
         elif time.monotonic() - begin > seconds:
-            raise ReplayError(f"{len(waiting)} runs are still not warm, none for {seconds:.0f} s: is a worker running?")
+            raise ReplayError(
+                f"still not warm: {_runs(len(waiting))}; none became so for {seconds:.0f} s: is a worker running?"
+            )
         time.sleep(POLL_SECONDS)
     failed = InboxEvent.objects.filter(run_id__in=everything, state=State.FAILED)
     return sorted(set(failed.values_list("run_id", flat=True)))
+
+
+def _runs(number: int) -> str:
+    return f"{number:,} run{'' if number == 1 else 's'}"
 
 
 def _requests() -> QuerySet[InboxEvent]:

@@ -84,8 +84,8 @@ def test_data_that_is_no_json_object_is_refused(data: bytes) -> None:
     [
         (Selection(everything=True), "all runs"),
         (Selection(run_id="a1"), "run a1"),
-        (Selection(failed=True, until=NOON), "runs with failed events until 2026-01-02T12:00:00.000Z"),
-        (Selection(experiment_name="e", since=NOON), "runs of e with events since 2026-01-02T12:00:00.000Z"),
+        (Selection(failed=True, until=NOON), "runs with failed events until 2026-01-02 12:00:00 UTC"),
+        (Selection(experiment_name="e", since=NOON), "runs of e with events since 2026-01-02 12:00:00 UTC"),
     ],
 )
 def test_a_selection_says_what_it_means(selection: Selection, words: str) -> None:

@@ -144,7 +144,9 @@ def test_odd_names_fail_as_others_do(anyone: Client, name: str) -> None:
 
 def test_where_a_request_comes_from(settings: Settings) -> None:
     def of(**meta: str) -> str:
-        return throttle.address_of(RequestFactory().get("/", REMOTE_ADDR="10.0.0.1", **meta))
+        request = RequestFactory().get("/", REMOTE_ADDR="10.0.0.1")
+        request.META |= meta
+        return throttle.address_of(request)
 
     forwarded = {"HTTP_X_FORWARDED_FOR": "6.6.6.6, 203.0.113.7"}
     assert of() == of(**forwarded) == "10.0.0.1", "anybody can claim it where no proxy stands before us"

@@ -189,6 +189,7 @@ def test_a_huge_payload_is_cut(operator: Client) -> None:
 
 def test_what_has_not_changed_is_not_sent_again(operator: Client) -> None:
     first = operator.get(API)
+    assert f'data-etag="{first["ETag"].replace(chr(34), "&quot;")}"' in operator.get(PAGE).content.decode()
     again = operator.get(API, headers={"If-None-Match": first["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
     event("new", "failed")

@@ -129,12 +129,12 @@ def test_a_pubsub_that_refuses_is_told_and_the_same_request_can_be_sent_again(
     answer = operator.post(PAGE, form)
     assert answer.status_code == 503
     text = answer.content.decode()
-    assert "Pub/Sub did not take the request" in text
+    assert "Pub/Sub has not confirmed the request" in text
     assert "refused by the test" in text
     pubsub.refuse_with = None
     assert operator.post(PAGE, signed(text)).status_code == 302
     assert drafts.unsign(form["request"], "operator-0") == sent(pubsub)[0]
-    assert [record.outcome.split(":")[0] for record in AuditRecord.objects.order_by("pk")] == ["not sent", "sent"]
+    assert [record.outcome.split(":")[0] for record in AuditRecord.objects.order_by("pk")] == ["not confirmed", "sent"]
 
 
 def test_a_pubsub_that_is_away_is_told_in_seconds(

@@ -199,7 +199,7 @@ def test_by_hand_each_batch_waits_for_the_one_before(
 
 def test_by_hand_a_worker_that_is_not_there_is_noticed() -> None:
     run_with(State.FAILED, "a")
-    with pytest.raises(replay.ReplayError, match="1 runs are still not warm, none for 0 s: is a worker running"):
+    with pytest.raises(replay.ReplayError, match="still not warm: 1 run; none became so for 0 s: is a worker running"):
         replay_many(Selection(failed=True), 0.2, lambda _: None)
     assert inbox.pending() == ["a"]
 

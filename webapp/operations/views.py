@@ -44,7 +44,7 @@ def page(request: HttpRequest) -> HttpResponse:
         overview = Overview.find(wanted, read_limit(request))
     except BadRequest as error:
         return _refused(request, str(error))
-    now = timezone.now()
+    now, redis = timezone.now(), redis_answers()
     may_replay = request.user.has_perm(REQUEST_REPLAY)
     sent = request.GET.get("replay", "")
     context = {
@@ -52,12 +52,14 @@ def page(request: HttpRequest) -> HttpResponse:
         "states": STATES,
         "bars": [Bars.of(count, now) for count in overview.counts],
         "pulse": overview.pulse,
-        "redis_answers": redis_answers(),
+        "redis_answers": redis,
         "in_flight": [Row.of(listed, now) for listed in overview.in_flight],
         "rows": [Row.of(listed, now) for listed in overview.events],
         "older": overview.before and wanted.query(overview.before),
         "newest": wanted.before and wanted.query(None),
         "api": f"{reverse('api-operations')}?{request.GET.urlencode()}",
+        # What happens between this and the first question of the page must not be missed.
+        "etag": _as_json(overview, redis)["ETag"],
         "may_replay": may_replay,
         "audit": audit.newest(AUDIT_SHOWN) if may_replay else [],
         "sent": sent,
@@ -70,11 +72,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @reading
 def document(request: HttpRequest) -> HttpResponse:
     """The same as JSON, with an ETag."""
-    overview = Overview.find(Filter.read(request.GET), read_limit(request))
-    response = JsonResponse(documents.document(overview, redis_answers()))
-    response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
-    response["Cache-Control"] = "private, no-cache"
-    response["Vary"] = "Cookie"
+    response = _as_json(Overview.find(Filter.read(request.GET), read_limit(request)), redis_answers())
     answer: HttpResponse | None = get_conditional_response(request, etag=response["ETag"], response=response)
     return answer or response
 
@@ -94,11 +92,19 @@ def replay(request: HttpRequest) -> HttpResponseBase:
         return _refused(request, str(error))
 
 
+def _as_json(overview: Overview, redis_answers: bool) -> JsonResponse:
+    response = JsonResponse(documents.document(overview, redis_answers))
+    response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
+    response["Cache-Control"] = "private, no-cache"
+    response["Vary"] = "Cookie"
+    return response
+
+
 def _send(request: HttpRequest, wanted: ReplayRequest) -> HttpResponseBase:
     try:
         Topic.configured().publish(wanted)
     except PublishError as error:
-        audit.record(request, "replay", str(wanted.selection), f"request {wanted.id}", f"not sent: {error}")
+        audit.record(request, "replay", str(wanted.selection), f"request {wanted.id}", f"not confirmed: {error}")
         return _preview(request, wanted, away=str(error))
     audit.record(request, "replay", str(wanted.selection), f"request {wanted.id}", "sent")
     return redirect(f"{reverse('operations')}?replay={wanted.id}")

@@ -7,15 +7,15 @@ import { ago } from "./format.js";
 const PACE = { first: 2000, most: 15000 };
 const root = document.getElementById("operations");
 const live = document.getElementById("live");
-let etag = null;
+let etag = root.dataset.etag;
 
 async function step() {
   try {
-    const response = await fetch(root.dataset.api, { cache: "no-store", headers: etag ? { "If-None-Match": etag } : {} });
+    const response = await fetch(root.dataset.api, { cache: "no-store", headers: { "If-None-Match": etag } });
     if (response.status !== 304 && !response.ok) throw new Error(`The server answered ${response.status}.`);
-    const changed = response.status !== 304 && etag !== null;
-    etag = response.headers.get("ETag");
+    const changed = response.status !== 304;
     if (changed) await renew();
+    etag = response.headers.get("ETag");
     live.textContent = "";
     return { pause: PACE, changed };
   } catch (error) {
