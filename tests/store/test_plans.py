@@ -80,8 +80,8 @@ def test_hot_queries_use_indexes() -> None:
         "events that failed": lambda: list(InboxEvent.objects.filter(state="failed").order_by("-received_at")[:50]),
         "bodies of many runs": lambda: warm.get_many(keys, Encoding.ZSTD),
         "put": lambda: warm.put(warm_run("first", run_id="run77", minutes=1)),
-        "operations": lambda: Overview.find(Filter(), 50),
-        "operations, all events": lambda: Overview.find(Filter(state="all"), 50),
+        "operations": lambda: Overview.find(Filter()),
+        "operations, all events": lambda: Overview.find(Filter(state="all")),
         "runs that failed": lambda: list(selected(Selection(failed=True))[:100]),
         "runs of a time": lambda: list(
             selected(Selection(failed=True, since=NOON - timedelta(days=3), until=NOON))[:100]

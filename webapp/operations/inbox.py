@@ -74,14 +74,14 @@ class Overview:
     before: int | None
 
     @classmethod
-    def find(cls, wanted: Filter, limit: int) -> Self:
+    def find(cls, wanted: Filter) -> Self:
         """Six queries."""
         now = timezone.now()
         counts = _counts(now)
         flying = InboxEvent.objects.filter(state=State.WARMING).order_by("claimed_at", "pk")
         in_flight = list(flying[:IN_FLIGHT_SHOWN])
-        found = list(_wanted(wanted)[: limit + 1])
-        shown = found[:limit]
+        found = list(_wanted(wanted)[: wanted.limit + 1])
+        shown = found[: wanted.limit]
         runs = Run.objects.only("run_id", "name", "experiment_name", "status", "warmed_at", "schema_version")
         known = runs.in_bulk({event.run_id for event in (*in_flight, *shown)} - {""})
         return cls(
@@ -89,7 +89,7 @@ class Overview:
             _pulse(now),
             [Listed(event, known.get(event.run_id)) for event in in_flight],
             [Listed(event, known.get(event.run_id)) for event in shown],
-            shown[-1].pk if len(found) > limit else None,
+            shown[-1].pk if len(found) > len(shown) else None,
         )
 
 

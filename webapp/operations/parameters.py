@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -15,6 +16,8 @@ from store.models import InboxEvent
 from webapp.api import BadRequest
 
 ATTENTION, ALL = "attention", "all"
+DEFAULT_LIMIT, MOST = 50, 200
+LAST_ROW = 2**63 - 1
 STATES = {
     ATTENTION: "failed or unreadable",
     **{state.value: state.value for state in InboxEvent.State},
@@ -31,6 +34,7 @@ class Filter:
     experiment: str = ""
     text: str = ""
     before: int | None = None
+    limit: int = DEFAULT_LIMIT
 
     @classmethod
     def read(cls, query: QueryDict) -> Self:
@@ -38,11 +42,13 @@ class Filter:
         state = query.get("state") or ATTENTION
         if state not in STATES:
             raise BadRequest("state", f"{state!r} is unknown; allowed are {', '.join(STATES)}", list(STATES))
-        before = query.get("before") or ""
-        if before and not (before.isascii() and before.isdigit() and len(before) <= 18):
-            raise BadRequest("before", f"{before!r} is not a row; take the one in 'before' of a list")
-        experiment, text = read_text(query, "experiment"), read_text(query, "q")
-        return cls(state, experiment, text, int(before) if before else None)
+        return cls(
+            state=state,
+            experiment=read_text(query, "experiment"),
+            text=read_text(query, "q"),
+            before=_read_number(query, "before", LAST_ROW),
+            limit=_read_number(query, "limit", MOST) or DEFAULT_LIMIT,
+        )
 
     @property
     def is_set(self) -> bool:
@@ -51,9 +57,16 @@ class Filter:
 
     def query(self, before: int | None) -> str:
         """The query of the same list, from another place on."""
-        given = {"state": self.state, "experiment": self.experiment, "q": self.text, "before": before}
+        given = {
+            "state": self.state,
+            "experiment": self.experiment,
+            "q": self.text,
+            "before": before,
+            "limit": self.limit,
+        }
         query = QueryDict(mutable=True)
-        query.update({name: str(value) for name, value in given.items() if value and value != ATTENTION})
+        by_itself = (None, "", ATTENTION, DEFAULT_LIMIT)
+        query.update({name: str(value) for name, value in given.items() if value not in by_itself})
         return f"?{query.urlencode()}" if query else ""
 
 
@@ -88,6 +101,13 @@ def read_text(query: QueryDict, name: str) -> str:
     if "\0" in text or len(text) > LONGEST["experiment_name"]:
         raise BadRequest(name, f"holds a NUL, or more than {LONGEST['experiment_name']} characters")
     return text
+
+
+def _read_number(query: QueryDict, name: str, most: int) -> int | None:
+    text = query.get(name) or ""
+    if text and not (re.fullmatch("[0-9]{1,19}", text) and 1 <= int(text) <= most):
+        raise BadRequest(name, f"{text!r} is not a whole number from 1 to {most}")
+    return int(text) if text else None
 
 
 def _read_flag(query: QueryDict, name: str) -> bool:

@@ -20,7 +20,7 @@ from store.selection import selected
 from webapp.accounts import audit
 from webapp.accounts.groups import REQUEST_REPLAY, Role
 from webapp.accounts.rights import needs
-from webapp.api import BadRequest, read_limit, reading
+from webapp.api import BadRequest, reading
 from webapp.health import redis_answers
 from webapp.operations import documents, drafts
 from webapp.operations.inbox import Overview, request_of
@@ -41,7 +41,7 @@ reads_operations = needs(REQUEST_REPLAY, Role.OPERATOR, open_to_loopback=True)
 def page(request: HttpRequest) -> HttpResponse:
     try:
         wanted = Filter.read(request.GET)
-        overview = Overview.find(wanted, read_limit(request))
+        overview = Overview.find(wanted)
     except BadRequest as error:
         return _refused(request, str(error))
     now, redis = timezone.now(), redis_answers()
@@ -72,7 +72,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @reading
 def document(request: HttpRequest) -> HttpResponse:
     """The same as JSON, with an ETag."""
-    response = _as_json(Overview.find(Filter.read(request.GET), read_limit(request)), redis_answers())
+    response = _as_json(Overview.find(Filter.read(request.GET)), redis_answers())
     answer: HttpResponse | None = get_conditional_response(request, etag=response["ETag"], response=response)
     return answer or response
 
