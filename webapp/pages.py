@@ -28,8 +28,9 @@ FULL_UP_TO = 200
 MODULES = [
     f"webapp/{name}.js"
     for name in (
-        "charts", "columns", "dom", "follow", "format", "head", "histogram", "axis", "insights", "paint", "provenance",
-        "specs", "view",
+        "axis", "bars", "body", "canvas", "charts", "columns", "counts", "dom", "follow", "format", "head", "histogram",
+        "insights", "menu", "paint", "panel", "permalink", "player", "plot", "provenance", "quantiles", "ridgeline",
+        "sections", "shortcuts", "smooth", "specs", "tools", "view", "waiting", "zoom",
     )
 ]  # fmt: skip
 # The first key that a run has is shown.
