@@ -29,8 +29,8 @@ MODULES = [
     f"webapp/{name}.js"
     for name in (
         "axis", "bars", "body", "canvas", "charts", "columns", "counts", "dom", "follow", "format", "head", "histogram",
-        "insights", "menu", "paint", "panel", "permalink", "player", "plot", "provenance", "quantiles", "ridgeline",
-        "sections", "shortcuts", "smooth", "specs", "tools", "view", "waiting", "zoom",
+        "insights", "menu", "paint", "panel", "permalink", "player", "plot", "provenance", "ridgeline",
+        "sections", "shortcuts", "smooth", "specs", "tools", "view", "zoom",
     )
 ]  # fmt: skip
 # The first key that a run has is shown.

@@ -13,7 +13,8 @@ import { chartTools, linkButton } from "./tools.js";
 import { hasTimes } from "./view.js";
 
 const METRICS_SHOWN = 12;
-export const HISTOGRAM_FULL_UP_TO = 100; // epochs
+// Histograms are larger than curves: every epoch at once only in short runs, or when somebody goes through them.
+export const HISTOGRAM_FULL_UP_TO = 40;
 
 export class RunBody {
   // `page` is that of run.js, `place` the element that takes the content.

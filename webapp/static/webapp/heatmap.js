@@ -1,6 +1,7 @@
 // The histograms of all epochs as a heatmap: an epoch is a column, a bin a cell between its true edges. `panel` as in
 // ridgeline.js.
 
+import { evenTicks } from "./axis.js";
 import { BOTTOM, FONT, LEFT, mix, RIGHT } from "./canvas.js";
 import { cssColor } from "./dom.js";
 import { count } from "./format.js";
@@ -83,7 +84,7 @@ function outline(context, left, right, top, bottom) {
   context.stroke();
 }
 
-function paintAxes(context, { axis, data }, { x, y, top, bottom, height }) {
+function paintAxes(context, { axis, data }, { x, y, top, bottom, width, height }) {
   context.font = FONT;
   context.fillStyle = cssColor("muted");
   context.textAlign = "right";
@@ -97,12 +98,8 @@ function paintAxes(context, { axis, data }, { x, y, top, bottom, height }) {
   }
   context.textAlign = "center";
   context.textBaseline = "top";
-  free = -Infinity;
-  for (const epoch of data.epochs) {
-    const half = context.measureText(String(epoch)).width / 2;
-    if (x(epoch) - half < free) continue;
-    context.fillText(String(epoch), x(epoch), height - BOTTOM + 8);
-    free = x(epoch) + half + 18;
+  for (const [epoch] of evenTicks(data.epochs[0], data.epochs.at(-1), width / 60)) {
+    if (Number.isInteger(epoch)) context.fillText(count(epoch), x(epoch), height - BOTTOM + 8);
   }
 }
 

@@ -10,12 +10,20 @@ const TOWERS = ["query", "candidate"];
 const NARROW = matchMedia("(max-width: 820px)");
 const KINDS = ["ridgeline", "heatmap", "quantiles"];
 const COUNTS = ["linear", "log", "symlog"];
+const REFINED_UP_TO = 1000; // epochs: those of longer runs are read when all epochs are asked for
 
 // What a permalink of a page with histograms has to know. Where there is room both towers are shown.
 export const HISTOGRAM_DEFAULTS = { histogram: "ridgeline", what: "weights", tower: NARROW.matches ? "query" : "both", counts: "linear", bars: "shared", epoch: "" };
 
+// [[type, tower], …] that are shown.
+export function pairsOf(what, tower) {
+  const chosen = (all, one) => all.filter((name) => one === "both" || one === name);
+  return chosen(TYPES, what).flatMap((type) => chosen(TOWERS, tower).map((name) => [type, name]));
+}
+
 export class HistogramView {
-  // `address(type, tower)` is where the JSON is, `fullAddress(type, tower)` that of every epoch; `source` reads it.
+  // `address(type, tower)` is where the JSON is, `fullAddress(type, tower)` that of every epoch, which is read once somebody
+  // goes through them; `source` reads both.
   constructor({ source, address, fullAddress, history, view, permalink }) {
     Object.assign(this, { source, address, fullAddress, history, view, permalink });
     const read = (name, allowed) => (allowed.includes(permalink.get(name)) ? permalink.get(name) : HISTOGRAM_DEFAULTS[name]);
@@ -25,6 +33,7 @@ export class HistogramView {
     this.counts = read("counts", COUNTS);
     this.fit = permalink.get("bars") === "fit";
     this.epoch = /^\d+$/.test(permalink.get("epoch")) ? Number(permalink.get("epoch")) : null; // null follows the newest
+    this.fine = (this.epoch !== null || this.kind !== "ridgeline") && history.epochs_total <= REFINED_UP_TO;
     this.picture = ridgeline;
     this.documents = new Map();
     this.panels = new Map();
@@ -47,6 +56,7 @@ export class HistogramView {
       this.kinds,
       choice("Counts", [["linear", "Linear"], ["log", "Log"], ["symlog", "Symlog"]], this.counts, (counts) => ((this.counts = counts), this.#arrange({ counts }))),
       choice("Range of the bars", [["shared", "Shared range"], ["fit", "Fit bars"]], this.fit ? "fit" : "shared", (bars) => ((this.fit = bars === "fit"), this.#arrange({ bars }))));
+    for (const begins of ["focusin", "pointerdown"]) scrub.addEventListener(begins, () => this.#refine());
     this.grid = el("div", { class: "panels" });
     this.element = el("div", { class: "histogram" }, tools, scrub, this.grid);
   }
@@ -54,7 +64,7 @@ export class HistogramView {
   // Reads what is chosen again; what has not changed is not sent again.
   async load(history = this.history) {
     this.history = history;
-    const pairs = this.#pairs();
+    const pairs = pairsOf(this.what, this.tower);
     const panels = pairs.map(([type, tower]) => this.#panel(type, tower));
     if (panels.some((panel, i) => this.grid.children[i] !== panel.element) || this.grid.childElementCount !== panels.length) this.grid.replaceChildren(...panels.map((panel) => panel.element));
     this.grid.dataset.count = String(panels.length);
@@ -72,6 +82,7 @@ export class HistogramView {
     this.kind = kind;
     this.kinds.press(kind);
     this.permalink.set({ histogram: kind });
+    this.#refine();
     return this.#readPicture();
   }
 
@@ -89,6 +100,17 @@ export class HistogramView {
     this.#sayEpoch();
     this.permalink.set({ epoch: this.epoch === null ? "" : String(this.epoch) });
     for (const panel of this.#shown()) panel.choose(this.epoch);
+  }
+
+  // Every epoch from now on.
+  #refine() {
+    if (this.fine || !this.#epochs().length || this.history.epochs_total > REFINED_UP_TO) return;
+    this.fine = true;
+    this.load();
+  }
+
+  #addressOf(type, tower) {
+    return this.fine ? this.fullAddress(type, tower) : this.address(type, tower);
   }
 
   #step(by) {
@@ -117,14 +139,14 @@ export class HistogramView {
   }
 
   async #fill(panel, type, tower) {
-    const address = this.address(type, tower);
+    const address = this.#addressOf(type, tower);
     try {
       const { changed, document } = await this.source.read(address);
       if (changed) this.documents.set(address, document);
     } catch (error) {
       if (!this.documents.has(address)) return panel.say(`The histogram can't be read: ${error.message}`);
     }
-    if (address !== this.address(type, tower)) return undefined; // wanted in another resolution meanwhile
+    if (address !== this.#addressOf(type, tower)) return undefined; // wanted in another resolution meanwhile
     panel.epoch = this.epoch;
     panel.show(this.documents.get(address));
     return this.#setSlider();
@@ -149,13 +171,8 @@ export class HistogramView {
     return this.#shown().find((panel) => panel.data)?.data.epochs ?? [];
   }
 
-  #pairs() {
-    const types = TYPES.filter((type) => this.what === "both" || this.what === type);
-    return types.flatMap((type) => TOWERS.filter((tower) => this.tower === "both" || this.tower === tower).map((tower) => [type, tower]));
-  }
-
   #shown() {
-    return this.#pairs().map(([type, tower]) => this.#panel(type, tower));
+    return pairsOf(this.what, this.tower).map(([type, tower]) => this.#panel(type, tower));
   }
 
   #panel(type, tower) {

@@ -2,12 +2,10 @@
 
 import { valueAxis } from "./axis.js";
 import { findBar, paintBars } from "./bars.js";
-import { LineChart } from "./charts.js";
 import { countScale } from "./counts.js";
 import { context2d, el, lazyDetails, table } from "./dom.js";
 import { count, exact, number } from "./format.js";
 import { exportMenu } from "./menu.js";
-import { quantileData, quantileSpec } from "./quantiles.js";
 
 export class Panel {
   // `host` is the HistogramView: {history, view, kind, picture, counts, fit, choose(epoch), full(type, tower)}.
@@ -126,11 +124,13 @@ export class Panel {
     return `${this.title}: ${count(edges.length - 1)} bins, ${count(epochs.length)} of ${count(total)} epochs; at epoch ${epochs.at(-1)} from ${number(edges[0])} to ${number(edges.at(-1))}.${how}`;
   }
 
-  #showQuantiles() {
-    const data = quantileData(this.data, this.host.history);
+  async #showQuantiles() {
+    const { quantileChart, quantileData } = await import("./quantiles.js");
+    const { host, type, tower, title } = this;
+    const data = quantileData(this.data, host.history);
     if (this.lines) return this.lines.update(data);
-    const full = async () => quantileData(await this.host.full(this.type, this.tower), this.host.history);
-    this.lines = new LineChart(quantileSpec(this.title, this.type, this.tower, full), data, this.host.view);
+    const full = async () => quantileData(await host.full(type, tower), host.history);
+    this.lines = quantileChart({ title, type, tower, full }, data, host.view);
     return this.quantiles.append(this.lines.element);
   }
 

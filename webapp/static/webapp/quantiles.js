@@ -1,17 +1,18 @@
 // Quantiles over the epochs, computed from the bins: a line chart like the others, with bands between.
 
+import { LineChart } from "./charts.js";
 import { EPOCHS } from "./specs.js";
 
 const SHARES = [0.05, 0.25, 0.5, 0.75, 0.95];
 const MEDIAN = 2;
 
-// The spec of a LineChart (see charts.js); `full()` resolves to the data of every epoch.
-export function quantileSpec(title, type, tower, full) {
+// A LineChart; `full()` resolves to the data of every epoch.
+export function quantileChart({ title, type, tower, full }, data, view) {
   const series = SHARES.map((share, i) => {
     const id = `${tower} ${type} ${100 * share} %`;
     return { label: i === MEDIAN ? "median" : `${100 * share} %`, id, key: id, color: tower === "query" ? "teal" : "violet", width: i === MEDIAN ? 2.25 : 1, read: (data) => data.quantiles[i] };
   });
-  return { title: `${title}: quantiles`, unit: "epoch", axis: EPOCHS, bands: [[0, 4], [1, 3]], series, full };
+  return new LineChart({ title: `${title}: quantiles`, unit: "epoch", axis: EPOCHS, bands: [[0, 4], [1, 3]], series, full }, data, view);
 }
 
 // The data of a LineChart from a histogram document, with the history's times where that has all its epochs.

@@ -1,14 +1,14 @@
 // One run's page: shows what the API answers, waits while the run is not warm, follows along while it trains.
 
 import { HISTOGRAM_FULL_UP_TO, RunBody } from "./body.js";
+import { el } from "./dom.js";
 import { follow, Source } from "./follow.js";
 import { badges, facts } from "./head.js";
-import { HISTOGRAM_DEFAULTS } from "./histogram.js";
+import { HISTOGRAM_DEFAULTS, pairsOf } from "./histogram.js";
 import { Permalink } from "./permalink.js";
 import { shortcuts } from "./shortcuts.js";
 import { copyLink } from "./tools.js";
 import { View, VIEW_DEFAULTS } from "./view.js";
-import { lost, waiting } from "./waiting.js";
 import { away, closer, everyGroup } from "./zoom.js";
 
 const WAITING = { first: 1000, most: 10000 };
@@ -35,7 +35,6 @@ const page = {
 };
 let body = null;
 
-// Histograms are larger than curves: every epoch at once only in short runs, or when asked.
 function histogramAddress(type, tower, wanted = null) {
   const full = page.asked || (page.history?.epochs_total ?? page.summary.epochs) <= HISTOGRAM_FULL_UP_TO;
   return `${page.api}histogram-data/?type=${type}&tower=${tower}&resolution=${wanted ?? (full ? "full" : "overview")}`;
@@ -47,17 +46,17 @@ async function step() {
     const { changed, document } = await source.read(address);
     if (address !== page.historyAddress()) return { pause: null }; // a finer one was asked for meanwhile, and comes next
     if (changed) await show(document);
-    lost("", root);
+    lost("");
     if (!page.history) return { pause: WAITING };
     return { pause: page.history.status === "RUNNING" ? LIVE : null, changed };
   } catch (error) {
-    lost(error.status === 401 ? "You have been signed out. Reload the page to sign in." : `${error.message} Trying again…`, root);
+    lost(error.status === 401 ? "You have been signed out. Reload the page to sign in." : `${error.message} Trying again…`);
     return { pause: WAITING };
   }
 }
 
 async function show(document) {
-  if (!document.available) return fill(waiting(document));
+  if (!document.available) return fill((await import("./waiting.js")).waiting(document));
   if (!page.summary.mlflow_run_id) return location.replace(`/runs/${document.mlflow_run_id}/`);
   if (page.history || page.summary.state !== "warm") await readSummary();
   page.history = document;
@@ -72,6 +71,13 @@ async function show(document) {
 
 function fill(parts) {
   for (const [name, content] of Object.entries(parts)) part(name).replaceChildren(...content);
+}
+
+// A line at the edge of the page; an empty text takes it away.
+function lost(message) {
+  const line = document.getElementById("lost") ?? root.appendChild(el("p", { id: "lost", class: "toast", role: "status" }));
+  line.textContent = message;
+  line.hidden = !message;
 }
 
 async function readSummary() {
@@ -110,5 +116,5 @@ const help = shortcuts([
 ], (key) => /^[2-9]$/.test(key) && body?.nav.go(Number(key) - 1));
 
 addEventListener("themechange", () => view.set({}));
-if (page.summary.state === "warm") for (const tower of ["query", "candidate"]) source.ahead(histogramAddress("weights", tower));
+if (page.summary.state === "warm") for (const pair of pairsOf(permalink.get("what"), permalink.get("tower"))) source.ahead(histogramAddress(...pair));
 const again = follow(step);

@@ -1,4 +1,4 @@
-// What a run's page shows while there is nothing to draw, and what it says when something goes wrong.
+// What a run's page shows while there is nothing to draw.
 
 import { copyButton, el } from "./dom.js";
 
@@ -18,11 +18,4 @@ export function waiting(answer) {
     facts: id ? [el("span", {}, "run ", el("code", {}, id), copyButton(id))] : [],
     body: [notice],
   };
-}
-
-// A line at the edge of the page; an empty text takes it away.
-export function lost(message, root) {
-  const line = document.getElementById("lost") ?? root.appendChild(el("p", { id: "lost", class: "toast", role: "status" }));
-  line.textContent = message;
-  line.hidden = !message;
 }

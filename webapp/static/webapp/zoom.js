@@ -88,7 +88,6 @@ export function onWheel(chart, event) {
 }
 
 function drag(chart, event) {
-  event.preventDefault(); // no text gets selected
   const { width } = chart.u.over.getBoundingClientRect();
   let at = event.clientX;
   const stop = new AbortController();
