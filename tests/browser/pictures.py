@@ -22,15 +22,26 @@ def run(site: Site) -> str:
     return "/runs/3f8ac2e19b7d4c60/"
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1400, "light"), (1400, "dark"), (360, "light"), (360, "dark")])
-def test_the_run_page(look: Look, run: str, width: int, theme: str) -> None:
-    page = look(f"{run}?smooth=ema-0.6" if width == 1400 else run, width=width, theme=theme)
+@pytest.mark.parametrize(
+    ("name", "width", "height", "theme"),
+    [
+        ("run-page", 1400, 2350, "light"),
+        ("run-page-dark", 1400, 2350, "dark"),
+        ("run-page-narrow", 360, 2400, "light"),
+        ("run-page-narrow-dark", 360, 2400, "dark"),
+    ],
+)
+def test_the_run_page(look: Look, run: str, name: str, width: int, height: int, theme: str) -> None:
+    page = look(run, width=width, theme=theme)
+    page.set_viewport_size({"width": width, "height": height})
     draw(page)
-    keep(page, f"run-page-{width}-{theme}")
+    page.screenshot(path=IMAGES / f"{name}.png")
+    small(name)
 
 
 def test_the_weight_analysis(look: Look, run: str) -> None:
     page = look(f"{run}?histogram=heatmap&what=both")
+    page.set_viewport_size({"width": 1400, "height": 2600})
     draw(page)
     page.locator("#distributions .panels").screenshot(path=IMAGES / "weight-analysis.png")
     small("weight-analysis")
@@ -40,11 +51,6 @@ def draw(page: Page) -> None:
     expect(page.locator(".readout").first).to_contain_text("epoch 59")
     for canvas in page.locator(".plot:visible canvas, .ridges canvas:first-child:visible, .bars canvas:visible").all():
         assert is_drawn(canvas)
-
-
-def keep(page: Page, name: str) -> None:
-    page.screenshot(path=IMAGES / f"{name}.png", full_page=True)
-    small(name)
 
 
 def small(name: str) -> None:

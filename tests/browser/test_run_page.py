@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site
-from tests.chromium import cells, chart, is_drawn, picture, screenshot, soon
+from tests.chromium import LAYOUT_SHIFT, cells, chart, is_drawn, picture, screenshot, soon
 from tests.webapp.samples import golden
 
 Look = Callable[..., Page]
@@ -123,7 +123,7 @@ def test_the_bins_of_an_epoch_are_those_of_the_json(look: Look, type_: str, towe
     histogram = json_of(page, f"{API}/histogram-data/?type={type_}&tower={tower}&resolution=full")
     tools = page.locator("#distributions")
     tools.get_by_role("button", name=type_.capitalize(), exact=True).click()
-    tools.get_by_role("button", name=f"{tower.capitalize()} tower").click()
+    tools.get_by_role("button", name=f"{tower.capitalize()} tower", exact=True).click()
     section = page.locator("figure.panel")
     expect(section).to_have_count(1)
     expect(section.locator(".summary", has_text=f"{type_.capitalize()}, {tower} tower")).to_be_visible()
@@ -180,6 +180,19 @@ def test_a_page_of_a_hundred_epochs_is_light(look: Look, site: Site) -> None:
     assert 30_000 < sum(received) < 150_000
 
 
+@pytest.mark.parametrize("width", [360, 1400])
+def test_nothing_that_is_there_moves_when_data_come(look: Look, site: Site, width: int) -> None:
+    site.seed("warm", run_id="steady", epochs=100)
+    page = look("/", width=width)
+    page.add_init_script(LAYOUT_SHIFT)
+    page.goto("/runs/steady/")
+    for place in range(0, 4000, 400):
+        page.evaluate(f"scrollTo(0, {place})")
+        page.wait_for_timeout(60)
+    expect(page.locator(".readout").first).to_contain_text("Fullest bin")
+    assert page.evaluate("window.shifted") < 0.01
+
+
 def test_the_theme_is_the_systems_or_a_chosen_one_that_is_kept(look: Look) -> None:
     page = look(RUN, theme="dark")
     root = page.locator("html")
@@ -212,7 +225,7 @@ def test_the_golden_documents_are_shown(look: Look, site: Site) -> None:
         assert is_drawn(canvas)
     chart(page, "Loss").locator("summary").click()
     screenshot(page, "golden")
-    page.get_by_role("button", name="Candidate tower").click()
+    page.get_by_role("button", name="Candidate tower", exact=True).click()
     expect(page.get_by_text("The run has logged no histogram of the candidate tower's gradients.")).to_be_visible()
 
 

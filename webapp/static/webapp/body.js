@@ -34,7 +34,7 @@ export class RunBody {
   }
 
   #build(place) {
-    const box = (label) => el("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": label });
+    const box = (label) => el("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": `${label}, table` });
     this.parts = { tiles: el("dl", { class: "tiles" }), grid: el("div", { class: "charts" }), more: el("p", { class: "more" }), histogram: el("div", { class: "hist-place" }), provenance: el("div"), final: box("Final metrics"), params: box("Parameters"), tags: box("Tags") };
     const { parts } = this;
     this.sections = {

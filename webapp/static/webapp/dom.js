@@ -39,7 +39,7 @@ export function table(caption, head, rows, className = "data") {
 
 // A <details> whose content is built when it is opened, and again by `refresh` while it is open.
 export function lazyDetails(title, build) {
-  const box = el("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": title });
+  const box = el("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": title });
   const details = el("details", {}, el("summary", {}, title), box);
   const refresh = () => box.replaceChildren(...(details.open ? [build()] : []));
   details.addEventListener("toggle", refresh);
