@@ -55,6 +55,14 @@ def picture(canvas: Locator) -> str:
     return str(canvas.evaluate("canvas => canvas.toDataURL()"))
 
 
+def changes(canvas: Locator, before: str) -> bool:
+    return soon(canvas, lambda: picture(canvas) != before)
+
+
+def becomes(canvas: Locator, wanted: str) -> bool:
+    return soon(canvas, lambda: picture(canvas) == wanted)
+
+
 def chart(page: Page, title: str) -> Locator:
     return page.locator("figure.chart").filter(has=page.get_by_role("heading", name=title, exact=True))
 

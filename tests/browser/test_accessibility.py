@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,11 +28,11 @@ PAGES = {
 
 
 @pytest.fixture(scope="module")
-def seeded(site: Site) -> Iterator[Site]:
+def seeded(site: Site) -> Site:
     site.seed("warm", kind="Framework", run_id="axe-many", logged="many", size=40)
     site.seed("announce", run_id="axe-cold")
     site.seed("announce", {"state": "failed", "reason": "MLflow answered 404: no such run"}, run_id="axe-failed")
-    yield site
+    return site
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -19,7 +19,9 @@ def test_every_control_is_reached_by_tab_and_the_page_by_sections(look: Look) ->
     reached = set()
     for _ in range(120):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"))
+        reached.add(
+            page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent")
+        )
         if page.evaluate("document.activeElement === document.body"):
             break
     for name in ("Weight analysis", "Copy link", "Log y", "Export Loss", "Heatmap", "Play", "Zoom in"):

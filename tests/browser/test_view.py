@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Site
-from tests.chromium import chart, is_drawn, picture, soon
+from tests.chromium import becomes, changes, chart, is_drawn, picture, soon
 
 Look = Callable[..., Page]
 RUN = "/runs/abc123def456/"
@@ -62,7 +62,7 @@ def test_zooming_one_chart_zooms_all_of_its_axis(look: Look) -> None:
     over = chart(page, "Loss").locator(".u-over")
     drag(page, over, 0.25, 0.75)
     for title, before in whole.items():
-        assert soon(canvas_of(page, title), lambda title=title, before=before: picture(canvas_of(page, title)) != before)
+        assert changes(canvas_of(page, title), before)
     closer = zoom(page)
     assert closer == pytest.approx((LAST * 0.25, LAST * 0.75), abs=0.3)
     drag(page, over, 0.8, 0.4, shift=True)
@@ -78,7 +78,7 @@ def test_zooming_one_chart_zooms_all_of_its_axis(look: Look) -> None:
     over.dblclick()
     assert zoom(page) is None
     for title, before in whole.items():
-        assert soon(canvas_of(page, title), lambda title=title, before=before: picture(canvas_of(page, title)) == before)
+        assert becomes(canvas_of(page, title), before)
 
 
 def test_the_wheel_zooms_and_pans_only_with_a_key(look: Look) -> None:
@@ -136,13 +136,13 @@ def test_every_axis_draws_anew_and_back(look: Look, control: str) -> None:
     assert is_drawn(canvas)
     before = picture(canvas)
     page.get_by_role("button", name=control).click()
-    assert soon(canvas, lambda: picture(canvas) != before)
+    assert changes(canvas, before)
     assert is_drawn(canvas)
     back = "Epoch" if control in ("Elapsed", "Clock") else control
     page.get_by_role("group", name="Horizontal axis").get_by_role("button", name=back).or_(
         page.locator(".toggle", has_text=back)
     ).click()
-    assert soon(canvas, lambda: picture(canvas) == before)
+    assert becomes(canvas, before)
 
 
 def test_elapsed_time_counts_from_the_start_of_the_run(look: Look) -> None:
@@ -165,7 +165,7 @@ def test_smoothing_is_what_it_says(look: Look) -> None:
         page.keyboard.press("ArrowRight")
     shown = chart(page, "Loss").locator("output").nth(1)
     expect(shown).to_contain_text("~")
-    assert soon(canvas, lambda: picture(canvas) != before)
+    assert changes(canvas, before)
     assert parameters(page)["smooth"] == ["ema-0.6"]
     weights = [0.6 ** (LAST - i) for i in range(LAST + 1)]
     assert smoothed(shown) == pytest.approx(mean(values, weights), rel=1e-3)
@@ -177,7 +177,7 @@ def test_smoothing_is_what_it_says(look: Look) -> None:
     slider.focus()
     page.keyboard.press("Home")
     expect(shown).not_to_contain_text("~")
-    assert soon(canvas, lambda: picture(canvas) == before)
+    assert becomes(canvas, before)
 
 
 def smoothed(shown: Locator) -> float:
@@ -214,12 +214,15 @@ def test_a_link_shows_the_same_to_somebody_else(look: Look) -> None:
     for place in ("#training canvas", "figure.panel canvas"):
         for number, canvas in enumerate(page.locator(place).all()):
             there = other.locator(place).nth(number)
-            assert soon(there, lambda there=there, canvas=canvas: picture(there) == picture(canvas)), f"{place} {number}"
+            assert becomes(there, picture(canvas)), f"{place} {number}"
 
 
 @pytest.mark.parametrize(
     "query",
-    ["x=nothing&smooth=ema-9&zoom.epochs=a~b&epoch=-1&histogram=pie&tower=third&counts=&hide=,,", "zoom.epochs=9~2&smooth=-"],
+    [
+        "x=nothing&smooth=ema-9&zoom.epochs=a~b&epoch=-1&histogram=pie&tower=third&counts=&hide=,,",
+        "zoom.epochs=9~2&smooth=-",
+    ],
 )
 def test_nonsense_in_a_link_is_as_if_it_were_not_there(look: Look, query: str) -> None:
     page = look(f"{RUN}?{query}")

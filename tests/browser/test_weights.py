@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Site
-from tests.chromium import cells, is_drawn, picture, screenshot, soon
+from tests.chromium import becomes, cells, changes, is_drawn, picture, screenshot
 
 Look = Callable[..., Page]
 RUN = "/runs/abc123def456/"
@@ -60,7 +60,7 @@ def test_a_cell_of_the_heatmap_reads_as_the_json_has_it(look: Look, theme: str) 
     data = histogram(page, "gradients", "query")
     fullest = max(range(25), key=lambda bin: data["counts"][19][bin])
     count = data["counts"][18][fullest + 1]
-    expect(box.locator(".readout")).to_contain_text(f"epoch 18 · ")
+    expect(box.locator(".readout")).to_contain_text("epoch 18 · ")
     expect(box.locator(".readout")).to_contain_text(f" · {count:,.0f} of ")
     for _ in range(25):
         page.keyboard.press("ArrowUp")
@@ -83,9 +83,9 @@ def test_counts_are_linear_or_logarithmic(look: Look, kind: str, counts: str) ->
     linear = picture(canvas)
     group = page.get_by_role("group", name="Counts")
     group.get_by_role("button", name=counts, exact=True).click()
-    assert soon(canvas, lambda: picture(canvas) != linear)
+    assert changes(canvas, linear)
     group.get_by_role("button", name="Linear").click()
-    assert soon(canvas, lambda: picture(canvas) == linear)
+    assert becomes(canvas, linear)
 
 
 def test_quantiles_follow_from_the_bins(look: Look) -> None:

@@ -4,7 +4,6 @@ import { LineChart } from "./charts.js";
 import { el, section } from "./dom.js";
 import { count } from "./format.js";
 import { tables, tiles } from "./head.js";
-import { HistogramView } from "./histogram.js";
 import { Insights } from "./insights.js";
 import { provenance } from "./provenance.js";
 import { goToHash, SectionNav } from "./sections.js";
@@ -21,8 +20,8 @@ export class RunBody {
   constructor(page, place) {
     this.page = page;
     this.charts = [];
-    this.histogram = null;
-    this.metrics = null; // a promise of the MetricBrowser
+    this.histogram = null; // a promise of the HistogramView
+    this.metrics = null; // of the MetricBrowser
     this.insights = new Insights((insight, go) => this.#showInsight(insight, go));
     const { view, permalink } = page;
     this.shownEpochs = el("span", { class: "epochs" });
@@ -149,14 +148,19 @@ export class RunBody {
     });
   }
 
-  #showHistogram() {
+  // Below the curves, which shall not wait for it.
+  async #showHistogram() {
     const { page, parts, sections } = this;
     const { history, histogramAddress, source, view, permalink } = page;
     sections.distributions.hidden = !history.histogram_available;
     if (!history.histogram_available) return;
-    if (this.histogram) return void this.histogram.load(history);
-    this.histogram = new HistogramView({ source, address: histogramAddress, fullAddress: (type, tower) => histogramAddress(type, tower, "full"), history, view, permalink });
-    parts.histogram.replaceChildren(this.histogram.element);
+    if (this.histogram) return void (await this.histogram).load(history);
+    const fullAddress = (type, tower) => histogramAddress(type, tower, "full");
+    this.histogram = import("./histogram.js").then(({ HistogramView }) => {
+      const histogram = new HistogramView({ source, address: histogramAddress, fullAddress, history, view, permalink });
+      parts.histogram.replaceChildren(histogram.element);
+      return histogram;
+    });
   }
 
   // ── insights lead to their epochs ──

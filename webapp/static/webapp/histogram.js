@@ -4,22 +4,11 @@ import { choice, el } from "./dom.js";
 import { nearest, Panel } from "./panel.js";
 import { Player } from "./player.js";
 import * as ridgeline from "./ridgeline.js";
+import { HISTOGRAM_DEFAULTS, pairsOf, TOWERS, TYPES } from "./specs.js";
 
-const TYPES = ["weights", "gradients"];
-const TOWERS = ["query", "candidate"];
-const NARROW = matchMedia("(max-width: 820px)");
 const KINDS = ["ridgeline", "heatmap", "quantiles"];
 const COUNTS = ["linear", "log", "symlog"];
 const REFINED_UP_TO = 1000; // epochs: those of longer runs are read when all epochs are asked for
-
-// What a permalink of a page with histograms has to know. Where there is room both towers are shown.
-export const HISTOGRAM_DEFAULTS = { histogram: "ridgeline", what: "weights", tower: NARROW.matches ? "query" : "both", counts: "linear", bars: "shared", epoch: "" };
-
-// [[type, tower], …] that are shown.
-export function pairsOf(what, tower) {
-  const chosen = (all, one) => all.filter((name) => one === "both" || one === name);
-  return chosen(TYPES, what).flatMap((type) => chosen(TOWERS, tower).map((name) => [type, name]));
-}
 
 export class HistogramView {
   // `address(type, tower)` is where the JSON is, `fullAddress(type, tower)` that of every epoch, which is read once somebody

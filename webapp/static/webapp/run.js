@@ -4,9 +4,9 @@ import { HISTOGRAM_FULL_UP_TO, RunBody } from "./body.js";
 import { el } from "./dom.js";
 import { follow, Source } from "./follow.js";
 import { badges, facts } from "./head.js";
-import { HISTOGRAM_DEFAULTS, pairsOf } from "./histogram.js";
 import { Permalink } from "./permalink.js";
 import { shortcuts } from "./shortcuts.js";
+import { HISTOGRAM_DEFAULTS, pairsOf } from "./specs.js";
 import { copyLink } from "./tools.js";
 import { View, VIEW_DEFAULTS } from "./view.js";
 import { away, closer, everyGroup } from "./zoom.js";
@@ -109,8 +109,8 @@ const help = shortcuts([
   ["+", "Zoom in", () => everyGroup(view, closer)],
   ["-", "Zoom out", () => everyGroup(view, away)],
   ["0", "Show everything", () => view.unzoom()],
-  ["h", "Ridgeline, heatmap, or quantiles", () => body?.histogram?.showNext()],
-  ["p", "Play through the epochs, or pause", () => body?.histogram?.player.toggle()],
+  ["h", "Ridgeline, heatmap, or quantiles", async () => (await body?.histogram)?.showNext()],
+  ["p", "Play through the epochs, or pause", async () => (await body?.histogram)?.player.toggle()],
   ["/", "Search the other metrics", () => body?.focusSearch()],
   ["c", "Copy the link to this view", () => body && copyLink(body.link, permalink)],
 ], (key) => /^[2-9]$/.test(key) && body?.nav.go(Number(key) - 1));

@@ -15,22 +15,22 @@
     const dark = chosen === "system" ? system.matches : chosen === "dark";
     root.dataset.theme = dark ? "dark" : "light";
     root.dataset.themeChoice = chosen;
-    const button = document.getElementById("theme");
-    button?.setAttribute("aria-label", `Theme: ${chosen}`);
-    button?.setAttribute("title", `Theme: ${chosen}`);
     dispatchEvent(new Event("themechange"));
   };
   apply();
   system.addEventListener("change", apply);
   addEventListener("DOMContentLoaded", () => {
-    apply();
-    document.getElementById("theme").addEventListener("click", () => {
+    const button = document.getElementById("theme");
+    const say = () => ["aria-label", "title"].forEach((name) => button.setAttribute(name, `Theme: ${chosen}`));
+    say();
+    button.addEventListener("click", () => {
       chosen = CHOICES[(CHOICES.indexOf(chosen) + 1) % CHOICES.length];
       try {
         localStorage.setItem("theme", chosen);
       } catch {
         // As above.
       }
+      say();
       apply();
     });
   });
