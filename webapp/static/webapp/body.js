@@ -7,13 +7,11 @@ import { tables, tiles } from "./head.js";
 import { Insights } from "./insights.js";
 import { provenance } from "./provenance.js";
 import { goToHash, SectionNav } from "./sections.js";
-import { allFinite, chartSpecs, EPOCHS, unitOf } from "./specs.js";
+import { allFinite, chartSpecs, EPOCHS, HISTOGRAM_REFINED_UP_TO, unitOf } from "./specs.js";
 import { chartTools, linkButton } from "./tools.js";
 import { hasTimes } from "./view.js";
 
 const METRICS_SHOWN = 12;
-// Histograms are larger than curves: every epoch at once only in short runs, or when somebody goes through them.
-export const HISTOGRAM_FULL_UP_TO = 40;
 
 export class RunBody {
   // `page` is that of run.js, `place` the element that takes the content.
@@ -92,7 +90,7 @@ export class RunBody {
     const unmarked = history.non_finite_total - history.non_finite.length;
     if (unmarked > 0) place.append(el("span", { class: "muted" }, `; ${count(unmarked)} more values are not finite`));
     if (shown < total) place.append(el("span", { class: "muted" }, "; bands hold the extremes between"));
-    const sampled = history.histogram_available && total > HISTOGRAM_FULL_UP_TO;
+    const sampled = history.histogram_available && total > HISTOGRAM_REFINED_UP_TO;
     if (this.page.asked || (shown === total && !sampled)) return;
     const text = `All ${unit}s${shown === total ? " of the histograms" : ""}`;
     place.append(el("button", { type: "button", class: "button small", onclick: (event) => ((event.currentTarget.disabled = true), this.page.loadFull(true)) }, text));

@@ -4,11 +4,10 @@ import { choice, el } from "./dom.js";
 import { nearest, Panel } from "./panel.js";
 import { Player } from "./player.js";
 import * as ridgeline from "./ridgeline.js";
-import { HISTOGRAM_DEFAULTS, pairsOf, TOWERS, TYPES } from "./specs.js";
+import { HISTOGRAM_DEFAULTS, HISTOGRAM_REFINED_UP_TO, pairsOf, TOWERS, TYPES } from "./specs.js";
 
 const KINDS = ["ridgeline", "heatmap", "quantiles"];
 const COUNTS = ["linear", "log", "symlog"];
-const REFINED_UP_TO = 1000; // epochs: those of longer runs are read when all epochs are asked for
 
 export class HistogramView {
   // `address(type, tower)` is where the JSON is, `fullAddress(type, tower)` that of every epoch, which is read once somebody
@@ -22,7 +21,7 @@ export class HistogramView {
     this.counts = read("counts", COUNTS);
     this.fit = permalink.get("bars") === "fit";
     this.epoch = /^\d+$/.test(permalink.get("epoch")) ? Number(permalink.get("epoch")) : null; // null follows the newest
-    this.fine = (this.epoch !== null || this.kind !== "ridgeline") && history.epochs_total <= REFINED_UP_TO;
+    this.fine = (this.epoch !== null || this.kind !== "ridgeline") && history.epochs_total <= HISTOGRAM_REFINED_UP_TO;
     this.picture = ridgeline;
     this.documents = new Map();
     this.panels = new Map();
@@ -93,7 +92,7 @@ export class HistogramView {
 
   // Every epoch from now on.
   #refine() {
-    if (this.fine || !this.#epochs().length || this.history.epochs_total > REFINED_UP_TO) return;
+    if (this.fine || !this.#epochs().length || this.history.epochs_total > HISTOGRAM_REFINED_UP_TO) return;
     this.fine = true;
     this.load();
   }

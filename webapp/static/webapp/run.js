@@ -1,12 +1,12 @@
 // One run's page: shows what the API answers, waits while the run is not warm, follows along while it trains.
 
-import { HISTOGRAM_FULL_UP_TO, RunBody } from "./body.js";
+import { RunBody } from "./body.js";
 import { el } from "./dom.js";
 import { follow, Source } from "./follow.js";
 import { badges, facts } from "./head.js";
 import { Permalink } from "./permalink.js";
 import { shortcuts } from "./shortcuts.js";
-import { HISTOGRAM_DEFAULTS, pairsOf } from "./specs.js";
+import { HISTOGRAM_DEFAULTS, HISTOGRAM_FULL_UP_TO, pairsOf } from "./specs.js";
 import { copyLink } from "./tools.js";
 import { View, VIEW_DEFAULTS } from "./view.js";
 import { away, closer, everyGroup } from "./zoom.js";

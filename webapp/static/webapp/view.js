@@ -35,7 +35,7 @@ export class View {
   zoom(group, range) {
     if (range) this.zooms.set(group, range);
     else this.zooms.delete(group);
-    this.permalink?.set({ [ZOOM + group]: range ? range.map((value) => Number(value.toPrecision(10))).join("~") : undefined });
+    this.permalink?.set({ [ZOOM + group]: range ? range.map((value) => Number(value.toPrecision(13))).join("~") : undefined });
     for (const chart of this.charts) if (chart.group === group) chart.rescale();
     dispatchEvent(new Event("viewchange"));
   }
