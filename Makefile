@@ -35,6 +35,9 @@ logs: setup  ## follow all logs of what is up
 test: setup chromium  ## all tests, against real servers and a real browser (ARGS=… goes to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
+screenshots: setup chromium  ## take the pictures of docs/images again
+	@$(BIN)/python -m pytest -q tests/browser/pictures.py
+
 check: setup  ## lint, format, types, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -81,4 +84,4 @@ clean:  ## remove what was built and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers account logs test check bench bench-pipeline bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers account logs test screenshots check bench bench-pipeline bench-trainer bench-warming bench-web setup chromium lock clean
