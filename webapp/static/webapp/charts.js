@@ -43,6 +43,7 @@ export class LineChart {
   update(data, spec = this.spec) {
     this.spec = spec;
     this.data = data;
+    const { group } = this;
     this.axis = new HorizontalAxis(data, this.view);
     this.series = this.spec.series.filter((series) => Columns.has(series, data));
     this.columns = new Columns(this.series, data);
@@ -52,7 +53,7 @@ export class LineChart {
     this.summary.textContent = this.series.map((_, i) => describe(this.columns, i, this.spec)).join(" ");
     this.plot.setAttribute("aria-label", `${this.spec.title}. ${this.summary.textContent} Arrow keys move through the ${this.spec.unit}s, plus and minus zoom.`);
     this.table.refresh();
-    if (this.u && this.u.series.length === 1 + this.raws + this.series.length) this.u.setData(this.#drawn());
+    if (this.u && group === this.group && this.u.series.length === 1 + this.raws + this.series.length) this.u.setData(this.#drawn());
     else this.redraw();
     this.#askForMore();
   }
@@ -71,7 +72,7 @@ export class LineChart {
 
   // Charts of one group share their cursor and zoom.
   get group() {
-    return this.axis.mode === "step" ? this.spec.axis : this.axis.mode;
+    return !this.axis || this.axis.mode === "step" ? this.spec.axis : this.axis.mode;
   }
 
   rescale() {
