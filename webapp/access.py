@@ -11,6 +11,8 @@ from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
+from webapp.accounts.backend import ADMINISTRATOR, role_of
+from webapp.accounts.groups import Role
 from webapp.readers import readers
 
 # Each says that the request came through a proxy, so that its peer address is not its origin's.
@@ -32,8 +34,12 @@ class AccessMiddleware(LoginRequiredMiddleware):
         if request.user.is_authenticated:
             readers.remember(request)
         elif is_api(request):
-            return JsonResponse({"error": "Sign in first."}, status=401, headers={"Cache-Control": "no-store"})
+            return not_signed_in()
         return super().process_view(request, view_func, view_args, view_kwargs)
+
+
+def not_signed_in() -> JsonResponse:
+    return JsonResponse({"error": "Sign in first."}, status=401, headers={"Cache-Control": "no-store"})
 
 
 def is_api(request: HttpRequest) -> bool:
@@ -54,9 +60,12 @@ def reader(request: HttpRequest) -> dict[str, Any]:
     """Template variables: who reads, and by which right."""
     user = getattr(request, "user", None)
     name = user.get_username() if user is not None and user.is_authenticated else ""
+    role, loopback = role_of(user), reads_from_loopback(request)
     return {
         "reader_name": name,
-        "loopback_read": not name and reads_from_loopback(request),
+        "reader_role": role,
+        "loopback_read": not name and loopback,
+        "sees_operations": loopback or role in (Role.OPERATOR, ADMINISTRATOR),
         "flower_url": settings.FLOWER_URL,
     }
 

@@ -30,8 +30,8 @@ MODULES = [
         "axis", "charts", "columns", "compare-address", "compare-bins", "compare-chooser", "compare-curves",
         "compare-detail", "compare-direction", "compare-emphasis", "compare-export", "compare-fields",
         "compare-histograms", "compare-merge", "compare-metrics", "compare-parallel", "compare-picker", "compare-plot",
-        "compare-runs", "compare-scale", "compare-scatter", "compare-table", "dom", "follow", "format", "paint",
-        "permalink", "specs", "view",
+        "compare-runs", "compare-scale", "compare-scatter", "compare-table", "dom", "follow", "format", "menu", "paint",
+        "permalink", "plot", "smooth", "specs", "tools", "view", "zoom",
     )
 ]  # fmt: skip
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, path, register_converter
 
 from contract.events import RUN_ID
 from webapp import api, compare, errors, health, pages
+from webapp.accounts.sign_in import SignIn
+from webapp.operations import views as operations
 
 
 class RunIdConverter:
@@ -52,8 +54,11 @@ urlpatterns = [
     path("runs/<run_id:run_id>/", pages.run, name="run"),
     path("compare/", compare.page, name="compare"),
     path("quick-tests/<number:quick_test_id>/", pages.quick_test, name="quick-test"),
-    path("sign-in/", LoginView.as_view(template_name="webapp/sign_in.html"), name="sign-in"),
+    path("sign-in/", SignIn.as_view(), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("operations/", operations.page, name="operations"),
+    path("operations/replay/", operations.replay, name="replay"),
+    path("api/operations/", operations.document, name="api-operations"),
     path("api/compare", compare.comparison, name="api-compare"),
     path("api/runs/", api.runs, name="api-runs"),
     path("api/runs/<run_id:run_id>/", api.run, name="api-run"),

@@ -7,9 +7,10 @@ import { Detail } from "./compare-detail.js";
 import { direction } from "./compare-direction.js";
 import { merged } from "./compare-merge.js";
 import { lastOf, metricCounts, usualMetrics } from "./compare-metrics.js";
-import { choice, el, section } from "./dom.js";
+import { el, section } from "./dom.js";
 import { count, number } from "./format.js";
 import { unitOf } from "./specs.js";
+import { chartTools } from "./tools.js";
 import { View } from "./view.js";
 
 const AHEAD = "300px"; // so far from view a chart is made ready
@@ -17,10 +18,27 @@ const POINTS_AT_MOST = 30; // more steps than these are drawn without points, as
 const STRONG_BANDS = 5;
 const ONE_BY_ONE = 4; // up to so many curves a sentence tells of each
 
+// Hides runs rather than curves, and leaves the address of what is hidden to them.
+class RunsView extends View {
+  constructor(permalink, emphasis) {
+    super(permalink);
+    this.emphasis = emphasis;
+    this.hidden = emphasis.hidden;
+    if (this.x === "time") this.x = "relative"; // runs of different days have no clock in common
+  }
+
+  toggle({ id }) {
+    this.emphasis.toggle(id);
+  }
+
+  get hide() {
+    return "";
+  }
+}
+
 // `spec` has besides `emphasis` and `runs`, one per series.
 class OverlaidChart extends LineChart {
   update(data, spec = this.spec) {
-    this.hidden = new Set(spec.runs.filter(({ id }) => spec.emphasis.hidden.has(id)).map(({ label }) => label));
     super.update(data, spec);
     if (spec.runs.length > ONE_BY_ONE) this.sayInShort();
   }
@@ -38,7 +56,7 @@ class OverlaidChart extends LineChart {
     const bands = Object.keys(this.data.envelope).length;
     this.colors = runs.map(({ id }, i) => {
       const alpha = emphasis.alpha(id);
-      this.u.series[i + 1].alpha = alpha;
+      for (const first of new Set([1, 1 + this.raws])) this.u.series[first + i].alpha = alpha;
       const strength = emphasis.level(id) === "lit" ? 1 : alpha * Math.min(1, STRONG_BANDS / bands);
       return `color-mix(in srgb, ${this.inks[i]} ${Math.round(100 * strength)}%, transparent)`;
     });
@@ -54,7 +72,7 @@ class OverlaidChart extends LineChart {
     const bad = this.data.non_finite.length;
     const also = bad ? ` ${bad} ${bad === 1 ? "value is" : "values are"} not finite.` : "";
     this.summary.textContent = `${count(runs.length)} runs end between ${number(low.value)} (${low.label}) and ${number(high.value)} (${high.label}).${also}`;
-    this.plot.setAttribute("aria-label", `${title}. ${this.summary.textContent} Arrow keys move through the ${unit}s.`);
+    this.plot.setAttribute("aria-label", `${title}. ${this.summary.textContent} Arrow keys move through the ${unit}s, plus and minus zoom.`);
   }
 }
 
@@ -62,19 +80,22 @@ export class Curves {
   constructor(permalink, emphasis, source) {
     Object.assign(this, { permalink, emphasis });
     this.detail = new Detail(permalink, source, () => this.#show());
-    this.view = new View();
-    this.view.log = permalink.get("y") === "log";
+    this.view = new RunsView(permalink, emphasis);
+    this.byTime = this.view.x === "relative";
     this.charts = new Map(); // metric → OverlaidChart
     this.grid = el("div", { class: "charts" });
     this.none = el("p", { class: "muted", hidden: true }, "No metric is chosen.");
     const shared = el("input", { type: "checkbox", onchange: () => this.#set({ shared: shared.checked ? "1" : "0" }) });
     shared.checked = permalink.get("shared") === "1";
     this.chooser = new Chooser("Metrics", (chosen) => this.#set({ metrics: choiceOf(chosen) }), [el("label", { class: "check" }, shared, "only what two runs have")]);
-    const axes = [
-      choice("Vertical axis", [["linear", "Linear"], ["log", "Log"]], permalink.get("y"), (value) => (permalink.set({ y: value }), this.view.set({ log: value === "log" }))),
-      choice("Horizontal axis", [["step", "Epoch"], ["time", "Time since start"]], permalink.get("x"), (value) => this.#set({ x: value })),
-    ];
-    this.section = section("curves", "Curves", el("div", { class: "tools" }, this.chooser.element, ...axes, this.detail.element, el("span", { class: "muted hint" }, "drag to zoom, double-click to reset")), this.grid, this.none);
+    const tools = chartTools(this.view, permalink, { steps: "Epoch", clock: false, before: [this.chooser.element], after: [this.detail.element], link: false });
+    this.section = section("curves", "Curves", tools.element, this.grid, this.none);
+    this.grid.addEventListener("coarse", () => this.detail.readAll());
+    addEventListener("viewchange", () => {
+      if (this.byTime === (this.view.x === "relative")) return;
+      this.byTime = !this.byTime;
+      this.#show();
+    });
     this.inView = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => target.chart.wake(isIntersecting)), { rootMargin: AHEAD });
     emphasis.listen(() => this.#emphasise());
   }
@@ -111,11 +132,11 @@ export class Curves {
   }
 
   #chart(metric) {
-    const byTime = this.permalink.get("x") === "time";
+    const { byTime } = this;
     const runs = this.runs.filter(({ curves }) => curves.has(metric));
     const key = (run) => `${metric} of ${run.label}`;
     const unit = byTime ? "second" : runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step";
-    const series = runs.map((run) => ({ label: run.label, key: key(run), color: run.color, dash: run.dash ?? false, read: (data) => data.curves[key(run)] }));
+    const series = runs.map((run) => ({ id: run.id, label: run.label, key: key(run), color: run.color, dash: run.dash ?? false, read: (data) => data.curves[key(run)] }));
     const data = merged(runs.map((run) => ({ key: key(run), metric, run })), byTime);
     const dense = data.epochs.length > POINTS_AT_MOST;
     const spec = { title: metric, unit, axis: byTime ? "seconds" : "steps", series, runs, dense, emphasis: this.emphasis };
@@ -128,7 +149,6 @@ export class Curves {
     const chart = new OverlaidChart(spec, data, this.view);
     const way = { "-1": "less is better", 0: "", 1: "more is better" }[direction(metric)];
     if (way) chart.element.querySelector("h3").after(el("span", { class: "muted way" }, way));
-    chart.legend.addEventListener("click", () => this.#toggled(chart));
     chart.wake(false);
     chart.element.chart = chart;
     this.inView.observe(chart.element);
@@ -143,17 +163,10 @@ export class Curves {
     this.charts.delete(metric);
   }
 
-  // A legend has shown or hidden a run in its own chart; all others follow.
-  #toggled(chart) {
-    const run = chart.spec.runs.find(({ id, label }) => chart.hidden.has(label) !== this.emphasis.hidden.has(id));
-    if (run) this.emphasis.toggle(run.id);
-  }
-
   #emphasise() {
     for (const chart of this.charts.values()) {
-      const stale = chart.spec.runs.some(({ id, label }) => chart.hidden.has(label) !== this.emphasis.hidden.has(id));
-      if (stale) (chart.update(chart.data), chart.redraw());
-      else chart.shade();
+      chart.showSeries();
+      chart.shade();
     }
   }
 }

@@ -15,12 +15,15 @@ import { el } from "./dom.js";
 import { follow, Source } from "./follow.js";
 import { count } from "./format.js";
 import { Permalink } from "./permalink.js";
+import { linkButton } from "./tools.js";
+import { VIEW_DEFAULTS } from "./view.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
 const UNSETTLED = ["pending", "warming", "rebuilding", "unknown"];
 const DEFAULTS = {
-  runs: "", slots: "", hidden: "", metrics: "", shared: "1", y: "linear", x: "step", detail: "", differences: "0", layout: "", sort: "", baseline: "",
+  ...VIEW_DEFAULTS,
+  runs: "", slots: "", hidden: "", metrics: "", shared: "1", detail: "", differences: "0", layout: "", sort: "", baseline: "",
   axes: "", kinds: "", brush: "", across: "", up: "", "across-kind": "", "up-kind": "", of: "", what: "weights", tower: "query", bins: "each", counts: "linear", epoch: "",
 };
 
@@ -141,22 +144,7 @@ function build() {
   page.parts = parts;
   part("body").replaceChildren(waiting, ...Object.values(parts).map(({ section }) => section));
   const file = (text, type, content) => el("button", { type: "button", class: "button", onclick: () => save(`comparison.${type}`, type === "csv" ? "text/csv" : "application/json", content()) }, text);
-  part("actions").replaceChildren(copyLink(), file("CSV", "csv", () => asCsv(page.runs, page.fields)), file("JSON", "json", () => asJson(page.runs)));
-}
-
-function copyLink() {
-  const button = el("button", { type: "button", class: "button" }, "Copy link");
-  button.addEventListener("click", async () => {
-    const link = new URL(permalink.address, location.href).href;
-    try {
-      await navigator.clipboard.writeText(link);
-      button.textContent = "Copied";
-    } catch {
-      button.textContent = "Copy it from the address bar"; // the browser allows the clipboard on secure addresses only
-    }
-    setTimeout(() => (button.textContent = "Copy link"), 2000);
-  });
-  return button;
+  part("actions").replaceChildren(linkButton(permalink), file("CSV", "csv", () => asCsv(page.runs, page.fields)), file("JSON", "json", () => asJson(page.runs)));
 }
 
 // Runs without charts, each with why, and what to expect.
