@@ -92,7 +92,7 @@ def test_curves_are_aligned_by_step(look: Look) -> None:
 
 def test_time_is_counted_from_each_run_s_start(look: Look) -> None:
     page = look(THREE)
-    page.get_by_role("button", name="Time since start").click()
+    page.get_by_role("button", name="Elapsed").click()
     figure = chart(page, "val_loss")
     expect(figure.locator(".at")).to_have_text("second 150")
     figure.locator("summary").click()
