@@ -254,7 +254,7 @@ def test_whoever_opens_the_link_sees_the_same(look: Look) -> None:
     page = look(TWELVE)
     expect(page.locator(".compared li")).to_have_count(12)
     page.get_by_role("button", name="search 5", exact=True).first.click()
-    page.locator("#curves").get_by_role("button", name="Log").click()
+    page.locator("#curves").get_by_role("button", name="Log y").click()
     page.locator("#curves .chooser > summary").click()
     page.locator("#curves").get_by_role("checkbox", name="val_recall_at_100").uncheck()
     page.keyboard.press("Escape")
