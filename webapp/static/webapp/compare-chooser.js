@@ -7,7 +7,7 @@ export class Chooser {
   // `onChange(chosen)` gets the values in the order of the options; `extra` are controls beside the search.
   constructor(label, onChange, extra = []) {
     Object.assign(this, { label, onChange });
-    this.title = el("summary", {});
+    this.title = el("summary", {}, label);
     this.search = el("input", { type: "search", autocomplete: "off", spellcheck: "false", placeholder: "Search", "aria-label": `Search: ${label}`, oninput: () => this.#filter() });
     this.list = el("ul", { class: "choices" });
     this.none = el("p", { class: "muted", hidden: true }, "Nothing matches.");

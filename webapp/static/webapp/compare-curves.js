@@ -44,11 +44,12 @@ class OverlaidChart extends LineChart {
   shade() {
     if (!this.u) return;
     const { runs, emphasis } = this.spec;
+    const bands = Object.keys(this.data.envelope).length;
     this.colors = runs.map(({ id }, i) => {
       const alpha = emphasis.alpha(id);
       for (const first of new Set([1, 1 + this.raws])) this.u.series[first + i].alpha = alpha;
-      const band = emphasis.level(id) === "lit" ? 1 : alpha * Math.min(1, STRONG_BANDS / runs.length);
-      return `color-mix(in srgb, ${this.inks[i]} ${Math.round(100 * band)}%, transparent)`;
+      const strength = emphasis.level(id) === "lit" ? 1 : alpha * Math.min(1, STRONG_BANDS / bands);
+      return `color-mix(in srgb, ${this.inks[i]} ${Math.round(100 * strength)}%, transparent)`;
     });
     this.u.redraw(false);
   }

@@ -29,7 +29,7 @@ export class Histograms {
     this.summary = el("p", { class: "summary" });
     this.table = lazyDetails("Data table of this epoch", () => this.#table());
     this.message = el("p", { class: "notice small", hidden: true });
-    this.content = el("div", {}, this.plot, el("div", { class: "scrub" }, el("label", { for: "compare-epoch" }, "Epoch"), this.slider, this.chosen), this.differs, this.read, this.summary, this.table.details);
+    this.content = el("div", { hidden: true }, this.plot, el("div", { class: "scrub" }, el("label", { for: "compare-epoch" }, "Epoch"), this.slider, this.chosen), this.differs, this.read, this.summary, this.table.details);
     const tools = el("div", { class: "tools" }, this.chooser.element,
       choice("What", Object.entries(NAMES), permalink.get("what"), pick("what")),
       choice("Tower", [["query", "Query tower"], ["candidate", "Candidate tower"]], permalink.get("tower"), pick("tower")),

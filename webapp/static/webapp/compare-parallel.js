@@ -25,7 +25,7 @@ export class ParallelCoordinates {
     this.chooser = new Chooser("Axes", (chosen) => (permalink.set({ axes: choiceOf(chosen) }), this.#show()));
     this.said = el("span", { class: "muted tabular", role: "status" });
     this.clear = el("button", { type: "button", class: "button small", onclick: () => this.#clear() }, "Clear brushes");
-    this.box = el("div", { class: "table-box parallel-box", tabindex: "0", role: "region", "aria-label": "Parallel coordinates" });
+    this.box = el("div", { class: "table-box parallel-box", tabindex: "0", role: "region", "aria-label": "Axes of the parallel coordinates" });
     this.summary = el("p", { class: "summary" });
     this.table = lazyDetails("Data table", () => fieldTable("The runs on each axis", this.runs, this.fields));
     this.section = section("parallel", "Parallel coordinates",
