@@ -10,11 +10,13 @@ SECRET_KEY = setting.WEBAPP_SECRET_KEY.read()
 DEBUG = False
 ALLOWED_HOSTS = setting.WEBAPP_ALLOWED_HOSTS.read()
 LOOPBACK_READ = setting.WEBAPP_LOOPBACK_READ.read()
+RATE_LIMIT = setting.WEBAPP_RATE_LIMIT.read()
 FLOWER_URL = setting.FLOWER_URL.read()
 
 INSTALLED_APPS = [
     *STORE_APPS,
     "webapp",
+    "webapp.tokens",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -9,6 +9,9 @@ from django.urls import URLPattern, path, register_converter
 
 from contract.events import RUN_ID
 from webapp import api, errors, health, pages
+from webapp.exports.views import EXPORTS
+from webapp.openapi import pages as api_pages
+from webapp.tokens import pages as token_pages
 
 
 class RunIdConverter:
@@ -38,12 +41,13 @@ register_converter(NumberConverter, "number")
 
 
 def chart_data(prefix: str, of: Callable[[api.View], api.View] = lambda view: view) -> list[URLPattern]:
-    """What the charts of one run are drawn from."""
+    """What the charts of one run are drawn from, and all of it as files."""
     return [
         path(f"{prefix}training-history/", of(api.history)),
         path(f"{prefix}histogram-data/", of(api.histogram)),
         path(f"{prefix}metrics/", of(api.metrics)),
         path(f"{prefix}metrics/<number:chunk>/", of(api.metric_chunk)),
+        *(path(f"{prefix}export.{suffix}", of(view)) for suffix, view in EXPORTS.items()),
     ]
 
 
@@ -53,6 +57,10 @@ urlpatterns = [
     path("quick-tests/<number:quick_test_id>/", pages.quick_test, name="quick-test"),
     path("sign-in/", LoginView.as_view(template_name="webapp/sign_in.html"), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("tokens/", token_pages.tokens, name="tokens"),
+    path("tokens/<number:token_id>/revoke/", token_pages.revoke, name="revoke-token"),
+    path("api/docs/", api_pages.docs, name="api-docs"),
+    path("api/openapi.json", api_pages.openapi, name="openapi"),
     path("api/runs/", api.runs, name="api-runs"),
     path("api/runs/<run_id:run_id>/", api.run, name="api-run"),
     *chart_data("api/runs/<run_id:run_id>/"),

@@ -59,8 +59,9 @@ export function choice(label, options, value, onChange) {
   return group;
 }
 
-export function copyButton(text) {
-  const button = el("button", { type: "button", class: "quiet copy", "aria-label": `Copy ${text}` }, "copy");
+// `what` names a text that is too long to be read out.
+export function copyButton(text, what = text) {
+  const button = el("button", { type: "button", class: "quiet copy", "aria-label": `Copy ${what}` }, "copy");
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text);
