@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import wraps
 from typing import Any, Literal
 
@@ -21,11 +21,12 @@ from contract.entries import (
     Resolution,
     Tower,
 )
+from contract.events import RUN_ID
 from store import warm
 from store.models import QuickTest
 from store.state import EXPECT, State, run_state
 from webapp.bodies import warm_response
-from webapp.openapi.operation import Operation, describes
+from webapp.openapi.operation import Operation, describes, operations_of
 from webapp.parameters import BadRequest, Parameter, choice, whole_number
 from webapp.runs import Cursor, Summary, listed_document, page
 from webapp.shapes import AnnouncedRun, RunList, RunSummary
@@ -35,13 +36,13 @@ NO_STORE = {"Cache-Control": "no-store"}
 CHARTS = "Charts of a run"
 
 RESOLUTION = choice("resolution", Resolution, "All epochs, or a bounded number of them.", Resolution.OVERVIEW)
-TYPE = choice("type", HistogramType, "What is counted.")
-TOWER = choice("tower", Tower, "Whose.")
+TYPE = choice("type", HistogramType, "What is counted: weights, or their gradients.")
+TOWER = choice("tower", Tower, "The tower whose they are.")
 LIMIT = whole_number("limit", 1, 200, 50, "At most so many runs.")
 BEFORE: Parameter[Cursor | None] = Parameter(
     "before",
     "Runs older than this place: the cursor that the last answer gave.",
-    {"type": "string"},
+    {"type": "string", "pattern": f"^([0-9]{{1,17}}_{RUN_ID.pattern})?$"},
     # A form sends an empty one.
     lambda text: Cursor.parse(text) if text else None,
 )
@@ -98,6 +99,8 @@ def of_quick_test(view: View) -> View:
         # What is refused of any run is refused of none.
         return found if run_id or found.status_code != 200 else _no_run(quick_test_id)
 
+    for method, operation in operations_of(view).items():
+        answer = describes(replace(operation, group="The same by quick test"), method)(answer)
     return answer
 
 

@@ -60,11 +60,11 @@ urlpatterns = [
     path("tokens/", token_pages.tokens, name="tokens"),
     path("tokens/<number:token_id>/revoke/", token_pages.revoke, name="revoke-token"),
     path("api/docs/", api_pages.docs, name="api-docs"),
-    path("api/openapi.json", api_pages.openapi, name="openapi"),
     path("api/runs/", api.runs, name="api-runs"),
     path("api/runs/<run_id:run_id>/", api.run, name="api-run"),
     *chart_data("api/runs/<run_id:run_id>/"),
     *chart_data("api/quick-tests/<number:quick_test_id>/", api.of_quick_test),
+    path("api/openapi.json", api_pages.openapi, name="openapi"),
     path("healthz", health.live, name="healthz"),
     path("readyz", health.ready, name="readyz"),
 ]

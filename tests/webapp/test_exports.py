@@ -158,6 +158,8 @@ def test_metrics_are_chosen_by_name_in_their_order(reader: Client, suffix: str) 
     found = table(reader, suffix, "?metrics=probe_00004,val_loss,probe_00004,layer_01/weight_000", run="wide")
     assert list(found) == ["probe_00004", "val_loss", "layer_01/weight_000"]
     same({"val_loss": found["val_loss"]}, {"val_loss": table(reader, suffix, run="wide")["val_loss"]})
+    refused = reader.get("/api/runs/wide/export.csv?metrics=val_loss,nothing")
+    assert {"loss", "probe_00004", "layer_01/weight_000"} <= set(refused.json()["allowed"])
     alone = export(reader, "csv", "?metrics=probe_00004", run="wide").getvalue().decode().splitlines()
     assert len(alone) == 41
 

@@ -38,13 +38,16 @@ def whole_run(run_id: str, wanted: Collection[str] | None = None, with_bins: boo
         history = first.pop("history", None)
         if history is None:
             return None
-        keys = [EntryKey.metric_chunk(run_id, number, Resolution.FULL) for number in _chunks(first, wanted)]
+        chunks = _chunks(first)
+        needed = sorted({chunk for key, chunk in chunks.items() if wanted is None or key in wanted})
+        keys = [EntryKey.metric_chunk(run_id, number, Resolution.FULL) for number in needed]
         if with_bins:
             keys += [_histogram(run_id, type_, tower) for type_ in HistogramType for tower in Tower]
         others = _documents(keys)
         # All of one warming say so; chunks are numbered anew by every one.
         if {document["cached_at"] for document in (*first.values(), *others.values())} <= {history["cached_at"]}:
-            return _chosen(_Gathered(history, others.values()).run, wanted)
+            run = _Gathered(history, others.values()).run
+            return run if wanted is None else _chosen(run, wanted, {*run.keys(), *chunks})
     raise Changing
 
 
@@ -52,7 +55,7 @@ class _Gathered:
     """Puts the metrics of all documents into one ``run``; those that were never logged stay away."""
 
     def __init__(self, history: Document, others: Collection[Document]) -> None:
-        self.run = WholeRun(history, finals=history["final_metrics"])
+        self.run = WholeRun(history)
         times = dict(zip(history["epochs"], history["timestamps"], strict=True))
         self._note_gaps(history)
         self._add(_axis(history["epochs"], times), dict(_named(history)) | history["metrics"])
@@ -61,6 +64,8 @@ class _Gathered:
                 self._add_chunk(document)
             else:
                 self._add(_axis(document["epochs"], times), dict(_bins(document)))
+        finals = history["final_metrics"].items()
+        self.run.finals = {key: value for key, value in finals if key not in self.run.columns}
 
     def _add_chunk(self, chunk: Document) -> None:
         self._note_gaps(chunk)
@@ -88,14 +93,11 @@ def _axis(epochs: list[int], times: Mapping[int, int]) -> Axis:
     return {"steps": epochs, "timestamps": [times[epoch] for epoch in epochs], "steps_total": len(epochs)}
 
 
-def _chosen(run: WholeRun, wanted: Collection[str] | None) -> WholeRun:
-    """The run with the metrics ``wanted`` alone. Raises UnknownMetric."""
-    run.finals = {key: value for key, value in run.finals.items() if key not in run.columns}
-    if wanted is None:
-        return run
+def _chosen(run: WholeRun, wanted: Collection[str], known: Collection[str]) -> WholeRun:
+    """The run with the metrics ``wanted`` alone. Raises UnknownMetric for one that is not ``known``."""
     for key in wanted:
-        if key not in run.columns and key not in run.finals:
-            raise UnknownMetric(key, run.keys())
+        if key not in known:
+            raise UnknownMetric(key, known)
     columns = {key: run.columns[key] for key in wanted if key in run.columns}
     used = sorted({column.axis for column in columns.values()})
     return WholeRun(
@@ -114,11 +116,10 @@ def _documents(keys: Collection[EntryKey]) -> dict[str, Document]:
     return {key.name: json.loads(gzip.decompress(found[key].data)) for key in keys if key in found}
 
 
-def _chunks(first: Mapping[str, Document], wanted: Collection[str] | None) -> list[int]:
-    """The chunks of the index that hold something that is wanted."""
+def _chunks(first: Mapping[str, Document]) -> dict[str, int]:
+    """In which chunk each metric of the index is."""
     groups = first["metric-index"]["groups"] if "metric-index" in first else []
-    metrics = [metric for group in groups for metric in group["metrics"]]
-    return sorted({metric["chunk"] for metric in metrics if wanted is None or metric["key"] in wanted})
+    return {metric["key"]: metric["chunk"] for group in groups for metric in group["metrics"]}
 
 
 def _histogram(run_id: str, type_: HistogramType, tower: Tower) -> EntryKey:

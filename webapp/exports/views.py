@@ -33,7 +33,10 @@ def _names(text: str) -> list[str]:
 
 
 METRICS: Parameter[list[str] | None] = Parameter(
-    "metrics", "These alone, in this order; separated by commas.", {"type": "string"}, _names
+    "metrics",
+    "These metrics of the run alone, in this order; separated by commas.",
+    {"type": "string", "pattern": "[^,]"},
+    _names,
 )
 HISTOGRAMS = choice("histograms", Bins, "With the bins of the histograms, a column each, or without.", Bins.WITHOUT)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +14,8 @@ from django.utils.safestring import SafeString, mark_safe
 
 from webapp.openapi.operation import JSON
 
+MOST_TOLD = 1_000_000
+"""A greater limit of a number is the database's, and of no use to people."""
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -73,9 +75,11 @@ class Reference:
         return str(self._document["info"]["version"])
 
     def groups(self) -> list[tuple[str, list[Described]]]:
-        """Operations by group, each in the order of the document."""
-        found = sorted(self._operations(), key=lambda one: one.group)
-        return [(name, list(members)) for name, members in groupby(found, key=lambda one: one.group)]
+        """Operations by group, in the order of the document."""
+        groups: dict[str, list[Described]] = {}
+        for one in self._operations():
+            groups.setdefault(one.group, []).append(one)
+        return list(groups.items())
 
     def shapes(self) -> list[Shape]:
         schemas = self._document["components"]["schemas"]
@@ -121,7 +125,8 @@ def words(schema: Mapping[str, Any]) -> SafeString:
         name = reference.rsplit("/", 1)[1]
         return format_html('<a href="#shape-{0}">{0}</a>', name)
     if "enum" in schema:
-        return _joined(format_html("<code>{}</code>", "null" if one is None else one) for one in schema["enum"])
+        values = (one if isinstance(one, str) else json.dumps(one) for one in schema["enum"])
+        return _joined(format_html("<code>{}</code>", value) for value in values)
     if "anyOf" in schema:
         return _joined(words(one) for one in schema["anyOf"])
     if schema.get("type") == "array":
@@ -134,7 +139,7 @@ def words(schema: Mapping[str, Any]) -> SafeString:
 def _simple(schema: Mapping[str, Any]) -> SafeString:
     types = schema.get("type", "anything")
     named = " or ".join(types) if isinstance(types, list) else types
-    if "minimum" in schema:
+    if schema.get("maximum", MOST_TOLD) < MOST_TOLD:
         return format_html("{}, {} to {}", named, schema["minimum"], schema["maximum"])
     return format_html("{}", named)
 

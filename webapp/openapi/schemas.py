@@ -59,7 +59,7 @@ class Schemas:
 
 def text_of(docstring: str) -> str:
     """A docstring in one line, with code between single backticks as Markdown has it."""
-    return re.sub(r"\s+", " ", docstring).strip().replace("``", "`")
+    return re.sub(r"\*(\w+)\*", r"\1", re.sub(r"\s+", " ", docstring)).strip().replace("``", "`")
 
 
 def _either(schemas: list[Schema]) -> Schema:
