@@ -43,7 +43,8 @@ class ShortcutMiddleware:
         standing = limits.count(reader)
         if standing is None:
             return view(request, **parts)
-        return standing.tell(standing.refusal() or view(request, **parts))
+        refusal = standing.refusal()
+        return standing.tell(refusal) if refusal else standing.tell_briefly(view(request, **parts))
 
 
 def _known_reader(request: HttpRequest) -> str | None:

@@ -14,7 +14,11 @@ import requests
 from tests.browser.conftest import Site
 from tests.browser.test_api_tokens import ELSEWHERE
 
-VALUES = {"run_id": ["abc123def456", "wide", "cold"], "quick_test_id": [7, 9, 404], "chunk": [0, 1]}
+VALUES: dict[str, list[str] | list[int]] = {
+    "run_id": ["abc123def456", "wide", "cold"],
+    "quick_test_id": [7, 9, 404],
+    "chunk": [0, 1],
+}
 # Which metrics there are is the run's affair: of names that look good the schema can't say which are.
 SETTINGS = """
 [[operations]]
