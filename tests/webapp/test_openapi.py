@@ -6,6 +6,7 @@ import json
 import re
 import types
 from copy import deepcopy
+from html import unescape
 from typing import Any
 
 import pytest
@@ -22,8 +23,9 @@ from tests.webapp.frameworks import Framework
 from tests.webapp.samples import Golden, Sample
 from webapp.api import reading
 from webapp.openapi.document import document, routes
-from webapp.openapi.operation import JSON
+from webapp.openapi.operation import JSON, Operation, describes
 from webapp.openapi.schemas import Schemas
+from webapp.shapes import RunList
 
 PAGES = {"/api/docs/"}
 RUN = "/api/runs/abc123def456/"
@@ -71,7 +73,12 @@ def test_the_schema_is_one_of_openapi(reader: Client) -> None:
     assert served["openapi"] == "3.1.0"
     for shape in served["components"]["schemas"].values():
         Draft202012Validator.check_schema(shape)
-    names = [one["operationId"] for item in served["paths"].values() for method, one in item.items() if method == "get"]
+    names = [
+        one["operationId"]
+        for item in served["paths"].values()
+        for method, one in item.items()
+        if method != "parameters"
+    ]
     assert len(set(names)) == len(names) >= 15
 
 
@@ -154,16 +161,36 @@ def test_another_method_is_refused_in_json(reader: Client) -> None:
 
 
 def test_the_page_shows_every_operation_with_an_example_that_runs(reader: Client, sample: Sample) -> None:
-    page = reader.get("/api/docs/").content.decode()
-    for path_, item in document()["paths"].items():
+    page = unescape(reader.get("/api/docs/").content.decode())
+    paths = document()["paths"]
+    for path_, item in paths.items():
         assert f"<code>{path_}</code>" in page
-        assert f'id="{item["get"]["operationId"]}"' in page
+        assert all(f'id="{one["operationId"]}"' in page for method, one in item.items() if method != "parameters")
     examples = re.findall(
-        r"curl -H &quot;Authorization: Bearer \$WARMBOARD_TOKEN&quot; &#x27;http://testserver(.+?)&#x27;", page
+        r"<code>curl -H \"Authorization: Bearer \$WARMBOARD_TOKEN\" 'http://testserver(.+?)'</code>", page
     )
-    assert len(examples) == len(document()["paths"])
+    assert len(examples) == len([item for item in paths.values() if "get" in item])
     for example in examples:
-        assert reader.get(example.replace("&amp;", "&")).status_code == 200
+        assert reader.get(example).status_code == 200
+
+
+def test_what_changes_something_is_not_for_tokens(settings: Settings, reader: Client) -> None:
+    @describes(Operation("Changes something", RunList, body=RunList), "post")
+    def change(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    more = types.ModuleType("more")
+    more.urlpatterns = [*webapp.urls.urlpatterns, path("api/change/", change)]  # type: ignore[attr-defined]
+    settings.ROOT_URLCONF = more
+    document.cache_clear()
+    try:
+        operation = document()["paths"]["/api/change/"]["post"]
+        page = reader.get("/api/docs/").content.decode()
+    finally:
+        document.cache_clear()
+    assert operation["security"] == [{"session": []}]
+    assert operation["requestBody"]["content"][JSON]["schema"] == {"$ref": "#/components/schemas/RunList"}
+    assert "Not for tokens" in page
 
 
 def test_the_page_is_for_people(anyone: Client, db: None) -> None:

@@ -108,6 +108,9 @@ def _operation(operation: Operation, method: str, route: Route, schemas: Schemas
             **{str(status): _error(why, status, schemas) for status, why in sorted(errors.items())},
         },
     }
+    if method != "get":
+        # Tokens read; what changes something is a page's, with its session and CSRF token.
+        described["security"] = [{"session": []}]
     if operation.body:
         described["requestBody"] = {"required": True, "content": {JSON: {"schema": schemas.of(operation.body)}}}
     return described
