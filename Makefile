@@ -26,11 +26,17 @@ train: setup  ## train against what is up: make train ARGS="--epochs 5"
 workers: setup  ## any command of the workers against what is up: make workers ARGS="replay --run RUN_ID"
 	@$(BIN)/python -m deploy.local run $(BIN)/python -m workers $(ARGS)
 
+account: setup  ## make an account of the webapp that is up: make account ARGS="NAME --group operator" (asks for a password)
+	@$(BIN)/python -m deploy.local run $(BIN)/python -m webapp manage account $(ARGS)
+
 logs: setup  ## follow all logs of what is up
 	@$(BIN)/python -m deploy.local logs
 
 test: setup chromium  ## all tests, against real servers and a real browser (ARGS=… goes to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
+
+screenshots: setup chromium  ## take the pictures of docs/images again
+	@$(BIN)/python -m pytest -q tests/browser/pictures.py
 
 check: setup  ## lint, format, types, and who may import whom
 	$(BIN)/ruff check .
@@ -78,4 +84,4 @@ clean:  ## remove what was built and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers logs test check bench bench-pipeline bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers account logs test screenshots check bench bench-pipeline bench-trainer bench-warming bench-web setup chromium lock clean

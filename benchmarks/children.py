@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from benchmarks.between import between
 from contract.settings import SETTINGS
 from deploy.local.process import free_port
 
-SECONDS = 300
+SECONDS = 600
 SLOW_SECONDS = 0.2
 BAD = {
     "slow": f"server slow by {SLOW_SECONDS * 1000:.0f} ms",
@@ -39,7 +39,7 @@ def address_of(server: str, health: str) -> Iterator[str]:
             yield address
 
 
-def child(module: str, argument: str, address: str, pubsub: str) -> dict[str, Any]:
+def child(module: str, arguments: Sequence[str], address: str, pubsub: str) -> Any:
     """What a process of its own tells."""
     with tempfile.TemporaryDirectory(prefix="warmboard-bench-") as folder:
         environ = {
@@ -50,9 +50,8 @@ def child(module: str, argument: str, address: str, pubsub: str) -> dict[str, An
             "OUTPUT_URI": f"{folder}/output",
             "SPOOL_DIR": f"{folder}/spool",
         }
-        line = [sys.executable, "-m", module, argument]
+        line = [sys.executable, "-m", module, *arguments]
         done = subprocess.run(line, env=environ, capture_output=True, text=True, timeout=SECONDS, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(line)} ended with {done.returncode}: {done.stderr[-2000:]}")
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    return json.loads(done.stdout.splitlines()[-1])

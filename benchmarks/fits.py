@@ -1,6 +1,7 @@
-"""``python -m benchmarks.fits WAY``: trains a two-tower model that is tracked in one way, and prints what it took.
+"""``python -m benchmarks.fits WAY [OTHER]``: trains a two-tower model, tracked in one way, and prints what it took.
 
-The servers are named by the environment, as for any training.
+With a second way, two such trainings take turns in this one process, so that whatever drifts on the machine drifts for
+both. The servers are named by the environment, as for any training.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,17 +24,20 @@ import numpy as np
 from benchmarks.counted import Counted, counting
 from benchmarks.peak import peak
 from trainer import tracked_run
-from trainer.callbacks import GradientStatistics, Losses, WarmboardCallback, WeightNorms, WeightStatistics
+from trainer.callbacks import GradientStatistics, WarmboardCallback
 from trainer.model import TwoTower
 
 BUYERS, PRODUCTS = 2_500, 10_000
 BATCH, STEPS, EMBEDDING = 2_048, 48, 32
-EPOCHS = 10
-"""Of which 8 are measured: the first traces, and of the last nobody sees the end."""
-FIRST = 1
+ALONE, TURNS = 10, 14
+"""Epochs of a training alone; turns of each of two. The first of either traces, and does not count."""
+TURN = 2
+"""Epochs of a turn, of which the last is measured: values of an epoch are sent during the next."""
 
 Callbacks = Sequence[keras.callbacks.Callback]
 Way = Callable[[], AbstractContextManager[Callbacks]]
+# As it is without anybody's autologging, which takes its place.
+FIT = keras.Model.fit
 
 
 class Notes:
@@ -67,23 +72,50 @@ class Fit:
 
 
 class Timing(keras.callbacks.Callback):  # type: ignore[misc]
-    """From the beginning of an epoch to that of the next: with all that callbacks do in between."""
+    """Comes last: measures an epoch with all that callbacks do at its end."""
 
-    def __init__(self, fit: Fit, counted: Counted) -> None:
+    def __init__(self, fit: Fit, counted: Counted, measured: Callable[[int], bool]) -> None:
         super().__init__()
         self._fit = fit
         self._counted = counted
-        self._last: tuple[float, float, int, int] | None = None
+        self._measured = measured
+        self._began = self._now()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        now = time.perf_counter(), time.process_time(), self._counted.calls, self._counted.bytes
-        if self._last and epoch > FIRST:
-            wall, cpu, calls, sent = (new - old for new, old in zip(now, self._last, strict=True))
+        self._began = self._now()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self._measured(epoch):
+            wall, cpu, calls, sent = (new - old for new, old in zip(self._now(), self._began, strict=True))
             self._fit.wall.append(wall * 1000)
             self._fit.cpu.append(cpu * 1000)
             self._fit.calls.append(int(calls))
             self._fit.bytes.append(int(sent))
-        self._last = now
+
+    def _now(self) -> tuple[float, float, int, int]:
+        return time.perf_counter(), time.process_time(), self._counted.calls, self._counted.bytes
+
+
+class Turns:
+    """Lets two trainings, each in a thread of its own, train ``TURN`` epochs at a time."""
+
+    def __init__(self) -> None:
+        self._mine = [threading.Semaphore(1), threading.Semaphore(0)]
+
+    def callbacks(self, number: int) -> tuple[Any, Any]:
+        """The first and the last of this training's callbacks."""
+        mine, others = self._mine[number], self._mine[1 - number]
+
+        def wait(epoch: int, logs: Any) -> None:
+            if epoch % TURN == 0:
+                mine.acquire()
+
+        def pass_on(epoch: int, logs: Any) -> None:
+            if epoch % TURN == TURN - 1:
+                others.release()
+
+        first = keras.callbacks.LambdaCallback(on_epoch_begin=wait)
+        return first, keras.callbacks.LambdaCallback(on_epoch_end=pass_on)
 
 
 @contextmanager
@@ -108,18 +140,12 @@ def tracked() -> Iterator[Callbacks]:
 
 
 @contextmanager
-def losses_and_weights() -> Iterator[Callbacks]:
-    with tracked_run(experiment="losses and weights") as run:
-        yield [Losses(run), WeightNorms(run), WeightStatistics(run)]
-
-
-@contextmanager
 def autolog() -> Iterator[Callbacks]:
-    """MLflow's own for Keras 3. ``mlflow.tensorflow.autolog``, its older one, needs TensorBoard beside TensorFlow."""
+    """As it comes, but for the model, which it would keep at the end: ours is kept by the trainer, not by tracking."""
     import mlflow
 
     mlflow.set_experiment("autolog")
-    mlflow.keras.autolog(silent=True)
+    mlflow.tensorflow.autolog(silent=True, log_models=False)
     yield []
 
 
@@ -128,27 +154,62 @@ WAYS: Mapping[str, Way] = {
     "dropped": dropped,
     "gradients": gradients,
     "tracked": tracked,
-    "losses and weights": losses_and_weights,
     "autolog": autolog,
 }
 
 
 def main() -> None:
-    way, fit = WAYS[sys.argv[1]], Fit()
-    with counting() as counted:
-        entered = way()
-        callbacks = entered.__enter__()
-        begun = counted.calls
-        train(callbacks, Timing(fit, counted))
-        fit.peak = peak()
-        fit.all_calls = counted.calls - begun
-        fit.metrics = _metrics_of_autolog() if way is autolog else 0
-    print(json.dumps(asdict(fit)), flush=True)
+    way, *other = sys.argv[1:]
+    fits = taking_turns(way, *other) if other else [alone(way)]
+    print(json.dumps([asdict(fit) for fit in fits]), flush=True)
     # A run whose server is away would take its time to end, which is not what is measured.
     os._exit(0)
 
 
-def train(callbacks: Callbacks, timing: Timing) -> None:
+def alone(way: str) -> Fit:
+    """One training, with what only a training that is alone can tell: its memory, and what all of it has sent."""
+    fit = Fit()
+    with counting() as counted:
+        entered = WAYS[way]()
+        callbacks = entered.__enter__()
+        begun = counted.calls
+        # Of the last epoch's values nobody sees the end.
+        train(way, [*callbacks, Timing(fit, counted, lambda epoch: 1 < epoch < ALONE - 1)], ALONE)
+        fit.peak = peak()
+        fit.all_calls = counted.calls - begun
+        fit.metrics = _metrics_of_autolog() if way == "autolog" else 0
+    return fit
+
+
+def taking_turns(*ways: str) -> list[Fit]:
+    """Two trainings. Entry *i* of both is of the same time: of turns that followed one another."""
+    turns, fits = Turns(), [Fit(), Fit()]
+
+    def measured(epoch: int) -> bool:
+        # In the last turn the other training may be ending.
+        return epoch % TURN == TURN - 1 and TURN < epoch < (TURNS - 1) * TURN
+
+    def run(number: int) -> None:
+        first, last = turns.callbacks(number)
+        callbacks = WAYS[ways[number]]().__enter__()
+        train(ways[number], [first, *callbacks, Timing(fits[number], counted, measured), last], TURNS * TURN)
+
+    def fail(failure: threading.ExceptHookArgs) -> None:
+        threading.__excepthook__(failure)
+        # The other one would wait for its turn for ever.
+        os._exit(1)
+
+    threading.excepthook = fail
+    with counting() as counted:
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return fits
+
+
+def train(way: str, callbacks: Callbacks, epochs: int) -> None:
     keras.utils.set_random_seed(1)
     random = np.random.default_rng(1)
     model = TwoTower(BUYERS, np.full(PRODUCTS, 1 / PRODUCTS), embedding_dim=EMBEDDING, l2=1e-5)
@@ -157,7 +218,8 @@ def train(callbacks: Callbacks, timing: Timing) -> None:
         "buyer": random.integers(BUYERS, size=BATCH * STEPS, dtype=np.int32),
         "product": random.integers(PRODUCTS, size=BATCH * STEPS, dtype=np.int32),
     }
-    model.fit(pairs, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[*callbacks, timing])
+    fit = keras.Model.fit if way == "autolog" else FIT
+    fit(model, pairs, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=list(callbacks))
 
 
 def _metrics_of_autolog() -> int:

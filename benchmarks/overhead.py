@@ -1,120 +1,72 @@
-"""What tracking adds to the epochs of a training: the same model, tracked in every way, in turn."""
+"""What tracking adds to the epochs of a training: the same model, tracked in two ways, in turn."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.children import BAD, address_of, child
 from benchmarks.report import Measure, say
 
-ROUNDS = 3
 KIB = 1024
+WALL, CPU = "wall", "cpu"
+NOTHING, DROPPED = "without tracking", "log drops all"
+AUTOLOG = "mlflow.tensorflow.autolog"
 
-Fits = Mapping[str, Sequence[Mapping[str, Any]]]
-"""Way → what `benchmarks.fits` told, round by round."""
-
-# In this order; each round begins elsewhere, so that what drifts, drifts for all.
-SERVER_OF = {
-    "nothing": "healthy",
-    "gradients": "healthy",
-    "dropped": "healthy",
-    "tracked": "healthy",
-    "slow": "slow",
-    "dead": "dead",
-    "silent": "silent",
-}
-ONCE = ("losses and weights", "autolog")
-"""Without a budget, and a third of a minute each: measured in the first round alone."""
+Fit = Mapping[str, Any]
+"""What `benchmarks.fits` told of one training."""
 
 
 def measure(server: str, pubsub: str) -> Iterator[Measure]:
     """Every measure, with this tracking server and this HOST:PORT of Pub/Sub."""
-    return _of_fits(_fits(server, pubsub))
+
+    def turns(way: str, other: str, health: str = "healthy") -> tuple[Fit, Fit]:
+        say(f"in turns: {way} and {other}, server: {health}")
+        with address_of(server, health) as address:
+            one, two = child("benchmarks.fits", [way, other], address, pubsub)
+        return one, two
+
+    def alone(way: str) -> Fit:
+        say(f"alone: {way}")
+        [fit] = child("benchmarks.fits", [way], server, pubsub)
+        return dict(fit)
+
+    same = turns("nothing", "nothing")
+    yield _ratio(f"epoch, {NOTHING} / the same: what the machine adds", *same)
+    yield _ratio("its processor time / the same", *same, what=CPU)
+    gradients = turns("gradients", "nothing")
+    yield _ratio(f"epoch, gradient statistics / {NOTHING}", *gradients, most=1.05)
+    yield _ratio(f"its processor time / {NOTHING}", *gradients, most=1.08, what=CPU)
+    yield _ratio(f"epoch, tracked / the same statistics, {DROPPED}", *turns("tracked", "dropped"), most=1.02)
+    yield _ratio(f"epoch, all of it tracked / {NOTHING}", *turns("tracked", "nothing"))
+    for health, what in BAD.items():
+        yield _ratio(f"epoch, {what} / {DROPPED}", *turns("tracked", "dropped", health), most=1.02)
+    yield _ratio(f"epoch, all of it tracked / {AUTOLOG}", *turns("tracked", "autolog"))
+    yield from _of_requests(alone("nothing"), alone("tracked"), alone("autolog"))
 
 
-def _fits(server: str, pubsub: str) -> Fits:
-    """Every way, round by round, each time in a process of its own."""
-    fits: dict[str, list[Mapping[str, Any]]] = {way: [] for way in (*SERVER_OF, *ONCE)}
-    for number in range(ROUNDS):
-        begin = number * len(SERVER_OF) // ROUNDS
-        ways = [*SERVER_OF][begin:] + [*SERVER_OF][:begin]
-        for way in ways if number else (*ways, *ONCE):
-            say(f"round {number + 1} of {ROUNDS}: {way}")
-            health = SERVER_OF.get(way, "healthy")
-            with address_of(server, health) as address:
-                fits[way].append(child("benchmarks.fits", "tracked" if way in BAD else way, address, pubsub))
-    return fits
+def _ratio(name: str, value: Fit, reference: Fit, *, most: float | None = None, what: str = WALL) -> Measure:
+    """The median over turns that followed one another of the one's time to the other's, and its quartiles: where the
+    budget lies between those, the verdict is the machine's as much as ours.
+    """
+    ratios = [one / other for one, other in zip(value[what], reference[what], strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    quartiles = f"quartiles {low:.3f} to {high:.3f}"
+    budget, holds = (f"≤ {most:g}, {quartiles}", middle <= most) if most else (quartiles, True)
+    # The reference is what makes the ratio that of the turns: medians of each would compare different minutes.
+    own = statistics.median(value[what])
+    return Measure(name, own, "ms", own / middle, budget, holds)
 
 
-def _of_fits(fits: Fits) -> Iterator[Measure]:
-    nothing, dropped, tracked, gradients = (fits[way] for way in ("nothing", "dropped", "tracked", "gradients"))
-    autolog = fits["autolog"]
-    yield Measure("noise: spread of the rounds' medians, without tracking", _spread(nothing, "wall"), "%")
-    yield Measure("noise: spread of the rounds' medians, log drops all", _spread(dropped, "wall"), "%")
-    yield _at_most("epoch, tracked / same statistics, log drops all", tracked, dropped, 1.02)
-    yield _at_most("epoch's processor time, tracked / log drops all", tracked, dropped, None, "cpu")
-    yield _at_most("epoch, gradient statistics / without", gradients, nothing, 1.05)
-    yield _at_most("epoch's processor time, gradient statistics / without", gradients, nothing, 1.08, "cpu")
-    yield _at_most("epoch, losses and weights tracked / without", fits["losses and weights"], nothing, None)
-    yield _at_most("epoch, all of it tracked / without", tracked, nothing, None)
-    yield _at_most("epoch's processor time, all of it tracked / without", tracked, nothing, None, "cpu")
-    yield _at_most("epoch, mlflow.keras.autolog / without", autolog, nothing, None)
-    yield _at_most("epoch, all of it tracked / autolog", tracked, autolog, None)
-    for way, what in BAD.items():
-        yield _at_most(f"epoch, {what} / log drops all", fits[way], dropped, 1.02)
-        yield _at_most(f"epoch, {what} / without tracking", fits[way], nothing, None)
-        yield _loop(f"loop of 8 epochs, {what} / log drops all", fits[way], dropped, 1.02)
-    yield from _of_requests(tracked, autolog)
-    peaks = (statistics.median(fit["peak"] for fit in each) for each in (tracked, nothing))
-    yield Measure("peak memory of a training, tracked / without", next(peaks), "MiB", next(peaks))
-
-
-def _of_requests(tracked: Sequence[Mapping[str, Any]], autolog: Sequence[Mapping[str, Any]]) -> Iterator[Measure]:
+def _of_requests(nothing: Fit, tracked: Fit, autolog: Fit) -> Iterator[Measure]:
     """Autolog sends what it has now and then: of its epochs, the mean."""
-    calls, others, size, others_size = (
-        of(value for fit in each for value in fit[what])
-        for what in ("calls", "bytes")
-        for of, each in ((statistics.median, tracked), (statistics.mean, autolog))
+    calls, size = statistics.median(tracked["calls"]), statistics.median(tracked["bytes"])
+    others, others_size = statistics.mean(autolog["calls"]), statistics.mean(autolog["bytes"])
+    yield Measure(f"HTTP calls an epoch, tracked / {AUTOLOG}", calls, "", others, "1", calls <= 1)
+    yield Measure(f"request bytes an epoch, tracked / {AUTOLOG}", size / KIB, "KiB", others_size / KIB)
+    yield Measure(
+        f"HTTP calls of a fit of 10 epochs, tracked / {AUTOLOG}", tracked["all_calls"], "", autolog["all_calls"]
     )
-    yield Measure("HTTP calls an epoch, tracked / autolog", calls, "", others, "1", calls <= 1)
-    yield Measure("request bytes an epoch, tracked / autolog", size / KIB, "KiB", others_size / KIB)
-    [fit] = autolog
-    yield Measure("HTTP calls of autolog in a fit of 10 epochs", fit["all_calls"], "")
-    yield Measure("metrics that autolog logs", fit["metrics"], "")
-
-
-def _at_most(
-    name: str, value: Sequence[Mapping[str, Any]], reference: Sequence[Mapping[str, Any]], most: float | None,
-    what: str = "wall",
-) -> Measure:  # fmt: skip
-    """Medians over all epochs of all rounds."""
-    return _verdict(name, _median(value, what), _median(reference, what), most, _spread(reference, what))
-
-
-def _loop(
-    name: str, value: Sequence[Mapping[str, Any]], reference: Sequence[Mapping[str, Any]], most: float
-) -> Measure:
-    """Medians over the rounds of the time of all measured epochs: one that stalled counts here."""
-    own, other = (statistics.median(sum(fit["wall"]) for fit in each) for each in (value, reference))
-    return _verdict(name, own, other, most, _spread(reference, "wall"))
-
-
-def _verdict(name: str, value: float, reference: float, most: float | None, noise: float) -> Measure:
-    """The noise stands beside the budget: where it is larger than the margin, neither verdict means much."""
-    if most is None:
-        return Measure(name, value, "ms", reference)
-    return Measure(name, value, "ms", reference, f"≤ {most:g} (noise {noise:.1f} %)", value <= reference * most)
-
-
-def _spread(fits: Sequence[Mapping[str, Any]], what: str) -> float:
-    """By how much the medians of the rounds differ, in percent of their median."""
-    medians = [statistics.median(fit[what]) for fit in fits]
-    spread: float = (max(medians) - min(medians)) / statistics.median(medians) * 100
-    return spread
-
-
-def _median(fits: Sequence[Mapping[str, Any]], what: str) -> float:
-    found: float = statistics.median(value for fit in fits for value in fit[what])
-    return found
+    yield Measure(f"metrics that {AUTOLOG} logs", autolog["metrics"], "")
+    yield Measure(f"peak memory of a training, tracked / {NOTHING}", tracked["peak"], "MiB", nothing["peak"])

@@ -96,7 +96,7 @@ def _loops(server: str, pubsub: str) -> Iterator[Measure]:
     names = {"healthy": "healthy server", **BAD}
     for health, what in names.items():
         with address_of(server, health) as address:
-            told = child("benchmarks.loops", str(CALLS), address, pubsub)
+            told = child("benchmarks.loops", [str(CALLS)], address, pubsub)
         yield Measure(f"log_metrics of 127 values, {what}: median", statistics.median(told["micro"]), "µs")
         yield Measure(f"log_metrics of 127 values, {what}: p99", percentile(told["micro"], 0.99), "µs")
         yield Measure(f"peak memory that {CALLS} epochs add, {what}", told["logged"], "MiB")

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from contract.events import EventError, RunEvent, RunStatus, format_time
+from contract.cloudevents import EventError, format_time
+from contract.events import RunEvent, RunStatus
 
 FILE_NAME = "mlflow_info.json"
 ENDED = (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED)

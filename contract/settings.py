@@ -96,6 +96,13 @@ def _folder(text: str) -> str:
     return text
 
 
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"is no folder: {error}") from None
+
+
 def _optional(text: str) -> str | None:
     return text or None
 
@@ -150,6 +157,7 @@ def _secret(text: str) -> str:
 
 _ALL = ("trainer", "workers", "webapp", "mlflow_server")
 _STORE = ("workers", "webapp")
+_EVENTS = ("trainer", "workers", "webapp")
 
 MLFLOW_TRACKING_URI = Setting(
     "MLFLOW_TRACKING_URI",
@@ -258,16 +266,16 @@ GOOGLE_CLOUD_PROJECT = Setting(
     _name,
     "warmboard-local",
     "The Google Cloud project of the topic and the subscription.",
-    ("trainer", "workers"),
+    _EVENTS,
 )
 PUBSUB_EMULATOR_HOST = Setting(
     "PUBSUB_EMULATOR_HOST",
     _host_and_port,
     "",
     "HOST:PORT of a Pub/Sub emulator. Unset: Google's Pub/Sub.",
-    ("trainer", "workers"),
+    _EVENTS,
 )
-PUBSUB_TOPIC = Setting("PUBSUB_TOPIC", _name, "warmboard-runs", "The topic of the run events.", ("trainer", "workers"))
+PUBSUB_TOPIC = Setting("PUBSUB_TOPIC", _name, "warmboard-runs", "The topic of run events and replay requests.", _EVENTS)
 PUBSUB_SUBSCRIPTION = Setting(
     "PUBSUB_SUBSCRIPTION", _name, "warmboard-workers", "The workers' subscription to PUBSUB_TOPIC.", ("workers",)
 )
@@ -288,7 +296,7 @@ OUTPUT_URI = Setting(
 )
 SPOOL_DIR = Setting(
     "SPOOL_DIR",
-    Path,
+    _path,
     ".warmboard/spool",
     "A folder on this machine where a training keeps what MLflow has not taken yet.",
     ("trainer",),

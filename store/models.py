@@ -108,11 +108,11 @@ class InboxEvent(models.Model):
         WARMING = "warming", "a worker is at it"
         DONE = "done", "its run is warm; a reason says why it needed no fetch"
         FAILED = "failed", "given up; the reason says why"
-        UNREADABLE = "unreadable", "not a run event; kept with its reason"
+        UNREADABLE = "unreadable", "not an event; kept with its reason"
 
     source = models.CharField(max_length=255)
     event_id = models.CharField(max_length=255)
-    run_id = models.CharField(max_length=64, blank=True)
+    run_id = models.CharField(max_length=64, blank=True, help_text="Empty: it is not about one run.")
     type = models.CharField(max_length=64, blank=True)
     happened_at = models.DateTimeField(null=True, help_text="The event's own time; null for an unreadable one.")
     attributes = models.JSONField()
@@ -124,6 +124,7 @@ class InboxEvent(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     claims = models.PositiveIntegerField(default=0, help_text="How often it was taken; only the newest claim counts.")
     claimed_by = models.CharField(max_length=255, blank=True, help_text="The Celery worker that is or was at it.")
+    claimed_at = models.DateTimeField(null=True, help_text="When that worker took it.")
     due_at = models.DateTimeField(null=True, help_text="From then on the sweep may hand the event out again.")
     done_at = models.DateTimeField(null=True, help_text="When its run was first warm; null if nothing was fetched.")
 

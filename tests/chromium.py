@@ -24,6 +24,14 @@ INK = """canvas => {
   return [inked, colours.size];
 }"""
 
+# How far things that were there already have moved, other than by what the viewer did: window.shifted.
+LAYOUT_SHIFT = """
+window.shifted = 0;
+new PerformanceObserver(list => list.getEntries().forEach(entry => {
+  if (!entry.hadRecentInput) window.shifted += entry.value;
+})).observe({type: "layout-shift", buffered: true});
+"""
+
 
 def soon(canvas: Locator, holds: Callable[[], bool]) -> bool:
     """Whether it holds within some frames: a page draws with its next one."""
@@ -40,6 +48,19 @@ def is_drawn(canvas: Locator) -> bool:
         return bool(pixels > 500 and colours > 10)
 
     return soon(canvas, inked)
+
+
+def picture(canvas: Locator) -> str:
+    """What is drawn, to tell whether it has changed."""
+    return str(canvas.evaluate("canvas => canvas.toDataURL()"))
+
+
+def changes(canvas: Locator, before: str) -> bool:
+    return soon(canvas, lambda: picture(canvas) != before)
+
+
+def becomes(canvas: Locator, wanted: str) -> bool:
+    return soon(canvas, lambda: picture(canvas) == wanted)
 
 
 def chart(page: Page, title: str) -> Locator:

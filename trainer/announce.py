@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 PROGRESS_SECONDS = 2.0
 """Progressed events are at least so far apart."""
 LIVE_DEADLINE_SECONDS = 10.0
-JOIN_SECONDS = 1.0
+JOIN_SECONDS = 0.5
 
 
 @dataclass

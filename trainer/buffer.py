@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import queue
 import threading
 import time
@@ -32,10 +33,12 @@ T = TypeVar("T")
 
 # What is logged together, as parameters and the first epoch's values, goes together.
 LINGER_SECONDS = 0.05
+HUNG_SECONDS = 1.0
+"""A disk that has taken nothing for so long is given up, until it takes something."""
 
 
 class Log(Protocol):
-    """What callbacks write to. Neither call waits for a server or a disk, and neither raises for one."""
+    """What callbacks write to. Neither call waits for a server, nor raises for one or for a disk."""
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None: ...
 
@@ -73,6 +76,9 @@ class Buffer:
         self._queue: queue.SimpleQueue[_Logged | None] = queue.SimpleQueue()
         # Held for a few additions only.
         self._counting = threading.RLock()
+        self._written = threading.Event()
+        self._hung = False
+        self._process = os.getpid()
         self._queued = 0
         self._dropped = 0
         self._left_out: set[str] = set()
@@ -166,36 +172,48 @@ class Buffer:
 
     def _put(self, logged: _Logged) -> None:
         values = len(logged.values)
+        if os.getpid() != self._process:
+            # It has a copy of the queue, and none of the threads.
+            log.error("%d values were logged in a forked process and are LOST: log them where the run began.", values)
+            return
         with self._counting:
             if self._closing.is_set():
                 log.error("%d values were logged after the run's end and are LOST.", values)
-                self._queued += values
-                self._drop(values)
+                self._lost(values)
                 return
             try:
                 self._queue.put(logged)
             finally:
                 # A signal that ends the run may come right behind the call; nothing here lets another in.
                 self._queued += values
-            while self._queued > MEMORY_VALUES and self._drop_oldest():
-                pass
+        if self._queued > MEMORY_VALUES:
+            self._make_room()
 
-    def _drop_oldest(self) -> bool:
-        """For a disk that hangs. False where the writer has all there is."""
-        try:
-            oldest = self._queue.get_nowait()
-        except queue.Empty:
-            return False
-        if oldest is not None:
-            self._drop(len(oldest.values))
-        return True
+    def _make_room(self) -> None:
+        """More is logged at once than memory is meant for: waits for the disk, unless that hangs."""
+        while self._queued > MEMORY_VALUES and not self._hung:
+            self._written.clear()
+            if self._queued > MEMORY_VALUES and not self._written.wait(HUNG_SECONDS):
+                self._hung = True
+        while self._queued > MEMORY_VALUES and self._queue.qsize() > 1:
+            try:
+                oldest = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if oldest is not None:
+                self._drop(len(oldest.values))
 
     def _drop(self, values: int) -> None:
+        """Gives up values that wait in memory."""
+        with self._counting:
+            self._queued -= values
+            self._lost(values)
+
+    def _lost(self, values: int) -> None:
         with self._counting:
             if not self._dropped:
-                log.error("The disk of SPOOL_DIR is too slow for what is logged: values are LOST.")
+                log.error("Values are LOST: the disk of SPOOL_DIR hangs, or they came too late.")
             self._dropped += values
-            self._queued -= values
 
     def _write(self) -> None:
         while not self._drained:
@@ -211,6 +229,8 @@ class Buffer:
                 with self._counting:
                     self._queued -= values
             self._drained = last
+            self._hung = False
+            self._written.set()
             self._work.set()
 
     def _collect(self) -> tuple[list[_Logged], bool]:

@@ -13,8 +13,10 @@ Send = Callable[[Batch], None]
 """Sends one batch; raises a TrackingError, ValuesRefused among them."""
 
 # One value among a thousand is found in 20 calls.
-MOST_CALLS = 64
+MOST_IN_VAIN = 64
+"""So many refusals in a row end the search for what is not at fault."""
 UNKNOWN_RUN = 404
+TOO_LARGE = 413
 
 
 @dataclass
@@ -26,7 +28,7 @@ class Delivered:
 
 
 class Delivery:
-    """Empties a spool. A batch that is refused is halved until the values at fault are alone, in so many calls.
+    """Empties a spool. A batch that is refused is halved until the values at fault are alone.
 
     ``sent`` counts the values that MLflow has taken, ``refused`` those that it refused for good: before they stop
     waiting, so that no value is ever in no count at all.
@@ -37,7 +39,7 @@ class Delivery:
         self.refused = 0
         self._spool = spool
         self._send = send
-        # Where nothing of a batch was taken, halving the next would be in vain.
+        # Where nothing of a batch was taken, as of a run that is deleted, halving the next would be in vain.
         self._worth_halving = True
 
     def one(self) -> Delivered | None:
@@ -49,9 +51,9 @@ class Delivery:
         if batch is None:
             return None
         delivered = self._deliver(batch)
-        self._worth_halving = bool(delivered.taken)
-        for part, reason in delivered.refused:
-            self._spool.refuse(part, reason)
+        if delivered.taken or len(batch) > 1:
+            self._worth_halving = bool(delivered.taken)
+        self._spool.refuse(delivered.refused)
         self.sent += sum(map(len, delivered.taken))
         self.refused += sum(len(part) for part, _ in delivered.refused)
         self._spool.sent()
@@ -60,21 +62,28 @@ class Delivery:
     def _deliver(self, batch: Batch) -> Delivered:
         delivered = Delivered()
         rest = [batch]
-        calls = 0
+        in_vain = 0
         while rest:
             part = rest.pop()
-            calls += 1
             try:
                 self._send(part)
             except ValuesRefused as error:
-                halve = self._worth_halving and calls < MOST_CALLS and len(part) > 1 and error.status != UNKNOWN_RUN
-                if halve:
+                in_vain += 1
+                if self._halve(part, error, in_vain):
                     rest += reversed(_halves(part))
                 else:
                     delivered.refused.append((part, str(error)))
             else:
+                in_vain = 0
                 delivered.taken.append(part)
         return delivered
+
+    def _halve(self, part: Batch, error: ValuesRefused, in_vain: int) -> bool:
+        if len(part) < 2 or error.status == UNKNOWN_RUN:
+            return False
+        # A parameter that can't be changed says nothing of the metrics beside it, and a size nothing of any value.
+        apart = bool(part.metrics and part.params) or error.status == TOO_LARGE
+        return apart or (self._worth_halving and in_vain < MOST_IN_VAIN)
 
 
 def _halves(batch: Batch) -> tuple[Batch, Batch]:

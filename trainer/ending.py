@@ -36,8 +36,8 @@ class Limits:
 
 
 PATIENT = Limits(flush=60, spool=5, end=20, info=30, unsent=30, event=30)
-# Of the 10 to 30 s that a pre-empted cloud job has left, these take 11 where everything hangs.
-HURRIED = Limits(flush=3, spool=0.5, end=1.5, info=1.5, unsent=1.5, event=1.5)
+# Of the 10 to 30 s that a pre-empted cloud job has left, these take 10 where everything hangs, slack and all.
+HURRIED = Limits(flush=2.5, spool=0.4, end=1.2, info=1.2, unsent=1.2, event=1.2)
 
 
 class Ending:

@@ -38,6 +38,15 @@ class NeverSent(TrackingUnavailable):
     """A transient failure that certainly changed nothing on the server: no connection came about, or HTTP 429."""
 
 
+class NoAnswer(TrackingUnavailable):
+    """A transient failure after which the server may still be at it: no answer in time, HTTP 504 or 524."""
+
+
+# A 400 without MLflow's code is a proxy's; BAD_REQUEST is what MLflow says of its own database's failures.
+NO_VERDICT = ("", "BAD_REQUEST")
+UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
+
+
 class TrackingRefused(TrackingError):
     """The server understood and said no. Asking again gives the same answer.
 
@@ -48,6 +57,11 @@ class TrackingRefused(TrackingError):
         super().__init__(message)
         self.status = status
         self.code = code
+
+    @property
+    def is_verdict(self) -> bool:
+        """Whether it is MLflow's own word on what was asked, not that of a proxy or of a database that is away."""
+        return (self.status, self.code) == (404, UNKNOWN) or (self.status == 400 and self.code not in NO_VERDICT)
 
 
 class TrackingNotReady(TrackingError):

@@ -15,12 +15,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from contract.events import RunStatus, format_time
+from contract.cloudevents import format_time
+from contract.events import RunStatus
 from contract.info import RunInfo, RunInfoError
 from contract.settings import SettingError
 from trainer import records, storage
 from trainer.deliver import Delivery
-from trainer.errors import PublishError, SpoolBusy, SpoolError, StorageError, TrackingUnavailable, TrainerError
+from trainer.errors import (
+    PublishError,
+    SpoolBusy,
+    SpoolError,
+    StorageError,
+    TrackingRefused,
+    TrackingUnavailable,
+    TrainerError,
+)
 from trainer.publish import info_uri, publish, write_info
 from trainer.settings import Settings
 from trainer.spool import REFUSED, SUFFIX, Ended, Spool
@@ -178,6 +187,7 @@ def _download(uri: str, settings: Settings) -> Path:
     hidden = settings.spool_dir / f".{os.getpid()}.download"
     try:
         settings.spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        hidden.touch(mode=0o600)
         hidden.write_bytes(data)
         creation = records.read(io.BytesIO(data), uri).run.creation
         path = settings.spool_dir / f"{creation}{SUFFIX}"
@@ -216,7 +226,14 @@ class Flush:
         self._ensure_run()
         self._send()
         ended = self._spool.ended or self._end()
-        self._client.end_run(self._run_id, ended.status, ended.end_time)
+        try:
+            self._client.end_run(self._run_id, ended.status, ended.end_time)
+        except TrackingRefused as error:
+            if not error.is_verdict:
+                raise
+            # It was deleted. What MLflow would not have of it is kept with the reason.
+            print(f"run {self._run_id}: MLflow won't hear of its end; nothing waits any more. {error}", file=sys.stderr)
+            return
         self._announce(ended)
 
     def _ensure_run(self) -> None:
@@ -282,7 +299,12 @@ class Flush:
             end_time=ended.end_time,
             epochs=ended.epochs,
             quick_test_id=run.quick_test_id,
+            model_uri=ended.model_uri,
+            index_uri=ended.index_uri,
         )
+        if info.model_uri:
+            return info
+        # Of a training that was killed before it noted its end.
         try:
             known = RunInfo.decode(storage.read(info_uri(info, self._settings), self._settings.storage_emulator_host))
         except (RunInfoError, StorageError) as error:

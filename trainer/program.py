@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contract.events import format_time
+from contract.cloudevents import format_time
 from trainer import config
 from trainer.config import Config
 from trainer.errors import StorageError

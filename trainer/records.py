@@ -25,7 +25,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from contract.events import RunStatus, format_time
+from contract.cloudevents import LARGEST, format_time
+from contract.events import RunStatus
 from trainer.errors import SpoolError
 from trainer.tracking import (
     MAX_ENTITIES_PER_BATCH,
@@ -64,11 +65,13 @@ class SpooledRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a run ended. ``end_time`` is aware; ``epochs`` counts those logged."""
+    """How a run ended. ``end_time`` is aware; ``epochs`` counts those logged; URIs are of files that the run keeps."""
 
     status: RunStatus
     end_time: datetime
     epochs: int
+    model_uri: str | None = None
+    index_uri: str | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,12 @@ def logged(epochs: int, time: int) -> bytes:
 def metrics(values: Mapping[str, float], step: int, time: int) -> Iterator[Record]:
     """The values of one step, in lines that fit into one call each."""
     for some in _chunks({str(key): number(value) for key, value in values.items()}, MAX_METRICS_PER_BATCH):
-        yield Record(encode({"time": time, "step": step, "metrics": some}), len(some), time, step + 1)
+        yield Record(encode({"time": time, "step": step, "metrics": some}), len(some), time, epochs_at(step))
+
+
+def epochs_at(step: int) -> int:
+    """How many epochs a run has come to that logs this step, as far as events can tell it."""
+    return max(0, min(step + 1, LARGEST))
 
 
 def params(values: Mapping[str, object], time: int) -> Iterator[Record]:
@@ -253,7 +261,7 @@ def _note_values(contents: Contents, document: Mapping[str, Any]) -> None:
     values = _values(document)
     if values is None:
         raise ValueError("no values")
-    contents.saw(Record(b"", len(values), int(document["time"]), int(document.get("step", -1)) + 1))
+    contents.saw(Record(b"", len(values), int(document["time"]), epochs_at(int(document.get("step", -1)))))
     contents.values += len(values)
 
 
@@ -275,7 +283,13 @@ def _note_logged(contents: Contents, document: Mapping[str, Any]) -> None:
 
 def _note_ended(contents: Contents, document: Mapping[str, Any]) -> None:
     end = document["ended"]
-    contents.ended = Ended(status=RunStatus(end["status"]), end_time=_time(end["end_time"]), epochs=int(end["epochs"]))
+    contents.ended = Ended(
+        status=RunStatus(end["status"]),
+        end_time=_time(end["end_time"]),
+        epochs=int(end["epochs"]),
+        model_uri=end.get("model_uri"),
+        index_uri=end.get("index_uri"),
+    )
 
 
 _KINDS = {

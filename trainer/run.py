@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from contract.events import LARGEST, RunStatus
+from contract.events import RunStatus
 from contract.info import RunInfo
 from trainer import storage
 from trainer.announce import Announcer
@@ -31,13 +31,14 @@ from trainer.bounded import Bounded
 from trainer.buffer import Batch, Buffer
 from trainer.ending import HURRIED, PATIENT, Ending
 from trainer.errors import StorageError, TrackingError, TrackingNotReady, TrackingRefused, TrackingUnavailable
+from trainer.records import epochs_at
 from trainer.settings import Settings
 from trainer.signals import TERMINATED, Termination
 from trainer.spool import Ended, Spool, SpooledRun
 from trainer.tracking import TrackingClient
 
 if TYPE_CHECKING:
-    from trainer.callbacks import WarmboardCallback
+    from trainer.callbacks import Fits, WarmboardCallback
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ class TrackedRun:
         self.tags = dict(tags or {})
         self.status = RunStatus.SCHEDULED
         self.epochs = 0
+        self.fits: Fits | None = None
+        """Where the run's callbacks keep how far its fits have come: all of them count on."""
         self.model_uri: str | None = None
         self.index_uri: str | None = None
         self.info_uri: str | None = None
@@ -173,7 +176,7 @@ class TrackedRun:
         """Takes one value per key, for this step (the epoch, counted from 0), and returns at once."""
         # What is no step at all the buffer leaves out, and says so.
         with suppress(TypeError, ValueError, OverflowError):
-            self.epochs = max(self.epochs, int(step) + 1)
+            self.epochs = max(self.epochs, epochs_at(int(step)))
         self.buffer.log_metrics(values, step)
 
     def log_params(self, params: Mapping[str, object]) -> None:
@@ -183,8 +186,9 @@ class TrackedRun:
     def callback(self, **options: Any) -> WarmboardCallback:
         """The Keras callback that logs everything; ``options`` are those of `trainer.callbacks.WarmboardCallback`."""
         # Imported here: a tracked run by itself needs no TensorFlow.
-        from trainer.callbacks import WarmboardCallback
+        from trainer.callbacks import Fits, WarmboardCallback
 
+        self.fits = self.fits or Fits()
         return WarmboardCallback(self, **options)
 
     def _make_spool(self) -> Spool:
@@ -279,13 +283,24 @@ class TrackedRun:
 
     def _note_end(self) -> None:
         if self._spool:
-            self._spool.end(Ended(status=self.status, end_time=self._end, epochs=self.epochs))
+            self._spool.end(
+                Ended(
+                    status=self.status,
+                    end_time=self._end,
+                    epochs=self.epochs,
+                    model_uri=self.model_uri,
+                    index_uri=self.index_uri,
+                )
+            )
 
     def _tell_mlflow(self, seconds: float) -> bool:
-        """Whether MLflow knows that the run has ended."""
+        """Whether MLflow knows that the run has ended, or does not want to, as of a run that was deleted."""
         try:
             self._client.end_run(self.run_id, self.status, self._end, within=seconds)
         except TrackingError as error:
+            if isinstance(error, TrackingRefused) and error.is_verdict:
+                log.error("MLflow won't hear that run %s is %s: %s", self.run_id, self.status, error)
+                return True
             log.error("MLflow does not know yet that run %s is %s: %s", self.run_id, self.status, error)
             return False
         return True
@@ -333,7 +348,7 @@ class TrackedRun:
             status=self.status if ended else RunStatus.RUNNING,
             start_time=self._start,
             end_time=self._end if ended else None,
-            epochs=min(self.epochs, LARGEST),
+            epochs=self.epochs,
             unsent=self.waiting if ended else 0,
             quick_test_id=self.quick_test_id,
             model_uri=self.model_uri,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -62,8 +63,6 @@ class Termination:
         if self._puts_off:
             self.noted = SystemExit(TERMINATED)
             return
-        # Once: a second SIGTERM must not break into the flushing that the first one started.
-        self._puts_off = True
         self.before()
         raise SystemExit(TERMINATED)
 
@@ -72,7 +71,20 @@ class Termination:
 
 
 def _on_sigterm(number: int, frame: Any) -> None:
+    if not _active:
+        # The last one has just ended.
+        raise SystemExit(TERMINATED)
     _active[-1].terminate()
+
+
+def _forget() -> None:
+    """In a forked process, such as a data loader's: the run is the parent's, and SIGTERM just ends the child."""
+    _active.clear()
+    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _in_main_thread() -> bool:

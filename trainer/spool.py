@@ -144,16 +144,19 @@ class Spool:
             elif self._file:
                 self._try(lambda file: file.sent(out.to, out.values))
 
-    def refuse(self, batch: Batch, reason: str) -> None:
-        """Keeps what MLflow refused for good, with the reason, beside the spool."""
+    def refuse(self, refused: Sequence[tuple[Batch, str]]) -> None:
+        """Keeps what MLflow refused for good, each with the reason, beside the spool."""
+        if not refused:
+            return
         path = self.path.with_name(f"{self.run.creation}{REFUSED}")
         try:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
-                file.write(records.refused(batch, reason))
+                file.write(b"".join(records.refused(batch, reason) for batch, reason in refused))
             kept = f"they are kept in {path}"
         except OSError as error:
             kept = f"they are lost, since {path} can't be written: {error.strerror}"
-        log.error("MLflow refused %d values for good; %s. Its reason: %s", len(batch), kept, reason)
+        values, (_, reason) = sum(len(batch) for batch, _ in refused), refused[0]
+        log.error("MLflow refused %d values for good; %s. Its first reason: %s", values, kept, reason)
 
     def created(self, experiment_id: str, run_id: str) -> None:
         """MLflow has the run now."""

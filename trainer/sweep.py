@@ -141,6 +141,7 @@ def run(plan: Plan) -> int:
         for position in range(count):
             program.say(f"\n[{position + 1}/{count}]")
             results.append(_run_one(plan, position, dataset))
+            plan = after(plan, results[-1])
         interrupted = False
     finally:
         # An interrupted sweep has something to compare, too.
@@ -182,6 +183,13 @@ def table(results: Sequence[Result], plan: Plan, *, interrupted: bool = False) -
     if interrupted:
         end += "; INTERRUPTED, the others were not trained"
     return "\n".join([*lines, end])
+
+
+def after(plan: Plan, result: Result) -> Plan:
+    """A tracking server that was away for all of a run is not waited for at the next one's beginning."""
+    if result.trained is None or result.trained.run.run_id:
+        return plan
+    return dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, mlflow_ready_seconds=0))
 
 
 def _run_one(plan: Plan, position: int, dataset: Dataset) -> Result:

@@ -30,6 +30,8 @@ ASK_AGAIN_SECONDS = 600
 ASK_AGAIN_SOON_SECONDS = 30
 METADATA = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/identity"
 
+CLOUD_RUN = ".run.app"
+
 Source = Callable[[str], str]
 """Takes the audience and returns a token; raises anything when it can't."""
 
@@ -100,7 +102,10 @@ def from_metadata_server(audience: str) -> str:
 
 
 def from_gcloud(audience: str) -> str:
-    # Without --audiences: user accounts, for whom this source is, may not set it.
+    # Without --audiences: user accounts, for whom this source is, may not set it. Such a token opens every service that
+    # its user may call, so it goes to Google's own addresses alone.
+    if not audience.endswith(CLOUD_RUN):
+        raise PermissionError(f"{audience} is not on Cloud Run's {CLOUD_RUN}")
     gcloud = shutil.which("gcloud")
     if gcloud is None:
         raise FileNotFoundError("no gcloud command")

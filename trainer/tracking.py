@@ -10,9 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import posixpath
-import queue
 import re
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,8 +24,11 @@ from requests.auth import AuthBase
 
 from contract.events import RunStatus
 from contract.settings import without_credentials
+from trainer.bounded import Bounded
 from trainer.errors import (
+    UNKNOWN,
     NeverSent,
+    NoAnswer,
     TrackingError,
     TrackingNotReady,
     TrackingRefused,
@@ -57,9 +58,9 @@ MAX_PARAM_LENGTH = 6000
 UNFIT_FOR_KEYS = re.compile(r"[^\w\-. /]")
 # No database takes these: a NUL, and half characters.
 UNFIT_FOR_TEXT = re.compile("[\0\ud800-\udfff]")
-UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
-# A 400 without MLflow's code is a proxy's; BAD_REQUEST is what MLflow says of its own database's failures.
-NO_VERDICT = ("", "BAD_REQUEST")
+TOO_LARGE = 413
+CREATION_SETTLES_SECONDS = 60.0
+"""So long after a creation that was not answered its run may still turn up."""
 CREATION_TAG = "warmboard.creation"
 # MLflow 2 does not know a NaN again that it has: SQLite, PostgreSQL and MySQL say so.
 THERE_ALREADY = re.compile(
@@ -144,7 +145,8 @@ class TrackingClient:
         self._auth = auth or credentials(uri)
         self._session = session or requests.Session()
         self._retry = retry or Retry()
-        self._perhaps_created: set[str] = set()
+        # Creation → until when its run may turn up though it is not there yet.
+        self._perhaps_created: dict[str, float] = {}
 
     @classmethod
     def of(cls, settings: Settings, **options: Any) -> Self:
@@ -212,7 +214,8 @@ class TrackingClient:
 
         A failure after which nobody knows whether the server made the run (an answer that is cut or can't be read is
         one) is not simply repeated, which could leave two: the run carries ``creation`` as a tag, unique to it, and is
-        looked for first. That holds over several calls with the same ``creation`` too.
+        looked for first. Where no answer came the server may still be at it: for a minute the run is only looked for.
+        That holds over several calls with the same ``creation`` too.
         """
         creation = creation or uuid.uuid4().hex
         labels = {"mlflow.source.name": "warmboard.trainer", **(tags or {}), CREATION_TAG: creation}
@@ -224,20 +227,24 @@ class TrackingClient:
         }
 
         def find_or_create() -> str:
-            found = self._look_for(experiment_id, creation) if creation in self._perhaps_created else None
-            if found is not None:
-                return found
+            if creation in self._perhaps_created:
+                found = self._look_for(experiment_id, creation)
+                if found is not None:
+                    return found
+                if self._retry.clock() < self._perhaps_created[creation]:
+                    raise TrackingUnavailable(f"{self.uri} has not said yet whether it has made run {name}")
             try:
                 return _text(self._once("runs/create", body), "run", "info", "run_id")
             except NeverSent:
                 raise
-            except TrackingUnavailable:
-                self._perhaps_created.add(creation)
+            except TrackingUnavailable as error:
+                settles = CREATION_SETTLES_SECONDS if isinstance(error, NoAnswer) else 0.0
+                self._perhaps_created[creation] = self._retry.clock() + settles
                 raise
             except TrackingRefused as error:
                 if not 200 <= error.status < 300:
                     raise
-                self._perhaps_created.add(creation)
+                self._perhaps_created[creation] = self._retry.clock()
                 raise TrackingUnavailable(str(error)) from error
 
         return self._retry(find_or_create)
@@ -268,11 +275,13 @@ class TrackingClient:
             self._post("runs/update", body)
             return
         until = self._retry.clock() + within
-        _strictly(
-            within,
-            lambda: self._retry(lambda: self._once("runs/update", body, until=until), until=until),
-            f"{self.uri} did not take the run's end within {within:.0f} s",
+        # Names and tokens are looked up without any time limit.
+        telling = Bounded(
+            lambda: self._retry(lambda: self._once("runs/update", body, until=until), until=until), "tracking-end"
         )
+        if not telling.wait(within):
+            raise TrackingUnavailable(f"{self.uri} did not take the run's end within {within:.0f} s")
+        telling.result()
 
     def _log(self, run_id: str, metrics: list[dict[str, Any]], params: list[dict[str, Any]]) -> None:
         try:
@@ -303,7 +312,7 @@ class TrackingClient:
         try:
             self._post("runs/log-batch", body)
         except TrackingRefused as error:
-            if (error.status, error.code) == (404, UNKNOWN) or (error.status == 400 and error.code not in NO_VERDICT):
+            if error.is_verdict or error.status == TOO_LARGE:
                 raise ValuesRefused(str(error), status=error.status, code=error.code) from error
             raise
 
@@ -353,7 +362,7 @@ class TrackingClient:
             kind = NeverSent if _no_connection(error) else TrackingUnavailable
             raise kind(f"no connection to {self.uri} ({_reason(error)})") from error
         except requests.Timeout as error:
-            raise TrackingUnavailable(f"{self.uri}{path} did not answer in {timeouts[1]:.0f} s") from error
+            raise NoAnswer(f"{self.uri}{path} did not answer in {timeouts[1]:.0f} s") from error
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
             raise TrackingUnavailable(f"the answer of {self.uri}{path} is cut or broken ({_reason(error)})") from error
         except requests.RequestException as error:
@@ -381,7 +390,7 @@ def _error(answer: requests.Response, what: str, code: str, text: str) -> Tracki
     status = answer.status_code
     message = f"{what}: HTTP {status} {code} {text}".strip()
     if status in TRANSIENT_STATUSES or (500 <= status < 600 and status != NOT_IMPLEMENTED):
-        kind = NeverSent if status == 429 else TrackingUnavailable
+        kind = {429: NeverSent, 504: NoAnswer, 524: NoAnswer}.get(status, TrackingUnavailable)
         return kind(message, retry_after=_pause(answer.headers.get("Retry-After", "")))
     if status == 200 and answer.text.lstrip()[:1] in ("", "{"):
         return TrackingUnavailable(f"{what}: the answer is cut or broken: {text}")
@@ -412,27 +421,6 @@ def _text(document: Mapping[str, Any], *path: str) -> str:
     if value is None or isinstance(value, dict):
         raise TrackingRefused(f"an answer without {'.'.join(path)} is none of MLflow: {document!r:.200}", status=200)
     return str(value)
-
-
-def _strictly(within: float, call: Callable[[], object], otherwise: str) -> None:
-    """Calls in a thread and does not wait longer than this: names and tokens are looked up without any time limit."""
-    outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            call()
-        except Exception as error:  # noqa: BLE001 - raised again where it belongs
-            outcome.put(error)
-        else:
-            outcome.put(None)
-
-    threading.Thread(target=work, name="tracking-end", daemon=True).start()
-    try:
-        failure = outcome.get(timeout=within)
-    except queue.Empty:
-        raise TrackingUnavailable(otherwise) from None
-    if failure is not None:
-        raise failure
 
 
 def _no_connection(error: requests.ConnectionError) -> bool:

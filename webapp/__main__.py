@@ -11,7 +11,8 @@ from contract.settings import LOG_LEVEL, WEBAPP_HOST, WEBAPP_PORT, WEBAPP_PROCES
 
 EXAMPLES = """examples:
   python -m webapp manage migrate                  create or update the tables
-  python -m webapp manage createsuperuser          add somebody who may sign in
+  python -m webapp manage account NAME --group viewer
+                                                   add somebody who may sign in; editor and operator may do more
   python -m webapp manage collectstatic --noinput  gather the static files; needed before serving
   python -m webapp serve                           serve on WEBAPP_HOST:WEBAPP_PORT until SIGTERM
 """

@@ -14,6 +14,8 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from webapp import limits
+from webapp.accounts.backend import ADMINISTRATOR, role_of
+from webapp.accounts.groups import Role
 from webapp.readers import credential, readers
 from webapp.tokens.bearer import BadToken, bearer, check
 
@@ -21,6 +23,7 @@ from webapp.tokens.bearer import BadToken, bearer, check
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
+NOBODY = "Sign in first, or send a token."
 SAFE_METHODS = ("GET", "HEAD")
 PAGES_OF_THE_API = ("/api/docs/",)
 """For people, although they are under /api/."""
@@ -80,7 +83,7 @@ def _api_reader(request: HttpRequest, view: Callable[..., Any]) -> str:
     elif reads_from_loopback(request):
         return limits.by_address(request)
     if not request.user.is_authenticated:
-        raise Refused(401, "Sign in first, or send a token.", "Bearer")
+        raise Refused(401, NOBODY, "Bearer")
     readers.remember(request)
     return credential(request)
 
@@ -91,6 +94,10 @@ def _user_of(token: str) -> Any:
         return check(token).user
     except BadToken as error:
         raise Refused(401, str(error), f'Bearer error="invalid_token", error_description="{error}"') from None
+
+
+def not_signed_in() -> JsonResponse:
+    return Refused(401, NOBODY, "Bearer").response
 
 
 def is_api(request: HttpRequest) -> bool:
@@ -111,9 +118,12 @@ def reader(request: HttpRequest) -> dict[str, Any]:
     """Template variables: who reads, and by which right."""
     user = getattr(request, "user", None)
     name = user.get_username() if user is not None and user.is_authenticated else ""
+    role, loopback = role_of(user), reads_from_loopback(request)
     return {
         "reader_name": name,
-        "loopback_read": not name and reads_from_loopback(request),
+        "reader_role": role,
+        "loopback_read": not name and loopback,
+        "sees_operations": loopback or role in (Role.OPERATOR, ADMINISTRATOR),
         "flower_url": settings.FLOWER_URL,
     }
 

@@ -11,6 +11,8 @@ from django.template.loader import render_to_string
 from django.urls import is_valid_path
 
 from webapp.access import is_api
+from webapp.accounts.backend import role_of
+from webapp.accounts.rights import NeedsRole
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
@@ -20,6 +22,15 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponseBase:
+    if isinstance(exception, NeedsRole):
+        who = request.user.get_username()
+        role = role_of(request.user)
+        groups = f"in the group {role}" if role else "in no group"
+        advice = (
+            f"You are signed in as {who}, {groups}. Whoever runs Warmboard can put you into it: "
+            f"python -m webapp manage account {who} --group {exception.role}"
+        )
+        return _error(request, 403, str(exception), advice)
     return _error(request, 403, "This is not allowed.", "Go back, reload the page and try again.")
 
 

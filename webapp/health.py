@@ -23,7 +23,7 @@ def live(request: HttpRequest) -> JsonResponse:
 @never_cache
 def ready(request: HttpRequest) -> JsonResponse:
     """200 when database and Redis answer; 503 with the names of those that do not."""
-    away = [name for name, answers in (("database", _database_answers), ("redis", _redis_answers)) if not answers()]
+    away = [name for name, answers in (("database", _database_answers), ("redis", redis_answers)) if not answers()]
     if away:
         return JsonResponse({"status": "unavailable", "away": away}, status=503)
     return JsonResponse({"status": "ok"})
@@ -38,7 +38,7 @@ def _database_answers() -> bool:
     return True
 
 
-def _redis_answers() -> bool:
+def redis_answers() -> bool:
     # A connection of its own: a check must not wait for one that a read has taken.
     client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5)
     try:

@@ -25,12 +25,12 @@ from webapp.sparkline import Sparkline, sparkline
 
 # Up to so many epochs a page shows every one at once: the body is small.
 FULL_UP_TO = 200
-# Fetched together, rather than one after another as the imports are found.
+# What draws the curves is fetched together, rather than one after another as the imports are found.
 MODULES = [
     f"webapp/{name}.js"
     for name in (
-        "charts", "columns", "dom", "follow", "format", "head", "histogram", "axis", "insights", "paint", "provenance",
-        "specs", "view",
+        "body", "charts", "columns", "dom", "follow", "format", "head", "insights", "menu", "paint", "permalink",
+        "plot", "provenance", "sections", "shortcuts", "smooth", "specs", "tools", "view", "zoom",
     )
 ]  # fmt: skip
 # The first key that a run has is shown.

@@ -38,7 +38,11 @@ class Parameter(Generic[T]):
 
     def read(self, request: HttpRequest) -> T:
         """Raises BadRequest."""
-        text = query_of(request).get(self.name)
+        return self.read_from(query_of(request))
+
+    def read_from(self, query: QueryDict) -> T:
+        """Raises BadRequest."""
+        text = query.get(self.name)
         if text is None and not self.required:
             return cast(T, self.default)
         allowed = self.schema.get("enum")
@@ -67,15 +71,22 @@ def choice(name: str, choices: type[E], help: str, default: E | None = None) -> 
 
 def whole_number(name: str, low: int, high: int, default: int, help: str) -> Parameter[int]:
     """``low`` to ``high``, both included; neither is negative."""
+    schema = {"type": "integer", "minimum": low, "maximum": high, "default": default}
+    return Parameter(name, help, schema, within(low, high), default)
+
+
+def within(low: int, high: int) -> Callable[[str], int]:
+    """What reads a whole number of the range, or raises ValueError."""
 
     def parse(text: str) -> int:
-        # No more digits than a number in reach has: others need not be converted.
-        if not (text.isascii() and text.isdigit() and low <= int(text[: len(str(high)) + 1]) <= high):
+        digits = text.lstrip("0") or "0"
+        # One of more digits is out of reach, and need not be converted.
+        known = text.isascii() and text.isdigit() and len(digits) <= len(str(high))
+        if not (known and low <= int(digits) <= high):
             raise ValueError(f"{text!r} is not a whole number from {low} to {high}")
-        return int(text)
+        return int(digits)
 
-    schema = {"type": "integer", "minimum": low, "maximum": high, "default": default}
-    return Parameter(name, help, schema, parse, default)
+    return parse
 
 
 def query_of(request: HttpRequest) -> QueryDict:

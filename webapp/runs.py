@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from django.db.models import Q
 
-from contract.events import RUN_ID, format_time
+from contract.cloudevents import format_time
+from contract.events import RUN_ID
 from store.models import InboxEvent, QuickTest, Run
 from store.state import RunState, state_of
 

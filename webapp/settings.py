@@ -12,6 +12,9 @@ ALLOWED_HOSTS = setting.WEBAPP_ALLOWED_HOSTS.read()
 LOOPBACK_READ = setting.WEBAPP_LOOPBACK_READ.read()
 RATE_LIMIT = setting.WEBAPP_RATE_LIMIT.read()
 FLOWER_URL = setting.FLOWER_URL.read()
+GOOGLE_CLOUD_PROJECT = setting.GOOGLE_CLOUD_PROJECT.read()
+PUBSUB_TOPIC = setting.PUBSUB_TOPIC.read()
+PUBSUB_EMULATOR_HOST = setting.PUBSUB_EMULATOR_HOST.read()
 
 INSTALLED_APPS = [
     *STORE_APPS,
@@ -21,6 +24,9 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "webapp.operations",
+    # The last: its groups get permissions of the others.
+    "webapp.accounts",
 ]
 # Every one costs each answer some microseconds. AccessMiddleware checks the host, which CommonMiddleware would.
 MIDDLEWARE = [
@@ -46,6 +52,13 @@ USE_I18N = False
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "runs"
 LOGOUT_REDIRECT_URL = "sign-in"
+AUTHENTICATION_BACKENDS = ["webapp.accounts.backend.RoleBackend"]
+# Costs whoever steals the table memory, not only time.
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+SESSION_COOKIE_AGE = 7 * 86_400
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, path, register_converter
 
 from contract.events import RUN_ID
 from webapp import api, errors, health, pages
+from webapp.accounts.sign_in import SignIn
 from webapp.exports.views import EXPORTS
 from webapp.openapi import pages as api_pages
+from webapp.operations import views as operations
 from webapp.tokens import pages as token_pages
 
 
@@ -55,11 +57,14 @@ urlpatterns = [
     path("", pages.runs, name="runs"),
     path("runs/<run_id:run_id>/", pages.run, name="run"),
     path("quick-tests/<number:quick_test_id>/", pages.quick_test, name="quick-test"),
-    path("sign-in/", LoginView.as_view(template_name="webapp/sign_in.html"), name="sign-in"),
+    path("sign-in/", SignIn.as_view(), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("tokens/", token_pages.tokens, name="tokens"),
     path("tokens/<number:token_id>/revoke/", token_pages.revoke, name="revoke-token"),
     path("api/docs/", api_pages.docs, name="api-docs"),
+    path("operations/", operations.page, name="operations"),
+    path("operations/replay/", operations.replay, name="replay"),
+    path("api/operations/", operations.document, name="api-operations"),
     path("api/runs/", api.runs, name="api-runs"),
     path("api/runs/<run_id:run_id>/", api.run, name="api-run"),
     *chart_data("api/runs/<run_id:run_id>/"),

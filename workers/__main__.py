@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import threading
-from typing import NoReturn
+from datetime import datetime
+from typing import Any, NoReturn
 
 from contract.settings import SettingError
 from workers.settings import Settings, settings, setup_django
@@ -23,9 +24,16 @@ EXAMPLES = """examples:
   python -m workers warm --experiment NAME  warm all runs of an experiment
   python -m workers discover --dry-run      show runs that no event announced; without --dry-run, have them warmed
   python -m workers replay --run RUN_ID     warm a run again from its event
+  python -m workers replay --failed         warm again all runs with failed events; replay --help has more
   python -m workers check subscriber        health check, by exit status
 
 settings come from environment variables; docs/reference/settings.md lists them."""
+REPLAY_EXAMPLES = """examples:
+  python -m workers replay --run RUN_ID
+  python -m workers replay --failed --dry-run
+  python -m workers replay --since 2026-01-02T10:00Z --until 2026-01-02T12:00Z
+  python -m workers replay --experiment NAME --failed
+  python -m workers replay --all --wait 0"""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -63,10 +71,7 @@ def parser() -> argparse.ArgumentParser:
     discover = commands.add_parser("discover", help="look once for runs that no event announced, as beat does")
     discover.add_argument("--dry-run", action="store_true", help="only show them")
     discover.set_defaults(command=discover_runs)
-    replay = commands.add_parser("replay", help="warm a run again from its event")
-    replay.add_argument("--run", required=True, metavar="RUN_ID", help="the MLflow run ID")
-    replay.add_argument("--wait", type=float, default=60, help="seconds to wait for the result, 0: none (default: 60)")
-    replay.set_defaults(command=replay_run)
+    _add_replay(commands)
     warm = commands.add_parser("warm", help="warm runs here and now, announced or not")
     which = warm.add_mutually_exclusive_group(required=True)
     which.add_argument("runs", nargs="*", default=[], metavar="RUN_ID", help="MLflow run IDs")
@@ -79,6 +84,36 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("process", choices=["subscriber", "beat", "worker"])
     check.set_defaults(command=check_process)
     return top
+
+
+def _add_replay(commands: Any) -> None:
+    replay = commands.add_parser(
+        "replay",
+        help="warm runs again from their events",
+        description="Warms again the runs for which every given criterion holds, 100 at a time and behind what "
+        "else there is to warm. Always safe, also repeated.",
+        epilog=REPLAY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    replay.add_argument("--run", metavar="RUN_ID", help="this MLflow run")
+    replay.add_argument("--failed", action="store_true", help="runs with a failed event")
+    replay.add_argument("--since", type=_moment, metavar="TIME", help="with an event received then or later")
+    replay.add_argument("--until", type=_moment, metavar="TIME", help="with an event received before then")
+    replay.add_argument("--experiment", metavar="NAME", help="runs of this MLflow experiment")
+    replay.add_argument("--all", action="store_true", help="every run")
+    replay.add_argument("--dry-run", action="store_true", help="only show the runs")
+    replay.add_argument("--wait", type=float, default=60, help="seconds to wait for a result, 0: none (default: 60)")
+    replay.set_defaults(command=replay_runs)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment: datetime | None = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time with its zone, as 2026-01-02T10:00Z")
+    return moment
 
 
 def subscribe(_: argparse.Namespace, configured: Settings) -> int:
@@ -129,12 +164,36 @@ def discover_runs(args: argparse.Namespace, configured: Settings) -> int:
     return 1 if report.away else 0
 
 
-def replay_run(args: argparse.Namespace, _: Settings) -> int:
-    from workers.replay import ReplayError, replay
+def replay_runs(args: argparse.Namespace, _: Settings) -> int:
+    from django.db import DatabaseError
+    from kombu.exceptions import OperationalError
 
+    from contract.cloudevents import EventError
+    from contract.replay import Selection
+    from workers.app import dispatch, dispatch_later, give_up_on_slow_broker
+    from workers.replay import ReplayError, replay
+    from workers.replay_now import replay_many, show
+
+    give_up_on_slow_broker()
     try:
-        replay(args.run, wait=args.wait)
-    except ReplayError as error:
+        selection = Selection(
+            run_id=args.run,
+            experiment_name=args.experiment,
+            failed=args.failed,
+            since=args.since,
+            until=args.until,
+            everything=args.all,
+        )
+        if args.dry_run:
+            show(selection)
+        elif args.run and selection == Selection(run_id=args.run):
+            replay(args.run, wait=args.wait, dispatch=dispatch)
+        else:
+            return 1 if replay_many(selection, args.wait, dispatch_later) else 0
+    except EventError as error:
+        print(f"workers replay: {error}; see python -m workers replay --help", file=sys.stderr)
+        return 2
+    except (ReplayError, DatabaseError, OperationalError) as error:
         print(f"workers replay: {error}", file=sys.stderr)
         return 1
     return 0

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +25,7 @@ setup_django()
 
 from store import retention  # noqa: E402  the tables are ready only now
 from store.warm import HotCopyError  # noqa: E402
-from workers import inbox, rebuilds  # noqa: E402
+from workers import inbox, rebuilds, replay  # noqa: E402
 from workers.discover import Discovery  # noqa: E402
 from workers.warm import Postponed, rebuild, warm  # noqa: E402
 
@@ -94,6 +95,15 @@ def rebuild_run(run_id: str, attempts: int) -> str:
     return outcome
 
 
+@app.task(bind=True, name="replay_runs")
+def replay_runs(self: Any, *turn: Any) -> str:
+    """Hands out one batch of a replay request, and queues the next one behind it. ``turn`` is a ``replay.Turn``."""
+    following = replay.take(replay.Turn(*turn), dispatch_later, self.request.hostname)
+    if following:
+        dispatch_turn(following, LATER)
+    return f"request {turn[0]}: {f'{following.handed} runs so far' if following else 'nothing more to do'}"
+
+
 @app.task(name="expire")
 def expire() -> str:
     """Drops what has reached the age that the settings keep."""
@@ -108,12 +118,16 @@ def expire() -> str:
 
 def sweep() -> int:
     """Hands out what nobody works at: runs whose events were never finished, because a queue was lost or a worker
-    killed, and runs to be rebuilt. Raises DatabaseError; BrokerError, and the next sweep makes up for it.
+    killed, requests for a replay, and runs to be rebuilt. Raises DatabaseError; BrokerError, and the next sweep makes
+    up for it.
     """
     runs = inbox.due(timezone.now())
     for run_id in runs:
         log.warning("run %s has an unfinished event that nobody works at, handing it out again", run_id)
         dispatch(run_id)
+    for turn in replay.due(timezone.now()):
+        log.warning("nobody works at replay request %d, beginning it anew", turn.request)
+        dispatch_turn(turn)
     for handed in rebuilds.hand_out(timezone.now(), settings().warm_attempts):
         # Those that nobody got to must not wait for ever behind events that never cease.
         priority = SOON if handed.waited else LATER
@@ -129,6 +143,11 @@ def dispatch(run_id: str, countdown: float = 0, priority: int = SOON) -> None:
 def dispatch_later(run_id: str) -> None:
     """For what nobody waits for yet. Raises kombu's OperationalError when Redis is away."""
     dispatch(run_id, priority=LATER)
+
+
+def dispatch_turn(turn: replay.Turn, priority: int = SOON) -> None:
+    """Queues a batch of a replay request. Raises kombu's OperationalError when Redis is away."""
+    replay_runs.apply_async(list(astuple(turn)), retry=False, priority=priority)
 
 
 def give_up_on_slow_broker() -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from contract.events import LONGEST_ATTRIBUTE, RunEvent
+from contract.cloudevents import LONGEST_ATTRIBUTE
+from contract.events import RunEvent
 from contract.info import ENDED, FILE_NAME, RunInfo, RunInfoError
 from workers.announced import NEVER, Fact
 from workers.discover_mlflow import GRACE

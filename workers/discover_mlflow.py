@@ -15,7 +15,8 @@ from typing import Any
 
 import urllib3
 
-from contract.events import LARGEST, LONGEST, LONGEST_ATTRIBUTE, EventType, RunEvent, RunStatus
+from contract.cloudevents import LARGEST, LONGEST, LONGEST_ATTRIBUTE
+from contract.events import EventType, RunEvent, RunStatus
 from store.models import ENDED
 from workers.announced import Fact
 from workers.errors import PermanentError

@@ -18,7 +18,9 @@ from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from contract.events import EventError, EventType, RunEvent, RunStatus
+from contract.cloudevents import EventError
+from contract.events import EventType, RunEvent, RunStatus
+from contract.replay import REPLAY_REQUESTED, ReplayRequest
 from store.models import ENDED, InboxEvent, QuickTest, Run
 
 State = InboxEvent.State
@@ -50,10 +52,12 @@ class Message:
 def record(message: Message) -> InboxEvent | None:
     """Commits the message to the inbox; returns its row, or None if the event was there already.
 
-    A message that is no run event, or that the database will never take, is kept as unreadable, with the reason.
+    A message that is no event, or that the database will never take, is kept as unreadable, with the reason.
     Raises DatabaseError when the database is away.
     """
     try:
+        if message.attributes.get("ce-type") == REPLAY_REQUESTED:
+            return _record_request(ReplayRequest.decode(message.data, message.attributes), message)
         return _record_event(RunEvent.decode(message.data, message.attributes), message)
     except EventError as error:
         return record_unreadable(message, str(error))
@@ -62,7 +66,7 @@ def record(message: Message) -> InboxEvent | None:
 
 
 def record_unreadable(message: Message, reason: str) -> InboxEvent | None:
-    """Keeps a message that is no run event; returns its row, or None if it was there already, by its message ID.
+    """Keeps a message that is no event; returns its row, or None if it was there already, by its message ID.
 
     Raises DatabaseError when the database is away.
     """
@@ -83,22 +87,31 @@ def record_unreadable(message: Message, reason: str) -> InboxEvent | None:
 
 def _record_event(event: RunEvent, message: Message) -> InboxEvent | None:
     with transaction.atomic():
-        row, new = InboxEvent.objects.get_or_create(
-            source=event.source,
-            event_id=event.id,
-            defaults={
-                "run_id": event.run_id,
-                "type": event.type.value,
-                "happened_at": event.time,
-                "attributes": _printable_attributes(message),
-                "data": message.data,
-                "published_at": message.published_at,
-                "state": State.PENDING,
-                "due_at": timezone.now() + DISPATCH_GRACE,
-            },
-        )
-        if new:
+        row = _record_new(event, message, run_id=event.run_id, type=event.type.value)
+        if row:
             _announce(event)
+    return row
+
+
+def _record_request(request: ReplayRequest, message: Message) -> InboxEvent | None:
+    """It is of no run: ``workers/replay.py`` sees to it."""
+    return _record_new(request, message, type=REPLAY_REQUESTED)
+
+
+def _record_new(event: RunEvent | ReplayRequest, message: Message, **of: str) -> InboxEvent | None:
+    row, new = InboxEvent.objects.get_or_create(
+        source=event.source,
+        event_id=event.id,
+        defaults={
+            **of,
+            "happened_at": event.time,
+            "attributes": _printable_attributes(message),
+            "data": message.data,
+            "published_at": message.published_at,
+            "state": State.PENDING,
+            "due_at": timezone.now() + DISPATCH_GRACE,
+        },
+    )
     return row if new else None
 
 
@@ -144,6 +157,7 @@ def claim(run_id: str, worker: str) -> list[InboxEvent]:
             claims=F("claims") + 1,
             due_at=now + LEASE,
             claimed_by=worker,
+            claimed_at=now,
         )
         return list(claimed.order_by("published_at"))
 
@@ -195,12 +209,13 @@ def unfinished(source: str) -> int:
 
 def pending() -> list[str]:
     """Every run with an event that waits for a worker."""
-    return sorted(set(InboxEvent.objects.filter(state=State.PENDING).values_list("run_id", flat=True)))
+    return sorted(set(_unfinished().filter(state=State.PENDING).values_list("run_id", flat=True)))
 
 
-def reopen(run_id: str) -> InboxEvent | None:
-    """Makes an event of the run pending, as if it had just arrived: its newest completed one, else its newest. A run
-    whose events are all deleted gets one made of its row. None if nothing is known of the run.
+def reopen(run_id: str, grace: timedelta = DISPATCH_GRACE) -> InboxEvent | None:
+    """Makes an event of the run pending, as if it had just arrived: its newest completed one, else its newest; and
+    those that have failed, which the same warming settles. A run whose events are all deleted gets one made of its row.
+    None if nothing is known of the run. ``grace`` is how long Celery has before the sweep hands it out again.
     """
     with transaction.atomic():
         events = InboxEvent.objects.select_for_update().filter(run_id=run_id).order_by("published_at", "pk")
@@ -209,9 +224,9 @@ def reopen(run_id: str) -> InboxEvent | None:
         if newest is None:
             run = Run.objects.filter(pk=run_id).first()
             return _record_replay(run) if run else None
-        newest.state, newest.reason, newest.attempts = State.PENDING, "", 0
-        newest.due_at = timezone.now() + DISPATCH_GRACE
-        newest.save()
+        again = InboxEvent.objects.filter(Q(pk=newest.pk) | Q(run_id=run_id, state=State.FAILED))
+        again.update(state=State.PENDING, reason="", attempts=0, due_at=timezone.now() + grace)
+        newest.refresh_from_db()
         return newest
 
 
@@ -268,7 +283,8 @@ def _coalesced(events: QuerySet[InboxEvent]) -> list[InboxEvent]:
 
 
 def _unfinished() -> QuerySet[InboxEvent]:
-    return InboxEvent.objects.filter(state__in=UNFINISHED)
+    """Of runs; requests have ``workers/replay.py``."""
+    return InboxEvent.objects.filter(state__in=UNFINISHED).exclude(type=REPLAY_REQUESTED)
 
 
 def _update(events: Sequence[InboxEvent], **values: object) -> None:

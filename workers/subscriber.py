@@ -20,10 +20,12 @@ from google.cloud import pubsub_v1
 from google.protobuf.duration_pb2 import Duration
 from kombu.exceptions import OperationalError
 
+from contract.replay import REPLAY_REQUESTED
 from store.models import InboxEvent
 from workers import inbox
-from workers.app import LIVE_SECONDS, dispatch, give_up_on_slow_broker
+from workers.app import LIVE_SECONDS, dispatch, dispatch_turn, give_up_on_slow_broker
 from workers.check import touch
+from workers.replay import Turn
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,9 +67,9 @@ def receive(message: Any) -> None:
     if row is None:
         log.info("message %s carries an event that is in the inbox already", message.message_id)
     elif row.state == InboxEvent.State.UNREADABLE:
-        log.warning("message %s is no run event, kept as inbox row %d: %s", message.message_id, row.pk, row.reason)
+        log.warning("message %s is no event, kept as inbox row %d: %s", message.message_id, row.pk, row.reason)
     else:
-        log.info("event %s of run %s is in the inbox", row.event_id, row.run_id)
+        log.info("event %s of %s is in the inbox", row.event_id, f"run {row.run_id}" if row.run_id else "no one run")
         _dispatch(row)
 
 
@@ -113,6 +115,9 @@ def _listen(client: Any, path: str, settings: Settings, stop: threading.Event) -
 
 def _dispatch(row: InboxEvent) -> None:
     try:
-        dispatch(row.run_id, LIVE_SECONDS if row.type in inbox.LIVE else 0)
+        if row.type == REPLAY_REQUESTED:
+            dispatch_turn(Turn(row.pk, row.claims))
+        else:
+            dispatch(row.run_id, LIVE_SECONDS if row.type in inbox.LIVE else 0)
     except OperationalError as error:
-        log.error("Redis is away, the sweep will hand out run %s: %s", row.run_id, error)
+        log.error("Redis is away, the sweep will hand out event %s: %s", row.event_id, error)

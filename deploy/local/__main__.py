@@ -34,6 +34,7 @@ MLFLOW_TRACKING_URI, REDIS_URL, DATABASE_URL, PUBSUB_EMULATOR_HOST or STORAGE_EM
 and none is started in its place."""
 
 
+ACCOUNT = 'Read without signing in; to replay from the page, make an account: make account ARGS="NAME --group operator"'
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -60,6 +61,7 @@ def up(args: argparse.Namespace) -> int:
     try:
         with Supervisor(stack) as supervisor:
             say(f'\nUp. Runs: {stack.urls["web"]}   Train one: make train ARGS="--epochs 5"   Stop: Ctrl-C')
+            say(ACCOUNT)
             _keep_running(supervisor, show_logs=args.logs)
     except AlreadyUpError as error:
         say(f"Already up: {error.state['urls']['web']}" if error.state.get("up") else "Already starting elsewhere")
@@ -115,6 +117,7 @@ def _demonstrate(
     )
     say(f"\n    {found['urls']['run']}\n")
     say(f"    Flower {urls['flower']}   MLflow {urls['mlflow']}   figures: {data / 'demo.json'}")
+    say(f"    {ACCOUNT}")
 
 
 def _keep_running(supervisor: Supervisor, *, show_logs: bool) -> None:

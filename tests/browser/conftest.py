@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, Request
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 from deploy.local.process import Part, Process, answers_tcp, free_port
 from tests.environment import VALKEY_PORT
@@ -74,7 +74,12 @@ def look(chromium: Browser, site: Site) -> Iterator[Callable[..., Page]]:
         if not request.url.startswith((site.address, "data:", "blob:")):
             complaints.append(f"asked {request.url}")
 
-    def open_page(path: str, width: int = 1400, theme: str = "light") -> Page:
+    def hear(message: ConsoleMessage) -> None:
+        # It is the tests that read canvases back.
+        if message.type != "log" and "willReadFrequently" not in message.text:
+            complaints.append(message.text)
+
+    def open_page(path: str, width: int = 1400, theme: str = "light", may_fail: bool = False) -> Page:
         context = chromium.new_context(
             viewport={"width": width, "height": 900},
             color_scheme=theme,  # type: ignore[arg-type]
@@ -82,7 +87,8 @@ def look(chromium: Browser, site: Site) -> Iterator[Callable[..., Page]]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+        if not may_fail:  # the browser logs every answer that is an error
+            page.on("console", hear)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", watch)
         page.goto(path)

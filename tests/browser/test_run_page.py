@@ -6,19 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site
-from tests.chromium import cells, chart, is_drawn, screenshot, soon
+from tests.chromium import LAYOUT_SHIFT, cells, chart, is_drawn, picture, screenshot, soon
 from tests.webapp.samples import golden
 
 Look = Callable[..., Page]
 RUN = "/runs/abc123def456/"
 API = "/api/runs/abc123def456"
-
-
-def picture(canvas: Locator) -> str:
-    return str(canvas.evaluate("canvas => canvas.toDataURL()"))
 
 
 def as_number(text: str) -> float | None:
@@ -33,11 +29,12 @@ def json_of(page: Page, address: str) -> Any:
 def test_every_chart_is_drawn(look: Look, theme: str) -> None:
     page = look(RUN, theme=theme)
     expect(page.locator("figure.chart:visible")).to_have_count(6)
-    expect(page.locator(".readout")).to_contain_text("Fullest bin: epoch 19")
+    expect(page.locator(".readout").first).to_contain_text("Fullest bin: epoch 19")
     for plot in page.locator(".plot:visible canvas").all():
         assert is_drawn(plot)
     for canvas in page.locator(".ridges canvas, .bars canvas").all():
         assert is_drawn(canvas)
+    expect(page.locator("figure.panel")).to_have_count(2)
     screenshot(page, f"run-1400-{theme}")
 
 
@@ -95,7 +92,7 @@ def test_a_logarithmic_axis_and_hidden_curves_draw_anew(look: Look) -> None:
     canvas = chart(page, "Loss").locator("canvas")
     assert is_drawn(canvas)
     linear = picture(canvas)
-    page.locator("#training").get_by_role("button", name="Log").click()
+    page.get_by_role("button", name="Log y").click()
     assert soon(canvas, lambda: picture(canvas) != linear)
     logarithmic = picture(canvas)
     button = chart(page, "Loss").get_by_role("button", name="validation")
@@ -108,7 +105,7 @@ def test_the_epoch_slider_works_by_keyboard(look: Look) -> None:
     page = look(RUN)
     slider = page.get_by_role("slider", name="Epoch")
     expect(page.locator(".scrub output")).to_have_text("19 of 19")
-    bars = page.locator(".bars canvas")
+    bars = page.locator(".bars canvas").first
     assert is_drawn(bars)
     last = picture(bars)
     slider.focus()
@@ -124,11 +121,13 @@ def test_the_epoch_slider_works_by_keyboard(look: Look) -> None:
 def test_the_bins_of_an_epoch_are_those_of_the_json(look: Look, type_: str, tower: str) -> None:
     page = look(RUN)
     histogram = json_of(page, f"{API}/histogram-data/?type={type_}&tower={tower}&resolution=full")
-    section = page.locator("#distributions")
-    section.get_by_role("button", name=type_.capitalize()).click()
-    section.get_by_role("button", name=f"{tower.capitalize()} tower").click()
-    expect(section.locator(".summary", has_text=f"{type_.capitalize()} of the {tower} tower")).to_be_visible()
-    section.get_by_role("slider").focus()
+    tools = page.locator("#distributions")
+    tools.get_by_role("button", name=type_.capitalize(), exact=True).click()
+    tools.get_by_role("button", name=f"{tower.capitalize()} tower", exact=True).click()
+    section = page.locator("figure.panel")
+    expect(section).to_have_count(1)
+    expect(section.locator(".summary", has_text=f"{type_.capitalize()}, {tower} tower")).to_be_visible()
+    tools.get_by_role("slider").focus()
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     section.locator("details summary").click()
@@ -145,10 +144,10 @@ def test_the_bins_of_an_epoch_are_those_of_the_json(look: Look, type_: str, towe
 
 def test_pointing_at_a_ridge_reads_exact_numbers(look: Look) -> None:
     page = look(RUN)
-    expect(page.locator(".readout")).to_contain_text("Fullest bin")
-    page.locator(".ridges").hover(position={"x": 400, "y": 300})
-    expect(page.locator(".readout")).not_to_contain_text("Fullest bin")
-    expect(page.locator(".readout")).to_contain_text("epoch")
+    expect(page.locator(".readout").first).to_contain_text("Fullest bin")
+    page.locator(".ridges").first.hover(position={"x": 300, "y": 300})
+    expect(page.locator(".readout").first).not_to_contain_text("Fullest bin")
+    expect(page.locator(".readout").first).to_contain_text("epoch")
 
 
 def test_a_long_run_shows_an_overview_and_every_epoch_on_demand(look: Look, site: Site) -> None:
@@ -158,7 +157,7 @@ def test_a_long_run_shows_an_overview_and_every_epoch_on_demand(look: Look, site
     screenshot(page, "run-long-1400-dark")
     page.get_by_role("button", name="All epochs").click()
     expect(page.locator(".epochs")).to_have_text("600 of 600 epochs")
-    expect(page.locator("#distributions .summary", has_text="600 of 600 epochs")).to_be_visible()
+    expect(page.locator("#distributions .summary", has_text="600 of 600 epochs")).to_have_count(2)
 
 
 def test_the_way_from_event_to_warm_is_told(look: Look) -> None:
@@ -177,24 +176,43 @@ def test_a_page_of_a_hundred_epochs_is_light(look: Look, site: Site) -> None:
     received: list[float] = []
     session.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
     page.goto("/runs/hundred/")
-    expect(page.locator(".readout")).to_contain_text("Fullest bin")
+    expect(page.locator(".readout").first).to_contain_text("Fullest bin")
     assert 30_000 < sum(received) < 150_000
 
 
-def test_the_theme_is_kept(look: Look) -> None:
-    page = look(RUN)
+@pytest.mark.parametrize("width", [360, 1400])
+def test_nothing_that_is_there_moves_when_data_come(look: Look, site: Site, width: int) -> None:
+    site.seed("warm", run_id="steady", epochs=100)
+    page = look("/", width=width)
+    page.add_init_script(LAYOUT_SHIFT)
+    page.goto("/runs/steady/")
+    for place in range(0, 4000, 400):
+        page.evaluate(f"scrollTo(0, {place})")
+        page.wait_for_timeout(60)
+    expect(page.locator(".readout").first).to_contain_text("Fullest bin")
+    assert page.evaluate("window.shifted") < 0.01
+
+
+def test_the_theme_is_the_systems_or_a_chosen_one_that_is_kept(look: Look) -> None:
+    page = look(RUN, theme="dark")
     root = page.locator("html")
-    expect(root).to_have_attribute("data-theme", "light")
-    page.get_by_role("button", name="Dark or light").click()
     expect(root).to_have_attribute("data-theme", "dark")
+    page.emulate_media(color_scheme="light")
+    expect(root).to_have_attribute("data-theme", "light")
+    for before, after, theme in (("system", "light", "light"), ("light", "dark", "dark")):
+        page.get_by_role("button", name=f"Theme: {before}").click()
+        expect(page.get_by_role("button", name=f"Theme: {after}")).to_be_focused()
+        expect(root).to_have_attribute("data-theme", theme)
     page.reload(wait_until="commit")
     expect(root).to_have_attribute("data-theme", "dark")
+    page.get_by_role("button", name="Theme: dark").click()
+    expect(root).to_have_attribute("data-theme", "light")
 
 
 def test_the_golden_documents_are_shown(look: Look, site: Site) -> None:
     site.seed("warm", kind="Golden", run_id="0123456789abcdef0123456789abcdef", epochs=12)
     page = look("/runs/0123456789abcdef0123456789abcdef/")
-    expect(page.locator(".readout")).to_contain_text("Fullest bin: epoch 11")
+    expect(page.locator(".readout").first).to_contain_text("Fullest bin: epoch 11")
     titles = page.locator("figure.chart:visible h3").all_inner_texts()
     assert titles == ["Loss", "Recall", "Regularization loss", "Gradient norms", "Weight norms"]
     chart(page, "Loss").locator("summary").click()
@@ -202,12 +220,12 @@ def test_the_golden_documents_are_shown(look: Look, site: Site) -> None:
     assert [as_number(row[1]) for row in rows] == golden("history-full")["loss"]["train"]
     assert [as_number(row[2]) for row in rows] == golden("history-full")["loss"]["val"]
     page.get_by_role("button", name="Gradients").click()
-    expect(page.locator("#distributions .summary", has_text="Gradients of the query tower: 5 bins")).to_be_visible()
-    for canvas in page.locator(".plot:visible canvas, .ridges canvas, .bars canvas").all():
+    expect(page.locator("#distributions .summary", has_text="Gradients, query tower: 5 bins")).to_be_visible()
+    for canvas in page.locator(".plot:visible canvas, .ridges canvas:visible, .bars canvas:visible").all():
         assert is_drawn(canvas)
     chart(page, "Loss").locator("summary").click()
     screenshot(page, "golden")
-    page.get_by_role("button", name="Candidate tower").click()
+    page.get_by_role("button", name="Candidate tower", exact=True).click()
     expect(page.get_by_text("The run has logged no histogram of the candidate tower's gradients.")).to_be_visible()
 
 

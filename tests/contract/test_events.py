@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from contract.events import EventError, EventType, RunEvent, RunStatus
+from contract.cloudevents import EventError
+from contract.events import EventType, RunEvent, RunStatus
 
 EXAMPLES = Path(__file__).parents[2] / "contract" / "examples"
 GOLDEN = sorted(EXAMPLES.glob("event-*.json"))

@@ -99,7 +99,7 @@ def shown(running: Running, chromium: Browser, run_id: str, name: str, *texts: s
     page.goto(f"{running.stack.urls['web']}runs/{run_id}/")
     for text in texts:
         expect(page.get_by_text(text, exact=True).first).to_be_visible()
-    expect(page.get_by_role("heading", name="Weights and gradients")).to_have_count(0)
+    expect(page.get_by_role("heading", name="Weight analysis")).to_have_count(0)
     screenshot(page, name)
     assert complaints == []
     context.close()

@@ -34,7 +34,7 @@ def test_what_an_older_warmboard_has_stored_is_carried_on() -> None:
         events.create(source="s", event_id="1", state="done", attributes=attributes, **event)
         events.create(source="s", event_id="2", state="unreadable", attributes={"ce-time": "noon"}, **event)
     finally:
-        _migrated("0002_bounded_store")
+        _migrated("0003_claimed_at")
     assert not WarmEntry.objects.exists()
     assert {run.pk: run.schema_version for run in Run.objects.all()} == {"waits": None, "warm": 1}
     assert run_state("warm").state == "rebuilding"

@@ -6,17 +6,22 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from contract.entries import SCHEMA_VERSION, Encoding, EntryKey, Resolution
+from contract.replay import Selection
 from store import retention, warm
 from store.models import InboxEvent, Run
+from store.selection import selected
 from store.state import run_state
 from tests.store.samples import NOON, warm_run
+from webapp.accounts.models import AuditRecord
+from webapp.operations.inbox import Overview
+from webapp.operations.parameters import Filter
 from webapp.runs import Cursor, Summary, page
-from workers import inbox, rebuilds
+from workers import inbox, rebuilds, replay
 
 RUNS = 20_000
 FILL = f"""
@@ -75,6 +80,13 @@ def test_hot_queries_use_indexes() -> None:
         "events that failed": lambda: list(InboxEvent.objects.filter(state="failed").order_by("-received_at")[:50]),
         "bodies of many runs": lambda: warm.get_many(keys, Encoding.ZSTD),
         "put": lambda: warm.put(warm_run("first", run_id="run77", minutes=1)),
+        "operations": lambda: Overview.find(Filter()),
+        "operations, all events": lambda: Overview.find(Filter(state="all")),
+        "runs that failed": lambda: list(selected(Selection(failed=True))[:100]),
+        "runs of a time": lambda: list(
+            selected(Selection(failed=True, since=NOON - timedelta(days=3), until=NOON))[:100]
+        ),
+        "replay requests that are due": lambda: replay.due(now),
         "what is due": lambda: inbox.due(now),
         "what waits": inbox.pending,
         "a worker that starts": lambda: inbox.release("w1"),
@@ -100,3 +112,12 @@ def test_compressed_columns_are_kept_as_they_are() -> None:
             "WHERE relname LIKE 'store_%%' AND relkind = 'r' AND attstorage = 'e' ORDER BY 1"
         )
         assert [name for (name,) in cursor] == ["store_runsource.body", "store_warmentry.gzip", "store_warmentry.zstd"]
+
+
+@pytest.mark.parametrize("change", ["UPDATE accounts_auditrecord SET who = 'bob'", "DELETE FROM accounts_auditrecord"])
+def test_the_audit_log_is_only_added_to_whoever_tries(change: str) -> None:
+    AuditRecord.objects.create(who="ada", action="replay", target="run1")
+    refused = pytest.raises(DatabaseError, match="the audit log is only added to")
+    with refused, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(change)
+    assert AuditRecord.objects.get().who == "ada"

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from google.pubsub_v1.types import PublishRequest, PublishResponse
 
-from tests.trainer.wire import Answer, Asked
+from tests.trainer.wire import Answer, Asked, error
 from trainer.settings import Settings
 
 
@@ -20,12 +20,15 @@ class FakeMlflow:
     def __init__(self) -> None:
         self.away = False
         self.refuses = False
+        self.deleted = False
 
     def __call__(self, asked: Asked) -> Answer | Exception:
         if self.away:
             return Answer(503)
         if self.refuses:
             return Answer(403)
+        if self.deleted:
+            return error(400, "INVALID_PARAMETER_VALUE", "The run must be in the 'active' state.")
         if asked.route == "experiments/get-by-name":
             return Answer(200, {"experiment": {"experiment_id": "7"}})
         if asked.route == "runs/create":

@@ -307,6 +307,31 @@ class TestTheTrainingThread:
         until(lambda: server.attempts)
         assert '{"a":"NaN","b":"-Infinity"}' in spool.path.read_text()
 
+    def test_a_disk_that_takes_values_loses_none_however_many_come_at_once(
+        self, buffer: Buffer, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(buffer_module, "MEMORY_VALUES", 1000)
+        buffer.log_metrics({f"key_{index}": 1.0 for index in range(3000)}, step=0)
+        for step in range(200):
+            buffer.log_metrics(values(), step)
+        buffer.close(PATIENCE)
+        assert (buffer.sent, buffer.waiting, buffer.lost) == (3000 + 200 * 127, 0, 0)
+
+    def test_what_a_forked_process_logs_is_said_to_be_lost(
+        self, buffer: Buffer, server: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        child = os.fork()
+        if not child:
+            try:
+                buffer.log_metrics({"loss": 1.0}, step=0)
+                os._exit(int("forked process and are LOST" not in caplog.text or buffer.waiting > 0))
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        buffer.log_metrics({"loss": 2.0}, step=1)
+        buffer.close(PATIENCE)
+        assert server.points == [("loss", 1, 2.0)]
+
     def test_what_is_logged_after_the_end_is_said_to_be_lost(
         self, buffer: Buffer, server: Server, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -425,14 +450,38 @@ class TestRefusals:
         assert [key for key, _, _ in server.points] == [*(key for key in values() if key != "key_70"), "loss"]
         assert server.attempts < 40
 
-    def test_it_is_given_up_in_so_many_calls(self, buffer: Buffer, spool: Spool, server: Server) -> None:
-        server.failing = bad(*list(values())[::2])
+    def test_every_second_one_may_be_bad(
+        self, buffer: Buffer, spool: Spool, server: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        keys = list(values())
+        server.failing = bad(*keys[::2])
         buffer.log_metrics(values(), step=0)
         buffer.close(PATIENCE)
-        assert buffer.sent + buffer.refused == 127
-        assert 64 <= buffer.refused < 127
-        assert len(self.refused(spool)) == buffer.refused
-        assert server.attempts < 80
+        assert (buffer.sent, buffer.refused) == (63, 64)
+        assert self.refused(spool) == keys[::2]
+        assert server.attempts < 2 * 127
+        assert caplog.text.count("MLflow refused 64 values for good") == 1
+
+    def test_one_that_was_refused_alone_takes_no_later_one_with_it(self, buffer: Buffer, server: Server) -> None:
+        server.failing = bad("rate")
+        buffer.log_params({"rate": 2})
+        until(lambda: buffer.refused == 1)
+        server.failing = TrackingUnavailable("away")
+        buffer.log_params({"rate": 3})
+        buffer.log_metrics(values(), step=1)
+        server.failing = bad("rate")
+        buffer.close(PATIENCE)
+        assert (buffer.sent, buffer.refused, buffer.waiting) == (127, 2, 0)
+
+    def test_what_is_too_large_goes_in_parts(self, buffer: Buffer, server: Server) -> None:
+        def judge(batch: Batch) -> Exception | None:
+            return ValuesRefused("too large", status=413) if len(batch) > 10 else None
+
+        server.failing = judge
+        for step in range(3):
+            buffer.log_metrics(values(), step)
+        buffer.close(PATIENCE)
+        assert (buffer.sent, buffer.refused, buffer.waiting) == (3 * 127, 0, 0)
 
     def test_where_nothing_is_taken_halving_ends(self, buffer: Buffer, server: Server) -> None:
         server.failing = bad()

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from trainer.bins import gradient_edges, text
 from trainer.callbacks import (
+    Fits,
     GradientStatistics,
     GraphGradientSums,
     Losses,
@@ -45,6 +46,7 @@ class Notes:
     def __init__(self) -> None:
         self.epochs: list[tuple[int, dict[str, float]]] = []
         self.params: dict[str, object] = {}
+        self.fits: Fits | None = None
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         self.epochs.append((step, dict(values)))
@@ -212,6 +214,41 @@ class TestGradients:
         )
         assert one.epochs == two.epochs
         assert "apply" not in vars(model.optimizer)
+
+    def test_what_others_have_made_of_the_optimizer_stays(self) -> None:
+        model, notes, called = two_tower(), Notes(), []
+        apply = model.optimizer.apply
+
+        def counting(*arguments: Any) -> Any:
+            called.append(1)
+            return apply(*arguments)
+
+        model.optimizer.apply = counting
+        fit(model, GradientStatistics(notes), epochs=1)
+        assert model.optimizer.apply is counting
+        assert called
+        assert total(notes.epochs[0][1]) > 0
+
+    def test_a_fit_that_failed_and_another_optimizer_then(self) -> None:
+        class Fails(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+                raise ValueError("no luck")
+
+        model, notes = two_tower(), Notes()
+        callback, first = GradientStatistics(notes), model.optimizer
+        with pytest.raises(ValueError, match="no luck"):
+            model.fit(purchases(), batch_size=BATCH, verbose=0, callbacks=[callback, Fails()])
+        model.compile(optimizer=keras.optimizers.Adagrad(0.1))
+        fit(model, callback, epochs=1)
+        assert total(notes.epochs[0][1]) > 0
+        assert not any("apply" in vars(optimizer) for optimizer in (first, model.optimizer))
+
+    def test_on_a_gpu_they_are_counted_as_numbers_that_it_can_count(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        plain, notes = Notes(), Notes()
+        fit(two_tower(), GradientStatistics(plain), epochs=1)
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one"])
+        fit(two_tower(), GradientStatistics(notes), epochs=1)
+        assert notes.epochs == plain.epochs
 
     def test_mixed_precision(self) -> None:
         notes, plain = Notes(), Notes()
@@ -521,9 +558,9 @@ def test_a_metric_that_is_no_single_number_is_left_out_with_one_warning(caplog: 
     notes = Notes()
     losses = Losses(notes)
     for epoch in range(2):
-        losses.on_epoch_end(epoch, {"loss": 0.5, "f1_score": np.array([0.1, 0.2])})
+        losses.on_epoch_end(epoch, {"loss": 0.5, "f1_score": np.array([0.1, 0.2]), "note": "0.5", "nothing": None})
     assert notes.epochs == [(0, {"loss": 0.5}), (1, {"loss": 0.5})]
-    assert caplog.text.count("no single numbers: f1_score") == 1
+    assert caplog.text.count("no single numbers: f1_score, note, nothing") == 1
 
 
 class TestFits:
@@ -547,6 +584,14 @@ class TestFits:
         assert [step for step, values in notes.epochs if "final_loss" in values] == [1, 4, 6]
         assert notes.params["epochs"] == 2
         assert all(values.keys() >= COUNTERS for _, values in notes.epochs if "loss" in values)
+
+    def test_the_callbacks_of_one_run_count_on(self) -> None:
+        notes, model = Notes(), two_tower()
+        notes.fits = Fits()
+        fit(model, WarmboardCallback(notes), epochs=2)
+        fit(model, WarmboardCallback(notes), epochs=3)
+        assert self.losses(notes) == [0, 1, 2, 3, 4]
+        assert notes.params["epochs"] == 2
 
     def test_another_model(self) -> None:
         notes = Notes()

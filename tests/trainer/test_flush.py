@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -66,8 +67,11 @@ class FakeTracking:
         self.values: list[tuple[str, int, Any]] = []
         self.ended: list[dict[str, Any]] = []
         self.calls: int | None = None
+        self.deleted = False
 
     def __call__(self, asked: Asked) -> Answer | Exception:
+        if self.deleted and asked.route in ("runs/log-batch", "runs/update"):
+            return error(400, "INVALID_PARAMETER_VALUE", "The run must be in the 'active' state.")
         if asked.route == "runs/log-batch":
             return self._log(asked.body)
         if asked.route == "runs/update":
@@ -242,6 +246,25 @@ class TestOneRun:
         assert main([]) == 0
         written = RunInfo.decode(Path(environ["OUTPUT_URI"], "run-0/mlflow_info.json").read_bytes())
         assert (written.status, written.model_uri) == (RunStatus.FINISHED, "gs://bucket/model")
+
+    def test_what_a_training_kept_that_mlflow_never_had_is_told(self, environ: dict[str, str], wire: Wire) -> None:
+        waiting(environ, ended=dataclasses.replace(END, model_uri="gs://bucket/model", index_uri="gs://bucket/index"))
+        assert main([]) == 0
+        written = RunInfo.decode(Path(environ["OUTPUT_URI"], "run-0/mlflow_info.json").read_bytes())
+        assert (written.model_uri, written.index_uri) == ("gs://bucket/model", "gs://bucket/index")
+
+    def test_of_a_run_that_was_deleted_nothing_waits_any_more(
+        self, environ: dict[str, str], mlflow: FakeTracking, wire: Wire, pubsub: FakePubsub,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        path = waiting(environ)
+        mlflow.deleted = True
+        assert main([]) == 0
+        said = capsys.readouterr()
+        assert "381 of them refused for good" in said.out
+        assert "MLflow won't hear of its end" in said.err
+        assert [left.name for left in path.parent.iterdir()] == [f"{CREATION}.refused.ndjson"]
+        assert pubsub.messages == []
 
     def test_what_can_not_be_announced_is_said_and_not_sent_again(
         self, environ: dict[str, str], wire: Wire, pubsub: FakePubsub, capsys: pytest.CaptureFixture[str]

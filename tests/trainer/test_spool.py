@@ -435,7 +435,7 @@ class TestDisk:
 
 def test_what_was_refused_is_kept_with_the_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = Spool.create(tmp_path, a_run())
-    made.refuse(Batch([Metric("loss", math.nan, 3, 17)], {"optimizer": "adam"}), "no such run")
+    made.refuse([(Batch([Metric("loss", math.nan, 3, 17)], {"optimizer": "adam"}), "no such run")])
     path = tmp_path / f"{CREATION}.refused.ndjson"
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"key": "loss", "value": "NaN", "step": 3, "time": 17, "reason": "no such run"},

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -214,6 +215,15 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(
     assert "2 of 2 runs, 1 failed" in said
     assert "FAILED" in said
     assert trained["model_uri"] is None
+
+
+@pytest.mark.parametrize(("run_id", "seconds"), [("", 0), ("r1", 120)])
+def test_a_server_that_was_away_for_a_whole_run_is_not_waited_for_again(run_id: str, seconds: int) -> None:
+    planned = plan("--vary", "seed=2,3")
+    run: Any = SimpleNamespace(run_id=run_id)
+    outcome: Any = None
+    result = sweep.Result({"seed": 2}, "name", program.Trained(run, outcome, {}, None), None)
+    assert sweep.after(planned, result).settings.mlflow_ready_seconds == seconds
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143)])

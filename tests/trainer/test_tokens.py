@@ -6,7 +6,7 @@ import json
 import pytest
 import requests
 
-from trainer.tokens import IdentityToken, wants_token
+from trainer.tokens import IdentityToken, from_gcloud, wants_token
 
 CLOUD = "https://mlflow-abc.run.app"
 
@@ -93,6 +93,12 @@ def test_a_token_that_still_holds_is_kept_while_no_new_one_is_to_be_had() -> Non
         assert len(source.audiences) == asked
     now[0] = 3629
     assert identity.token() is None
+
+
+@pytest.mark.parametrize("address", ["https://mlflow.example.com", "https://x.run.app.example.com"])
+def test_a_user_s_token_of_gcloud_goes_to_cloud_run_alone(address: str) -> None:
+    with pytest.raises(PermissionError, match=r"\.run\.app"):
+        from_gcloud(address)
 
 
 def test_the_audience_is_the_service_without_the_path() -> None:

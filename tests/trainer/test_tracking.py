@@ -145,6 +145,20 @@ class TestCreatingRuns:
         assert wire.routes() == ["runs/create", "runs/search", "runs/create"]
         assert wire.asked[0].body == wire.asked[2].body
 
+    @pytest.mark.parametrize("failure", [requests.ReadTimeout(), Answer(504)])
+    def test_while_the_server_may_still_be_at_it_it_is_only_looked_for(self, failure: Answer | Exception) -> None:
+        now, nothing = [0.0], Answer(200, {})
+        wire = Wire(script(failure, nothing, nothing, nothing, Answer(200, RUN)))
+        retry = Retry(attempts=1, sleep=lambda seconds: None, clock=lambda: now[0])
+        client = TrackingClient("http://mlflow.test:5000", session=wire.session(), retry=retry)
+        for moment in (0, 1, 59):
+            now[0] = moment
+            with pytest.raises(TrackingUnavailable):
+                client.create_run("7", "name", START, creation="c1")
+        now[0] = 60
+        assert client.create_run("7", "name", START, creation="c1") == "r1"
+        assert wire.routes() == ["runs/create", "runs/search", "runs/search", "runs/search", "runs/create"]
+
     def test_later_calls_for_the_same_creation_look_for_it_first(self) -> None:
         client, wire = client_and_wire(script(broken(), Answer(200, {"runs": [RUN["run"]]})), attempts=1)
         with pytest.raises(TrackingUnavailable):
@@ -209,7 +223,7 @@ class TestLogging:
 
     @pytest.mark.parametrize(
         "answer",
-        [error(400, "INVALID_PARAMETER_VALUE"), error(404, "RESOURCE_DOES_NOT_EXIST")],
+        [error(400, "INVALID_PARAMETER_VALUE"), error(404, "RESOURCE_DOES_NOT_EXIST"), Answer(413)],
     )
     def test_mlflow_refuses_the_values(self, answer: Answer) -> None:
         client, _ = client_and_wire(lambda asked: answer)
@@ -226,7 +240,6 @@ class TestLogging:
             Answer(302),
             error(401, "UNAUTHENTICATED"),
             error(403, "PERMISSION_DENIED"),
-            Answer(413),
         ],
     )
     def test_what_stands_in_between_refuses_nothing_for_good(self, answer: Answer) -> None:

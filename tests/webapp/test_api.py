@@ -237,7 +237,8 @@ def test_the_list_goes_from_new_to_old_page_by_page(reader: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=x", "limit=²", "before=x", "before=1_", f"before={'9' * 18}_a"]
+    "query",
+    ["limit=0", "limit=201", "limit=00019999", "limit=x", "limit=²", "before=x", "before=1_", f"before={'9' * 18}_a"],
 )
 def test_a_list_refuses_what_it_cannot_use(reader: Client, query: str) -> None:
     response = reader.get(f"/api/runs/?{query}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,11 +15,12 @@ from store import warm as door
 from store.models import InboxEvent, Run, RunSource, WarmEntry
 from tests.store.samples import NOON, announce, warm_run
 from tests.workers import golden_run
+from tests.workers.conftest import queued
 from tests.workers.fake_mlflow import RUN_ID as FAKE_RUN_ID
 from tests.workers.fake_mlflow import FakeMlflow
 from tests.workers.test_inbox import PROGRESSED, RUN_ID, STARTED, message
 from workers import inbox, pipeline
-from workers.app import app, dispatch, expire, rebuild_run, sweep
+from workers.app import dispatch, expire, rebuild_run, sweep
 from workers.app import warm_run as warm_run_task
 from workers.errors import PermanentError, TransientError
 from workers.fetch import Fetcher, TrackingServer
@@ -29,14 +29,6 @@ from workers.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("tables", "queue")
 State = InboxEvent.State
-
-
-@pytest.fixture
-def queue() -> Iterator[None]:
-    """Empty before and after."""
-    app.control.purge()
-    yield
-    app.control.purge()
 
 
 @pytest.fixture(autouse=True)
@@ -49,16 +41,6 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     configured()
     return configured
-
-
-def queued() -> list[tuple[str, list[object]]]:
-    """Name and arguments of the tasks that wait, in the order in which a worker takes them."""
-    found = []
-    with app.connection_for_read() as connection:
-        channel = connection.default_channel
-        while got := channel.basic_get("celery", no_ack=True):
-            found.append((got.headers["task"], json.loads(got.body)[0]))
-    return found
 
 
 def outdated(run_id: str = "run1", source: bytes | None = None) -> None:

@@ -1,6 +1,6 @@
 """Keras callbacks that log a run: each usable alone, and `WarmboardCallback`, which bundles them."""
 
-from trainer.callbacks.base import MetricsCallback
+from trainer.callbacks.base import Fits, MetricsCallback
 from trainer.callbacks.bundle import WarmboardCallback
 from trainer.callbacks.gradients import GradientStatistics
 from trainer.callbacks.losses import Losses
@@ -10,6 +10,7 @@ from trainer.callbacks.towers import Towers
 from trainer.callbacks.weights import WeightNorms, Weights, WeightStatistics
 
 __all__ = [
+    "Fits",
     "GradientStatistics",
     "GraphGradientSums",
     "LearningRate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import keras
@@ -11,6 +12,16 @@ import keras
 from trainer.buffer import Log
 
 Values = dict[str, float]
+
+
+@dataclass
+class Fits:
+    """What the fits of one run have logged, whichever callbacks they had: the next step, and parameters."""
+
+    next_step: int = 0
+    params: dict[str, object] = field(default_factory=dict)
+
+
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -21,14 +32,15 @@ class MetricsCallback(keras.callbacks.Callback):
 
     What a subclass's methods raise never ends the training: it is logged once, with the class's name, and the values
     are missing. The step is Keras's epoch. Where a second ``fit`` begins to count anew, the steps go on after the last
-    one; parameters keep the value of the first ``fit``.
+    one; parameters keep the value of the first ``fit``: for all callbacks of one ``log`` that keeps its ``fits``, as a
+    tracked run does.
     """
 
     def __init__(self, log: Log) -> None:
         super().__init__()
         self.log = log
-        self._logged: dict[str, object] = {}
-        self._next_step = 0
+        kept = getattr(log, "fits", None)
+        self._fits = kept if isinstance(kept, Fits) else Fits()
         self._offset: int | None = None
         self._failed = False
 
@@ -67,16 +79,16 @@ class MetricsCallback(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._offset is None:
-            self._offset = max(0, self._next_step - epoch)
+            self._offset = max(0, self._fits.next_step - epoch)
         self.attempt(self.begin_epoch)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         step = epoch + (self._offset or 0)
-        self._next_step = step + 1
+        self._fits.next_step = step + 1
         self._log_values(self.attempt(self.values, step, logs or {}), step)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._log_values(self.attempt(self.end), self._next_step - 1)
+        self._log_values(self.attempt(self.end), self._fits.next_step - 1)
 
     def _log_values(self, values: Values | None, step: int) -> None:
         if values:
@@ -84,10 +96,11 @@ class MetricsCallback(keras.callbacks.Callback):
 
     def _log_params(self) -> None:
         params = self.params_to_log()
-        kept = {key: value for key, value in params.items() if self._logged.get(key, value) != value}
+        logged = self._fits.params
+        kept = {key: value for key, value in params.items() if logged.get(key, value) != value}
         if kept:
             logger.info("Parameters keep the values of the first fit; not logged: %s", kept)
-        new = {key: value for key, value in params.items() if key not in self._logged}
+        new = {key: value for key, value in params.items() if key not in logged}
         if new:
-            self._logged |= new
+            logged |= new
             self.log.log_params(new)

@@ -45,11 +45,13 @@ class GradientStatistics(MetricsCallback):
         self.towers = towers or Towers()
         # Made here, eagerly: inside the traced function no variable can be made.
         self._sums = GraphGradientSums(scale)
-        self._watched: list[Any] = []
+        self._watched: list[tuple[Any, Any]] = []
 
     def begin(self) -> None:
         """Keras traces the training step at the first batch: now is the last moment to get in between."""
-        if not self._watched and _gathers(self.model):
+        # A fit that failed has ended without a word.
+        self._let_go()
+        if _gathers(self.model):
             self._sums.jit_compile = bool(self.model.jit_compile)
             for optimizer in _optimizers(self.model):
                 self._watch(optimizer)
@@ -66,26 +68,27 @@ class GradientStatistics(MetricsCallback):
 
     def end(self) -> Values:
         """Lets go of the optimizers, so that later training is as it was."""
-        for optimizer in self._watched:
-            # Gone already where two of us watched the same optimizer.
-            vars(optimizer).pop("apply", None)
-        self._watched = []
+        self._let_go()
         self._retrace()
         return {}
 
-    def _watch(self, optimizer: Any) -> None:
-        apply = optimizer.apply
+    def _let_go(self) -> None:
+        for optimizer, watching in self._watched:
+            _take_out(optimizer, watching)
+        self._watched = []
 
-        @functools.wraps(apply)
+    def _watch(self, optimizer: Any) -> None:
+        @functools.wraps(optimizer.apply)
         def watch_and_apply(grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:
             # Lists: either may be an iterator, which we must not use up.
             grads = list(grads)
             variables = None if trainable_variables is None else list(trainable_variables)
-            self._add(grads, optimizer._trainable_variables if variables is None else variables)
-            return apply(grads, variables)
+            if self._watched:
+                self._add(grads, optimizer._trainable_variables if variables is None else variables)
+            return watch_and_apply.__wrapped__(grads, variables)
 
         optimizer.apply = watch_and_apply
-        self._watched.append(optimizer)
+        self._watched.append((optimizer, watch_and_apply))
 
     def _retrace(self) -> None:
         """A step that was traced before knows nothing of the change."""
@@ -104,6 +107,21 @@ class GradientStatistics(MetricsCallback):
         return self._sums.summarise(
             {tower: [grads[position] for position in positions] for tower, positions in members.items()}
         )
+
+
+def _take_out(optimizer: Any, watching: Any) -> None:
+    """Takes a wrapper of ``apply`` out, wherever it stands among those of others."""
+    outer, found = None, vars(optimizer).get("apply")
+    while found is not None and found is not watching:
+        outer, found = found, getattr(found, "__wrapped__", None)
+    if found is None:
+        return
+    if outer is None:
+        optimizer.apply = watching.__wrapped__
+    else:
+        outer.__wrapped__ = watching.__wrapped__
+    if vars(optimizer)["apply"] == type(optimizer).apply.__get__(optimizer):
+        vars(optimizer).pop("apply")
 
 
 def _optimizers(model: Any) -> Iterator[Any]:

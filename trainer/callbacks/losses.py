@@ -32,13 +32,20 @@ class Losses(MetricsCallback):
         self._last = {}
 
     def values(self, epoch: int, logs: Mapping[str, Any]) -> Values:
-        scalars = {name for name, value in logs.items() if np.ndim(value) == 0}
-        if left_out := logs.keys() - scalars - self._left_out:
+        values = {name: number for name, value in logs.items() if (number := _number(value)) is not None}
+        if left_out := logs.keys() - values.keys() - self._left_out:
             self._left_out |= left_out
             logger.warning("Left out, because they are no single numbers: %s", ", ".join(sorted(left_out)))
-        values = {name: float(logs[name]) for name in logs if name in scalars}
         self._last |= {f"final_{name}": values[name] for name in FINAL if name in values}
         return values
 
     def end(self) -> Values:
         return self._last
+
+
+def _number(value: Any) -> float | None:
+    """None for what is no single number."""
+    try:
+        return float(value) if np.ndim(value) == 0 and not isinstance(value, str) else None
+    except (TypeError, ValueError):
+        return None

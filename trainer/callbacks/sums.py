@@ -193,5 +193,12 @@ def _count(values: Any, xla: bool) -> Any:
         # What follows does not compile; this does, and takes ten times as long without XLA.
         return tf.math.unsorted_segment_sum(tf.ones_like(upper_bits, tf.int64), upper_bits, bins.BUCKETS)
     # A third of bincount's cost. Bins of width 1 make it exact.
-    histogram = tf.raw_ops.HistogramFixedWidth(values=upper_bits, value_range=[0, bins.BUCKETS], nbins=bins.BUCKETS)
+    values = tf.cast(upper_bits, _counted_as())
+    value_range = tf.cast([0, bins.BUCKETS], values.dtype)
+    histogram = tf.raw_ops.HistogramFixedWidth(values=values, value_range=value_range, nbins=bins.BUCKETS)
     return tf.cast(histogram, tf.int64)
+
+
+def _counted_as() -> Any:
+    """Whole numbers are quicker, but GPUs have no kernel for them: each step's would go through the host."""
+    return tf.float32 if tf.config.list_physical_devices("GPU") else tf.int32

@@ -44,6 +44,11 @@ export class Columns {
     return "–";
   }
 
+  // For exports: the value, or the kind of one that is not finite, or null.
+  logged(i, j) {
+    return this.values[i][j] ?? this.gaps[i].get(this.data.epochs[j]) ?? null;
+  }
+
   // For tables: as the JSON has it.
   exact(i, j) {
     const value = this.values[i][j];

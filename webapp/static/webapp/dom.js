@@ -39,7 +39,7 @@ export function table(caption, head, rows, className = "data") {
 
 // A <details> whose content is built when it is opened, and again by `refresh` while it is open.
 export function lazyDetails(title, build) {
-  const box = el("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": title });
+  const box = el("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": title });
   const details = el("details", {}, el("summary", {}, title), box);
   const refresh = () => box.replaceChildren(...(details.open ? [build()] : []));
   details.addEventListener("toggle", refresh);
@@ -56,22 +56,35 @@ export function choice(label, options, value, onChange) {
     group.append(el("button", { type: "button", value: option, onclick: () => (press(option), onChange(option)) }, text));
   }
   press(value);
+  group.press = press; // shows a choice that was made elsewhere
   return group;
+}
+
+// A button that is on or off.
+export function toggle(text, on, onChange, title = null) {
+  const button = el("button", { type: "button", class: "button toggle", "aria-pressed": String(on), title }, text);
+  button.addEventListener("click", () => onChange(button.getAttribute("aria-pressed") !== "true"));
+  return button;
 }
 
 // `what` names a text that is too long to be read out.
 export function copyButton(text, what = text) {
   const button = el("button", { type: "button", class: "quiet copy", "aria-label": `Copy ${what}` }, "copy");
-  button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      button.textContent = "copied";
-    } catch {
-      button.textContent = "select and copy"; // the browser allows the clipboard on secure addresses only
-    }
-    setTimeout(() => (button.textContent = "copy"), 2000);
-  });
+  button.addEventListener("click", () => copy(button, text, "select and copy"));
   return button;
+}
+
+// Puts the text on the clipboard and says so on the button, for a while; `otherwise` where the browser does not allow it,
+// as on addresses that are not secure.
+export async function copy(button, text, otherwise) {
+  button.dataset.text ??= button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "copied";
+  } catch {
+    button.textContent = otherwise;
+  }
+  setTimeout(() => (button.textContent = button.dataset.text), 2000);
 }
 
 export const cssColor = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();

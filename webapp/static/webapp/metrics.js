@@ -1,8 +1,8 @@
 // All other metrics of a run: in groups, searchable, each chart fetched and drawn only while it is in view.
 
-import { LineChart, metricTitle } from "./charts.js";
 import { el } from "./dom.js";
-import { count, number } from "./format.js";
+import { count } from "./format.js";
+import { Tile } from "./tile.js";
 
 const AT_ONCE = 24; // charts that a group shows before it is asked for more, and that open by themselves at first
 const GROUPS_AT_ONCE = 40;
@@ -13,9 +13,10 @@ const DRAWN_OUT_OF_VIEW = 48; // their canvases are kept for those who scroll ba
 const AHEAD = "400px"; // so far from view a chart is made ready
 
 export class MetricBrowser {
-  // `api` is the address of the run, `resolution()` the one that charts are read in.
-  constructor({ source, api, view, resolution }) {
-    Object.assign(this, { source, api, view, resolution });
+  // `page` is that of run.js.
+  constructor(page) {
+    const { source, api, view, permalink } = page;
+    Object.assign(this, { page, source, api, view, permalink });
     this.index = null;
     this.version = 0; // of the run: what was read at an earlier one is read again
     this.chunks = new Map(); // address → {version, document: promise}
@@ -24,7 +25,7 @@ export class MetricBrowser {
     this.outOfView = new Set(); // tiles whose charts are still drawn, the longest so first
     this.opened = new Map(); // group → whether the viewer opened or closed it
     this.groupsShown = GROUPS_AT_ONCE;
-    this.search = el("input", { type: "search", autocomplete: "off", spellcheck: "false", placeholder: "Search these metrics", oninput: () => this.#searchSoon() });
+    this.search = el("input", { type: "search", autocomplete: "off", spellcheck: "false", placeholder: "Search these metrics", value: permalink.get("search"), oninput: () => this.#searchSoon() });
     this.said = el("span", { class: "muted tabular", role: "status" });
     this.groups = el("div", { class: "groups" });
     this.filter = el("label", { class: "filter" }, el("span", { class: "sr" }, "Search these metrics"), this.search);
@@ -49,12 +50,18 @@ export class MetricBrowser {
     for (const tile of this.tiles.values()) tile.refresh();
   }
 
+  // The resolution that charts are read in.
+  get resolution() {
+    return this.page.asked ? "full" : "overview";
+  }
+
   // Brings the chart of this metric into view and resolves to it; null where there is none.
   async reveal(key) {
     await this.load();
     if (!this.#all().some((metric) => metric.key === key)) return null;
     if (!this.tiles.get(key)?.cell.isConnected) {
       this.search.value = this.only = key;
+      this.permalink.set({ search: key });
       this.#render();
     }
     const tile = this.tiles.get(key);
@@ -76,8 +83,8 @@ export class MetricBrowser {
     return undefined;
   }
 
-  async chunk(number_) {
-    const address = `${this.api}metrics/${number_}/?resolution=${this.resolution()}`;
+  async chunk(number_, resolution) {
+    const address = `${this.api}metrics/${number_}/?resolution=${resolution}`;
     const known = this.chunks.get(address);
     if (known?.version === this.version) return known.document;
     const document = this.#read(address, known?.document);
@@ -123,6 +130,7 @@ export class MetricBrowser {
 
   #searchSoon() {
     this.only = null; // a metric that was asked for by its whole name
+    this.permalink.set({ search: this.search.value });
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.#render(), 120);
   }
@@ -205,67 +213,6 @@ export class MetricBrowser {
       grid.children[shown].tile.focus();
     };
     grid.after(el("button", { type: "button", class: "button more", onclick: further }, `Show ${count(Math.min(AT_ONCE, left))} more of ${count(left)}`));
-  }
-}
-
-// The place of one metric's chart.
-class Tile {
-  constructor(browser, metric) {
-    Object.assign(this, { browser, metric });
-    this.note = el("p", { class: "summary" }, `${count(metric.points)} points, last ${number(metric.last)}`);
-    const title = el("div", { class: "chart-title" }, metricTitle(metric.key));
-    this.cell = el("div", { class: "metric-cell" }, el("figure", { class: "chart metric" }, title, el("div", { class: "plot" }), this.note));
-    this.cell.tile = this;
-    this.chart = null;
-    this.inView = false;
-    this.version = -1;
-  }
-
-  look(inView) {
-    if (this.inView === inView) return;
-    this.inView = inView;
-    this.browser.seen(this, inView);
-    if (inView) this.refresh();
-  }
-
-  async focus() {
-    this.look(true);
-    await this.ready;
-    this.chart?.plot.focus({ preventScroll: true });
-  }
-
-  // Reads its chunk again where that may have changed and somebody looks.
-  refresh() {
-    const key = `${this.browser.version} ${this.browser.resolution()}`;
-    if (!this.inView || this.version === key) return;
-    this.version = key;
-    this.ready = this.#show();
-  }
-
-  async #show() {
-    const { key, chunk } = this.metric;
-    try {
-      const document = await this.browser.chunk(chunk);
-      const metric = document.metrics?.[key];
-      if (metric) this.#draw(document, metric);
-      else this.version = -1; // the index is newer than the chunk, or older: it comes with the next change
-    } catch (error) {
-      this.version = -1;
-      this.note.textContent = `The curve can't be read: ${error.message}`;
-    }
-  }
-
-  #draw(document, { axis, values, min, max }) {
-    const { key } = this.metric;
-    const { steps, timestamps } = document.axes[axis];
-    const non_finite = document.non_finite.filter((mark) => mark.metric === key);
-    const data = { epochs: steps, timestamps, envelope: min ? { [key]: { min, max } } : {}, non_finite, best_epoch: null, values };
-    if (this.chart) return this.chart.update(data);
-    const series = [{ label: key, key, color: "blue", read: (whole) => whole.values }];
-    this.chart = new LineChart({ title: key, unit: "step", axis: `steps of ${key.split("/")[0]}`, plain: true, tile: true, series }, data, this.browser.view);
-    this.cell.replaceChildren(this.chart.element);
-    if (!this.inView) this.browser.seen(this, false);
-    return this.chart.redraw();
   }
 }
 

@@ -19,16 +19,16 @@ export function paintMark(u, { view, spec, axis }) {
   ctx.restore();
 }
 
-export function paintEnvelopes(u, { data, series, hidden, colors, axis, view }) {
+export function paintEnvelopes(u, { data, series, colors, axis, view }) {
   const { ctx, bbox } = u;
   ctx.save();
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
   ctx.globalAlpha = 0.2;
-  series.forEach(({ label, key }, i) => {
-    const envelope = data.envelope[key];
-    if (!envelope || hidden.has(label)) return;
+  series.forEach((one, i) => {
+    const envelope = data.envelope[one.key];
+    if (!envelope || view.hides(one)) return;
     ctx.fillStyle = colors[i];
     for (let j = 1; j < axis.x.length; j++) {
       const [low, high] = [envelope.min[j], envelope.max[j]];
@@ -69,13 +69,13 @@ export function paintBest(u, { data, spec, axis }) {
 }
 
 // Every value that is no number: a cross at the top, or at the bottom for −∞, in its curve's colour.
-export function paintNonFinite(u, { series, hidden, colors, axis, gaps }) {
+export function paintNonFinite(u, { series, colors, axis, gaps, view }) {
   const { ctx, bbox } = u;
   const arm = 3.5 * ratio();
   ctx.save();
   ctx.lineWidth = 2 * ratio();
-  series.forEach(({ label }, i) => {
-    if (hidden.has(label)) return;
+  series.forEach((one, i) => {
+    if (view.hides(one)) return;
     ctx.strokeStyle = colors[i];
     for (const [epoch, kind] of gaps[i]) {
       const at = axis.at(epoch);

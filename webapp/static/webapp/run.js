@@ -1,48 +1,50 @@
 // One run's page: shows what the API answers, waits while the run is not warm, follows along while it trains.
 
-import { LineChart } from "./charts.js";
-import { choice, copyButton, el, section } from "./dom.js";
+import { RunBody } from "./body.js";
+import { el } from "./dom.js";
 import { follow, Source } from "./follow.js";
-import { count } from "./format.js";
-import { badges, facts, tables, tiles } from "./head.js";
-import { HistogramView } from "./histogram.js";
-import { Insights } from "./insights.js";
-import { provenance } from "./provenance.js";
-import { allFinite, chartSpecs, EPOCHS, unitOf } from "./specs.js";
-import { hasTimes, View } from "./view.js";
+import { badges, facts } from "./head.js";
+import { Permalink } from "./permalink.js";
+import { shortcuts } from "./shortcuts.js";
+import { HISTOGRAM_DEFAULTS, HISTOGRAM_FULL_UP_TO, pairsOf } from "./specs.js";
+import { copyLink } from "./tools.js";
+import { View, VIEW_DEFAULTS } from "./view.js";
+import { away, closer, everyGroup } from "./zoom.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
-const HISTOGRAM_FULL_UP_TO = 100;
-const METRICS_SHOWN = 12;
-const STATES = { pending: "Waiting for a worker", warming: "Warming now", failed: "Warming failed", rebuilding: "Being made anew", expired: "Charts have expired", unknown: "Not announced yet" };
+const SMOOTHER = [0, 0.6, 0.9, 0.97];
 
 const root = document.getElementById("run");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
 const source = new Source();
-const view = new View();
+const permalink = new Permalink({ ...VIEW_DEFAULTS, ...HISTOGRAM_DEFAULTS, resolution: "overview", search: "" });
 const page = {
+  source,
+  permalink,
+  view: new View(permalink),
+  api: root.dataset.api,
   resolution: root.dataset.resolution,
+  asked: permalink.get("resolution") === "full", // the viewer wants every epoch, of the histograms and other metrics too
   summary: JSON.parse(document.getElementById("summary").textContent),
   history: null,
-  charts: [],
-  histogram: null,
-  metrics: null,
+  historyAddress: (resolution = page.resolution) => `${page.api}training-history/?resolution=${resolution}`,
+  histogramAddress,
+  loadFull,
+  showHelp: () => help(),
 };
+let body = null;
 
-const historyAddress = () => `${root.dataset.api}training-history/?resolution=${page.resolution}`;
-
-// Histograms are larger than curves: every epoch at once only in short runs, or when asked.
-function histogramAddress(type, tower) {
+function histogramAddress(type, tower, wanted = null) {
   const full = page.asked || (page.history?.epochs_total ?? page.summary.epochs) <= HISTOGRAM_FULL_UP_TO;
-  return `${root.dataset.api}histogram-data/?type=${type}&tower=${tower}&resolution=${full ? "full" : "overview"}`;
+  return `${page.api}histogram-data/?type=${type}&tower=${tower}&resolution=${wanted ?? (full ? "full" : "overview")}`;
 }
 
 async function step() {
-  const address = historyAddress();
+  const address = page.historyAddress();
   try {
     const { changed, document } = await source.read(address);
-    if (address !== historyAddress()) return { pause: null }; // a finer one was asked for meanwhile, and comes next
+    if (address !== page.historyAddress()) return { pause: null }; // a finer one was asked for meanwhile, and comes next
     if (changed) await show(document);
     lost("");
     if (!page.history) return { pause: WAITING };
@@ -54,198 +56,65 @@ async function step() {
 }
 
 async function show(document) {
-  if (!document.available) return showWaiting(document);
+  if (!document.available) return fill((await import("./waiting.js")).waiting(document));
   if (!page.summary.mlflow_run_id) return location.replace(`/runs/${document.mlflow_run_id}/`);
-  const first = !page.history;
-  if (!first || page.summary.state !== "warm") await readSummary();
+  if (page.history || page.summary.state !== "warm") await readSummary();
   page.history = document;
-  showHead();
-  if (first) build();
-  update();
-  if (document.resolution === "overview" && document.epochs_total <= Number(root.dataset.fullUpTo)) loadFull(false);
+  part("experiment").textContent = document.experiment_name;
+  root.querySelector("h1").textContent = document.run_name || document.mlflow_run_id;
+  fill({ badges: badges(page), facts: facts(page) });
+  body ??= new RunBody(page, part("body"));
+  body.update();
+  if (document.resolution === "overview" && (page.asked || document.epochs_total <= Number(root.dataset.fullUpTo))) loadFull();
   return undefined;
 }
 
-async function readSummary() {
-  const response = await fetch(root.dataset.api, { cache: "no-store" });
-  if (response.ok) page.summary = await response.json();
+function fill(parts) {
+  for (const [name, content] of Object.entries(parts)) part(name).replaceChildren(...content);
 }
 
+// A line at the edge of the page; an empty text takes it away.
 function lost(message) {
   const line = document.getElementById("lost") ?? root.appendChild(el("p", { id: "lost", class: "toast", role: "status" }));
   line.textContent = message;
   line.hidden = !message;
 }
 
-function showWaiting(answer) {
-  part("badges").replaceChildren(el("span", { class: `state state-${answer.state}` }, STATES[answer.state]));
-  const id = answer.mlflow_run_id;
-  part("facts").replaceChildren(...(id ? [el("span", {}, "run ", el("code", {}, id), copyButton(id))] : []));
-  part("body").replaceChildren(
-    el("section", { class: "notice waiting", "data-state": answer.state },
-      el("h2", {}, STATES[answer.state]),
-      el("p", { role: "status" }, answer.expect),
-      answer.reason && el("pre", { class: "reason" }, answer.reason),
-      answer.attempts ? el("p", { class: "muted" }, `Attempts so far: ${answer.attempts}.`) : null,
-      el("p", { class: "muted" }, el("i", { class: "pulse", "aria-hidden": "true" }), "This page turns into the charts by itself.")),
-  );
-}
-
-function showHead() {
-  part("experiment").textContent = page.history.experiment_name;
-  root.querySelector("h1").textContent = page.history.run_name || page.history.mlflow_run_id;
-  part("badges").replaceChildren(...badges(page));
-  part("facts").replaceChildren(...facts(page));
-}
-
-// ── what the page consists of; parts without content hide ──
-
-function build() {
-  const box = (label) => el("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": label });
-  page.insights = new Insights(showInsight);
-  page.parts = {
-    tiles: el("dl", { class: "tiles" }),
-    tools: tools(),
-    grid: el("div", { class: "charts" }),
-    more: el("p", { class: "more" }),
-    histogram: el("div", { class: "hist-place" }),
-    provenance: el("div"),
-    final: box("Final metrics"),
-    params: box("Parameters"),
-    tags: box("Tags"),
-  };
-  const { tiles: top, grid, more, histogram, final, params, tags, provenance: way } = page.parts;
-  page.sections = {
-    insights: section("insights", "Insights", page.insights.list),
-    training: section("training", "Training", grid, more),
-    others: section("metrics", "Other metrics"),
-    distributions: section("distributions", "Weights and gradients", histogram),
-    final: section("final", "Final metrics", final),
-    params: section("params", "Parameters", params),
-    tags: section("tags", "Tags", tags),
-  };
-  const { final: one, params: two, tags: three, ...rest } = page.sections;
-  part("body").replaceChildren(top, ...Object.values(rest), el("div", { class: "two" }, one, two, three), section("provenance", "Provenance", way));
-}
-
-function tools() {
-  page.byTime = choice("Horizontal axis", [["step", "Step"], ["time", "Time"]], "step", (value) => view.set({ time: value === "time" }));
-  page.shownEpochs = el("span", { class: "epochs" });
-  return el("div", { class: "tools" },
-    choice("Vertical axis", [["linear", "Linear"], ["log", "Log"]], "linear", (value) => view.set({ log: value === "log" })),
-    page.byTime, page.shownEpochs, el("span", { class: "muted hint" }, "drag to zoom, double-click to reset"));
-}
-
-function update() {
-  const { history, parts, sections } = page;
-  const unit = unitOf(history);
-  parts.tiles.replaceChildren(...tiles(history));
-  parts.tiles.hidden = !parts.tiles.childElementCount;
-  sections.insights.hidden = !page.insights.update(history.insights, unit);
-  page.byTime.firstChild.textContent = unit === "epoch" ? "Epoch" : "Step";
-  page.byTime.hidden = !(history.more_metrics || hasTimes(history));
-  showEpochs(unit);
-  showCharts();
-  showOthers();
-  showHistogram();
-  for (const [name, content] of Object.entries(tables(history))) {
-    parts[name].replaceChildren(...(content ? [content] : []));
-    sections[name].hidden = !content;
-  }
-  parts.provenance.replaceChildren(...provenance(page));
-}
-
-function showEpochs(unit) {
-  const { history, shownEpochs: place } = page;
-  const [shown, total] = [history.epochs.length, history.epochs_total];
-  place.hidden = !total;
-  place.replaceChildren(el("span", { class: "tabular" }, `${count(shown)} of ${count(total)} ${unit}s`));
-  const unmarked = history.non_finite_total - history.non_finite.length;
-  if (unmarked > 0) place.append(el("span", { class: "muted" }, `; ${count(unmarked)} more values are not finite`));
-  if (shown === total) return;
-  place.append(
-    el("span", { class: "muted" }, "; bands hold the extremes between"),
-    el("button", { type: "button", class: "button small", onclick: (event) => ((event.currentTarget.disabled = true), loadFull(true)) }, `All ${unit}s`),
-  );
+async function readSummary() {
+  const response = await fetch(page.api, { cache: "no-store" });
+  if (response.ok) page.summary = await response.json();
 }
 
 // Every epoch from now on. `asked`: the viewer wants it for the histograms and the other metrics too.
-function loadFull(asked) {
+function loadFull(asked = false) {
+  if (asked) permalink.set({ resolution: "full" });
+  if (page.resolution === "full" && page.asked === (page.asked || asked)) return undefined;
   page.asked ||= asked;
+  if (page.resolution === "full") return body.update(); // the curves are there
   page.resolution = "full";
-  again();
+  return again();
 }
 
-function showCharts() {
-  const { history, parts, sections } = page;
-  const specs = chartSpecs(history);
-  const before = new Map(page.charts.map((chart) => [chart.spec.title, chart]));
-  const shown = page.allMetrics ? specs : specs.slice(0, METRICS_SHOWN);
-  page.charts = shown.map((spec) => before.get(spec.title) ?? new LineChart(spec, history, view));
-  shown.forEach((spec, i) => {
-    const chart = page.charts[i];
-    if (before.delete(spec.title)) chart.update(history, spec);
-    // What is in its place stays there: an element that moves loses the focus.
-    if (parts.grid.children[i] !== chart.element) parts.grid.insertBefore(chart.element, parts.grid.children[i] ?? null);
-  });
-  for (const gone of before.values()) gone.remove();
-  for (const chart of page.charts) chart.u ?? chart.redraw();
-  sections.training.hidden = !shown.length;
-  const host = shown.length ? sections.training : sections.others;
-  if (parts.tools.parentElement !== host) host.firstChild.after(parts.tools);
-  const left = specs.length - shown.length;
-  const finite = allFinite(history) ? [el("span", { class: "muted" }, "Every weight and every gradient was finite in every epoch. ")] : [];
-  parts.more.replaceChildren(...finite, ...(left ? [el("button", { type: "button", class: "button", onclick: showAllCharts }, `${count(left)} more charts`)] : []));
-}
+// ── keys ──
 
-function showAllCharts() {
-  page.allMetrics = true;
-  showCharts();
-}
-
-// Metrics that have no place among the history's epochs. Most runs of ours have none, so what shows them comes when needed.
-async function showOthers() {
-  const { history, sections } = page;
-  sections.others.hidden = !history.more_metrics;
-  sections.others.querySelector("h2").textContent = sections.training.hidden ? "Metrics" : "Other metrics";
-  if (!history.more_metrics) return;
-  if (page.metrics) return void (await page.metrics).refresh();
-  page.metrics = import("./metrics.js").then(({ MetricBrowser }) => {
-    const browser = new MetricBrowser({ source, api: root.dataset.api, view, resolution: () => (page.asked ? "full" : "overview") });
-    sections.others.append(browser.element);
-    return browser;
-  });
-}
-
-function showHistogram() {
-  const { history, parts, sections } = page;
-  sections.distributions.hidden = !history.histogram_available;
-  if (!history.histogram_available) return;
-  if (page.histogram) return page.histogram.load(history);
-  page.histogram = new HistogramView(source, histogramAddress, history);
-  parts.histogram.replaceChildren(page.histogram.element);
-}
-
-// ── insights lead to their epochs ──
-
-async function showInsight(insight, go) {
-  if (!insight) return view.set({ mark: null });
-  const chart = (await chartOf(insight.metric)) ?? page.charts[0];
-  view.set({ mark: { from: insight.epochs[0], to: insight.epochs.at(-1), axis: chart?.spec.axis ?? EPOCHS } });
-  if (!go) return undefined;
-  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
-  (chart?.element ?? page.sections.final).scrollIntoView({ block: "center", behavior });
-  if (chart) chart.said.textContent = `Marked: ${insight.text}`;
-  return chart?.plot.focus({ preventScroll: true });
-}
-
-async function chartOf(key) {
-  const find = () => page.charts.find((chart) => chart.series.some((series) => series.key === key));
-  if (!key || find()) return find();
-  if (key in page.history.metrics) showAllCharts();
-  return find() ?? (page.metrics && (await page.metrics).reveal(key));
-}
+const { view } = page;
+const smoothNext = () => view.set({ smooth: { ...view.smooth, amount: SMOOTHER[(SMOOTHER.findLastIndex((amount) => amount <= view.smooth.amount) + 1) % SMOOTHER.length] } });
+const AXES = ["step", "time", "relative"];
+const help = shortcuts([
+  ["1", "Go to the first section; 2, 3 … to the others", () => body?.nav.go(0)],
+  ["y", "Logarithmic vertical axes, or linear", () => view.set({ log: !view.log })],
+  ["x", "Logarithmic horizontal axes, or linear", () => view.set({ xLog: !view.xLog })],
+  ["t", "Steps, clock, or elapsed time", () => view.set({ x: AXES[(AXES.indexOf(view.x) + 1) % AXES.length] })],
+  ["s", "Smooth more, then not at all", smoothNext],
+  ["+", "Zoom in", () => everyGroup(view, closer)],
+  ["-", "Zoom out", () => everyGroup(view, away)],
+  ["0", "Show everything", () => view.unzoom()],
+  ["h", "Ridgeline, heatmap, or quantiles", async () => (await body?.histogram)?.showNext()],
+  ["p", "Play through the epochs, or pause", async () => (await body?.histogram)?.player.toggle()],
+  ["/", "Search the other metrics", () => body?.focusSearch()],
+  ["c", "Copy the link to this view", () => body && copyLink(body.link, permalink)],
+], (key) => /^[2-9]$/.test(key) && body?.nav.go(Number(key) - 1));
 
 addEventListener("themechange", () => view.set({}));
-if (page.summary.state === "warm") source.ahead(histogramAddress("weights", "query"));
+if (page.summary.state === "warm") for (const pair of pairsOf(permalink.get("what"), permalink.get("tower"))) source.ahead(histogramAddress(...pair));
 const again = follow(step);

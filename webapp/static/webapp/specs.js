@@ -1,4 +1,4 @@
-// Which charts a run has, what matters most first.
+// Which charts and histograms a run has, what matters most first.
 
 import { Columns } from "./columns.js";
 
@@ -6,7 +6,24 @@ export const EPOCHS = "epochs"; // the axis that the charts of a history share
 const RECALL = "Recall";
 const NOT_FINITE = "Values not finite";
 const COUNTER = /_nonfinite$/;
+// Histograms are larger than curves: every epoch at once only in short runs; in longer ones when somebody goes through them;
+// beyond, when all epochs are asked for.
+export const HISTOGRAM_FULL_UP_TO = 40;
+export const HISTOGRAM_REFINED_UP_TO = 1000;
+const NARROW = matchMedia("(max-width: 820px)");
 const PALETTE = ["blue", "ember", "teal", "violet", "ink"];
+
+export const TYPES = ["weights", "gradients"];
+export const TOWERS = ["query", "candidate"];
+
+// What a permalink of a page with histograms has to know. Where there is room both towers are shown.
+export const HISTOGRAM_DEFAULTS = { histogram: "ridgeline", what: "weights", tower: NARROW.matches ? "query" : "both", counts: "linear", bars: "shared", epoch: "" };
+
+// [[type, tower], …] that are shown.
+export function pairsOf(what, tower) {
+  const chosen = (all, one) => all.filter((name) => one === "both" || one === name);
+  return chosen(TYPES, what).flatMap((type) => chosen(TOWERS, tower).map((name) => [type, name]));
+}
 
 export function chartSpecs(history) {
   const metrics = metricSpecs(history);

@@ -1,0 +1,31 @@
+"""Which runs a replay means: the one rule, for those who preview it and those who do it."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from contract.replay import Selection
+from store.models import InboxEvent, Run
+
+
+def selected(selection: Selection) -> QuerySet[Run]:
+    """The runs for which every criterion holds, in the order of their IDs. One query."""
+    runs = Run.objects.order_by("run_id")
+    if selection.run_id:
+        runs = runs.filter(run_id=selection.run_id)
+    if selection.experiment_name:
+        runs = runs.filter(experiment_name=selection.experiment_name)
+    if selection.failed or selection.since or selection.until:
+        runs = runs.filter(run_id__in=_events(selection).values("run_id"))
+    return runs
+
+
+def _events(selection: Selection) -> QuerySet[InboxEvent]:
+    events = InboxEvent.objects.all()
+    if selection.failed:
+        events = events.filter(state=InboxEvent.State.FAILED)
+    if selection.since:
+        events = events.filter(received_at__gte=selection.since)
+    if selection.until:
+        events = events.filter(received_at__lt=selection.until)
+    return events

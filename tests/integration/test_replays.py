@@ -1,0 +1,149 @@
+"""Replays from the page of operations, as people ask for them: every part is real, and some are away."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from contract.replay import REPLAY_REQUESTED
+from tests.integration.conftest import Running, wait
+from tests.integration.test_failures import run_id  # noqa: F401  a fixture
+
+pytestmark = pytest.mark.integration
+PASSWORD = "correct horse battery"  # noqa: S105 - of this test's users
+SignIn = Callable[..., Page]
+
+
+@pytest.fixture
+def sign_in(running: Running, chromium: Browser) -> Iterator[SignIn]:
+    """Signs in by browser as a member of a group, and opens a path."""
+    context = chromium.new_context(base_url=running.stack.urls["web"])
+
+    def open_page(group: str, path: str) -> Page:
+        # Made by the command that people are told of.
+        command = [sys.executable, "-m", "webapp", "manage", "account", group, f"--group={group}", "--password"]
+        environ = running.stack.environ
+        subprocess.run(command, env=environ, input=f"{PASSWORD}\n", text=True, check=True, timeout=60)
+        page = context.new_page()
+        page.goto(f"/sign-in/?next={path}")
+        page.get_by_label("Name").fill(group)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        return page
+
+    yield open_page
+    context.close()
+
+
+def tables(running: Running) -> sqlite3.Connection:
+    return sqlite3.connect(running.stack.data / "warmboard.sqlite3", timeout=20)
+
+
+@pytest.fixture
+def failed(running: Running, run_id: str) -> str:  # noqa: F811
+    """A run whose event was given up; its metrics are in MLflow."""
+    running.complete(run_id)
+    running.wait_state(run_id, "warm")
+    with tables(running) as store:
+        store.execute("delete from store_warmentry where run_id = ?", [run_id])
+        forgotten = "schema_version = null, warmed_at = null, fetched_at = null"
+        store.execute(f"update store_run set {forgotten} where run_id = ?", [run_id])  # noqa: S608
+        outcome = "state = 'failed', reason = 'MLflow was away for too long', done_at = null"
+        store.execute(f"update store_inboxevent set {outcome} where run_id = ?", [run_id])  # noqa: S608
+    running.wait_state(run_id, "failed")
+    return run_id
+
+
+def requests(running: Running) -> list[tuple[str, str]]:
+    """State and reason of every replay request in the inbox."""
+    with tables(running) as store:
+        rows = store.execute(
+            "select state, reason from store_inboxevent where type = ? order by id", [REPLAY_REQUESTED]
+        )
+        return rows.fetchall()
+
+
+def settled(running: Running, how_many: int) -> list[tuple[str, str]]:
+    def done() -> list[tuple[str, str]] | None:
+        found = requests(running)
+        return found if len(found) == how_many and all(state == "done" for state, _ in found) else None
+
+    found: list[tuple[str, str]] = wait(done, f"{how_many} requests to be done", lambda: requests(running))
+    return found
+
+
+def test_an_operator_replays_a_failed_run_and_sees_it_warm(running: Running, failed: str, sign_in: SignIn) -> None:
+    before = len(requests(running))
+    page = sign_in("operator", f"/operations/?q={failed}")
+    event = page.locator(".event")
+    expect(event).to_contain_text("MLflow was away for too long")
+    event.get_by_role("button", name="Replay").click()
+    expect(page.get_by_role("heading", name="Will warm 1 run again")).to_be_visible()
+    # As a person who is not sure whether it worked, and clicks again.
+    page.get_by_role("button", name="Warm 1 run again").dblclick()
+    # The page follows along by itself.
+    expect(page.get_by_label("Your replay")).to_contain_text("handed out 1 run", timeout=30_000)
+    expect(page.get_by_label("Your replay")).to_contain_text("asked for by operator")
+    assert settled(running, before + 1)[-1] == ("done", "handed out 1 run")
+    running.wait_state(failed, "warm")
+    page.goto(f"/runs/{failed}/")
+    expect(page.locator("figure.chart").first).to_be_visible()
+
+
+def test_a_form_that_is_sent_twice_is_one_replay(running: Running, failed: str, sign_in: SignIn) -> None:
+    before = len(requests(running))
+    page = sign_in("operator", f"/operations/replay/?run_id={failed}")
+    form = page.locator("form.confirm")
+    fields = dict(form.evaluate("form => [...new FormData(form)]"))
+    answers = [page.request.post("/operations/replay/", form=fields, headers={"Referer": page.url}) for _ in range(3)]
+    assert len({answer.url for answer in answers}) == 1, "all lead to the same replay"
+    running.wait_state(failed, "warm")
+    assert len(settled(running, before + 1)) == before + 1
+    assert f"run {failed} warm:" in running.process("worker").log.read_text()
+
+
+def test_a_viewer_is_refused(running: Running, failed: str, sign_in: SignIn) -> None:
+    page = sign_in("viewer", f"/operations/?q={failed}")
+    expect(page.locator(".event")).to_contain_text("MLflow was away for too long")
+    expect(page.get_by_role("button", name="Replay")).to_have_count(0)
+    expect(page.get_by_text("an account needs the group operator")).to_be_visible()
+    refused = page.goto(f"/operations/replay/?run_id={failed}")
+    assert refused
+    assert refused.status == 403
+    expect(page.get_by_role("heading", name="This needs the group operator.")).to_be_visible()
+    assert running.summary(failed)["state"] == "failed"
+
+
+def test_a_pubsub_that_is_away_loses_nothing(running: Running, failed: str, sign_in: SignIn) -> None:
+    before = len(requests(running))
+    page = sign_in("operator", f"/operations/replay/?run_id={failed}")
+    running.kill("pubsub")
+    try:
+        page.get_by_role("button", name="Warm 1 run again").click()
+        expect(page.get_by_role("alert")).to_contain_text("Pub/Sub has not confirmed the request", timeout=30_000)
+    finally:
+        running.start("pubsub")
+    page.get_by_role("button", name="Warm 1 run again").click()
+    expect(page.get_by_label("Your replay")).to_contain_text("handed out 1 run", timeout=60_000)
+    running.wait_state(failed, "warm")
+    assert len(settled(running, before + 1)) == before + 1
+
+
+def test_all_that_failed_is_replayed_by_hand(running: Running, failed: str) -> None:
+    shown = running.command("workers", "replay", "--failed", "--experiment", "logged by the stock client", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert f"run {failed} (FINISHED, logged by the stock client)" in shown.stdout
+    done = running.command("workers", "replay", "--failed", "--experiment", "logged by the stock client")
+    assert " warm, " in done.stdout, done.stderr
+    assert running.summary(failed)["state"] == "warm"
+
+
+def test_a_replay_of_nothing_in_particular_is_refused(running: Running) -> None:
+    done = running.command("workers", "replay")
+    assert done.returncode == 2
+    assert "nothing is selected" in done.stderr

@@ -1,0 +1,36 @@
+"""The sign-in page, with patience for a few wrong passwords and no more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse
+
+from webapp.accounts import throttle
+
+
+class SignIn(LoginView):
+    template_name = "webapp/sign_in.html"
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if throttle.exhausted(*self._who()):
+            minutes = int(throttle.WINDOW.total_seconds() // 60)
+            refused = self.render_to_response(self.get_context_data(form=AuthenticationForm(), wait_minutes=minutes))
+            refused.status_code, refused["Retry-After"] = 429, str(minutes * 60)
+            return refused
+        return super().post(request, *args, **kwargs)
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        throttle.succeeded(*self._who())
+        return super().form_valid(form)
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        throttle.failed(*self._who())
+        return super().form_invalid(form)
+
+    def _who(self) -> tuple[str, str]:
+        # A name as long as no account's is one that nobody has; PostgreSQL takes no NUL.
+        name = self.request.POST.get("username", "")[:150].replace("\0", "")
+        return name, throttle.address_of(self.request)

@@ -1,0 +1,1 @@
+"""Operations: what stands in the inbox, and replays."""

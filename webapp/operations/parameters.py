@@ -1,0 +1,150 @@
+"""What the addresses of operations may say: which events to show, and which runs to replay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from django.http import QueryDict
+
+from contract.cloudevents import LONGEST, EventError
+from contract.events import RUN_ID
+from contract.replay import Selection
+from store.models import InboxEvent
+from webapp.parameters import BadRequest, Parameter, whole_number, within
+
+ATTENTION, ALL = "attention", "all"
+DEFAULT_LIMIT, MOST = 50, 200
+LAST_ROW = 2**63 - 1
+STATES = {
+    ATTENTION: "failed or unreadable",
+    **{state.value: state.value for state in InboxEvent.State},
+    ALL: "all",
+}
+"""The values of ``?state=`` and what the page calls them."""
+
+
+def _state(text: str) -> str:
+    """Raises ValueError."""
+    if text not in STATES:
+        raise ValueError(f"{text!r} is unknown")
+    return text
+
+
+def _text(text: str) -> str:
+    """Without the spaces around it. Raises ValueError."""
+    text = text.strip()
+    if "\0" in text or len(text) > LONGEST["experiment_name"]:
+        raise ValueError(f"holds a NUL, or more than {LONGEST['experiment_name']} characters")
+    return text
+
+
+_TEXT = {"type": "string", "maxLength": LONGEST["experiment_name"], "pattern": r"^[^\x00]*$"}
+STATE = Parameter(
+    "state",
+    "Events in this state; `attention`: failed or unreadable ones.",
+    {"type": "string", "enum": list(STATES), "default": ATTENTION},
+    _state,
+    ATTENTION,
+)
+EXPERIMENT = Parameter("experiment", "Events of this experiment.", _TEXT, _text, "")
+TEXT = Parameter("q", "Events that hold this text: in their run's ID, their own, or their reason.", _TEXT, _text, "")
+BEFORE: Parameter[int | None] = Parameter(
+    "before",
+    "Events older than this place: the one that the last answer gave.",
+    {"type": "integer", "minimum": 1, "maximum": LAST_ROW},
+    within(1, LAST_ROW),
+)
+LIMIT = whole_number("limit", 1, MOST, DEFAULT_LIMIT, "At most so many events.")
+FILTER: list[Parameter[Any]] = [STATE, EXPERIMENT, TEXT, BEFORE, LIMIT]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which events are listed, newest first. ``before`` is the row ID that the next older page starts below."""
+
+    state: str = ATTENTION
+    experiment: str = ""
+    text: str = ""
+    before: int | None = None
+    limit: int = DEFAULT_LIMIT
+
+    @classmethod
+    def read(cls, query: QueryDict) -> Self:
+        """Raises BadRequest."""
+        return cls(
+            state=STATE.read_from(query),
+            experiment=EXPERIMENT.read_from(query),
+            text=TEXT.read_from(query),
+            before=BEFORE.read_from(query),
+            limit=LIMIT.read_from(query),
+        )
+
+    @property
+    def is_set(self) -> bool:
+        """Somebody asked for something else than what the page shows by itself."""
+        return (self.state, self.experiment, self.text) != (ATTENTION, "", "")
+
+    def query(self, before: int | None) -> str:
+        """The query of the same list, from another place on."""
+        given = {
+            "state": self.state,
+            "experiment": self.experiment,
+            "q": self.text,
+            "before": before,
+            "limit": self.limit,
+        }
+        query = QueryDict(mutable=True)
+        by_itself = (None, "", ATTENTION, DEFAULT_LIMIT)
+        query.update({name: str(value) for name, value in given.items() if value not in by_itself})
+        return f"?{query.urlencode()}" if query else ""
+
+
+def read_selection(query: QueryDict, now: datetime) -> Selection:
+    """Which runs a replay is meant for. What asks for events without an end ends now, so that what is shown is what
+    will be done. Raises BadRequest.
+    """
+    run_id = read_text(query, "run_id")
+    if run_id and not RUN_ID.fullmatch(run_id):
+        raise BadRequest("run_id", f"{run_id!r} is no run ID: 1 to 64 letters, digits, _ or -")
+    failed, everything = _read_flag(query, "failed"), _read_flag(query, "everything")
+    since, until = _read_time(query, "since"), _read_time(query, "until")
+    if (failed or since) and not until:
+        # Whole milliseconds, as a message has them; the last one included.
+        until = now.replace(microsecond=now.microsecond // 1000 * 1000) + timedelta(milliseconds=1)
+    try:
+        return Selection(
+            run_id=run_id or None,
+            experiment_name=read_text(query, "experiment") or None,
+            failed=failed,
+            since=since,
+            until=until,
+            everything=everything,
+        )
+    except EventError as error:
+        raise BadRequest("selection", str(error)) from None
+
+
+def read_text(query: QueryDict, name: str) -> str:
+    """Without the spaces around it; empty where it is missing. Raises BadRequest."""
+    return Parameter(name, "", _TEXT, _text, "").read_from(query)
+
+
+def _read_flag(query: QueryDict, name: str) -> bool:
+    text = query.get(name) or "false"
+    if text not in ("true", "false"):
+        raise BadRequest(name, f"{text!r} is neither true nor false", ["true", "false"])
+    return text == "true"
+
+
+def _read_time(query: QueryDict, name: str) -> datetime | None:
+    """In UTC where it says nothing else, as the page's fields do."""
+    text = read_text(query, name)
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise BadRequest(name, f"{text!r} is no time like 2026-01-02T10:30") from None

@@ -1,0 +1,122 @@
+"""Events and counts in the page's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from contract.cloudevents import format_time
+from store.models import InboxEvent
+from webapp.operations import documents
+from webapp.operations.inbox import AGES, Listed, StateCount
+from webapp.pages import ago
+
+WORDS = {
+    "pending": "waits for a worker",
+    "warming": "a worker is at it",
+    "failed": "given up",
+    "unreadable": "no event, kept",
+}
+KINDS = {
+    "warmboard.run.started.v1": "started",
+    "warmboard.run.progressed.v1": "progressed",
+    "warmboard.run.completed.v1": "completed",
+    "warmboard.replay.requested.v1": "replay requested",
+    "": "message",
+}
+STEP, BAR, HEIGHT = 30, 24, 18
+"""Of the age histogram, in pixels."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar and the number above it."""
+
+    count: int
+    label: str
+    x: int
+    y: int
+    height: int
+
+    @property
+    def middle(self) -> int:
+        return self.x + BAR // 2
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One state with the histogram of its events' ages."""
+
+    state: str
+    words: str
+    total: int
+    oldest: datetime | None
+    ago: str
+    bars: list[Bar]
+
+    @classmethod
+    def of(cls, count: StateCount, now: datetime) -> Self:
+        labels = [*(f"under {age}" for age in AGES), "older"]
+        most = max(count.ages)
+        bars = []
+        for i, (number, label) in enumerate(zip(count.ages, labels, strict=True)):
+            height = max(2, round(HEIGHT * number / most)) if number else 1
+            bars.append(Bar(number, label, i * STEP, 12 + HEIGHT - height, height))
+        oldest = ago(count.oldest, now) if count.oldest else ""
+        return cls(count.state, WORDS[count.state], count.total, count.oldest, oldest, bars)
+
+    @property
+    def sentence(self) -> str:
+        """What the histogram shows, for whoever doesn't see it."""
+        return ", ".join(f"{bar.label}: {bar.count}" for bar in self.bars)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One event."""
+
+    event: InboxEvent
+    kind: str
+    title: str
+    experiment: str
+    ago: str
+    claimed_ago: str
+
+    @classmethod
+    def of(cls, listed: Listed, now: datetime) -> Self:
+        event, run = listed.event, listed.run
+        request = documents.request_in(event)
+        asked = f"{request.selection}, asked for by {request.requested_by}" if request else ""
+        return cls(
+            event=event,
+            kind=KINDS.get(event.type, event.type),
+            title=asked or (str(run) if run else event.run_id or event.event_id),
+            experiment=run.experiment_name if run else "",
+            ago=ago(event.received_at, now),
+            claimed_ago=ago(event.claimed_at, now) if event.claimed_at else "",
+        )
+
+    @classmethod
+    def of_event(cls, event: InboxEvent | None, now: datetime) -> Self | None:
+        return cls.of(Listed(event, None), now) if event else None
+
+    @property
+    def payload(self) -> str:
+        return documents.payload(bytes(self.event.data))
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What else the row says, where it says it."""
+        event = self.event
+        moments = {
+            "happened": event.happened_at,
+            "published": event.published_at,
+            "received": event.received_at,
+            "taken": event.claimed_at,
+            "due again": event.due_at,
+            "first warm": event.done_at,
+        }
+        told = {name: format_time(moment) for name, moment in moments.items() if moment}
+        worker = {"worker": event.claimed_by} if event.claimed_by else {}
+        return {"row": str(event.pk), "source": event.source, "event ID": event.event_id, **told, **worker}

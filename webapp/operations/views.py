@@ -1,0 +1,135 @@
+"""The page of operations, its JSON, and the replay: a preview by GET, and the request by POST."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import get_conditional_response
+from django.views.decorators.cache import never_cache
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_http_methods, require_safe
+
+from contract.replay import ReplayRequest
+from store.selection import selected
+from webapp.accounts import audit
+from webapp.accounts.groups import REQUEST_REPLAY, Role
+from webapp.accounts.rights import needs
+from webapp.api import reading
+from webapp.health import redis_answers
+from webapp.openapi.operation import Operation, describes
+from webapp.operations import documents, drafts
+from webapp.operations.inbox import Overview, request_of
+from webapp.operations.parameters import FILTER, STATES, Filter, read_selection
+from webapp.operations.rows import Bars, Row
+from webapp.operations.shapes import Operations
+from webapp.parameters import BadRequest
+from webapp.publishing import PublishError, Topic
+
+RUNS_SHOWN = 20
+AUDIT_SHOWN = 10
+REQUEST_ID = re.compile(r"[0-9a-f]{32}")
+NOT_IN_GROUP = {403: f"The account is not in the group `{Role.OPERATOR}`."}
+reads_operations = needs(REQUEST_REPLAY, Role.OPERATOR, open_to_loopback=True)
+
+
+@require_safe
+@never_cache
+@reads_operations
+@gzip_page
+def page(request: HttpRequest) -> HttpResponse:
+    try:
+        wanted = Filter.read(request.GET)
+        overview = Overview.find(wanted)
+    except BadRequest as error:
+        return _refused(request, str(error))
+    now, redis = timezone.now(), redis_answers()
+    may_replay = request.user.has_perm(REQUEST_REPLAY)
+    sent = request.GET.get("replay", "")
+    context = {
+        "filter": wanted,
+        "states": STATES,
+        "bars": [Bars.of(count, now) for count in overview.counts],
+        "pulse": overview.pulse,
+        "redis_answers": redis,
+        "in_flight": [Row.of(listed, now) for listed in overview.in_flight],
+        "rows": [Row.of(listed, now) for listed in overview.events],
+        "older": overview.before and wanted.query(overview.before),
+        "newest": wanted.before and wanted.query(None),
+        "api": f"{reverse('api-operations')}?{request.GET.urlencode()}",
+        # What happens between this and the first question of the page must not be missed.
+        "etag": _as_json(overview, redis)["ETag"],
+        "may_replay": may_replay,
+        "audit": audit.newest(AUDIT_SHOWN) if may_replay else [],
+        "sent": sent,
+        "sent_row": Row.of_event(request_of(sent), now) if REQUEST_ID.fullmatch(sent) else None,
+    }
+    return render(request, "webapp/operations.html", context)
+
+
+@describes(
+    Operation("The inbox by state and age, and its events", Operations, FILTER, "Operations", errors=NOT_IN_GROUP)
+)
+@reads_operations
+@reading
+def document(request: HttpRequest) -> HttpResponse:
+    """The same as JSON, with an ETag."""
+    response = _as_json(Overview.find(Filter.read(request.GET)), redis_answers())
+    answer: HttpResponse | None = get_conditional_response(request, etag=response["ETag"], response=response)
+    return answer or response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@needs(REQUEST_REPLAY, Role.OPERATOR)
+def replay(request: HttpRequest) -> HttpResponseBase:
+    """GET shows which runs it will touch; POST sends what was shown."""
+    who = request.user.get_username()
+    try:
+        if request.method == "POST":
+            return _send(request, drafts.unsign(request.POST.get("request", ""), who))
+        now = timezone.now()
+        return _preview(request, drafts.new_request(read_selection(request.GET, now), who, now))
+    except (BadRequest, drafts.DraftError) as error:
+        return _refused(request, str(error))
+
+
+def _as_json(overview: Overview, redis_answers: bool) -> JsonResponse:
+    response = JsonResponse(documents.document(overview, redis_answers))
+    response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
+    response["Cache-Control"] = "private, no-cache"
+    response["Vary"] = "Cookie"
+    return response
+
+
+def _send(request: HttpRequest, wanted: ReplayRequest) -> HttpResponseBase:
+    try:
+        Topic.configured().publish(wanted)
+    except PublishError as error:
+        audit.record(request, "replay", str(wanted.selection), f"request {wanted.id}", f"not confirmed: {error}")
+        return _preview(request, wanted, away=str(error))
+    audit.record(request, "replay", str(wanted.selection), f"request {wanted.id}", "sent")
+    return redirect(f"{reverse('operations')}?replay={wanted.id}")
+
+
+def _preview(request: HttpRequest, wanted: ReplayRequest, away: str = "") -> HttpResponse:
+    runs = selected(wanted.selection)
+    context: dict[str, Any] = {
+        "selection": str(wanted.selection),
+        "total": runs.count(),
+        "runs": runs.only("run_id", "name", "experiment_name", "status")[:RUNS_SHOWN],
+        "shown": RUNS_SHOWN,
+        "signed": drafts.sign(wanted),
+        "away": away,
+    }
+    return render(request, "webapp/replay.html", context, status=503 if away else 200)
+
+
+def _refused(request: HttpRequest, why: str) -> HttpResponse:
+    context = {"status": 400, "what": why, "advice": "The page of operations is a good place to start anew."}
+    return render(request, "webapp/error.html", context, status=400)

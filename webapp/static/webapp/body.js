@@ -1,0 +1,184 @@
+// What the page of a warm run consists of. Parts without content hide.
+
+import { LineChart } from "./charts.js";
+import { el, section } from "./dom.js";
+import { count } from "./format.js";
+import { tables, tiles } from "./head.js";
+import { Insights } from "./insights.js";
+import { provenance } from "./provenance.js";
+import { goToHash, SectionNav } from "./sections.js";
+import { allFinite, chartSpecs, EPOCHS, HISTOGRAM_REFINED_UP_TO, unitOf } from "./specs.js";
+import { chartTools, linkButton } from "./tools.js";
+import { hasTimes } from "./view.js";
+
+const METRICS_SHOWN = 12;
+
+export class RunBody {
+  // `page` is that of run.js, `place` the element that takes the content.
+  constructor(page, place) {
+    this.page = page;
+    this.charts = [];
+    this.histogram = null; // a promise of the HistogramView
+    this.metrics = null; // of the MetricBrowser
+    this.insights = new Insights((insight, go) => this.#showInsight(insight, go));
+    const { view, permalink } = page;
+    this.shownEpochs = el("span", { class: "epochs" });
+    this.tools = chartTools(view, permalink, { link: false, after: [this.shownEpochs] });
+    this.link = linkButton(permalink);
+    this.#build(place);
+    place.addEventListener("coarse", () => page.loadFull());
+    this.first = true;
+  }
+
+  #build(place) {
+    const box = (label) => el("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": `${label}, table` });
+    this.parts = { tiles: el("dl", { class: "tiles" }), grid: el("div", { class: "charts" }), more: el("p", { class: "more" }), histogram: el("div", { class: "hist-place" }), provenance: el("div"), final: box("Final metrics"), params: box("Parameters"), tags: box("Tags") };
+    const { parts } = this;
+    this.sections = {
+      insights: section("insights", "Insights", this.insights.list),
+      training: section("training", "Training", parts.grid, parts.more),
+      others: section("metrics", "Other metrics"),
+      distributions: section("distributions", "Weight analysis", parts.histogram),
+      final: section("final", "Final metrics", parts.final),
+      params: section("params", "Parameters", parts.params),
+      tags: section("tags", "Tags", parts.tags),
+      provenance: section("provenance", "Provenance", parts.provenance),
+    };
+    const { insights, training, others, distributions, final, params, tags, provenance: way } = this.sections;
+    this.single = el("div", { class: "two", id: "parameters" }, final, params, tags);
+    const help = el("button", { type: "button", class: "quiet help-button", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts (?)", onclick: () => this.page.showHelp() }, "?");
+    this.nav = new SectionNav([["Training", training], ["Other metrics", others], ["Weight analysis", distributions], ["Parameters", this.single], ["Provenance", way]], this.link, help);
+    place.replaceChildren(this.nav.element, parts.tiles, insights, training, others, distributions, this.single, way);
+  }
+
+  // The page's history is a new one.
+  update() {
+    const { parts, sections, page } = this;
+    const { history } = page;
+    const unit = unitOf(history);
+    parts.tiles.replaceChildren(...tiles(history));
+    parts.tiles.hidden = !parts.tiles.childElementCount;
+    sections.insights.hidden = !this.insights.update(history.insights, unit);
+    this.tools.update({ steps: unit === "epoch" ? "Epoch" : "Step", times: Boolean(history.more_metrics) || hasTimes(history) });
+    this.#showEpochs(unit);
+    this.#showCharts();
+    this.#showOthers();
+    this.#showHistogram();
+    for (const [name, content] of Object.entries(tables(history))) {
+      parts[name].replaceChildren(...(content ? [content] : []));
+      sections[name].hidden = !content;
+    }
+    this.single.hidden = [...this.single.children].every((one) => one.hidden);
+    parts.provenance.replaceChildren(...provenance(page));
+    this.nav.update();
+    if (this.first) goToHash();
+    this.first = false;
+  }
+
+  async focusSearch() {
+    const browser = await this.metrics;
+    if (!browser) return;
+    await browser.load();
+    browser.search.focus();
+  }
+
+  #showEpochs(unit) {
+    const { shownEpochs: place, page: { history } } = this;
+    const [shown, total] = [history.epochs.length, history.epochs_total];
+    place.hidden = !total;
+    place.replaceChildren(el("span", { class: "tabular" }, `${count(shown)} of ${count(total)} ${unit}s`));
+    const unmarked = history.non_finite_total - history.non_finite.length;
+    if (unmarked > 0) place.append(el("span", { class: "muted" }, `; ${count(unmarked)} more values are not finite`));
+    if (shown < total) place.append(el("span", { class: "muted" }, "; bands hold the extremes between"));
+    const sampled = history.histogram_available && total > HISTOGRAM_REFINED_UP_TO;
+    if (this.page.asked || (shown === total && !sampled)) return;
+    const text = `All ${unit}s${shown === total ? " of the histograms" : ""}`;
+    place.append(el("button", { type: "button", class: "button small", onclick: (event) => ((event.currentTarget.disabled = true), this.page.loadFull(true)) }, text));
+  }
+
+  #showCharts() {
+    const { page: { history, view }, parts, sections } = this;
+    const specs = chartSpecs(history).map((spec) => ({ ...spec, full: () => this.#fullHistory() }));
+    const before = new Map(this.charts.map((chart) => [chart.spec.title, chart]));
+    const shown = this.allMetrics ? specs : specs.slice(0, METRICS_SHOWN);
+    this.charts = shown.map((spec) => before.get(spec.title) ?? new LineChart(spec, history, view));
+    shown.forEach((spec, i) => {
+      const chart = this.charts[i];
+      if (before.delete(spec.title)) chart.update(history, spec);
+      // What is in its place stays there: an element that moves loses the focus.
+      if (parts.grid.children[i] !== chart.element) parts.grid.insertBefore(chart.element, parts.grid.children[i] ?? null);
+    });
+    for (const gone of before.values()) gone.remove();
+    for (const chart of this.charts) chart.u ?? chart.redraw();
+    sections.training.hidden = !shown.length;
+    const host = shown.length ? sections.training : sections.others;
+    if (this.tools.element.parentElement !== host) host.firstChild.after(this.tools.element);
+    const left = specs.length - shown.length;
+    const finite = allFinite(history) ? [el("span", { class: "muted" }, "Every weight and every gradient was finite in every epoch. ")] : [];
+    parts.more.replaceChildren(...finite, ...(left ? [el("button", { type: "button", class: "button", onclick: () => this.#showAllCharts() }, `${count(left)} more charts`)] : []));
+  }
+
+  #showAllCharts() {
+    this.allMetrics = true;
+    this.#showCharts();
+  }
+
+  // For exports: every epoch, whatever is drawn.
+  async #fullHistory() {
+    const { page } = this;
+    if (page.history.resolution === "full") return page.history;
+    const response = await fetch(page.historyAddress("full"));
+    if (!response.ok) throw new Error(`the server answered ${response.status}.`);
+    return response.json();
+  }
+
+  // Metrics that have no place among the history's epochs. Most runs of ours have none, so what shows them comes when needed.
+  async #showOthers() {
+    const { page, sections } = this;
+    sections.others.hidden = !page.history.more_metrics;
+    sections.others.querySelector("h2").textContent = sections.training.hidden ? "Metrics" : "Other metrics";
+    if (!page.history.more_metrics) return;
+    if (this.metrics) return void (await this.metrics).refresh();
+    this.metrics = import("./metrics.js").then(({ MetricBrowser }) => {
+      const browser = new MetricBrowser(page);
+      sections.others.append(browser.element);
+      return browser;
+    });
+  }
+
+  // Below the curves, which shall not wait for it.
+  async #showHistogram() {
+    const { page, parts, sections } = this;
+    const { history, histogramAddress, source, view, permalink } = page;
+    sections.distributions.hidden = !history.histogram_available;
+    if (!history.histogram_available) return;
+    if (this.histogram) return void (await this.histogram).load(history);
+    const fullAddress = (type, tower) => histogramAddress(type, tower, "full");
+    this.histogram = import("./histogram.js").then(({ HistogramView }) => {
+      const histogram = new HistogramView({ source, address: histogramAddress, fullAddress, history, view, permalink });
+      parts.histogram.replaceChildren(histogram.element);
+      return histogram;
+    });
+  }
+
+  // ── insights lead to their epochs ──
+
+  async #showInsight(insight, go) {
+    const { view } = this.page;
+    if (!insight) return view.set({ mark: null });
+    const chart = (await this.#chartOf(insight.metric)) ?? this.charts[0];
+    view.set({ mark: { from: insight.epochs[0], to: insight.epochs.at(-1), axis: chart?.spec.axis ?? EPOCHS } });
+    if (!go) return undefined;
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+    (chart?.element ?? this.sections.final).scrollIntoView({ block: "center", behavior });
+    if (chart) chart.said.textContent = `Marked: ${insight.text}`;
+    return chart?.plot.focus({ preventScroll: true });
+  }
+
+  async #chartOf(key) {
+    const find = () => this.charts.find((chart) => chart.series.some((series) => series.key === key));
+    if (!key || find()) return find();
+    if (key in this.page.history.metrics) this.#showAllCharts();
+    return find() ?? (this.metrics && (await this.metrics).reveal(key));
+  }
+}

@@ -1,0 +1,65 @@
+// Operations follow along: the JSON says whether anything has changed, and the page itself says what. What is open stays
+// open, and what has the focus keeps it.
+
+import { follow } from "./follow.js";
+import { ago } from "./format.js";
+
+const PACE = { first: 2000, most: 15000 };
+const root = document.getElementById("operations");
+const live = document.getElementById("live");
+let etag = root.dataset.etag;
+
+async function step() {
+  try {
+    const response = await fetch(root.dataset.api, { cache: "no-store", headers: { "If-None-Match": etag } });
+    if (response.status !== 304 && !response.ok) throw new Error(`The server answered ${response.status}.`);
+    const changed = response.status !== 304;
+    if (changed) await renew();
+    etag = response.headers.get("ETag");
+    live.textContent = "";
+    return { pause: PACE, changed };
+  } catch (error) {
+    live.textContent = `Not live: ${error.message}`;
+    return { pause: PACE, changed: false };
+  }
+}
+
+async function renew() {
+  const response = await fetch(location.href, { cache: "no-store" });
+  if (!response.ok) throw new Error(`The server answered ${response.status}.`);
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  for (const old of document.querySelectorAll("[data-live]")) {
+    const fresh = page.getElementById(old.id);
+    if (fresh) replace(old, document.importNode(fresh, true));
+  }
+  times();
+}
+
+function replace(old, fresh) {
+  for (const details of old.querySelectorAll("details[open]")) fresh.querySelector(`#${details.id}`)?.setAttribute("open", "");
+  const focused = old.contains(document.activeElement) ? placeOf(document.activeElement, old) : null;
+  old.replaceWith(fresh);
+  if (focused) find(fresh, focused)?.focus({ preventScroll: true });
+}
+
+// Where an element is, in words that still hold in a newer copy: the nearest ID above it, and its turn among the like.
+function placeOf(element, within) {
+  const home = element.closest("[id]") ?? within;
+  return { id: home.id, tag: element.tagName, turn: [...home.querySelectorAll(element.tagName)].indexOf(element) };
+}
+
+function find(within, { id, tag, turn }) {
+  const home = within.id === id ? within : within.querySelector(`#${id}`);
+  return turn < 0 ? home : home?.querySelectorAll(tag)[turn];
+}
+
+function times() {
+  for (const element of document.querySelectorAll("time[datetime]")) {
+    element.textContent = ago(element.dateTime);
+    element.title = new Date(element.dateTime).toLocaleString();
+  }
+}
+
+times();
+setInterval(times, 60000);
+follow(step);
