@@ -5,13 +5,14 @@ reader has them.
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import parse_etags
 
-from contract.entries import Body, Encoding, EntryKey
+from contract.entries import Encoding, EntryKey
 from store import warm
 
 HEADERS_REMEMBERED = 512
@@ -61,28 +62,32 @@ def warm_response(request: HttpRequest, key: EntryKey) -> HttpResponse | None:
     body = warm.get(key, codings[0].stored)
     if body is None:
         return None
+    if answer := unchanged(request, body.etag, codings):
+        return answer
+    data = body.data if codings[0].name else gzip.decompress(body.data)
+    return whole(data, body.etag, codings[0])
+
+
+def unchanged(request: HttpRequest, etag: str, codings: Iterable[Coding]) -> HttpResponse | None:
+    """304 when ``If-None-Match`` names the content with this ETag (of the JSON, unquoted) in one of the codings."""
     if header := request.META.get("HTTP_IF_NONE_MATCH"):
         known = _tags(header)
         for coding in codings:
-            if (etag := _etag(body, coding)) in known or "*" in known:
-                return _unchanged(etag)
-    return _whole(body, codings[0])
+            if (tag := _tag(etag, coding)) in known or "*" in known:
+                response = HttpResponse(status=304)
+                del response.headers["Content-Type"]
+                return _for_caches(response, tag)
+    return None
 
 
-def _whole(body: Body, coding: Coding) -> HttpResponse:
-    data = body.data if coding.name else gzip.decompress(body.data)
+def whole(data: bytes, etag: str, coding: Coding) -> HttpResponse:
+    """JSON that is in this coding already; ``etag`` is of the JSON, unquoted."""
     response = HttpResponse(data, content_type="application/json")
     headers = response.headers
     headers["Content-Length"] = str(len(data))
     if coding.name:
         headers["Content-Encoding"] = coding.name
-    return _for_caches(response, _etag(body, coding))
-
-
-def _unchanged(etag: str) -> HttpResponse:
-    response = HttpResponse(status=304)
-    del response.headers["Content-Type"]
-    return _for_caches(response, etag)
+    return _for_caches(response, _tag(etag, coding))
 
 
 def _for_caches(response: HttpResponse, etag: str) -> HttpResponse:
@@ -93,8 +98,8 @@ def _for_caches(response: HttpResponse, etag: str) -> HttpResponse:
     return response
 
 
-def _etag(body: Body, coding: Coding) -> str:
-    return f'"{body.etag}{coding.suffix}"'
+def _tag(etag: str, coding: Coding) -> str:
+    return f'"{etag}{coding.suffix}"'
 
 
 def _tags(if_none_match: str) -> list[str]:

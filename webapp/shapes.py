@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
-from contract.entries import Axis, NonFinite, Series
+from contract.entries import Axis, History, NonFinite, Series
 from store.state import State
 
 
@@ -45,6 +45,28 @@ class RunList(TypedDict):
 
     runs: list[ListedRun]
     before: str | None
+
+
+class AnyRun(TypedDict):
+    """A run of a comparison. ``history`` is its overview, `null` while it is not warm; the state says why."""
+
+    mlflow_run_id: str
+    state: Literal["warm"] | State
+    expect: str
+    reason: str
+    quick_test_ids: list[int]
+    history: History | None
+
+
+class ComparedRun(AnyRun, RunFields):
+    """A run of a comparison that has been announced."""
+
+
+class Comparison(TypedDict):
+    """The runs in the order in which they were asked for."""
+
+    available: Literal[True]
+    runs: list[ComparedRun | AnyRun]
 
 
 class Timings(TypedDict):

@@ -8,7 +8,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, path, register_converter
 
 from contract.events import RUN_ID
-from webapp import api, errors, health, pages
+from webapp import api, compare, errors, health, pages
 from webapp.accounts.sign_in import SignIn
 from webapp.exports.views import EXPORTS
 from webapp.openapi import pages as api_pages
@@ -56,6 +56,7 @@ def chart_data(prefix: str, of: Callable[[api.View], api.View] = lambda view: vi
 urlpatterns = [
     path("", pages.runs, name="runs"),
     path("runs/<run_id:run_id>/", pages.run, name="run"),
+    path("compare/", compare.page, name="compare"),
     path("quick-tests/<number:quick_test_id>/", pages.quick_test, name="quick-test"),
     path("sign-in/", SignIn.as_view(), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
@@ -65,6 +66,7 @@ urlpatterns = [
     path("operations/", operations.page, name="operations"),
     path("operations/replay/", operations.replay, name="replay"),
     path("api/operations/", operations.document, name="api-operations"),
+    path("api/compare", compare.comparison, name="api-compare"),
     path("api/runs/", api.runs, name="api-runs"),
     path("api/runs/<run_id:run_id>/", api.run, name="api-run"),
     *chart_data("api/runs/<run_id:run_id>/"),

@@ -29,9 +29,15 @@ class Site:
 
     def seed(self, method: str, arguments: dict[str, Any] | None = None, kind: str = "Sample", **fields: Any) -> None:
         """Calls a method of ``Sample(**fields)``: ``warm``, ``announce`` or ``put``."""
-        steps = json.dumps([[kind, method, fields, arguments or {}]])
-        command = [sys.executable, "-m", "tests.browser.seed", steps]
-        subprocess.run(command, env=self.environ, check=True, timeout=60)
+        self._seed([[kind, method, fields, arguments or {}]])
+
+    def seed_all(self, method: str, runs: list[dict[str, Any]], kind: str = "Sample") -> None:
+        """The same of several runs, each given by its fields."""
+        self._seed([[kind, method, fields, {}] for fields in runs])
+
+    def _seed(self, steps: list[list[Any]]) -> None:
+        command = [sys.executable, "-m", "tests.browser.seed", json.dumps(steps)]
+        subprocess.run(command, env=self.environ, check=True, timeout=120)
 
 
 @pytest.fixture(scope="session")

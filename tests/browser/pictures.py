@@ -54,9 +54,7 @@ def draw(page: Page) -> None:
 
 
 def small(name: str) -> None:
-    """A palette of 128 colours is enough: a third of the bytes."""
+    """A palette of 64 colours is enough: a third of the bytes."""
     path = IMAGES / f"{name}.png"
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-            path, optimize=True
-        )
+        picture.convert("RGB").quantize(64, kmeans=4, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -12,9 +12,9 @@ import django
 
 def main(steps: list[tuple[str, str, dict[str, object], dict[str, object]]]) -> None:
     from tests.webapp.frameworks import Framework
-    from tests.webapp.samples import Golden, Sample
+    from tests.webapp.samples import Golden, Sample, Varied
 
-    kinds = {kind.__name__: kind for kind in (Framework, Golden, Sample)}
+    kinds = {kind.__name__: kind for kind in (Framework, Golden, Sample, Varied)}
     for kind, method, fields, arguments in steps:
         getattr(kinds[kind](**fields), method)(**arguments)  # type: ignore[arg-type]
 

@@ -255,6 +255,33 @@ class Sample:
         return val[:: max(1, len(val) // 40)]
 
 
+class Varied(Sample):
+    """Runs of one search: what their seed draws differs, parameters, curves and final metrics alike."""
+
+    def _drawn(self) -> tuple[float, str, int, float]:
+        """Learning rate, optimizer, embedding dimension, and how well these do: about 1."""
+        chance = random.Random(f"search {self.seed}")
+        rate, optimizer = 10 ** chance.uniform(-3.5, -0.5), chance.choice(["adagrad", "adam", "sgd"])
+        width = chance.choice([16, 32, 64, 128])
+        return rate, optimizer, width, 1.1 - 0.09 * abs(math.log10(rate) + 1.8) + 0.03 * math.log2(width / 32)
+
+    def params(self) -> dict[str, str]:
+        rate, optimizer, width, _ = self._drawn()
+        drawn = {"learning_rate": f"{rate:.2g}", "optimizer": optimizer, "embedding_dim": str(width)}
+        return super().params() | drawn | ({"momentum": "0.9"} if optimizer == "sgd" else {})
+
+    def final_metrics(self) -> dict[str, float | None]:
+        quality = self._drawn()[-1]
+        test = {key: value and value * quality for key, value in super().final_metrics().items() if "recall" in key}
+        return super().final_metrics() | test | {"test_loss": 2.51 / quality}
+
+    def _epoch(self, epoch: int, chance: random.Random) -> dict[str, float]:
+        quality = self._drawn()[-1]
+        row = super()._epoch(epoch, chance)
+        better = {key: value * quality for key, value in row.items() if "recall" in key or "weight_norm" in key}
+        return row | better | {key: value / quality for key, value in row.items() if "loss" in key}
+
+
 class Golden(Sample):
     """The run of the golden documents: what the workers write, and not what this file makes up."""
 

@@ -35,7 +35,8 @@ VALUES: dict[str, list[object]] = {
     "token_id": [1],
 }
 QUERIES = [
-    "", "?resolution=full", "?limit=1", "?type=weights&tower=query", "?type=gradients&tower=candidate&resolution=full",
+    "", "?resolution=full", "?limit=1", "?runs=abc123def456,cold,nobody", "?type=weights&tower=query",
+    "?type=gradients&tower=candidate&resolution=full",
 ]  # fmt: skip
 _log: list[str] | None = None
 

@@ -134,6 +134,13 @@ def test_lists_and_summaries_keep_to_the_schema(reader: Client, sample: Sample) 
         checked(reader, "/api/runs/{run_id}/", f"/api/runs/{run}/")
 
 
+def test_comparisons_keep_to_the_schema(reader: Client, sample: Sample) -> None:
+    Sample("cold").announce("failed", "MLflow is away")
+    runs = checked(reader, "/api/compare", "/api/compare?runs=cold,abc123def456,nobody")["runs"]
+    assert [run["state"] for run in runs] == ["failed", "warm", "unknown"]
+    checked(reader, "/api/compare", "/api/compare?runs=cold", 400)
+
+
 def test_operations_keep_to_the_schema(sample: Sample) -> None:
     Sample("cold").announce("failed", "MLflow is away")
     Sample("now").announce("warming")

@@ -108,10 +108,15 @@ class Reference:
 
     def _filled(self, path: str, parameters: list[dict[str, Any]]) -> str:
         filled = re.sub(r"{(\w+)}", lambda part: self._values[part[1]], path)
-        needed = {
-            one["name"]: one["schema"]["enum"][0] for one in parameters if one["in"] == "query" and one["required"]
-        }
-        return f"{filled}?{urlencode(needed)}" if needed else filled
+        needed = [one for one in parameters if one["in"] == "query" and one["required"]]
+        query = urlencode({one["name"]: _example(one["schema"]) for one in needed}, safe=",")
+        return f"{filled}?{query}" if query else filled
+
+
+def _example(schema: Mapping[str, Any]) -> str:
+    """The first value that is allowed, or that the parameter gives as an example."""
+    values: list[str] = schema.get("enum") or schema["examples"]
+    return values[0]
 
 
 def prose(text: str) -> SafeString:

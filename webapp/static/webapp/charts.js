@@ -14,7 +14,7 @@ const ROWS_AT_MOST = 2000;
 const COARSE_BELOW = 60; // so few points in view are too few where more were logged
 
 // One chart. `spec` is {title, unit, axis, series: [{label, key, color, dash, read(data)}], wide, best, plain, tile, bands,
-// full}; `key` is the MLflow metric key; charts of one `axis` share their cursor and zoom; a `plain` one has a single curve
+// full}; `key` is the MLflow metric key, `dash` true or lengths; charts of one `axis` share their cursor and zoom; a `plain` one has a single curve
 // and no legend; a `tile` is one of many; `bands` are pairs of series with colour between; `full()` resolves to the data
 // of every step, for exports.
 // `data` is {epochs, epochs_total, timestamps, start_time, envelope, non_finite, best_epoch} as the history has it.
@@ -43,6 +43,7 @@ export class LineChart {
   update(data, spec = this.spec) {
     this.spec = spec;
     this.data = data;
+    const { group } = this;
     this.axis = new HorizontalAxis(data, this.view);
     this.series = this.spec.series.filter((series) => Columns.has(series, data));
     this.columns = new Columns(this.series, data);
@@ -52,7 +53,7 @@ export class LineChart {
     this.summary.textContent = this.series.map((_, i) => describe(this.columns, i, this.spec)).join(" ");
     this.plot.setAttribute("aria-label", `${this.spec.title}. ${this.summary.textContent} Arrow keys move through the ${this.spec.unit}s, plus and minus zoom.`);
     this.table.refresh();
-    if (this.u && this.u.series.length === 1 + this.raws + this.series.length) this.u.setData(this.#drawn());
+    if (this.u && group === this.group && this.u.series.length === 1 + this.raws + this.series.length) this.u.setData(this.#drawn());
     else this.redraw();
     this.#askForMore();
   }
@@ -71,7 +72,7 @@ export class LineChart {
 
   // Charts of one group share their cursor and zoom.
   get group() {
-    return this.axis.mode === "step" ? this.spec.axis : this.axis.mode;
+    return !this.axis || this.axis.mode === "step" ? this.spec.axis : this.axis.mode;
   }
 
   rescale() {

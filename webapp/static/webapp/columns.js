@@ -26,6 +26,7 @@ export class Columns {
   // What was logged after the kept step before this one; undefined where nothing was.
   between(i, j) {
     const envelope = this.data.envelope[this.series[i].key];
+    if (envelope?.passing?.[j]) return undefined; // a step of another curve
     const [low, high] = [envelope?.min[j] ?? null, envelope?.max[j] ?? null];
     return low === null || high === null ? undefined : { low, high, middle: low + (high - low) / 2 };
   }

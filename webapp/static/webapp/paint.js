@@ -2,6 +2,7 @@
 
 import { cssColor } from "./dom.js";
 
+const MARK_ROWS = 8; // of marks of several curves, one under another
 const ratio = () => devicePixelRatio || 1;
 
 // The steps that an insight speaks of: a band, or a bar where it is one step.
@@ -81,7 +82,7 @@ export function paintNonFinite(u, { series, colors, axis, gaps, view }) {
       const at = axis.at(epoch);
       if (at < u.scales.x.min || at > u.scales.x.max) continue;
       const x = u.valToPos(at, "x", true);
-      const y = kind === "-Infinity" ? bbox.top + bbox.height - 8 * ratio() : bbox.top + (8 + 10 * i) * ratio();
+      const y = kind === "-Infinity" ? bbox.top + bbox.height - 8 * ratio() : bbox.top + (8 + 10 * (i % MARK_ROWS)) * ratio();
       ctx.beginPath();
       ctx.moveTo(x - arm, y - arm);
       ctx.lineTo(x + arm, y + arm);

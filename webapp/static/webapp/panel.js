@@ -120,7 +120,7 @@ export class Panel {
   #describe(says) {
     const { epochs, epochs_total: total, bin_edges_by_epoch: all } = this.data;
     const edges = all.at(-1);
-    const how = says && ` ${says}${this.axis.symlog ? ", on a symmetric-log axis" : ""}.`;
+    const how = says && ` ${says}.${this.axis.symlog ? " The axis of the values is symmetric-logarithmic." : ""}`;
     return `${this.title}: ${count(edges.length - 1)} bins, ${count(epochs.length)} of ${count(total)} epochs; at epoch ${epochs.at(-1)} from ${number(edges[0])} to ${number(edges.at(-1))}.${how}`;
   }
 

@@ -66,7 +66,7 @@ function curve(chart, series, stroke) {
   return {
     stroke,
     width: series.width ?? 1.75,
-    dash: series.dash ? [5, 4] : undefined,
+    dash: series.dash === true ? [5, 4] : series.dash || undefined,
     show: !chart.view.hides(series),
     // A value without a neighbour is a point: alone between two gaps, or one of a curve logged now and then.
     points: { show: few, size: 4, fill: stroke, filter: few ? undefined : lonely },

@@ -5,10 +5,10 @@ import { MOST } from "./smooth.js";
 import { away, closer, everyGroup, left, right } from "./zoom.js";
 
 // `permalink` is that of the view. `steps` is what the charts' steps are called, `times` whether they have times; both may
-// change by `update`. Returns {element, update}; `before` and `after` are further controls, `link` whether the button for
+// change by `update`; `clock`: whether a common clock makes sense. Returns {element, update}; `before` and `after` are further controls, `link` whether the button for
 // the link is among them.
-export function chartTools(view, permalink, { steps = "Step", times = true, before = [], after = [], link = true } = {}) {
-  const x = choice("Horizontal axis", [["step", steps], ["time", "Clock"], ["relative", "Elapsed"]], view.x, (value) => view.set({ x: value }));
+export function chartTools(view, permalink, { steps = "Step", times = true, clock = true, before = [], after = [], link = true } = {}) {
+  const x = choice("Horizontal axis", [["step", steps], ...(clock ? [["time", "Clock"]] : []), ["relative", "Elapsed"]], view.x, (value) => view.set({ x: value }));
   const yLog = toggle("Log y", view.log, (log) => view.set({ log }), "Logarithmic vertical axes");
   const xLog = toggle("Log x", view.xLog, (on) => view.set({ xLog: on }), "Logarithmic horizontal axes: log(1 + x)");
   const smoothing = smoothingControls(view);

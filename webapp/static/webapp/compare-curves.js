@@ -1,0 +1,173 @@
+// The curves of all runs, one chart a metric.
+
+import { LineChart } from "./charts.js";
+import { choiceOf, chosenIn } from "./compare-address.js";
+import { Chooser } from "./compare-chooser.js";
+import { Detail } from "./compare-detail.js";
+import { direction } from "./compare-direction.js";
+import { merged } from "./compare-merge.js";
+import { lastOf, metricCounts, usualMetrics } from "./compare-metrics.js";
+import { el, section } from "./dom.js";
+import { count, number } from "./format.js";
+import { unitOf } from "./specs.js";
+import { chartTools } from "./tools.js";
+import { View } from "./view.js";
+
+const AHEAD = "300px"; // so far from view a chart is made ready
+const POINTS_AT_MOST = 30; // more steps than these are drawn without points, as LineChart decides for good
+const STRONG_BANDS = 5;
+const ONE_BY_ONE = 4; // up to so many curves a sentence tells of each
+
+// Hides runs rather than curves, and leaves the address of what is hidden to them.
+class RunsView extends View {
+  constructor(permalink, emphasis) {
+    super(permalink);
+    this.emphasis = emphasis;
+    this.hidden = emphasis.hidden;
+    if (this.x === "time") this.x = "relative"; // runs of different days have no clock in common
+  }
+
+  toggle({ id }) {
+    this.emphasis.toggle(id);
+  }
+
+  get hide() {
+    return "";
+  }
+}
+
+// `spec` has besides `emphasis` and `runs`, one per series.
+class OverlaidChart extends LineChart {
+  update(data, spec = this.spec) {
+    super.update(data, spec);
+    if (spec.runs.length > ONE_BY_ONE) this.sayInShort();
+  }
+
+  redraw() {
+    super.redraw();
+    this.inks = this.colors;
+    this.shade();
+  }
+
+  // Draws every curve as strongly as its run stands out. Bands of many runs lie over each other, so that each is fainter.
+  shade() {
+    if (!this.u) return;
+    const { runs, emphasis } = this.spec;
+    this.colors = runs.map(({ id }, i) => {
+      const alpha = emphasis.alpha(id);
+      for (const first of new Set([1, 1 + this.raws])) this.u.series[first + i].alpha = alpha;
+      const band = emphasis.level(id) === "lit" ? 1 : alpha * Math.min(1, STRONG_BANDS / runs.length);
+      return `color-mix(in srgb, ${this.inks[i]} ${Math.round(100 * band)}%, transparent)`;
+    });
+    this.u.redraw(false);
+  }
+
+  sayInShort() {
+    const { runs, title, unit } = this.spec;
+    const lasts = this.columns.values.map((values, i) => ({ label: runs[i].label, value: lastOf(values) })).filter(({ value }) => value !== null);
+    if (!lasts.length) return;
+    lasts.sort((a, b) => a.value - b.value);
+    const [low, high] = [lasts[0], lasts.at(-1)];
+    const bad = this.data.non_finite.length;
+    const also = bad ? ` ${bad} ${bad === 1 ? "value is" : "values are"} not finite.` : "";
+    this.summary.textContent = `${count(runs.length)} runs end between ${number(low.value)} (${low.label}) and ${number(high.value)} (${high.label}).${also}`;
+    this.plot.setAttribute("aria-label", `${title}. ${this.summary.textContent} Arrow keys move through the ${unit}s.`);
+  }
+}
+
+export class Curves {
+  constructor(permalink, emphasis, source) {
+    Object.assign(this, { permalink, emphasis });
+    this.detail = new Detail(permalink, source, () => this.#show());
+    this.view = new RunsView(permalink, emphasis);
+    this.byTime = this.view.x === "relative";
+    this.charts = new Map(); // metric → OverlaidChart
+    this.grid = el("div", { class: "charts" });
+    this.none = el("p", { class: "muted", hidden: true }, "No metric is chosen.");
+    const shared = el("input", { type: "checkbox", onchange: () => this.#set({ shared: shared.checked ? "1" : "0" }) });
+    shared.checked = permalink.get("shared") === "1";
+    this.chooser = new Chooser("Metrics", (chosen) => this.#set({ metrics: choiceOf(chosen) }), [el("label", { class: "check" }, shared, "only what two runs have")]);
+    const tools = chartTools(this.view, permalink, { steps: "Epoch", clock: false, before: [this.chooser.element], after: [this.detail.element], link: false });
+    this.section = section("curves", "Curves", tools.element, this.grid, this.none);
+    addEventListener("viewchange", () => {
+      if (this.byTime === (this.view.x === "relative")) return;
+      this.byTime = !this.byTime;
+      this.#show();
+    });
+    this.inView = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => target.chart.wake(isIntersecting)), { rootMargin: AHEAD });
+    emphasis.listen(() => this.#emphasise());
+  }
+
+  update(runs) {
+    this.warm = runs.filter(({ history }) => history);
+    this.section.hidden = !this.warm.length;
+    if (!this.warm.length) return;
+    this.detail.update(this.warm);
+    this.#show();
+  }
+
+  #set(changes) {
+    this.permalink.set(changes);
+    this.#show();
+  }
+
+  #show() {
+    this.runs = this.warm.map((run) => this.detail.of(run));
+    const counts = metricCounts(this.runs);
+    const least = this.permalink.get("shared") === "1" ? 2 : 1;
+    const offered = [...counts.keys()].filter((key) => counts.get(key) >= Math.min(least, this.runs.length));
+    const asked = chosenIn(this.permalink.get("metrics"));
+    const chosen = asked ? offered.filter((key) => asked.includes(key)) : usualMetrics(offered);
+    this.chooser.update(offered.map((key) => [key, key, `${counts.get(key)} of ${this.runs.length} runs`]), chosen);
+    this.none.hidden = chosen.length > 0;
+    const gone = new Set(this.charts.keys());
+    chosen.forEach((metric, i) => {
+      gone.delete(metric);
+      const chart = this.#chart(metric);
+      if (this.grid.children[i] !== chart.element) this.grid.insertBefore(chart.element, this.grid.children[i] ?? null);
+    });
+    for (const metric of gone) this.#drop(metric);
+  }
+
+  #chart(metric) {
+    const { byTime } = this;
+    const runs = this.runs.filter(({ curves }) => curves.has(metric));
+    const key = (run) => `${metric} of ${run.label}`;
+    const unit = byTime ? "second" : runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step";
+    const series = runs.map((run) => ({ id: run.id, label: run.label, key: key(run), color: run.color, dash: run.dash ?? false, read: (data) => data.curves[key(run)] }));
+    const data = merged(runs.map((run) => ({ key: key(run), metric, run })), byTime);
+    const dense = data.epochs.length > POINTS_AT_MOST;
+    const spec = { title: metric, unit, axis: byTime ? "seconds" : "steps", series, runs, dense, emphasis: this.emphasis };
+    const known = this.charts.get(metric);
+    if (known && alike(known.spec, spec)) {
+      known.update(data, spec);
+      return known;
+    }
+    if (known) this.#drop(metric);
+    const chart = new OverlaidChart(spec, data, this.view);
+    const way = { "-1": "less is better", 0: "", 1: "more is better" }[direction(metric)];
+    if (way) chart.element.querySelector("h3").after(el("span", { class: "muted way" }, way));
+    chart.wake(false);
+    chart.element.chart = chart;
+    this.inView.observe(chart.element);
+    this.charts.set(metric, chart);
+    return chart;
+  }
+
+  #drop(metric) {
+    const chart = this.charts.get(metric);
+    this.inView.unobserve(chart.element);
+    chart.remove();
+    this.charts.delete(metric);
+  }
+
+  #emphasise() {
+    for (const chart of this.charts.values()) {
+      chart.showSeries();
+      chart.shade();
+    }
+  }
+}
+
+// Whether a chart of the one can show the other: the same curves in the same colours and manner on the same axis.
+const alike = (a, b) => ["axis", "unit", "dense"].every((name) => a[name] === b[name]) && a.runs.length === b.runs.length && a.runs.every(({ id, slot, label }, i) => id === b.runs[i].id && slot === b.runs[i].slot && label === b.runs[i].label);

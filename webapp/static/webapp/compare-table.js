@@ -1,0 +1,144 @@
+// Parameters and metrics of all runs side by side, with what differs, what is best, and how far from a baseline.
+
+import { best } from "./compare-direction.js";
+import { GROUPS, textOf } from "./compare-fields.js";
+import { replace, swatch } from "./compare-plot.js";
+import { choice, el, section } from "./dom.js";
+import { count, exact, number } from "./format.js";
+
+const COLUMNS_AT_MOST = 8; // more runs than these are rows, unless somebody says otherwise
+
+export class ComparisonTable {
+  constructor(permalink, emphasis) {
+    Object.assign(this, { permalink, emphasis });
+    this.only = el("input", { type: "checkbox", onchange: () => this.#set({ differences: this.only.checked ? "1" : "0" }) });
+    this.only.checked = permalink.get("differences") === "1";
+    this.said = el("span", { class: "muted tabular", role: "status" });
+    this.layout = el("span", {});
+    this.box = el("div", { class: "table-box matrix-box", tabindex: "0", role: "region", "aria-label": "Parameters and metrics of the runs" });
+    const hint = el("p", { class: "summary" }, el("span", { class: "best" }, "best"), " marks the best value of a metric whose name says which way is better. Choose a baseline to see how far the others are from it.");
+    this.section = section("table", "Parameters and metrics", el("div", { class: "tools" }, el("label", { class: "check" }, this.only, "Only differences"), this.layout, this.said), this.box, hint);
+  }
+
+  update(runs, fields) {
+    Object.assign(this, { runs, fields });
+    this.section.hidden = !fields.length;
+    this.#show();
+  }
+
+  get baseline() {
+    return this.runs.find(({ slot }) => String(slot) === this.permalink.get("baseline"));
+  }
+
+  #set(changes) {
+    this.permalink.set(changes);
+    this.#show();
+  }
+
+  #show() {
+    const only = this.only.checked;
+    const differ = this.fields.filter(({ varies }) => varies);
+    this.shown = only ? differ : this.fields;
+    this.said.textContent = `${count(differ.length)} of ${count(this.fields.length)} differ`;
+    const asked = this.permalink.get("layout");
+    const layout = asked || (this.runs.length > COLUMNS_AT_MOST ? "rows" : "columns");
+    this.layout.firstChild?.getAttribute("data-layout") === layout ||
+      this.layout.replaceChildren(choice("Layout", [["columns", "Runs as columns"], ["rows", "Runs as rows"]], layout, (value) => this.#set({ layout: value })));
+    const built = layout === "rows" ? this.#byRows() : this.#byColumns();
+    replace(this.box, built);
+    this.emphasis.show();
+  }
+
+  #groups() {
+    return Object.entries(GROUPS).map(([group, title]) => [title, this.shown.filter((field) => field.group === group)]).filter(([, fields]) => fields.length);
+  }
+
+  #byColumns() {
+    const head = el("tr", {}, el("th", { scope: "col" }, this.#radio(null)), this.runs.map((run) => el("th", { scope: "col", "data-run": run.id }, this.#run(run))));
+    const bodies = this.#groups().map(([title, fields]) =>
+      el("tbody", {},
+        el("tr", { class: "of-kind" }, el("th", { scope: "rowgroup", colspan: this.runs.length + 1 }, el("span", {}, title))),
+        fields.map((field) => el("tr", { class: field.varies ? "varies" : null }, el("th", { scope: "row" }, fieldName(field)), this.#cells(field)))));
+    return el("table", { class: "matrix" }, this.#caption(), el("thead", {}, head), bodies);
+  }
+
+  #byRows() {
+    const groups = this.#groups();
+    const kinds = el("tr", { class: "of-kind" }, el("td", {}), groups.map(([title, fields]) => el("th", { scope: "colgroup", colspan: fields.length }, title)));
+    const names = el("tr", {}, el("th", { scope: "col" }, this.#radio(null)), groups.flatMap(([, fields]) => fields.map((field) => this.#sortable(field))));
+    const columns = groups.flatMap(([, fields]) => fields.map((field) => this.#cells(field)));
+    const rows = this.#order().map((run) => [run, this.runs.indexOf(run)]).map(([run, i]) => el("tr", {}, el("th", { scope: "row", "data-run": run.id }, this.#run(run)), columns.map((cells) => cells[i])));
+    return el("table", { class: "matrix by-rows" }, this.#caption(), el("thead", {}, kinds, names), el("tbody", {}, rows));
+  }
+
+  // [field, −1 for descending], as the address has it: `FIELD` or `-FIELD`.
+  get #sort() {
+    const text = this.permalink.get("sort");
+    const descending = text.startsWith("-");
+    return [this.fields.find(({ id }) => id === text.slice(descending ? 1 : 0)), descending ? -1 : 1];
+  }
+
+  // Ascending, descending, as chosen; where more is better, the best come first.
+  #sortable(field) {
+    const [sorted, way] = this.#sort;
+    const order = field.direction > 0 ? [`-${field.id}`, field.id, ""] : [field.id, `-${field.id}`, ""];
+    const next = sorted === field ? order[order.indexOf(this.permalink.get("sort")) + 1] : order[0];
+    const button = el("button", { type: "button", class: "sort", "data-key": `sort ${field.id}`, onclick: () => this.#set({ sort: next }) }, field.name);
+    const attributes = { scope: "col", class: field.varies ? "varies" : null, "aria-sort": sorted === field ? (way > 0 ? "ascending" : "descending") : null };
+    return el("th", attributes, button);
+  }
+
+  // Runs without the value come last either way.
+  #order() {
+    const [field, way] = this.#sort;
+    if (!field) return this.runs;
+    const [known, others] = [true, false].map((has) => this.runs.filter(({ id }) => (field.values.get(id) !== null) === has));
+    const value = ({ id }) => field.values.get(id);
+    const compare = (a, b) => (field.numeric ? value(a) - value(b) : String(value(a)).localeCompare(value(b), "en", { numeric: true }));
+    return [...known.sort((a, b) => way * compare(a, b)), ...others];
+  }
+
+  #caption() {
+    return el("caption", { class: "sr" }, "Parameters, metrics and facts of each run");
+  }
+
+  #run(run) {
+    return el("div", { class: "of-run" }, el("span", { class: "run-name" }, swatch(run), el("a", { href: `/runs/${run.id}/` }, run.label)), this.#radio(run));
+  }
+
+  #radio(run) {
+    const chosen = run?.id === this.baseline?.id;
+    const slot = run ? String(run.slot) : "";
+    const input = el("input", { type: "radio", name: "baseline", value: slot, "data-key": `baseline-${slot}`, onchange: () => this.#set({ baseline: slot }), "aria-label": run ? `Baseline: ${run.label}` : null });
+    input.checked = chosen;
+    return el("label", { class: "check" }, input, run ? "baseline" : "no baseline");
+  }
+
+  #cells(field) {
+    const top = best([...field.values.values()], field.direction);
+    const zero = this.baseline && field.values.get(this.baseline.id);
+    return this.runs.map((run) => {
+      const value = field.values.get(run.id);
+      const text = field.group === "param" ? field.raw.get(run.id) : textOf(value);
+      const isBest = top !== undefined && value === top;
+      const content = [el("span", { class: "value", title: value === null ? null : exact(value) }, value === null ? el("span", { class: "muted" }, "–") : shortened(text)), isBest && el("span", { class: "best" }, "best")];
+      const from = this.baseline && run !== this.baseline && this.#delta(field, value, zero);
+      return el("td", { "data-run": run.id, class: field.numeric ? "number" : null }, content.filter(Boolean), from ? [from] : []);
+    });
+  }
+
+  // How far a value is from the baseline's; of what is no number, that it differs.
+  #delta({ numeric, direction, group }, value, zero) {
+    if (value === zero) return null;
+    if (!numeric || value === null || zero === null || group === "param") return el("span", { class: "delta muted" }, "differs");
+    const way = Math.sign(value - zero) * direction;
+    const [kind, word] = way > 0 ? ["better", ", better"] : way < 0 ? ["worse", ", worse"] : ["muted", ""];
+    const share = zero === 0 ? "" : ` (${signed((100 * (value - zero)) / Math.abs(zero), (x) => `${Number(x.toPrecision(3))} %`)})`;
+    return el("span", { class: `delta ${kind}` }, `${signed(value - zero, number)}${share}`, el("span", { class: "sr" }, word));
+  }
+}
+
+const signed = (value, text) => `${value < 0 ? "−" : "+"}${text(Math.abs(value))}`;
+const LONG = 40;
+const shortened = (text) => (text.length <= LONG ? text : el("span", { class: "long", tabindex: "0" }, text));
+const fieldName = ({ name }) => el("span", { class: "field-name", title: name }, name);

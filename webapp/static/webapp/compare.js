@@ -1,0 +1,162 @@
+// The page that compares runs: reads them all in one answer, shows them in every way, follows those that go on.
+
+import { pack, unpack } from "./compare-address.js";
+import { Curves } from "./compare-curves.js";
+import { Emphasis } from "./compare-emphasis.js";
+import { asCsv, asJson, save } from "./compare-export.js";
+import { fieldsOf } from "./compare-fields.js";
+import { Histograms } from "./compare-histograms.js";
+import { ParallelCoordinates } from "./compare-parallel.js";
+import { RunPicker } from "./compare-picker.js";
+import { freeSlot, runsOf, slotsOf } from "./compare-runs.js";
+import { Scatter } from "./compare-scatter.js";
+import { ComparisonTable } from "./compare-table.js";
+import { el } from "./dom.js";
+import { follow, Source } from "./follow.js";
+import { count } from "./format.js";
+import { Permalink } from "./permalink.js";
+import { linkButton } from "./tools.js";
+import { VIEW_DEFAULTS } from "./view.js";
+
+const WAITING = { first: 1000, most: 10000 };
+const LIVE = { first: 2000, most: 10000 };
+const UNSETTLED = ["pending", "warming", "rebuilding", "unknown"];
+const DEFAULTS = {
+  ...VIEW_DEFAULTS,
+  runs: "", slots: "", hidden: "", metrics: "", shared: "1", detail: "", differences: "0", layout: "", sort: "", baseline: "",
+  axes: "", kinds: "", brush: "", across: "", up: "", "across-kind": "", "up-kind": "", of: "", what: "weights", tower: "query", bins: "each", counts: "linear", epoch: "",
+};
+
+const root = document.getElementById("compare");
+const part = (name) => root.querySelector(`[data-part="${name}"]`);
+const permalink = new Permalink(DEFAULTS);
+const source = new Source();
+const emphasis = new Emphasis(root, keepHidden);
+const ids = unpack(permalink.get("runs"));
+const page = { slots: slotsOf(ids, permalink.get("slots")), documents: new Map(), runs: [], fields: [], parts: null };
+
+const picker = new RunPicker(emphasis, Number(root.dataset.most), { add, remove });
+const waiting = el("div", { class: "not-warm" });
+const address = () => `/api/compare?runs=${[...page.slots.keys()].join(",")}`;
+const chosen = unpack(permalink.get("hidden"));
+for (const [id, slot] of page.slots) if (chosen.includes(String(slot))) emphasis.hidden.add(id);
+
+async function step() {
+  if (page.slots.size < 2) return { pause: null };
+  const asked = address();
+  try {
+    const { changed, document } = await source.read(asked);
+    if (asked !== address()) return { pause: LIVE, changed: true }; // other runs were chosen meanwhile, and come next
+    if (changed) {
+      page.documents = new Map(document.runs.map((run) => [run.mlflow_run_id, run]));
+      await show();
+    }
+    lost("");
+    if (page.runs.some(({ history, row }) => !history && UNSETTLED.includes(row.state))) return { pause: WAITING, changed };
+    return { pause: page.runs.some(({ row }) => row.status === "RUNNING") ? LIVE : null, changed };
+  } catch (error) {
+    lost(error.status === 401 ? "You have been signed out. Reload the page to sign in." : `${error.message} Trying again…`);
+    return { pause: WAITING };
+  }
+}
+
+function lost(message) {
+  const line = document.getElementById("lost") ?? root.appendChild(el("p", { id: "lost", class: "toast", role: "status" }));
+  line.textContent = message;
+  line.hidden = !message;
+}
+
+// ── which runs ──
+
+function add(id) {
+  page.slots.set(id, freeSlot(page.slots));
+  changed();
+}
+
+function remove(id) {
+  page.slots.delete(id);
+  emphasis.hidden.delete(id);
+  changed();
+  picker.adding.firstChild.focus();
+}
+
+function changed() {
+  const [names, slots] = [[...page.slots.keys()], [...page.slots.values()]];
+  permalink.set({ runs: names.join(","), slots: slots.every((slot, i) => slot === i) ? "" : slots.join(",") });
+  keepHidden();
+  show();
+  if (names.every((id) => page.documents.has(id))) return; // what was read tells of all that are left
+  again();
+}
+
+function keepHidden() {
+  permalink.set({ hidden: pack([...page.slots].filter(([id]) => emphasis.hidden.has(id)).map(([, slot]) => String(slot))) });
+}
+
+// ── what is shown of them ──
+
+function show() {
+  const { size } = page.slots;
+  const title = size < 2 ? "Compare runs" : `Compare ${size} runs`;
+  root.querySelector("h1").textContent = title;
+  document.title = `${title} · Warmboard`;
+  const known = [...page.slots.keys()].map((id) => page.documents.get(id) ?? { mlflow_run_id: id, state: size < 2 ? "" : "reading", expect: "", reason: "", history: null });
+  page.runs = runsOf(known, page.slots);
+  page.fields = fieldsOf(page.runs);
+  if (size >= 2 && !page.documents.size) return undefined; // the answer is on its way
+  picker.update(page.runs);
+  if (size < 2) return showChoose(size);
+  return showAll();
+}
+
+function showChoose(size) {
+  page.parts = null;
+  part("actions").replaceChildren();
+  part("body").replaceChildren(
+    el("section", { class: "notice" },
+      el("p", { class: "eyebrow" }, size ? "One run is chosen" : "Nothing to compare yet"),
+      el("h2", {}, size ? "Choose one more run" : "Choose two or more runs"),
+      el("p", {}, `“Add a run” above searches by name, experiment, parameter or run ID. Up to ${root.dataset.most} runs stand side by side: curves, parameters, metrics and histograms.`),
+      el("p", {}, el("a", { class: "button", href: "/" }, "All runs"))));
+}
+
+// Part by part, a frame each, so that what is at the top is drawn while the rest is built.
+async function showAll() {
+  page.parts ?? build();
+  const { runs, fields, parts } = page;
+  const warm = runs.filter(({ history }) => history);
+  showWaiting(runs.filter(({ history }) => !history), warm.length);
+  for (const one of Object.values(parts)) {
+    one.update(runs, fields);
+    await new Promise(requestAnimationFrame);
+    if (page.runs !== runs || page.parts !== parts) return; // there is something newer to show
+  }
+}
+
+function build() {
+  const parts = {
+    curves: new Curves(permalink, emphasis, source),
+    table: new ComparisonTable(permalink, emphasis),
+    parallel: new ParallelCoordinates(permalink, emphasis),
+    scatter: new Scatter(permalink, emphasis),
+    histograms: new Histograms(permalink, emphasis, source),
+  };
+  page.parts = parts;
+  part("body").replaceChildren(waiting, ...Object.values(parts).map(({ section }) => section));
+  const file = (text, type, content) => el("button", { type: "button", class: "button", onclick: () => save(`comparison.${type}`, type === "csv" ? "text/csv" : "application/json", content()) }, text);
+  part("actions").replaceChildren(linkButton(permalink), file("CSV", "csv", () => asCsv(page.runs, page.fields)), file("JSON", "json", () => asJson(page.runs)));
+}
+
+// Runs without charts, each with why, and what to expect.
+function showWaiting(cold, warm) {
+  waiting.hidden = !cold.length;
+  if (!cold.length) return;
+  const rows = cold.map(({ row, label, id }) => el("li", { "data-state": row.state }, el("a", { href: `/runs/${id}/` }, label), el("span", { class: "muted" }, row.expect || "Reading…"), row.reason && el("pre", { class: "reason" }, row.reason)));
+  const title = warm ? `${count(cold.length)} of ${count(cold.length + warm)} runs ${cold.length === 1 ? "is" : "are"} not warm` : "None of these runs is warm yet";
+  waiting.replaceChildren(el("section", { class: "notice small" }, el("h2", {}, title), el("ul", {}, rows), el("p", { class: "muted", role: "status" }, "They appear here by themselves.")));
+}
+
+part("runs").replaceChildren(picker.element);
+picker.adding.open = page.slots.size < 2;
+show();
+const again = follow(step);
