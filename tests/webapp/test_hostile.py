@@ -6,6 +6,7 @@ import os
 from collections import Counter
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
@@ -29,6 +30,8 @@ def test_no_request_makes_the_webapp_fail(
     limits._limits.cache_clear()
     Sample("cold").announce("failed", "MLflow is away", quick_test=8)
     Framework("wide", logged="many", size=60).warm(quick_test=9)
+    # Who may do everything gets furthest.
+    User.objects.update(is_superuser=True)
     reader.raise_request_exception = anyone.raise_request_exception = False
     found: Counter[int] = Counter()
     failed = []
