@@ -18,7 +18,8 @@ from django.views.decorators.http import require_safe
 from contract.entries import Resolution
 from store.models import Run
 from store.state import EXPECT
-from webapp.api import BadRequest, read_cursor, read_limit, run_of
+from webapp.api import BEFORE, LIMIT, run_of
+from webapp.parameters import BadRequest
 from webapp.runs import Listed, Summary, page
 from webapp.sparkline import Sparkline, sparkline
 
@@ -94,7 +95,7 @@ class Row:
 @gzip_page
 def runs(request: HttpRequest) -> HttpResponse:
     try:
-        found = page(read_limit(request), read_cursor(request))
+        found = page(LIMIT.read(request), BEFORE.read(request))
     except BadRequest as error:
         context = {"status": 400, "what": str(error), "advice": "The list of runs starts at its newest."}
         return render(request, "webapp/error.html", context, status=400)

@@ -61,7 +61,10 @@ def test_who_takes_no_coding_gets_the_same_json(reader: Client, sample: Sample) 
 
 def test_a_head_has_the_same_headers(reader: Client, sample: Sample) -> None:
     whole, head = (ask(HISTORY, headers={"Accept-Encoding": "zstd"}) for ask in (reader.get, reader.head))
-    assert (head.status_code, head.content, dict(head.items())) == (200, b"", dict(whole.items()))
+    kept, expected = (
+        {name: value for name, value in answer.items() if "RateLimit" not in name} for answer in (head, whole)
+    )
+    assert (head.status_code, head.content, kept) == (200, b"", expected)
 
 
 def test_the_overview_is_the_default(reader: Client, sample: Sample) -> None:
@@ -234,7 +237,8 @@ def test_the_list_goes_from_new_to_old_page_by_page(reader: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=x", "limit=²", "before=x", "before=1_", f"before={'9' * 18}_a"]
+    "query",
+    ["limit=0", "limit=201", "limit=00019999", "limit=x", "limit=²", "before=x", "before=1_", f"before={'9' * 18}_a"],
 )
 def test_a_list_refuses_what_it_cannot_use(reader: Client, query: str) -> None:
     response = reader.get(f"/api/runs/?{query}")
