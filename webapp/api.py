@@ -16,11 +16,10 @@ from store import warm
 from store.models import QuickTest
 from store.state import EXPECT, run_state
 from webapp.bodies import warm_response
-from webapp.runs import Cursor, CursorError, Summary, listed_document, page
+from webapp.runs import Summary
 
 E = TypeVar("E", bound=StrEnum)
 View = Callable[..., HttpResponse]
-DEFAULT_LIMIT, MOST = 50, 200
 QUERIES_REMEMBERED = 256
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -80,14 +79,6 @@ def of_quick_test(view: View) -> View:
 
 
 @reading
-def runs(request: HttpRequest) -> HttpResponse:
-    """``{"runs": […], "before": cursor | null}``; ``?before=`` takes the cursor, ``?limit=`` 1 to 200."""
-    found = page(read_limit(request), read_cursor(request))
-    document = {"runs": [listed_document(run) for run in found.runs], "before": found.before and str(found.before)}
-    return JsonResponse(document, headers=NO_STORE)
-
-
-@reading
 def run(request: HttpRequest, run_id: str) -> HttpResponse:
     """State, timings and summary of one run; 404 when nothing has announced it."""
     summary = Summary.find(run_id)
@@ -134,23 +125,6 @@ def run_of(quick_test_id: int) -> str:
 def query_of(request: HttpRequest) -> QueryDict:
     """``request.GET``, parsed once for all requests that ask alike."""
     return _query(request.META.get("QUERY_STRING", ""))
-
-
-def read_limit(request: HttpRequest) -> int:
-    """Raises BadRequest."""
-    text = request.GET.get("limit", str(DEFAULT_LIMIT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
-        raise BadRequest("limit", f"{text!r} is not a whole number from 1 to {MOST}")
-    return int(text)
-
-
-def read_cursor(request: HttpRequest) -> Cursor | None:
-    """Raises BadRequest."""
-    text = request.GET.get("before", "")
-    try:
-        return Cursor.parse(text) if text else None
-    except CursorError as error:
-        raise BadRequest("before", str(error)) from None
 
 
 @lru_cache(QUERIES_REMEMBERED)

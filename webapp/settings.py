@@ -15,6 +15,7 @@ FLOWER_URL = setting.FLOWER_URL.read()
 INSTALLED_APPS = [
     *STORE_APPS,
     "webapp",
+    "webapp.annotations",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -9,6 +9,9 @@ from django.urls import URLPattern, path, register_converter
 
 from contract.events import RUN_ID
 from webapp import api, errors, health, pages
+from webapp.annotations import views as annotation_views
+from webapp.listing import api as listing_api
+from webapp.listing import pages as listing
 
 
 class RunIdConverter:
@@ -48,12 +51,17 @@ def chart_data(prefix: str, of: Callable[[api.View], api.View] = lambda view: vi
 
 
 urlpatterns = [
-    path("", pages.runs, name="runs"),
+    path("", listing.runs, name="runs"),
+    path("rows/", listing.rows, name="rows"),
+    path("pick/", listing.pick, name="pick"),
+    path("annotate/<str:action>/", annotation_views.change_many, name="annotate"),
+    path("runs/<run_id:run_id>/annotation/", annotation_views.change_one, name="annotation"),
     path("runs/<run_id:run_id>/", pages.run, name="run"),
     path("quick-tests/<number:quick_test_id>/", pages.quick_test, name="quick-test"),
     path("sign-in/", LoginView.as_view(template_name="webapp/sign_in.html"), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
-    path("api/runs/", api.runs, name="api-runs"),
+    path("api/runs/", listing_api.runs, name="api-runs"),
+    path("api/runs/<run_id:run_id>/annotation/", annotation_views.annotation_json),
     path("api/runs/<run_id:run_id>/", api.run, name="api-run"),
     *chart_data("api/runs/<run_id:run_id>/"),
     *chart_data("api/quick-tests/<number:quick_test_id>/", api.of_quick_test),

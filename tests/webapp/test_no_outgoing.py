@@ -32,6 +32,7 @@ VALUES: dict[str, list[object]] = {
     "run_id": ["abc123def456", "cold", "nobody"],
     "quick_test_id": [7, 8, 404],
     "chunk": [0, 99],
+    "action": ["pin"],
 }
 QUERIES = [
     "", "?resolution=full", "?limit=1", "?type=weights&tower=query", "?type=gradients&tower=candidate&resolution=full",
