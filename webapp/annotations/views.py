@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
+from contract.events import format_time
 from store.models import Run
 from webapp.access import is_api
 from webapp.annotations.change import Change, ChangeError, read_tags
@@ -85,7 +86,9 @@ def annotation_json(request: HttpRequest, run_id: str) -> HttpResponse:
     """
     if not Run.objects.filter(pk=run_id).exists():
         return _refuse(request, 404, f"No event has announced a run {run_id}.", "")
-    return _read_by_json(request, run_id) if request.method in ("GET", "HEAD") else _change_by_json(request, run_id)
+    return (
+        _read_by_json(request, run_id) if request.method in ("GET", "HEAD") else _change_by_json(request, run_id=run_id)
+    )
 
 
 def _read_by_json(request: HttpRequest, run_id: str) -> HttpResponse:
@@ -110,7 +113,7 @@ def annotation_document(annotation: Annotation | None) -> dict[str, Any]:
         "pinned": bool(annotation and annotation.pinned),
         "archived": bool(annotation and annotation.archived),
         "changed_by": annotation.changed_by if annotation else None,
-        "changed_at": annotation.changed_at.isoformat() if annotation else None,
+        "changed_at": format_time(annotation.changed_at) if annotation else None,
     }
 
 

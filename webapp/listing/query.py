@@ -43,7 +43,8 @@ class QueryError(ValueError):
 @dataclass(frozen=True)
 class Condition:
     """One condition. ``field`` is a name of ``FIELDS`` or ``is``; ``key`` names the parameter, metric or tag; an empty
-    operator asks whether the run has it. A quoted value is a text even where it looks like a number.
+    operator asks whether the run has it. A value that needs quotation marks, or was given them, is ``quoted``: a text,
+    even where it looks like a number.
     """
 
     field: str
@@ -55,7 +56,7 @@ class Condition:
     def __str__(self) -> str:
         if self.field == "is":
             return f"is:{self.value}"
-        value = _quote(self.value) if self.quoted or not _is_plain(self.value) else self.value
+        value = _quote(self.value) if self.quoted else self.value
         if self.field == WORD:
             return value
         name = f"{self.field}.{self.key if _is_plain(self.key) else _quote(self.key)}" if self.key else self.field
@@ -160,7 +161,7 @@ def _condition(reader: _Reader) -> Condition:
     if not operator:
         return _word(reader, token)
     name = token.text.lower()
-    if token.kind == "quoted" or name not in FIELDS or name in KEYED:
+    if token.kind == "quoted" or name not in FIELDS or name in (*KEYED, WORD):
         known = ", ".join(name for name in FIELDS if name not in (*KEYED, WORD))
         advice = f"it is no field; there is {known}, and param.NAME, metric.NAME, tag.NAME"
         raise reader.fail(advice, token)
@@ -190,7 +191,7 @@ def _with_value(reader: _Reader, name: str, key: str, operator: str) -> Conditio
         known.read(operator, value, quoted)
     except ValueProblem as problem:
         raise reader.fail(str(problem), token) from None
-    return Condition(name, operator, value, key, quoted)
+    return Condition(name, operator, value, key, quoted or not _is_plain(value))
 
 
 def _word(reader: _Reader, token: _Token) -> Condition:
@@ -206,7 +207,7 @@ def _word(reader: _Reader, token: _Token) -> Condition:
         return Condition("is", ":", lower[3:])
     if lower in _JOINERS:
         raise reader.fail(f'conditions are joined by “and” alone; to search for the word, write "{lower}"', token)
-    return Condition(WORD, "~", token.text)
+    return Condition(WORD, "~", token.text, quoted=not _is_plain(token.text))
 
 
 def _is_word(token: _Token, word: str) -> bool:
