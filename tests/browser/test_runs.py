@@ -109,11 +109,10 @@ def test_three_runs_of_two_pages_are_compared(look: Look) -> None:
     page.get_by_label("Choose wide-6").check()
     page.get_by_role("link", name="Previous").click()
     expect(page.get_by_label("Choose wide-0")).to_be_checked()
-    asked: list[str] = []
-    page.route("**/compare/**", lambda route: (asked.append(route.request.url), route.fulfill(body="compared"))[1])
-    page.get_by_role("button", name="Compare (3)").click()
-    expect(page.get_by_text("compared")).to_be_visible()
-    assert asked[0].endswith("/compare/?runs=run0,run4,run6")
+    page.route("**/compare/**", lambda route: route.fulfill(body="compared"))
+    with page.expect_request("**/compare/**") as asked:
+        page.get_by_role("button", name="Compare (3)").click()
+    assert asked.value.url.endswith("/compare/?runs=run0,run4,run6")
 
 
 @pytest.mark.usefixtures("runs")
@@ -166,7 +165,7 @@ def test_a_viewer_looks_and_is_refused(look: Look) -> None:
     expect(page.get_by_role("button", name="Compare (1)")).to_be_visible()
     expect(page.get_by_role("button", name="Pin", exact=True)).to_have_count(0)
     token = page.locator("[name=csrfmiddlewaretoken]").first.get_attribute("value")
-    form = {"run": "run6", "csrfmiddlewaretoken": token or ""}
+    form: dict[str, str | float | bool] = {"run": "run6", "csrfmiddlewaretoken": token or ""}
     answer = page.request.post("/annotate/pin/", form=form, headers={"Referer": page.url})
     assert answer.status == 403
     assert "annotations.change_annotation" in answer.text()

@@ -34,7 +34,7 @@ def together(questions: Sequence[Asked]) -> list[list[str]]:
     return found
 
 
-class Among(Lookup):  # type: ignore[type-arg]  # Django's own can't be subscripted
+class Among(Lookup):
     """Whether the column is one of these texts: as ``__in``, but by one parameter."""
 
     lookup_name = "among"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +18,12 @@ def test_the_same_address_is_json(reader: Client, make: Make) -> None:
     for number in range(5):
         make(f"run{number}", {"optimizer": "adam", "lr": "1"}, {"recall": number / 10, "loss": 1.0})
     Change(pinned=True, note="n", tags={"owner": "ada"}).make(["run2"], "ada")
-    query = {"q": "metric.recall < 0.4", "sort": "-metric.recall", "columns": ["metric.recall", "param.lr"], "limit": 2}
+    query: dict[str, Any] = {
+        "q": "metric.recall < 0.4",
+        "sort": "-metric.recall",
+        "columns": ["metric.recall", "param.lr"],
+        "limit": 2,
+    }
     first = reader.get("/api/runs/", query).json()
     assert [run["mlflow_run_id"] for run in first["runs"]] == ["run3", "run2"], "pinned ones where the order has them"
     assert first["runs"][0]["params"] == {"lr": "1"}
