@@ -20,7 +20,7 @@ from deploy.local.process import Part, Process, answers_http, free_port
 from deploy.local.stack import valkey_binary
 
 FEW, MANY = 1_000, 100_000
-ROUNDS, WARM_UP = 40, 4
+ROUNDS, WARM_UP = 40, 3
 BUDGET = 1.5
 ASKED = {
     "newest": "",

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from contract.events import RUN_ID
 from store.models import Run
 from webapp.annotations.models import LONGEST_NAME, LONGEST_NOTE, LONGEST_VALUE, Annotation, Tag
 
@@ -48,7 +49,8 @@ class Change:
         if not 1 <= len(run_ids) <= MOST_RUNS:
             raise ChangeError("run", f"choose 1 to {MOST_RUNS:,} runs")
         with transaction.atomic():
-            known = set(Run.objects.filter(pk__in=run_ids).values_list("pk", flat=True))
+            asked = filter(RUN_ID.fullmatch, run_ids)
+            known = set(Run.objects.filter(pk__in=asked).values_list("pk", flat=True))
             if unknown := sorted(set(run_ids) - known):
                 raise ChangeError("run", f"no event has announced {unknown[0]!r}")
             self._write_rows(known, by)

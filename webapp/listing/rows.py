@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.urls import reverse
+
 from store.models import Run
 from webapp.annotations.models import Annotation, Tag
 from webapp.listing.query import Condition
@@ -78,6 +80,10 @@ class Row:
     @property
     def run(self) -> Run:
         return self.listed.run
+
+    @property
+    def address(self) -> str:
+        return reverse("run", args=[self.run.run_id])
 
     @property
     def said(self) -> Annotation | None:
