@@ -89,7 +89,7 @@ def test_statuses_groups_and_columns_are_clicked(look: Look) -> None:
     page.locator(".group-head").get_by_role("link", name="sweeps").click()
     assert sorted(names(page)) == ["deep-5", "deep-7", "wide-4", "wide-6"]
     page.locator("summary", has_text="Columns").click()
-    page.get_by_label("test_recall_at_50").check()
+    page.get_by_role("checkbox", name="test_recall_at_50").check()
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_role("columnheader", name="test_recall_at_50")).to_be_visible()
     address = page.url
