@@ -27,9 +27,9 @@ from store.models import QuickTest
 from store.state import EXPECT, State, run_state
 from webapp.bodies import warm_response
 from webapp.openapi.operation import Operation, describes, operations_of
-from webapp.parameters import BadRequest, Parameter, choice, whole_number
-from webapp.runs import Cursor, Summary, listed_document, page
-from webapp.shapes import AnnouncedRun, RunList, RunSummary
+from webapp.parameters import BadRequest, choice
+from webapp.runs import Summary
+from webapp.shapes import AnnouncedRun, RunSummary
 
 View = Callable[..., HttpResponseBase]
 NO_STORE = {"Cache-Control": "no-store"}
@@ -38,14 +38,6 @@ CHARTS = "Charts of a run"
 RESOLUTION = choice("resolution", Resolution, "All epochs, or a bounded number of them.", Resolution.OVERVIEW)
 TYPE = choice("type", HistogramType, "What is counted: weights, or their gradients.")
 TOWER = choice("tower", Tower, "The tower whose they are.")
-LIMIT = whole_number("limit", 1, 200, 50, "At most so many runs.")
-BEFORE: Parameter[Cursor | None] = Parameter(
-    "before",
-    "Runs older than this place: the cursor that the last answer gave.",
-    {"type": "string", "pattern": f"^([0-9]{{1,17}}_{RUN_ID.pattern})?$"},
-    # A form sends an empty one.
-    lambda text: Cursor.parse(text) if text else None,
-)
 
 
 @dataclass(frozen=True)
@@ -102,15 +94,6 @@ def of_quick_test(view: View) -> View:
     for method, operation in operations_of(view).items():
         answer = describes(replace(operation, group="The same by quick test"), method)(answer)
     return answer
-
-
-@describes(Operation("The runs, newest first", RunList, [LIMIT, BEFORE]))
-@reading
-def runs(request: HttpRequest) -> HttpResponse:
-    """``{"runs": […], "before": cursor | null}``; ``?before=`` takes the cursor, ``?limit=`` 1 to 200."""
-    found = page(LIMIT.read(request), BEFORE.read(request))
-    document = {"runs": [listed_document(run) for run in found.runs], "before": found.before and str(found.before)}
-    return JsonResponse(document, headers=NO_STORE)
 
 
 @describes(

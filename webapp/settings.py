@@ -20,6 +20,7 @@ INSTALLED_APPS = [
     *STORE_APPS,
     "webapp",
     "webapp.tokens",
+    "webapp.annotations",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

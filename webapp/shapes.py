@@ -30,6 +30,26 @@ class RunFields(TypedDict):
     warmed_at: str | None
 
 
+class Annotation(TypedDict):
+    """What people say about a run. A plain label is a tag with an empty value."""
+
+    tags: dict[str, str]
+    note: str
+    pinned: bool
+    archived: bool
+    changed_by: str | None
+    changed_at: str | None
+
+
+class AnnotationChange(TypedDict):
+    """Any of these, at least one; ``tags`` are then all of the run's."""
+
+    tags: NotRequired[dict[str, str]]
+    note: NotRequired[str]
+    pinned: NotRequired[bool]
+    archived: NotRequired[bool]
+
+
 class ListedRun(RunFields):
     """One run of the list. ``sparkline`` is a few values of its validation loss, in order."""
 
@@ -38,13 +58,15 @@ class ListedRun(RunFields):
     reason: str
     quick_test_ids: list[int]
     sparkline: Series
+    annotation: Annotation
 
 
 class RunList(TypedDict):
-    """Some runs, newest first. ``before`` is the cursor of the next older ones, `null` at the end."""
+    """Some runs, in order. ``next`` and ``previous`` are cursors of the pages beside this one, `null` at the ends."""
 
     runs: list[ListedRun]
-    before: str | None
+    next: str | None
+    previous: str | None
 
 
 class AnyRun(TypedDict):

@@ -14,6 +14,9 @@ from webapp.exports.views import EXPORTS
 from webapp.openapi import pages as api_pages
 from webapp.operations import views as operations
 from webapp.tokens import pages as token_pages
+from webapp.annotations import views as annotation_views
+from webapp.listing import api as listing_api
+from webapp.listing import pages as listing
 
 
 class RunIdConverter:
@@ -54,7 +57,11 @@ def chart_data(prefix: str, of: Callable[[api.View], api.View] = lambda view: vi
 
 
 urlpatterns = [
-    path("", pages.runs, name="runs"),
+    path("", listing.runs, name="runs"),
+    path("rows/", listing.rows, name="rows"),
+    path("pick/", listing.pick, name="pick"),
+    path("annotate/<str:action>/", annotation_views.change_many, name="annotate"),
+    path("runs/<run_id:run_id>/annotation/", annotation_views.change_one, name="annotation"),
     path("runs/<run_id:run_id>/", pages.run, name="run"),
     path("compare/", compare.page, name="compare"),
     path("quick-tests/<number:quick_test_id>/", pages.quick_test, name="quick-test"),
@@ -67,7 +74,8 @@ urlpatterns = [
     path("operations/replay/", operations.replay, name="replay"),
     path("api/operations/", operations.document, name="api-operations"),
     path("api/compare", compare.comparison, name="api-compare"),
-    path("api/runs/", api.runs, name="api-runs"),
+    path("api/runs/", listing_api.runs, name="api-runs"),
+    path("api/runs/<run_id:run_id>/annotation/", annotation_views.annotation_json),
     path("api/runs/<run_id:run_id>/", api.run, name="api-run"),
     *chart_data("api/runs/<run_id:run_id>/"),
     *chart_data("api/quick-tests/<number:quick_test_id>/", api.of_quick_test),

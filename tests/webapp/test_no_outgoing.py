@@ -33,6 +33,7 @@ VALUES: dict[str, list[object]] = {
     "quick_test_id": [7, 8, 404],
     "chunk": [0, 99],
     "token_id": [1],
+    "action": ["pin"],
 }
 QUERIES = [
     "", "?resolution=full", "?limit=1", "?runs=abc123def456,cold,nobody", "?type=weights&tower=query",

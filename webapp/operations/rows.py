@@ -10,7 +10,7 @@ from contract.cloudevents import format_time
 from store.models import InboxEvent
 from webapp.operations import documents
 from webapp.operations.inbox import AGES, Listed, StateCount
-from webapp.pages import ago
+from webapp.listing.rows import ago
 
 WORDS = {
     "pending": "waits for a worker",
