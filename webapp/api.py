@@ -21,7 +21,6 @@ from contract.entries import (
     Resolution,
     Tower,
 )
-from contract.events import RUN_ID
 from store import warm
 from store.models import QuickTest
 from store.state import EXPECT, State, run_state

@@ -10,13 +10,13 @@ from django.urls import URLPattern, path, register_converter
 from contract.events import RUN_ID
 from webapp import api, compare, errors, health, pages
 from webapp.accounts.sign_in import SignIn
+from webapp.annotations import views as annotation_views
 from webapp.exports.views import EXPORTS
+from webapp.listing import api as listing_api
+from webapp.listing import pages as listing
 from webapp.openapi import pages as api_pages
 from webapp.operations import views as operations
 from webapp.tokens import pages as token_pages
-from webapp.annotations import views as annotation_views
-from webapp.listing import api as listing_api
-from webapp.listing import pages as listing
 
 
 class RunIdConverter:

@@ -86,7 +86,9 @@ def change_one(request: HttpRequest, run_id: str) -> HttpResponse:
 
 @describes(Operation("What people say about a run", shapes.Annotation))
 @describes(
-    Operation("Change what is said about a run", shapes.Annotation, body=shapes.AnnotationChange, errors={403: REFUSED}),
+    Operation(
+        "Change what is said about a run", shapes.Annotation, body=shapes.AnnotationChange, errors={403: REFUSED}
+    ),
     "post",
 )
 @require_http_methods(["GET", "HEAD", "POST"])
