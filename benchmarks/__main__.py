@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import pipeline, training, warming, web
+from benchmarks import pipeline, runs_list, training, warming, web
 from benchmarks.report import publish
 
 BENCHMARKS = {
     "pipeline": pipeline.measure,
+    "runs": runs_list.measure,
     "trainer": training.measure,
     "warming": warming.measure,
     "web": web.measure,

@@ -421,6 +421,13 @@ WEBAPP_LOOPBACK_READ = Setting(
     "True lets requests from this machine itself read without signing in; for demonstrations.",
     ("webapp",),
 )
+WEBAPP_RATE_LIMIT = Setting(
+    "WEBAPP_RATE_LIMIT",
+    _integer(0, 1_000_000_000),
+    "6000",
+    "How many requests a minute one token, session or address may make of the API; 0: any number.",
+    ("webapp",),
+)
 WEBAPP_STATIC_ROOT = Setting(
     "WEBAPP_STATIC_ROOT", Path, ".warmboard/static", "Where collectstatic puts the webapp's files.", ("webapp",)
 )

@@ -75,6 +75,18 @@ class Hot:
                 pipeline.set(_body_name(key, encoding), packed, ex=settings.HOT_SECONDS)
             pipeline.execute()
 
+    def add(self, name: str, by: int, expire: int) -> int | None:
+        """Adds to a counter that expires after so many seconds. Its value then; None while Redis is away."""
+        if self._rests():
+            return None
+        try:
+            with self.client.pipeline() as pipeline:
+                total, _ = pipeline.incrby(name, by).expire(name, expire).execute()
+        except redis.RedisError as error:
+            self._rest(error)
+            return None
+        return int(total)
+
     def forget(self, run_ids: Iterable[str]) -> None:
         """No body of these runs counts any more. Raises RedisError."""
         if names := [_generation_name(run_id) for run_id in run_ids]:
@@ -85,7 +97,7 @@ class Hot:
 
     def _rest(self, error: redis.RedisError) -> None:
         self._rest_until = time.monotonic() + REST_SECONDS
-        log.warning("Redis is away, reading from the tables for %.0f s: %s", REST_SECONDS, error)
+        log.warning("Redis is away, doing without it for %.0f s: %s", REST_SECONDS, error)
 
 
 @cache

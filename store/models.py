@@ -11,6 +11,11 @@ from contract.events import RunEvent, RunStatus
 ENDED = frozenset(status.value for status in (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED))
 """What ``Run.status`` says of a run that is over."""
 
+LONGEST_KEY = 250
+"""MLflow takes no longer key of a parameter or a metric."""
+LONGEST_TEXT = 200
+"""An index of PostgreSQL takes 2.7 kB a row."""
+
 
 class Run(models.Model):
     """One MLflow run that an event has announced: what lists and searches need. Its charts are its warm entries."""
@@ -38,6 +43,11 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["-announced_at", "-run_id"], name="run_newest"),
             models.Index(fields=["experiment_name", "-announced_at", "-run_id"], name="run_newest_of_experiment"),
+            models.Index(fields=["name", "run_id"], name="run_by_name"),
+            models.Index(fields=["status", "announced_at", "run_id"], name="run_by_status"),
+            models.Index(fields=["epochs", "announced_at", "run_id"], name="run_by_epochs"),
+            models.Index(fields=["start_time", "run_id"], name="run_by_start"),
+            models.Index(fields=["end_time", "run_id"], name="run_by_end"),
             models.Index(fields=["schema_version"], name="run_by_schema"),
             models.Index(fields=["fetched_at"], condition=Q(schema_version__isnull=False), name="run_longest_kept"),
         ]
@@ -59,6 +69,40 @@ class Run(models.Model):
     def has_expired(self) -> bool:
         """It had entries; they were dropped at the age that is kept."""
         return self.warmed_at is not None and self.schema_version is None
+
+
+class RunParam(models.Model):
+    """One item of ``Run.params`` as searches and sorts need it; ``store/searched.py`` writes it."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="param_rows", db_index=False)
+    key = models.CharField(max_length=LONGEST_KEY)
+    text = models.CharField(max_length=LONGEST_TEXT, help_text="The beginning of the value: all that an index takes.")
+    number = models.FloatField(null=True, help_text="The value, if it is a finite number.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "key"], name="one_row_per_param")]
+        indexes = [
+            models.Index(fields=["key", "number", "run"], name="param_by_number"),
+            models.Index(fields=["key", "text", "run"], name="param_by_text"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.key} {self.text}"
+
+
+class RunMetric(models.Model):
+    """One finite item of ``Run.final_metrics`` as searches and sorts need it; ``store/searched.py`` writes it."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metric_rows", db_index=False)
+    key = models.CharField(max_length=LONGEST_KEY)
+    value = models.FloatField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "key"], name="one_row_per_metric")]
+        indexes = [models.Index(fields=["key", "value", "run"], name="metric_by_value")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.key} {self.value}"
 
 
 class QuickTest(models.Model):

@@ -19,6 +19,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from contract.entries import SCHEMA_VERSION, Body, Encoding, Entry, EntryKey, Resolution
+from store import searched
 from store.hot import hot
 from store.local import LocalCopy
 from store.models import ENDED, QuickTest, Run, RunSource, WarmEntry
@@ -93,6 +94,7 @@ def put(run: WarmRun) -> bool:
         row = Run.objects.select_for_update().get(pk=run.run_id)
         if row.fetched_at and row.fetched_at > run.fetched_at:
             return False
+        searched.write(row, run.params, run.final_metrics)
         warmed_at = _write_summary(row, run)
         _write_entries(row, run.entries)
         RunSource.objects.bulk_create(

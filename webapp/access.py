@@ -1,4 +1,6 @@
-"""Who may read: whoever has signed in and, where the operator says so, requests from this machine itself."""
+"""Who may read: whoever has signed in or, of the API, has a token; and, where the operator says so, requests from this
+machine itself.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,29 @@ from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
+from webapp import limits
 from webapp.accounts.backend import ADMINISTRATOR, role_of
 from webapp.accounts.groups import Role
-from webapp.readers import readers
+from webapp.readers import credential, readers
+from webapp.tokens.bearer import BadToken, bearer, check
 
 # Each says that the request came through a proxy, so that its peer address is not its origin's.
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_VIA")
+
+
+NOBODY = "Sign in first, or send a token."
+SAFE_METHODS = ("GET", "HEAD")
+PAGES_OF_THE_API = ("/api/docs/",)
+"""For people, although they are under /api/."""
+
+
+class Refused(Exception):
+    """The API is not for this request. ``response`` says so."""
+
+    def __init__(self, status: int, error: str, challenge: str | None = None) -> None:
+        super().__init__(error)
+        headers = {"Cache-Control": "no-store"} | ({"WWW-Authenticate": challenge} if challenge else {})
+        self.response = JsonResponse({"error": error}, status=status, headers=headers)
 
 
 class AccessMiddleware(LoginRequiredMiddleware):
@@ -29,27 +48,66 @@ class AccessMiddleware(LoginRequiredMiddleware):
             return None
         # Raises DisallowedHost, which is answered with 400: no other name may point a browser here.
         request.get_host()
+        if is_api(request):
+            return _enter_api(request, view_func)
         if reads_from_loopback(request):
             return None
         if request.user.is_authenticated:
             readers.remember(request)
-        elif is_api(request):
-            return not_signed_in()
         return super().process_view(request, view_func, view_args, view_kwargs)
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        standing: limits.Standing | None = getattr(request, "standing", None)
+        return standing.tell(response) if standing else response
+
+
+def _enter_api(request: HttpRequest, view: Callable[..., Any]) -> HttpResponseBase | None:
+    """The refusal of a request without a right, or of one too many; None for what may go on."""
+    refused = None
+    try:
+        reader = _api_reader(request, view)
+    except Refused as error:
+        reader, refused = limits.by_address(request), error.response
+    standing = limits.count(reader)
+    request.standing = standing  # type: ignore[attr-defined]
+    return (standing.refusal() if standing else None) or refused
+
+
+def _api_reader(request: HttpRequest, view: Callable[..., Any]) -> str:
+    """As whom the request counts. Raises Refused."""
+    token = bearer(request)
+    if token is not None:
+        request.user = _user_of(token)
+        if request.method not in SAFE_METHODS and not getattr(view, "only_reads", False):
+            raise Refused(403, "A token reads; it changes nothing.")
+    elif reads_from_loopback(request):
+        return limits.by_address(request)
+    if not request.user.is_authenticated:
+        raise Refused(401, NOBODY, "Bearer")
+    readers.remember(request)
+    return credential(request)
+
+
+def _user_of(token: str) -> Any:
+    """Raises Refused."""
+    try:
+        return check(token).user
+    except BadToken as error:
+        raise Refused(401, str(error), f'Bearer error="invalid_token", error_description="{error}"') from None
 
 
 def not_signed_in() -> JsonResponse:
-    return JsonResponse({"error": "Sign in first."}, status=401, headers={"Cache-Control": "no-store"})
+    return Refused(401, NOBODY, "Bearer").response
 
 
 def is_api(request: HttpRequest) -> bool:
     """Whether errors are answered in JSON."""
-    return request.path.startswith("/api/")
+    return request.path.startswith("/api/") and request.path not in PAGES_OF_THE_API
 
 
 def reads_from_loopback(request: HttpRequest) -> bool:
     """Whether WEBAPP_LOOPBACK_READ lets the request through. What headers claim can only close the door."""
-    if not settings.LOOPBACK_READ or request.method not in ("GET", "HEAD"):
+    if not settings.LOOPBACK_READ or request.method not in SAFE_METHODS:
         return False
     if any(header in request.META for header in FORWARDED):
         return False

@@ -3,61 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from enum import StrEnum
-from functools import lru_cache, wraps
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, field, replace
+from functools import wraps
+from typing import Any, Literal
 
-from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
-from django.views.decorators.http import require_safe
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 
-from contract.entries import Encoding, EntryKey, HistogramType, Resolution, Tower
+from contract.entries import (
+    Encoding,
+    EntryKey,
+    Histogram,
+    HistogramType,
+    History,
+    MetricChunk,
+    MetricIndex,
+    Resolution,
+    Tower,
+)
 from store import warm
 from store.models import QuickTest
-from store.state import EXPECT, run_state
+from store.state import EXPECT, State, run_state
 from webapp.bodies import warm_response
-from webapp.runs import Cursor, CursorError, Summary, listed_document, page
+from webapp.openapi.operation import Operation, describes, operations_of
+from webapp.parameters import BadRequest, choice
+from webapp.runs import Summary
+from webapp.shapes import AnnouncedRun, RunSummary
 
-E = TypeVar("E", bound=StrEnum)
-View = Callable[..., HttpResponse]
-DEFAULT_LIMIT, MOST = 50, 200
-QUERIES_REMEMBERED = 256
+View = Callable[..., HttpResponseBase]
 NO_STORE = {"Cache-Control": "no-store"}
+CHARTS = "Charts of a run"
 
-
-class BadRequest(Exception):
-    """A query parameter can't be used. ``document`` is the answer's JSON."""
-
-    def __init__(self, parameter: str, message: str, allowed: list[str] | None = None) -> None:
-        super().__init__(message)
-        self.document = {"error": f"{parameter}: {message}", "parameter": parameter, "allowed": allowed}
+RESOLUTION = choice("resolution", Resolution, "All epochs, or a bounded number of them.", Resolution.OVERVIEW)
+TYPE = choice("type", HistogramType, "What is counted: weights, or their gradients.")
+TOWER = choice("tower", Tower, "The tower whose they are.")
 
 
 @dataclass(frozen=True)
 class NotWarm:
     """Why there is no body, and what the viewer may expect."""
 
+    available: Literal[False] = field(default=False, init=False)
     mlflow_run_id: str | None
-    state: str
+    state: State
     expect: str
     reason: str = ""
     attempts: int = 0
 
     def response(self) -> JsonResponse:
-        return JsonResponse({"available": False, **asdict(self)}, headers=NO_STORE)
+        return JsonResponse(asdict(self), headers=NO_STORE)
 
 
 def reading(view: View) -> View:
     """GET and HEAD only; a parameter that can't be used is answered with 400."""
 
-    @require_safe
+    # What changes nothing can't be forged: another method is refused as such, whoever asks.
+    @csrf_exempt
     @wraps(view)
-    def answer(request: HttpRequest, **parts: Any) -> HttpResponse:
+    def answer(request: HttpRequest, **parts: Any) -> HttpResponseBase:
+        if request.method not in ("GET", "HEAD"):
+            error = {"error": f"{request.method} is not allowed here; GET and HEAD are."}
+            return JsonResponse(error, status=405, headers={"Allow": "GET, HEAD"})
         try:
             return view(request, **parts)
         except BadRequest as error:
             return JsonResponse(error.document, status=400)
 
+    answer.only_reads = True  # type: ignore[attr-defined]
     return answer
 
 
@@ -72,21 +84,24 @@ def of_quick_test(view: View) -> View:
     """The same of the run that a quick test points at."""
 
     @wraps(view)
-    def answer(request: HttpRequest, quick_test_id: int, **parts: Any) -> HttpResponse:
+    def answer(request: HttpRequest, quick_test_id: int, **parts: Any) -> HttpResponseBase:
         run_id = run_of(quick_test_id)
-        return view(request, run_id=run_id, **parts) if run_id else _no_run(quick_test_id)
+        found = view(request, run_id=run_id, **parts)
+        # What is refused of any run is refused of none.
+        return found if run_id or found.status_code != 200 else _no_run(quick_test_id)
 
+    for method, operation in operations_of(view).items():
+        answer = describes(replace(operation, group="The same by quick test"), method)(answer)
     return answer
 
 
-@reading
-def runs(request: HttpRequest) -> HttpResponse:
-    """``{"runs": […], "before": cursor | null}``; ``?before=`` takes the cursor, ``?limit=`` 1 to 200."""
-    found = page(read_limit(request), read_cursor(request))
-    document = {"runs": [listed_document(run) for run in found.runs], "before": found.before and str(found.before)}
-    return JsonResponse(document, headers=NO_STORE)
-
-
+@describes(
+    Operation(
+        "State, timings, events and summary of one run",
+        RunSummary | AnnouncedRun,
+        errors={404: "No event has announced such a run."},
+    )
+)
 @reading
 def run(request: HttpRequest, run_id: str) -> HttpResponse:
     """State, timings and summary of one run; 404 when nothing has announced it."""
@@ -96,21 +111,24 @@ def run(request: HttpRequest, run_id: str) -> HttpResponse:
     return JsonResponse(summary.document(), headers=NO_STORE)
 
 
+@describes(Operation("Curves, insights, final metrics, parameters", History | NotWarm, [RESOLUTION], CHARTS))
 @reading_bodies
 def history(request: HttpRequest, run_id: str) -> HttpResponse:
-    resolution = _read_choice(request, "resolution", Resolution, Resolution.OVERVIEW)
-    return warm_response(request, EntryKey.history(run_id, resolution)) or _not_warm(run_id)
+    resolution = RESOLUTION.read(request)
+    return warm_response(request, EntryKey.history(run_id, resolution)) or not_warm(run_id)
 
 
+@describes(Operation("Histograms over the epochs", Histogram | NotWarm, [TYPE, TOWER, RESOLUTION], CHARTS))
 @reading_bodies
 def histogram(request: HttpRequest, run_id: str) -> HttpResponse:
-    type_ = _read_choice(request, "type", HistogramType)
-    tower = _read_choice(request, "tower", Tower)
-    resolution = _read_choice(request, "resolution", Resolution, Resolution.OVERVIEW)
+    type_ = TYPE.read(request)
+    tower = TOWER.read(request)
+    resolution = RESOLUTION.read(request)
     found = warm_response(request, EntryKey.histogram(run_id, type_, tower, resolution))
     return found or _missing(run_id, f"The run has logged no histogram of the {tower} tower's {type_}.")
 
 
+@describes(Operation("The index of other metrics", MetricIndex | NotWarm, group=CHARTS))
 @reading_bodies
 def metrics(request: HttpRequest, run_id: str) -> HttpResponse:
     """The index of the metrics that the history has no place for."""
@@ -118,10 +136,11 @@ def metrics(request: HttpRequest, run_id: str) -> HttpResponse:
     return found or _missing(run_id, "The run has logged no metrics besides those of its history.")
 
 
+@describes(Operation("The curves of one chunk of the index", MetricChunk | NotWarm, [RESOLUTION], CHARTS))
 @reading_bodies
 def metric_chunk(request: HttpRequest, run_id: str, chunk: int) -> HttpResponse:
     """The curves of some metrics of the index."""
-    resolution = _read_choice(request, "resolution", Resolution, Resolution.OVERVIEW)
+    resolution = RESOLUTION.read(request)
     found = warm_response(request, EntryKey.metric_chunk(run_id, chunk, resolution))
     return found or _missing(run_id, f"The run's metrics have no chunk {chunk}.")
 
@@ -131,48 +150,7 @@ def run_of(quick_test_id: int) -> str:
     return QuickTest.objects.filter(pk=quick_test_id).values_list("mlflow_run_id", flat=True).first() or ""
 
 
-def query_of(request: HttpRequest) -> QueryDict:
-    """``request.GET``, parsed once for all requests that ask alike."""
-    return _query(request.META.get("QUERY_STRING", ""))
-
-
-def read_limit(request: HttpRequest) -> int:
-    """Raises BadRequest."""
-    text = request.GET.get("limit", str(DEFAULT_LIMIT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
-        raise BadRequest("limit", f"{text!r} is not a whole number from 1 to {MOST}")
-    return int(text)
-
-
-def read_cursor(request: HttpRequest) -> Cursor | None:
-    """Raises BadRequest."""
-    text = request.GET.get("before", "")
-    try:
-        return Cursor.parse(text) if text else None
-    except CursorError as error:
-        raise BadRequest("before", str(error)) from None
-
-
-@lru_cache(QUERIES_REMEMBERED)
-def _query(text: str) -> QueryDict:
-    # Latin-1 is how WSGI hands over bytes.
-    return QueryDict(text.encode("latin-1"))
-
-
-def _read_choice(request: HttpRequest, name: str, choices: type[E], default: E | None = None) -> E:
-    """The value of a query parameter; required when there is no default. Raises BadRequest."""
-    text = query_of(request).get(name)
-    if text is None and default is not None:
-        return default
-    try:
-        return choices(text or "")
-    except ValueError:
-        allowed = [choice.value for choice in choices]
-        given = "is missing" if text is None else f"{text!r} is unknown"
-        raise BadRequest(name, f"{given}; allowed are {', '.join(allowed)}", allowed) from None
-
-
-def _not_warm(run_id: str) -> JsonResponse:
+def not_warm(run_id: str) -> JsonResponse:
     state = run_state(run_id)
     return NotWarm(run_id, state.state, state.expect, state.reason, state.attempts).response()
 
@@ -180,7 +158,7 @@ def _not_warm(run_id: str) -> JsonResponse:
 def _missing(run_id: str, reason: str) -> JsonResponse:
     """What a warm run lacks for this reason; a run that is not warm says that it is not."""
     if warm.get(EntryKey.history(run_id, Resolution.OVERVIEW), Encoding.GZIP) is None:
-        return _not_warm(run_id)
+        return not_warm(run_id)
     return NotWarm(run_id, "unknown", "It appears here when the run logs one.", reason).response()
 
 

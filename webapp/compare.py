@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -16,9 +17,12 @@ from django.views.decorators.http import require_safe
 from contract.entries import Body, Encoding, EntryKey, Resolution
 from contract.events import RUN_ID
 from store import warm
-from webapp.api import BadRequest, reading
+from webapp.api import reading
 from webapp.bodies import ZSTD, codings_of, unchanged, whole
+from webapp.openapi.operation import Operation, describes
+from webapp.parameters import BadRequest, Parameter
 from webapp.runs import compared_documents
+from webapp.shapes import Comparison
 
 FEWEST, MOST = 2, 50
 COMPRESSION = 1
@@ -36,12 +40,40 @@ MODULES = [
 ]  # fmt: skip
 
 
+def _run_ids(fewest: int) -> Callable[[str], list[str]]:
+    """What reads run IDs, each once, in order, or raises ValueError."""
+
+    def parse(text: str) -> list[str]:
+        run_ids = list(dict.fromkeys(text.split(","))) if text else []
+        if "" in run_ids:
+            raise ValueError("an ID between two commas is missing")
+        if malformed := next((run_id for run_id in run_ids if not RUN_ID.fullmatch(run_id)), None):
+            raise ValueError(f"{malformed!r} is not a run ID")
+        if not fewest <= len(run_ids) <= MOST:
+            raise ValueError(f"names {len(run_ids)} different runs; {FEWEST} to {MOST} can be compared")
+        return run_ids
+
+    return parse
+
+
+_RUNS = {
+    "type": "string",
+    "pattern": f"^{RUN_ID.pattern}(,{RUN_ID.pattern}){{{FEWEST - 1},{MOST - 1}}}$",
+    "examples": ["first-run,second-run"],
+}
+RUNS = Parameter(
+    "runs", "2 to 50 different runs: their IDs, with commas between.", _RUNS, _run_ids(FEWEST), required=True
+)
+CHOSEN: Parameter[list[str]] = Parameter("runs", "What the page shows.", _RUNS, _run_ids(0), default=[])
+
+
+@describes(Operation("Several runs with their overviews", Comparison, [RUNS]))
 @reading
 def comparison(request: HttpRequest) -> HttpResponse:
     """``{"available": true, "runs": […]}`` in the order of ``?runs=``: each run's state and summary, and its overview
     history as it is stored, null while it is not warm. At most four queries, however many runs.
     """
-    run_ids = read_runs(request, FEWEST)
+    run_ids = RUNS.read(request)
     keys = {run_id: EntryKey.history(run_id, Resolution.OVERVIEW) for run_id in run_ids}
     bodies = warm.get_many(keys.values(), Encoding.GZIP)
     histories = {run_id: bodies.get(key) for run_id, key in keys.items()}
@@ -63,25 +95,12 @@ def comparison(request: HttpRequest) -> HttpResponse:
 def page(request: HttpRequest) -> HttpResponse:
     """The same page for any runs: its script draws what the API answers. With fewer than two it says how to choose."""
     try:
-        run_ids = read_runs(request, 0)
+        run_ids = CHOSEN.read(request)
     except BadRequest as error:
         context = {"status": 400, "what": str(error), "advice": "Choose the runs to compare in the list of runs."}
         return render(request, "webapp/error.html", context, status=400)
     data = f"/api/compare?runs={','.join(run_ids)}" if len(run_ids) >= FEWEST else ""
     return render(request, "webapp/compare.html", {"run_ids": run_ids, "data": data, "modules": MODULES, "most": MOST})
-
-
-def read_runs(request: HttpRequest, fewest: int) -> list[str]:
-    """The run IDs of ``?runs=``, each once, in order. Raises BadRequest."""
-    text = request.GET.get("runs", "")
-    run_ids = list(dict.fromkeys(text.split(","))) if text else []
-    if malformed := next((run_id for run_id in run_ids if not RUN_ID.fullmatch(run_id)), None):
-        raise BadRequest("runs", f"{malformed!r} is not a run ID")
-    if "" in run_ids:
-        raise BadRequest("runs", "an ID between two commas is missing")
-    if not fewest <= len(run_ids) <= MOST:
-        raise BadRequest("runs", f"names {len(run_ids)} different runs; {FEWEST} to {MOST} can be compared")
-    return run_ids
 
 
 def _etag(heads: dict[str, dict[str, Any]], histories: dict[str, Body | None]) -> str:

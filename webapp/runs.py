@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any, Self
 
-from django.db.models import Q
-
 from contract.cloudevents import format_time
-from contract.events import RUN_ID
 from store.models import InboxEvent, QuickTest, Run
 from store.state import RunState, state_of
+from webapp.annotations.models import Annotation
 
 State = InboxEvent.State
 # The newest so many events of a run are shown.
 EVENTS_SHOWN = 20
-
-
-class CursorError(ValueError):
-    """The text is no cursor that a list has given out."""
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """A place in the list of runs: that of the last run shown. Its text form travels in ``?before=``."""
-
-    announced_at: datetime
-    run_id: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Raises CursorError."""
-        moment, _, run_id = text.partition("_")
-        if not (moment.isascii() and moment.isdigit() and len(moment) <= 18 and RUN_ID.fullmatch(run_id)):
-            raise CursorError(f"{text!r} is not a cursor; take the one in 'before' of a list")
-        try:
-            return cls(
-                datetime.fromtimestamp(int(moment) // 1_000_000, UTC).replace(microsecond=int(moment) % 1_000_000),
-                run_id,
-            )
-        except (ValueError, OverflowError):
-            raise CursorError(f"{text!r} is beyond the calendar") from None
-
-    def __str__(self) -> str:
-        seconds = int(self.announced_at.replace(microsecond=0).timestamp())
-        return f"{seconds * 1_000_000 + self.announced_at.microsecond}_{self.run_id}"
 
 
 @dataclass(frozen=True)
@@ -58,34 +26,24 @@ class Listed:
     state: str
     reason: str
     quick_test_ids: list[int]
+    annotation: Annotation | None
 
 
-@dataclass(frozen=True)
-class Page:
-    """Some runs, newest first; ``before`` is where the next older page starts, None at the end."""
-
-    runs: list[Listed]
-    before: Cursor | None
-
-
-def page(limit: int, before: Cursor | None) -> Page:
-    """Three queries, however many runs."""
-    rows = Run.objects.order_by("-announced_at", "-run_id")
-    if before:
-        # The first condition is what the index serves; the second settles ties.
-        rows = rows.filter(announced_at__lte=before.announced_at).filter(
-            Q(announced_at__lt=before.announced_at) | Q(run_id__lt=before.run_id)
-        )
-    found = list(rows[: limit + 1])
-    shown = found[:limit]
-    tests = _quick_tests([run.run_id for run in shown])
-    states = _states([run for run in shown if not run.is_warm])
-    listed = [_listed(run, states.get(run.run_id), tests.get(run.run_id, [])) for run in shown]
-    return Page(listed, Cursor(shown[-1].announced_at, shown[-1].run_id) if len(found) > limit else None)
+def listed(run_ids: Iterable[str]) -> dict[str, Listed]:
+    """What a list shows of these runs. Five queries, however many runs."""
+    runs = Run.objects.in_bulk(run_ids)
+    tests = _quick_tests(list(runs))
+    states = _states([run for run in runs.values() if not run.is_warm])
+    annotations = Annotation.objects.prefetch_related("tags").in_bulk(run_ids)
+    return {
+        run_id: _listed(run, states.get(run_id), tests.get(run_id, []), annotations.get(run_id))
+        for run_id, run in runs.items()
+    }
 
 
-def _listed(run: Run, state: RunState | None, quick_test_ids: list[int]) -> Listed:
-    return Listed(run, state.state if state else "warm", state.reason if state else "", quick_test_ids)
+def _listed(run: Run, state: RunState | None, quick_test_ids: list[int], annotation: Annotation | None) -> Listed:
+    word, reason = (state.state, state.reason) if state else ("warm", "")
+    return Listed(run, word, reason, quick_test_ids, annotation)
 
 
 def _quick_tests(run_ids: list[str]) -> dict[str, list[int]]:
@@ -197,18 +155,6 @@ def compared_documents(charts: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
             **(run_fields(rows[run_id]) if run_id in rows else {}),
         }
     return documents
-
-
-def listed_document(listed: Listed) -> dict[str, Any]:
-    """The JSON of one run in ``/api/runs/``."""
-    return {
-        "mlflow_run_id": listed.run.run_id,
-        "state": listed.state,
-        "reason": listed.reason,
-        "quick_test_ids": listed.quick_test_ids,
-        **run_fields(listed.run),
-        "sparkline": listed.run.sparkline,
-    }
 
 
 def _event(event: InboxEvent) -> dict[str, Any]:

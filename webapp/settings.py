@@ -10,6 +10,7 @@ SECRET_KEY = setting.WEBAPP_SECRET_KEY.read()
 DEBUG = False
 ALLOWED_HOSTS = setting.WEBAPP_ALLOWED_HOSTS.read()
 LOOPBACK_READ = setting.WEBAPP_LOOPBACK_READ.read()
+RATE_LIMIT = setting.WEBAPP_RATE_LIMIT.read()
 FLOWER_URL = setting.FLOWER_URL.read()
 GOOGLE_CLOUD_PROJECT = setting.GOOGLE_CLOUD_PROJECT.read()
 PUBSUB_TOPIC = setting.PUBSUB_TOPIC.read()
@@ -18,6 +19,8 @@ PUBSUB_EMULATOR_HOST = setting.PUBSUB_EMULATOR_HOST.read()
 INSTALLED_APPS = [
     *STORE_APPS,
     "webapp",
+    "webapp.tokens",
+    "webapp.annotations",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

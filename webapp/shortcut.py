@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 
+from webapp import limits
 from webapp.access import reads_from_loopback
 from webapp.api import View
 from webapp.readers import readers
@@ -33,12 +34,25 @@ class ShortcutMiddleware:
         if request.method not in ("GET", "HEAD") or not path.startswith("/api/") or len(path) > LONGEST:
             return self._whole_way(request)
         found = _view_at(path, settings.ROOT_URLCONF)
-        if found is None or not (reads_from_loopback(request) or readers.knows(request)):
+        reader = _known_reader(request) if found else None
+        if found is None or reader is None:
             return self._whole_way(request)
         # Raises DisallowedHost, which is answered with 400: no other name may point a browser here.
         request.get_host()
         view, parts = found
-        return view(request, **parts)
+        standing = limits.count(reader)
+        if standing is None:
+            return view(request, **parts)
+        refusal = standing.refusal()
+        return standing.tell(refusal) if refusal else standing.tell_briefly(view(request, **parts))
+
+
+def _known_reader(request: HttpRequest) -> str | None:
+    """As whom the request counts; None for whoever has still to be asked."""
+    # Who sends a token is told what is wrong with it, from wherever.
+    if "HTTP_AUTHORIZATION" not in request.META and reads_from_loopback(request):
+        return limits.by_address(request)
+    return readers.known(request)
 
 
 @lru_cache(ADDRESSES_REMEMBERED)

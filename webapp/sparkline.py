@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
 WIDTH, HEIGHT, MARGIN = 104, 28, 3
+SVG = """<svg class="sparkline" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" \
+aria-label="Validation loss {label}">{line}</svg>"""
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,11 @@ class Sparkline:
     label: str
     width: int = WIDTH
     height: int = HEIGHT
+
+    def svg(self) -> SafeString:
+        """The picture. Put together here: as a template it took a quarter of the list's time."""
+        end = format_html('<path d="{}"/><circle cx="{}" cy="{}" r="2.2"/>', self.line, *self.end) if self.end else ""
+        return format_html(SVG, width=self.width, height=self.height, label=self.label, line=end)
 
 
 def sparkline(values: Sequence[float | None]) -> Sparkline:

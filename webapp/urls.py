@@ -10,7 +10,13 @@ from django.urls import URLPattern, path, register_converter
 from contract.events import RUN_ID
 from webapp import api, compare, errors, health, pages
 from webapp.accounts.sign_in import SignIn
+from webapp.annotations import views as annotation_views
+from webapp.exports.views import EXPORTS
+from webapp.listing import api as listing_api
+from webapp.listing import pages as listing
+from webapp.openapi import pages as api_pages
 from webapp.operations import views as operations
+from webapp.tokens import pages as token_pages
 
 
 class RunIdConverter:
@@ -40,30 +46,40 @@ register_converter(NumberConverter, "number")
 
 
 def chart_data(prefix: str, of: Callable[[api.View], api.View] = lambda view: view) -> list[URLPattern]:
-    """What the charts of one run are drawn from."""
+    """What the charts of one run are drawn from, and all of it as files."""
     return [
         path(f"{prefix}training-history/", of(api.history)),
         path(f"{prefix}histogram-data/", of(api.histogram)),
         path(f"{prefix}metrics/", of(api.metrics)),
         path(f"{prefix}metrics/<number:chunk>/", of(api.metric_chunk)),
+        *(path(f"{prefix}export.{suffix}", of(view)) for suffix, view in EXPORTS.items()),
     ]
 
 
 urlpatterns = [
-    path("", pages.runs, name="runs"),
+    path("", listing.runs, name="runs"),
+    path("rows/", listing.rows, name="rows"),
+    path("pick/", listing.pick, name="pick"),
+    path("annotate/<str:action>/", annotation_views.change_many, name="annotate"),
+    path("runs/<run_id:run_id>/annotation/", annotation_views.change_one, name="annotation"),
     path("runs/<run_id:run_id>/", pages.run, name="run"),
     path("compare/", compare.page, name="compare"),
     path("quick-tests/<number:quick_test_id>/", pages.quick_test, name="quick-test"),
     path("sign-in/", SignIn.as_view(), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("tokens/", token_pages.tokens, name="tokens"),
+    path("tokens/<number:token_id>/revoke/", token_pages.revoke, name="revoke-token"),
+    path("api/docs/", api_pages.docs, name="api-docs"),
     path("operations/", operations.page, name="operations"),
     path("operations/replay/", operations.replay, name="replay"),
     path("api/operations/", operations.document, name="api-operations"),
     path("api/compare", compare.comparison, name="api-compare"),
-    path("api/runs/", api.runs, name="api-runs"),
+    path("api/runs/", listing_api.runs, name="api-runs"),
+    path("api/runs/<run_id:run_id>/annotation/", annotation_views.annotation_json),
     path("api/runs/<run_id:run_id>/", api.run, name="api-run"),
     *chart_data("api/runs/<run_id:run_id>/"),
     *chart_data("api/quick-tests/<number:quick_test_id>/", api.of_quick_test),
+    path("api/openapi.json", api_pages.openapi, name="openapi"),
     path("healthz", health.live, name="healthz"),
     path("readyz", health.ready, name="readyz"),
 ]

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from contract.catalogue import GRADIENT_NORM, GRADIENT_STATS, LOSS, WEIGHT_NORM, WEIGHT_STATS, is_histogram, is_named
 from contract.cloudevents import format_time
 from contract.entries import (
     Document,
@@ -21,7 +22,6 @@ from contract.entries import (
     Tower,
     TowerStatistics,
 )
-from workers.catalogue import GRADIENT_NORM, GRADIENT_STATS, LOSS, WEIGHT_NORM, WEIGHT_STATS, is_histogram, is_named
 from workers.encoding import encode
 from workers.fetched import FetchedRun, Indices, Values
 from workers.histograms import HistogramDocuments

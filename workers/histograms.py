@@ -10,8 +10,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.catalogue import STEM, bin_of
 from contract.entries import EntryKey, Histogram, HistogramType, Resolution, Series, Tower
-from workers.catalogue import STEM, bin_of
 from workers.fetched import FetchedRun, Indices, Values
 from workers.partition import Partition
 from workers.sample import Sampling, kept

@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
+from contract.catalogue import is_histogram
 from contract.entries import Insight
-from workers.catalogue import is_histogram
 from workers.fetched import Curve, Indices, Values
 from workers.roles import (
     LABELS,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workers.catalogue import is_named
+from contract.catalogue import is_named
 from workers.fetched import Curve, Indices, Values
 from workers.sample import align
 

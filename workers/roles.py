@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 
-from workers.catalogue import is_histogram
+from contract.catalogue import is_histogram
 from workers.fetched import Curve
 
 VALIDATION = frozenset({"val", "valid", "validation", "eval", "dev"})

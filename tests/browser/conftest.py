@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 from deploy.local.process import Part, Process, answers_tcp, free_port
@@ -50,6 +52,8 @@ def site(valkey: Process, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "WEBAPP_STATIC_ROOT": str(folder / "static"),
         "WEBAPP_PORT": str(port),
         "WEBAPP_LOOPBACK_READ": "true",
+        # Made-up requests come as fast as they are answered.
+        "WEBAPP_RATE_LIMIT": "1000000",
     }
     for arguments in (
         ["migrate", "--verbosity=0"],
@@ -100,3 +104,22 @@ def look(chromium: Browser, site: Site) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def token(site: Site) -> str:
+    """A new token of ada's, as she makes it: by the forms."""
+    with requests.Session() as session:
+
+        def submit(path: str, **fields: str) -> str:
+            page = session.get(site.address + path, timeout=10).text
+            guard = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+            assert guard
+            answer = session.post(site.address + path, {"csrfmiddlewaretoken": guard[1], **fields}, timeout=10)
+            answer.raise_for_status()
+            return answer.text
+
+        submit("/sign-in/", username="ada", password="correct horse")  # noqa: S106 - of this test's user
+        found = re.search(r"wb_[\w-]{43}", submit("/tokens/", name="a test's"))
+        assert found
+        return found[0]

@@ -1,4 +1,4 @@
-"""The store's and the workers' tests once more, on PostgreSQL."""
+"""The tests of the store, the workers and the list of runs once more, on PostgreSQL."""
 
 import os
 import subprocess
@@ -9,7 +9,13 @@ import pytest
 
 from deploy.local.postgres import Postgres
 
-TESTS = ["tests/store", "tests/workers", f"--ignore={Path(__file__).relative_to(Path.cwd())}"]
+TESTS = [
+    "tests/store",
+    "tests/workers",
+    "tests/webapp/listing",
+    "tests/webapp/test_annotations.py",
+    f"--ignore={Path(__file__).relative_to(Path.cwd())}",
+]
 
 
 @pytest.mark.integration

@@ -23,6 +23,7 @@ from trainer.callbacks import (
     WeightNorms,
     Weights,
     WeightStatistics,
+    sums,
 )
 from trainer.model import TwoTower
 from trainer.statistics import GradientSums
@@ -246,7 +247,7 @@ class TestGradients:
     def test_on_a_gpu_they_are_counted_as_numbers_that_it_can_count(self, monkeypatch: pytest.MonkeyPatch) -> None:
         plain, notes = Notes(), Notes()
         fit(two_tower(), GradientStatistics(plain), epochs=1)
-        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one"])
+        monkeypatch.setattr(sums, "_counted_as", lambda: tf.float32)
         fit(two_tower(), GradientStatistics(notes), epochs=1)
         assert notes.epochs == plain.epochs
 

@@ -248,11 +248,15 @@ def test_kill_9_leaves_what_the_sweep_and_flush_need(up: Place) -> None:
     program = up.start(LOOP, 100, 0.05)
     read_until(program, "epoch 5")
     wait(lambda: list((up.folder / "output").glob("*/mlflow_info.json")), "mlflow_info.json")
+    # Beyond the memory of the program: on its disk, or sent already.
+    client, info = MlflowClient(up.server.uri), up.info()
+    wait(
+        lambda: '"step":5,' in up.spooled[0].read_text() or len(client.get_metric_history(info.run_id, "m0")) > 5,
+        "epoch 5",
+    )
     program.kill()
     program.communicate()
-    info = up.info()
-    assert info.status is RunStatus.RUNNING
-    client = MlflowClient(up.server.uri)
+    assert up.info().status is RunStatus.RUNNING
     assert client.get_run(info.run_id).info.status == "RUNNING"
     assert up.flush().returncode == 0
     assert client.get_run(info.run_id).info.status == "FAILED"

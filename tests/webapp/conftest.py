@@ -15,6 +15,7 @@ from deploy.local.process import Process
 from store import warm
 from store.hot import hot
 from tests.webapp.samples import Sample
+from webapp import limits
 from webapp.readers import readers
 
 
@@ -37,6 +38,7 @@ def _forget() -> None:
     hot.cache_clear()
     warm._local.cache_clear()
     readers.forget()
+    limits._limits.cache_clear()
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ class Sample:
             "tags": {"team": "ranking", "mlflow.user": "ada"},
             "experiment_name": self.experiment, "run_name": self.name,
             "start_time": START.isoformat(), "end_time": (START + timedelta(seconds=3 * self.epochs)).isoformat(),
-            "cached_at": datetime.now(UTC).isoformat(), "mlflow_run_id": self.run_id, "histogram_available": True,
+            "cached_at": self.cached_at(), "mlflow_run_id": self.run_id, "histogram_available": True,
         }  # fmt: skip
 
     def histogram(self, type_: HistogramType, tower: Tower, resolution: Resolution) -> Histogram:
@@ -187,7 +187,7 @@ class Sample:
             "epochs": kept, "epochs_total": self.epochs, "bin_edges": rows[0].edges,
             "bin_edges_by_epoch": [row.edges for row in rows], "counts": [row.counts for row in rows],
             "underflow": [row.under for row in rows], "overflow": [row.over for row in rows],
-            "cached_at": datetime.now(UTC).isoformat(), "mlflow_run_id": self.run_id,
+            "cached_at": self.cached_at(), "mlflow_run_id": self.run_id,
         }  # fmt: skip
 
     def entries(self) -> dict[EntryKey, Entry]:
@@ -241,6 +241,10 @@ class Sample:
                 sparkline=self.sparkline(), entries=self.entries(), source=b"",
             )
         )  # fmt: skip
+
+    def cached_at(self) -> str:
+        """The same in all documents of one warming."""
+        return (START + timedelta(seconds=3 * self.epochs + 1)).isoformat()
 
     def length(self) -> int:
         """How many epochs the run has logged."""

@@ -85,7 +85,8 @@ def test_another_host_name_is_refused(reader: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["/", "/sign-in/", "/runs/abc123def456/", "/api/runs/", BODY, "/nothing/", "/healthz"]
+    "address",
+    ["/", "/sign-in/", "/runs/abc123def456/", "/tokens/", "/api/docs/", "/api/runs/", BODY, "/nothing/", "/healthz"],
 )
 def test_every_answer_is_hardened(reader: Client, sample: Sample, address: str) -> None:
     response = reader.get(address)
@@ -101,7 +102,7 @@ def test_every_answer_is_hardened(reader: Client, sample: Sample, address: str) 
     assert response["Referrer-Policy"] == "same-origin"
 
 
-@pytest.mark.parametrize("address", ["/", "/sign-in/", "/runs/abc123def456/", "/nothing/"])
+@pytest.mark.parametrize("address", ["/", "/sign-in/", "/runs/abc123def456/", "/tokens/", "/api/docs/", "/nothing/"])
 def test_pages_hold_nothing_inline(reader: Client, sample: Sample, address: str) -> None:
     page = reader.get(address).content.decode()
     scripts = [part.split(">", 1)[0] for part in page.split("<script")[1:]]

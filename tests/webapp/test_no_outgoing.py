@@ -32,6 +32,8 @@ VALUES: dict[str, list[object]] = {
     "run_id": ["abc123def456", "cold", "nobody"],
     "quick_test_id": [7, 8, 404],
     "chunk": [0, 99],
+    "token_id": [1],
+    "action": ["pin"],
 }
 QUERIES = [
     "", "?resolution=full", "?limit=1", "?runs=abc123def456,cold,nobody", "?type=weights&tower=query",

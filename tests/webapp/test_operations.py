@@ -132,8 +132,8 @@ def test_pages_of_events_follow_one_another(operator: Client) -> None:
 
 @pytest.mark.parametrize(
     ("query", "parameter"),
-    [("?state=odd", "state"), ("?before=x", "before"), ("?before=-1", "before"), ("?limit=0", "limit"), ("?limit=201", "limit"),
-     (f"?before={2**63}", "before"), (f"?before={'0' * 19}1{'9' * 30}", "before"),
+    [("?state=odd", "state"), ("?before=x", "before"), ("?before=-1", "before"), ("?limit=0", "limit"),
+     ("?limit=201", "limit"), (f"?before={2**63}", "before"), (f"?before={'0' * 19}1{'9' * 30}", "before"),
      ("?q=%00", "q"), (f"?experiment={'x' * 501}", "experiment")],
 )  # fmt: skip
 def test_a_parameter_that_can_t_be_used_is_named(operator: Client, query: str, parameter: str) -> None:

@@ -40,7 +40,7 @@ class MetricsCallback(keras.callbacks.Callback):
         super().__init__()
         self.log = log
         kept = getattr(log, "fits", None)
-        self._fits = kept if isinstance(kept, Fits) else Fits()
+        self.fits = kept if isinstance(kept, Fits) else Fits()
         self._offset: int | None = None
         self._failed = False
 
@@ -75,28 +75,28 @@ class MetricsCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._offset = None
         self.attempt(self.begin)
-        self.attempt(self._log_params)
+        self.attempt(lambda: self.log_new(self.params_to_log()))
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._offset is None:
-            self._offset = max(0, self._fits.next_step - epoch)
+            self._offset = max(0, self.fits.next_step - epoch)
         self.attempt(self.begin_epoch)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         step = epoch + (self._offset or 0)
-        self._fits.next_step = step + 1
+        self.fits.next_step = step + 1
         self._log_values(self.attempt(self.values, step, logs or {}), step)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._log_values(self.attempt(self.end), self._fits.next_step - 1)
+        self._log_values(self.attempt(self.end), self.fits.next_step - 1)
 
     def _log_values(self, values: Values | None, step: int) -> None:
         if values:
             self.attempt(self.log.log_metrics, values, step)
 
-    def _log_params(self) -> None:
-        params = self.params_to_log()
-        logged = self._fits.params
+    def log_new(self, params: Mapping[str, object]) -> None:
+        """Logs those of the parameters that the run does not have."""
+        logged = self.fits.params
         kept = {key: value for key, value in params.items() if logged.get(key, value) != value}
         if kept:
             logger.info("Parameters keep the values of the first fit; not logged: %s", kept)

@@ -23,7 +23,6 @@ class Weights(MetricsCallback):
     def __init__(self, log: Log, towers: Towers | None = None) -> None:
         super().__init__(log)
         self.towers = towers or Towers()
-        self._edges_logged: set[str] = set()
 
     def values(self, epoch: int, logs: Mapping[str, Any]) -> Values:
         values: Values = {}
@@ -54,9 +53,8 @@ class Weights(MetricsCallback):
 
     def _log_edges(self, tower: str, values: Values) -> None:
         edges = weight_edges_param(tower, values)
-        if edges and tower not in self._edges_logged:
-            self._edges_logged.add(tower)
-            self.log.log_params(edges)
+        if not edges.keys() <= self.fits.params.keys():
+            self.log_new(edges)
 
 
 class WeightNorms(Weights):

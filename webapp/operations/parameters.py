@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from django.http import QueryDict
 
@@ -13,7 +12,7 @@ from contract.cloudevents import LONGEST, EventError
 from contract.events import RUN_ID
 from contract.replay import Selection
 from store.models import InboxEvent
-from webapp.api import BadRequest
+from webapp.parameters import BadRequest, Parameter, whole_number, within
 
 ATTENTION, ALL = "attention", "all"
 DEFAULT_LIMIT, MOST = 50, 200
@@ -24,6 +23,41 @@ STATES = {
     ALL: "all",
 }
 """The values of ``?state=`` and what the page calls them."""
+
+
+def _state(text: str) -> str:
+    """Raises ValueError."""
+    if text not in STATES:
+        raise ValueError(f"{text!r} is unknown")
+    return text
+
+
+def _text(text: str) -> str:
+    """Without the spaces around it. Raises ValueError."""
+    text = text.strip()
+    if "\0" in text or len(text) > LONGEST["experiment_name"]:
+        raise ValueError(f"holds a NUL, or more than {LONGEST['experiment_name']} characters")
+    return text
+
+
+_TEXT = {"type": "string", "maxLength": LONGEST["experiment_name"], "pattern": r"^[^\x00]*$"}
+STATE = Parameter(
+    "state",
+    "Events in this state; `attention`: failed or unreadable ones.",
+    {"type": "string", "enum": list(STATES), "default": ATTENTION},
+    _state,
+    ATTENTION,
+)
+EXPERIMENT = Parameter("experiment", "Events of this experiment.", _TEXT, _text, "")
+TEXT = Parameter("q", "Events that hold this text: in their run's ID, their own, or their reason.", _TEXT, _text, "")
+BEFORE: Parameter[int | None] = Parameter(
+    "before",
+    "Events older than this place: the one that the last answer gave.",
+    {"type": "integer", "minimum": 1, "maximum": LAST_ROW},
+    within(1, LAST_ROW),
+)
+LIMIT = whole_number("limit", 1, MOST, DEFAULT_LIMIT, "At most so many events.")
+FILTER: list[Parameter[Any]] = [STATE, EXPERIMENT, TEXT, BEFORE, LIMIT]
 
 
 @dataclass(frozen=True)
@@ -39,15 +73,12 @@ class Filter:
     @classmethod
     def read(cls, query: QueryDict) -> Self:
         """Raises BadRequest."""
-        state = query.get("state") or ATTENTION
-        if state not in STATES:
-            raise BadRequest("state", f"{state!r} is unknown; allowed are {', '.join(STATES)}", list(STATES))
         return cls(
-            state=state,
-            experiment=read_text(query, "experiment"),
-            text=read_text(query, "q"),
-            before=_read_number(query, "before", LAST_ROW),
-            limit=_read_number(query, "limit", MOST) or DEFAULT_LIMIT,
+            state=STATE.read_from(query),
+            experiment=EXPERIMENT.read_from(query),
+            text=TEXT.read_from(query),
+            before=BEFORE.read_from(query),
+            limit=LIMIT.read_from(query),
         )
 
     @property
@@ -97,17 +128,7 @@ def read_selection(query: QueryDict, now: datetime) -> Selection:
 
 def read_text(query: QueryDict, name: str) -> str:
     """Without the spaces around it; empty where it is missing. Raises BadRequest."""
-    text = query.get(name, "").strip()
-    if "\0" in text or len(text) > LONGEST["experiment_name"]:
-        raise BadRequest(name, f"holds a NUL, or more than {LONGEST['experiment_name']} characters")
-    return text
-
-
-def _read_number(query: QueryDict, name: str, most: int) -> int | None:
-    text = query.get(name) or ""
-    if text and not (re.fullmatch("[0-9]{1,19}", text) and 1 <= int(text) <= most):
-        raise BadRequest(name, f"{text!r} is not a whole number from 1 to {most}")
-    return int(text) if text else None
+    return Parameter(name, "", _TEXT, _text, "").read_from(query)
 
 
 def _read_flag(query: QueryDict, name: str) -> bool:

@@ -8,9 +8,9 @@ from typing import Self
 
 from contract.cloudevents import format_time
 from store.models import InboxEvent
+from webapp.listing.rows import ago
 from webapp.operations import documents
 from webapp.operations.inbox import AGES, Listed, StateCount
-from webapp.pages import ago
 
 WORDS = {
     "pending": "waits for a worker",

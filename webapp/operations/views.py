@@ -20,17 +20,21 @@ from store.selection import selected
 from webapp.accounts import audit
 from webapp.accounts.groups import REQUEST_REPLAY, Role
 from webapp.accounts.rights import needs
-from webapp.api import BadRequest, reading
+from webapp.api import reading
 from webapp.health import redis_answers
+from webapp.openapi.operation import Operation, describes
 from webapp.operations import documents, drafts
 from webapp.operations.inbox import Overview, request_of
-from webapp.operations.parameters import STATES, Filter, read_selection
+from webapp.operations.parameters import FILTER, STATES, Filter, read_selection
 from webapp.operations.rows import Bars, Row
+from webapp.operations.shapes import Operations
+from webapp.parameters import BadRequest
 from webapp.publishing import PublishError, Topic
 
 RUNS_SHOWN = 20
 AUDIT_SHOWN = 10
 REQUEST_ID = re.compile(r"[0-9a-f]{32}")
+NOT_IN_GROUP = {403: f"The account is not in the group `{Role.OPERATOR}`."}
 reads_operations = needs(REQUEST_REPLAY, Role.OPERATOR, open_to_loopback=True)
 
 
@@ -68,6 +72,9 @@ def page(request: HttpRequest) -> HttpResponse:
     return render(request, "webapp/operations.html", context)
 
 
+@describes(
+    Operation("The inbox by state and age, and its events", Operations, FILTER, "Operations", errors=NOT_IN_GROUP)
+)
 @reads_operations
 @reading
 def document(request: HttpRequest) -> HttpResponse:

@@ -14,9 +14,9 @@ const ROWS_AT_MOST = 2000;
 const COARSE_BELOW = 60; // so few points in view are too few where more were logged
 
 // One chart. `spec` is {title, unit, axis, series: [{label, key, color, dash, read(data)}], wide, best, plain, tile, bands,
-// full}; `key` is the MLflow metric key, `dash` true or lengths; charts of one `axis` share their cursor and zoom; a `plain` one has a single curve
-// and no legend; a `tile` is one of many; `bands` are pairs of series with colour between; `full()` resolves to the data
-// of every step, for exports.
+// full}; `key` is the MLflow metric key, `dash` true or lengths; charts of one `axis` share their cursor and zoom; a `plain`
+// one has a single curve and no legend; a `tile` is one of many; `bands` are pairs of series with colour between; `full()`
+// resolves to the data of every step, for exports.
 // `data` is {epochs, epochs_total, timestamps, start_time, envelope, non_finite, best_epoch} as the history has it.
 // Zoomed so far that few of the logged steps are in view, its element dispatches "coarse".
 export class LineChart {
@@ -83,11 +83,20 @@ export class LineChart {
 
   showSeries() {
     this.series.forEach((series, i) => {
-      const show = !this.view.hides(series);
+      const show = !this.hides(series);
       this.legend.children[i].setAttribute("aria-pressed", String(show));
       if (!this.u || this.u.series[1 + this.raws + i].show === show) return;
       for (const first of new Set([1, 1 + this.raws])) this.u.setSeries(first + i, { show });
     });
+  }
+
+  // Which curves are hidden is the view's to say, unless a chart of another kind knows better.
+  hides(series) {
+    return this.view.hides(series);
+  }
+
+  toggle(series) {
+    this.view.toggle(series);
   }
 
   // A chart out of sight gives its canvas back, and draws it again when it comes into view.
@@ -159,8 +168,8 @@ export class LineChart {
         const value = el("output", { class: "tabular" });
         this.values.push(value);
         const swatch = el("i", { class: series.dash ? "swatch dashed" : "swatch", "data-color": series.color });
-        const shown = String(!this.view.hides(series));
-        return el("button", { type: "button", "aria-pressed": shown, title: `${series.key}: show or hide`, onclick: () => this.view.toggle(series) }, swatch, el("span", {}, series.label), value);
+        const shown = String(!this.hides(series));
+        return el("button", { type: "button", "aria-pressed": shown, title: `${series.key}: show or hide`, onclick: () => this.toggle(series) }, swatch, el("span", {}, series.label), value);
       }),
     );
     this.showValues(null);

@@ -18,26 +18,17 @@ const POINTS_AT_MOST = 30; // more steps than these are drawn without points, as
 const STRONG_BANDS = 5;
 const ONE_BY_ONE = 4; // up to so many curves a sentence tells of each
 
-// Hides runs rather than curves, and leaves the address of what is hidden to them.
-class RunsView extends View {
-  constructor(permalink, emphasis) {
-    super(permalink);
-    this.emphasis = emphasis;
-    this.hidden = emphasis.hidden;
-    if (this.x === "time") this.x = "relative"; // runs of different days have no clock in common
+// `spec` has besides `emphasis` and `runs`, one per series.
+class OverlaidChart extends LineChart {
+  // Runs are hidden rather than curves, everywhere on the page.
+  hides({ id }) {
+    return this.spec.emphasis.hidden.has(id);
   }
 
   toggle({ id }) {
-    this.emphasis.toggle(id);
+    this.spec.emphasis.toggle(id);
   }
 
-  get hide() {
-    return "";
-  }
-}
-
-// `spec` has besides `emphasis` and `runs`, one per series.
-class OverlaidChart extends LineChart {
   update(data, spec = this.spec) {
     super.update(data, spec);
     if (spec.runs.length > ONE_BY_ONE) this.sayInShort();
@@ -80,7 +71,8 @@ export class Curves {
   constructor(permalink, emphasis, source) {
     Object.assign(this, { permalink, emphasis });
     this.detail = new Detail(permalink, source, () => this.#show());
-    this.view = new RunsView(permalink, emphasis);
+    this.view = new View(permalink);
+    if (this.view.x === "time") this.view.x = "relative"; // runs of different days have no clock in common
     this.byTime = this.view.x === "relative";
     this.charts = new Map(); // metric → OverlaidChart
     this.grid = el("div", { class: "charts" });

@@ -67,8 +67,9 @@ export function toggle(text, on, onChange, title = null) {
   return button;
 }
 
-export function copyButton(text) {
-  const button = el("button", { type: "button", class: "quiet copy", "aria-label": `Copy ${text}` }, "copy");
+// `what` names a text that is too long to be read out.
+export function copyButton(text, what = text) {
+  const button = el("button", { type: "button", class: "quiet copy", "aria-label": `Copy ${what}` }, "copy");
   button.addEventListener("click", () => copy(button, text, "select and copy"));
   return button;
 }

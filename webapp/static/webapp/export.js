@@ -11,7 +11,7 @@ const PADDING = 12;
 // `kind` is csv, json, png or svg. Curves that are hidden are left out.
 export async function exportChart(chart, kind) {
   const data = kind === "png" || kind === "svg" ? null : await chart.spec.full?.() ?? chart.data;
-  const shown = chart.series.filter((series) => !chart.view.hides(series));
+  const shown = chart.series.filter((series) => !chart.hides(series));
   if (data) return save(chart.spec.title, kind, (kind === "csv" ? chartCsv : chartJson)(chart.spec, shown, data));
   if (!chart.u) throw new Error("the chart has not been drawn.");
   const { width, height } = chart.u;

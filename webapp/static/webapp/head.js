@@ -6,6 +6,7 @@ import { unitOf } from "./specs.js";
 
 const TILES_AT_MOST = 5;
 const LONG_VALUE = 60;
+const FILES = [["csv", "CSV"], ["json", "JSON"], ["parquet", "Parquet"]];
 const SYSTEM = /^system\//; // MLflow's name for what it measures of the machine
 const OWN_TAG = /^mlflow\./; // MLflow's own; what matters of them is on the page already
 
@@ -29,6 +30,7 @@ export function facts({ history, summary }) {
     history.start_time && el("span", { title: time(history.start_time) }, `started ${ago(history.start_time)}`),
     ...(summary.quick_test_ids ?? []).map((test) => el("span", {}, `quick test ${test}`)),
     el("span", {}, "run ", el("code", {}, id), copyButton(id)),
+    el("span", {}, "export ", FILES.flatMap(([suffix, name], i) => [i ? ", " : "", el("a", { href: `/api/runs/${id}/export.${suffix}`, download: "" }, name)])),
   ].filter(Boolean);
 }
 

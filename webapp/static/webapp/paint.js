@@ -20,7 +20,8 @@ export function paintMark(u, { view, spec, axis }) {
   ctx.restore();
 }
 
-export function paintEnvelopes(u, { data, series, colors, axis, view }) {
+export function paintEnvelopes(u, chart) {
+  const { data, series, colors, axis, view } = chart;
   const { ctx, bbox } = u;
   ctx.save();
   ctx.beginPath();
@@ -29,7 +30,7 @@ export function paintEnvelopes(u, { data, series, colors, axis, view }) {
   ctx.globalAlpha = 0.2;
   series.forEach((one, i) => {
     const envelope = data.envelope[one.key];
-    if (!envelope || view.hides(one)) return;
+    if (!envelope || chart.hides(one)) return;
     ctx.fillStyle = colors[i];
     for (let j = 1; j < axis.x.length; j++) {
       const [low, high] = [envelope.min[j], envelope.max[j]];
@@ -70,13 +71,14 @@ export function paintBest(u, { data, spec, axis }) {
 }
 
 // Every value that is no number: a cross at the top, or at the bottom for −∞, in its curve's colour.
-export function paintNonFinite(u, { series, colors, axis, gaps, view }) {
+export function paintNonFinite(u, chart) {
+  const { series, colors, axis, gaps } = chart;
   const { ctx, bbox } = u;
   const arm = 3.5 * ratio();
   ctx.save();
   ctx.lineWidth = 2 * ratio();
   series.forEach((one, i) => {
-    if (view.hides(one)) return;
+    if (chart.hides(one)) return;
     ctx.strokeStyle = colors[i];
     for (const [epoch, kind] of gaps[i]) {
       const at = axis.at(epoch);

@@ -67,7 +67,7 @@ function curve(chart, series, stroke) {
     stroke,
     width: series.width ?? 1.75,
     dash: series.dash === true ? [5, 4] : series.dash || undefined,
-    show: !chart.view.hides(series),
+    show: !chart.hides(series),
     // A value without a neighbour is a point: alone between two gaps, or one of a curve logged now and then.
     points: { show: few, size: 4, fill: stroke, filter: few ? undefined : lonely },
     spanGaps: false,
@@ -80,12 +80,13 @@ function horizontalRange({ view, group, axis }) {
 }
 
 // Least and greatest of what is shown, envelopes too, with some air.
-function verticalRange({ axis, data, view, series: shown }, u) {
+function verticalRange(chart, u) {
+  const { axis, data, view } = chart;
   let low = Infinity;
   let high = -Infinity;
   const [from, to] = u.series[0].idxs ?? [0, data.epochs.length - 1];
-  shown.forEach((series, i) => {
-    if (view.hides(series)) return;
+  chart.series.forEach((series, i) => {
+    if (chart.hides(series)) return;
     const envelope = data.envelope[series.key];
     for (const [column, at] of [[u.data[i + 1], (j) => j], [envelope?.min, (j) => axis.indexOf(j)], [envelope?.max, (j) => axis.indexOf(j)]]) {
       for (let j = from ?? 0; column && j <= (to ?? column.length - 1); j++) {

@@ -13,6 +13,7 @@ import { away, closer, everyGroup } from "./zoom.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
+const LIVE_FULL_UP_TO = 2000; // epochs: a longer run that still goes on is not read whole time and again for a zoom
 const SMOOTHER = [0, 0.6, 0.9, 0.97];
 
 const root = document.getElementById("run");
@@ -65,7 +66,7 @@ async function show(document) {
   fill({ badges: badges(page), facts: facts(page) });
   body ??= new RunBody(page, part("body"));
   body.update();
-  if (document.resolution === "overview" && (page.asked || document.epochs_total <= Number(root.dataset.fullUpTo))) loadFull();
+  if (document.resolution === "overview" && (page.asked || document.epochs_total <= Number(root.dataset.fullUpTo))) loadFull(page.asked);
   return undefined;
 }
 
@@ -88,6 +89,7 @@ async function readSummary() {
 // Every epoch from now on. `asked`: the viewer wants it for the histograms and the other metrics too.
 function loadFull(asked = false) {
   if (asked) permalink.set({ resolution: "full" });
+  else if (page.history.status === "RUNNING" && page.history.epochs_total > LIVE_FULL_UP_TO) return undefined;
   if (page.resolution === "full" && page.asked === (page.asked || asked)) return undefined;
   page.asked ||= asked;
   if (page.resolution === "full") return body.update(); // the curves are there

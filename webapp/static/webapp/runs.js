@@ -1,36 +1,90 @@
-// The list of runs: the quick filter, and times that stay true.
+// The list of runs: what a script makes smoother. Everything also works as plain links and forms.
 
+import { follow, Source } from "./follow.js";
 import { ago } from "./format.js";
+import { patch, remember } from "./patch.js";
+import { Selection } from "./selection.js";
 
-const filter = document.getElementById("filter");
-const rows = [...document.querySelectorAll("table.runs tbody tr")].map((row) => [row, row.textContent.toLowerCase()]);
+const MOVING = { first: 4000, most: 30000 };
+const SETTLED = { first: 15000, most: 60000 };
+const form = document.getElementById("chosen");
+const table = document.querySelector("table.runs");
+const search = document.getElementById("q");
 
-function apply() {
-  const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-  let shown = 0;
-  for (const [row, text] of rows) {
-    row.hidden = !words.every((word) => text.includes(word));
-    shown += row.hidden ? 0 : 1;
+document.documentElement.classList.add("scripted");
+for (const each of document.querySelectorAll("#find, .columns form")) each.addEventListener("submit", tidy);
+for (const select of document.querySelectorAll("#find select")) select.addEventListener("change", () => select.form.requestSubmit());
+if (table) {
+  remember(table.querySelectorAll("tbody tr"));
+  const selection = new Selection(form, form.querySelector(".chosen-bar"));
+  times();
+  setInterval(times, 60000);
+  addEventListener("keydown", keys);
+  liveRows(selection);
+} else {
+  addEventListener("keydown", slash);
+}
+
+// An address says only what differs from the list as it begins.
+function tidy({ target }) {
+  for (const field of target.elements) {
+    const usual = { sort: "-announced", limit: "50" }[field.name] ?? "";
+    if (field.name !== "columns" && field.value === usual) field.disabled = true;
   }
-  document.getElementById("none").hidden = shown > 0;
-  document.getElementById("shown").textContent = words.length ? `${shown} of ${rows.length} on this page` : `${rows.length} on this page`;
+  setTimeout(() => [...target.elements].forEach((field) => (field.disabled = false)));
 }
 
-if (filter) {
-  filter.addEventListener("input", apply);
-  addEventListener("keydown", (event) => {
-    if (event.key === "/" && !/^(INPUT|TEXTAREA)$/.test(document.activeElement.tagName)) {
-      event.preventDefault();
-      filter.focus();
-    }
-  });
-  apply(); // the browser may have kept the text of an earlier visit
-}
-const times = () => {
-  for (const element of document.querySelectorAll("time[datetime]")) {
+function times() {
+  for (const element of table.querySelectorAll("time[datetime]")) {
     element.textContent = ago(element.dateTime);
     element.title = new Date(element.dateTime).toLocaleString();
   }
-};
-times();
-setInterval(times, 60000);
+}
+
+function liveRows(selection) {
+  const source = new Source();
+  follow(async () => {
+    const pause = table.querySelector(".status-running, .status-scheduled, .state-pending, .state-warming, .state-rebuilding") ? MOVING : SETTLED;
+    try {
+      const { changed, document: found } = await source.read(form.dataset.rows);
+      if (!changed) return { pause, changed };
+      const fresh = new DOMParser().parseFromString(`<table>${found.table}</table>`, "text/html").querySelector("table");
+      if (!patch(table, fresh)) return { pause, changed: false };
+      selection.show();
+      times();
+      return { pause, changed };
+    } catch (error) {
+      // Signed out, or the address is no longer good: a reload says so. A server that is away comes back.
+      return { pause: error.status >= 400 && error.status < 500 ? null : SETTLED, changed: false };
+    }
+  });
+}
+
+function slash(event) {
+  if (event.key !== "/" || /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)) return false;
+  event.preventDefault();
+  search.focus();
+  search.select();
+  return true;
+}
+
+// j and k or the arrows move from row to row, x chooses; Enter follows the link that has the focus.
+function keys(event) {
+  if (event.altKey || event.ctrlKey || event.metaKey || slash(event)) return;
+  const active = document.activeElement;
+  if (active === search && event.key === "Escape") return void search.blur();
+  if (/^(INPUT|TEXTAREA|SELECT|SUMMARY|BUTTON)$/.test(active.tagName) && active.name !== "run") return;
+  const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
+  const rows = [...table.querySelectorAll("tbody tr:not(.group-head)")];
+  const at = rows.indexOf(active.closest("tbody tr"));
+  if (step) {
+    const row = rows[at < 0 ? (step > 0 ? 0 : rows.length - 1) : Math.min(Math.max(at + step, 0), rows.length - 1)];
+    row.querySelector(".name a").focus({ preventScroll: true });
+    row.scrollIntoView({ block: "nearest" });
+  } else if (event.key === "x" && at >= 0) {
+    rows[at].querySelector('input[name="run"]').click();
+  } else {
+    return;
+  }
+  event.preventDefault();
+}

@@ -27,8 +27,13 @@ export class SectionNav {
     const atEnd = scrollY > 0 && innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
     const read = atEnd ? shown.at(-1) : (shown.findLast(([element]) => element.getBoundingClientRect().top < innerHeight * 0.4) ?? shown[0]);
     for (const [element, link] of shown) {
-      if (element === read?.[0]) link.setAttribute("aria-current", "true");
-      else link.removeAttribute("aria-current");
+      const now = element === read?.[0];
+      if (now === link.hasAttribute("aria-current")) continue;
+      if (!now) link.removeAttribute("aria-current");
+      else {
+        link.setAttribute("aria-current", "true");
+        link.parentElement.scrollLeft = link.offsetLeft - link.parentElement.offsetLeft; // on a narrow screen
+      }
     }
   }
 }

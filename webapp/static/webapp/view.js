@@ -61,11 +61,6 @@ export class View {
     return this.hidden.has(idOf(series));
   }
 
-  // What the address holds of the hidden curves.
-  get hide() {
-    return [...this.hidden].join(",");
-  }
-
   #read(permalink) {
     const x = permalink.get("x");
     this.x = ["time", "relative"].includes(x) ? x : "step";
@@ -81,7 +76,7 @@ export class View {
 
   #write() {
     const scale = (log) => (log ? "log" : "linear");
-    this.permalink?.set({ x: this.x, "x-scale": scale(this.xLog), "y-scale": scale(this.log), smooth: smoothingText(this.smooth), hide: this.hide });
+    this.permalink?.set({ x: this.x, "x-scale": scale(this.xLog), "y-scale": scale(this.log), smooth: smoothingText(this.smooth), hide: [...this.hidden].join(",") });
   }
 }
 

@@ -1,0 +1,156 @@
+"""The list of runs with 100,000 runs, beside the same with 1,000, through the real webapp: ``make bench-runs``."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+
+import psycopg
+import requests
+
+from benchmarks.report import Measure, percentile, say
+from deploy.local.postgres import Postgres
+from deploy.local.process import Part, Process, answers_http, free_port
+from deploy.local.stack import valkey_binary
+
+FEW, MANY = 1_000, 100_000
+ROUNDS, WARM_UP = 40, 3
+BUDGET = 1.5
+ASKED = {
+    "newest": "",
+    "search: a word that many have": "?q=tower",
+    "search: a word that few have": "?q=needle",
+    "search: a word that none has": "?q=nothinglikeit",
+    "filter: a parameter": "?q=param.optimizer+%3D+adam",
+    "filter: a rare parameter": "?q=param.learning_rate+%3D+0.0017",
+    "filter: a metric": "?q=metric.test_recall_at_100+%3E+0.05",
+    "filter: a metric that few reach": "?q=metric.test_recall_at_100+%3E+0.097&limit=15",
+    "filter: a status that few have": "?q=status+%3D+failed&limit=15",
+    "filter: parameter and metric": "?q=param.optimizer+%3D+adam+and+metric.test_recall_at_100+%3E+0.05",
+    "filter: days": "?q=started+%3E+2025-12-20",
+    "sort: a metric": "?sort=-metric.test_recall_at_100",
+    "sort: a parameter": "?sort=param.learning_rate",
+    "sort: epochs": "?sort=-epochs",
+    "sort: name": "?sort=name",
+    "sort: a metric, filtered": "?sort=metric.final_val_loss&q=param.optimizer+%3D+adam",
+}
+PAGED = ("newest", "sort: a metric", "filter: a parameter", "search: a word that many have")
+# Every run has 6 parameters and 7 final metrics; a few runs have a rare word or a rare value.
+FILL = """
+INSERT INTO store_run (run_id, tracking_server, experiment_name, name, status, params, final_metrics, sparkline,
+    announced_at, start_time, end_time, epochs, fetched_at, warmed_at, schema_version, rebuild_attempts, rebuild_reason)
+SELECT md5(n::text), 'default', 'two tower ' || n % 20,
+    'quick-test-' || n || CASE WHEN n % {rare} = 0 THEN ' needle' ELSE '' END,
+    CASE WHEN n % 50 = 0 THEN 'FAILED' ELSE 'FINISHED' END,
+    jsonb_build_object('optimizer', (ARRAY['adam', 'adagrad', 'sgd'])[1 + n % 3],
+        'embedding_dim', (16 << n % 4)::text, 'learning_rate',
+        (CASE WHEN n % {rare} = 0 THEN 0.0017 ELSE (1 + n % 9) / 100.0 END)::text)
+        || (SELECT jsonb_object_agg('setting_' || k, ((n * k) % 7)::text) FROM generate_series(1, 3) k),
+    (SELECT jsonb_object_agg(key, value) FROM (
+        SELECT 'test_recall_at_' || k AS key, (hashint4(n * k)::bigint & 1048575) / 10485760.0 AS value
+        FROM unnest(ARRAY[5, 10, 50, 100]) k
+        UNION ALL SELECT loss, 1 + (hashint4(n + 1)::bigint & 65535) / 65536.0
+        FROM unnest(ARRAY['final_loss', 'final_val_loss', 'test_loss']) loss) metrics),
+    (SELECT jsonb_agg(round((1 + 2 * exp(-k / 9.0))::numeric, 4)) FROM generate_series(1, 40) k),
+    moment, moment - interval '1 hour', moment, 20 + n % 80, moment, moment, 2, 0, ''
+FROM generate_series(1, {runs}) n, LATERAL (SELECT timestamptz '2026-01-02T12:00Z' - n * interval '1 minute') t(moment);
+INSERT INTO store_runparam (run_id, key, text, number)
+SELECT run_id, key, value, CASE WHEN key <> 'optimizer' THEN value::float END FROM store_run, jsonb_each_text(params);
+INSERT INTO store_runmetric (run_id, key, value)
+SELECT run_id, key, value::text::float FROM store_run, jsonb_each(final_metrics);
+"""
+
+
+def measure() -> Iterator[Measure]:
+    """95th percentiles of whole pages, in milliseconds: those of many runs, with those of few as reference."""
+    with tempfile.TemporaryDirectory(prefix="warmboard-bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        postgres = Postgres(folder / "postgres")
+        postgres.start()
+        try:
+            with _webapp(folder, postgres, FEW) as few, _webapp(folder, postgres, MANY) as many:
+                times = _times({FEW: _asked(few), MANY: _asked(many)})
+        finally:
+            postgres.stop()
+    for what in _names():
+        value, reference = (percentile(times[runs, what], 0.95) for runs in (MANY, FEW))
+        yield Measure(f"{what}, p95", value, "ms", reference, f"≤ {BUDGET:g}", value <= BUDGET * reference)
+        value, reference = (statistics.median(times[runs, what]) for runs in (MANY, FEW))
+        yield Measure(f"{what}, median", value, "ms", reference)
+
+
+def _names() -> list[str]:
+    return [*ASKED, *(f"next page: {what}" for what in PAGED)]
+
+
+def _asked(site: str) -> dict[str, str]:
+    """Where each page is; a next page's address stands on the page before it."""
+    addresses = {what: site + query for what, query in ASKED.items()}
+    for what in PAGED:
+        addresses[f"next page: {what}"] = site + _next(addresses[what])
+    return addresses
+
+
+def _next(address: str) -> str:
+    page = requests.get(address, timeout=30).text
+    return page.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+
+
+def _times(addresses: dict[int, dict[str, str]]) -> dict[tuple[int, str], list[float]]:
+    """Milliseconds by number of runs and page. Both sizes in turn: what else the machine does meets both alike."""
+    times: dict[tuple[int, str], list[float]] = defaultdict(list)
+    with requests.Session() as session:
+        for number in range(WARM_UP + ROUNDS):
+            if number % 10 == 0:
+                say(f"round {number} of {WARM_UP + ROUNDS}")
+            for what, runs in product(_names(), addresses):
+                begin = time.perf_counter()
+                session.get(addresses[runs][what], timeout=30).raise_for_status()
+                if number >= WARM_UP:
+                    times[runs, what].append((time.perf_counter() - begin) * 1000)
+    return times
+
+
+@contextmanager
+def _webapp(folder: Path, postgres: Postgres, runs: int) -> Iterator[str]:
+    """The address of a webapp over so many runs."""
+    say(f"making {runs:,} runs")
+    database, ports = f"runs{runs}", (free_port(), free_port())
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {database}")
+    environ = {
+        **os.environ,
+        "DATABASE_URL": postgres.url(database),
+        "REDIS_URL": f"redis://127.0.0.1:{ports[0]}/0",
+        "WEBAPP_SECRET_KEY": "0" * 32,
+        "WEBAPP_STATIC_ROOT": str(folder / "static"),
+        "WEBAPP_PORT": str(ports[1]),
+        "WEBAPP_LOOPBACK_READ": "true",
+        "WEBAPP_PROCESSES": "1",
+    }
+    for command in (["migrate", "--verbosity=0"], ["collectstatic", "--noinput", "--verbosity=0"]):
+        subprocess.run([sys.executable, "-m", "webapp", "manage", *command], env=environ, check=True)
+    with psycopg.connect(environ["DATABASE_URL"], autocommit=True) as connection:
+        for statement in FILL.format(runs=runs, rare=runs // 20).split(";\n"):
+            connection.execute(statement)
+        connection.execute("VACUUM ANALYZE")
+    address = f"http://127.0.0.1:{ports[1]}/"
+    valkey = Part("valkey", [valkey_binary(), "--port", str(ports[0]), "--save", ""], lambda: True)
+    webapp = Part("webapp", [sys.executable, "-m", "webapp", "serve"], answers_http(f"{address}healthz"))
+    started = [Process(part, environ, folder / f"{part.name}-{runs}.log") for part in (valkey, webapp)]
+    try:
+        started[1].wait_ready(30)
+        yield address
+    finally:
+        for process in started:
+            process.stop()

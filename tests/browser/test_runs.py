@@ -1,0 +1,218 @@
+"""The list of runs as people use it: find, sort, group, choose, annotate, by mouse and by keyboard alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Site
+from tests.chromium import screenshot
+
+Look = Callable[..., Page]
+VIEWER = """
+import django; django.setup()
+from django.contrib.auth.models import User
+User.objects.create_user("vera", password="only looking")
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(site: Site) -> None:
+    """Eight runs, of two names and two experiments, and somebody who may only look."""
+    steps = [
+        [
+            "Sample",
+            "warm",
+            {
+                "run_id": f"run{number}",
+                "seed": number + 2,
+                "epochs": 10 + number,
+                "name": f"{['wide', 'deep'][number % 2]}-{number}",
+                "experiment": ["towers", "sweeps"][number // 4],
+                "status": ["FINISHED", "FAILED"][number == 5],
+            },
+            {},
+        ]
+        for number in range(8)
+    ]
+    subprocess.run([sys.executable, "-m", "tests.browser.seed", json.dumps(steps)], env=site.environ, check=True)
+    subprocess.run([sys.executable, "-c", VIEWER], env=site.environ, check=True)
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("table.runs .name > a").all_inner_texts()
+
+
+def sign_in(page: Page, name: str, password: str) -> None:
+    page.goto("/sign-in/")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text(name, exact=True)).to_be_visible()
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_run_is_found_sorted_and_opened(look: Look) -> None:
+    page = look("/")
+    page.keyboard.press("/")
+    page.keyboard.type("wide and epochs >= 12")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"\?q=wide\+and\+epochs\+%3E%3D\+12$"))
+    assert names(page) == ["wide-6", "wide-4", "wide-2"]
+    page.get_by_role("link", name="Epochs", exact=True).click()
+    page.get_by_role("link", name="Epochs", exact=True).click()
+    expect(page.locator("th[aria-sort=ascending]")).to_have_text("Epochs")
+    assert names(page) == ["wide-2", "wide-4", "wide-6"]
+    screenshot(page, "runs-search-1400-light")
+    page.get_by_role("link", name="Remove the condition wide").click()
+    assert len(names(page)) > 3
+    page.go_back()
+    page.get_by_role("link", name="wide-4").click()
+    expect(page).to_have_url(re.compile("/runs/run4/$"))
+
+
+@pytest.mark.usefixtures("runs")
+def test_statuses_groups_and_columns_are_clicked(look: Look) -> None:
+    page = look("/?q=experiment+~+s")
+    page.get_by_role("navigation", name="Status").get_by_role("link", name="failed").click()
+    assert names(page) == ["deep-5"]
+    page.get_by_role("navigation", name="Status").get_by_role("link", name="failed").click()
+    page.get_by_label("Group by").select_option("experiment")
+    expect(page.locator(".group-head").first).to_contain_text("4 runs · lowest final_val_loss")
+    screenshot(page, "runs-groups-1400-light")
+    page.locator(".group-head").get_by_role("link", name="sweeps").click()
+    assert sorted(names(page)) == ["deep-5", "deep-7", "wide-4", "wide-6"]
+    page.locator("summary", has_text="Columns").click()
+    page.get_by_role("checkbox", name="test_recall_at_50").check()
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("columnheader", name="test_recall_at_50")).to_be_visible()
+    address = page.url
+    assert "columns=metric.test_recall_at_50" in address
+    other = look(address)
+    assert other.locator("thead").inner_text() == page.locator("thead").inner_text()
+
+
+@pytest.mark.usefixtures("runs")
+def test_three_runs_of_two_pages_are_compared(look: Look) -> None:
+    page = look("/?q=wide&sort=name&limit=2")
+    expect(page.get_by_role("button", name="Compare")).to_be_hidden()
+    page.get_by_label("Choose wide-0").check()
+    expect(page.get_by_role("button", name="Compare (1)")).to_be_disabled()
+    page.get_by_role("link", name="Next").click()
+    page.get_by_label("Choose wide-4").check()
+    page.get_by_label("Choose wide-6").check()
+    page.get_by_role("link", name="Previous").click()
+    expect(page.get_by_label("Choose wide-0")).to_be_checked()
+    page.route("**/compare/**", lambda route: route.fulfill(body="compared"))
+    with page.expect_request("**/compare/**") as asked:
+        page.get_by_role("button", name="Compare (3)").click()
+    assert asked.value.url.endswith("/compare/?runs=run0,run4,run6")
+
+
+@pytest.mark.usefixtures("runs")
+def test_all_of_it_by_keyboard(look: Look) -> None:
+    page = look("/?q=deep&sort=name")
+    for key in ("j", "ArrowDown", "x", "k", "x"):
+        page.keyboard.press(key)
+    expect(page.get_by_label("Choose deep-1")).to_be_checked()
+    expect(page.get_by_label("Choose deep-3")).to_be_checked()
+    expect(page.get_by_role("button", name="Compare (2)")).to_be_enabled()
+    page.keyboard.press("x")
+    expect(page.get_by_label("Choose deep-1")).not_to_be_checked()
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/runs/run3/$"))
+
+
+@pytest.mark.usefixtures("runs")
+def test_an_editor_pins_tags_and_archives(look: Look) -> None:
+    page = look("/sign-in/")
+    sign_in(page, "ada", "correct horse")
+    page.goto("/?q=wide&sort=name")
+    page.get_by_label("Choose wide-6").check()
+    page.get_by_role("button", name="Pin", exact=True).click()
+    expect(page.locator("tbody.pinned .name > a")).to_have_text("wide-6")
+    expect(page).to_have_url(re.compile(r"\?q=wide&sort=name$"))
+    page.get_by_label("Tags").fill("owner=ada")
+    page.get_by_role("button", name="Tag", exact=True).click()
+    page.get_by_role("link", name="owner=ada").click()
+    assert names(page) == ["wide-6"]
+    page.get_by_role("button", name="Archive").click()
+    expect(page.get_by_role("heading", name="No run meets")).to_be_visible()
+    page.get_by_role("link", name="Look among them too").click()
+    for button in ("Restore", "Unpin"):
+        page.get_by_role("button", name=button).click()
+    expect(page.locator("tbody.pinned .name")).to_have_count(0)
+    page.goto("/runs/run6/")
+    page.get_by_text("Edit tags and note").click()
+    page.get_by_label("Note").fill("worth a look")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".said-note")).to_have_text("worth a look")
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_viewer_looks_and_is_refused(look: Look) -> None:
+    page = look("/sign-in/")
+    sign_in(page, "vera", "only looking")
+    page.goto("/?q=wide")
+    page.get_by_label("Choose wide-6").check()
+    expect(page.get_by_role("button", name="Compare (1)")).to_be_visible()
+    expect(page.get_by_role("button", name="Pin", exact=True)).to_have_count(0)
+    token = page.locator("[name=csrfmiddlewaretoken]").first.get_attribute("value")
+    form: dict[str, str | float | bool] = {"run": "run6", "csrfmiddlewaretoken": token or ""}
+    answer = page.request.post("/annotate/pin/", form=form, headers={"Referer": page.url})
+    assert answer.status == 403
+    assert "annotations.change_annotation" in answer.text()
+
+
+@pytest.mark.usefixtures("runs")
+def test_rows_follow_along_in_place(look: Look, site: Site) -> None:
+    site.seed("warm", run_id="growing", name="growing", epochs=9, status="RUNNING")
+    page = look("/?q=growing+is:all&sort=name")
+    page.get_by_label("Choose growing").check()
+    page.keyboard.press("j")
+    page.evaluate("window.sameDocument = true; window.sameRow = document.querySelector('tbody tr')")
+    site.seed("put", run_id="growing", name="growing", epochs=10, status="RUNNING")
+    site.seed("warm", run_id="growing2", name="growing too", epochs=3, status="RUNNING")
+    expect(page.locator("td[data-label=epochs]").first).to_have_text("10", timeout=15_000)
+    expect(page.get_by_role("link", name="growing too")).to_be_visible(timeout=15_000)
+    assert page.evaluate("window.sameDocument && window.sameRow.isConnected")
+    expect(page.get_by_label("Choose growing", exact=True)).to_be_checked()
+    expect(page.get_by_role("link", name="growing", exact=True)).to_be_focused()
+
+
+@pytest.mark.usefixtures("runs")
+def test_it_all_works_without_scripts(look: Look, site: Site) -> None:
+    context = look("/").context.browser.new_context(java_script_enabled=False, base_url=site.address)  # type: ignore[union-attr]
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_role("searchbox").fill("wide and epochs = 10")
+    page.get_by_role("button", name="Search").click()
+    assert names(page) == ["wide-0"]
+    page.goto("/?q=wide")
+    page.get_by_label("Sort").select_option("name")
+    page.get_by_label("Rows").select_option("25")
+    page.get_by_role("button", name="Apply").click()
+    assert names(page) == ["wide-0", "wide-2", "wide-4", "wide-6"]
+    page.get_by_label("Choose wide-0").check()
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("heading", name="Choose 2 to 50 runs")).to_be_visible()
+    context.close()
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 360])
+def test_it_fits(look: Look, width: int, theme: str) -> None:
+    page = look("/?q=quick+is:all", width=width, theme=theme)
+    page.goto("/?sort=-metric.test_recall_at_10&limit=25")
+    page.locator("input[name=run]").nth(1).check()
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    screenshot(page, f"runs-{width}-{theme}")

@@ -1,0 +1,18 @@
+"""Every query that the page about the list of runs shows can be read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from webapp.listing.query import parse
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/runs.md").read_text()
+TABLE = PAGE.split("| query | finds |")[1].split("\n\n")[0]
+
+
+@pytest.mark.parametrize("query", re.findall(r"^\| `([^`]+)`", TABLE, re.MULTILINE))
+def test_a_query_of_the_page_is_read(query: str) -> None:
+    assert parse(query).conditions

@@ -1,0 +1,85 @@
+"""The list as JSON, and what it does with addresses that nobody sends in good faith."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.webapp.listing.conftest import Make
+from tests.webapp.samples import Sample
+from webapp.annotations.change import Change
+
+
+def test_the_same_address_is_json(reader: Client, make: Make) -> None:
+    for number in range(5):
+        make(f"run{number}", {"optimizer": "adam", "lr": "1"}, {"recall": number / 10, "loss": 1.0})
+    Change(pinned=True, note="n", tags={"owner": "ada"}).make(["run2"], "ada")
+    query: dict[str, Any] = {
+        "q": "metric.recall < 0.4",
+        "sort": "-metric.recall",
+        "columns": ["metric.recall", "param.lr"],
+        "limit": 2,
+    }
+    first = reader.get("/api/runs/", query).json()
+    assert [run["mlflow_run_id"] for run in first["runs"]] == ["run3", "run2"], "pinned ones where the order has them"
+    assert first["runs"][0]["params"] == {"lr": "1"}
+    assert first["runs"][0]["final_metrics"] == {"recall": 0.3}
+    said = first["runs"][1]["annotation"]
+    assert said.pop("changed_at")
+    assert said == {"tags": {"owner": "ada"}, "note": "n", "pinned": True, "archived": False, "changed_by": "ada"}
+    assert first["previous"] is None
+    second = reader.get("/api/runs/", query | {"cursor": first["next"]}).json()
+    assert [run["mlflow_run_id"] for run in second["runs"]] == ["run1", "run0"]
+    assert second["next"] is None
+    back = reader.get("/api/runs/", query | {"cursor": second["previous"]}).json()
+    assert [run["mlflow_run_id"] for run in back["runs"]] == ["run3", "run2"]
+    assert back["previous"] is None
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=x", "limit=²", "cursor=x", "sort=x", "q=and", "columns=x", "group=x"]
+)
+def test_what_cannot_be_used_is_named(reader: Client, query: str) -> None:
+    response = reader.get(f"/api/runs/?{query}")
+    assert response.status_code == 400
+    assert response.json()["parameter"] == query.split("=")[0]
+
+
+NAMES = st.sampled_from(["q", "sort", "columns", "group", "limit", "cursor", "run", "before"])
+LANGUAGE = st.lists(
+    st.sampled_from(
+        ["and", "or", "param.lr", "metric.loss", 'metric."a b"', "tag.x", "status", "epochs", "started", "is:pinned",
+         "=", "!=", ">", "<=", "~", "0.5", "1e999", "-1", "adam", '"', '"\\', "2026-11-01", "%", "_", "\x00", "'",
+         ";--", "quick_test", "99999999999999999999", "failed", "param.", "\ud7ff", "٣"]
+    ),
+    max_size=8,
+).map(" ".join)  # fmt: skip
+VALUES = st.one_of(
+    LANGUAGE,
+    st.text(max_size=30),
+    st.sampled_from(["-metric.loss", "param.lr", "metric.\x00", "-", "param." + "k" * 300, "metric.a/b", "200", "-1"]),
+    st.sampled_from(["WzAsMCwieCJd:1tX:abc", "param.lr", "status", "experiment", "metric.loss"]),
+)
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=4))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_hostile_addresses_are_answered(reader: Client, sample: Sample, address: list[tuple[str, str]]) -> None:
+    """10,000 of them have been; here are some."""
+    query: dict[str, list[str]] = {}
+    for name, value in address:
+        query.setdefault(name, []).append(value)
+    for path in ("/", "/rows/", "/api/runs/", "/pick/"):
+        assert reader.get(path, query).status_code in (200, 302, 400, 404)
+
+
+@given(st.binary(max_size=60))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_bytes_that_are_no_text_are_answered(reader: Client, sample: Sample, raw: bytes) -> None:
+    text = "".join(f"%{byte:02x}" for byte in raw)
+    for name in ("q", "sort", "columns", "cursor", "group"):
+        assert reader.get(f"/api/runs/?{name}={text}").status_code in (200, 400)

@@ -1,0 +1,286 @@
+"""Exports hold what the store holds, to the last bit, in three formats."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import math
+from typing import Any
+
+import pytest
+from django.test import Client
+from pyarrow import parquet
+
+from contract.catalogue import GRADIENT_STATS, LOSS, WEIGHT_NORM, WEIGHT_STATS
+from contract.entries import Encoding, EntryKey, HistogramType, Resolution, Series, Tower
+from store import warm
+from store.models import Run
+from tests.webapp.frameworks import Framework, _curve
+from tests.webapp.samples import Golden, Sample
+from webapp.exports import read
+from webapp.exports.formats import FORMATS
+from webapp.exports.views import file_name
+from workers.fetched import Curve
+
+RUN = "/api/runs/abc123def456/"
+SUFFIXES = [format_.suffix for format_ in FORMATS]
+Table = dict[str, dict[int | None, float]]
+
+
+class Odd(Framework):
+    """What a file may stumble over: names like formulas, numbers without a short form, one that is called step."""
+
+    def odd(self) -> dict[str, Curve]:
+        values = [0.1 + 0.2, 1e-320, -1.7976931348623157e308, math.nan, math.inf, -math.inf, -0.0]
+        return {
+            "=1+1": _curve(range(7), values),
+            "-loss": _curve(range(7), values[::-1]),
+            "step": _curve([2, 4, 1_000_000], [1.0, math.nan, 3.0]),
+            "@once": _curve([5], [2.5]),
+        }
+
+
+def export(client: Client, suffix: str, query: str = "", run: str = "abc123def456") -> Any:
+    response = client.get(f"/api/runs/{run}/export.{suffix}{query}")
+    assert response.status_code == 200
+    return response
+
+
+def table(client: Client, suffix: str, query: str = "", run: str = "abc123def456") -> Table:
+    """Metric → step → value; steps that a metric lacks are left out."""
+    content = export(client, suffix, query, run).getvalue()
+    reading = {"json": from_json, "csv": from_csv, "parquet": from_parquet}
+    return reading[suffix](content)
+
+
+def from_json(content: bytes) -> Table:
+    document = json.loads(content, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    found: Table = {}
+    for key, metric in document["metrics"].items():
+        steps = document["axes"][metric["axis"]]["steps"]
+        found[key] = {step: value for step, value in zip(steps, metric["values"], strict=True) if value is not None}
+    for gap in document["non_finite"]:
+        found[gap["metric"]][gap["epoch"]] = float(gap["kind"])
+    last = last_step(found)
+    return found | {key: {last: value} for key, value in document["final_metrics"].items()}
+
+
+def last_step(found: Table) -> int | None:
+    return max((step for values in found.values() for step in values if step is not None), default=None)
+
+
+def from_csv(content: bytes) -> Table:
+    head, *rows = csv.reader(io.StringIO(content.decode()))
+    found: Table = {}
+    for place, key in enumerate(head[2:], start=2):
+        values = {int(row[0]) if row[0] else None: float(row[place]) for row in rows if row[place]}
+        found[key.removeprefix("'")] = values
+    return found
+
+
+def from_parquet(content: bytes) -> Table:
+    found = parquet.read_table(io.BytesIO(content))
+    steps = found.column(0).to_pylist()
+    return {
+        key: {step: value for step, value in zip(steps, column.to_pylist(), strict=True) if value is not None}
+        for key, column in zip(found.column_names[2:], found.columns[2:], strict=True)
+    }
+
+
+def same(found: Table, expected: Table) -> None:
+    """Every number the same bits; NaN is NaN."""
+    assert found.keys() == expected.keys()
+    for key, values in expected.items():
+        assert found[key].keys() == values.keys(), key
+        for step, value in values.items():
+            assert float(found[key][step]).hex() == float(value).hex(), (key, step)
+
+
+def stored(key: EntryKey) -> Any:
+    body = warm.get(key, Encoding.GZIP)
+    assert body
+    return json.loads(gzip.decompress(body.data))
+
+
+def of_sample(history: dict[str, Any]) -> Table:
+    """The table of a stored history, read by hand."""
+    series: dict[str, Series] = dict(history["metrics"])
+    series |= {key: history["loss"][name] for name, key in LOSS.items()}
+    series |= {key: history["weight_norm"][name] for name, key in WEIGHT_NORM.items()}
+    for tower in Tower:
+        series |= {key: history["weight_stats"][tower][name] for name, key in WEIGHT_STATS[tower].items()}
+        series |= {key: history["gradient_stats"][tower][name] for name, key in GRADIENT_STATS[tower].items()}
+    found = {
+        key: {step: value for step, value in zip(history["epochs"], values, strict=True) if value is not None}
+        for key, values in series.items()
+    }
+    for gap in history["non_finite"]:
+        found[gap["metric"]][gap["epoch"]] = float(gap["kind"])
+    return found | {key: {history["epochs"][-1]: value} for key, value in history["final_metrics"].items()}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_export_is_the_stored_history_to_the_last_bit(reader: Client, sample: Sample, suffix: str) -> None:
+    expected = of_sample(stored(EntryKey.history(sample.run_id, Resolution.FULL)))
+    assert math.isnan(expected["loss"][6])
+    assert expected["query_grad_norm"][10] == math.inf
+    same(table(reader, suffix), expected)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("logged", ["batches", "pytorch", "scikit", "odd"])
+def test_an_export_is_what_was_logged_to_the_last_bit(reader: Client, suffix: str, logged: str) -> None:
+    run = Odd("abc123def456", logged=logged, size=300)
+    run.warm()
+    curves: dict[str, Curve] = getattr(run, logged)()
+    expected: Table = {
+        key: dict(zip(curve.steps.tolist(), curve.values.tolist(), strict=True)) for key, curve in curves.items()
+    }
+    # A single value stands in the last row.
+    last = last_step({key: values for key, values in expected.items() if len(values) > 1})
+    expected = {
+        key: values if len(values) > 1 else {last: next(iter(values.values()))} for key, values in expected.items()
+    }
+    same(table(reader, suffix), expected)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_thousands_of_metrics_are_all_there(reader: Client, suffix: str) -> None:
+    Framework("wide", logged="many", size=1500).warm()
+    assert len(table(reader, suffix, run="wide")) == 1502
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_metrics_are_chosen_by_name_in_their_order(reader: Client, suffix: str) -> None:
+    Framework("wide", logged="many", size=100).warm()
+    found = table(reader, suffix, "?metrics=probe_00004,val_loss,probe_00004,layer_01/weight_000", run="wide")
+    assert list(found) == ["probe_00004", "val_loss", "layer_01/weight_000"]
+    same({"val_loss": found["val_loss"]}, {"val_loss": table(reader, suffix, run="wide")["val_loss"]})
+    refused = reader.get("/api/runs/wide/export.csv?metrics=val_loss,nothing")
+    assert {"loss", "probe_00004", "layer_01/weight_000"} <= set(refused.json()["allowed"])
+    alone = export(reader, "csv", "?metrics=probe_00004", run="wide").getvalue().decode().splitlines()
+    assert len(alone) == 41
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_bins_of_histograms_come_along_when_asked_for(reader: Client, sample: Sample, suffix: str) -> None:
+    without, found = table(reader, suffix), table(reader, suffix, "?histograms=with")
+    assert len(found) - len(without) == 2 * 25 + 2 * 27
+    for type_, stem in ((HistogramType.WEIGHTS, "query_hist"), (HistogramType.GRADIENTS, "query_grad_hist")):
+        histogram = stored(EntryKey.histogram(sample.run_id, type_, Tower.QUERY, Resolution.FULL))
+        assert [found[f"{stem}_bin_{number}"][19] for number in range(25)] == histogram["counts"][19]
+    assert found["candidate_grad_hist_underflow"].keys() == set(range(20))
+
+
+def test_a_row_for_every_step_with_its_time(reader: Client, sample: Sample) -> None:
+    rows = list(csv.reader(io.StringIO(export(reader, "csv").getvalue().decode())))
+    assert rows[0][:3] == ["step", "time", "val_recall_at_10"] or rows[0][:3] == ["step", "time", "loss"]
+    assert [row[0] for row in rows[1:]] == [str(step) for step in range(20)]
+    assert rows[1][1] == "2026-01-02T10:00:03.000Z"
+    at = rows[0].index("query_grad_norm")
+    assert rows[11][at] == "Infinity"
+    assert rows[7][rows[0].index("loss")] == "NaN"
+
+
+def test_no_column_is_a_formula(reader: Client) -> None:
+    Odd("abc123def456", logged="odd").warm()
+    head = next(csv.reader(io.StringIO(export(reader, "csv").getvalue().decode())))
+    assert {"'=1+1", "'-loss", "'@once", "step", "_step", "time"} == set(head)
+
+
+def test_parquet_is_typed_and_tells_of_its_run(reader: Client, sample: Sample) -> None:
+    found = parquet.read_table(io.BytesIO(export(reader, "parquet").getvalue()))
+    assert [str(field.type) for field in found.schema][:3] == ["int64", "timestamp[ms, tz=UTC]", "double"]
+    about = json.loads(found.schema.metadata[b"warmboard"])
+    assert (about["mlflow_run_id"], about["params"]["optimizer"]) == ("abc123def456", "adagrad")
+
+
+def test_json_tells_of_its_run(reader: Client, sample: Sample) -> None:
+    document = json.loads(export(reader, "json").getvalue())
+    history = stored(EntryKey.history(sample.run_id, Resolution.FULL))
+    for name in ("params", "tags", "final_metrics", "status", "start_time", "cached_at", "non_finite"):
+        assert document[name] == history[name]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_has_a_name_and_a_type(reader: Client, suffix: str) -> None:
+    Sample("abc123def456", name='../"a; b"\r\nü.exe').warm()
+    response = export(reader, suffix)
+    assert response["Content-Disposition"] == f'attachment; filename="a-b-.exe-abc123def456.{suffix}"'
+    assert response["Content-Type"] == {format_.suffix: format_.media for format_ in FORMATS}[suffix]
+    assert response["Cache-Control"] == "no-store"
+
+
+def test_a_run_without_a_usable_name_is_called_by_its_id() -> None:
+    assert file_name("日本", "abc", "csv") == file_name("...", "abc", "csv") == "abc.csv"
+
+
+def test_large_exports_travel_compressed_and_in_pieces(reader: Client) -> None:
+    Framework("abc123def456", logged="batches", size=20_000).warm()
+    plain = reader.get(f"{RUN}export.csv")
+    assert plain.streaming
+    assert len(list(plain)) > 3
+    packed = reader.get(f"{RUN}export.csv", headers={"Accept-Encoding": "gzip"})
+    assert packed["Content-Encoding"] == "gzip"
+    assert len(packed.getvalue()) < 600_000
+    assert "Content-Encoding" not in reader.get(f"{RUN}export.parquet", headers={"Accept-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_is_not_warm_is_answered_as_everywhere(reader: Client, suffix: str) -> None:
+    Sample("cold").announce("failed", "MLflow is away", quick_test=3)
+    for address in ("/api/runs/cold/", "/api/quick-tests/3/"):
+        answer = reader.get(f"{address}export.{suffix}").json()
+        assert (answer["available"], answer["state"], answer["reason"]) == (False, "failed", "MLflow is away")
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("metrics=loss,nothing", "metrics"),
+        ("metrics=", "metrics"),
+        ("metrics=,,", "metrics"),
+        ("histograms=x", "histograms"),
+    ],
+)
+def test_what_cannot_be_chosen_is_400(reader: Client, sample: Sample, query: str, parameter: str) -> None:
+    answer = reader.get(f"{RUN}export.csv?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["parameter"] == parameter
+    if "nothing" in query:
+        assert "'nothing' is no metric of this run" in answer.json()["error"]
+        assert "val_loss" in answer.json()["allowed"]
+
+
+def test_entries_of_two_warmings_are_never_mixed(reader: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Framework("abc123def456", logged="many", size=100)
+    run.warm()
+    real = read._documents
+    warmings: list[int] = []
+
+    def meanwhile(keys: Any) -> Any:
+        found = real(keys)
+        if len(warmings) < 3 and len(keys) == 2:
+            # Another framework of fewer metrics, so with other chunks.
+            warmings.append(1)
+            Framework("abc123def456", logged="many", size=90 - len(warmings)).put()
+        return found
+
+    monkeypatch.setattr(read, "_documents", meanwhile)
+    busy = reader.get(f"{RUN}export.csv")
+    assert (busy.status_code, busy["Retry-After"]) == (503, "1")
+    assert reader.get(f"{RUN}export.csv").status_code == 200
+
+
+def test_goldens_are_exported(reader: Client) -> None:
+    Golden("golden").warm(quick_test=8)
+    assert table(reader, "csv", run="golden").keys() == table(reader, "parquet", run="golden").keys()
+    assert reader.get("/api/quick-tests/8/export.csv").getvalue() == export(reader, "csv", run="golden").getvalue()
+
+
+def test_a_run_of_another_version_is_not_exported(reader: Client, sample: Sample, empty_redis: Any) -> None:
+    Run.objects.update(schema_version=0)
+    empty_redis.flushdb()
+    assert reader.get(f"{RUN}export.json").json()["state"] == "rebuilding"

@@ -1,0 +1,110 @@
+"""Changes of annotations: what may be said, and saying it of one run or of many."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from contract.events import RUN_ID
+from store.models import Run
+from webapp.annotations.models import LONGEST_NAME, LONGEST_NOTE, LONGEST_VALUE, Annotation, Tag
+
+MOST_RUNS, MOST_PINNED, MOST_TAGS = 1000, 100, 50
+
+
+class ChangeError(ValueError):
+    """The change can't be made; ``part`` names what is wrong with it."""
+
+    def __init__(self, part: str, message: str) -> None:
+        super().__init__(f"{part}: {message}")
+        self.part = part
+
+
+@dataclass(frozen=True)
+class Change:
+    """None leaves a part as it is. ``tags`` are set beside those that there are, or instead of them."""
+
+    note: str | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
+    tags: dict[str, str] | None = None
+    instead: bool = False
+    untag: Collection[str] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Raises ChangeError."""
+        if self.note is not None and (len(self.note) > LONGEST_NOTE or not storable(self.note)):
+            raise ChangeError("note", f"at most {LONGEST_NOTE:,} printable characters")
+        if len(self.tags or {}) > MOST_TAGS:
+            raise ChangeError("tags", f"at most {MOST_TAGS}")
+        for name, value in (self.tags or {}).items():
+            _check_tag(name, value)
+
+    def make(self, run_ids: Collection[str], by: str) -> None:
+        """Makes the change for all of these runs, or for none. Raises ChangeError."""
+        if not 1 <= len(run_ids) <= MOST_RUNS:
+            raise ChangeError("run", f"choose 1 to {MOST_RUNS:,} runs")
+        with transaction.atomic():
+            asked = filter(RUN_ID.fullmatch, run_ids)
+            known = set(Run.objects.filter(pk__in=asked).values_list("pk", flat=True))
+            if unknown := sorted(set(run_ids) - known):
+                raise ChangeError("run", f"no event has announced {unknown[0]!r}")
+            self._write_rows(known, by)
+            self._write_tags(known)
+            if self.pinned and Annotation.objects.filter(pinned=True).count() > MOST_PINNED:
+                raise ChangeError("pinned", f"at most {MOST_PINNED} runs can be pinned; unpin some first")
+
+    def _write_rows(self, run_ids: Iterable[str], by: str) -> None:
+        parts = {"note": self.note, "pinned": self.pinned, "archived": self.archived}
+        said: dict[str, Any] = {name: value for name, value in parts.items() if value is not None}
+        said |= {"changed_by": by, "changed_at": timezone.now()}
+        Annotation.objects.bulk_create(
+            [Annotation(run_id=run_id, **said) for run_id in sorted(run_ids)],
+            update_conflicts=True,
+            unique_fields=["run"],
+            update_fields=list(said),
+        )
+
+    def _write_tags(self, run_ids: Collection[str]) -> None:
+        of_these = Tag.objects.filter(annotation_id__in=run_ids)
+        if self.instead:
+            of_these.exclude(name__in=self.tags or {}).delete()
+        of_these.filter(name__in=self.untag).delete()
+        Tag.objects.bulk_create(
+            [
+                Tag(annotation_id=run_id, name=name, value=value)
+                for run_id in sorted(run_ids)
+                for name, value in (self.tags or {}).items()
+            ],
+            update_conflicts=True,
+            unique_fields=["annotation", "name"],
+            update_fields=["value"],
+        )
+
+
+def read_tags(text: str) -> dict[str, str]:
+    """``name=value`` or plain labels, between commas or on lines of their own."""
+    tags: dict[str, str] = {}
+    for item in text.replace("\n", ",").split(","):
+        name, _, value = item.partition("=")
+        if item.strip():
+            tags[name.strip()] = value.strip()
+    return tags
+
+
+def storable(text: str) -> bool:
+    """PostgreSQL keeps no NUL, and UTF-8 no half of a surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _check_tag(name: str, value: str) -> None:
+    if not name:
+        raise ChangeError("tags", "a tag has a name: name=value, or a plain label")
+    if len(name) > LONGEST_NAME or len(value) > LONGEST_VALUE:
+        raise ChangeError("tags", f"a name has at most {LONGEST_NAME} characters, a value {LONGEST_VALUE}")
+    if not storable(name + value) or any(mark in name + value for mark in ",\n\r"):
+        raise ChangeError("tags", f"{name!r} has a comma or a character that can't be kept")

@@ -1,0 +1,176 @@
+"""Changing annotations: of one run by its page's form or by JSON, of many by the list's buttons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from functools import wraps
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_http_methods, require_POST
+
+from contract.cloudevents import format_time
+from store.models import Run
+from webapp import shapes
+from webapp.access import is_api
+from webapp.accounts import audit
+from webapp.annotations.change import Change, ChangeError, read_tags
+from webapp.annotations.models import Annotation
+from webapp.openapi.operation import Operation, describes
+
+PERMISSION = "annotations.change_annotation"
+REFUSED = "Your account may look at runs but not change what is said about them."
+ADVICE = f"It lacks the permission {PERMISSION}, which whoever manages the accounts can give it."
+NO_STORE = {"Cache-Control": "no-store"}
+View = Callable[..., HttpResponse]
+BULK: dict[str, Callable[[str], Change]] = {
+    "pin": lambda _: Change(pinned=True),
+    "unpin": lambda _: Change(pinned=False),
+    "archive": lambda _: Change(archived=True),
+    "restore": lambda _: Change(archived=False),
+    "tag": lambda text: Change(tags=_some(read_tags(text))),
+    "untag": lambda text: Change(untag=_some(read_tags(text)).keys()),
+}
+
+
+def may_annotate(request: HttpRequest) -> bool:
+    return request.user.has_perm(PERMISSION)
+
+
+def changing(view: View) -> View:
+    """POST only, by somebody who has the permission; a change that can't be made is answered with 400."""
+
+    @require_POST
+    @wraps(view)
+    def answer(request: HttpRequest, **parts: Any) -> HttpResponse:
+        if not may_annotate(request):
+            return _refuse(request, 403, REFUSED, ADVICE)
+        try:
+            return view(request, **parts)
+        except ChangeError as error:
+            return _refuse(request, 400, str(error), "Nothing was changed. Go back and try again.")
+
+    return answer
+
+
+@changing
+def change_many(request: HttpRequest, action: str) -> HttpResponse:
+    """``run`` names each run; ``tags`` says which tags, for ``tag`` and ``untag``. Leads back to the list."""
+    if action not in BULK:
+        raise ChangeError("action", f"{action!r} is unknown; there is {', '.join(BULK)}")
+    change = BULK[action](request.POST.get("tags", ""))
+    _make(request, change, set(request.POST.getlist("run")), action)
+    return HttpResponseRedirect(_back(request), status=303)
+
+
+@changing
+def change_one(request: HttpRequest, run_id: str) -> HttpResponse:
+    """The form of a run's page: all of the annotation."""
+    form = request.POST
+    change = Change(
+        note=form.get("note", "").replace("\r\n", "\n"),
+        pinned="pinned" in form,
+        archived="archived" in form,
+        tags=read_tags(form.get("tags", "")),
+        instead=True,
+    )
+    _make(request, change, [run_id], "annotate")
+    return HttpResponseRedirect(reverse("run", args=[run_id]), status=303)
+
+
+@describes(Operation("What people say about a run", shapes.Annotation))
+@describes(
+    Operation(
+        "Change what is said about a run", shapes.Annotation, body=shapes.AnnotationChange, errors={403: REFUSED}
+    ),
+    "post",
+)
+@require_http_methods(["GET", "HEAD", "POST"])
+def annotation_json(request: HttpRequest, run_id: str) -> HttpResponse:
+    """GET: what is said about the run. POST of ``{"note": text, "pinned": bool, "archived": bool, "tags": {name:
+    value}}``, any of them, changes it; ``tags`` are all tags. Both answer with the annotation.
+    """
+    if not Run.objects.filter(pk=run_id).exists():
+        return _refuse(request, 404, f"No event has announced a run {run_id}.", "")
+    return (
+        _read_by_json(request, run_id) if request.method in ("GET", "HEAD") else _change_by_json(request, run_id=run_id)
+    )
+
+
+def _read_by_json(request: HttpRequest, run_id: str) -> HttpResponse:
+    return JsonResponse(annotation_document(annotation_of(run_id)), headers=NO_STORE)
+
+
+@changing
+def _change_by_json(request: HttpRequest, run_id: str) -> HttpResponse:
+    _make(request, _read_json(request), [run_id], "annotate")
+    return _read_by_json(request, run_id)
+
+
+def _make(request: HttpRequest, change: Change, run_ids: Collection[str], action: str) -> None:
+    """Makes the change and writes down who made it. Raises ChangeError."""
+    with transaction.atomic():
+        change.make(run_ids, request.user.get_username())
+        named = sorted(run_ids)
+        target = f"run {named[0]}" if len(named) == 1 else f"{len(named):,} runs"
+        audit.record(request, action, target, ", ".join(named) if len(named) > 1 else "")
+
+
+def annotation_of(run_id: str) -> Annotation | None:
+    return Annotation.objects.prefetch_related("tags").filter(pk=run_id).first()
+
+
+def annotation_document(annotation: Annotation | None) -> dict[str, Any]:
+    """The JSON of what is said about a run; the same shape where nothing is."""
+    return {
+        "tags": {tag.name: tag.value for tag in annotation.tags.all()} if annotation else {},
+        "note": annotation.note if annotation else "",
+        "pinned": bool(annotation and annotation.pinned),
+        "archived": bool(annotation and annotation.archived),
+        "changed_by": annotation.changed_by if annotation else None,
+        "changed_at": format_time(annotation.changed_at) if annotation else None,
+    }
+
+
+def _read_json(request: HttpRequest) -> Change:
+    """Raises ChangeError."""
+    try:
+        document = json.loads(request.body)
+    except ValueError:
+        raise ChangeError("body", "is no JSON") from None
+    kinds = {"note": str, "pinned": bool, "archived": bool, "tags": dict}
+    if not isinstance(document, dict) or not document or document.keys() - kinds:
+        raise ChangeError("body", f"is no object with any of {', '.join(kinds)}")
+    for name, value in document.items():
+        if not isinstance(value, kinds[name]):
+            raise ChangeError(name, f"is no {kinds[name].__name__}")
+    if not all(isinstance(value, str) for value in document.get("tags", {}).values()):
+        raise ChangeError("tags", "every value is a string; that of a plain label is empty")
+    return Change(**document, instead="tags" in document)
+
+
+def _some(tags: dict[str, str]) -> dict[str, str]:
+    if not tags:
+        raise ChangeError("tags", "none is given: name=value, or a plain label; a comma between several")
+    return tags
+
+
+def _back(request: HttpRequest) -> str:
+    """The list that the reader came from, on this host."""
+    came_from = request.META.get("HTTP_REFERER", "")
+    if not url_has_allowed_host_and_scheme(came_from, {request.get_host()}):
+        return reverse("runs")
+    parts = urlsplit(came_from)
+    return f"/{parts.path.lstrip('/')}" + (f"?{parts.query}" if parts.query else "")
+
+
+def _refuse(request: HttpRequest, status: int, what: str, advice: str) -> HttpResponse:
+    if is_api(request):
+        return JsonResponse({"error": f"{what} {advice}".strip()}, status=status, headers=NO_STORE)
+    return render(request, "webapp/error.html", {"status": status, "what": what, "advice": advice}, status=status)

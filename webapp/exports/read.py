@@ -1,0 +1,149 @@
+"""A whole run out of its warm entries: the history, the metric chunks and, when asked for, the bins of histograms."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from contract.catalogue import GRADIENT_NORM, GRADIENT_STATS, LOSS, STEM, WEIGHT_NORM, WEIGHT_STATS
+from contract.entries import Axis, Encoding, EntryKey, HistogramType, Resolution, Series, Tower
+from store import warm
+from webapp.exports.run import Column, WholeRun
+
+ATTEMPTS = 3
+Document = dict[str, Any]
+
+
+class Changing(Exception):
+    """The run was warmed anew while its entries were read, again and again."""
+
+
+class UnknownMetric(Exception):
+    """The run has no such metric. ``known`` are those that it has."""
+
+    def __init__(self, key: str, known: Collection[str]) -> None:
+        super().__init__(f"{key!r} is no metric of this run")
+        self.known = sorted(known)
+
+
+def whole_run(run_id: str, wanted: Collection[str] | None = None, with_bins: bool = False) -> WholeRun | None:
+    """Every metric of the run, or those ``wanted``, in their order; None when the run is not warm.
+
+    Raises UnknownMetric, and Changing.
+    """
+    for _ in range(ATTEMPTS):
+        first = _documents([EntryKey.history(run_id, Resolution.FULL), EntryKey.metric_index(run_id)])
+        history = first.pop("history", None)
+        if history is None:
+            return None
+        chunks = _chunks(first)
+        needed = sorted({chunk for key, chunk in chunks.items() if wanted is None or key in wanted})
+        keys = [EntryKey.metric_chunk(run_id, number, Resolution.FULL) for number in needed]
+        if with_bins:
+            keys += [_histogram(run_id, type_, tower) for type_ in HistogramType for tower in Tower]
+        others = _documents(keys)
+        # All of one warming say so; chunks are numbered anew by every one.
+        if {document["cached_at"] for document in (*first.values(), *others.values())} <= {history["cached_at"]}:
+            run = _Gathered(history, others.values()).run
+            return run if wanted is None else _chosen(run, wanted, {*run.keys(), *chunks})
+    raise Changing
+
+
+class _Gathered:
+    """Puts the metrics of all documents into one ``run``; those that were never logged stay away."""
+
+    def __init__(self, history: Document, others: Collection[Document]) -> None:
+        self.run = WholeRun(history)
+        times = dict(zip(history["epochs"], history["timestamps"], strict=True))
+        self._note_gaps(history)
+        self._add(_axis(history["epochs"], times), dict(_named(history)) | history["metrics"])
+        for document in others:
+            if "axes" in document:
+                self._add_chunk(document)
+            else:
+                self._add(_axis(document["epochs"], times), dict(_bins(document)))
+        finals = history["final_metrics"].items()
+        self.run.finals = {key: value for key, value in finals if key not in self.run.columns}
+
+    def _add_chunk(self, chunk: Document) -> None:
+        self._note_gaps(chunk)
+        for key, metric in chunk["metrics"].items():
+            self._add(chunk["axes"][metric["axis"]], {key: metric["values"]})
+
+    def _add(self, axis: Axis, metrics: Mapping[str, Series]) -> None:
+        listed = {gap["metric"] for gap in self.run.non_finite}
+        for key, values in metrics.items():
+            if key in listed or any(value is not None for value in values):
+                self.run.columns[key] = Column(self._place(axis), values)
+
+    def _note_gaps(self, document: Document) -> None:
+        self.run.non_finite += document["non_finite"]
+        self.run.unlisted += document["non_finite_total"] - len(document["non_finite"])
+
+    def _place(self, axis: Axis) -> int:
+        """The number of the axis; metrics of several documents may share one."""
+        if axis not in self.run.axes:
+            self.run.axes.append(axis)
+        return self.run.axes.index(axis)
+
+
+def _axis(epochs: list[int], times: Mapping[int, int]) -> Axis:
+    return {"steps": epochs, "timestamps": [times[epoch] for epoch in epochs], "steps_total": len(epochs)}
+
+
+def _chosen(run: WholeRun, wanted: Collection[str], known: Collection[str]) -> WholeRun:
+    """The run with the metrics ``wanted`` alone. Raises UnknownMetric for one that is not ``known``."""
+    for key in wanted:
+        if key not in known:
+            raise UnknownMetric(key, known)
+    columns = {key: run.columns[key] for key in wanted if key in run.columns}
+    used = sorted({column.axis for column in columns.values()})
+    return WholeRun(
+        run.history,
+        [run.axes[axis] for axis in used],
+        {key: Column(used.index(column.axis), column.values) for key, column in columns.items()},
+        {key: run.finals[key] for key in wanted if key in run.finals},
+        [gap for gap in run.non_finite if gap["metric"] in columns],
+        run.unlisted,
+    )
+
+
+def _documents(keys: Collection[EntryKey]) -> dict[str, Document]:
+    """Those that are warm, by their entry's name, in the order of the keys."""
+    found = warm.get_many(keys, Encoding.GZIP)
+    return {key.name: json.loads(gzip.decompress(found[key].data)) for key in keys if key in found}
+
+
+def _chunks(first: Mapping[str, Document]) -> dict[str, int]:
+    """In which chunk each metric of the index is."""
+    groups = first["metric-index"]["groups"] if "metric-index" in first else []
+    return {metric["key"]: metric["chunk"] for group in groups for metric in group["metrics"]}
+
+
+def _histogram(run_id: str, type_: HistogramType, tower: Tower) -> EntryKey:
+    return EntryKey.histogram(run_id, type_, tower, Resolution.FULL)
+
+
+def _named(history: Document) -> Iterator[tuple[str, Series]]:
+    """The metrics that have a place of their own in the history, by their MLflow keys."""
+    places = [(history["loss"], LOSS), (history["weight_norm"], WEIGHT_NORM), (history["gradient_norm"], GRADIENT_NORM)]
+    for tower in Tower:
+        places += [(history["weight_stats"][tower], WEIGHT_STATS[tower])]
+        places += [(history["gradient_stats"][tower], GRADIENT_STATS[tower])]
+    for series, keys in places:
+        for name, key in keys.items():
+            if name in series:
+                yield key, series[name]
+
+
+def _bins(histogram: Document) -> Iterator[tuple[str, Series]]:
+    """``query_hist_bin_0`` …; of gradients, what lay outside too."""
+    type_ = HistogramType(histogram["type"])
+    stem = f"{histogram['tower']}_{STEM[type_]}"
+    for number, counts in enumerate(zip(*histogram["counts"], strict=True)):
+        yield f"{stem}_bin_{number}", list(counts)
+    if type_ is HistogramType.GRADIENTS:
+        yield f"{stem}_underflow", histogram["underflow"]
+        yield f"{stem}_overflow", histogram["overflow"]

@@ -1,0 +1,76 @@
+"""The addresses of the exports."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.views.decorators.gzip import gzip_page
+
+from webapp.api import NO_STORE, NotWarm, View, not_warm, reading
+from webapp.exports.formats import FORMATS, Format
+from webapp.exports.read import Changing, UnknownMetric, whole_run
+from webapp.openapi.operation import Operation, describes
+from webapp.parameters import BadRequest, Parameter, choice
+from webapp.shapes import Export
+
+MOST_NAMED = 200
+"""An unknown metric is answered with at most so many known ones."""
+
+
+class Bins(StrEnum):
+    WITHOUT = "without"
+    WITH = "with"
+
+
+def _names(text: str) -> list[str]:
+    """Raises ValueError."""
+    names = list(dict.fromkeys(name for name in text.split(",") if name))
+    if not names:
+        raise ValueError("names no metric")
+    return names
+
+
+METRICS: Parameter[list[str] | None] = Parameter(
+    "metrics",
+    "These metrics of the run alone, in this order; separated by commas.",
+    {"type": "string", "pattern": "[^,]"},
+    _names,
+)
+HISTOGRAMS = choice("histograms", Bins, "With the bins of the histograms, a column each, or without.", Bins.WITHOUT)
+
+
+def export(format_: Format) -> View:
+    """The view of one format."""
+    shape = Export | NotWarm if format_.suffix == "json" else NotWarm
+    busy = {503: "The run is being warmed at this moment; ask again."}
+
+    def view(request: HttpRequest, run_id: str) -> HttpResponseBase:
+        wanted, bins = METRICS.read(request), HISTOGRAMS.read(request)
+        try:
+            run = whole_run(run_id, wanted, bins is Bins.WITH)
+        except UnknownMetric as error:
+            raise BadRequest("metrics", str(error), error.known[:MOST_NAMED]) from None
+        except Changing:
+            return JsonResponse({"error": busy[503]}, status=503, headers=NO_STORE | {"Retry-After": "1"})
+        if run is None:
+            return not_warm(run_id)
+        name = file_name(run.history["run_name"], run_id, format_.suffix)
+        return StreamingHttpResponse(
+            format_.write(run),
+            content_type=format_.media,
+            headers=NO_STORE | {"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
+    described = describes(Operation(format_.title, shape, [METRICS, HISTOGRAMS], "Exports", format_.media, errors=busy))
+    return described(reading(view if format_.compressed else gzip_page(view)))
+
+
+def file_name(run_name: str, run_id: str, suffix: str) -> str:
+    """Letters, digits, dots, dashes and underscores, on every system a name of a visible file."""
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", run_name)[:60].strip("-.")
+    return f"{words}-{run_id}.{suffix}" if words else f"{run_id}.{suffix}"
+
+
+EXPORTS = {format_.suffix: export(format_) for format_ in FORMATS}

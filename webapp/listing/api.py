@@ -1,0 +1,77 @@
+"""The list of runs as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from webapp.annotations.views import annotation_document
+from webapp.api import NO_STORE, reading
+from webapp.listing.find import find
+from webapp.listing.query import LONGEST, parse
+from webapp.listing.sorting import Sort
+from webapp.listing.view import DEFAULT_LIMIT, MOST, MOST_COLUMNS, View, ViewError, read_columns
+from webapp.openapi.operation import Operation, describes
+from webapp.parameters import BadRequest, Parameter, whole_number
+from webapp.runs import Listed, run_fields
+from webapp.shapes import RunList
+
+# As `View.read` reads them: an address of the page is one of the API's too.
+PARAMETERS: list[Parameter[Any]] = [
+    Parameter("q", "Words and conditions that all must hold.", {"type": "string", "maxLength": LONGEST}, parse),
+    Parameter("sort", "A column, param.NAME or metric.NAME; - before it: falling.", {"type": "string"}, Sort.parse),
+    Parameter(
+        "columns",
+        "Only these of the parameters and final metrics: param.NAME, metric.NAME.",
+        {"type": "array", "items": {"type": "string"}, "maxItems": MOST_COLUMNS},
+        lambda text: read_columns([text]),
+    ),
+    whole_number("limit", 1, MOST, DEFAULT_LIMIT, "At most so many runs."),
+    Parameter("cursor", "Where the page begins: next or previous of an answer.", {"type": "string"}, str),
+]
+
+
+@describes(Operation("Runs: searched, sorted, page by page", RunList, PARAMETERS))
+@reading
+def runs(request: HttpRequest) -> HttpResponse:
+    """``{"runs": […], "next": cursor | null, "previous": cursor | null}``: the address of the list of runs, as JSON.
+
+    Pinned runs stand where the order has them; groups are for the page alone.
+    """
+    try:
+        view = View.read(request.GET)
+    except ViewError as error:
+        raise BadRequest(error.parameter, str(error).removeprefix(f"{error.parameter}: ")) from None
+    page = find(view.query, view.sort, view.limit, view.cursor, pinned_first=False)
+    document = {
+        "runs": [_document(run, view) for run in page.runs],
+        "next": page.next and page.next.text(view.sort),
+        "previous": page.previous and page.previous.text(view.sort),
+    }
+    return JsonResponse(document, headers=NO_STORE)
+
+
+def _document(listed: Listed, view: View) -> dict[str, Any]:
+    fields = run_fields(listed.run)
+    if view.columns is not None:
+        fields |= {
+            "params": _some(fields["params"], "param", view),
+            "final_metrics": _some(fields["final_metrics"], "metric", view),
+        }
+    return {
+        "mlflow_run_id": listed.run.run_id,
+        "state": listed.state,
+        "reason": listed.reason,
+        "quick_test_ids": listed.quick_test_ids,
+        **fields,
+        "sparkline": listed.run.sparkline,
+        "annotation": annotation_document(listed.annotation),
+    }
+
+
+def _some(values: Mapping[str, Any], kind: str, view: View) -> dict[str, Any]:
+    """Those of the values that the view has as columns."""
+    keys = [column.key for column in view.columns or () if column.kind == kind]
+    return {key: values[key] for key in keys if key in values}

@@ -1,0 +1,171 @@
+"""What the conditions of a query mean in the tables.
+
+A condition is asked in one of two ways, and the database's planner is left no third, since it can't know how often a
+parameter has a value: a condition that few runs meet becomes the list of their IDs, read by its index; one that many
+meet is looked at run by run, while the index of the order gives the runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+
+from contract.events import RUN_ID
+from store.models import QuickTest, Run, RunMetric, RunParam
+from webapp.annotations.models import Annotation, Tag
+from webapp.listing.fields import FIELDS, WORD, Operand, Span
+from webapp.listing.query import Condition, Query
+from webapp.listing.together import Among, Asked, together
+
+FEW = 1000
+ALL = Condition("is", ":", "all")
+COLUMNS = {
+    "status": "status", "experiment": "experiment_name", "name": "name", "run": "run_id", "epochs": "epochs",
+    "started": "start_time", "ended": "end_time",
+}  # fmt: skip
+LOOKUPS = {"=": "exact", ">": "gt", ">=": "gte", "<": "lt", "<=": "lte", "~": "icontains"}
+LONGEST_NUMBER = 18
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that stand for runs: of ``Run`` itself, or of one parameter or metric (``field`` and ``key``).
+
+    ``prefix`` leads from them to the run's columns; each has a ``run_id``.
+    """
+
+    query: QuerySet[Any]
+    prefix: str = ""
+    field: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """The conditions of a query, each in its way. ``ids`` are the runs that meet those which few meet; None: there is
+    no such condition.
+    """
+
+    ids: frozenset[str] | None
+    many: tuple[Condition, ...]
+    archived_too: bool
+
+    def apply(self, rows: Rows) -> QuerySet[Any]:
+        """Those of the rows whose runs meet the conditions."""
+        found = rows.query
+        if self.ids is not None:
+            found = found.filter(Among("run_id", self.ids))
+        for number, condition in enumerate(self.many):
+            found = _many(found, rows, condition, f"asked{number}")
+        if not self.archived_too:
+            found = found.filter(~Exists(Annotation.objects.filter(run_id=OuterRef("run_id"), archived=True)))
+        return found
+
+
+def narrow(queries: Sequence[Query]) -> list[Narrowed]:
+    """Each of the queries. At most one statement."""
+    conditions = list({condition: None for query in queries for condition in query.conditions if condition != ALL})
+    answers = dict(zip(conditions, together([_few(condition)[: FEW + 1] for condition in conditions]), strict=True))
+    return [_narrowed(query, answers) for query in queries]
+
+
+def _narrowed(query: Query, answers: Mapping[Condition, list[str]]) -> Narrowed:
+    asked = [condition for condition in query.conditions if condition in answers]
+    lists = [frozenset(answers[condition]) for condition in asked if len(answers[condition]) <= FEW]
+    many = tuple(condition for condition in asked if len(answers[condition]) > FEW)
+    archived_too = query.has_flag("archived", "all")
+    return Narrowed(frozenset.intersection(*lists) if lists else None, many, archived_too)
+
+
+def compare(column: str, operator: str, operand: Operand) -> Q:
+    """A column of the value's type against it; no operator asks whether there is a value. Null meets nothing."""
+    if isinstance(operand, Span):
+        return _compare_span(column, operator, operand)
+    if not operator:
+        return Q(**{f"{column}__isnull": False})
+    if operator == "!=":
+        return ~Q(**{column: operand}) & Q(**{f"{column}__isnull": False})
+    return Q(**{f"{column}__{LOOKUPS[operator]}": operand})
+
+
+def operand_of(condition: Condition) -> Operand:
+    """The value as its column has it; empty where only presence is asked for."""
+    if not condition.operator:
+        return ""
+    return FIELDS[condition.field].read(condition.operator, condition.value, condition.quoted)
+
+
+def value_column(condition: Condition) -> str:
+    """The column of a parameter's, metric's or tag's row that the condition is about."""
+    if condition.field == "param":
+        return "number" if isinstance(operand_of(condition), float) else "text"
+    return "value"
+
+
+def _compare_span(column: str, operator: str, span: Span) -> Q:
+    before, until = Q(**{f"{column}__lt": span.start}), Q(**{f"{column}__lt": span.end})
+    since, after = Q(**{f"{column}__gte": span.start}), Q(**{f"{column}__gte": span.end})
+    ways = {"=": since & until, "!=": before | after, ">": after, ">=": since, "<": before, "<=": until}
+    return ways[operator]
+
+
+def _few(condition: Condition) -> Asked:
+    """The IDs of the runs that meet the condition, by its index."""
+    if condition.field == "is":
+        return Annotation.objects.filter(**{condition.value: True}).values_list("run_id")
+    if condition.field == "quick_test":
+        found = compare("pk", condition.operator, operand_of(condition))
+        return QuickTest.objects.filter(found).exclude(mlflow_run_id="").values_list("mlflow_run_id")
+    if condition.field in COLUMNS or condition.field == WORD:
+        return Run.objects.filter(_of_run(condition, "")).values_list("run_id")
+    return _keyed_rows(condition).filter(_of_value(condition, value_column(condition))).values_list(_run_of(condition))
+
+
+def _many(found: QuerySet[Any], rows: Rows, condition: Condition, name: str) -> QuerySet[Any]:
+    """A value in a subquery of its own is looked up run by run; an EXISTS may be turned into a join of everything."""
+    if condition.field == "is":
+        return found.filter(Exists(Annotation.objects.filter(run_id=OuterRef("run_id"), **{condition.value: True})))
+    if condition.field == "quick_test":
+        of_run = QuickTest.objects.filter(mlflow_run_id=OuterRef("run_id"))
+        return found.filter(Exists(of_run.filter(compare("pk", condition.operator, operand_of(condition)))))
+    if condition.field in COLUMNS or condition.field == WORD:
+        return found.filter(_of_run(condition, rows.prefix))
+    if (condition.field, condition.key) == (rows.field, rows.key):
+        return found.filter(_of_value(condition, value_column(condition)))
+    of_run = _keyed_rows(condition).filter(**{_run_of(condition): OuterRef("run_id")})
+    found = found.alias(**{name: Subquery(of_run.values(value_column(condition))[:1])})
+    return found.filter(_of_value(condition, name))
+
+
+def _keyed_rows(condition: Condition) -> QuerySet[Any]:
+    if condition.field == "tag":
+        return Tag.objects.filter(name=condition.key)
+    rows: dict[str, type[RunParam | RunMetric]] = {"param": RunParam, "metric": RunMetric}
+    return rows[condition.field].objects.filter(key=condition.key)
+
+
+def _run_of(condition: Condition) -> str:
+    return "annotation_id" if condition.field == "tag" else "run_id"
+
+
+def _of_value(condition: Condition, column: str) -> Q:
+    return compare(column, condition.operator, operand_of(condition))
+
+
+def _of_run(condition: Condition, prefix: str) -> Q:
+    if condition.field != WORD:
+        return compare(prefix + COLUMNS[condition.field], condition.operator, operand_of(condition))
+    return _has_word(condition.value, prefix)
+
+
+def _has_word(word: str, prefix: str) -> Q:
+    """In the name, in the experiment's, at the beginning of the run's ID, or the number of its quick test."""
+    found = Q(**{f"{prefix}name__icontains": word}) | Q(**{f"{prefix}experiment_name__icontains": word})
+    if RUN_ID.fullmatch(word):
+        found |= Q(run_id__startswith=word)
+    if word.isascii() and word.isdigit() and len(word) <= LONGEST_NUMBER:
+        found |= Q(run_id=Subquery(QuickTest.objects.filter(pk=int(word)).values("mlflow_run_id")[:1]))
+    return found

@@ -1,0 +1,83 @@
+"""A page of the list of runs: which runs, and where the pages before and after it begin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Q
+
+from webapp.annotations.models import Annotation
+from webapp.listing.conditions import Narrowed, narrow
+from webapp.listing.query import Query
+from webapp.listing.sorting import Cursor, Segment, Sort
+from webapp.listing.together import Among, Asked, together
+from webapp.runs import Listed, listed
+
+
+@dataclass(frozen=True)
+class Page:
+    """``pinned`` stand before the first page's ``runs``; None as a cursor: there are no more on that side."""
+
+    pinned: list[Listed]
+    runs: list[Listed]
+    next: Cursor | None
+    previous: Cursor | None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What to ask, one after the other while there are fewer than ``most`` runs."""
+
+    asked: list[Asked]
+    most: int
+
+
+def find(query: Query, sort: Sort, limit: int, cursor: Cursor | None = None, pinned_first: bool = True) -> Page:
+    """At most ten statements, whatever is asked for and found; most pages take seven."""
+    segments, [narrowed] = sort.segments(), narrow([query])
+    pinned_ids = list(Annotation.objects.filter(pinned=True).values_list("pk", flat=True)) if pinned_first else []
+    backwards = cursor is not None and cursor.backwards
+    pinned = walk(segments, narrowed, len(pinned_ids), only=Q(Among("run_id", pinned_ids)))
+    others = walk(segments, narrowed, limit + 1, cursor, ~Q(Among("run_id", pinned_ids)) if pinned_ids else None)
+    found, first = follow([others, pinned])
+    more, shown = len(found) > limit, found[:limit]
+    begins = cursor is None or (backwards and not more)
+    runs = listed([*(first if begins else []), *shown])
+    page = [runs[run_id] for run_id in (reversed(shown) if backwards else shown)]
+
+    def beside(item: int, towards_start: bool) -> Cursor | None:
+        return Cursor.at(page[item].run, segments, towards_start) if page else None
+
+    return Page(
+        pinned=[runs[run_id] for run_id in first] if begins else [],
+        runs=page,
+        next=beside(-1, False) if backwards or more else None,
+        previous=None if begins else beside(0, True),
+    )
+
+
+def walk(
+    segments: Sequence[Segment], narrowed: Narrowed, most: int, cursor: Cursor | None = None, only: Q | None = None
+) -> Walk:
+    """To the next runs beyond the cursor, of those that meet the conditions."""
+    backwards = cursor is not None and cursor.backwards
+    begin = cursor.segment if cursor else 0
+    stretch = reversed(segments[: begin + 1]) if backwards else segments[begin:]
+    asked = []
+    for number, segment in enumerate(stretch):
+        rows = narrowed.apply(segment.rows)
+        beyond = cursor.place if cursor and number == 0 else None
+        asked.append(segment.ordered(rows.filter(only) if only else rows, backwards, beyond)[:most])
+    return Walk(asked, most)
+
+
+def follow(walks: Sequence[Walk]) -> list[list[str]]:
+    """The run IDs that each walk comes to. As many statements as the longest of them has segments, often one."""
+    found: list[list[str]] = [[] for _ in walks]
+    for depth in range(max((len(each.asked) for each in walks), default=0)):
+        unfilled = [n for n, each in enumerate(walks) if depth < len(each.asked) and len(found[n]) < each.most]
+        answers = together([walks[n].asked[depth] for n in unfilled])
+        for n, run_ids in zip(unfilled, answers, strict=True):
+            found[n] = (found[n] + run_ids)[: walks[n].most]
+    return found

@@ -1,0 +1,140 @@
+"""The page of the list of runs, its live rows, and the way from a selection to its comparison."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse, QueryDict
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import get_conditional_response
+from django.views.decorators.cache import never_cache
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_safe
+
+from webapp.annotations.views import may_annotate
+from webapp.listing.find import find
+from webapp.listing.groups import Best, groups
+from webapp.listing.query import QueryError
+from webapp.listing.rows import Row, choose_columns, number, offered_columns
+from webapp.listing.toolbar import toolbar
+from webapp.listing.view import View, ViewError
+
+BULK = [("pin", "Pin"), ("unpin", "Unpin"), ("archive", "Archive"), ("restore", "Restore")]
+BULK_TAGS = [("tag", "Tag"), ("untag", "Untag")]
+FEWEST_COMPARED, MOST_COMPARED = 2, 50
+
+
+@require_safe
+@never_cache
+@gzip_page
+def runs(request: HttpRequest) -> HttpResponse:
+    try:
+        view = View.read(request.GET)
+    except ViewError as error:
+        return _unreadable(request, error)
+    context = content(view)
+    context |= toolbar(view, context["columns"], context["offered"], str(view.query))
+    context |= {"may_annotate": may_annotate(request), "bulk": BULK, "bulk_tags": BULK_TAGS}
+    context["rows_address"] = reverse("rows") + view.address
+    return render(request, "webapp/runs.html", context)
+
+
+@require_safe
+@never_cache
+@gzip_page
+def rows(request: HttpRequest) -> HttpResponseBase:
+    """``{"available": true, "table": HTML}``: the rows of the same address of the list, with an ETag."""
+    try:
+        table = render_to_string("webapp/runs_table.html", content(View.read(request.GET)))
+    except ViewError as error:
+        return JsonResponse({"error": str(error), "parameter": error.parameter}, status=400)
+    etag = f'"{hashlib.blake2b(table.encode(), digest_size=16).hexdigest()}"'
+    response = JsonResponse({"available": True, "table": table}, headers={"ETag": etag})
+    return get_conditional_response(request, etag, response=response) or response
+
+
+@require_safe
+def pick(request: HttpRequest) -> HttpResponse:
+    """Where the list's form leads: ``?run=ID&run=ID`` to the comparison of these runs."""
+    chosen = list(dict.fromkeys(request.GET.getlist("run")))
+    if not FEWEST_COMPARED <= len(chosen) <= MOST_COMPARED:
+        what = f"Choose {FEWEST_COMPARED} to {MOST_COMPARED} runs to compare; {len(chosen)} were chosen."
+        context = {
+            "status": 400,
+            "what": what,
+            "advice": "Go back to the list and tick the runs at the left.",
+        }
+        return render(request, "webapp/error.html", context, status=400)
+    query = QueryDict(mutable=True)
+    query["runs"] = ",".join(chosen)
+    return HttpResponseRedirect(f"/compare/?{query.urlencode(safe=',')}")
+
+
+def content(view: View) -> dict[str, Any]:
+    """Rows, or groups of rows, the columns that they have, and the pages beside this one."""
+    if view.group:
+        return _grouped(view)
+    page = find(view.query, view.sort, view.limit, view.cursor)
+    listed = [*page.pinned, *page.runs]
+    columns = view.columns if view.columns is not None else choose_columns(listed)
+    now = timezone.now()
+    return {
+        "view": view,
+        "columns": columns,
+        "offered": offered_columns(listed, columns),
+        "count": len(listed),
+        "pinned": [Row.of(run, columns, view, now) for run in page.pinned],
+        "rows": [Row.of(run, columns, view, now) for run in page.runs],
+        "next": view.but(cursor=page.next).address if page.next else "",
+        "previous": view.but(cursor=page.previous).address if page.previous else "",
+        "first": view.but().address or reverse("runs"),
+    }
+
+
+def _grouped(view: View) -> dict[str, Any]:
+    newest = find(view.query, view.sort, view.limit).runs
+    columns = view.columns if view.columns is not None else choose_columns(newest)
+    now, best = timezone.now(), Best.of(view.sort, columns)
+    found = groups(view, best)
+    return {
+        "view": view,
+        "columns": columns,
+        "offered": offered_columns(newest, columns),
+        "count": sum(len(group.runs) for group in found),
+        "best": best and f"{'lowest' if best.lowest else 'highest'} {best.metric}",
+        "groups": [
+            {
+                "value": group.condition.value if group.condition else None,
+                "count": group.count,
+                "best": number(group.best) if best else "",
+                "rows": [Row.of(run, columns, view, now) for run in group.runs],
+                "address": view.with_(group.condition).but(group="").address if group.condition else "",
+            }
+            for group in found
+        ],
+    }
+
+
+def _unreadable(request: HttpRequest, error: ViewError) -> HttpResponse:
+    """The page says what can't be read, and keeps everything that can."""
+    text = request.GET.get("q", "")
+    context: Mapping[str, Any] = {
+        **toolbar(_readable(request.GET), (), (), text),
+        "error": error,
+        "at": error.cause if isinstance(error.cause, QueryError) else None,
+    }
+    return render(request, "webapp/runs.html", context, status=400)
+
+
+def _readable(address: QueryDict) -> View:
+    left = address.copy()
+    while True:
+        try:
+            return View.read(left)
+        except ViewError as error:
+            del left[error.parameter]

@@ -1,0 +1,171 @@
+"""The orders of the list of runs, each by an index, so that any page of any order is read from where it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.core import signing
+from django.db.models import F, QuerySet
+from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
+
+from store.models import LONGEST_KEY, LONGEST_TEXT, Run, RunMetric, RunParam
+from store.searched import number_of
+from webapp.listing.conditions import Rows
+
+Place = tuple[Any, ...]
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "announced": ("announced_at", "run_id"),
+    "name": ("name", "run_id"),
+    "status": ("status", "announced_at", "run_id"),
+    "epochs": ("epochs", "announced_at", "run_id"),
+    "started": ("start_time", "run_id"),
+    "ended": ("end_time", "run_id"),
+}
+"""The columns of each index; the first is what one sorts by."""
+NULLABLE = ("epochs", "start_time", "end_time")
+
+
+class SortError(ValueError):
+    """The text names no order."""
+
+
+class CursorError(ValueError):
+    """The text is no cursor that a list in this order has given out."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of an order that one index gives: ``columns`` of ``rows``. ``place`` are a run's values of them, None
+    when the run is not in this segment.
+    """
+
+    rows: Rows
+    columns: tuple[str, ...]
+    descending: bool
+    place: Callable[[Run], Place | None]
+
+    def ordered(self, found: QuerySet[Any], backwards: bool, beyond: Place | None) -> QuerySet[Any, tuple[str]]:
+        """Run IDs in this order, or against it, beyond a place."""
+        falling = self.descending != backwards
+        if beyond is not None:
+            lookup = TupleLessThan if falling else TupleGreaterThan
+            found = found.filter(lookup(Tuple(*map(F, self.columns)), self._values(beyond)))
+        order = [f"-{column}" if falling else column for column in self.columns]
+        return found.order_by(*order).values_list("run_id")
+
+    def _values(self, place: Place) -> Place:
+        """Back from JSON, which has no times."""
+        fields = [self.rows.query.model._meta.get_field(column) for column in self.columns]
+        return tuple(field.to_python(value) for field, value in zip(fields, place, strict=True))
+
+
+@dataclass(frozen=True)
+class Sort:
+    """By a column, a parameter (``param.KEY``: numbers, then texts) or a final metric (``metric.KEY``). Runs that have
+    no value come last, newest first.
+    """
+
+    name: str = "announced"
+    descending: bool = True
+
+    @classmethod
+    def parse(cls, text: str) -> Sort:
+        """``-name`` is descending. Raises SortError."""
+        name = text.removeprefix("-")
+        kind, _, key = name.partition(".")
+        if name not in COLUMNS and not (kind in ("param", "metric") and key):
+            known = ", ".join(COLUMNS)
+            raise SortError(
+                f"{text!r} is no order; there is {known}, param.NAME and metric.NAME, and each with a - before it"
+            )
+        if "\x00" in key or len(key) > LONGEST_KEY:
+            raise SortError("no parameter or metric has such a name")
+        return cls(name, text.startswith("-"))
+
+    def __str__(self) -> str:
+        return f"-{self.name}" if self.descending else self.name
+
+    @property
+    def reversed(self) -> Sort:
+        return Sort(self.name, not self.descending)
+
+    def segments(self) -> list[Segment]:
+        kind, _, key = self.name.partition(".")
+        if kind == "metric":
+            return [self._of_metric(key), _newest(Run.objects.exclude(metric_rows__key=key))]
+        if kind == "param":
+            return [*self._of_param(key), _newest(Run.objects.exclude(param_rows__key=key))]
+        return self._of_column(COLUMNS[self.name])
+
+    def _of_column(self, columns: tuple[str, ...]) -> list[Segment]:
+        first = columns[0]
+
+        def place(run: Run) -> Place | None:
+            return None if getattr(run, first) is None else tuple(getattr(run, column) for column in columns)
+
+        if first not in NULLABLE:
+            return [Segment(Rows(Run.objects.all()), columns, self.descending, place)]
+        known, unknown = (Run.objects.filter(**{f"{first}__isnull": null}) for null in (False, True))
+        return [Segment(Rows(known), columns, self.descending, place), _newest(unknown)]
+
+    def _of_metric(self, key: str) -> Segment:
+        def place(run: Run) -> Place | None:
+            value = run.final_metrics.get(key)
+            return None if value is None else (value, run.run_id)
+
+        rows = Rows(RunMetric.objects.filter(key=key), "run__", "metric", key)
+        return Segment(rows, ("value", "run_id"), self.descending, place)
+
+    def _of_param(self, key: str) -> list[Segment]:
+        def text_place(run: Run) -> Place | None:
+            return (str(run.params[key])[:LONGEST_TEXT], run.run_id) if key in run.params else None
+
+        def number_place(run: Run) -> Place | None:
+            number = number_of(str(run.params.get(key, "")))
+            return None if number is None else (number, run.run_id)
+
+        rows = RunParam.objects.filter(key=key)
+        numbers = Rows(rows.filter(number__isnull=False), "run__", "param", key)
+        texts = Rows(rows.filter(number__isnull=True), "run__", "param", key)
+        return [
+            Segment(numbers, ("number", "run_id"), self.descending, number_place),
+            Segment(texts, ("text", "run_id"), self.descending, text_place),
+        ]
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place in an order: beyond it, forwards or backwards, a page begins. Its text is signed, so that only places
+    that a list of the same order has given out come back.
+    """
+
+    backwards: bool
+    segment: int
+    place: Place
+
+    @classmethod
+    def parse(cls, text: str, sort: Sort) -> Cursor:
+        """Raises CursorError."""
+        try:
+            backwards, segment, *place = signing.loads(text, salt=f"runs by {sort}")
+        except signing.BadSignature:
+            raise CursorError("it is no cursor that a list in this order has given out") from None
+        return cls(backwards, segment, tuple(place))
+
+    @classmethod
+    def at(cls, run: Run, segments: list[Segment], backwards: bool) -> Cursor:
+        for number, segment in enumerate(segments):
+            if (place := segment.place(run)) is not None:
+                return cls(backwards, number, place)
+        raise ValueError(f"run {run.run_id} is in no segment")
+
+    def text(self, sort: Sort) -> str:
+        place = [value.isoformat() if hasattr(value, "isoformat") else value for value in self.place]
+        return signing.dumps([self.backwards, self.segment, *place], salt=f"runs by {sort}")
+
+
+def _newest(runs: QuerySet[Run]) -> Segment:
+    """The runs that lack what is sorted by."""
+    return Segment(Rows(runs), ("announced_at", "run_id"), True, lambda run: (run.announced_at, run.run_id))

@@ -1,0 +1,95 @@
+"""Everything around the rows that leads to another view of the list: all of it plain links and forms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from contract.events import RunStatus
+from webapp.listing.groups import lower_is_better
+from webapp.listing.query import Condition, Query
+from webapp.listing.rows import STATUS_WORDS, Link
+from webapp.listing.sorting import COLUMNS, Sort
+from webapp.listing.view import GROUPS, LIMITS, Column, View
+
+ASCENDING = ("name", "status")
+ALL_RUNS = "./"
+
+
+def toolbar(view: View, columns: Sequence[Column], offered: Sequence[Column], text: str) -> dict[str, Any]:
+    """``text`` is what stands in the search field."""
+    groups = [*GROUPS, *(str(column) for column in offered if column.kind == "param")]
+    return {
+        "text": text,
+        "view": view,
+        "chips": [Link(str(condition), _to(view.without(condition))) for condition in view.query.conditions],
+        "without_query": _to(view.but(query=Query())),
+        "without_group": _to(view.but(group="")),
+        "archived_too": _to(view.with_(Condition("is", ":", "all"))),
+        "archived_shown": view.query.has_flag("archived", "all"),
+        "statuses": _statuses(view),
+        "heads": {name: _head(view, name) for name in COLUMNS},
+        "column_heads": [(column, _head(view, str(column))) for column in columns],
+        "sorts": _sorts(view, [*COLUMNS, *map(str, offered)]),
+        "groups_offered": [(group, _bare(group), group == view.group) for group in _with(groups, view.group) if group],
+        "limits": [(limit, limit == view.limit) for limit in sorted({*LIMITS, view.limit})],
+        "offered": [(str(column), column, column in columns) for column in offered],
+        "kept": _kept(view),
+    }
+
+
+def _kept(view: View) -> dict[str, str]:
+    """What the form of the columns keeps."""
+    parts = {"q": str(view.query), "group": view.group, "limit": str(view.limit), "sort": str(view.sort)}
+    return {name: value for name, value in parts.items() if value}
+
+
+def _statuses(view: View) -> list[Link]:
+    """A click asks for this status alone, and once more for all."""
+    links = []
+    others = Query(tuple(condition for condition in view.query.conditions if condition.field != "status"))
+    for status in RunStatus:
+        condition = Condition("status", "=", STATUS_WORDS[status])
+        on = any(
+            (known.field, known.operator, known.value.upper()) == ("status", "=", status)
+            for known in view.query.conditions
+        )
+        links.append(Link(STATUS_WORDS[status], _to(view.but(query=others if on else others.with_(condition))), on))
+    return links
+
+
+def _head(view: View, name: str) -> dict[str, str]:
+    """How a column's head leads to its order, and which it has now."""
+    now = view.sort.name == name
+    sort = view.sort.reversed if now else _first_order(name)
+    direction = ("descending" if view.sort.descending else "ascending") if now else ""
+    return {"address": _to(view.but(sort=sort)), "direction": direction}
+
+
+def _first_order(name: str) -> Sort:
+    """What one wants to see first: the best, the newest, the beginning of the alphabet."""
+    kind, _, key = name.partition(".")
+    return Sort(name, name not in ASCENDING and kind != "param" and not (kind == "metric" and lower_is_better(key)))
+
+
+def _sorts(view: View, names: Sequence[str]) -> list[tuple[str, str, bool]]:
+    firsts = map(_first_order, _with(names, view.sort.name))
+    return [(str(sort), _label(sort), sort == view.sort) for first in firsts for sort in (first, first.reversed)]
+
+
+def _label(sort: Sort) -> str:
+    if sort.name == "announced":
+        return "newest first" if sort.descending else "oldest first"
+    return f"{_bare(sort.name)} {'↓' if sort.descending else '↑'}"
+
+
+def _bare(name: str) -> str:
+    return name.partition(".")[2] or name
+
+
+def _with(names: Sequence[str], name: str) -> list[str]:
+    return list(dict.fromkeys([*names, name]))
+
+
+def _to(view: View) -> str:
+    return view.address or ALL_RUNS

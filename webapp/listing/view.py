@@ -1,0 +1,128 @@
+"""What a reader looks at, as the address says it: query, order, columns, groups, and which page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeVar
+from urllib.parse import urlencode
+
+from django.http import QueryDict
+
+from store.models import LONGEST_KEY
+from webapp.listing.query import Condition, Query, QueryError, parse
+from webapp.listing.sorting import Cursor, CursorError, Sort, SortError
+from webapp.parameters import within
+
+T = TypeVar("T")
+DEFAULT_LIMIT, MOST, LIMITS = 50, 200, (25, 50, 100, 200)
+MOST_COLUMNS = 20
+GROUPS = ("status", "experiment")
+
+
+class ViewError(ValueError):
+    """A parameter of the address can't be used; ``cause`` is what its reader raised, if it did."""
+
+    def __init__(self, parameter: str, message: str, cause: Exception | None = None) -> None:
+        super().__init__(f"{parameter}: {message}")
+        self.parameter, self.cause = parameter, cause
+
+
+@dataclass(frozen=True)
+class Column:
+    """A parameter or a final metric that is shown as a column; its text is ``param.KEY`` or ``metric.KEY``."""
+
+    kind: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.key}"
+
+    @property
+    def is_metric(self) -> bool:
+        return self.kind == "metric"
+
+
+@dataclass(frozen=True)
+class View:
+    """``columns`` is None where the address names none: the page chooses. ``group`` is empty, ``status``,
+    ``experiment`` or ``param.KEY``.
+    """
+
+    query: Query = field(default_factory=Query)
+    sort: Sort = field(default_factory=Sort)
+    columns: tuple[Column, ...] | None = None
+    group: str = ""
+    limit: int = DEFAULT_LIMIT
+    cursor: Cursor | None = None
+
+    @classmethod
+    def read(cls, address: QueryDict) -> Self:
+        """Raises ViewError."""
+        sort = _read("sort", Sort.parse, address.get("sort") or str(Sort()))
+        cursor = address.get("cursor", "")
+        return cls(
+            query=_read("q", parse, address.get("q", "")),
+            sort=sort,
+            columns=_read("columns", read_columns, address.getlist("columns")) if "columns" in address else None,
+            group=_read("group", _group, address.get("group", "")),
+            limit=_read("limit", within(1, MOST), address.get("limit") or str(DEFAULT_LIMIT)),
+            cursor=_read("cursor", lambda text: Cursor.parse(text, sort), cursor) if cursor else None,
+        )
+
+    @property
+    def address(self) -> str:
+        """The query string, with its question mark; empty for the list as it begins."""
+        columns = None if self.columns is None else [str(column) for column in self.columns] or [""]
+        parts: dict[str, Any] = {
+            "q": str(self.query),
+            "sort": "" if self.sort == Sort() else str(self.sort),
+            "columns": columns,
+            "group": self.group,
+            "limit": "" if self.limit == DEFAULT_LIMIT else self.limit,
+            "cursor": self.cursor.text(self.sort) if self.cursor else "",
+        }
+        text = urlencode({name: value for name, value in parts.items() if value}, doseq=True)
+        return f"?{text}" if text else ""
+
+    def but(self, **changes: Any) -> View:
+        """The same with these changes, from its first page."""
+        return replace(self, **{"cursor": None, **changes})
+
+    def with_(self, condition: Condition) -> View:
+        return self.but(query=self.query.with_(condition))
+
+    def without(self, condition: Condition) -> View:
+        return self.but(query=self.query.without(condition))
+
+
+def _read(name: str, read: Callable[[Any], T], value: Any) -> T:
+    try:
+        return read(value)
+    except (QueryError, SortError, CursorError) as error:
+        raise ViewError(name, str(error), error) from None
+    except ValueError as error:
+        raise ViewError(name, str(error)) from None
+
+
+def read_columns(texts: list[str]) -> tuple[Column, ...]:
+    """Raises ValueError."""
+    named = [text for text in texts if text]
+    if len(named) > MOST_COLUMNS:
+        raise ValueError(f"at most {MOST_COLUMNS}")
+    return tuple(dict.fromkeys(map(_column, named)))
+
+
+def _column(text: str) -> Column:
+    kind, _, key = text.partition(".")
+    if kind not in ("param", "metric") or not key or len(key) > LONGEST_KEY or "\x00" in key:
+        raise ValueError(f"{text!r} is no column; write param.NAME or metric.NAME")
+    return Column(kind, key)
+
+
+def _group(text: str) -> str:
+    if not text or text in GROUPS:
+        return text
+    if not text.startswith("param."):
+        raise ValueError(f"{text!r} can't be grouped by; there is {', '.join(GROUPS)} and param.NAME")
+    return str(_column(text))

@@ -1,0 +1,70 @@
+"""Types → JSON Schema: the TypedDicts and dataclasses that the programs themselves are checked against."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+PRIMITIVES = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
+Schema = dict[str, Any]
+
+
+class Schemas:
+    """``of`` gives the schema of a type; the named shapes that it uses gather in ``components``."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, Schema] = {}
+
+    def of(self, hint: Any) -> Schema:
+        """Raises TypeError for a type that JSON has nothing for."""
+        if hint is Any:
+            return {}
+        if hint in PRIMITIVES:
+            return {"type": PRIMITIVES[hint]}
+        if is_typeddict(hint) or is_dataclass(hint):
+            return self._named(hint)
+        return self._generic(get_origin(hint), get_args(hint), hint)
+
+    def _generic(self, origin: Any, arguments: tuple[Any, ...], hint: Any) -> Schema:
+        if origin is list:
+            return {"type": "array", "items": self.of(arguments[0])}
+        if origin is dict:
+            return {"type": "object", "additionalProperties": self.of(arguments[1])}
+        if origin is Literal:
+            return {"enum": list(arguments)}
+        if origin in (UnionType, Union):
+            return _either([self.of(argument) for argument in arguments])
+        raise TypeError(f"{hint!r} has no JSON Schema here")
+
+    def _named(self, shape: Any) -> Schema:
+        name: str = shape.__name__
+        if name not in self.components:
+            self.components[name] = {}  # there already, should the shape hold itself
+            self.components[name] = self._object(shape)
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    def _object(self, shape: Any) -> Schema:
+        hints = get_type_hints(shape, include_extras=True)
+        optional = {name for name, hint in hints.items() if get_origin(hint) is NotRequired}
+        bare = {name: get_args(hint)[0] if name in optional else hint for name, hint in hints.items()}
+        schema: Schema = {
+            "type": "object",
+            "properties": {name: self.of(hint) for name, hint in bare.items()},
+            "required": [name for name in hints if name not in optional],
+        }
+        return {"description": text_of(shape.__doc__), **schema} if shape.__doc__ else schema
+
+
+def text_of(docstring: str) -> str:
+    """A docstring in one line, with code between single backticks as Markdown has it."""
+    return re.sub(r"\*(\w+)\*", r"\1", re.sub(r"\s+", " ", docstring)).strip().replace("``", "`")
+
+
+def _either(schemas: list[Schema]) -> Schema:
+    if all(schema.keys() == {"type"} for schema in schemas):
+        return {"type": [schema["type"] for schema in schemas]}
+    if all(schema.keys() == {"enum"} for schema in schemas):
+        return {"enum": [value for schema in schemas for value in schema["enum"]]}
+    return {"anyOf": schemas}

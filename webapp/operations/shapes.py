@@ -1,0 +1,84 @@
+"""The shapes of ``/api/operations/``; ``documents.py`` makes them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+
+class StateOfInbox(TypedDict):
+    """``by_age`` counts the events between the limits of ``age_limits``, the youngest first, and then the oldest."""
+
+    count: int
+    oldest_received_at: str | None
+    by_age: list[int]
+
+
+class Subscriber(TypedDict):
+    newest_received_at: str | None
+
+
+class Workers(TypedDict):
+    newest_claimed_at: str | None
+    in_flight: int
+
+
+class Sweep(TypedDict):
+    overdue: int
+
+
+class Parts(TypedDict):
+    """What the other programs were last seen to do."""
+
+    database: Literal["answers"]
+    redis: Literal["answers", "away"]
+    subscriber: Subscriber
+    workers: Workers
+    sweep: Sweep
+
+
+class InFlight(TypedDict):
+    """One event that a worker is at."""
+
+    id: int
+    mlflow_run_id: str | None
+    run_name: str
+    experiment_name: str
+    worker: str
+    claimed_at: str | None
+    attempts: int
+
+
+class InboxRow(TypedDict):
+    """One event, with its message."""
+
+    id: int
+    source: str
+    event_id: str
+    type: str
+    mlflow_run_id: str | None
+    run_name: str
+    experiment_name: str
+    state: Literal["pending", "warming", "done", "failed", "unreadable"]
+    reason: str
+    attempts: int
+    happened_at: str | None
+    published_at: str | None
+    received_at: str | None
+    claimed_at: str | None
+    claimed_by: str
+    due_at: str | None
+    done_at: str | None
+    attributes: dict[str, Any]
+    payload: str
+
+
+class Operations(TypedDict):
+    """The inbox and those who work at it. ``before`` is the place of the next older events, `null` at the end."""
+
+    states: dict[str, StateOfInbox]
+    age_limits: list[str]
+    done_last_day: int
+    parts: Parts
+    in_flight: list[InFlight]
+    events: list[InboxRow]
+    before: int | None

@@ -1,0 +1,7 @@
+// A button to copy, at every element that names in data-copy what its text is.
+
+import { copyButton } from "./dom.js";
+
+for (const element of document.querySelectorAll("[data-copy]")) {
+  element.after(copyButton(element.textContent, element.dataset.copy));
+}

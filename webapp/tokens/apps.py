@@ -1,0 +1,7 @@
+"""The Django app of the personal access tokens."""
+
+from django.apps import AppConfig
+
+
+class TokensConfig(AppConfig):
+    name = "webapp.tokens"
