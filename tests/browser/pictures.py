@@ -22,6 +22,14 @@ def run(site: Site) -> str:
     return "/runs/3f8ac2e19b7d4c60/"
 
 
+@pytest.fixture(scope="module")
+def six(site: Site) -> str:
+    names = [f"search-{number}" for number in range(6)]
+    runs = [{"run_id": name, "name": name, "seed": seed, "epochs": 45 + 5 * seed} for seed, name in enumerate(names)]
+    site.seed_all("warm", runs, kind="Varied")
+    return f"/compare/?runs={','.join(names)}"
+
+
 @pytest.mark.parametrize(
     ("name", "width", "height", "theme"),
     [
@@ -45,6 +53,25 @@ def test_the_weight_analysis(look: Look, run: str) -> None:
     draw(page)
     page.locator("#distributions .panels").screenshot(path=IMAGES / "weight-analysis.png")
     small("weight-analysis")
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "height", "theme"),
+    [
+        ("comparison", 1400, 3300, "light"),
+        ("comparison-dark", 1400, 3300, "dark"),
+        ("comparison-narrow", 360, 2400, "light"),
+        ("comparison-narrow-dark", 360, 2400, "dark"),
+    ],
+)
+def test_the_comparison(look: Look, six: str, name: str, width: int, height: int, theme: str) -> None:
+    page = look(f"{six}&baseline=0&differences=1", width=width, theme=theme)
+    page.set_viewport_size({"width": width, "height": height})
+    expect(page.locator(".epochs .tabular")).to_have_text("345 of 345 epochs")
+    for canvas in page.locator(".plot:visible canvas").all():
+        assert is_drawn(canvas)
+    page.screenshot(path=IMAGES / f"{name}.png")
+    small(name)
 
 
 def draw(page: Page) -> None:

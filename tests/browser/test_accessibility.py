@@ -21,6 +21,8 @@ PAGES = {
     "other metrics": ("/runs/axe-many/", "40 metrics"),
     "waiting": ("/runs/axe-cold/", "Waiting for a worker"),
     "failed": ("/runs/axe-failed/", "MLflow answered 404"),
+    "comparison": ("/compare/?runs=abc123def456,axe-many,axe-failed&baseline=0&hidden=1", "not warm"),
+    "nothing to compare": ("/compare/", "Choose two or more runs"),
     "unknown": ("/runs/nobody/", "Not announced yet"),
     "no such page": ("/nothing/", "404"),
     "sign in": ("/sign-in/", "Training runs that open at once."),

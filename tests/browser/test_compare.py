@@ -15,18 +15,12 @@ from playwright.sync_api import Locator, Page, expect
 
 from contract.entries import Tower
 from tests.browser.conftest import Site
-from tests.chromium import cells, chart, is_drawn, screenshot, soon
+from tests.chromium import LAYOUT_SHIFT, cells, changes, chart, is_drawn, picture, screenshot
 
 Look = Callable[..., Page]
 THREE = "/compare/?runs=search0,search1,search2"
 TWELVE = f"/compare/?runs={','.join(f'search{seed}' for seed in range(12))}"
 MINUS = "\N{MINUS SIGN}"
-LAYOUT_SHIFT = """
-window.shifted = 0;
-new PerformanceObserver(list => list.getEntries().forEach(entry => {
-  if (!entry.hadRecentInput) window.shifted += entry.value;
-})).observe({type: "layout-shift", buffered: true});
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,10 +28,6 @@ def searched(site: Site) -> None:
     """Twelve runs of one search."""
     runs = [{"run_id": f"search{s}", "name": f"search {s}", "seed": s, "epochs": 40 + 5 * s} for s in range(12)]
     site.seed_all("warm", runs, kind="Varied")
-
-
-def picture(canvas: Locator) -> str:
-    return str(canvas.evaluate("canvas => canvas.toDataURL()"))
 
 
 def chip(page: Page, name: str) -> Locator:
@@ -160,7 +150,7 @@ def test_a_brush_by_keyboard_leaves_runs_out_everywhere(look: Look) -> None:
         expect(chip(page, name)).to_have_attribute("data-level", level)
         expect(page.locator(f".point[data-run='{name.replace(' ', '')}']")).to_have_attribute("data-level", level)
     chart(page, "val_loss").scroll_into_view_if_needed()
-    assert soon(canvas, lambda: picture(canvas) != before)
+    assert changes(canvas, before)
     page.get_by_role("button", name="Clear brushes").click()
     expect(page.get_by_text("runs match")).to_have_count(0)
     expect(chip(page, "search 3")).to_have_attribute("data-level", "plain")
@@ -215,7 +205,7 @@ def test_histograms_of_four_runs_at_one_epoch_by_keyboard(look: Look) -> None:
     for _ in range(2):
         page.keyboard.press("ArrowRight")
     expect(slider).to_have_attribute("aria-valuetext", "epoch 10")
-    assert soon(canvas, lambda: picture(canvas) != before)
+    assert changes(canvas, before)
     page.keyboard.press("End")
     expect(histograms.get_by_text("search 0 is shown at epoch 39, the nearest that it keeps.")).to_be_visible()
     histograms.get_by_text("Data table of this epoch").click()
@@ -255,6 +245,7 @@ def test_whoever_opens_the_link_sees_the_same(look: Look) -> None:
     expect(page.locator(".compared li")).to_have_count(12)
     page.get_by_role("button", name="search 5", exact=True).first.click()
     page.locator("#curves").get_by_role("button", name="Log y").click()
+    page.get_by_role("slider", name="Smoothing").fill("0.6")
     page.locator("#curves .chooser > summary").click()
     page.locator("#curves").get_by_role("checkbox", name="val_recall_at_100").uncheck()
     page.keyboard.press("Escape")
@@ -275,7 +266,7 @@ def test_whoever_opens_the_link_sees_the_same(look: Look) -> None:
     page.get_by_role("button", name="Overlaid").click()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy link").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    expect(page.get_by_role("button", name="copied")).to_be_visible()
     link = str(page.evaluate("navigator.clipboard.readText()"))
     other = look(link)
     other.locator("#histograms").scroll_into_view_if_needed()

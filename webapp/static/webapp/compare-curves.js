@@ -63,7 +63,7 @@ class OverlaidChart extends LineChart {
     const bad = this.data.non_finite.length;
     const also = bad ? ` ${bad} ${bad === 1 ? "value is" : "values are"} not finite.` : "";
     this.summary.textContent = `${count(runs.length)} runs end between ${number(low.value)} (${low.label}) and ${number(high.value)} (${high.label}).${also}`;
-    this.plot.setAttribute("aria-label", `${title}. ${this.summary.textContent} Arrow keys move through the ${unit}s.`);
+    this.plot.setAttribute("aria-label", `${title}. ${this.summary.textContent} Arrow keys move through the ${unit}s, plus and minus zoom.`);
   }
 }
 
@@ -82,6 +82,7 @@ export class Curves {
     this.chooser = new Chooser("Metrics", (chosen) => this.#set({ metrics: choiceOf(chosen) }), [el("label", { class: "check" }, shared, "only what two runs have")]);
     const tools = chartTools(this.view, permalink, { steps: "Epoch", clock: false, before: [this.chooser.element], after: [this.detail.element], link: false });
     this.section = section("curves", "Curves", tools.element, this.grid, this.none);
+    this.grid.addEventListener("coarse", () => this.detail.readAll());
     addEventListener("viewchange", () => {
       if (this.byTime === (this.view.x === "relative")) return;
       this.byTime = !this.byTime;

@@ -13,7 +13,7 @@ export class Detail {
   constructor(permalink, source, onRead) {
     Object.assign(this, { permalink, source, onRead });
     this.text = el("span", { class: "tabular" });
-    this.button = el("button", { type: "button", class: "button small", onclick: () => (permalink.set({ detail: "full" }), this.#read()) }, "Every epoch");
+    this.button = el("button", { type: "button", class: "button small", onclick: () => this.readAll() }, "Every epoch");
     this.element = el("span", { class: "epochs", role: "status" }, this.text, this.button);
   }
 
@@ -32,6 +32,13 @@ export class Detail {
 
   get #wanted() {
     return this.permalink.get("detail") === "full" || total(this.runs) <= FEW;
+  }
+
+  // From now on, whatever there is.
+  readAll() {
+    if (this.permalink.get("detail") === "full") return;
+    this.permalink.set({ detail: "full" });
+    this.#read();
   }
 
   // What has not changed is not sent again.

@@ -35,7 +35,7 @@ export class Histograms {
       choice("Tower", [["query", "Query tower"], ["candidate", "Candidate tower"]], permalink.get("tower"), pick("tower")),
       choice("Arrangement", [["each", "One each"], ["over", "Overlaid"]], permalink.get("bins"), draw("bins")),
       choice("Counts", [["linear", "Linear"], ["log", "Log counts"]], permalink.get("counts"), draw("counts")));
-    this.section = section("histograms", "Weights and gradients", tools, el("figure", { class: "panel" }, this.message, this.content));
+    this.section = section("histograms", "Weights and gradients", tools, el("figure", { class: "drawn" }, this.message, this.content));
     this.plot.addEventListener("pointermove", (event) => this.#hover(event));
     this.plot.addEventListener("pointerleave", () => this.#fullest());
     emphasis.listen(() => this.#paint());

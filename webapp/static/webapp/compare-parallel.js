@@ -30,7 +30,7 @@ export class ParallelCoordinates {
     this.table = lazyDetails("Data table", () => fieldTable("The runs on each axis", this.runs, this.fields));
     this.section = section("parallel", "Parallel coordinates",
       el("div", { class: "tools" }, this.chooser.element, this.said, this.clear, el("span", { class: "muted hint" }, "drag along an axis to brush, click to clear")),
-      el("figure", { class: "panel" }, this.box, this.summary, this.table.details));
+      el("figure", { class: "drawn" }, this.box, this.summary, this.table.details));
     new ResizeObserver(() => this.width !== this.box.clientWidth && this.runs && this.#draw()).observe(this.box);
   }
 

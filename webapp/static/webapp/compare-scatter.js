@@ -23,7 +23,7 @@ export class Scatter {
     this.summary = el("p", { class: "summary" });
     this.table = lazyDetails("Data table", () => fieldTable("The points", this.points.map(({ run }) => run), this.fields));
     const tools = WAYS.map((way, i) => el("div", { class: "tools" }, el("span", { "aria-hidden": "true" }, AXES[way]), this.selects[i], this.kinds[i]));
-    this.section = section("scatter", "Scatter", el("div", { class: "tools" }, tools), el("figure", { class: "panel" }, this.plot, this.read, this.summary, this.table.details));
+    this.section = section("scatter", "Scatter", el("div", { class: "tools" }, tools), el("figure", { class: "drawn" }, this.plot, this.read, this.summary, this.table.details));
     this.plot.addEventListener("pointerover", ({ target }) => this.#say(this.points.find(({ run }) => run.id === target.closest("[data-run]")?.dataset.run)));
     new ResizeObserver(() => this.width !== this.plot.clientWidth && this.fields && this.#draw()).observe(this.plot);
   }
