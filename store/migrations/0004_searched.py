@@ -46,6 +46,11 @@ def index_words(apps, schema_editor):
         cursor.execute(WORDS)
 
 
+def forget_words(apps, schema_editor):
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute("DROP INDEX IF EXISTS run_words")
+
+
 def _write(run_param, run_metric, runs):
     run_param.objects.bulk_create(run_param(run=run, **row) for run in runs for row in searched.param_rows(run.params))
     run_metric.objects.bulk_create(
@@ -111,7 +116,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex("run", models.Index(fields=["epochs", "announced_at", "run_id"], name="run_by_epochs")),
         migrations.AddIndex("run", models.Index(fields=["start_time", "run_id"], name="run_by_start")),
         migrations.AddIndex("run", models.Index(fields=["end_time", "run_id"], name="run_by_end")),
-        migrations.RunPython(index_words, migrations.RunPython.noop),
+        migrations.RunPython(index_words, forget_words),
         # The last: PostgreSQL changes no table whose new rows it has still to check.
         migrations.RunPython(fill, migrations.RunPython.noop),
     ]
