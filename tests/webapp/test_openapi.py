@@ -129,7 +129,9 @@ def test_lists_and_summaries_keep_to_the_schema(reader: Client, sample: Sample) 
     Sample("only-events").announce()
     Run.objects.get(pk="only-events").delete()
     assert len(checked(reader, "/api/runs/", "/api/runs/?limit=1")["runs"]) == 1
-    assert checked(reader, "/api/runs/", "/api/runs/")["before"] is None
+    assert checked(reader, "/api/runs/", "/api/runs/")["next"] is None
+    checked(reader, "/api/runs/", "/api/runs/?q=status+%3D", 400)
+    checked(reader, "/api/runs/{run_id}/annotation/", "/api/runs/abc123def456/annotation/")
     for run in ("abc123def456", "cold", "only-events"):
         checked(reader, "/api/runs/{run_id}/", f"/api/runs/{run}/")
 

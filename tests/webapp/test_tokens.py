@@ -179,7 +179,7 @@ def test_tokens_are_in_no_log(
         for text in (token, f"{token}x"):
             ask(anyone, text)
             ask(anyone, text, "/api/nothing/")
-        monkeypatch.setattr("webapp.api.page", fail)
+        monkeypatch.setattr("webapp.listing.api.find", fail)
         assert ask(anyone, token, "/api/runs/") == 500
     assert caplog.records
     assert token not in caplog.text
