@@ -76,6 +76,8 @@ WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 CSRF_COOKIE_HTTPONLY = True
+# Refused like anything else: in JSON under /api/.
+CSRF_FAILURE_VIEW = "webapp.errors.forbidden"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],

@@ -33,7 +33,7 @@ def runs(site: Site) -> None:
                 "run_id": f"run{number}",
                 "seed": number + 2,
                 "epochs": 10 + number,
-                "name": f"{['wide', 'deep'][number % 2]}-{number}",
+                "name": f"{['broad', 'deep'][number % 2]}-{number}",
                 "experiment": ["towers", "sweeps"][number // 4],
                 "status": ["FINISHED", "FAILED"][number == 5],
             },
@@ -61,19 +61,19 @@ def sign_in(page: Page, name: str, password: str) -> None:
 def test_a_run_is_found_sorted_and_opened(look: Look) -> None:
     page = look("/")
     page.keyboard.press("/")
-    page.keyboard.type("wide and epochs >= 12")
+    page.keyboard.type("broad and epochs >= 12")
     page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile(r"\?q=wide\+and\+epochs\+%3E%3D\+12$"))
-    assert names(page) == ["wide-6", "wide-4", "wide-2"]
+    expect(page).to_have_url(re.compile(r"\?q=broad\+and\+epochs\+%3E%3D\+12$"))
+    assert names(page) == ["broad-6", "broad-4", "broad-2"]
     page.get_by_role("link", name="Epochs", exact=True).click()
     page.get_by_role("link", name="Epochs", exact=True).click()
     expect(page.locator("th[aria-sort=ascending]")).to_have_text("Epochs")
-    assert names(page) == ["wide-2", "wide-4", "wide-6"]
+    assert names(page) == ["broad-2", "broad-4", "broad-6"]
     screenshot(page, "runs-search-1400-light")
-    page.get_by_role("link", name="Remove the condition wide").click()
+    page.get_by_role("link", name="Remove the condition broad").click()
     assert len(names(page)) > 3
     page.go_back()
-    page.get_by_role("link", name="wide-4").click()
+    page.get_by_role("link", name="broad-4").click()
     expect(page).to_have_url(re.compile("/runs/run4/$"))
 
 
@@ -87,7 +87,7 @@ def test_statuses_groups_and_columns_are_clicked(look: Look) -> None:
     expect(page.locator(".group-head").first).to_contain_text("4 runs · lowest final_val_loss")
     screenshot(page, "runs-groups-1400-light")
     page.locator(".group-head").get_by_role("link", name="sweeps").click()
-    assert sorted(names(page)) == ["deep-5", "deep-7", "wide-4", "wide-6"]
+    assert sorted(names(page)) == ["broad-4", "broad-6", "deep-5", "deep-7"]
     page.locator("summary", has_text="Columns").click()
     page.get_by_role("checkbox", name="test_recall_at_50").check()
     page.get_by_role("button", name="Show").click()
@@ -100,15 +100,15 @@ def test_statuses_groups_and_columns_are_clicked(look: Look) -> None:
 
 @pytest.mark.usefixtures("runs")
 def test_three_runs_of_two_pages_are_compared(look: Look) -> None:
-    page = look("/?q=wide&sort=name&limit=2")
+    page = look("/?q=broad&sort=name&limit=2")
     expect(page.get_by_role("button", name="Compare")).to_be_hidden()
-    page.get_by_label("Choose wide-0").check()
+    page.get_by_label("Choose broad-0").check()
     expect(page.get_by_role("button", name="Compare (1)")).to_be_disabled()
     page.get_by_role("link", name="Next").click()
-    page.get_by_label("Choose wide-4").check()
-    page.get_by_label("Choose wide-6").check()
+    page.get_by_label("Choose broad-4").check()
+    page.get_by_label("Choose broad-6").check()
     page.get_by_role("link", name="Previous").click()
-    expect(page.get_by_label("Choose wide-0")).to_be_checked()
+    expect(page.get_by_label("Choose broad-0")).to_be_checked()
     page.route("**/compare/**", lambda route: route.fulfill(body="compared"))
     with page.expect_request("**/compare/**") as asked:
         page.get_by_role("button", name="Compare (3)").click()
@@ -134,15 +134,15 @@ def test_all_of_it_by_keyboard(look: Look) -> None:
 def test_an_editor_pins_tags_and_archives(look: Look) -> None:
     page = look("/sign-in/")
     sign_in(page, "ada", "correct horse")
-    page.goto("/?q=wide&sort=name")
-    page.get_by_label("Choose wide-6").check()
+    page.goto("/?q=broad&sort=name")
+    page.get_by_label("Choose broad-6").check()
     page.get_by_role("button", name="Pin", exact=True).click()
-    expect(page.locator("tbody.pinned .name > a")).to_have_text("wide-6")
-    expect(page).to_have_url(re.compile(r"\?q=wide&sort=name$"))
+    expect(page.locator("tbody.pinned .name > a")).to_have_text("broad-6")
+    expect(page).to_have_url(re.compile(r"\?q=broad&sort=name$"))
     page.get_by_label("Tags").fill("owner=ada")
     page.get_by_role("button", name="Tag", exact=True).click()
     page.get_by_role("link", name="owner=ada").click()
-    assert names(page) == ["wide-6"]
+    assert names(page) == ["broad-6"]
     page.get_by_role("button", name="Archive").click()
     expect(page.get_by_role("heading", name="No run meets")).to_be_visible()
     page.get_by_role("link", name="Look among them too").click()
@@ -160,8 +160,8 @@ def test_an_editor_pins_tags_and_archives(look: Look) -> None:
 def test_a_viewer_looks_and_is_refused(look: Look) -> None:
     page = look("/sign-in/")
     sign_in(page, "vera", "only looking")
-    page.goto("/?q=wide")
-    page.get_by_label("Choose wide-6").check()
+    page.goto("/?q=broad")
+    page.get_by_label("Choose broad-6").check()
     expect(page.get_by_role("button", name="Compare (1)")).to_be_visible()
     expect(page.get_by_role("button", name="Pin", exact=True)).to_have_count(0)
     token = page.locator("[name=csrfmiddlewaretoken]").first.get_attribute("value")
@@ -192,15 +192,15 @@ def test_it_all_works_without_scripts(look: Look, site: Site) -> None:
     context = look("/").context.browser.new_context(java_script_enabled=False, base_url=site.address)  # type: ignore[union-attr]
     page = context.new_page()
     page.goto("/")
-    page.get_by_role("searchbox").fill("wide and epochs = 10")
+    page.get_by_role("searchbox").fill("broad and epochs = 10")
     page.get_by_role("button", name="Search").click()
-    assert names(page) == ["wide-0"]
-    page.goto("/?q=wide")
+    assert names(page) == ["broad-0"]
+    page.goto("/?q=broad")
     page.get_by_label("Sort").select_option("name")
     page.get_by_label("Rows").select_option("25")
     page.get_by_role("button", name="Apply").click()
-    assert names(page) == ["wide-0", "wide-2", "wide-4", "wide-6"]
-    page.get_by_label("Choose wide-0").check()
+    assert names(page) == ["broad-0", "broad-2", "broad-4", "broad-6"]
+    page.get_by_label("Choose broad-0").check()
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_role("heading", name="Choose 2 to 50 runs")).to_be_visible()
     context.close()
