@@ -270,10 +270,16 @@ class TestTermination:
 
     def test_a_forked_process_dies_of_it(self, setup: Setup) -> None:
         with setup.run():
+            told, tells = os.pipe()
             child = os.fork()
             if not child:
-                time.sleep(60)
-                os._exit(0)
+                try:
+                    os.write(tells, b"!")
+                    time.sleep(60)
+                finally:
+                    os._exit(1)
+            # A signal that comes while it is still being forked finds the parent's handler.
+            os.read(told, 1)
             os.kill(child, signal.SIGTERM)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
         assert [body["status"] for body in setup.bodies("runs/update")] == ["FINISHED"]
