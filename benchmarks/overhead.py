@@ -1,4 +1,4 @@
-"""What tracking adds to the epochs of a training: the same model, tracked in two ways, in turn."""
+"""What tracking adds to a training: the same model, tracked in two ways, in turn."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ def measure(server: str, pubsub: str) -> Iterator[Measure]:
     same = turns("nothing", "nothing")
     yield _ratio(f"epoch, {NOTHING} / the same: what the machine adds", *same)
     yield _ratio("its processor time / the same", *same, what=CPU)
-    gradients = turns("gradients", "nothing")
-    yield _ratio(f"epoch, gradient statistics / {NOTHING}", *gradients, most=1.05)
-    yield _ratio(f"its processor time / {NOTHING}", *gradients, most=1.08, what=CPU)
+    say("step by step: gradient statistics")
+    steps = child("benchmarks.steps", [], server, pubsub)
+    yield _ratio("training step, gradient statistics / without", *steps, most=1.05)
+    yield _ratio("its processor time / without", *steps, most=1.08, what=CPU)
     yield _ratio(f"epoch, tracked / the same statistics, {DROPPED}", *turns("tracked", "dropped"), most=1.02)
     yield _ratio(f"epoch, all of it tracked / {NOTHING}", *turns("tracked", "nothing"))
     for health, what in BAD.items():
