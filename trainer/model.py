@@ -33,26 +33,52 @@ def tower(
     activation: str = "relu",
     dropout: float = 0.0,
     normalize: bool = False,
+    seed: int | None = None,
 ) -> keras.Sequential:
     """Row numbers of shape ``(n,)`` to vectors of shape ``(n, embedding_dim)``, of length 1 if normalised.
 
-    The embedding is regularised through the rows that were looked up, so that its gradient stays sparse.
+    The embedding is regularised through the rows that were looked up, so that its gradient stays sparse. With a
+    ``seed`` no weight depends on Python's own random numbers, of which any thread may take some in between.
     """
     regularizer = keras.regularizers.L2
+    seeds = iter(_seeds(name, seed, 2 * len(hidden) + 2))
     stack = [
         keras.Input((), dtype="int32"),
-        layers.Embedding(rows, embedding_dim, activity_regularizer=regularizer(l2), name="embedding"),
+        layers.Embedding(
+            rows,
+            embedding_dim,
+            embeddings_initializer=keras.initializers.RandomUniform(seed=next(seeds)),
+            activity_regularizer=regularizer(l2),
+            name="embedding",
+        ),
     ]
     for number, width in enumerate(hidden, start=1):
         stack.append(
-            layers.Dense(width, activation=activation, kernel_regularizer=regularizer(l2), name=f"hidden_{number}")
+            layers.Dense(
+                width,
+                activation=activation,
+                kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+                kernel_regularizer=regularizer(l2),
+                name=f"hidden_{number}",
+            )
         )
+        dropout_seed = next(seeds)
         if dropout:
-            stack.append(layers.Dropout(dropout, name=f"dropout_{number}"))
-    stack.append(layers.Dense(embedding_dim, kernel_regularizer=regularizer(l2), name="output"))
+            stack.append(layers.Dropout(dropout, seed=dropout_seed, name=f"dropout_{number}"))
+    output = keras.initializers.GlorotUniform(seed=next(seeds))
+    stack.append(
+        layers.Dense(embedding_dim, kernel_initializer=output, kernel_regularizer=regularizer(l2), name="output")
+    )
     if normalize:
         stack.append(layers.UnitNormalization(name="normalize"))
     return keras.Sequential(stack, name=name)
+
+
+def _seeds(name: str, seed: int | None, count: int) -> list[int | None]:
+    """Different ones for each tower; None where Keras is to choose."""
+    if seed is None:
+        return [None] * count
+    return [int(one) for one in np.random.SeedSequence([seed, *name.encode()]).generate_state(count)]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -78,13 +104,14 @@ class TwoTower(keras.Model):
         dropout: float = 0.0,
         normalize: bool = False,
         temperature: float = 1.0,
+        seed: int | None = None,
     ) -> None:
         super().__init__(name="two_tower")
         hidden = {
             "query": [embedding_dim] if query_layers is None else list(query_layers),
             "candidate": [embedding_dim] if candidate_layers is None else list(candidate_layers),
         }
-        shape: dict[str, Any] = {"activation": activation, "dropout": dropout, "normalize": normalize}
+        shape: dict[str, Any] = {"activation": activation, "dropout": dropout, "normalize": normalize, "seed": seed}
         self.query = tower("query", buyers, embedding_dim, l2, hidden=hidden["query"], **shape)
         self.candidate = tower("candidate", len(product_share), embedding_dim, l2, hidden=hidden["candidate"], **shape)
         self.temperature = temperature

@@ -11,6 +11,8 @@ from typing import TypeVar
 from trainer.errors import TrackingUnavailable
 
 T = TypeVar("T")
+# Of its own: Python's shared one belongs to the training, whose results follow from its seed.
+_jitter = random.Random()
 
 
 @dataclass(frozen=True)
@@ -46,5 +48,5 @@ class Retry:
     def delay(self, attempt: int, asked: float = 0.0) -> float:
         """Seconds to wait after the attempt with this number, counted from 0; at least what the server asked for."""
         # Bounded before the power is taken: it overflows after a day without a server.
-        own = min(self.longest_delay, self.first_delay * 2.0 ** min(attempt, 60)) * random.uniform(0.5, 1.0)
+        own = min(self.longest_delay, self.first_delay * 2.0 ** min(attempt, 60)) * _jitter.uniform(0.5, 1.0)
         return max(own, min(asked, self.longest_asked))

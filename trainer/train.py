@@ -86,6 +86,7 @@ def build(dataset: Dataset, options: Options) -> TwoTower:
         dropout=options.dropout,
         normalize=options.normalize,
         temperature=options.temperature,
+        seed=options.seed,
     )
     config = {"learning_rate": learning_rate(options, len(dataset.train))}
     if options.clip_norm:

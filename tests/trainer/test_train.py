@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import random
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +74,23 @@ class TestSeed:
         again = self.everything(trained(OPTIONS))
         assert again[0].keys() >= {"loss", "val_loss", "regularization_loss", "total_loss"}
         assert again == self.everything(plain)
+
+    def test_other_threads_may_take_random_numbers_meanwhile(self, plain: Result) -> None:
+        """Google's clients do, between one attempt and the next."""
+        over = threading.Event()
+
+        def take() -> None:
+            while not over.wait(0.001):
+                random.random()
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        try:
+            again = trained(OPTIONS)
+        finally:
+            over.set()
+            thread.join()
+        assert self.everything(again) == self.everything(plain)
 
     def test_with_everything_that_is_random_too(self) -> None:
         options = dataclasses.replace(OPTIONS, dropout=0.3, optimizer="adagrad", early_stopping=2, schedule="cosine")
