@@ -45,10 +45,10 @@ check: setup  ## lint, format, types, and who may import whom
 	WEBAPP_SECRET_KEY=$$(printf '%032d' 0) $(BIN)/mypy .
 	$(BIN)/lint-imports
 
-bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pipeline, -runs, -trainer, -warming, -web)
+bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pages, -pipeline, -runs, -trainer, -warming, -web)
 	@$(BIN)/python -m benchmarks
 
-bench-pipeline bench-runs bench-trainer bench-warming bench-web: setup
+bench-pages bench-pipeline bench-runs bench-trainer bench-warming bench-web: setup
 	@$(BIN)/python -m benchmarks $(@:bench-%=%)
 
 setup: $(VENV)/.plugin  ## everything this needs, into .venv (seconds when it is there already)
@@ -84,4 +84,4 @@ clean:  ## remove what was built and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers account logs test screenshots check bench bench-pipeline bench-runs bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers account logs test screenshots check bench bench-pages bench-pipeline bench-runs bench-trainer bench-warming bench-web setup chromium lock clean

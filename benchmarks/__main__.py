@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import pipeline, runs_list, training, warming, web
+from benchmarks.pages import measure as pages
 from benchmarks.report import publish
 
 BENCHMARKS = {
+    "pages": pages.measure,
     "pipeline": pipeline.measure,
     "runs": runs_list.measure,
     "trainer": training.measure,

@@ -5,7 +5,7 @@ into MLflow's tables where that would take minutes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,8 @@ from contract.catalogue import GRADIENT_STATS, LOSS, STEM, WEIGHT_NORM, WEIGHT_S
 from contract.entries import Tower
 
 Post = Callable[[str, dict[str, Any]], dict[str, Any]]
+Values = Callable[[int], Iterable[Mapping[str, float]]]
+"""Of so many epochs, the values of each by key."""
 BINS = 25
 FINAL = ["final_loss", "final_val_loss", "test_loss", *(f"test_recall_at_{k}" for k in (5, 10, 50, 100))]
 
@@ -30,30 +32,32 @@ def epoch_keys() -> list[str]:
     return keys
 
 
+def noise(epochs: int) -> Iterator[dict[str, float]]:
+    """127 random values an epoch."""
+    random, keys = np.random.default_rng(1), epoch_keys()
+    for _ in range(epochs):
+        yield dict(zip(keys, random.normal(size=len(keys)).tolist(), strict=True))
+
+
 def log_run(tracking_uri: str, epochs: int) -> str:
     """Logs one finished run of ``epochs`` epochs, one log-batch each; returns its ID."""
     post, run_id, begin = _begin(tracking_uri)
-    random, keys = np.random.default_rng(1), epoch_keys()
-    for epoch in range(epochs):
-        values = random.normal(size=len(keys)).tolist()
+    for epoch, values in enumerate(noise(epochs)):
         batch = [
-            {"key": key, "value": value, "step": epoch, "timestamp": begin + epoch}
-            for key, value in zip(keys, values, strict=True)
+            {"key": key, "value": value, "step": epoch, "timestamp": begin + epoch} for key, value in values.items()
         ]
         post("runs/log-batch", {"run_id": run_id, "metrics": batch})
     _finish(post, run_id, begin, epochs)
     return run_id
 
 
-def insert_run(tracking_uri: str, database_uri: str, epochs: int) -> str:
-    """The run that ``log_run`` would log, its metrics written straight into MLflow's tables."""
+def insert_run(tracking_uri: str, database_uri: str, epochs: int, values: Values = noise) -> str:
+    """The run that ``log_run`` would log, or one of other values, written straight into MLflow's tables."""
     post, run_id, begin = _begin(tracking_uri)
-    random, keys = np.random.default_rng(1), epoch_keys()
     last = {}
     with _connection(database_uri) as insert:
-        for epoch in range(epochs):
-            values = random.normal(size=len(keys)).tolist()
-            last = {key: (key, value, begin + epoch, epoch, run_id) for key, value in zip(keys, values, strict=True)}
+        for epoch, numbers in enumerate(values(epochs)):
+            last = {key: (key, value, begin + epoch, epoch, run_id) for key, value in numbers.items()}
             insert("metrics", list(last.values()))
         insert("latest_metrics", list(last.values()))
     _finish(post, run_id, begin, epochs)

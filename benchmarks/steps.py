@@ -1,58 +1,126 @@
-"""``python -m benchmarks.steps``: one model's training steps with gradient statistics and another's without, in turn.
+"""``python -m benchmarks.steps gradients|tracking``: two models that train in turn, a few ms apart, in one process.
 
-Prints the ms of each, of the wall's clock and of the processor. Steps that alternate are a few ms apart: what drifts on
-a machine over seconds, which epochs can't escape, drifts for both.
+``gradients``: a step with gradient statistics, and one without. ``tracking``: an epoch of a few steps that is tracked,
+and one with the same callbacks whose log drops everything. What drifts on a machine over seconds, which long epochs
+can't escape, drifts for both. Prints the ms of each, of the wall's clock and of the processor. The servers are named by
+the environment.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import statistics
+import sys
 import time
+from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import keras
 import numpy as np
 
-from benchmarks.fits import BATCH, BUYERS, EMBEDDING, PRODUCTS, Dropped
+from benchmarks.fits import BATCH, BUYERS, EMBEDDING, PRODUCTS, Dropped, dropped, tracked
+from benchmarks.fits import STEPS as LONG
 from trainer.callbacks import GradientStatistics
 from trainer.model import TwoTower
 
-STEPS, WARM_UP = 600, 20
+STEPS = 600
+"""Steps of each model in ``gradients``."""
+EPOCHS, SHORT = 160, 4
+"""Epochs of each model in ``tracking``, and the steps of each."""
+WARM_UP = 20
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+Turn = Callable[[], object]
 
 
 def main() -> None:
     keras.utils.set_random_seed(1)
+    {"gradients": gradients, "tracking": tracking}[sys.argv[1]]()
+    # A run whose server is away would take its time to end, which is not what is measured.
+    os._exit(0)
+
+
+def gradients() -> None:
+    models = [_model(), _model()]
+    counted = GradientStatistics(Dropped())
+    counted.set_model(models[0])
+    counted.on_train_begin()
+    counted.on_epoch_begin(0)
+    _tell(_in_turn([_step(model) for model in models], STEPS))
+    if not counted.values(0, {}):
+        raise RuntimeError("no gradient was counted: both models trained without statistics")
+
+
+def tracking() -> None:
+    """Tracking does its work at the end of an epoch, whatever its steps: short epochs show it and hide it less."""
+    ways = [way().__enter__() for way in (tracked, dropped)]
+    told = _in_turn([_short_epoch(callbacks) for callbacks in ways], EPOCHS)
+    step = _step(_model())
+    steps, _ = _in_turn([step, step], WARM_UP)
+    added = {
+        clock: [one - other for one, other in zip(told[0][clock], told[1][clock], strict=True)] for clock in CLOCKS
+    }
+    epoch = {
+        clock: statistics.median(told[1][clock]) + (LONG - SHORT) * statistics.median(steps[clock]) for clock in CLOCKS
+    }
+    _tell({clock: {"added": added[clock], "epoch": epoch[clock]} for clock in CLOCKS})
+
+
+def _in_turn(turns: Sequence[Turn], times: int) -> list[dict[str, list[float]]]:
+    took: list[dict[str, list[float]]] = [{clock: [] for clock in CLOCKS} for _ in turns]
+    for number in range(times + WARM_UP):
+        # Each goes first in turn.
+        for which in (0, 1) if number % 2 else (1, 0):
+            began = [now() for now in CLOCKS.values()]
+            turns[which]()
+            for (clock, now), then in zip(CLOCKS.items(), began, strict=True):
+                if number >= WARM_UP:
+                    took[which][clock].append((now() - then) * 1000)
+    return took
+
+
+def _short_epoch(callbacks: Sequence[keras.callbacks.Callback]) -> Turn:
+    """What `fit` does from the end of one epoch to the end of the next: values of the one are sent during the other."""
+    model = _model()
+    step, epochs = _step(model), count()
+    called = keras.callbacks.CallbackList(list(callbacks), model=model)
+    called.on_train_begin()
+    called.on_epoch_begin(0)
+    step()
+
+    def epoch() -> None:
+        number = next(epochs)
+        called.on_epoch_end(number, {"loss": 1 / (number + 1)})
+        called.on_epoch_begin(number + 1)
+        for batch in range(SHORT):
+            called.on_train_batch_begin(batch)
+            step()
+            called.on_train_batch_end(batch, {})
+
+    return epoch
+
+
+def _step(model: Any) -> Turn:
     random = np.random.default_rng(1)
     batches = [
         {"buyer": random.integers(BUYERS, size=BATCH, dtype=np.int32),
          "product": random.integers(PRODUCTS, size=BATCH, dtype=np.int32)}
         for _ in range(8)
     ]  # fmt: skip
-    models = [_model() for _ in range(2)]
-    statistics = GradientStatistics(Dropped())
-    statistics.set_model(models[0])
-    statistics.on_train_begin()
-    statistics.on_epoch_begin(0)
-    wall: list[list[float]] = [[], []]
-    cpu: list[list[float]] = [[], []]
-    for step in range(STEPS + WARM_UP):
-        # Each goes first in turn.
-        for number in (0, 1) if step % 2 else (1, 0):
-            began = time.perf_counter(), time.process_time()
-            models[number].train_on_batch(batches[step % len(batches)])
-            ended = time.perf_counter(), time.process_time()
-            if step >= WARM_UP:
-                wall[number].append((ended[0] - began[0]) * 1000)
-                cpu[number].append((ended[1] - began[1]) * 1000)
-    if not statistics.values(0, {}):
-        raise RuntimeError("no gradient was counted: both models trained without statistics")
-    print(json.dumps([{"wall": wall[number], "cpu": cpu[number]} for number in range(2)]), flush=True)
+    numbers = count()
+    return lambda: model.train_on_batch(batches[next(numbers) % len(batches)])
 
 
 def _model() -> Any:
     model = TwoTower(BUYERS, np.full(PRODUCTS, 1 / PRODUCTS), embedding_dim=EMBEDDING, l2=1e-5)
     model.compile(optimizer="adam")
     return model
+
+
+def _tell(took: object) -> None:
+    print(json.dumps(took), flush=True)
 
 
 if __name__ == "__main__":

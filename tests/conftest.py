@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from deploy.local.chromium import CHROMIUM, FLAGS
 from deploy.local.postgres import Postgres
 from deploy.local.process import Part, Process, answers_tcp
 from deploy.local.stack import valkey_binary
-from tests.chromium import CHROMIUM, FLAGS
 from tests.environment import VALKEY_PORT
 
 NOT_RUN = "not run: "

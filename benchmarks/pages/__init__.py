@@ -1,0 +1,1 @@
+"""One run's page in a real browser, beside the pages of others."""

@@ -1,0 +1,32 @@
+// Runs before any page's own scripts, in the scope of `drawn(within, inView)`, which is asked at every frame; what it sees
+// is on the screen with the next one. Vitals as browsers report them: https://web.dev/articles/vitals
+
+const vitals = (window.__vitals = { lcp: 0, cls: 0, inp: 0 });
+let tell;
+const drawnAt = new Promise((resolve) => (tell = resolve));
+
+// Milliseconds since the page was asked for; null if that takes longer than `patience`.
+window.__drawn = (patience) => Promise.race([drawnAt, new Promise((resolve) => setTimeout(resolve, patience, null))]);
+
+// Elements by a path of selectors that leads into shadow roots.
+const within = (...path) => path.reduce((roots, selector) => roots.flatMap((root) => [...(root.shadowRoot ?? root).querySelectorAll(selector)]), [document]);
+
+const inView = (...path) =>
+  within(...path).filter((element) => {
+    const { top, bottom, width } = element.getBoundingClientRect();
+    return width > 0 && bottom > 0 && top < innerHeight;
+  });
+
+function look() {
+  const found = document.body && drawn(within, inView);
+  requestAnimationFrame(found ? () => tell(performance.now()) : look);
+}
+
+function watch(type, see, more = {}) {
+  new PerformanceObserver((list) => list.getEntries().forEach(see)).observe({ type, buffered: true, ...more });
+}
+
+requestAnimationFrame(look);
+watch("largest-contentful-paint", (entry) => (vitals.lcp = entry.startTime));
+watch("layout-shift", (entry) => (vitals.cls += entry.hadRecentInput ? 0 : entry.value));
+watch("event", (entry) => (vitals.inp = entry.interactionId ? Math.max(vitals.inp, entry.duration) : vitals.inp), { durationThreshold: 16 });
