@@ -23,6 +23,8 @@ from webapp.tokens.bearer import BadToken, bearer, check
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
+THEMES = ("light", "dark")
+"""Those that a viewer can choose in place of the system's."""
 NOBODY = "Sign in first, or send a token."
 SAFE_METHODS = ("GET", "HEAD")
 PAGES_OF_THE_API = ("/api/docs/",)
@@ -115,7 +117,7 @@ def reads_from_loopback(request: HttpRequest) -> bool:
 
 
 def reader(request: HttpRequest) -> dict[str, Any]:
-    """Template variables: who reads, and by which right."""
+    """Template variables: who reads, by which right, and in which theme."""
     user = getattr(request, "user", None)
     name = user.get_username() if user is not None and user.is_authenticated else ""
     role, loopback = role_of(user), reads_from_loopback(request)
@@ -125,6 +127,7 @@ def reader(request: HttpRequest) -> dict[str, Any]:
         "loopback_read": not name and loopback,
         "sees_operations": loopback or role in (Role.OPERATOR, ADMINISTRATOR),
         "flower_url": settings.FLOWER_URL,
+        "theme": theme if (theme := request.COOKIES.get("theme")) in THEMES else "",
     }
 
 

@@ -27,17 +27,6 @@ from webapp.shapes import Comparison
 FEWEST, MOST = 2, 50
 COMPRESSION = 1
 """Levels above save little of such bodies, and take several times as long."""
-# Fetched together, rather than one after another as the imports are found.
-MODULES = [
-    f"webapp/{name}.js"
-    for name in (
-        "axis", "charts", "columns", "compare-address", "compare-bins", "compare-chooser", "compare-curves",
-        "compare-detail", "compare-direction", "compare-emphasis", "compare-export", "compare-fields",
-        "compare-histograms", "compare-merge", "compare-metrics", "compare-parallel", "compare-picker", "compare-plot",
-        "compare-runs", "compare-scale", "compare-scatter", "compare-table", "dom", "follow", "format", "menu", "paint",
-        "permalink", "plot", "smooth", "specs", "tools", "view", "zoom",
-    )
-]  # fmt: skip
 
 
 def _run_ids(fewest: int) -> Callable[[str], list[str]]:
@@ -100,7 +89,7 @@ def page(request: HttpRequest) -> HttpResponse:
         context = {"status": 400, "what": str(error), "advice": "Choose the runs to compare in the list of runs."}
         return render(request, "webapp/error.html", context, status=400)
     data = f"/api/compare?runs={','.join(run_ids)}" if len(run_ids) >= FEWEST else ""
-    return render(request, "webapp/compare.html", {"run_ids": run_ids, "data": data, "modules": MODULES, "most": MOST})
+    return render(request, "webapp/compare.html", {"run_ids": run_ids, "data": data, "most": MOST})
 
 
 def _etag(heads: dict[str, dict[str, Any]], histories: dict[str, Body | None]) -> str:

@@ -11,21 +11,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
-from contract.entries import Resolution
+from contract.entries import HistogramType, Resolution, Tower
 from store.state import EXPECT
 from webapp.api import run_of
 from webapp.runs import Summary
 
-# Up to so many epochs a page shows every one at once: the body is small.
+# Up to so many epochs a page shows every one at once: the body is small. Histograms are larger.
 FULL_UP_TO = 200
-# What draws the curves is fetched together, rather than one after another as the imports are found.
-MODULES = [
-    f"webapp/{name}.js"
-    for name in (
-        "body", "charts", "columns", "dom", "follow", "format", "head", "insights", "menu", "paint", "permalink",
-        "plot", "provenance", "sections", "shortcuts", "smooth", "specs", "tools", "view", "zoom",
-    )
-]  # fmt: skip
+HISTOGRAM_FULL_UP_TO = 40
+# Of the histograms that a page shows by itself: on a narrow screen it is one.
+WIDE = "(min-width: 821px)"
+CHOSEN = {"what", "tower", "resolution", "histogram", "epoch"}
 
 
 @require_safe
@@ -34,9 +30,12 @@ MODULES = [
 def run(request: HttpRequest, run_id: str) -> HttpResponse:
     """The same page whether the run is warm or not: its script shows what the API answers, and follows along."""
     summary = Summary.find(run_id)
-    row = summary.run
+    row, document = summary.run, summary.document()
     resolution = Resolution.FULL if row and row.epochs and row.epochs <= FULL_UP_TO else Resolution.OVERVIEW
-    return _run_page(request, str(row or run_id), reverse("api-run", args=[run_id]), resolution, summary.document())
+    api = reverse("api-run", args=[run_id])
+    shown = document["state"] == "warm" and CHOSEN.isdisjoint(request.GET)
+    ahead = _histograms(api, row.epochs or 0) if row and shown else []
+    return _run_page(request, str(row or run_id), api, resolution, document, ahead)
 
 
 @require_safe
@@ -57,16 +56,28 @@ def quick_test(request: HttpRequest, quick_test_id: int) -> HttpResponseBase:
     return _run_page(request, f"Quick test {quick_test_id}", address, Resolution.OVERVIEW, summary)
 
 
+def _histograms(api: str, epochs: int) -> list[tuple[str, str]]:
+    """The addresses that the page's script will read, each with the screens on which it will: specs.js, run.js."""
+    resolution = Resolution.FULL if epochs <= HISTOGRAM_FULL_UP_TO else Resolution.OVERVIEW
+    address = f"{api}histogram-data/?type={HistogramType.WEIGHTS}&tower={{}}&resolution={resolution}"
+    return [(address.format(Tower.QUERY), "all"), (address.format(Tower.CANDIDATE), WIDE)]
+
+
 def _run_page(
-    request: HttpRequest, title: str, api: str, resolution: Resolution, summary: dict[str, Any]
+    request: HttpRequest,
+    title: str,
+    api: str,
+    resolution: Resolution,
+    summary: dict[str, Any],
+    ahead: list[tuple[str, str]] | None = None,
 ) -> HttpResponse:
     context = {
         "title": title,
         "api": api,
         "history": f"{api}training-history/?resolution={resolution}",
         "resolution": resolution,
+        "ahead": ahead,
         "full_up_to": FULL_UP_TO,
         "summary": summary,
-        "modules": MODULES,
     }
     return render(request, "webapp/run.html", context)

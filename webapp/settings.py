@@ -69,7 +69,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = setting.WEBAPP_STATIC_ROOT.read().absolute()
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "webapp.assets.HashedModules"},
+    "staticfiles": {"BACKEND": "webapp.assets.BundledAssets"},
 }
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 

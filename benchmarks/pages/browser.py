@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from deploy.local.chromium import CHROMIUM, FLAGS
 
 VIEWPORT = {"width": 1400, "height": 900}
 PATIENCE_MS = 60_000
 KIB = 1024
+WARM_UP = 1
+"""With the next load a browser writes down what it has compiled; from then on it has it."""
 SETTLE_MS = 1_000
 """So long a page goes on loading what is not in view. Some never end: they ask again and again."""
 WATCH = (Path(__file__).parent / "watch.js").read_text()
@@ -31,17 +34,17 @@ class Shown:
 
 @dataclass
 class Opened:
-    """What opening a page took, each time: ms until the charts were drawn, without and with the browser's cache; vitals
-    of the cold ones; bytes and requests of the last cold one.
+    """What opening a page took: KiB and answers; of each time, ms until the charts were drawn, without the browser's
+    cache and with it, and the vitals without.
     """
 
+    kib: float
+    requests: int
     cold: list[float] = field(default_factory=list)
     warm: list[float] = field(default_factory=list)
     lcp: list[float] = field(default_factory=list)
     cls: list[float] = field(default_factory=list)
     inp: list[float] = field(default_factory=list)
-    kib: float = 0.0
-    requests: int = 0
 
     def median(self, what: str) -> float:
         return statistics.median(getattr(self, what))
@@ -58,33 +61,54 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def open_once(browser: Browser, shown: Shown, opened: Opened) -> None:
-    """A browser that never saw the page opens it, uses it a little, leaves, and comes back."""
-    context = browser.new_context(viewport=VIEWPORT)  # type: ignore[arg-type]
-    context.add_init_script(f"(() => {{ const drawn = (within, inView) => {shown.drawn};\n{WATCH} }})()")
-    try:
-        page = context.new_page()
-        with _counting(context, page) as counted:
-            opened.cold.append(_drawn(page, shown))
-            page.wait_for_timeout(SETTLE_MS)
-        opened.kib, opened.requests = sum(counted) / KIB, len(counted)
+def transferred(browser: Browser, shown: Shown) -> tuple[float, int]:
+    """KiB and answers until some time after the charts are there, for a browser that never saw the page. Not timed:
+    whoever counts slows each of them.
+    """
+    sizes: list[int] = []
+    with _new_tab(browser, shown) as page:
+        session = page.context.new_cdp_session(page)
+        session.send("Network.enable")
+        session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+        page.goto(shown.address, wait_until="commit", timeout=PATIENCE_MS)
+        _drawn(page, shown)
+        page.wait_for_timeout(SETTLE_MS)
+    return sum(sizes) / KIB, len(sizes)
+
+
+def open_twice(browser: Browser, shown: Shown, opened: Opened) -> None:
+    """A browser that never saw the page opens it, somebody uses it a little, and loads it again and again."""
+    with _new_tab(browser, shown) as page:
+        page.goto(shown.address, wait_until="commit", timeout=PATIENCE_MS)
+        opened.cold.append(_drawn(page, shown))
+        page.wait_for_timeout(SETTLE_MS)
         _use(page)
         vitals = page.evaluate("window.__vitals")
         for name in ("lcp", "cls", "inp"):
             getattr(opened, name).append(vitals[name])
-        page.goto("about:blank")
-        opened.warm.append(_drawn(page, shown))
+        for _ in range(WARM_UP + 1):
+            page.reload(wait_until="commit", timeout=PATIENCE_MS)
+            warm = _drawn(page, shown)
+        opened.warm.append(warm)
+
+
+@contextmanager
+def _new_tab(browser: Browser, shown: Shown) -> Iterator[Page]:
+    context = browser.new_context(viewport=VIEWPORT)  # type: ignore[arg-type]
+    context.add_init_script(f"(() => {{ const drawn = (within, inView) => {shown.drawn};\n{WATCH} }})()")
+    try:
+        yield context.new_page()
     finally:
         context.close()
 
 
 def _drawn(page: Page, shown: Shown) -> float:
-    page.goto(shown.address, wait_until="commit", timeout=PATIENCE_MS)
+    """Milliseconds from when the page was asked for. Raises RuntimeError."""
     # Not `wait_for_function`, which evaluates text: our pages let nobody do that.
-    drawn: float | None = page.evaluate("ms => window.__drawn(ms)", PATIENCE_MS)
+    drawn: Any = page.evaluate("ms => window.__drawn(ms)", PATIENCE_MS)
     if drawn is None:
         raise RuntimeError(f"{shown.name}: its charts were not drawn within {PATIENCE_MS / 1000:.0f} s")
-    return drawn
+    return float(drawn)
 
 
 def _use(page: Page) -> None:
@@ -95,14 +119,3 @@ def _use(page: Page) -> None:
     for key in ("Tab", "Tab", "ArrowRight"):
         page.keyboard.press(key)
     page.wait_for_timeout(300)
-
-
-@contextmanager
-def _counting(context: BrowserContext, page: Page) -> Iterator[list[int]]:
-    """The bytes of each answer."""
-    counted: list[int] = []
-    session = context.new_cdp_session(page)
-    session.send("Network.enable")
-    session.on("Network.loadingFinished", lambda event: counted.append(event["encodedDataLength"]))
-    yield counted
-    session.detach()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.burst import running_stack
 from benchmarks.pages import contenders
-from benchmarks.pages.browser import Opened, Shown, chromium, open_once
+from benchmarks.pages.browser import Opened, Shown, chromium, open_twice, transferred
 from benchmarks.pages.contenders import EPOCHS, Place
 from benchmarks.pages.values import many_metrics, two_towers
 from benchmarks.report import Measure, say
@@ -73,16 +73,17 @@ def _warm_runs(supervisor: Supervisor) -> dict[str, str]:
 
 
 def _rounds(pages: list[Shown]) -> dict[str, Opened]:
-    """Every page in turn, so that what else the machine does meets all of them; the first round does not count."""
+    """Every page in turn, so that what else the machine does meets all of them;
+    the first look does not count."""
     with chromium() as browser:
+        opened = {}
         for page in pages:
             say(f"first look: {page.name}")
-            open_once(browser, page, Opened())
-        opened = {page.name: Opened() for page in pages}
+            opened[page.name] = Opened(*transferred(browser, page))
         for number in range(ROUNDS):
             say(f"round {number + 1} of {ROUNDS}")
             for page in pages:
-                open_once(browser, page, opened[page.name])
+                open_twice(browser, page, opened[page.name])
     return opened
 
 

@@ -196,17 +196,17 @@ def test_nothing_that_is_there_moves_when_data_come(look: Look, site: Site, widt
 def test_the_theme_is_the_systems_or_a_chosen_one_that_is_kept(look: Look) -> None:
     page = look(RUN, theme="dark")
     root = page.locator("html")
-    expect(root).to_have_attribute("data-theme", "dark")
+    expect(root).to_have_css("color-scheme", "dark")
     page.emulate_media(color_scheme="light")
-    expect(root).to_have_attribute("data-theme", "light")
+    expect(root).to_have_css("color-scheme", "light")
     for before, after, theme in (("system", "light", "light"), ("light", "dark", "dark")):
         page.get_by_role("button", name=f"Theme: {before}").click()
         expect(page.get_by_role("button", name=f"Theme: {after}")).to_be_focused()
-        expect(root).to_have_attribute("data-theme", theme)
+        expect(root).to_have_css("color-scheme", theme)
     page.reload(wait_until="commit")
-    expect(root).to_have_attribute("data-theme", "dark")
+    expect(root).to_have_css("color-scheme", "dark")
     page.get_by_role("button", name="Theme: dark").click()
-    expect(root).to_have_attribute("data-theme", "light")
+    expect(root).to_have_css("color-scheme", "light")
 
 
 def test_the_golden_documents_are_shown(look: Look, site: Site) -> None:

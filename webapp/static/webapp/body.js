@@ -4,21 +4,23 @@ import { LineChart } from "./charts.js";
 import { el, section } from "./dom.js";
 import { count } from "./format.js";
 import { tables, tiles } from "./head.js";
+import { HistogramView } from "./histogram.js";
 import { Insights } from "./insights.js";
 import { provenance } from "./provenance.js";
 import { goToHash, SectionNav } from "./sections.js";
 import { allFinite, chartSpecs, EPOCHS, HISTOGRAM_REFINED_UP_TO, unitOf } from "./specs.js";
 import { chartTools, linkButton } from "./tools.js";
-import { hasTimes } from "./view.js";
+import { hasTimes, redrawAll } from "./view.js";
 
 const METRICS_SHOWN = 12;
+const TABLES_AFTER = 300; // ms at most
 
 export class RunBody {
   // `page` is that of run.js, `place` the element that takes the content.
   constructor(page, place) {
     this.page = page;
     this.charts = [];
-    this.histogram = null; // a promise of the HistogramView
+    this.histogram = null; // the HistogramView
     this.metrics = null; // of the MetricBrowser
     this.insights = new Insights((insight, go) => this.#showInsight(insight, go));
     const { view, permalink } = page;
@@ -61,10 +63,16 @@ export class RunBody {
     sections.insights.hidden = !this.insights.update(history.insights, unit);
     this.tools.update({ steps: unit === "epoch" ? "Epoch" : "Step", times: Boolean(history.more_metrics) || hasTimes(history) });
     this.#showEpochs(unit);
+    this.#showHistogram();
     this.#showCharts();
     this.#showOthers();
-    this.#showHistogram();
-    for (const [name, content] of Object.entries(tables(history))) {
+    // Charts first: what stands below them can wait until they are on the screen.
+    requestIdleCallback(() => this.#showTables(), { timeout: TABLES_AFTER });
+  }
+
+  #showTables() {
+    const { parts, sections, page } = this;
+    for (const [name, content] of Object.entries(tables(page.history))) {
       parts[name].replaceChildren(...(content ? [content] : []));
       sections[name].hidden = !content;
     }
@@ -109,7 +117,7 @@ export class RunBody {
       if (parts.grid.children[i] !== chart.element) parts.grid.insertBefore(chart.element, parts.grid.children[i] ?? null);
     });
     for (const gone of before.values()) gone.remove();
-    for (const chart of this.charts) chart.u ?? chart.redraw();
+    redrawAll(this.charts.filter((chart) => !chart.u));
     sections.training.hidden = !shown.length;
     const host = shown.length ? sections.training : sections.others;
     if (this.tools.element.parentElement !== host) host.firstChild.after(this.tools.element);
@@ -146,19 +154,15 @@ export class RunBody {
     });
   }
 
-  // Below the curves, which shall not wait for it.
-  async #showHistogram() {
+  #showHistogram() {
     const { page, parts, sections } = this;
     const { history, histogramAddress, source, view, permalink } = page;
     sections.distributions.hidden = !history.histogram_available;
     if (!history.histogram_available) return;
-    if (this.histogram) return void (await this.histogram).load(history);
+    if (this.histogram) return void this.histogram.load(history);
     const fullAddress = (type, tower) => histogramAddress(type, tower, "full");
-    this.histogram = import("./histogram.js").then(({ HistogramView }) => {
-      const histogram = new HistogramView({ source, address: histogramAddress, fullAddress, history, view, permalink });
-      parts.histogram.replaceChildren(histogram.element);
-      return histogram;
-    });
+    this.histogram = new HistogramView({ source, address: histogramAddress, fullAddress, history, view, permalink });
+    parts.histogram.replaceChildren(this.histogram.element);
   }
 
   // ── insights lead to their epochs ──

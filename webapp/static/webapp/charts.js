@@ -9,7 +9,6 @@ import { smoother } from "./smooth.js";
 import { HorizontalAxis } from "./view.js";
 import { bringIntoView, onWheel, zoomKey } from "./zoom.js";
 
-const { uPlot } = globalThis; // a script of its own: the package has no minified module
 const ROWS_AT_MOST = 2000;
 const COARSE_BELOW = 60; // so few points in view are too few where more were logged
 
@@ -58,14 +57,17 @@ export class LineChart {
     this.#askForMore();
   }
 
-  redraw() {
-    const width = this.plot.clientWidth;
+  get size() {
+    return { width: this.plot.clientWidth, height: this.plot.clientHeight };
+  }
+
+  redraw({ width, height } = this.size) {
     this.#drop();
     if (!width || !this.series.length || this.resting) return;
     this.axis = new HorizontalAxis(this.data, this.view);
     this.#smooth();
     this.colors = this.series.map((series) => cssColor(series.color));
-    this.u = new uPlot(plotOptions(this, width, this.plot.clientHeight), this.#drawn(), this.plot);
+    this.u = new uPlot(plotOptions(this, width, height), this.#drawn(), this.plot);
     this.showValues(null);
     this.#askForMore();
   }
@@ -135,8 +137,8 @@ export class LineChart {
   }
 
   #resize() {
-    const { clientWidth: width, clientHeight: height } = this.plot;
-    if (!this.u) this.redraw();
+    const { width, height } = this.size;
+    if (!this.u) this.redraw({ width, height });
     else if (width && (width !== this.u.width || height !== this.u.height)) this.u.setSize({ width, height });
   }
 

@@ -34,8 +34,8 @@ class OverlaidChart extends LineChart {
     if (spec.runs.length > ONE_BY_ONE) this.sayInShort();
   }
 
-  redraw() {
-    super.redraw();
+  redraw(size) {
+    super.redraw(size);
     this.inks = this.colors;
     this.shade();
   }

@@ -2,14 +2,20 @@
 
 export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
+  for (const name in attributes) {
+    const value = attributes[name];
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  for (const child of children) {
+    if (Array.isArray(child)) element.append(...child.filter(isSomething));
+    else if (isSomething(child)) element.append(child);
+  }
   return element;
 }
+
+const isSomething = (child) => child !== null && child !== undefined && child !== false && child !== "";
 
 // A small picture of the given paths, in a square of 16; for eyes only.
 export function icon(...paths) {
@@ -87,7 +93,13 @@ export async function copy(button, text, otherwise) {
   setTimeout(() => (button.textContent = button.dataset.text), 2000);
 }
 
-export const cssColor = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const palette = new Map(); // asked while the page changes, the browser would compute all styles anew for every colour
+addEventListener("themechange", () => palette.clear());
+
+export function cssColor(name) {
+  if (!palette.has(name)) palette.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  return palette.get(name);
+}
 
 // A canvas context in CSS pixels, cleared, sharp on any screen.
 export function context2d(canvas, width, height) {

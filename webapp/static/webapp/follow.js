@@ -7,11 +7,12 @@ export class Source {
   #etags = new Map();
   #early = new Map();
 
-  // Asks ahead of the first `read` of this address.
+  // Asks ahead of the first `read` of this address. Resolves, as that will.
   ahead(address) {
     const answer = this.#read(address);
     answer.catch(() => {}); // whoever reads it hears of the error
     this.#early.set(address, answer);
+    return answer;
   }
 
   // {changed, document} or {changed: false}. Throws on anything but 200 and 304.

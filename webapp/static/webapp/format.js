@@ -27,7 +27,14 @@ function tick(value, digits) {
 // As the JSON has it, for tables.
 export const exact = (value) => (value === null || value === undefined ? "" : String(value));
 
-export const count = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en"));
+// What formats by the rules of a language takes a browser a millisecond to make: each is made when it is first needed.
+function made(Kind, language, options) {
+  let one = null;
+  return () => (one ??= new Kind(language, options));
+}
+
+const COUNT = made(Intl.NumberFormat, "en");
+export const count = (value) => (value === null || value === undefined ? "–" : COUNT().format(value));
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
@@ -42,15 +49,15 @@ export function duration(seconds) {
 
 export const seconds = (from, to) => (from && to ? (Date.parse(to) - Date.parse(from)) / 1000 : null);
 
-const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-export const time = (text) => (text ? TIME.format(Date.parse(text)) : "–");
+const TIME = made(Intl.DateTimeFormat, undefined, { dateStyle: "medium", timeStyle: "medium" });
+export const time = (text) => (text ? TIME().format(Date.parse(text)) : "–");
 
 const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
-const MOMENT = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", ...CLOCK });
-const SECOND = new Intl.DateTimeFormat("en", CLOCK);
-export const moment = (ms) => MOMENT.format(ms);
+const MOMENT = made(Intl.DateTimeFormat, "en", { month: "short", day: "numeric", ...CLOCK });
+const SECOND = made(Intl.DateTimeFormat, "en", CLOCK);
+export const moment = (ms) => MOMENT().format(ms);
 // Without the day, where that is clear.
-export const second = (ms) => SECOND.format(ms);
+export const second = (ms) => SECOND().format(ms);
 
 // A tick of a time axis whose ticks are `increment` seconds apart, as short as it can be.
 export function clock(seconds, increment) {

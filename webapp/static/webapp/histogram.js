@@ -1,7 +1,7 @@
 // The histograms of a run: weights and gradients of both towers side by side, one epoch chosen for all of them.
 
 import { choice, el } from "./dom.js";
-import { nearest, Panel } from "./panel.js";
+import { nearest, paintAll, Panel } from "./panel.js";
 import { Player } from "./player.js";
 import * as ridgeline from "./ridgeline.js";
 import { HISTOGRAM_DEFAULTS, HISTOGRAM_REFINED_UP_TO, pairsOf, TOWERS, TYPES } from "./specs.js";
@@ -56,7 +56,10 @@ export class HistogramView {
     const panels = pairs.map(([type, tower]) => this.#panel(type, tower));
     if (panels.some((panel, i) => this.grid.children[i] !== panel.element) || this.grid.childElementCount !== panels.length) this.grid.replaceChildren(...panels.map((panel) => panel.element));
     this.grid.dataset.count = String(panels.length);
-    await Promise.all(panels.map((panel, i) => this.#fill(panel, ...pairs[i])));
+    const found = await Promise.all(pairs.map((pair) => this.#read(...pair)));
+    panels.forEach((panel, i) => found[i] && this.#fill(panel, found[i]));
+    this.#setSlider();
+    paintAll(panels);
   }
 
   // All epochs of one histogram.
@@ -126,18 +129,22 @@ export class HistogramView {
     for (const panel of this.#shown()) panel.arrange();
   }
 
-  async #fill(panel, type, tower) {
+  // {document} or {error}; null where another resolution was wanted meanwhile.
+  async #read(type, tower) {
     const address = this.#addressOf(type, tower);
     try {
       const { changed, document } = await this.source.read(address);
       if (changed) this.documents.set(address, document);
     } catch (error) {
-      if (!this.documents.has(address)) return panel.say(`The histogram can't be read: ${error.message}`);
+      if (!this.documents.has(address)) return { error };
     }
-    if (address !== this.#addressOf(type, tower)) return undefined; // wanted in another resolution meanwhile
+    return address === this.#addressOf(type, tower) ? { document: this.documents.get(address) } : null;
+  }
+
+  #fill(panel, { document, error }) {
+    if (error) return panel.say(`The histogram can't be read: ${error.message}`);
     panel.epoch = this.epoch;
-    panel.show(this.documents.get(address));
-    return this.#setSlider();
+    return panel.show(document);
   }
 
   #setSlider() {

@@ -41,8 +41,8 @@ export class Panel {
     this.picture.addEventListener("click", (event) => this.data && this.host.choose(this.data.epochs[this.#at(event)?.index] ?? null));
     this.bars.addEventListener("pointermove", (event) => this.data && this.#point(findBar(this, event.clientX - this.bars.getBoundingClientRect().left)));
     for (const box of [this.picture, this.bars]) box.addEventListener("pointerleave", () => this.#point(null));
-    new ResizeObserver(() => this.draw()).observe(this.picture);
-    new ResizeObserver(() => this.draw()).observe(this.bars);
+    const observer = new ResizeObserver(() => this.#isAsPainted() || this.draw());
+    for (const box of [this.picture, this.bars]) observer.observe(box);
   }
 
   // A document of the API, or one that says why there is none.
@@ -103,18 +103,29 @@ export class Panel {
   // Draws these parts with the next frame, once, however often they are asked for.
   #paint(...parts) {
     for (const part of parts) this.dirty.add(part);
-    this.frame ??= requestAnimationFrame(() => {
-      this.frame = null;
-      const { dirty } = this;
-      this.dirty = new Set();
-      if (!this.data || !this.element.clientWidth) return;
-      this.size = { width: this.picture.clientWidth, height: this.picture.clientHeight };
-      this.barSize = { width: this.bars.clientWidth, height: this.bars.clientHeight };
-      const { width, height } = this.size;
-      if (dirty.has("back") && width) this.host.picture.paintBack(this, context2d(this.back, width, height));
-      if (dirty.has("front") && width) this.host.picture.paintFront(this, context2d(this.front, width, height));
-      if (dirty.has("bars")) paintBars(this, context2d(this.barCanvas, this.barSize.width, this.barSize.height));
-    });
+    this.frame ??= requestAnimationFrame(() => paintAll([this]));
+  }
+
+  measure() {
+    this.size = sizeOf(this.picture);
+    this.barSize = sizeOf(this.bars);
+  }
+
+  // Draws at once what waits for the next frame.
+  paint() {
+    cancelAnimationFrame(this.frame);
+    this.frame = null;
+    const { dirty, host, size: { width, height }, barSize } = this;
+    this.dirty = new Set();
+    if (!this.data || !barSize.width) return;
+    if (dirty.has("back") && width) host.picture.paintBack(this, context2d(this.back, width, height));
+    if (dirty.has("front") && width) host.picture.paintFront(this, context2d(this.front, width, height));
+    if (dirty.has("bars")) paintBars(this, context2d(this.barCanvas, barSize.width, barSize.height));
+  }
+
+  #isAsPainted() {
+    const same = (one, other) => one?.width === other.width && one.height === other.height;
+    return same(this.size, sizeOf(this.picture)) && same(this.barSize, sizeOf(this.bars));
   }
 
   #describe(says) {
@@ -197,6 +208,13 @@ function reading({ epochs, counts, underflow, overflow, bin_edges_by_epoch: all 
   return `epoch ${epochs[index]} · ${where} · ${count(value)} of ${count(total)} (${share} %)`;
 }
 
+// Measures all before it paints any, so that the page is laid out once.
+export function paintAll(panels) {
+  for (const panel of panels) panel.measure();
+  for (const panel of panels) panel.paint();
+}
+
+const sizeOf = ({ clientWidth: width, clientHeight: height }) => ({ width, height });
 const fullest = (row) => row.reduce((best, value, bin) => ((value ?? -1) > (row[best] ?? -1) ? bin : best), 0);
 
 export function nearest(epochs, epoch) {

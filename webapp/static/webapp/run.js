@@ -13,6 +13,7 @@ import { away, closer, everyGroup } from "./zoom.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
+const SOON = 50; // ms
 const LIVE_FULL_UP_TO = 2000; // epochs: a longer run that still goes on is not read whole time and again for a zoom
 const SMOOTHER = [0, 0.6, 0.9, 0.97];
 
@@ -35,6 +36,7 @@ const page = {
   showHelp: () => help(),
 };
 let body = null;
+let ahead = []; // answers to come: histograms that are there soon are shown together with the curves, which is quicker for both
 
 function histogramAddress(type, tower, wanted = null) {
   const full = page.asked || (page.history?.epochs_total ?? page.summary.epochs) <= HISTOGRAM_FULL_UP_TO;
@@ -45,6 +47,7 @@ async function step() {
   const address = page.historyAddress();
   try {
     const { changed, document } = await source.read(address);
+    await Promise.race([Promise.allSettled(ahead), new Promise((resolve) => setTimeout(resolve, SOON))]);
     if (address !== page.historyAddress()) return { pause: null }; // a finer one was asked for meanwhile, and comes next
     if (changed) await show(document);
     lost("");
@@ -111,12 +114,12 @@ const help = shortcuts([
   ["+", "Zoom in", () => everyGroup(view, closer)],
   ["-", "Zoom out", () => everyGroup(view, away)],
   ["0", "Show everything", () => view.unzoom()],
-  ["h", "Ridgeline, heatmap, or quantiles", async () => (await body?.histogram)?.showNext()],
-  ["p", "Play through the epochs, or pause", async () => (await body?.histogram)?.player.toggle()],
+  ["h", "Ridgeline, heatmap, or quantiles", () => body?.histogram?.showNext()],
+  ["p", "Play through the epochs, or pause", () => body?.histogram?.player.toggle()],
   ["/", "Search the other metrics", () => body?.focusSearch()],
   ["c", "Copy the link to this view", () => body && copyLink(body.link, permalink)],
 ], (key) => /^[2-9]$/.test(key) && body?.nav.go(Number(key) - 1));
 
 addEventListener("themechange", () => view.set({}));
-if (page.summary.state === "warm") for (const pair of pairsOf(permalink.get("what"), permalink.get("tower"))) source.ahead(histogramAddress(...pair));
+if (page.summary.state === "warm") ahead = pairsOf(permalink.get("what"), permalink.get("tower")).map((pair) => source.ahead(histogramAddress(...pair)));
 const again = follow(step);

@@ -1,37 +1,24 @@
-// Runs before the first paint, so that a chosen theme never flashes the other one.
+// The viewer's theme: the system's, or one chosen by the button, which a cookie keeps so that the page comes with it.
+
 (() => {
   const CHOICES = ["system", "light", "dark"];
+  const YEAR = 365 * 86400;
   const root = document.documentElement;
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  let chosen = "system";
-  try {
-    chosen = localStorage.getItem("theme");
-  } catch {
-    // Storage may be forbidden; then the choice holds for this page.
-  }
-  if (!CHOICES.includes(chosen)) chosen = "system";
+  const button = document.getElementById("theme");
+  const chosen = () => root.dataset.theme ?? "system";
+  const say = () => ["aria-label", "title"].forEach((name) => button.setAttribute(name, `Theme: ${chosen()}`));
+  const tell = () => dispatchEvent(new Event("themechange"));
 
-  const apply = () => {
-    const dark = chosen === "system" ? system.matches : chosen === "dark";
-    root.dataset.theme = dark ? "dark" : "light";
-    root.dataset.themeChoice = chosen;
-    dispatchEvent(new Event("themechange"));
-  };
-  apply();
-  system.addEventListener("change", apply);
-  addEventListener("DOMContentLoaded", () => {
-    const button = document.getElementById("theme");
-    const say = () => ["aria-label", "title"].forEach((name) => button.setAttribute(name, `Theme: ${chosen}`));
+  function choose(theme) {
+    if (theme === "system") delete root.dataset.theme;
+    else root.dataset.theme = theme;
+    const secure = location.protocol === "https:" ? "; secure" : "";
+    document.cookie = `theme=${theme}; path=/; max-age=${YEAR}; samesite=lax${secure}`;
     say();
-    button.addEventListener("click", () => {
-      chosen = CHOICES[(CHOICES.indexOf(chosen) + 1) % CHOICES.length];
-      try {
-        localStorage.setItem("theme", chosen);
-      } catch {
-        // As above.
-      }
-      say();
-      apply();
-    });
-  });
+    tell();
+  }
+
+  say();
+  button.addEventListener("click", () => choose(CHOICES[(CHOICES.indexOf(chosen()) + 1) % CHOICES.length]));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tell);
 })();

@@ -27,7 +27,7 @@ export class View {
   set(changes) {
     Object.assign(this, changes);
     this.#write();
-    for (const chart of this.charts) chart.redraw();
+    redrawAll(this.charts);
     dispatchEvent(new Event("viewchange"));
   }
 
@@ -78,6 +78,12 @@ export class View {
     const scale = (log) => (log ? "log" : "linear");
     this.permalink?.set({ x: this.x, "x-scale": scale(this.xLog), "y-scale": scale(this.log), smooth: smoothingText(this.smooth), hide: [...this.hidden].join(",") });
   }
+}
+
+// Measures all before it draws any: after each drawing the browser would have to lay out the page again to measure the next.
+export function redrawAll(charts) {
+  const measured = [...charts].map((chart) => [chart, chart.size]);
+  for (const [chart, size] of measured) chart.redraw(size);
 }
 
 // Curves of one id are shown and hidden together, on all charts.
