@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "webapp.operations",
+    "webapp.visibility",
     # The last: its groups get permissions of the others.
     "webapp.accounts",
 ]
