@@ -74,8 +74,8 @@ WRITES: dict[str, list[tuple[str, dict[str, str]]]] = {
     "api/runs/<run_id:run_id>/annotation/": [("/api/runs/RUN/annotation/", {"note": "mine"})],
 }
 OF_NO_RUN = {
-    "pick/", "compare/", "sign-in/", "sign-out/", "tokens/", "tokens/<number:token_id>/revoke/", "api/openapi.json",
-    "healthz", "readyz",
+    "pick/", "compare/", "sign-in/", "sign-in/google/", "sign-in/google/callback/", "sign-out/", "tokens/",
+    "tokens/<number:token_id>/revoke/", "api/openapi.json", "healthz", "readyz",
 }  # fmt: skip
 """What these answer does not depend on any run: a comparison's page, for one, only asks for its data."""
 
