@@ -1,4 +1,4 @@
-"""The way out of the webapp to Pub/Sub: a replay request. No read comes here, only a POST, of ``operations/views.py``."""
+"""The way out of the webapp to Pub/Sub: a replay request. Only a POST of ``operations/views.py`` comes here."""
 
 from __future__ import annotations
 

@@ -374,7 +374,14 @@ def test_the_command_says_who_sees_what(db: None) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--for-everyone"], ["--only-for", "team"], ["x", "--only-for", "t" * 200], ["x", "--only-for", ""]]
+    "arguments",
+    [
+        ["--for-everyone"],
+        ["--only-for", "team"],
+        ["x", "--only-for", "t" * 200],
+        ["x", "--only-for", ""],
+        ["x" * 501, "--only-for", "team"],
+    ],
 )
 def test_a_command_that_says_nothing_sensible_changes_nothing(db: None, arguments: list[str]) -> None:
     with pytest.raises(CommandError):

@@ -52,6 +52,7 @@ class Command(BaseCommand):
 
 @transaction.atomic
 def _restrict(experiment: str, names: list[str]) -> None:
+    _check(Restriction(experiment_name=experiment))
     restriction, _ = Restriction.objects.get_or_create(experiment_name=experiment)
     restriction.groups.set([_group(name) for name in names])
     audit.note("visibility", f"experiment {experiment}", f"only for {', '.join(names)}")
@@ -68,12 +69,17 @@ def _group(name: str) -> Group:
     if known := Group.objects.filter(name=name).first():
         return known
     group = Group(name=name)
-    try:
-        group.full_clean()
-    except ValidationError as error:
-        raise CommandError(f"group {name!r}: {' '.join(error.messages)}") from None
+    _check(group)
     group.save()
     return group
+
+
+def _check(row: Restriction | Group) -> None:
+    """Raises CommandError for a name that the table does not take."""
+    try:
+        row.clean_fields()
+    except ValidationError as error:
+        raise CommandError(f"{str(row)!r:.60}: {' '.join(error.messages)}") from None
 
 
 def _for_whom(experiment: str) -> str:
