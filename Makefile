@@ -29,6 +29,9 @@ workers: setup  ## any command of the workers against what is up: make workers A
 account: setup  ## make an account of the webapp that is up: make account ARGS="NAME --group operator" (asks for a password)
 	@$(BIN)/python -m deploy.local run $(BIN)/python -m webapp manage account $(ARGS)
 
+visibility: setup  ## say who sees an experiment of the webapp that is up: make visibility ARGS="EXPERIMENT --only-for TEAM"
+	@$(BIN)/python -m deploy.local run $(BIN)/python -m webapp manage visibility $(ARGS)
+
 logs: setup  ## follow all logs of what is up
 	@$(BIN)/python -m deploy.local logs
 
@@ -84,4 +87,4 @@ clean:  ## remove what was built and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers account logs test screenshots check bench bench-pages bench-pipeline bench-runs bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers account visibility logs test screenshots check bench bench-pages bench-pipeline bench-runs bench-trainer bench-warming bench-web setup chromium lock clean

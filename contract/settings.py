@@ -428,6 +428,30 @@ WEBAPP_RATE_LIMIT = Setting(
     "How many requests a minute one token, session or address may make of the API; 0: any number.",
     ("webapp",),
 )
+WEBAPP_GOOGLE_CLIENT_ID = Setting(
+    "WEBAPP_GOOGLE_CLIENT_ID",
+    str,
+    "",
+    "Under which Google knows the webapp: its sign-in page then offers to sign in with Google.",
+    ("webapp",),
+)
+WEBAPP_GOOGLE_CLIENT_SECRET = Setting(
+    "WEBAPP_GOOGLE_CLIENT_SECRET", str, "", "Belongs to WEBAPP_GOOGLE_CLIENT_ID.", ("webapp",), secret=True
+)
+WEBAPP_GOOGLE_DOMAINS = Setting(
+    "WEBAPP_GOOGLE_DOMAINS",
+    _list,
+    "",
+    "Domains whose people may sign in with Google, with commas between.",
+    ("webapp",),
+)
+WEBAPP_GOOGLE_GROUP = Setting(
+    "WEBAPP_GOOGLE_GROUP",
+    _choice("viewer", "editor"),
+    "viewer",
+    "The group of an account that a sign-in with Google has made: viewer or editor.",
+    ("webapp",),
+)
 WEBAPP_STATIC_ROOT = Setting(
     "WEBAPP_STATIC_ROOT", Path, ".warmboard/static", "Where collectstatic puts the webapp's files.", ("webapp",)
 )

@@ -13,6 +13,8 @@ EXAMPLES = """examples:
   python -m webapp manage migrate                  create or update the tables
   python -m webapp manage account NAME --group viewer
                                                    add somebody who may sign in; editor and operator may do more
+  python -m webapp manage visibility EXPERIMENT --only-for TEAM
+                                                   hide an experiment from all but members of a group
   python -m webapp manage collectstatic --noinput  gather the static files; needed before serving
   python -m webapp serve                           serve on WEBAPP_HOST:WEBAPP_PORT until SIGTERM
 """

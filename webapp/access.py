@@ -18,6 +18,7 @@ from webapp.accounts.backend import ADMINISTRATOR, role_of
 from webapp.accounts.groups import Role
 from webapp.readers import credential, readers
 from webapp.tokens.bearer import BadToken, bearer, check
+from webapp.visibility.reader import Reader
 
 # Each says that the request came through a proxy, so that its peer address is not its origin's.
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_VIA")
@@ -52,10 +53,9 @@ class AccessMiddleware(LoginRequiredMiddleware):
         request.get_host()
         if is_api(request):
             return _enter_api(request, view_func)
+        _admit(request)
         if reads_from_loopback(request):
             return None
-        if request.user.is_authenticated:
-            readers.remember(request)
         return super().process_view(request, view_func, view_args, view_kwargs)
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -82,12 +82,20 @@ def _api_reader(request: HttpRequest, view: Callable[..., Any]) -> str:
         request.user = _user_of(token)
         if request.method not in SAFE_METHODS and not getattr(view, "only_reads", False):
             raise Refused(403, "A token reads; it changes nothing.")
-    elif reads_from_loopback(request):
+    if _admit(request):
+        return credential(request)
+    if reads_from_loopback(request):
         return limits.by_address(request)
+    raise Refused(401, NOBODY, "Bearer")
+
+
+def _admit(request: HttpRequest) -> bool:
+    """Says who reads. Whether it is somebody with an account."""
+    request.reader = reader = Reader(request.user)  # type: ignore[attr-defined]
     if not request.user.is_authenticated:
-        raise Refused(401, NOBODY, "Bearer")
-    readers.remember(request)
-    return credential(request)
+        return False
+    readers.remember(request, reader)
+    return True
 
 
 def _user_of(token: str) -> Any:

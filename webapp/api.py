@@ -29,6 +29,7 @@ from webapp.openapi.operation import Operation, describes, operations_of
 from webapp.parameters import BadRequest, choice
 from webapp.runs import Summary
 from webapp.shapes import AnnouncedRun, RunSummary
+from webapp.visibility.reader import reader_of
 
 View = Callable[..., HttpResponseBase]
 NO_STORE = {"Cache-Control": "no-store"}
@@ -75,8 +76,22 @@ def reading(view: View) -> View:
 
 def reading_bodies(view: View) -> View:
     """``reading`` what the store keeps, and nothing of the reader's: see ``shortcut.py``."""
-    answer = reading(view)
+    answer = reading(of_seen_run(view))
     answer.reads_bodies = True  # type: ignore[attr-defined]
+    return answer
+
+
+def of_seen_run(view: View) -> View:
+    """What the reader may not see is answered as a run that nobody has announced is."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, run_id: str, **parts: Any) -> HttpResponseBase:
+        if reader_of(request).sees(run_id):
+            return view(request, run_id=run_id, **parts)
+        found = view(request, run_id="", **parts)
+        # What is refused of any run is refused of none.
+        return NotWarm(run_id, "unknown", EXPECT["unknown"]).response() if found.status_code == 200 else found
+
     return answer
 
 
@@ -85,7 +100,7 @@ def of_quick_test(view: View) -> View:
 
     @wraps(view)
     def answer(request: HttpRequest, quick_test_id: int, **parts: Any) -> HttpResponseBase:
-        run_id = run_of(quick_test_id)
+        run_id = run_of(request, quick_test_id)
         found = view(request, run_id=run_id, **parts)
         # What is refused of any run is refused of none.
         return found if run_id or found.status_code != 200 else _no_run(quick_test_id)
@@ -105,7 +120,7 @@ def of_quick_test(view: View) -> View:
 @reading
 def run(request: HttpRequest, run_id: str) -> HttpResponse:
     """State, timings and summary of one run; 404 when nothing has announced it."""
-    summary = Summary.find(run_id)
+    summary = Summary.find(run_id, reader_of(request))
     if not summary.known:
         return JsonResponse({"error": f"No event has announced a run {run_id}."}, status=404, headers=NO_STORE)
     return JsonResponse(summary.document(), headers=NO_STORE)
@@ -145,9 +160,10 @@ def metric_chunk(request: HttpRequest, run_id: str, chunk: int) -> HttpResponse:
     return found or _missing(run_id, f"The run's metrics have no chunk {chunk}.")
 
 
-def run_of(quick_test_id: int) -> str:
-    """The run of a quick test; empty when there is no such test or it has no run yet."""
-    return QuickTest.objects.filter(pk=quick_test_id).values_list("mlflow_run_id", flat=True).first() or ""
+def run_of(request: HttpRequest, quick_test_id: int) -> str:
+    """The run of a quick test; empty when there is no such test, or no run of it that the reader may see."""
+    run_id = QuickTest.objects.filter(pk=quick_test_id).values_list("mlflow_run_id", flat=True).first() or ""
+    return run_id if reader_of(request).sees(run_id) else ""
 
 
 def not_warm(run_id: str) -> JsonResponse:

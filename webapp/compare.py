@@ -23,6 +23,7 @@ from webapp.openapi.operation import Operation, describes
 from webapp.parameters import BadRequest, Parameter
 from webapp.runs import compared_documents
 from webapp.shapes import Comparison
+from webapp.visibility.reader import reader_of
 
 FEWEST, MOST = 2, 50
 COMPRESSION = 1
@@ -60,13 +61,15 @@ CHOSEN: Parameter[list[str]] = Parameter("runs", "What the page shows.", _RUNS, 
 @reading
 def comparison(request: HttpRequest) -> HttpResponse:
     """``{"available": true, "runs": […]}`` in the order of ``?runs=``: each run's state and summary, and its overview
-    history as it is stored, null while it is not warm. At most four queries, however many runs.
+    history as it is stored, null while it is not warm. At most four queries, however many runs, and two for what the
+    reader may see.
     """
     run_ids = RUNS.read(request)
-    keys = {run_id: EntryKey.history(run_id, Resolution.OVERVIEW) for run_id in run_ids}
+    seen = reader_of(request).seen(run_ids)
+    keys = {run_id: EntryKey.history(run_id, Resolution.OVERVIEW) for run_id in seen}
     bodies = warm.get_many(keys.values(), Encoding.GZIP)
-    histories = {run_id: bodies.get(key) for run_id, key in keys.items()}
-    heads = compared_documents({run_id: body is not None for run_id, body in histories.items()})
+    histories = {run_id: bodies.get(keys[run_id]) if run_id in keys else None for run_id in run_ids}
+    heads = compared_documents({run_id: body is not None for run_id, body in histories.items()}, seen)
     etag = _etag(heads, histories)
     # Bodies of several runs are one new body, which nobody has compressed yet: gzip is what everybody reads.
     codings = [coding for coding in codings_of(request.META.get("HTTP_ACCEPT_ENCODING", "")) if coding is not ZSTD]

@@ -15,6 +15,7 @@ from contract.entries import HistogramType, Resolution, Tower
 from store.state import EXPECT
 from webapp.api import run_of
 from webapp.runs import Summary
+from webapp.visibility.reader import reader_of
 
 # Up to so many epochs a page shows every one at once: the body is small. Histograms are larger.
 FULL_UP_TO = 200
@@ -29,7 +30,7 @@ CHOSEN = {"what", "tower", "resolution", "histogram", "epoch"}
 @gzip_page
 def run(request: HttpRequest, run_id: str) -> HttpResponse:
     """The same page whether the run is warm or not: its script shows what the API answers, and follows along."""
-    summary = Summary.find(run_id)
+    summary = Summary.find(run_id, reader_of(request))
     row, document = summary.run, summary.document()
     resolution = Resolution.FULL if row and row.epochs and row.epochs <= FULL_UP_TO else Resolution.OVERVIEW
     api = reverse("api-run", args=[run_id])
@@ -43,7 +44,7 @@ def run(request: HttpRequest, run_id: str) -> HttpResponse:
 @gzip_page
 def quick_test(request: HttpRequest, quick_test_id: int) -> HttpResponseBase:
     """Leads to the page of its run; while it has none, the page waits for it."""
-    if run_id := run_of(quick_test_id):
+    if run_id := run_of(request, quick_test_id):
         return redirect("run", run_id=run_id)
     summary: dict[str, Any] = {
         "mlflow_run_id": None,

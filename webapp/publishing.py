@@ -1,6 +1,4 @@
-"""The one way out of the webapp: a replay request on Pub/Sub. No read comes here, only a POST, of
-``operations/views.py``.
-"""
+"""The way out of the webapp to Pub/Sub: a replay request. Only a POST of ``operations/views.py`` comes here."""
 
 from __future__ import annotations
 

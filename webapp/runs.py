@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -12,6 +12,7 @@ from contract.cloudevents import format_time
 from store.models import InboxEvent, QuickTest, Run
 from store.state import RunState, state_of
 from webapp.annotations.models import Annotation
+from webapp.visibility.reader import Reader
 
 State = InboxEvent.State
 # The newest so many events of a run are shown.
@@ -73,8 +74,12 @@ class Summary:
     events: list[InboxEvent] = field(repr=False)
 
     @classmethod
-    def find(cls, run_id: str) -> Self:
-        """Three queries."""
+    def find(cls, run_id: str, reader: Reader) -> Self:
+        """What the reader may see of the run: of one that is hidden, what there is of one that nobody has announced.
+        Three queries, and those of the reader.
+        """
+        if not reader.sees(run_id):
+            return cls(run_id, None, [], [])
         events = InboxEvent.objects.filter(run_id=run_id).order_by("-received_at").defer("data")
         return cls(
             run_id,
@@ -138,9 +143,11 @@ def run_fields(run: Run) -> dict[str, Any]:
     }
 
 
-def compared_documents(charts: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
-    """The JSON of each run in a comparison, without its charts; ``charts`` is whether it has any. Three queries."""
-    rows = Run.objects.in_bulk(charts)
+def compared_documents(charts: Mapping[str, bool], seen: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The JSON of each run in a comparison, without its charts; ``charts`` is whether it has any, ``seen`` are those
+    that the reader may see. Three queries.
+    """
+    rows = Run.objects.in_bulk(seen)
     tests = _quick_tests(list(rows))
     states = _states([run for run_id, run in rows.items() if not charts[run_id]])
     documents = {}

@@ -5,6 +5,7 @@ from csp.constants import NONE, SELF
 from contract import settings as setting
 from store.settings import *  # noqa: F403
 from store.settings import INSTALLED_APPS as STORE_APPS
+from webapp.google_sign_in.endpoints import Endpoints
 
 SECRET_KEY = setting.WEBAPP_SECRET_KEY.read()
 DEBUG = False
@@ -16,6 +17,16 @@ GOOGLE_CLOUD_PROJECT = setting.GOOGLE_CLOUD_PROJECT.read()
 PUBSUB_TOPIC = setting.PUBSUB_TOPIC.read()
 PUBSUB_EMULATOR_HOST = setting.PUBSUB_EMULATOR_HOST.read()
 
+GOOGLE_CLIENT_ID = setting.WEBAPP_GOOGLE_CLIENT_ID.read()
+GOOGLE_CLIENT_SECRET = setting.WEBAPP_GOOGLE_CLIENT_SECRET.read()
+GOOGLE_DOMAINS = [domain.lower() for domain in setting.WEBAPP_GOOGLE_DOMAINS.read()]
+GOOGLE_GROUP = setting.WEBAPP_GOOGLE_GROUP.read()
+GOOGLE_ENDPOINTS = Endpoints()
+if GOOGLE_CLIENT_ID and not (GOOGLE_CLIENT_SECRET and GOOGLE_DOMAINS):
+    raise setting.SettingError(
+        "WEBAPP_GOOGLE_CLIENT_ID is set: it needs WEBAPP_GOOGLE_CLIENT_SECRET and WEBAPP_GOOGLE_DOMAINS too"
+    )
+
 INSTALLED_APPS = [
     *STORE_APPS,
     "webapp",
@@ -26,6 +37,8 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "webapp.operations",
+    "webapp.visibility",
+    "webapp.google_sign_in",
     # The last: its groups get permissions of the others.
     "webapp.accounts",
 ]

@@ -14,7 +14,8 @@ from django.urls import Resolver404, resolve
 from webapp import limits
 from webapp.access import reads_from_loopback
 from webapp.api import View
-from webapp.readers import readers
+from webapp.readers import credential, readers
+from webapp.visibility.reader import Reader
 
 ADDRESSES_REMEMBERED, LONGEST = 4096, 200
 """A body's address is shorter. What anybody makes up must not fill the memory."""
@@ -34,25 +35,29 @@ class ShortcutMiddleware:
         if request.method not in ("GET", "HEAD") or not path.startswith("/api/") or len(path) > LONGEST:
             return self._whole_way(request)
         found = _view_at(path, settings.ROOT_URLCONF)
-        reader = _known_reader(request) if found else None
-        if found is None or reader is None:
+        known = _known_reader(request) if found else None
+        if found is None or known is None:
             return self._whole_way(request)
         # Raises DisallowedHost, which is answered with 400: no other name may point a browser here.
         request.get_host()
         view, parts = found
-        standing = limits.count(reader)
+        counted_as, request.reader = known  # type: ignore[attr-defined]
+        standing = limits.count(counted_as)
         if standing is None:
             return view(request, **parts)
         refusal = standing.refusal()
         return standing.tell(refusal) if refusal else standing.tell_briefly(view(request, **parts))
 
 
-def _known_reader(request: HttpRequest) -> str | None:
-    """As whom the request counts; None for whoever has still to be asked."""
-    # Who sends a token is told what is wrong with it, from wherever.
-    if "HTTP_AUTHORIZATION" not in request.META and reads_from_loopback(request):
-        return limits.by_address(request)
-    return readers.known(request)
+def _known_reader(request: HttpRequest) -> tuple[str, Reader] | None:
+    """As whom the request counts, and who reads; None for whoever has still to be asked."""
+    found = credential(request)
+    if reader := readers.known(found):
+        return found, reader
+    # Who sends a token is told what is wrong with it, from wherever; who has a session may see more than anybody.
+    if not found and "HTTP_AUTHORIZATION" not in request.META and reads_from_loopback(request):
+        return limits.by_address(request), readers.anybody()
+    return None
 
 
 @lru_cache(ADDRESSES_REMEMBERED)

@@ -12,6 +12,7 @@ from webapp import api, compare, errors, health, pages
 from webapp.accounts.sign_in import SignIn
 from webapp.annotations import views as annotation_views
 from webapp.exports.views import EXPORTS
+from webapp.google_sign_in import views as google
 from webapp.listing import api as listing_api
 from webapp.listing import pages as listing
 from webapp.openapi import pages as api_pages
@@ -66,6 +67,8 @@ urlpatterns = [
     path("compare/", compare.page, name="compare"),
     path("quick-tests/<number:quick_test_id>/", pages.quick_test, name="quick-test"),
     path("sign-in/", SignIn.as_view(), name="sign-in"),
+    path("sign-in/google/", google.begin, name="google-sign-in"),
+    path("sign-in/google/callback/", google.finish, name="google-callback"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("tokens/", token_pages.tokens, name="tokens"),
     path("tokens/<number:token_id>/revoke/", token_pages.revoke, name="revoke-token"),

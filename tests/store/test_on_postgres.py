@@ -1,4 +1,4 @@
-"""The tests of the store, the workers and the list of runs once more, on PostgreSQL."""
+"""The tests of the store, the workers, the list of runs and who may see them once more, on PostgreSQL."""
 
 import os
 import subprocess
@@ -14,6 +14,7 @@ TESTS = [
     "tests/workers",
     "tests/webapp/listing",
     "tests/webapp/test_annotations.py",
+    "tests/webapp/test_visibility.py",
     f"--ignore={Path(__file__).relative_to(Path.cwd())}",
 ]
 

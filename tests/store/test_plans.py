@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from itertools import product
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -27,6 +29,7 @@ from webapp.listing.sorting import Sort
 from webapp.operations.inbox import Overview
 from webapp.operations.parameters import Filter
 from webapp.runs import Summary
+from webapp.visibility.reader import NOTHING, Reader
 from workers import inbox, rebuilds, replay
 
 RUNS = 20_000
@@ -99,13 +102,13 @@ def test_hot_queries_use_indexes() -> None:
         "an experiment's runs": lambda: list(
             Run.objects.filter(experiment_name="experiment7").order_by("-announced_at", "-run_id")[:50]
         ),
-        "one run": lambda: Summary.find("run77"),
+        "one run": lambda: Summary.find("run77", Reader(AnonymousUser())),
         "a run's state": lambda: run_state("run77"),
         "events that failed": lambda: list(InboxEvent.objects.filter(state="failed").order_by("-received_at")[:50]),
         "bodies of many runs": lambda: warm.get_many(keys, Encoding.ZSTD),
         "put": lambda: warm.put(warm_run("first", run_id="run77", minutes=1)),
-        "operations": lambda: Overview.find(Filter()),
-        "operations, all events": lambda: Overview.find(Filter(state="all")),
+        "operations": lambda: Overview.find(Filter(), NOTHING),
+        "operations, all events": lambda: Overview.find(Filter(state="all"), NOTHING),
         "runs that failed": lambda: list(selected(Selection(failed=True))[:100]),
         "runs of a time": lambda: list(
             selected(Selection(failed=True, since=NOON - timedelta(days=3), until=NOON))[:100]
@@ -158,12 +161,15 @@ LISTS = [
 
 @pytest.mark.usefixtures("filled")
 def test_lists_are_read_by_their_indexes() -> None:
-    """The first page and the one after it look at few rows, whatever is asked for and however much there is."""
-    Change(tags={"good": ""}).make(["run1", "run2"], "ada")
-    for query, sort in LISTS:
+    """The first page and the one after it look at few rows, whatever is asked for, however much there is, and where a
+    tenth of it is hidden.
+    """
+    Change(tags={"good": ""}).make(["run1", "run2"], "ada", NOTHING)
+    some = frozenset(f"experiment{number}" for number in range(20))
+    for (query, sort), hidden in product(LISTS, (NOTHING, some)):
         order, cursor = Sort.parse(sort), None
         for page in ("first", "next"):
-            read = partial(find, parse(query), order, 20, cursor)
+            read = partial(find, parse(query), order, 20, cursor, hidden=hidden)
             for plan in plans(read, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)"):
                 assert max(read_by(plan)) <= MOST_READ, f"{query} by {sort}, {page}: {plan}"
             cursor = read().next

@@ -12,6 +12,7 @@ from django.test import Client
 from tests.webapp.samples import Sample
 from webapp.annotations.change import MOST_PINNED, Change, ChangeError, read_tags
 from webapp.annotations.models import Annotation
+from webapp.visibility.reader import NOTHING
 
 ADDRESS = "/api/runs/abc123def456/annotation/"
 
@@ -147,9 +148,9 @@ def test_requests_that_make_no_sense_are_refused(editor: Client, sample: Sample)
 def test_pins_are_few(sample: Sample) -> None:
     for number in range(MOST_PINNED):
         Sample(f"run{number}").announce()
-    Change(pinned=True).make([f"run{number}" for number in range(MOST_PINNED)], "ada")
+    Change(pinned=True).make([f"run{number}" for number in range(MOST_PINNED)], "ada", NOTHING)
     with pytest.raises(ChangeError, match="unpin some first"):
-        Change(pinned=True).make(["abc123def456"], "ada")
+        Change(pinned=True).make(["abc123def456"], "ada", NOTHING)
     assert not Annotation.objects.filter(pk="abc123def456").exists()
 
 

@@ -25,7 +25,14 @@ def test_help_has_examples() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("WEBAPP_PORT", "http"), ("WEBAPP_SECRET_KEY", "short"), ("WEBAPP_SECRET_KEY", ""), ("REDIS_URL", "localhost")],
+    [
+        ("WEBAPP_PORT", "http"),
+        ("WEBAPP_SECRET_KEY", "short"),
+        ("WEBAPP_SECRET_KEY", ""),
+        ("REDIS_URL", "localhost"),
+        ("WEBAPP_GOOGLE_CLIENT_ID", "only.this"),
+        ("WEBAPP_GOOGLE_GROUP", "operator"),
+    ],
 )
 def test_a_bad_setting_is_one_line_that_names_it(name: str, value: str) -> None:
     outcome = run("serve", **{name: value})

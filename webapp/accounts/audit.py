@@ -6,6 +6,9 @@ from django.http import HttpRequest
 
 from webapp.accounts.models import AuditRecord
 
+COMMAND_LINE = "command line"
+"""Who did what a command does: somebody who may run it."""
+
 
 def record(request: HttpRequest, action: str, target: str, detail: str = "", outcome: str = "done") -> AuditRecord:
     """Writes down what the signed-in user of the request has just done."""
@@ -13,6 +16,12 @@ def record(request: HttpRequest, action: str, target: str, detail: str = "", out
     return AuditRecord.objects.create(who=who, action=action, target=target, detail=detail, outcome=outcome)
 
 
-def newest(most: int) -> list[AuditRecord]:
-    """One query."""
-    return list(AuditRecord.objects.order_by("-pk")[:most])
+def note(action: str, target: str, detail: str, by: str = COMMAND_LINE) -> AuditRecord:
+    """Writes down what has just been done without a request of somebody who has signed in."""
+    return AuditRecord.objects.create(who=by, action=action, target=target, detail=detail, outcome="done")
+
+
+def newest(most: int, of: str | None = None) -> list[AuditRecord]:
+    """Those of everybody, or of the user of this name. One query."""
+    records = AuditRecord.objects.filter(who=of) if of is not None else AuditRecord.objects.all()
+    return list(records.order_by("-pk")[:most])

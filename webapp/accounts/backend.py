@@ -1,4 +1,4 @@
-"""Users as Django keeps them, each with its role: pages say it, and it must not cost them a query more."""
+"""Users as Django keeps them, each with what every page needs to know and must not cost it a query more."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from django.contrib.auth.models import Group, User
 from django.db.models import Case, CharField, Exists, OuterRef, Value, When
 
 from webapp.accounts.groups import Role
+from webapp.visibility.models import Restriction
 
 ADMINISTRATOR = "administrator"
 
 
 class RoleBackend(ModelBackend):
-    """A user of a session has ``role``: administrator, the highest of its groups, or nothing."""
+    """A user of a session has ``role``: administrator, the highest of its groups, or nothing; and ``restricted``:
+    whether any experiment is.
+    """
 
     def get_user(self, user_id: Any) -> User | None:
-        user = User.objects.annotate(role=_role()).filter(pk=user_id).first()
+        users = User.objects.annotate(role=_role(), restricted=Exists(Restriction.objects.all()))
+        user = users.filter(pk=user_id).first()
         return user if user and self.user_can_authenticate(user) else None
 
 

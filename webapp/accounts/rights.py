@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from webapp.access import is_api, not_signed_in, reads_from_loopback
 from webapp.accounts.groups import Role
+from webapp.visibility.reader import reader_of
 
 View = Callable[..., HttpResponseBase]
 
@@ -26,13 +27,15 @@ class NeedsRole(PermissionDenied):
 
 def needs(permission: str, role: Role, *, open_to_loopback: bool = False) -> Callable[[View], View]:
     """Lets in who has the permission, as members of that group have. ``open_to_loopback``: and whoever may read without
-    an account (WEBAPP_LOOPBACK_READ).
+    an account (WEBAPP_LOOPBACK_READ), as long as nothing is hidden from them.
     """
 
     def guard(view: View) -> View:
         @wraps(view)
         def answer(request: HttpRequest, *args: Any, **parts: Any) -> HttpResponseBase:
-            if (open_to_loopback and reads_from_loopback(request)) or request.user.has_perm(permission):
+            if request.user.has_perm(permission):
+                return view(request, *args, **parts)
+            if open_to_loopback and reads_from_loopback(request) and not reader_of(request).hidden:
                 return view(request, *args, **parts)
             if request.user.is_authenticated:
                 raise NeedsRole(role)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from contract.events import RUN_ID
 from store.models import Run
 from webapp.annotations.models import LONGEST_NAME, LONGEST_NOTE, LONGEST_VALUE, Annotation, Tag
+from webapp.visibility.reader import visible
 
 MOST_RUNS, MOST_PINNED, MOST_TAGS = 1000, 100, 50
 
@@ -44,13 +45,15 @@ class Change:
         for name, value in (self.tags or {}).items():
             _check_tag(name, value)
 
-    def make(self, run_ids: Collection[str], by: str) -> None:
-        """Makes the change for all of these runs, or for none. Raises ChangeError."""
+    def make(self, run_ids: Collection[str], by: str, hidden: frozenset[str]) -> None:
+        """Makes the change for all of these runs, or for none, in the name of somebody from whom these experiments are
+        hidden. Raises ChangeError.
+        """
         if not 1 <= len(run_ids) <= MOST_RUNS:
             raise ChangeError("run", f"choose 1 to {MOST_RUNS:,} runs")
         with transaction.atomic():
             asked = filter(RUN_ID.fullmatch, run_ids)
-            known = set(Run.objects.filter(pk__in=asked).values_list("pk", flat=True))
+            known = set(visible(Run.objects.filter(pk__in=asked), hidden).values_list("pk", flat=True))
             if unknown := sorted(set(run_ids) - known):
                 raise ChangeError("run", f"no event has announced {unknown[0]!r}")
             self._write_rows(known, by)

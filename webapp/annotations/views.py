@@ -23,6 +23,7 @@ from webapp.accounts import audit
 from webapp.annotations.change import Change, ChangeError, read_tags
 from webapp.annotations.models import Annotation
 from webapp.openapi.operation import Operation, describes
+from webapp.visibility.reader import reader_of, visible
 
 PERMISSION = "annotations.change_annotation"
 REFUSED = "Your account may look at runs but not change what is said about them."
@@ -96,7 +97,7 @@ def annotation_json(request: HttpRequest, run_id: str) -> HttpResponse:
     """GET: what is said about the run. POST of ``{"note": text, "pinned": bool, "archived": bool, "tags": {name:
     value}}``, any of them, changes it; ``tags`` are all tags. Both answer with the annotation.
     """
-    if not Run.objects.filter(pk=run_id).exists():
+    if not visible(Run.objects.filter(pk=run_id), reader_of(request).hidden).exists():
         return _refuse(request, 404, f"No event has announced a run {run_id}.", "")
     return (
         _read_by_json(request, run_id) if request.method in ("GET", "HEAD") else _change_by_json(request, run_id=run_id)
@@ -116,7 +117,7 @@ def _change_by_json(request: HttpRequest, run_id: str) -> HttpResponse:
 def _make(request: HttpRequest, change: Change, run_ids: Collection[str], action: str) -> None:
     """Makes the change and writes down who made it. Raises ChangeError."""
     with transaction.atomic():
-        change.make(run_ids, request.user.get_username())
+        change.make(run_ids, request.user.get_username(), reader_of(request).hidden)
         named = sorted(run_ids)
         target = f"run {named[0]}" if len(named) == 1 else f"{len(named):,} runs"
         audit.record(request, action, target, ", ".join(named) if len(named) > 1 else "")

@@ -8,7 +8,7 @@ from enum import StrEnum
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.views.decorators.gzip import gzip_page
 
-from webapp.api import NO_STORE, NotWarm, View, not_warm, reading
+from webapp.api import NO_STORE, NotWarm, View, not_warm, of_seen_run, reading
 from webapp.exports.formats import FORMATS, Format
 from webapp.exports.read import Changing, UnknownMetric, whole_run
 from webapp.openapi.operation import Operation, describes
@@ -64,7 +64,8 @@ def export(format_: Format) -> View:
         )
 
     described = describes(Operation(format_.title, shape, [METRICS, HISTOGRAMS], "Exports", format_.media, errors=busy))
-    return described(reading(view if format_.compressed else gzip_page(view)))
+    seen = of_seen_run(view)
+    return described(reading(seen if format_.compressed else gzip_page(seen)))
 
 
 def file_name(run_name: str, run_id: str, suffix: str) -> str:

@@ -17,6 +17,7 @@ from webapp.openapi.operation import Operation, describes
 from webapp.parameters import BadRequest, Parameter, whole_number
 from webapp.runs import Listed, run_fields
 from webapp.shapes import RunList
+from webapp.visibility.reader import reader_of
 
 # As `View.read` reads them: an address of the page is one of the API's too.
 PARAMETERS: list[Parameter[Any]] = [
@@ -44,7 +45,8 @@ def runs(request: HttpRequest) -> HttpResponse:
         view = View.read(request.GET)
     except ViewError as error:
         raise BadRequest(error.parameter, str(error).removeprefix(f"{error.parameter}: ")) from None
-    page = find(view.query, view.sort, view.limit, view.cursor, pinned_first=False)
+    hidden = reader_of(request).hidden
+    page = find(view.query, view.sort, view.limit, view.cursor, hidden=hidden, pinned_first=False)
     document = {
         "runs": [_document(run, view) for run in page.runs],
         "next": page.next and page.next.text(view.sort),

@@ -19,6 +19,7 @@ from webapp.annotations.models import Annotation, Tag
 from webapp.listing.fields import FIELDS, WORD, Operand, Span
 from webapp.listing.query import Condition, Query
 from webapp.listing.together import Among, Asked, together
+from webapp.visibility.reader import visible
 
 FEW = 1000
 ALL = Condition("is", ":", "all")
@@ -46,16 +47,17 @@ class Rows:
 @dataclass(frozen=True)
 class Narrowed:
     """The conditions of a query, each in its way. ``ids`` are the runs that meet those which few meet; None: there is
-    no such condition.
+    no such condition. Runs of ``hidden`` experiments meet none.
     """
 
     ids: frozenset[str] | None
     many: tuple[Condition, ...]
     archived_too: bool
+    hidden: frozenset[str]
 
     def apply(self, rows: Rows) -> QuerySet[Any]:
         """Those of the rows whose runs meet the conditions."""
-        found = rows.query
+        found = visible(rows.query, self.hidden, rows.prefix)
         if self.ids is not None:
             found = found.filter(Among("run_id", self.ids))
         for number, condition in enumerate(self.many):
@@ -65,19 +67,19 @@ class Narrowed:
         return found
 
 
-def narrow(queries: Sequence[Query]) -> list[Narrowed]:
-    """Each of the queries. At most one statement."""
+def narrow(queries: Sequence[Query], hidden: frozenset[str]) -> list[Narrowed]:
+    """Each of the queries, for a reader from whom these experiments are hidden. At most one statement."""
     conditions = list({condition: None for query in queries for condition in query.conditions if condition != ALL})
     answers = dict(zip(conditions, together([_few(condition)[: FEW + 1] for condition in conditions]), strict=True))
-    return [_narrowed(query, answers) for query in queries]
+    return [_narrowed(query, answers, hidden) for query in queries]
 
 
-def _narrowed(query: Query, answers: Mapping[Condition, list[str]]) -> Narrowed:
+def _narrowed(query: Query, answers: Mapping[Condition, list[str]], hidden: frozenset[str]) -> Narrowed:
     asked = [condition for condition in query.conditions if condition in answers]
     lists = [frozenset(answers[condition]) for condition in asked if len(answers[condition]) <= FEW]
     many = tuple(condition for condition in asked if len(answers[condition]) > FEW)
     archived_too = query.has_flag("archived", "all")
-    return Narrowed(frozenset.intersection(*lists) if lists else None, many, archived_too)
+    return Narrowed(frozenset.intersection(*lists) if lists else None, many, archived_too, hidden)
 
 
 def compare(column: str, operator: str, operand: Operand) -> Q:

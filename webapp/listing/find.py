@@ -33,9 +33,19 @@ class Walk:
     most: int
 
 
-def find(query: Query, sort: Sort, limit: int, cursor: Cursor | None = None, pinned_first: bool = True) -> Page:
-    """At most ten statements, whatever is asked for and found; most pages take seven."""
-    segments, [narrowed] = sort.segments(), narrow([query])
+def find(
+    query: Query,
+    sort: Sort,
+    limit: int,
+    cursor: Cursor | None = None,
+    *,
+    hidden: frozenset[str],
+    pinned_first: bool = True,
+) -> Page:
+    """For a reader from whom these experiments are hidden. At most ten statements, whatever is asked for and found;
+    most pages take seven.
+    """
+    segments, [narrowed] = sort.segments(), narrow([query], hidden)
     pinned_ids = list(Annotation.objects.filter(pinned=True).values_list("pk", flat=True)) if pinned_first else []
     backwards = cursor is not None and cursor.backwards
     pinned = walk(segments, narrowed, len(pinned_ids), only=Q(Among("run_id", pinned_ids)))

@@ -53,16 +53,18 @@ def lower_is_better(metric: str) -> bool:
     return any(word in metric.lower() for word in LOWER_IS_BETTER)
 
 
-def groups(view: View, best: Best | None) -> list[Group]:
-    """The largest groups, each with its first runs in the order of the view. At most ten statements."""
-    [all_of_them] = narrow([view.query])
+def groups(view: View, best: Best | None, hidden: frozenset[str]) -> list[Group]:
+    """The largest groups, each with its first runs in the order of the view, for a reader from whom these experiments
+    are hidden. At most ten statements.
+    """
+    [all_of_them] = narrow([view.query], hidden)
     counted = list(_count(all_of_them.apply(Rows(Run.objects.all())), view.group, best))
     conditions = [_condition(view.group, value) for value, _, _ in counted]
     queries = [view.query.with_(condition) if condition else view.query for condition in conditions]
     segments = view.sort.segments()
     walks = [
         walk(segments, narrowed, RUNS_SHOWN, only=None if condition else _lacks(view.group))
-        for condition, narrowed in zip(conditions, narrow(queries), strict=True)
+        for condition, narrowed in zip(conditions, narrow(queries, hidden), strict=True)
     ]
     firsts = follow(walks)
     runs = listed({run_id for first in firsts for run_id in first})

@@ -23,6 +23,7 @@ from webapp.listing.query import QueryError
 from webapp.listing.rows import Row, choose_columns, number, offered_columns
 from webapp.listing.toolbar import toolbar
 from webapp.listing.view import View, ViewError
+from webapp.visibility.reader import reader_of
 
 BULK = [("pin", "Pin"), ("unpin", "Unpin"), ("archive", "Archive"), ("restore", "Restore")]
 BULK_TAGS = [("tag", "Tag"), ("untag", "Untag")]
@@ -37,7 +38,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         view = View.read(request.GET)
     except ViewError as error:
         return _unreadable(request, error)
-    context = content(view)
+    context = content(view, reader_of(request).hidden)
     context |= toolbar(view, context["columns"], context["offered"], str(view.query))
     context |= {"may_annotate": may_annotate(request), "bulk": BULK, "bulk_tags": BULK_TAGS}
     context["rows_address"] = reverse("rows") + view.address
@@ -50,7 +51,7 @@ def runs(request: HttpRequest) -> HttpResponse:
 def rows(request: HttpRequest) -> HttpResponseBase:
     """``{"available": true, "table": HTML}``: the rows of the same address of the list, with an ETag."""
     try:
-        table = render_to_string("webapp/runs_table.html", content(View.read(request.GET)))
+        table = render_to_string("webapp/runs_table.html", content(View.read(request.GET), reader_of(request).hidden))
     except ViewError as error:
         return JsonResponse({"error": str(error), "parameter": error.parameter}, status=400)
     etag = f'"{hashlib.blake2b(table.encode(), digest_size=16).hexdigest()}"'
@@ -75,11 +76,11 @@ def pick(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(f"/compare/?{query.urlencode(safe=',')}")
 
 
-def content(view: View) -> dict[str, Any]:
+def content(view: View, hidden: frozenset[str]) -> dict[str, Any]:
     """Rows, or groups of rows, the columns that they have, and the pages beside this one."""
     if view.group:
-        return _grouped(view)
-    page = find(view.query, view.sort, view.limit, view.cursor)
+        return _grouped(view, hidden)
+    page = find(view.query, view.sort, view.limit, view.cursor, hidden=hidden)
     listed = [*page.pinned, *page.runs]
     columns = view.columns if view.columns is not None else choose_columns(listed)
     now = timezone.now()
@@ -96,11 +97,11 @@ def content(view: View) -> dict[str, Any]:
     }
 
 
-def _grouped(view: View) -> dict[str, Any]:
-    newest = find(view.query, view.sort, view.limit).runs
+def _grouped(view: View, hidden: frozenset[str]) -> dict[str, Any]:
+    newest = find(view.query, view.sort, view.limit, hidden=hidden).runs
     columns = view.columns if view.columns is not None else choose_columns(newest)
     now, best = timezone.now(), Best.of(view.sort, columns)
-    found = groups(view, best)
+    found = groups(view, best, hidden)
     return {
         "view": view,
         "columns": columns,

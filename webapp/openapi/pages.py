@@ -16,6 +16,7 @@ from webapp.api import reading
 from webapp.openapi.document import document
 from webapp.openapi.operation import Operation, describes
 from webapp.openapi.reading import Reference
+from webapp.visibility.reader import reader_of, visible
 
 
 @describes(Operation("This description, in OpenAPI 3.1", dict[str, Any], group="About"))
@@ -29,9 +30,9 @@ def openapi(request: HttpRequest) -> HttpResponse:
 @never_cache
 @gzip_page
 def docs(request: HttpRequest) -> HttpResponse:
-    """Every operation, with examples that name a run which is there."""
+    """Every operation, with examples that name a run which is there for the reader."""
     warm = Run.objects.filter(schema_version=SCHEMA_VERSION).order_by("-announced_at", "-run_id")
-    run_id = warm.values_list("run_id", flat=True).first() or "RUN_ID"
+    run_id = visible(warm, reader_of(request).hidden).values_list("run_id", flat=True).first() or "RUN_ID"
     reference = Reference(document(), request.build_absolute_uri("/").rstrip("/"), run_id)
     return render(request, "webapp/api_docs.html", {"reference": reference})
 

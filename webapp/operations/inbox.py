@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from contract.replay import REPLAY_REQUESTED
@@ -74,13 +74,13 @@ class Overview:
     before: int | None
 
     @classmethod
-    def find(cls, wanted: Filter) -> Self:
-        """Six queries."""
+    def find(cls, wanted: Filter, hidden: frozenset[str]) -> Self:
+        """Events of hidden experiments are counted, and not listed. Six queries."""
         now = timezone.now()
         counts = _counts(now)
         flying = InboxEvent.objects.filter(state=State.WARMING).order_by("claimed_at", "pk")
-        in_flight = list(flying[:IN_FLIGHT_SHOWN])
-        found = list(_wanted(wanted)[: wanted.limit + 1])
+        in_flight = list(_visible(flying, hidden)[:IN_FLIGHT_SHOWN])
+        found = list(_visible(_wanted(wanted), hidden)[: wanted.limit + 1])
         shown = found[: wanted.limit]
         runs = Run.objects.only("run_id", "name", "experiment_name", "status", "warmed_at", "schema_version")
         known = runs.in_bulk({event.run_id for event in (*in_flight, *shown)} - {""})
@@ -142,3 +142,13 @@ def _wanted(wanted: Filter) -> QuerySet[InboxEvent]:
     if wanted.before:
         events = events.filter(pk__lt=wanted.before)
     return events
+
+
+def _visible(events: QuerySet[InboxEvent], hidden: frozenset[str]) -> QuerySet[InboxEvent]:
+    """Those that are about no run of these experiments. A request to replay, which may name one, is left out as well; a
+    message that could not be read, of which nobody knows what it is about, is not.
+    """
+    if not hidden:
+        return events
+    of_hidden = Run.objects.filter(pk=OuterRef("run_id"), experiment_name__in=sorted(hidden))
+    return events.exclude(type=REPLAY_REQUESTED).exclude(Exists(of_hidden))

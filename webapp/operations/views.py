@@ -30,6 +30,7 @@ from webapp.operations.rows import Bars, Row
 from webapp.operations.shapes import Operations
 from webapp.parameters import BadRequest
 from webapp.publishing import PublishError, Topic
+from webapp.visibility.reader import reader_of, visible
 
 RUNS_SHOWN = 20
 AUDIT_SHOWN = 10
@@ -43,9 +44,10 @@ reads_operations = needs(REQUEST_REPLAY, Role.OPERATOR, open_to_loopback=True)
 @reads_operations
 @gzip_page
 def page(request: HttpRequest) -> HttpResponse:
+    hidden = reader_of(request).hidden
     try:
         wanted = Filter.read(request.GET)
-        overview = Overview.find(wanted)
+        overview = Overview.find(wanted, hidden)
     except BadRequest as error:
         return _refused(request, str(error))
     now, redis = timezone.now(), redis_answers()
@@ -56,6 +58,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "states": STATES,
         "bars": [Bars.of(count, now) for count in overview.counts],
         "pulse": overview.pulse,
+        "hides": bool(hidden),
         "redis_answers": redis,
         "in_flight": [Row.of(listed, now) for listed in overview.in_flight],
         "rows": [Row.of(listed, now) for listed in overview.events],
@@ -65,7 +68,8 @@ def page(request: HttpRequest) -> HttpResponse:
         # What happens between this and the first question of the page must not be missed.
         "etag": _as_json(overview, redis)["ETag"],
         "may_replay": may_replay,
-        "audit": audit.newest(AUDIT_SHOWN) if may_replay else [],
+        # Records may name anything.
+        "audit": audit.newest(AUDIT_SHOWN, request.user.get_username() if hidden else None) if may_replay else [],
         "sent": sent,
         "sent_row": Row.of_event(request_of(sent), now) if REQUEST_ID.fullmatch(sent) else None,
     }
@@ -79,7 +83,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @reading
 def document(request: HttpRequest) -> HttpResponse:
     """The same as JSON, with an ETag."""
-    response = _as_json(Overview.find(Filter.read(request.GET)), redis_answers())
+    response = _as_json(Overview.find(Filter.read(request.GET), reader_of(request).hidden), redis_answers())
     answer: HttpResponse | None = get_conditional_response(request, etag=response["ETag"], response=response)
     return answer or response
 
@@ -119,11 +123,13 @@ def _send(request: HttpRequest, wanted: ReplayRequest) -> HttpResponseBase:
 
 def _preview(request: HttpRequest, wanted: ReplayRequest, away: str = "") -> HttpResponse:
     runs = selected(wanted.selection)
+    seen = visible(runs, reader_of(request).hidden)
+    # Who names a run or an experiment is not told whether there is one that they may not see.
+    named = wanted.selection.run_id or wanted.selection.experiment_name
     context: dict[str, Any] = {
         "selection": str(wanted.selection),
-        "total": runs.count(),
-        "runs": runs.only("run_id", "name", "experiment_name", "status")[:RUNS_SHOWN],
-        "shown": RUNS_SHOWN,
+        "total": (seen if named else runs).count(),
+        "runs": seen.only("run_id", "name", "experiment_name", "status")[:RUNS_SHOWN],
         "signed": drafts.sign(wanted),
         "away": away,
     }

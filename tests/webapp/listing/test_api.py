@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from tests.webapp.listing.conftest import Make
 from tests.webapp.samples import Sample
 from webapp.annotations.change import Change
+from webapp.visibility.reader import NOTHING
 
 
 def test_the_same_address_is_json(reader: Client, make: Make) -> None:
     for number in range(5):
         make(f"run{number}", {"optimizer": "adam", "lr": "1"}, {"recall": number / 10, "loss": 1.0})
-    Change(pinned=True, note="n", tags={"owner": "ada"}).make(["run2"], "ada")
+    Change(pinned=True, note="n", tags={"owner": "ada"}).make(["run2"], "ada", NOTHING)
     query: dict[str, Any] = {
         "q": "metric.recall < 0.4",
         "sort": "-metric.recall",

@@ -14,10 +14,11 @@ from webapp.listing import conditions
 from webapp.listing.find import find
 from webapp.listing.query import parse
 from webapp.listing.sorting import Cursor, Sort
+from webapp.visibility.reader import NOTHING
 
 
 def found(text: str, sort: str = "name") -> list[str]:
-    page = find(parse(text), Sort.parse(sort), 50)
+    page = find(parse(text), Sort.parse(sort), 50, hidden=NOTHING)
     return [listed.run.run_id for listed in [*page.pinned, *page.runs]]
 
 
@@ -45,9 +46,9 @@ def runs(make: Make) -> None:
     make("c3", {"optimizer": "Adam"}, {"recall": None}, name="c", status="RUNNING")
     make("d4", {"lr": "auto"}, {"batch/loss": 2.0}, name="d 100%_\\", experiment_name="Two Towers")
     QuickTest.objects.create(pk=7, mlflow_run_id="c3")
-    Change(tags={"owner": "ada", "good": ""}).make(["a1"], "ada")
-    Change(tags={"owner": "bob"}, archived=True).make(["d4"], "ada")
-    Change(pinned=True).make(["c3"], "ada")
+    Change(tags={"owner": "ada", "good": ""}).make(["a1"], "ada", NOTHING)
+    Change(tags={"owner": "bob"}, archived=True).make(["d4"], "ada", NOTHING)
+    Change(pinned=True).make(["c3"], "ada", NOTHING)
 
 
 @pytest.mark.usefixtures("runs")
@@ -141,11 +142,11 @@ def test_pages_fit_together_forwards_and_backwards(make: Make, sort: str, limit:
             epochs=None if number % 4 == 0 else number // 2,
             start_time=None if number % 5 == 0 else NOON + timedelta(microseconds=number // 3),
         )
-    Change(pinned=True).make(["run4"], "ada")
+    Change(pinned=True).make(["run4"], "ada", NOTHING)
     order = Sort.parse(sort)
     pages, cursor = [], None
     while True:
-        page = find(parse(""), order, limit, cursor)
+        page = find(parse(""), order, limit, cursor, hidden=NOTHING)
         ids = [listed.run.run_id for listed in page.runs]
         pages.append(ids)
         assert [listed.run.run_id for listed in page.pinned] == (["run4"] if cursor is None else [])
@@ -157,7 +158,7 @@ def test_pages_fit_together_forwards_and_backwards(make: Make, sort: str, limit:
     assert set(whole) == set(Run.objects.exclude(pk="run4").values_list("pk", flat=True))
     backwards = [pages[-1]]
     while page.previous:
-        page = find(parse(""), order, limit, Cursor.parse(page.previous.text(order), order))
+        page = find(parse(""), order, limit, Cursor.parse(page.previous.text(order), order), hidden=NOTHING)
         backwards.append([listed.run.run_id for listed in page.runs])
     assert len(page.pinned) == 1, "the first page again, as it begins"
     assert [run_id for ids in reversed(backwards) for run_id in ids] == whole
@@ -177,7 +178,7 @@ def test_values_are_in_order_and_what_has_none_comes_last(make: Make) -> None:
 def test_a_run_that_moves_does_not_break_the_pages(make: Make) -> None:
     for number in range(4):
         make(f"run{number}")
-    first = find(parse(""), Sort(), 2)
+    first = find(parse(""), Sort(), 2, hidden=NOTHING)
     Run.objects.filter(pk="run0").update(announced_at=timezone.now())
-    second = find(parse(""), Sort(), 2, first.next)
+    second = find(parse(""), Sort(), 2, first.next, hidden=NOTHING)
     assert [listed.run.run_id for listed in second.runs] == ["run1"]

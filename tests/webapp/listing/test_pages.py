@@ -18,6 +18,7 @@ from tests.webapp.samples import Sample
 from webapp.annotations.change import Change
 from webapp.listing.rows import ago
 from webapp.sparkline import sparkline
+from webapp.visibility.reader import NOTHING
 
 
 def names(page: str) -> list[str]:
@@ -160,7 +161,7 @@ def test_a_cursor_of_another_order_is_refused(reader: Client, make: Make) -> Non
 
 def test_no_match_says_what_to_change(reader: Client, make: Make) -> None:
     make("a", name="old tower")
-    Change(archived=True).make(["a"], "ada")
+    Change(archived=True).make(["a"], "ada", NOTHING)
     page = reader.get("/", {"q": "tower and epochs > 5"}).content.decode()
     assert "No run meets all of these conditions" in page
     assert names(follow(reader, follow(reader, page, "Remove the condition epochs &gt; 5"), "Look among them too")) == [
@@ -171,8 +172,8 @@ def test_no_match_says_what_to_change(reader: Client, make: Make) -> None:
 def test_archived_runs_are_hidden_and_pinned_ones_first(reader: Client, make: Make) -> None:
     for run_id in ("a", "b", "c"):
         make(run_id)
-    Change(archived=True).make(["b"], "ada")
-    Change(pinned=True, tags={"owner": "ada", "good": ""}, note="the <best>").make(["a"], "ada")
+    Change(archived=True).make(["b"], "ada", NOTHING)
+    Change(pinned=True, tags={"owner": "ada", "good": ""}, note="the <best>").make(["a"], "ada", NOTHING)
     page = reader.get("/").content.decode()
     assert names(page) == ["a", "c"]
     assert "the &lt;best&gt;" in page
@@ -196,7 +197,7 @@ def test_the_list_costs_the_same_queries_whatever_it_shows(reader: Client, make:
     for count in (3, 12):
         for number in range(count):
             make(f"run{count}x{number}", {"optimizer": "adam", "lr": "1"}, {"recall": number + 1.0})
-        Change(tags={"a": "b"}).make(list(Run.objects.values_list("pk", flat=True)), "ada")
+        Change(tags={"a": "b"}).make(list(Run.objects.values_list("pk", flat=True)), "ada", NOTHING)
         costs.append([cost("/"), cost(address), cost("/?group=param.optimizer")])
     assert costs[0] == costs[1]
     assert costs[0] == [11, 12, 19]

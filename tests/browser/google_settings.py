@@ -1,0 +1,9 @@
+"""The webapp's settings, with a server of the tests in Google's place."""
+
+import os
+
+from webapp.google_sign_in.endpoints import Endpoints
+from webapp.settings import *  # noqa: F403
+
+_google = os.environ["TEST_GOOGLE"]
+GOOGLE_ENDPOINTS = Endpoints(f"{_google}/authorize", f"{_google}/token", f"{_google}/keys", (_google,))

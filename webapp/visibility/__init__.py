@@ -1,0 +1,1 @@
+"""Who may see which experiments: everybody all of them, but for those that are restricted to groups."""

@@ -1,0 +1,94 @@
+"""``python -m webapp manage visibility``: says which experiments are not for everybody, and changes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+
+from store.models import Run
+from webapp.accounts import audit
+from webapp.visibility.models import Restriction
+
+
+class Command(BaseCommand):
+    help = (
+        "Restricts an experiment to members of groups, and to administrators, or opens it to everybody again. A group "
+        "that is new is made; `manage account NAME --join GROUP` lets somebody in. Without any argument: lists what is "
+        "restricted."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("experiment", nargs="?", help="its name in MLflow; it need have no run yet")
+        change = parser.add_mutually_exclusive_group()
+        change.add_argument("--only-for", nargs="+", metavar="GROUP", help="its runs are for members of any of these")
+        change.add_argument("--for-everyone", action="store_true", help="its runs are for every reader, as at first")
+
+    def handle(
+        self, *_: Any, experiment: str | None, only_for: list[str] | None, for_everyone: bool, **__: Any
+    ) -> None:
+        if experiment is None:
+            if only_for or for_everyone:
+                raise CommandError("Name the experiment.")
+            self._list()
+            return
+        if only_for:
+            _restrict(experiment, only_for)
+        elif for_everyone:
+            _open(experiment)
+        known = "" if Run.objects.filter(experiment_name=experiment).exists() else "; no run is known of it"
+        self.stdout.write(f"{experiment}: {_for_whom(experiment)}{known}")
+
+    def _list(self) -> None:
+        names = list(Restriction.objects.order_by("experiment_name").values_list("experiment_name", flat=True))
+        for name in names:
+            self.stdout.write(f"{name}: {_for_whom(name)}")
+        if not names:
+            self.stdout.write("every experiment: for everyone")
+
+
+@transaction.atomic
+def _restrict(experiment: str, names: list[str]) -> None:
+    _check(Restriction(experiment_name=experiment))
+    restriction, _ = Restriction.objects.get_or_create(experiment_name=experiment)
+    restriction.groups.set([_group(name) for name in names])
+    audit.note("visibility", f"experiment {experiment}", f"only for {', '.join(names)}")
+
+
+@transaction.atomic
+def _open(experiment: str) -> None:
+    Restriction.objects.filter(experiment_name=experiment).delete()
+    audit.note("visibility", f"experiment {experiment}", "for everyone")
+
+
+def _group(name: str) -> Group:
+    """The group of this name, a new one if there is none. Raises CommandError."""
+    if known := Group.objects.filter(name=name).first():
+        return known
+    group = Group(name=name)
+    _check(group)
+    group.save()
+    return group
+
+
+def _check(row: Restriction | Group) -> None:
+    """Raises CommandError for a name that the table does not take."""
+    try:
+        row.clean_fields()
+    except ValidationError as error:
+        raise CommandError(f"{str(row)!r:.60}: {' '.join(error.messages)}") from None
+
+
+def _for_whom(experiment: str) -> str:
+    restriction = Restriction.objects.filter(experiment_name=experiment).first()
+    if restriction is None:
+        return "for everyone"
+    groups = [
+        f"{group.name} ({count} account{'' if count == 1 else 's'})"
+        for group in restriction.groups.order_by("name")
+        for count in [group.user_set.count()]
+    ]
+    return f"only for {', '.join(groups)}" if groups else "only for administrators"
