@@ -47,7 +47,7 @@ class Opened:
     inp: list[float] = field(default_factory=list)
 
     def median(self, what: str) -> float:
-        return statistics.median(getattr(self, what))
+        return float(statistics.median(getattr(self, what)))
 
 
 @contextmanager
