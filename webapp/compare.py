@@ -34,8 +34,8 @@ MODULES = [
         "axis", "charts", "columns", "compare-address", "compare-bins", "compare-chooser", "compare-curves",
         "compare-detail", "compare-direction", "compare-emphasis", "compare-export", "compare-fields",
         "compare-histograms", "compare-merge", "compare-metrics", "compare-parallel", "compare-picker", "compare-plot",
-        "compare-runs", "compare-scale", "compare-scatter", "compare-table", "dom", "follow", "format", "menu", "paint",
-        "permalink", "plot", "smooth", "specs", "tools", "view", "zoom",
+        "compare-runs", "compare-scale", "compare-scatter", "compare-search", "compare-table", "dom", "follow",
+        "format", "menu", "paint", "permalink", "plot", "smooth", "specs", "tools", "view", "zoom",
     )
 ]  # fmt: skip
 
