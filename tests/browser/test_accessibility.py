@@ -41,7 +41,7 @@ SIGNED_IN = {
     "operations": ("/operations/", "Replay all that failed"),
     "replay": ("/operations/replay/?failed=true", "again"),
     "runs": ("/?q=is:all", "Sign out"),
-    "annotations": ("/runs/abc123def456/", "Edit tags and note"),
+    "annotations": ("/runs/abc123def456/", "Add tags or a note"),
 }
 
 
