@@ -13,7 +13,7 @@ from webapp import bundles
 
 UPLOT = "vendor/uplot-1.6.32/uPlot.iife.min.js"
 """A classic script: npm's package has no minified module."""
-SCRIPTS = {"compare": [UPLOT], "copy": [], "operations": [], "run": [UPLOT], "runs": []}
+SCRIPTS = {"base": [], "compare": [UPLOT], "copy": [], "operations": [], "run": [UPLOT], "runs": []}
 """Pages' modules, by name, each with the classic scripts that it needs."""
 STYLES = ["compare", "run"]
 

@@ -1,8 +1,9 @@
 """Many small ES modules, or style sheets, as the one file that a page loads.
 
 Written for how ours are written, each statement at the beginning of a line: ``import {…} from "./x.js";``,
-``import * as x from "./x.js";``, ``export`` before a function, class or const; ``import("./x.js")`` anywhere. Of style
-sheets: ``@import "x.css";``. Anything else of the kind is refused, so that nothing is bundled into something else.
+``import * as x from "./x.js";``, ``import "./x.js";``, ``export`` before a function, class or const; ``import("./x.js")``
+anywhere. Of style sheets: ``@import "x.css";``. Anything else of the kind is refused, so that nothing is bundled into
+something else.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 Read = Callable[[str], str]
 """The text of a file by its name, such as ``webapp/run.js``."""
 
-IMPORT = re.compile(r'^import\s+(?:\{([^}]*)\}|\* as (\w+))\s+from\s+"(\./[\w./-]+)";$', re.MULTILINE)
+IMPORT = re.compile(r'^import\s+(?:(?:\{([^}]*)\}|\* as (\w+))\s+from\s+)?"(\./[\w./-]+)";$', re.MULTILINE)
 LAZY_IMPORT = re.compile(r'\bimport\("(\./[\w./-]+)"\)')
 RENAMED = re.compile(r"(\w+) as (\w+)")
 EXPORT = re.compile(r"^export ((?:async )?function|class|const) (\w+)", re.MULTILINE)
@@ -79,8 +80,11 @@ def _as_function(name: str, text: str) -> str:
 
     def load(found: re.Match[str]) -> str:
         names, everything, path = found.groups()
+        loading = f'__load("{_resolve(name, path)}");'
+        if names is None and everything is None:
+            return loading
         taken = everything or "{" + RENAMED.sub(r"\1: \2", names) + "}"
-        return f'const {taken} = __load("{_resolve(name, path)}");'
+        return f"const {taken} = {loading}"
 
     exported = [found[2] for found in EXPORT.finditer(text)]
     text = IMPORT.sub(load, text)

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 from deploy.local.process import Part, Process, answers_tcp, free_port
 from tests.environment import VALKEY_PORT
+from tests.trainer.servers import FakePubsub, pubsub_server
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Site:
     address: str
     environ: dict[str, str]
     process: Process
+    pubsub: FakePubsub
+    """Takes what the webapp publishes, over real gRPC."""
 
     def seed(self, method: str, arguments: dict[str, Any] | None = None, kind: str = "Sample", **fields: Any) -> None:
         """Calls a method of ``Sample(**fields)``: ``warm``, ``announce`` or ``put``."""
@@ -41,7 +44,13 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def site(valkey: Process, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def pubsub() -> Iterator[FakePubsub]:
+    with pubsub_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def site(valkey: Process, pubsub: FakePubsub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     port = free_port()
     environ = os.environ | {
@@ -52,6 +61,7 @@ def site(valkey: Process, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "WEBAPP_STATIC_ROOT": str(folder / "static"),
         "WEBAPP_PORT": str(port),
         "WEBAPP_LOOPBACK_READ": "true",
+        "PUBSUB_EMULATOR_HOST": pubsub.address,
         # Made-up requests come as fast as they are answered.
         "WEBAPP_RATE_LIMIT": "1000000",
     }
@@ -64,7 +74,7 @@ def site(valkey: Process, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     part = Part("webapp", [sys.executable, "-m", "webapp", "serve"], answers_tcp(port))
     process = Process(part, environ, folder / "webapp.log")
     process.wait_ready(20)
-    running = Site(f"http://127.0.0.1:{port}", environ, process)
+    running = Site(f"http://127.0.0.1:{port}", environ, process, pubsub)
     running.seed("warm", {"quick_test": 7}, run_id="abc123def456")
     yield running
     process.stop()

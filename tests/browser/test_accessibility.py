@@ -23,9 +23,25 @@ PAGES = {
     "failed": ("/runs/axe-failed/", "MLflow answered 404"),
     "comparison": ("/compare/?runs=abc123def456,axe-many,axe-failed&baseline=0&hidden=1", "not warm"),
     "nothing to compare": ("/compare/", "Choose two or more runs"),
+    "unreadable query": ("/?q=metric.loss+%3C", "be read"),
+    "no run": ("/?q=nobody-called-it-so", "No run meets"),
+    "groups": ("/?group=status", "finished"),
     "unknown": ("/runs/nobody/", "Not announced yet"),
+    "quick test": ("/quick-tests/7/", "Fullest bin"),
+    "quick test without a run": ("/quick-tests/77/", "has no run yet"),
+    "operations": ("/operations/", "MLflow answered 404"),
+    "API": ("/api/docs/", "OpenAPI"),
     "no such page": ("/nothing/", "404"),
     "sign in": ("/sign-in/", "Training runs that open at once."),
+}
+FAILING = ("no such page", "unreadable query")
+# What only those see who have signed in.
+SIGNED_IN = {
+    "tokens": ("/tokens/", "Make a token"),
+    "operations": ("/operations/", "Replay all that failed"),
+    "replay": ("/operations/replay/?failed=true", "again"),
+    "runs": ("/?q=is:all", "Sign out"),
+    "annotations": ("/runs/abc123def456/", "Add tags or a note"),
 }
 
 
@@ -42,8 +58,40 @@ def seeded(site: Site) -> Site:
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing(look: Look, seeded: Site, name: str, width: int, theme: str) -> None:
     address, ready = PAGES[name]
-    page = look(address, width=width, theme=theme, may_fail=name == "no such page")
+    page = look(address, width=width, theme=theme, may_fail=name in FAILING)
     expect(page.get_by_text(ready).first).to_be_visible()
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 360])
+def test_axe_finds_nothing_where_one_has_signed_in(look: Look, seeded: Site, width: int, theme: str) -> None:
+    page = look("/sign-in/?next=/tokens/", width=width, theme=theme)
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill("correct horse")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Name").fill("of axe")
+    page.get_by_role("button", name="Make a token").click()
+    expect(page.get_by_role("heading", name="of axe: copy it now")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="Revoke of axe").click()
+    expect(page.get_by_role("button", name="Revoke of axe")).to_have_count(0)
+    for address, ready in SIGNED_IN.values():
+        page.goto(address)
+        expect(page.get_by_text(ready).first).to_be_visible()
+        assert violations(page) == [], address
+
+
+def test_axe_finds_nothing_in_the_search_for_runs_to_add(look: Look, seeded: Site) -> None:
+    page = look("/compare/?runs=abc123def456,axe-many")
+    page.get_by_text("Add a run", exact=True).click()
+    page.keyboard.type("axe")
+    options = page.locator("#found-runs > li")
+    expect(options.first).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    assert violations(page) == []
+    page.keyboard.type(" nothing is called so")
+    expect(options).to_have_count(0)
     assert violations(page) == []
 
 

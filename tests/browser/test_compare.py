@@ -232,12 +232,40 @@ def test_a_run_that_is_removed_takes_no_colour_of_others(look: Look) -> None:
     expect(page.locator(".compared li")).to_have_count(2)
     assert {name: colour(page, name) for name in kept} == kept
     page.get_by_text("Add a run", exact=True).click()
-    page.get_by_role("searchbox", name="Search runs to add").fill("search 7")
-    page.get_by_role("button", name="search 7").click()
+    page.get_by_role("combobox", name="Search runs to add").fill("search 7")
+    page.get_by_role("option", name="search 7").click()
     expect(page.locator(".compared li")).to_have_count(3)
     assert colour(page, "search 7") == gone, "the place that is free is taken"
     assert parameters(page)["runs"] == "search0,search2,search7"
     expect(chart(page, "val_loss").locator(".legend")).to_contain_text("search 7")
+
+
+def test_any_run_is_found_and_added_by_keyboard(look: Look) -> None:
+    page = look(THREE)
+    expect(page.locator(".compared li")).to_have_count(3)
+    page.get_by_text("Add a run", exact=True).focus()
+    page.keyboard.press("Enter")
+    field = page.get_by_role("combobox", name="Search runs to add")
+    expect(field).to_be_focused()
+    page.keyboard.type("search and param.seed > 3 and param.seed < 6")
+    options = page.locator("#found-runs > li")
+    expect(options).to_have_count(2)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    marked = page.locator("#found-runs > [aria-selected=true]")
+    assert field.get_attribute("aria-activedescendant") == marked.get_attribute("id")
+    name = marked.locator("span").first.inner_text()
+    page.keyboard.press("Enter")
+    expect(chip(page, name)).to_be_visible()
+    expect(field).to_be_focused()
+    expect(options).to_have_count(1)
+    field.fill("no such run")
+    expect(page.get_by_text("No other run meets this.")).to_be_visible()
+    expect(field).to_have_attribute("aria-expanded", "false")
+    field.fill("not-yet-announced")
+    expect(options).to_contain_text("by its run ID")
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("Add a run", exact=True)).to_be_focused()
 
 
 def test_whoever_opens_the_link_sees_the_same(look: Look) -> None:

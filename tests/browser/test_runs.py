@@ -207,6 +207,28 @@ def test_it_all_works_without_scripts(look: Look, site: Site) -> None:
 
 
 @pytest.mark.usefixtures("runs")
+def test_many_columns_scroll_and_the_names_stay(look: Look) -> None:
+    keys = [f"metric.test_{what}_at_{at}" for what in ("recall", "precision") for at in (5, 10, 50, 100)]
+    keys += ["param.optimizer", "param.learning_rate", "param.batch_size", "metric.test_loss"]
+    page = look(f"/?q=broad&{'&'.join(f'columns={key}' for key in keys)}")
+    box = page.get_by_role("region", name="Runs")
+    name = page.locator(".name").first
+    before = name.bounding_box()
+    box.focus()
+    for _ in range(60):
+        page.keyboard.press("ArrowRight")
+    last = page.get_by_role("columnheader", name="Charts")
+    expect(last).to_be_in_viewport(ratio=0.99)
+    assert before
+    after = name.bounding_box()
+    assert after
+    assert abs(after["x"] - before["x"]) < 1
+    screenshot(page, "runs-many-columns-1400-light")
+    page.mouse.click(1300, after["y"] + 10)
+    expect(page).to_have_url(re.compile("/runs/run"))
+
+
+@pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 360])
 def test_it_fits(look: Look, width: int, theme: str) -> None:

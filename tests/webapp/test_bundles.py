@@ -22,6 +22,7 @@ MODULES = {
     "page/main.js": """// The entry.
 import { twice as double, log } from "./part.js";
 import * as part from "./part.js";
+import "./side.js";
 log("main");
 const later = async () => (await import("./lazy.js")).answer(double(part.ONE));
 later().then((found) => log(`lazy ${found}`));
@@ -33,6 +34,8 @@ export function twice(value) {
 }
 export const log = (text) => console.log(JSON.stringify(text)); // said
 log("part");
+""",
+    "page/side.js": """console.log('"side"');
 """,
     "page/lazy.js": """import { log } from "./part.js";
 log("lazy runs");
@@ -54,20 +57,23 @@ def bundle(files: dict[str, str]) -> tuple[str, set[str]]:
 def test_modules_run_once_and_lazy_ones_when_they_are_asked_for() -> None:
     text, parts = bundle({})
     said = subprocess.run([str(NODE), "-"], input=text, capture_output=True, text=True, check=True).stdout
-    assert [json.loads(line) for line in said.splitlines()] == ["part", "main", "lazy runs", "lazy 42"]
+    assert [json.loads(line) for line in said.splitlines()] == ["part", "side", "main", "lazy runs", "lazy 42"]
     assert parts == MODULES.keys()
 
 
 def test_what_runs_at_once_is_compiled_at_once() -> None:
     text, _ = bundle({})
-    assert set(re.findall(r'^"([\w/]+\.js)": \(\(', text, re.MULTILINE)) == {"page/main.js", "page/part.js"}
+    assert set(re.findall(r'^"([\w/]+\.js)": \(\(', text, re.MULTILINE)) == {
+        "page/main.js",
+        "page/part.js",
+        "page/side.js",
+    }
 
 
 @pytest.mark.parametrize(
     "line",
     [
         'import part from "./part.js";',
-        'import "./part.js";',
         'import { log } from "part";',
         "export default 1;",
         "export { log };",
@@ -103,7 +109,7 @@ def test_style_sheets_stand_where_they_are_imported() -> None:
 def test_every_script_and_style_sheet_of_a_page_is_made() -> None:
     templates = "".join(path.read_text() for path in TEMPLATES.glob("*.html"))
     loaded = set(re.findall(r"""<script defer src="{% static '([\w/.-]+)' %}">""", templates))
-    assert loaded == {f"webapp/{page}.js" for page in SCRIPTS} | {"webapp/theme.js"}
+    assert loaded == {f"webapp/{page}.js" for page in SCRIPTS}
     importing = {path.stem for path in (STATIC / "webapp").glob("*.css") if "@import" in path.read_text()}
     assert importing == set(STYLES)
 
@@ -111,7 +117,7 @@ def test_every_script_and_style_sheet_of_a_page_is_made() -> None:
 def test_modules_that_are_parts_of_others_are_not_served() -> None:
     call_command("collectstatic", interactive=False, verbosity=0)
     names = {path.name for path in (Path(settings.STATIC_ROOT) / "webapp").glob("*.js")}
-    assert {re.sub(r"\.[0-9a-f]{12}\.js$", "", name) for name in names} == {*SCRIPTS, "theme"}
+    assert {re.sub(r"\.[0-9a-f]{12}\.js$", "", name) for name in names} == set(SCRIPTS)
     for name in names:
         text = (Path(settings.STATIC_ROOT) / "webapp" / name).read_text()
         assert not re.search(r'\bimport\b.*"\./', text)

@@ -13,6 +13,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from tests.webapp.samples import Sample
+from webapp.accounts.models import AuditRecord
 from webapp.tokens.models import Token
 from webapp.tokens.pages import MOST
 
@@ -149,6 +150,18 @@ def test_a_revoked_token_reads_no_more(reader: Client, anyone: Client, sample: S
     assert reader.post(f"/tokens/{Token.objects.get().pk}/revoke/")["Location"] == "/tokens/"
     assert ask(anyone, token[0]) == 401
     assert b"You have no tokens" in reader.get("/tokens/").content
+
+
+def test_both_ends_of_a_token_are_in_the_audit_log(reader: Client, token: str) -> None:
+    shown = re.search(r"wb_[\w-]{43}", reader.post("/tokens/", {"name": "notebook", "days": "90"}).content.decode())
+    assert shown
+    mine = Token.objects.get(user__username="ada")
+    reader.post(f"/tokens/{mine.pk}/revoke/")
+    assert reader.post(f"/tokens/{Token.find(token).pk}/revoke/").status_code == 404  # type: ignore[union-attr]
+    reader.post("/tokens/", {"name": " "})
+    named = f"notebook …{shown[0][-4:]}"
+    written = AuditRecord.objects.order_by("pk").values_list("who", "action", "target", "detail")
+    assert list(written) == [("ada", "make token", named, "90 days"), ("ada", "revoke token", named, "")]
 
 
 def test_nobody_revokes_a_token_of_somebody_else(reader: Client, anyone: Client, sample: Sample, token: str) -> None:

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from webapp.accounts import audit
 from webapp.tokens.models import Token
 
 MOST = 50
@@ -38,6 +39,7 @@ def tokens(request: HttpRequest) -> HttpResponseBase:
         return _page(request, form, status=400)
     days = form.cleaned_data["days"]
     token, text = Token.create(_user(request), form.cleaned_data["name"], int(days) if days else None)
+    audit.record(request, "make token", str(token), LIFETIMES[days])
     return _page(request, NewToken(), token, text)
 
 
@@ -45,7 +47,9 @@ def tokens(request: HttpRequest) -> HttpResponseBase:
 @require_POST
 def revoke(request: HttpRequest, token_id: int) -> HttpResponseBase:
     """404 for a token of somebody else."""
-    get_object_or_404(_tokens(request), pk=token_id).revoke()
+    token = get_object_or_404(_tokens(request), pk=token_id)
+    token.revoke()
+    audit.record(request, "revoke token", str(token))
     return redirect("tokens")
 
 

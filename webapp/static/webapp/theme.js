@@ -1,24 +1,22 @@
 // The viewer's theme: the system's, or one chosen by the button, which a cookie keeps so that the page comes with it.
 
-(() => {
-  const CHOICES = ["system", "light", "dark"];
-  const YEAR = 365 * 86400;
-  const root = document.documentElement;
-  const button = document.getElementById("theme");
-  const chosen = () => root.dataset.theme ?? "system";
-  const say = () => ["aria-label", "title"].forEach((name) => button.setAttribute(name, `Theme: ${chosen()}`));
-  const tell = () => dispatchEvent(new Event("themechange"));
+const CHOICES = ["system", "light", "dark"];
+const YEAR = 365 * 86400;
+const root = document.documentElement;
+const button = document.getElementById("theme");
+const chosen = () => root.dataset.theme ?? "system";
+const say = () => ["aria-label", "title"].forEach((name) => button.setAttribute(name, `Theme: ${chosen()}`));
+const tell = () => dispatchEvent(new Event("themechange"));
 
-  function choose(theme) {
-    if (theme === "system") delete root.dataset.theme;
-    else root.dataset.theme = theme;
-    const secure = location.protocol === "https:" ? "; secure" : "";
-    document.cookie = `theme=${theme}; path=/; max-age=${YEAR}; samesite=lax${secure}`;
-    say();
-    tell();
-  }
-
+function choose(theme) {
+  if (theme === "system") delete root.dataset.theme;
+  else root.dataset.theme = theme;
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  document.cookie = `theme=${theme}; path=/; max-age=${YEAR}; samesite=lax${secure}`;
   say();
-  button.addEventListener("click", () => choose(CHOICES[(CHOICES.indexOf(chosen()) + 1) % CHOICES.length]));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tell);
-})();
+  tell();
+}
+
+say();
+button.addEventListener("click", () => choose(CHOICES[(CHOICES.indexOf(chosen()) + 1) % CHOICES.length]));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tell);

@@ -1,0 +1,4 @@
+// What every page does.
+
+import "./focus.js";
+import "./theme.js";
