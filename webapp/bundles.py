@@ -1,9 +1,9 @@
 """Many small ES modules, or style sheets, as the one file that a page loads.
 
 Written for how ours are written, each statement at the beginning of a line: ``import {…} from "./x.js";``,
-``import * as x from "./x.js";``, ``import "./x.js";``, ``export`` before a function, class or const; ``import("./x.js")``
-anywhere. Of style sheets: ``@import "x.css";``. Anything else of the kind is refused, so that nothing is bundled into
-something else.
+``import * as x from "./x.js";``, ``import "./x.js";``, ``export`` before a function, class or const; and
+``import("./x.js")`` anywhere. Of style sheets: ``@import "x.css";``. Anything else of the kind is refused, so that nothing
+is bundled into something else.
 """
 
 from __future__ import annotations
