@@ -2,8 +2,7 @@
 
 Written for how ours are written, each statement at the beginning of a line: ``import {…} from "./x.js";``,
 ``import * as x from "./x.js";``, ``import "./x.js";``, ``export`` before a function, class or const; and
-``import("./x.js")`` anywhere. Of style sheets: ``@import "x.css";``. Anything else of the kind is refused, so that nothing
-is bundled into something else.
+``import("./x.js")`` anywhere. Of style sheets: ``@import "x.css";``. Anything else of the kind is refused.
 """
 
 from __future__ import annotations
