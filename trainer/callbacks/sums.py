@@ -12,10 +12,9 @@ from trainer import bins
 from trainer.moments import Moments
 from trainer.statistics import TOWERS, GradientTotals, Values, gradient_edges_params, known
 
-# Places in the vector of sums: how many values are finite, their sum, the sum of their squared distances from their
-# mean, the least, the greatest; of a part all values' squares, of a step their norm; steps.
+# Places in the vector of a step's sums: how many values are finite, their sum, the sum of their squared distances from
+# their mean, the least, the greatest, the sum of all values' squares, 1.
 NOTHING = (0.0, 0.0, 0.0, np.inf, -np.inf, 0.0, 0.0)
-NORMS = 5
 
 
 class Part(NamedTuple):
@@ -37,7 +36,10 @@ class GraphGradientSums:
     def __init__(self, scale: bins.Scale = "symlog", *, jit_compile: bool = False) -> None:
         self.edges = bins.gradient_edges(scale)
         self.jit_compile = jit_compile
-        self._sums = {tower: tf.Variable(NOTHING, trainable=False, dtype=tf.float64) for tower in TOWERS}
+        # A row for each tower, so that a step adds to both at once: small operations cost more than what they compute.
+        self._sums = _variable(np.zeros((len(TOWERS), 5)))
+        self._bounds = _variable(np.full((len(TOWERS), 2), -np.inf))
+        self._shift = _variable(np.full(len(TOWERS), np.nan))
         self._counts = {tower: tf.Variable(np.zeros(bins.BUCKETS), trainable=False, dtype=tf.int64) for tower in TOWERS}
 
     def add(self, gradients: Mapping[str, Sequence[Any]]) -> None:
@@ -57,7 +59,11 @@ class GraphGradientSums:
 
     def fold(self, replicas: Sequence[Mapping[str, Part]]) -> None:
         """Adds one step that all replicas have summarised."""
-        for tower in replicas[0]:
+        of_towers = []
+        for tower in TOWERS:
+            if tower not in replicas[0]:
+                of_towers.append(tf.constant(NOTHING, tf.float64))
+                continue
             parts = [replica[tower] for replica in replicas]
             sums, counts = parts[0].sums, parts[0].counts
             for part in parts[1:]:
@@ -66,14 +72,32 @@ class GraphGradientSums:
             if dense:
                 of_dense = self._summary(dense)
                 sums, counts = _merged(sums, of_dense[0]), counts + of_dense[1]
-            step = tf.concat([sums[:NORMS], [tf.sqrt(sums[NORMS]), 1.0]], axis=0)
-            self._sums[tower].assign(_merged(self._sums[tower], step))
+            of_towers.append(sums)
             self._counts[tower].assign_add(counts)
+        self._add_step(tf.stack(of_towers))
+
+    def _add_step(self, sums: Any) -> None:
+        """Adds the sums of a step, of shape ``(towers, 7)``.
+
+        Squared distances are summed from a value close to all means, that of the first step: "shifted data" of Chan,
+        Golub and LeVeque ("Algorithms for computing the sample variance", The American Statistician, 1983). However the
+        means move, what that loses is a part of the result as small as float64's precision times the number of steps.
+        """
+        n, total, distances, low, high, squares, steps = tf.unstack(sums, axis=1)
+        mean = total / n  # NaN of no values
+        shift = tf.where(tf.math.is_nan(self._shift), mean, self._shift)
+        apart = mean - shift
+        about_shift = distances + tf.math.multiply_no_nan(apart * apart, n)
+        self._sums.assign_add(tf.stack([n, total, about_shift, tf.sqrt(squares), steps], axis=1))
+        self._bounds.assign(tf.maximum(self._bounds, tf.stack([-low, high], axis=1)))
+        self._shift.assign(shift)
 
     def reset(self) -> None:
         """Forgets what was added."""
+        self._sums.assign(tf.zeros_like(self._sums))
+        self._bounds.assign(tf.fill(self._bounds.shape, tf.constant(-np.inf, tf.float64)))
+        self._shift.assign(tf.fill(self._shift.shape, tf.constant(np.nan, tf.float64)))
         for tower in TOWERS:
-            self._sums[tower].assign(NOTHING)
             self._counts[tower].assign(np.zeros(bins.BUCKETS, dtype=np.int64))
 
     def values(self) -> Values:
@@ -115,10 +139,13 @@ class GraphGradientSums:
         return sums, _count(values, self.jit_compile and not tf.executing_eagerly())
 
     def _totals(self, tower: str) -> GradientTotals:
-        n, total, distances, low, high, norms, steps = map(float, tf.convert_to_tensor(self._sums[tower]).numpy())
+        row = list(TOWERS).index(tower)
+        n, total, about_shift, norms, steps = _numpy(self._sums)[row].tolist()
+        low, high = (_numpy(self._bounds)[row] * (-1, 1)).tolist()
+        apart = total / n - float(_numpy(self._shift)[row]) if n else 0.0
+        distances = max(0.0, about_shift - n * apart * apart)
         moments = Moments(n=int(n), total=total, distances=distances, low=low, high=high)
-        buckets = tf.convert_to_tensor(self._counts[tower]).numpy()
-        return GradientTotals(moments, norms, int(steps), buckets)
+        return GradientTotals(moments, norms, int(steps), _numpy(self._counts[tower]))
 
 
 def once_a_step(fold: Callable[[Sequence[Any]], Any], part: Any) -> None:
@@ -136,6 +163,14 @@ def once_a_step(fold: Callable[[Sequence[Any]], Any], part: Any) -> None:
         fold(of_replica)
 
     tf.distribute.get_replica_context().merge_call(merge, args=(part,))
+
+
+def _variable(value: Any) -> Any:
+    return tf.Variable(value, trainable=False, dtype=tf.float64)
+
+
+def _numpy(variable: Any) -> Any:
+    return tf.convert_to_tensor(variable).numpy()
 
 
 def _replicas() -> int:
@@ -168,19 +203,17 @@ def _looked_at_twice(values: Any, wide: Any, squares: Any) -> Any:
 
 
 def _vector(*sums: Any) -> Any:
-    return tf.stack([*(tf.cast(value, tf.float64) for value in sums), tf.zeros((), tf.float64)])
+    return tf.stack([*(tf.cast(value, tf.float64) for value in sums), tf.ones((), tf.float64)])
 
 
 def _merged(one: Any, other: Any) -> Any:
-    """The sums of both: `trainer.moments.Moments.merged`, in the graph."""
-    n, total, distances, low, high, norms, steps = tf.unstack(one)
-    n2, total2, distances2, low2, high2, norms2, steps2 = tf.unstack(other)
+    """The sums of two parts of one step: `trainer.moments.Moments.merged`, in the graph."""
+    n, total, distances, low, high, squares, steps = tf.unstack(one)
+    n2, total2, distances2, low2, high2, squares2, _ = tf.unstack(other)
     apart = tf.math.divide_no_nan(total2, n2) - tf.math.divide_no_nan(total, n)
     between = apart * apart * n * tf.math.divide_no_nan(n2, n + n2)
     extremes = tf.minimum(low, low2), tf.maximum(high, high2)
-    return tf.stack(
-        [n + n2, total + total2, distances + distances2 + between, *extremes, norms + norms2, steps + steps2]
-    )
+    return tf.stack([n + n2, total + total2, distances + distances2 + between, *extremes, squares + squares2, steps])
 
 
 def _count(values: Any, xla: bool) -> Any:
