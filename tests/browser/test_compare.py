@@ -374,13 +374,13 @@ def test_running_runs_are_followed(look: Look, site: Site) -> None:
 def test_with_too_few_runs_the_page_says_how_to_choose(look: Look, query: str) -> None:
     page = look(f"/compare/{query}")
     screenshot(page, f"compare-choose{len(query)}")
-    search = page.get_by_role("searchbox", name="Search runs to add")
+    search = page.get_by_role("combobox", name="Search runs to add")
     for name in ("search 1", "search 2"):
         search.fill(name)
-        page.locator(".offers").get_by_role("button", name=name).first.click()
+        page.get_by_role("option", name=name).first.click()
     expect(chart(page, "val_loss").locator(".legend")).to_contain_text("search 2")
     search.fill("not-in-the-list")
-    page.locator(".offers").get_by_role("button", name="not-in-the-list").click()
+    page.get_by_role("option", name="not-in-the-list").click()
     expect(chip(page, "not-in-the-list").locator(".state")).to_have_text("not announced")
 
 

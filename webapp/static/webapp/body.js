@@ -47,7 +47,8 @@ export class RunBody {
       provenance: section("provenance", "Provenance", parts.provenance),
     };
     const { insights, training, others, distributions, final, params, tags, provenance: way } = this.sections;
-    this.single = el("div", { class: "two", id: "parameters" }, final, params, tags);
+    this.single = el("div", { class: "two", id: "parameters", hidden: true }, final, params, tags);
+    way.hidden = true;
     const help = el("button", { type: "button", class: "quiet help-button", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts (?)", onclick: () => this.page.showHelp() }, "?");
     this.nav = new SectionNav([["Training", training], ["Other metrics", others], ["Weight analysis", distributions], ["Parameters", this.single], ["Provenance", way]], this.link, help);
     place.replaceChildren(this.nav.element, parts.tiles, insights, training, others, distributions, this.single, way);
@@ -66,8 +67,9 @@ export class RunBody {
     this.#showHistogram();
     this.#showCharts();
     this.#showOthers();
-    // Charts first: what stands below them can wait until they are on the screen.
-    requestIdleCallback(() => this.#showTables(), { timeout: TABLES_AFTER });
+    // Charts first: what stands far below them can wait until they are on the screen.
+    if (this.histogram) requestIdleCallback(() => this.#showTables(), { timeout: TABLES_AFTER });
+    else this.#showTables();
   }
 
   #showTables() {
@@ -78,6 +80,7 @@ export class RunBody {
     }
     this.single.hidden = [...this.single.children].every((one) => one.hidden);
     parts.provenance.replaceChildren(...provenance(page));
+    sections.provenance.hidden = false;
     this.nav.update();
     if (this.first) goToHash();
     this.first = false;
