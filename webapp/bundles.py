@@ -19,7 +19,7 @@ LAZY_IMPORT = re.compile(r'\bimport\("(\./[\w./-]+)"\)')
 RENAMED = re.compile(r"(\w+) as (\w+)")
 EXPORT = re.compile(r"^export ((?:async )?function|class|const) (\w+)", re.MULTILINE)
 COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
-ANY_MODULE_SYNTAX = re.compile(r"^(?:import|export)\b.*|\bimport\s*[.(](?!meta\b).*", re.MULTILINE)
+ANY_MODULE_SYNTAX = re.compile(r"^(?:import|export)\b.*|\bimport\s*[.(].*", re.MULTILINE)
 STYLE_IMPORT = re.compile(r'^@import "([\w./-]+)";$', re.MULTILINE)
 ANY_STYLE_IMPORT = re.compile(r"^\s*@import\b.*", re.MULTILINE)
 SCRIPT = """(() => {{

@@ -79,6 +79,7 @@ def _run_page(
         "resolution": resolution,
         "ahead": ahead,
         "full_up_to": FULL_UP_TO,
+        "histogram_full_up_to": HISTOGRAM_FULL_UP_TO,
         "summary": summary,
     }
     return render(request, "webapp/run.html", context)

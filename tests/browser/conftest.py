@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,18 +14,15 @@ import pytest
 import requests
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
-from deploy.local.process import Part, Process, answers_tcp, free_port
-from tests.environment import VALKEY_PORT
+from deploy.local.process import Process
+from tests.browser.webapp import Webapp, webapp
 from tests.trainer.servers import FakePubsub, pubsub_server
 
 
 @dataclass(frozen=True)
-class Site:
-    """A running webapp, and the way to put runs into its store."""
+class Site(Webapp):
+    """With the way to put runs into its store."""
 
-    address: str
-    environ: dict[str, str]
-    process: Process
     pubsub: FakePubsub
     """Takes what the webapp publishes, over real gRPC."""
 
@@ -51,33 +47,18 @@ def pubsub() -> Iterator[FakePubsub]:
 
 @pytest.fixture(scope="session")
 def site(valkey: Process, pubsub: FakePubsub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
-    port = free_port()
-    environ = os.environ | {
-        "DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}",
-        "REDIS_URL": f"redis://127.0.0.1:{VALKEY_PORT}/1",
-        "DJANGO_SETTINGS_MODULE": "webapp.settings",
+    given = {
         "DJANGO_SUPERUSER_PASSWORD": "correct horse",
-        "WEBAPP_STATIC_ROOT": str(folder / "static"),
-        "WEBAPP_PORT": str(port),
         "WEBAPP_LOOPBACK_READ": "true",
         "PUBSUB_EMULATOR_HOST": pubsub.address,
         # Made-up requests come as fast as they are answered.
         "WEBAPP_RATE_LIMIT": "1000000",
     }
-    for arguments in (
-        ["migrate", "--verbosity=0"],
-        ["collectstatic", "--noinput", "--verbosity=0"],
-        ["createsuperuser", "--noinput", "--username=ada", "--email=ada@example.org", "--verbosity=0"],
-    ):
-        subprocess.run([sys.executable, "-m", "webapp", "manage", *arguments], env=environ, check=True, timeout=60)
-    part = Part("webapp", [sys.executable, "-m", "webapp", "serve"], answers_tcp(port))
-    process = Process(part, environ, folder / "webapp.log")
-    process.wait_ready(20)
-    running = Site(f"http://127.0.0.1:{port}", environ, process, pubsub)
-    running.seed("warm", {"quick_test": 7}, run_id="abc123def456")
-    yield running
-    process.stop()
+    ada = ["createsuperuser", "--noinput", "--username=ada", "--email=ada@example.org"]
+    with webapp(tmp_path_factory.mktemp("site"), 1, given, ada) as running:
+        site = Site(running.address, running.environ, running.process, pubsub)
+        site.seed("warm", {"quick_test": 7}, run_id="abc123def456")
+        yield site
 
 
 @pytest.fixture

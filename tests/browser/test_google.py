@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +9,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from deploy.local.process import Part, Process, answers_tcp, free_port
-from tests.environment import VALKEY_PORT
+from deploy.local.process import Process
+from tests.browser.webapp import webapp
 from tests.webapp.google import CLIENT_ID, CLIENT_SECRET, Google, google
 
 
@@ -26,25 +23,15 @@ def server() -> Iterator[Google]:
 @pytest.fixture(scope="module")
 def address(valkey: Process, server: Google, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a webapp that signs in with Google."""
-    folder, port = tmp_path_factory.mktemp("google"), free_port()
-    environ = os.environ | {
-        "DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}",
-        "REDIS_URL": f"redis://127.0.0.1:{VALKEY_PORT}/2",
+    given = {
         "DJANGO_SETTINGS_MODULE": "tests.browser.google_settings",
         "TEST_GOOGLE": server.address,
         "WEBAPP_GOOGLE_CLIENT_ID": CLIENT_ID,
         "WEBAPP_GOOGLE_CLIENT_SECRET": CLIENT_SECRET,
         "WEBAPP_GOOGLE_DOMAINS": "example.org",
-        "WEBAPP_STATIC_ROOT": str(folder / "static"),
-        "WEBAPP_PORT": str(port),
     }
-    for arguments in (["migrate", "--verbosity=0"], ["collectstatic", "--noinput", "--verbosity=0"]):
-        subprocess.run([sys.executable, "-m", "webapp", "manage", *arguments], env=environ, check=True, timeout=60)
-    part = Part("webapp", [sys.executable, "-m", "webapp", "serve"], answers_tcp(port))
-    process = Process(part, environ, folder / "webapp.log")
-    process.wait_ready(20)
-    yield f"http://127.0.0.1:{port}"
-    process.stop()
+    with webapp(tmp_path_factory.mktemp("google"), 2, given) as running:
+        yield running.address
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import { follow, Source } from "./follow.js";
 import { badges, facts } from "./head.js";
 import { Permalink } from "./permalink.js";
 import { shortcuts } from "./shortcuts.js";
-import { HISTOGRAM_DEFAULTS, HISTOGRAM_FULL_UP_TO, pairsOf } from "./specs.js";
+import { HISTOGRAM_DEFAULTS, pairsOf } from "./specs.js";
 import { copyLink } from "./tools.js";
 import { View, VIEW_DEFAULTS } from "./view.js";
 import { away, closer, everyGroup } from "./zoom.js";
@@ -39,7 +39,7 @@ let body = null;
 let ahead = []; // answers to come: histograms that are there soon are shown together with the curves, which is quicker for both
 
 function histogramAddress(type, tower, wanted = null) {
-  const full = page.asked || (page.history?.epochs_total ?? page.summary.epochs) <= HISTOGRAM_FULL_UP_TO;
+  const full = page.asked || (page.history?.epochs_total ?? page.summary.epochs) <= Number(root.dataset.histogramFullUpTo);
   return `${page.api}histogram-data/?type=${type}&tower=${tower}&resolution=${wanted ?? (full ? "full" : "overview")}`;
 }
 

@@ -6,9 +6,8 @@ export const EPOCHS = "epochs"; // the axis that the charts of a history share
 const RECALL = "Recall";
 const NOT_FINITE = "Values not finite";
 const COUNTER = /_nonfinite$/;
-// Histograms are larger than curves: every epoch at once only in short runs; in longer ones when somebody goes through them;
+// Histograms are larger than curves: every epoch at once only in short runs; in those up to here when somebody goes through them;
 // beyond, when all epochs are asked for.
-export const HISTOGRAM_FULL_UP_TO = 40;
 export const HISTOGRAM_REFINED_UP_TO = 1000;
 const NARROW = matchMedia("(max-width: 820px)");
 const PALETTE = ["blue", "ember", "teal", "violet", "ink"];
