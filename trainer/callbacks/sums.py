@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,17 +13,20 @@ from trainer import bins
 from trainer.moments import Moments
 from trainer.statistics import TOWERS, GradientTotals, Values, gradient_edges_params, known
 
-# Places in the vector of a step's sums: how many values are finite, their sum, the sum of their squared distances from
-# their mean, the least, the greatest, the sum of all values' squares, 1.
-NOTHING = (0.0, 0.0, 0.0, np.inf, -np.inf, 0.0, 0.0)
+# Of each tower a row, so that a step is summed up and added for both at once: small operations cost more than what they
+# compute. Places in a row: how many values are finite, their sum, the sum of their squared distances from their mean,
+# the least, the greatest, the sum of all values' squares.
+Sums = Any
 
 
 class Part(NamedTuple):
-    """What one replica knows of one step of one tower. ``dense`` holds what is yet to be summed over the replicas."""
+    """What one replica knows of one step. ``sums``, of shape ``(towers, 6)``, and each tower's ``counts`` are those of
+    its own; ``dense`` holds what is yet to be summed over the replicas.
+    """
 
-    sums: Any
-    counts: Any
-    dense: list[Any]
+    sums: Sums
+    counts: dict[str, Any]
+    dense: dict[str, list[Any]]
 
 
 class GraphGradientSums:
@@ -36,7 +40,6 @@ class GraphGradientSums:
     def __init__(self, scale: bins.Scale = "symlog", *, jit_compile: bool = False) -> None:
         self.edges = bins.gradient_edges(scale)
         self.jit_compile = jit_compile
-        # A row for each tower, so that a step adds to both at once: small operations cost more than what they compute.
         self._sums = _variable(np.zeros((len(TOWERS), 5)))
         self._bounds = _variable(np.full((len(TOWERS), 2), -np.inf))
         self._shift = _variable(np.full(len(TOWERS), np.nan))
@@ -49,41 +52,49 @@ class GraphGradientSums:
         """
         once_a_step(self.fold, self.summarise(gradients))
 
-    def summarise(self, gradients: Mapping[str, Sequence[Any]]) -> dict[str, Part]:
-        """What this replica adds to a step; empty where there is no gradient."""
+    def summarise(self, gradients: Mapping[str, Sequence[Any]]) -> Part | None:
+        """What this replica adds to a step; None where there is no gradient."""
         present = {
             tower: [gradient for gradient in of_tower if gradient is not None]
             for tower, of_tower in known(gradients).items()
         }
-        return {tower: self._part(of_tower) for tower, of_tower in present.items() if of_tower}
+        present = {tower: of_tower for tower, of_tower in present.items() if of_tower}
+        if not present:
+            return None
+        if _replicas() == 1:
+            return Part(*self._summary(present), {})
+        # Rows of embeddings are each replica's own; of all else the optimizer applies the sum over the replicas.
+        rows = {tower: [g for g in of_tower if isinstance(g, tf.IndexedSlices)] for tower, of_tower in present.items()}
+        dense = {
+            tower: [tf.convert_to_tensor(g) for g in of_tower if not isinstance(g, tf.IndexedSlices)]
+            for tower, of_tower in present.items()
+        }
+        return Part(*self._summary(rows), dense)
 
-    def fold(self, replicas: Sequence[Mapping[str, Part]]) -> None:
+    def fold(self, replicas: Sequence[Part]) -> None:
         """Adds one step that all replicas have summarised."""
-        of_towers = []
-        for tower in TOWERS:
-            if tower not in replicas[0]:
-                of_towers.append(tf.constant(NOTHING, tf.float64))
-                continue
-            parts = [replica[tower] for replica in replicas]
-            sums, counts = parts[0].sums, parts[0].counts
-            for part in parts[1:]:
-                sums, counts = _merged(sums, part.sums), counts + part.counts
-            dense = [tf.add_n(list(of_replicas)) for of_replicas in zip(*(part.dense for part in parts), strict=True)]
-            if dense:
-                of_dense = self._summary(dense)
-                sums, counts = _merged(sums, of_dense[0]), counts + of_dense[1]
-            of_towers.append(sums)
-            self._counts[tower].assign_add(counts)
-        self._add_step(tf.stack(of_towers))
+        parts = [(replica.sums, replica.counts) for replica in replicas]
+        dense = {
+            tower: [
+                tf.add_n(list(of_replicas)) for of_replicas in zip(*(r.dense[tower] for r in replicas), strict=True)
+            ]
+            for tower in replicas[0].dense
+        }
+        if any(dense.values()):
+            parts.append(self._summary(dense))
+        sums = functools.reduce(_merged, [of_part for of_part, _ in parts])
+        for tower in replicas[0].counts:
+            self._counts[tower].assign_add(sum(counts[tower] for _, counts in parts))
+        self._add_step(sums, [float(tower in replicas[0].counts) for tower in TOWERS])
 
-    def _add_step(self, sums: Any) -> None:
-        """Adds the sums of a step, of shape ``(towers, 7)``.
+    def _add_step(self, sums: Sums, steps: Sequence[float]) -> None:
+        """Adds the sums of a step, which counts for those towers that had gradients.
 
         Squared distances are summed from a value close to all means, that of the first step: "shifted data" of Chan,
         Golub and LeVeque ("Algorithms for computing the sample variance", The American Statistician, 1983). However the
         means move, what that loses is a part of the result as small as float64's precision times the number of steps.
         """
-        n, total, distances, low, high, squares, steps = tf.unstack(sums, axis=1)
+        n, total, distances, low, high, squares = tf.unstack(sums, axis=1)
         mean = total / n  # NaN of no values
         shift = tf.where(tf.math.is_nan(self._shift), mean, self._shift)
         apart = mean - shift
@@ -112,31 +123,13 @@ class GraphGradientSums:
         """``{tower}_grad_hist_bin_edges``: 26 edges, comma-separated, the same for a whole run."""
         return gradient_edges_params(self.edges)
 
-    def _part(self, gradients: Sequence[Any]) -> Part:
-        if _replicas() == 1:
-            return Part(*self._summary(gradients), [])
-        # Rows of embeddings are each replica's own; of all else the optimizer applies the sum over the replicas.
-        rows = [gradient for gradient in gradients if isinstance(gradient, tf.IndexedSlices)]
-        dense = [tf.convert_to_tensor(gradient) for gradient in gradients if not isinstance(gradient, tf.IndexedSlices)]
-        return Part(*self._summary(rows), dense)
-
-    def _summary(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
-        """Sums and counts of the values, as one part of a step."""
-        values = _flat(gradients)
-        wide = tf.cast(values, tf.float64)
-        total = tf.reduce_sum(wide)
-        squares = 2 * tf.nn.l2_loss(wide)
-        n = tf.cast(tf.size(values), tf.float64)
-        # Then sum and squares are finite, which those of float32 are when all values are; and no more than one bit is
-        # lost when the one is taken from the other. Gradients of which this isn't true are rare, and a second look at
-        # each of their values costs something.
-        plain = total * total < 0.5 * squares * n
-        sums = tf.cond(
-            plain & tf.math.is_finite(squares),
-            lambda: _vector(n, total, squares - total * total / n, *_bounds(values), squares),
-            lambda: _looked_at_twice(values, wide, squares),
-        )
-        return sums, _count(values, self.jit_compile and not tf.executing_eagerly())
+    def _summary(self, gradients: Mapping[str, Sequence[Any]]) -> tuple[Sums, dict[str, Any]]:
+        """Sums and counts of the values of a step, or of a part of it."""
+        values = {tower: _flat(of_tower) for tower, of_tower in gradients.items()}
+        xla = self.jit_compile and not tf.executing_eagerly()
+        counts = {tower: _count(of_tower, xla) for tower, of_tower in values.items()}
+        every = [values.get(tower, tf.zeros((0,))) for tower in TOWERS]
+        return _sums(every), counts
 
     def _totals(self, tower: str) -> GradientTotals:
         row = list(TOWERS).index(tower)
@@ -187,33 +180,52 @@ def _flat(gradients: Sequence[Any]) -> Any:
     return tf.concat([tf.reshape(tf.cast(gradient, kind), [-1]) for gradient in dense], axis=0)
 
 
-def _bounds(values: Any) -> tuple[Any, Any]:
-    return tf.reduce_min(values), tf.reduce_max(values)
+def _sums(values: Sequence[Any]) -> Sums:
+    """The sums of each tower's values, of shape ``(n,)``."""
+    wide = [tf.cast(of_tower, tf.float64) for of_tower in values]
+    n = tf.cast(tf.stack([tf.size(of_tower) for of_tower in values]), tf.float64)
+    total = tf.stack([tf.reduce_sum(of_tower) for of_tower in wide])
+    squares = 2 * tf.stack([tf.nn.l2_loss(of_tower) for of_tower in wide])
+    distances = squares - tf.math.divide_no_nan(total * total, n)
+    # Then sum and squares are finite, which those of float32 are when all values are; and no more than one bit is
+    # lost when the one is taken from the other. Gradients of which this isn't true are rare, and a second look at
+    # each of their values costs something.
+    plain = tf.reduce_all((2 * distances >= squares) & tf.math.is_finite(squares))
+    return tf.cond(
+        plain,
+        lambda: tf.stack([n, total, distances, *_bounds(values), squares], axis=1),
+        lambda: _looked_at_twice(values, wide, squares),
+    )
 
 
-def _looked_at_twice(values: Any, wide: Any, squares: Any) -> Any:
-    """The vector of sums where some values are not finite, or nearly all are the same."""
-    finite = tf.math.is_finite(values)
-    n = tf.math.count_nonzero(finite, dtype=tf.float64)
-    total = tf.reduce_sum(tf.where(finite, wide, 0.0))
-    mean = tf.math.divide_no_nan(total, n)
-    distances = 2 * tf.nn.l2_loss(tf.where(finite, wide - mean, 0.0))
-    low, high = tf.reduce_min(tf.where(finite, values, np.inf)), tf.reduce_max(tf.where(finite, values, -np.inf))
-    return _vector(n, total, distances, low, high, squares)
+def _bounds(values: Sequence[Any]) -> tuple[Any, Any]:
+    low = tf.stack([tf.cast(tf.reduce_min(of_tower), tf.float64) for of_tower in values])
+    high = tf.stack([tf.cast(tf.reduce_max(of_tower), tf.float64) for of_tower in values])
+    return low, high
 
 
-def _vector(*sums: Any) -> Any:
-    return tf.stack([*(tf.cast(value, tf.float64) for value in sums), tf.ones((), tf.float64)])
+def _looked_at_twice(values: Sequence[Any], wide: Sequence[Any], squares: Any) -> Sums:
+    """The sums where some values are not finite, or nearly all are the same."""
+    rows = []
+    for of_tower, in_float64 in zip(values, wide, strict=True):
+        finite = tf.math.is_finite(of_tower)
+        n = tf.math.count_nonzero(finite, dtype=tf.float64)
+        total = tf.reduce_sum(tf.where(finite, in_float64, 0.0))
+        mean = tf.math.divide_no_nan(total, n)
+        distances = 2 * tf.nn.l2_loss(tf.where(finite, in_float64 - mean, 0.0))
+        low = tf.reduce_min(tf.where(finite, in_float64, np.inf))
+        rows.append(tf.stack([n, total, distances, low, tf.reduce_max(tf.where(finite, in_float64, -np.inf))]))
+    return tf.concat([tf.stack(rows), squares[:, tf.newaxis]], axis=1)
 
 
-def _merged(one: Any, other: Any) -> Any:
+def _merged(one: Sums, other: Sums) -> Sums:
     """The sums of two parts of one step: `trainer.moments.Moments.merged`, in the graph."""
-    n, total, distances, low, high, squares, steps = tf.unstack(one)
-    n2, total2, distances2, low2, high2, squares2, _ = tf.unstack(other)
+    n, total, distances, low, high, squares = tf.unstack(one, axis=1)
+    n2, total2, distances2, low2, high2, squares2 = tf.unstack(other, axis=1)
     apart = tf.math.divide_no_nan(total2, n2) - tf.math.divide_no_nan(total, n)
     between = apart * apart * n * tf.math.divide_no_nan(n2, n + n2)
     extremes = tf.minimum(low, low2), tf.maximum(high, high2)
-    return tf.stack([n + n2, total + total2, distances + distances2 + between, *extremes, squares + squares2, steps])
+    return tf.stack([n + n2, total + total2, distances + distances2 + between, *extremes, squares + squares2], axis=1)
 
 
 def _count(values: Any, xla: bool) -> Any:
