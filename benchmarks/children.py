@@ -46,7 +46,6 @@ def child(module: str, arguments: Sequence[str], address: str, pubsub: str) -> A
             **{name: value for name, value in os.environ.items() if name not in SETTINGS},
             "KERAS_BACKEND": "tensorflow",
             "TF_CPP_MIN_LOG_LEVEL": "2",
-            "TF_ENABLE_ONEDNN_OPTS": "0",
             "MLFLOW_TRACKING_URI": address,
             "MLFLOW_READY_SECONDS": "0",
             "PUBSUB_EMULATOR_HOST": pubsub,

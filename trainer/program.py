@@ -7,9 +7,12 @@ import json
 import logging
 import math
 import os
+import re
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from trainer.train import Outcome
 
 log = logging.getLogger(__name__)
+ANNOUNCEMENT = re.compile(rb"before absl::InitializeLog\(\) is called|oneDNN custom operations are on")
 
 
 @dataclass(frozen=True)
@@ -107,14 +111,31 @@ def train_once(
 def import_keras() -> None:
     """Takes seconds: wrong usage and malformed data need not wait for it, but no run begins without it."""
     quiet_tensorflow()
-    import trainer.train  # noqa: F401
+    with _without_announcements():
+        import trainer.train  # noqa: F401
 
 
 def quiet_tensorflow() -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Its rounding differs between kinds of processors, and it announces itself past every log level.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
+@contextmanager
+def _without_announcements() -> Iterator[None]:
+    """TensorFlow tells that oneDNN is on, past every log level, straight into the file. What else is said follows."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            said.seek(0)
+            for line in said:
+                if not ANNOUNCEMENT.search(line):
+                    os.write(2, line)
 
 
 def say(text: str) -> None:

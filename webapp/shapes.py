@@ -62,11 +62,13 @@ class ListedRun(RunFields):
 
 
 class RunList(TypedDict):
-    """Some runs, in order. ``next`` and ``previous`` are cursors of the pages beside this one, `null` at the ends."""
+    """Some runs, in order. ``next`` and ``previous`` are cursors of the pages beside this one, `null` at the ends;
+    ``problem`` says why a query that is still being typed can't be read yet."""
 
     runs: list[ListedRun]
     next: str | None
     previous: str | None
+    problem: str | None
 
 
 class AnyRun(TypedDict):

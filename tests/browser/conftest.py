@@ -76,11 +76,14 @@ def look(chromium: Browser, site: Site) -> Iterator[Callable[..., Page]]:
         if message.type != "log" and "willReadFrequently" not in message.text:
             complaints.append(message.text)
 
-    def open_page(path: str, width: int = 1400, theme: str = "light", may_fail: bool = False) -> Page:
+    def open_page(
+        path: str, width: int = 1400, theme: str = "light", may_fail: bool = False, touch: bool = False
+    ) -> Page:
         context = chromium.new_context(
             viewport={"width": width, "height": 900},
             color_scheme=theme,  # type: ignore[arg-type]
             base_url=site.address,
+            has_touch=touch,
         )
         contexts.append(context)
         page = context.new_page()

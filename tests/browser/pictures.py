@@ -90,6 +90,7 @@ def test_operations(look: Look, width: int, theme: str) -> None:
     page.goto("/operations/?experiment=nightly")
     page.locator("details summary").first.click()
     page.set_viewport_size({"width": width, "height": 1300})
+    page.evaluate("scrollTo(0, 0)")
     keep(page, "operations", width, theme)
 
 

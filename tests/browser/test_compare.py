@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,8 @@ def test_any_run_is_found_and_added_by_keyboard(look: Look) -> None:
     expect(chip(page, name)).to_be_visible()
     expect(field).to_be_focused()
     expect(options).to_have_count(1)
+    field.fill("param.seed >")
+    expect(page.get_by_text("No run can be found so: ")).to_be_visible()
     field.fill("no such run")
     expect(page.get_by_text("No other run meets this.")).to_be_visible()
     expect(field).to_have_attribute("aria-expanded", "false")
@@ -409,6 +412,32 @@ def test_runs_of_other_frameworks_compare_too(look: Look, site: Site) -> None:
     assert is_drawn(chart(page, "train/loss").locator("canvas"))
     expect(chart(page, "train/loss").locator(".at")).to_contain_text("step 1999")
     expect(page.locator("#histograms")).to_be_hidden()
+
+
+def test_any_other_metric_is_compared_once_it_is_chosen(look: Look, site: Site) -> None:
+    for seed in (1, 2):
+        fields = {"run_id": f"many{seed}", "name": f"batches {seed}", "logged": "batches", "size": 5000, "seed": seed}
+        site.seed("warm", kind="Framework", **fields)
+    page = look("/compare/?runs=many1,many2,search1")
+    expect(page.locator("figure.chart").first).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    curves = page.locator("#curves")
+    curves.locator(".chooser > summary").click()
+    box = curves.get_by_role("checkbox", name="batch/loss 2 of 3 runs")
+    box.check()
+    loss = chart(page, "batch/loss")
+    expect(loss.locator(".legend button")).to_have_count(2)
+    expect(loss.locator(".at")).to_contain_text("step 4999")
+    assert len([url for url in asked if "/metrics/" in url]) == 4, "two indexes, and of each run the part that has it"
+    expect(page).to_have_url(re.compile("metrics=.*batch%252Floss"))
+    other = look(page.url)
+    loss = chart(other, "batch/loss")
+    loss.scroll_into_view_if_needed()
+    assert is_drawn(loss.locator("canvas"))
+    other.locator("#curves .chooser > summary").click()
+    other.locator("#curves").get_by_role("checkbox", name="batch/loss").uncheck()
+    expect(loss).to_have_count(0)
 
 
 def test_fifty_runs_are_drawn_where_one_looks(look: Look, site: Site) -> None:

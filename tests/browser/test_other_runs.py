@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -85,6 +86,12 @@ def test_insights_lead_to_their_epochs_by_keyboard(look: Look, others: Site) -> 
     expect(chart(page, "Loss")).to_be_in_viewport()
     assert soon(canvas, lambda: canvas.evaluate("canvas => canvas.toDataURL()") != plain)
     screenshot(page, "insight-marked")
+    marked = canvas.evaluate("canvas => canvas.toDataURL()")
+    expect(page).to_have_url(re.compile("insight="))
+    other = look(page.url)
+    expect(other.locator(".insight").nth(1).get_by_role("button")).to_have_attribute("aria-pressed", "true")
+    same = chart(other, "Loss").locator("canvas")
+    assert soon(same, lambda: same.evaluate("canvas => canvas.toDataURL()") == marked), "the link holds what is marked"
     button.click()
     expect(button).to_have_attribute("aria-pressed", "false")
     assert soon(canvas, lambda: canvas.evaluate("canvas => canvas.toDataURL()") == plain)
@@ -98,6 +105,11 @@ def test_an_insight_about_another_metric_opens_its_chart(look: Look, others: Sit
     expect(figure).to_be_in_viewport()
     assert is_drawn(figure.locator("canvas"))
     expect(figure.locator(".summary")).to_contain_text("1 value is not finite.")
+    expect(page).to_have_url(re.compile("insight="))
+    other = look(page.url)
+    marked = other.locator(".insight", has_text="batch/loss").get_by_role("button")
+    expect(marked).to_have_attribute("aria-pressed", "true")
+    assert is_drawn(tile(other, "batch/loss").locator("canvas"))
 
 
 def test_the_horizontal_axis_is_steps_or_wall_time_everywhere(look: Look, others: Site) -> None:

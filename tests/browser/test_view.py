@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlparse
@@ -79,6 +80,50 @@ def test_zooming_one_chart_zooms_all_of_its_axis(look: Look) -> None:
     assert zoom(page) is None
     for title, before in whole.items():
         assert becomes(canvas_of(page, title), before)
+
+
+class Fingers:
+    """Up to two fingers on a plot, at shares of its width."""
+
+    def __init__(self, page: Page, box: Locator) -> None:
+        box.scroll_into_view_if_needed()
+        self.session = page.context.new_cdp_session(page)
+        self.place = box.bounding_box() or {}
+
+    def move(self, start: list[float], end: list[float], steps: int = 8) -> None:
+        self._send("touchStart", start)
+        for step in range(1, steps + 1):
+            self._send("touchMove", [a + (b - a) * step / steps for a, b in zip(start, end, strict=True)])
+        self._send("touchEnd", [])
+
+    def _send(self, kind: str, shares: list[float]) -> None:
+        place = self.place
+        y = place["y"] + place["height"] / 2
+        points = [{"x": place["x"] + share * place["width"], "y": y, "id": i} for i, share in enumerate(shares)]
+        self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
+def test_two_fingers_zoom_and_one_pans_or_reads(look: Look) -> None:
+    page = look(RUN, width=360, touch=True)
+    assert is_drawn(canvas_of(page, "Loss"))
+    at = chart(page, "Loss").locator(".at")
+    expect(at).to_have_text(f"epoch {LAST}")
+    fingers = Fingers(page, chart(page, "Loss").locator(".u-over"))
+    fingers.move([0.4], [0.5])
+    assert zoom(page) is None
+    expect(at).to_have_text(re.compile("^epoch (9|10)$"))
+    fingers.move([0.45, 0.55], [0.25, 0.75])
+    closer = zoom(page)
+    assert closer
+    assert closer[1] - closer[0] == pytest.approx(LAST / 5, rel=0.1)
+    assert sum(closer) / 2 == pytest.approx(LAST / 2, abs=0.5), "what was between the fingers stays there"
+    fingers.move([0.7], [0.2])
+    aside = zoom(page)
+    assert aside
+    assert aside[1] - aside[0] == pytest.approx(closer[1] - closer[0])
+    assert aside[0] - closer[0] == pytest.approx((closer[1] - closer[0]) / 2, rel=0.1)
+    fingers.move([0.1, 0.9], [0.45, 0.55])
+    assert zoom(page) is None, "all that there is, is no zoom"
 
 
 def test_the_wheel_zooms_and_pans_only_with_a_key(look: Look) -> None:

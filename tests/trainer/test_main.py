@@ -105,6 +105,7 @@ def test_a_run_lands_in_mlflow_whole(purchases: str, mlflow_uri: str, pubsub: Fa
     assert result["test"].keys() == FINAL - {"final_loss", "final_val_loss"}
     assert result["seconds"].keys() == {"data", "start", "training", "test", "total"}
     assert "event   published to warmboard-runs" in said
+    assert "oneDNN" not in said
 
 
 @pytest.mark.integration

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -14,10 +15,16 @@ from webapp.listing.query import LONGEST, parse
 from webapp.listing.sorting import Sort
 from webapp.listing.view import DEFAULT_LIMIT, MOST, MOST_COLUMNS, View, ViewError, read_columns
 from webapp.openapi.operation import Operation, describes
-from webapp.parameters import BadRequest, Parameter, whole_number
+from webapp.parameters import BadRequest, Parameter, choice, whole_number
 from webapp.runs import Listed, run_fields
 from webapp.shapes import RunList
 from webapp.visibility.reader import reader_of
+
+
+class Typing(StrEnum):
+    NO = "0"
+    YES = "1"
+
 
 # As `View.read` reads them: an address of the page is one of the API's too.
 PARAMETERS: list[Parameter[Any]] = [
@@ -32,26 +39,41 @@ PARAMETERS: list[Parameter[Any]] = [
     whole_number("limit", 1, MOST, DEFAULT_LIMIT, "At most so many runs."),
     Parameter("cursor", "Where the page begins: next or previous of an answer.", {"type": "string"}, str),
 ]
+TYPING = choice(
+    "typing",
+    Typing,
+    "Whether q is still being typed. While it can't be read, no run is found then, and problem says why; else it is a 400.",
+    Typing.NO,
+)
 
 
-@describes(Operation("Runs: searched, sorted, page by page", RunList, PARAMETERS))
+@describes(Operation("Runs: searched, sorted, page by page", RunList, [*PARAMETERS, TYPING]))
 @reading
 def runs(request: HttpRequest) -> HttpResponse:
-    """``{"runs": […], "next": cursor | null, "previous": cursor | null}``: the address of the list of runs, as JSON.
+    """``{"runs": […], "next": cursor | null, "previous": cursor | null, "problem": null}``: the address of the list of
+    runs, as JSON.
 
     Pinned runs stand where the order has them; groups are for the page alone.
     """
+    typing = TYPING.read(request)
     try:
         view = View.read(request.GET)
     except ViewError as error:
-        raise BadRequest(error.parameter, str(error).removeprefix(f"{error.parameter}: ")) from None
+        problem = str(error).removeprefix(f"{error.parameter}: ")
+        if typing is Typing.YES and error.parameter == "q":
+            return _answer([], problem=problem)
+        raise BadRequest(error.parameter, problem) from None
     hidden = reader_of(request).hidden
     page = find(view.query, view.sort, view.limit, view.cursor, hidden=hidden, pinned_first=False)
-    document = {
-        "runs": [_document(run, view) for run in page.runs],
-        "next": page.next and page.next.text(view.sort),
-        "previous": page.previous and page.previous.text(view.sort),
-    }
+    return _answer(
+        [_document(run, view) for run in page.runs],
+        next=page.next and page.next.text(view.sort),
+        previous=page.previous and page.previous.text(view.sort),
+    )
+
+
+def _answer(runs: list[dict[str, Any]], **others: str | None) -> HttpResponse:
+    document = {"runs": runs, "next": None, "previous": None, "problem": None} | others
     return JsonResponse(document, headers=NO_STORE)
 
 

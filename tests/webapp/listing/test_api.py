@@ -50,7 +50,18 @@ def test_what_cannot_be_used_is_named(reader: Client, query: str) -> None:
     assert response.json()["parameter"] == query.split("=")[0]
 
 
-NAMES = st.sampled_from(["q", "sort", "columns", "group", "limit", "cursor", "run", "before"])
+def test_a_query_that_is_still_being_typed_finds_nothing_yet(reader: Client) -> None:
+    found = reader.get("/api/runs/", {"q": "param.lr >", "typing": "1"})
+    assert found.status_code == 200
+    assert found.json()["runs"] == []
+    assert "param.lr" in found.json()["problem"]
+    assert reader.get("/api/runs/", {"q": "param.lr > 0", "typing": "1"}).json()["problem"] is None
+    assert reader.get("/api/runs/", {"q": "param.lr >", "typing": "0"}).status_code == 400
+    assert reader.get("/api/runs/", {"sort": "x", "typing": "1"}).status_code == 400, "nobody types that"
+    assert reader.get("/api/runs/", {"typing": "2"}).json()["parameter"] == "typing"
+
+
+NAMES = st.sampled_from(["q", "typing", "sort", "columns", "group", "limit", "cursor", "run", "before"])
 LANGUAGE = st.lists(
     st.sampled_from(
         ["and", "or", "param.lr", "metric.loss", 'metric."a b"', "tag.x", "status", "epochs", "started", "is:pinned",

@@ -22,8 +22,8 @@ export class RunBody {
     this.charts = [];
     this.histogram = null; // the HistogramView
     this.metrics = null; // of the MetricBrowser
-    this.insights = new Insights((insight, go) => this.#showInsight(insight, go));
     const { view, permalink } = page;
+    this.insights = new Insights((insight, go) => this.#showInsight(insight, go), permalink);
     this.shownEpochs = el("span", { class: "epochs" });
     this.tools = chartTools(view, permalink, { link: false, after: [this.shownEpochs] });
     this.link = linkButton(permalink);
@@ -67,6 +67,7 @@ export class RunBody {
     this.#showHistogram();
     this.#showCharts();
     this.#showOthers();
+    this.insights.markAgain();
     // Charts first: what stands far below them can wait until they are on the screen.
     if (this.histogram) requestIdleCallback(() => this.#showTables(), { timeout: TABLES_AFTER });
     else this.#showTables();

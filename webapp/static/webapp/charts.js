@@ -6,6 +6,7 @@ import { count, duration, moment, number, second } from "./format.js";
 import { exportMenu } from "./menu.js";
 import { plotOptions } from "./plot.js";
 import { smoother } from "./smooth.js";
+import { followFingers } from "./touch.js";
 import { HorizontalAxis } from "./view.js";
 import { bringIntoView, onWheel, zoomKey } from "./zoom.js";
 
@@ -26,6 +27,7 @@ export class LineChart {
     this.at = el("span", { class: "at muted tabular" });
     this.plot = el("div", { class: "plot", tabindex: "0", role: "img", onkeydown: (event) => this.#key(event) });
     this.plot.addEventListener("wheel", (event) => onWheel(this, event), { passive: false });
+    followFingers(this, this.plot);
     this.said = el("span", { class: "sr", role: "status" });
     this.summary = el("p", { class: "summary" });
     this.table = lazyDetails("Data table", () => this.#table());

@@ -7,6 +7,7 @@ import { Detail } from "./compare-detail.js";
 import { direction } from "./compare-direction.js";
 import { merged } from "./compare-merge.js";
 import { lastOf, metricCounts, usualMetrics } from "./compare-metrics.js";
+import { OtherMetrics } from "./compare-others.js";
 import { el, section } from "./dom.js";
 import { count, number } from "./format.js";
 import { unitOf } from "./specs.js";
@@ -71,6 +72,7 @@ export class Curves {
   constructor(permalink, emphasis, source) {
     Object.assign(this, { permalink, emphasis });
     this.detail = new Detail(permalink, source, () => this.#show());
+    this.others = new OtherMetrics(source, () => this.#show());
     this.view = new View(permalink);
     if (this.view.x === "time") this.view.x = "relative"; // runs of different days have no clock in common
     this.byTime = this.view.x === "relative";
@@ -79,7 +81,8 @@ export class Curves {
     this.none = el("p", { class: "muted", hidden: true }, "No metric is chosen.");
     const shared = el("input", { type: "checkbox", onchange: () => this.#set({ shared: shared.checked ? "1" : "0" }) });
     shared.checked = permalink.get("shared") === "1";
-    this.chooser = new Chooser("Metrics", (chosen) => this.#set({ metrics: choiceOf(chosen) }), [el("label", { class: "check" }, shared, "only what two runs have")]);
+    this.chooser = new Chooser("Metrics", (chosen) => this.#set({ metrics: choiceOf(chosen) }), [el("label", { class: "check" }, shared, "only what two runs have"), this.others.element]);
+    this.chooser.element.addEventListener("toggle", () => this.chooser.element.open && this.others.list());
     const tools = chartTools(this.view, permalink, { steps: "Epoch", clock: false, before: [this.chooser.element], after: [this.detail.element], link: false });
     this.section = section("curves", "Curves", tools.element, this.grid, this.none);
     this.grid.addEventListener("coarse", () => this.detail.readAll());
@@ -97,6 +100,7 @@ export class Curves {
     this.section.hidden = !this.warm.length;
     if (!this.warm.length) return;
     this.detail.update(this.warm);
+    this.others.update(this.warm);
     this.#show();
   }
 
@@ -107,25 +111,33 @@ export class Curves {
 
   #show() {
     this.runs = this.warm.map((run) => this.detail.of(run));
-    const counts = metricCounts(this.runs);
+    const counts = metricCounts(this.runs, (run) => [...run.curves.keys(), ...this.others.keys(run)]);
     const least = this.permalink.get("shared") === "1" ? 2 : 1;
     const offered = [...counts.keys()].filter((key) => counts.get(key) >= Math.min(least, this.runs.length));
     const asked = chosenIn(this.permalink.get("metrics"));
-    const chosen = asked ? offered.filter((key) => asked.includes(key)) : usualMetrics(offered);
+    const inHistories = offered.filter((key) => this.runs.some(({ curves }) => curves.has(key)));
+    if (!inHistories.length) this.others.list();
+    const chosen = asked ? offered.filter((key) => asked.includes(key)) : usualMetrics(inHistories.length ? inHistories : offered);
     this.chooser.update(offered.map((key) => [key, key, `${counts.get(key)} of ${this.runs.length} runs`]), chosen);
     this.none.hidden = chosen.length > 0;
+    this.others.read((asked ?? chosen).filter((key) => !inHistories.includes(key)), this.detail.wanted ? "full" : "overview");
+    const read = chosen.map((metric) => [metric, this.#runsWith(metric)]).filter(([, runs]) => runs.length);
     const gone = new Set(this.charts.keys());
-    chosen.forEach((metric, i) => {
+    read.forEach(([metric, runs], i) => {
       gone.delete(metric);
-      const chart = this.#chart(metric);
+      const chart = this.#chart(metric, runs);
       if (this.grid.children[i] !== chart.element) this.grid.insertBefore(chart.element, this.grid.children[i] ?? null);
     });
     for (const metric of gone) this.#drop(metric);
   }
 
-  #chart(metric) {
+  // Those of which something of this metric has been read.
+  #runsWith(metric) {
+    return this.runs.map((run) => (run.curves.has(metric) ? run : this.others.of(run, metric))).filter(Boolean);
+  }
+
+  #chart(metric, runs) {
     const { byTime } = this;
-    const runs = this.runs.filter(({ curves }) => curves.has(metric));
     const key = (run) => `${metric} of ${run.label}`;
     const unit = byTime ? "second" : runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step";
     const series = runs.map((run) => ({ id: run.id, label: run.label, key: key(run), color: run.color, dash: run.dash ?? false, read: (data) => data.curves[key(run)] }));

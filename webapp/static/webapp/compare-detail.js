@@ -27,10 +27,11 @@ export class Detail {
   update(runs) {
     this.runs = runs;
     this.#say();
-    if (this.#wanted) this.#read();
+    if (this.wanted) this.#read();
   }
 
-  get #wanted() {
+  // Whether every epoch is.
+  get wanted() {
     return this.permalink.get("detail") === "full" || total(this.runs) <= FEW;
   }
 
@@ -39,6 +40,7 @@ export class Detail {
     if (this.permalink.get("detail") === "full") return;
     this.permalink.set({ detail: "full" });
     this.#read();
+    this.onRead(); // of other metrics the caller reads every step now
   }
 
   // What has not changed is not sent again.
@@ -54,7 +56,7 @@ export class Detail {
   #say(error) {
     const all = total(this.runs);
     const shown = this.runs.reduce((sum, run) => sum + this.of(run).history.epochs.length, 0);
-    const more = shown < all && !this.#wanted; // what is on its way needs no words
+    const more = shown < all && !this.wanted; // what is on its way needs no words
     this.button.hidden = !more;
     const bands = more ? "; bands hold the extremes between" : "";
     this.text.textContent = error ? `Not every epoch can be read: ${error.message}` : `${count(shown)} of ${count(all)} epochs${bands}`;

@@ -23,10 +23,10 @@ export function curvesOf(history) {
 const ofTowers = (statistics, what) =>
   Object.entries(statistics).flatMap(([tower, series]) => Object.entries(series).map(([name, values]) => [`${tower}_${what}_${name}`, values]));
 
-// Key → how many of the runs have it, in the order of the first run that does.
-export function metricCounts(runs) {
+// Key → how many of the runs have it, in the order of the first run that does. `keysOf(run)` are those of one.
+export function metricCounts(runs, keysOf) {
   const counts = new Map();
-  for (const run of runs) for (const key of run.curves.keys()) counts.set(key, (counts.get(key) ?? 0) + 1);
+  for (const run of runs) for (const key of keysOf(run)) counts.set(key, (counts.get(key) ?? 0) + 1);
   return counts;
 }
 

@@ -45,7 +45,7 @@ export class RunSearch {
     const query = this.field.value.trim();
     const asked = ++this.#asked;
     try {
-      const parameters = new URLSearchParams({ q: query, limit: SHOWN + this.ids.length, columns: `metric.${LOSS}` });
+      const parameters = new URLSearchParams({ q: query, typing: 1, limit: SHOWN + this.ids.length, columns: `metric.${LOSS}` });
       const response = await fetch(`/api/runs/?${parameters}`, { cache: "no-store" });
       const document = await response.json();
       if (asked !== this.#asked) return; // something newer is asked for
@@ -53,6 +53,7 @@ export class RunSearch {
       this.found = document.runs;
       this.further = Boolean(document.next);
       this.#show();
+      if (document.problem) this.said.textContent = `No run can be found so: ${document.problem}`;
     } catch (error) {
       if (asked !== this.#asked) return;
       this.found = [];

@@ -10,23 +10,28 @@ const SEVERITY = {
 const ORDER = Object.keys(SEVERITY);
 
 export class Insights {
-  // `show(insight, go)` marks the epochs of one on the charts, and goes there; `show(null)` marks none.
-  constructor(show) {
-    this.show = show;
+  // `show(insight, go)` marks the epochs of one on the charts, and goes there; `show(null)` marks none. The permalink holds
+  // which is marked.
+  constructor(show, permalink) {
+    Object.assign(this, { show, permalink });
     this.list = el("ul", { class: "insights" });
-    this.marked = "";
+    this.shown = [];
+  }
+
+  get marked() {
+    return this.permalink.get("insight");
   }
 
   // Returns whether there is anything to say.
   update(insights, unit) {
     const sorted = [...(insights ?? [])].sort((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
     const now = JSON.stringify([sorted, unit]);
+    this.shown = sorted;
     if (now !== this.now) {
       this.now = now;
       const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.insight : null;
       this.list.replaceChildren(...sorted.map((insight) => this.#item(insight, unit)));
       if (focused) this.#button(focused)?.focus();
-      if (this.marked) this.#markAgain(sorted);
     }
     return sorted.length > 0;
   }
@@ -39,15 +44,16 @@ export class Insights {
   }
 
   #toggle(insight, name) {
-    this.marked = this.marked === name ? "" : name;
+    this.permalink.set({ insight: this.marked === name ? "" : name });
     for (const button of this.list.querySelectorAll(".places")) button.setAttribute("aria-pressed", String(button.dataset.insight === this.marked));
     this.show(this.marked ? insight : null, true);
   }
 
-  // The epochs of an insight may have grown while the run goes on.
-  #markAgain(insights) {
-    const found = insights.find((insight) => nameOf(insight) === this.marked) ?? null;
-    if (!found) this.marked = "";
+  // Once the charts are there: what the address has marked, and what has grown since.
+  markAgain() {
+    if (!this.marked) return;
+    const found = this.shown.find((insight) => nameOf(insight) === this.marked) ?? null;
+    if (!found) this.permalink.set({ insight: "" });
     this.show(found, false);
   }
 
