@@ -42,7 +42,7 @@ PARAMETERS: list[Parameter[Any]] = [
 TYPING = choice(
     "typing",
     Typing,
-    "Whether q is still being typed. While it can't be read, no run is found then, and problem says why; else it is a 400.",
+    "Whether q is still being typed: then one that can't be read finds no run, and problem says why; else it is a 400.",
     Typing.NO,
 )
 

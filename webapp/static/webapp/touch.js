@@ -1,6 +1,6 @@
 // Fingers on a chart: two zoom and pan it, one pans what is zoomed, or else reads its values. Up and down the page scrolls.
 
-import { panBy, zoomBy } from "./zoom.js";
+import { carry } from "./zoom.js";
 
 export function followFingers(chart, place) {
   const fingers = new Map(); // pointer → how far right it is
@@ -25,7 +25,7 @@ function stretch(fingers) {
 
 function move(chart, before, after) {
   const { left, width } = chart.u.over.getBoundingClientRect();
-  if (before.width && after.width) zoomBy(chart, before.width / after.width, Math.min(Math.max((after.middle - left) / width, 0), 1));
-  if (before.width || chart.view.zooms.has(chart.group)) panBy(chart, (before.middle - after.middle) / width);
+  const factor = before.width && after.width ? before.width / after.width : 1;
+  if (factor !== 1 || chart.view.zooms.has(chart.group)) carry(chart, factor, (before.middle - left) / width, (after.middle - left) / width);
   else chart.u.setCursor({ left: after.middle - left, top: 0 }, true, true);
 }

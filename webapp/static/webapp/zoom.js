@@ -27,6 +27,15 @@ export function panBy(chart, share) {
   if (way) show(chart, low + way, high + way);
 }
 
+// Brings what is at one place, a share of the width, to another; `factor` times as much is shown then.
+export function carry(chart, factor, from, to) {
+  const [low, high] = shown(chart);
+  const [least, most] = chart.view.extent(chart.group).map(chart.axis.forward);
+  const span = Math.min((high - low) * factor, most - least);
+  const start = Math.min(Math.max(low + (high - low) * from - span * to, least), most - span);
+  show(chart, start, start + span);
+}
+
 // Pans as far as it takes to have this place in view.
 export function bringIntoView(chart, x) {
   const [low, high] = shown(chart);
