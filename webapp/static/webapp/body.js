@@ -1,7 +1,7 @@
 // What the page of a warm run consists of. Parts without content hide.
 
 import { LineChart } from "./charts.js";
-import { el, section } from "./dom.js";
+import { drawAll, el, section } from "./dom.js";
 import { count } from "./format.js";
 import { tables, tiles } from "./head.js";
 import { HistogramView } from "./histogram.js";
@@ -10,7 +10,7 @@ import { provenance } from "./provenance.js";
 import { goToHash, SectionNav } from "./sections.js";
 import { allFinite, chartSpecs, EPOCHS, HISTOGRAM_REFINED_UP_TO, unitOf } from "./specs.js";
 import { chartTools, linkButton } from "./tools.js";
-import { hasTimes, redrawAll } from "./view.js";
+import { hasTimes } from "./view.js";
 
 const METRICS_SHOWN = 12;
 const TABLES_AFTER = 300; // ms at most
@@ -64,8 +64,7 @@ export class RunBody {
     sections.insights.hidden = !this.insights.update(history.insights, unit);
     this.tools.update({ steps: unit === "epoch" ? "Epoch" : "Step", times: Boolean(history.more_metrics) || hasTimes(history) });
     this.#showEpochs(unit);
-    this.#showHistogram();
-    this.#showCharts();
+    drawAll([...this.#showCharts(), ...this.#showHistogram()]);
     this.#showOthers();
     this.insights.markAgain();
     // Charts first: what stands far below them can wait until they are on the screen.
@@ -108,6 +107,7 @@ export class RunBody {
     place.append(el("button", { type: "button", class: "button small", onclick: (event) => ((event.currentTarget.disabled = true), this.page.loadFull(true)) }, text));
   }
 
+  // Returns those that are to be drawn.
   #showCharts() {
     const { page: { history, view }, parts, sections } = this;
     const specs = chartSpecs(history).map((spec) => ({ ...spec, full: () => this.#fullHistory() }));
@@ -121,18 +121,18 @@ export class RunBody {
       if (parts.grid.children[i] !== chart.element) parts.grid.insertBefore(chart.element, parts.grid.children[i] ?? null);
     });
     for (const gone of before.values()) gone.remove();
-    redrawAll(this.charts.filter((chart) => !chart.u));
     sections.training.hidden = !shown.length;
     const host = shown.length ? sections.training : sections.others;
     if (this.tools.element.parentElement !== host) host.firstChild.after(this.tools.element);
     const left = specs.length - shown.length;
     const finite = allFinite(history) ? [el("span", { class: "muted" }, "Every weight and every gradient was finite in every epoch. ")] : [];
     parts.more.replaceChildren(...finite, ...(left ? [el("button", { type: "button", class: "button", onclick: () => this.#showAllCharts() }, `${count(left)} more charts`)] : []));
+    return this.charts.filter((chart) => !chart.u);
   }
 
   #showAllCharts() {
     this.allMetrics = true;
-    this.#showCharts();
+    drawAll(this.#showCharts());
   }
 
   // For exports: every epoch, whatever is drawn.
@@ -158,15 +158,20 @@ export class RunBody {
     });
   }
 
+  // Returns the panels that are to be drawn; what is yet to be read draws itself.
   #showHistogram() {
     const { page, parts, sections } = this;
     const { history, histogramAddress, source, view, permalink } = page;
     sections.distributions.hidden = !history.histogram_available;
-    if (!history.histogram_available) return;
-    if (this.histogram) return void this.histogram.load(history);
+    if (!history.histogram_available) return [];
+    if (this.histogram) {
+      this.histogram.load(history);
+      return [];
+    }
     const fullAddress = (type, tower) => histogramAddress(type, tower, "full");
     this.histogram = new HistogramView({ source, address: histogramAddress, fullAddress, history, view, permalink });
     parts.histogram.replaceChildren(this.histogram.element);
+    return this.histogram.begin();
   }
 
   // ── insights lead to their epochs ──

@@ -63,6 +63,14 @@ export class LineChart {
     return { width: this.plot.clientWidth, height: this.plot.clientHeight };
   }
 
+  measure() {
+    this.measured = this.size;
+  }
+
+  paint() {
+    this.redraw(this.measured);
+  }
+
   redraw({ width, height } = this.size) {
     this.#drop();
     if (!width || !this.series.length || this.resting) return;

@@ -1,5 +1,6 @@
 // The page that compares runs: reads them all in one answer, shows them in every way, follows those that go on.
 
+import "./base.js";
 import { pack, unpack } from "./compare-address.js";
 import { Curves } from "./compare-curves.js";
 import { Emphasis } from "./compare-emphasis.js";

@@ -1,5 +1,6 @@
 // A button to copy, at every element that names in data-copy what its text is.
 
+import "./base.js";
 import { copyButton } from "./dom.js";
 
 for (const element of document.querySelectorAll("[data-copy]")) {

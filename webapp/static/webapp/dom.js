@@ -110,3 +110,10 @@ export function context2d(canvas, width, height) {
   context.scale(ratio, ratio);
   return context;
 }
+
+// Measures all before it paints any: after each the browser would have to lay out the page again to measure the next.
+export function drawAll(pictures) {
+  const all = [...pictures];
+  for (const picture of all) picture.measure();
+  for (const picture of all) picture.paint();
+}

@@ -6,13 +6,21 @@ const HIDDEN_AT_LEAST = 15000;
 export class Source {
   #etags = new Map();
   #early = new Map();
+  #come = new Map();
 
   // Asks ahead of the first `read` of this address. Resolves, as that will.
   ahead(address) {
     const answer = this.#read(address);
-    answer.catch(() => {}); // whoever reads it hears of the error
     this.#early.set(address, answer);
+    answer.then((result) => this.#come.set(address, result)).catch(() => {}); // whoever reads it hears of the error
     return answer;
+  }
+
+  // What `read` would resolve to for each of these, where all were asked for ahead and have come; else null.
+  come(addresses) {
+    if (!addresses.every((address) => this.#early.has(address) && this.#come.has(address))) return null;
+    addresses.forEach((address) => this.#early.delete(address));
+    return addresses.map((address) => this.#come.get(address));
   }
 
   // {changed, document} or {changed: false}. Throws on anything but 200 and 304.

@@ -1,7 +1,7 @@
 // The histograms of a run: weights and gradients of both towers side by side, one epoch chosen for all of them.
 
-import { choice, el } from "./dom.js";
-import { nearest, paintAll, Panel } from "./panel.js";
+import { choice, drawAll, el } from "./dom.js";
+import { nearest, Panel } from "./panel.js";
 import { Player } from "./player.js";
 import * as ridgeline from "./ridgeline.js";
 import { HISTOGRAM_DEFAULTS, HISTOGRAM_REFINED_UP_TO, pairsOf, TOWERS, TYPES } from "./specs.js";
@@ -26,7 +26,6 @@ export class HistogramView {
     this.documents = new Map();
     this.panels = new Map();
     this.#build();
-    this.load();
     this.#readPicture();
     addEventListener("themechange", () => this.#shown().forEach((panel) => panel.draw()));
   }
@@ -52,14 +51,37 @@ export class HistogramView {
   // Reads what is chosen again; what has not changed is not sent again.
   async load(history = this.history) {
     this.history = history;
-    const pairs = pairsOf(this.what, this.tower);
-    const panels = pairs.map(([type, tower]) => this.#panel(type, tower));
+    const panels = this.#place();
+    const found = await Promise.all(panels.map((panel) => this.#read(panel.type, panel.tower)));
+    this.#fillAll(panels, found);
+    drawAll(panels);
+  }
+
+  // As `load`, for the first time: what has come already is filled in at once, and the panels are the caller's to draw.
+  begin() {
+    const panels = this.#place();
+    const addresses = panels.map(({ type, tower }) => this.#addressOf(type, tower));
+    const come = this.source.come(addresses);
+    if (come) {
+      come.forEach(({ document }, i) => this.documents.set(addresses[i], document));
+      this.#fillAll(panels, come);
+      return panels;
+    }
+    this.load();
+    return [];
+  }
+
+  // The panels of what is chosen, in their places.
+  #place() {
+    const panels = this.#shown();
     if (panels.some((panel, i) => this.grid.children[i] !== panel.element) || this.grid.childElementCount !== panels.length) this.grid.replaceChildren(...panels.map((panel) => panel.element));
     this.grid.dataset.count = String(panels.length);
-    const found = await Promise.all(pairs.map((pair) => this.#read(...pair)));
+    return panels;
+  }
+
+  #fillAll(panels, found) {
     panels.forEach((panel, i) => found[i] && this.#fill(panel, found[i]));
     this.#setSlider();
-    paintAll(panels);
   }
 
   // All epochs of one histogram.

@@ -1,6 +1,7 @@
 // Operations follow along: the JSON says whether anything has changed, and the page itself says what. What is open stays
 // open, and what has the focus keeps it.
 
+import "./base.js";
 import { follow } from "./follow.js";
 import { ago } from "./format.js";
 

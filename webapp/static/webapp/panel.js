@@ -3,7 +3,7 @@
 import { valueAxis } from "./axis.js";
 import { findBar, paintBars } from "./bars.js";
 import { countScale } from "./counts.js";
-import { context2d, el, lazyDetails, table } from "./dom.js";
+import { context2d, drawAll, el, lazyDetails, table } from "./dom.js";
 import { count, exact, number } from "./format.js";
 import { exportMenu } from "./menu.js";
 
@@ -103,7 +103,7 @@ export class Panel {
   // Draws these parts with the next frame, once, however often they are asked for.
   #paint(...parts) {
     for (const part of parts) this.dirty.add(part);
-    this.frame ??= requestAnimationFrame(() => paintAll([this]));
+    this.frame ??= requestAnimationFrame(() => drawAll([this]));
   }
 
   measure() {
@@ -206,12 +206,6 @@ function reading({ epochs, counts, underflow, overflow, bin_edges_by_epoch: all 
   const [where, value] = bin < 0 ? [`below ${number(edges[0])}`, below] : bin >= row.length ? [`above ${number(edges.at(-1))}`, above] : [`${number(edges[bin])} to ${number(edges[bin + 1])}`, row[bin]];
   const share = total ? ((100 * (value ?? 0)) / total).toPrecision(3) : "0";
   return `epoch ${epochs[index]} · ${where} · ${count(value)} of ${count(total)} (${share} %)`;
-}
-
-// Measures all before it paints any, so that the page is laid out once.
-export function paintAll(panels) {
-  for (const panel of panels) panel.measure();
-  for (const panel of panels) panel.paint();
 }
 
 const sizeOf = ({ clientWidth: width, clientHeight: height }) => ({ width, height });

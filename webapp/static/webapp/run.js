@@ -1,5 +1,6 @@
 // One run's page: shows what the API answers, waits while the run is not warm, follows along while it trains.
 
+import "./base.js";
 import { RunBody } from "./body.js";
 import { el } from "./dom.js";
 import { follow, Source } from "./follow.js";

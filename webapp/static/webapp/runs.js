@@ -1,5 +1,6 @@
 // The list of runs: what a script makes smoother. Everything also works as plain links and forms.
 
+import "./base.js";
 import { follow, Source } from "./follow.js";
 import { ago } from "./format.js";
 import { patch, remember } from "./patch.js";

@@ -1,6 +1,7 @@
 // How every chart of a page is drawn: axes, smoothing, zoom, hidden curves. Charts register here, so that one switch
 // reaches them all.
 
+import { drawAll } from "./dom.js";
 import { NO_SMOOTHING, readSmoothing, smoothingText } from "./smooth.js";
 
 const ZOOM = "zoom."; // begins the parameters of an address that hold a zoom
@@ -27,7 +28,7 @@ export class View {
   set(changes) {
     Object.assign(this, changes);
     this.#write();
-    redrawAll(this.charts);
+    drawAll(this.charts);
     dispatchEvent(new Event("viewchange"));
   }
 
@@ -80,11 +81,6 @@ export class View {
   }
 }
 
-// Measures all before it draws any: after each drawing the browser would have to lay out the page again to measure the next.
-export function redrawAll(charts) {
-  const measured = [...charts].map((chart) => [chart, chart.size]);
-  for (const [chart, size] of measured) chart.redraw(size);
-}
 
 // Curves of one id are shown and hidden together, on all charts.
 const idOf = ({ id, key }) => id ?? key;
