@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
 
 from contract.entries import Encoding, EntryKey
 from store import warm
 
+COMPRESSION = 1
+"""Of bodies made for one request. Levels above save little, and take several times as long."""
 HEADERS_REMEMBERED = 512
 """Browsers send few different ones; whoever sends many only pays for the parsing."""
 
@@ -88,6 +91,17 @@ def whole(data: bytes, etag: str, coding: Coding) -> HttpResponse:
     if coding.name:
         headers["Content-Encoding"] = coding.name
     return _for_caches(response, _tag(etag, coding))
+
+
+def packed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """The response in gzip, where the request takes that."""
+    codings = codings_of(request.META.get("HTTP_ACCEPT_ENCODING", ""))
+    patch_vary_headers(response, ["Accept-Encoding"])
+    if GZIP in codings:
+        response.content = gzip.compress(response.content, COMPRESSION)
+        response.headers["Content-Encoding"] = GZIP.name
+    response.headers["Content-Length"] = str(len(response.content))
+    return response
 
 
 def _for_caches(response: HttpResponse, etag: str) -> HttpResponse:

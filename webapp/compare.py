@@ -18,7 +18,7 @@ from contract.entries import Body, Encoding, EntryKey, Resolution
 from contract.events import RUN_ID
 from store import warm
 from webapp.api import reading
-from webapp.bodies import ZSTD, codings_of, unchanged, whole
+from webapp.bodies import COMPRESSION, ZSTD, codings_of, unchanged, whole
 from webapp.openapi.operation import Operation, describes
 from webapp.parameters import BadRequest, Parameter
 from webapp.runs import compared_documents
@@ -26,8 +26,6 @@ from webapp.shapes import Comparison
 from webapp.visibility.reader import reader_of
 
 FEWEST, MOST = 2, 50
-COMPRESSION = 1
-"""Levels above save little of such bodies, and take several times as long."""
 
 
 def _run_ids(fewest: int) -> Callable[[str], list[str]]:

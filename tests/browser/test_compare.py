@@ -416,7 +416,13 @@ def test_runs_of_other_frameworks_compare_too(look: Look, site: Site) -> None:
 
 def test_any_other_metric_is_compared_once_it_is_chosen(look: Look, site: Site) -> None:
     for seed in (1, 2):
-        fields = {"run_id": f"many{seed}", "name": f"batches {seed}", "logged": "batches", "size": 5000, "seed": seed}
+        fields: dict[str, Any] = {
+            "run_id": f"many{seed}",
+            "name": f"batches {seed}",
+            "logged": "batches",
+            "size": 5000,
+            "seed": seed,
+        }
         site.seed("warm", kind="Framework", **fields)
     page = look("/compare/?runs=many1,many2,search1")
     expect(page.locator("figure.chart").first).to_be_visible()

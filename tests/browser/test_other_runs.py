@@ -221,9 +221,9 @@ def test_nothing_shifts_and_nothing_scrolls_sideways(
 
 
 def test_bodies_come_as_zstd_to_a_browser_that_reads_it(look: Look, others: Site) -> None:
-    page = look("/")
+    page = look("/runs/steps/")
     with page.expect_response("**/training-history/**") as caught:
-        page.goto("/runs/steps/")
+        page.get_by_role("button", name="All steps").click()
     accepts = caught.value.request.all_headers()["accept-encoding"]
     assert caught.value.all_headers()["content-encoding"] == ("zstd" if "zstd" in accepts else "gzip")
     expect(chart(page, "train/loss")).to_be_visible()

@@ -38,6 +38,21 @@ def test_every_chart_is_drawn(look: Look, theme: str) -> None:
     screenshot(page, f"run-1400-{theme}")
 
 
+def test_a_warm_run_is_drawn_from_what_its_page_carries(look: Look) -> None:
+    page = look("/sign-in/")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(RUN)
+    expect(page.locator("figure.chart:visible")).to_have_count(6)
+    expect(page.locator(".readout").first).to_contain_text("Fullest bin: epoch 19")
+    assert not [url for url in asked if "/api/" in url]
+    page.get_by_role("button", name="Gradients").click()
+    expect(page.locator("figure.panel", has_text="Gradients, query tower").locator(".readout")).to_contain_text(
+        "Fullest"
+    )
+    assert len([url for url in asked if "type=gradients" in url]) == 2
+
+
 def test_every_chart_has_a_name_a_summary_and_a_table(look: Look) -> None:
     page = look(RUN)
     expect(page.locator("figure.chart:visible")).to_have_count(6)

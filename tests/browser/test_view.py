@@ -88,7 +88,7 @@ class Fingers:
     def __init__(self, page: Page, box: Locator) -> None:
         box.scroll_into_view_if_needed()
         self.session = page.context.new_cdp_session(page)
-        self.place = box.bounding_box() or {}
+        self.place: Any = box.bounding_box()
 
     def move(self, start: list[float], end: list[float], steps: int = 8) -> None:
         self._send("touchStart", start)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import html
 import json
 import re
 
@@ -34,6 +36,47 @@ def test_a_run_page_holds_the_summary(reader: Client, sample: Sample) -> None:
     found = re.search(r'<script id="summary" type="application/json">(.*?)</script>', page)
     assert found
     assert json.loads(found[1]) == reader.get("/api/runs/abc123def456/").json()
+
+
+CARRIED = re.compile(r'<script type="application/json" data-address="(.*?)" data-etag="(.*?)">(.*?)</script>')
+
+
+@pytest.mark.parametrize(("epochs", "addresses"), [(20, {"full"}), (100, {"full", "overview"}), (2000, {"overview"})])
+def test_the_page_of_a_warm_run_carries_what_it_shows_first(reader: Client, epochs: int, addresses: set[str]) -> None:
+    Sample("carried", epochs=epochs).warm()
+    found = CARRIED.findall(reader.get("/runs/carried/").content.decode())
+    assert len(found) == 3, "the history, and a histogram of each tower"
+    assert {address.rpartition("=")[2] for address, _, _ in found} == addresses
+    for address, etag, text in found:
+        answer = reader.get(html.unescape(address))
+        assert json.loads(text) == answer.json()
+        same = reader.get(html.unescape(address), headers={"If-None-Match": html.unescape(etag)})
+        assert same.status_code == 304
+
+
+def test_what_a_page_carries_ends_no_element(reader: Client) -> None:
+    name = "</script><script>alert(1)</script><!--"
+    Sample("carried", name=name).warm()
+    page = reader.get("/runs/carried/").content.decode()
+    assert "<script>" not in page
+    assert "<!--" not in page
+    assert json.loads(CARRIED.findall(page)[0][2])["run_name"] == name
+
+
+@pytest.mark.parametrize("query", ["?what=gradients", "?epoch=3", "?resolution=full"])
+def test_a_page_with_a_choice_of_its_own_carries_the_history_alone(reader: Client, sample: Sample, query: str) -> None:
+    found = CARRIED.findall(reader.get(f"/runs/abc123def456/{query}").content.decode())
+    assert ["training-history" in address for address, _, _ in found] == [True]
+
+
+def test_a_page_is_packed_for_whoever_reads_gzip(reader: Client, sample: Sample) -> None:
+    plain = reader.get("/runs/abc123def456/")
+    packed = reader.get("/runs/abc123def456/", headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in plain
+    assert packed["Content-Encoding"] == "gzip"
+    assert len(packed.content) == int(packed["Content-Length"]) < len(plain.content) / 2
+    assert "Accept-Encoding" in packed["Vary"]
+    assert b'data-address="' in gzip.decompress(packed.content)
 
 
 def test_a_page_of_an_unknown_run_is_there_and_waits(reader: Client) -> None:

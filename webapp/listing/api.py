@@ -72,7 +72,7 @@ def runs(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _answer(runs: list[dict[str, Any]], **others: str | None) -> HttpResponse:
+def _answer(runs: list[dict[str, Any]], **others: object) -> HttpResponse:
     document = {"runs": runs, "next": None, "previous": None, "problem": None} | others
     return JsonResponse(document, headers=NO_STORE)
 

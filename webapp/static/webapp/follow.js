@@ -5,15 +5,24 @@ const HIDDEN_AT_LEAST = 15000;
 // Reads one address; a body that has not changed is not sent again.
 export class Source {
   #etags = new Map();
-  #early = new Map();
-  #come = new Map();
+  #early = new Map(); // address → promise of what was asked for ahead
+  #come = new Map(); // address → what has come of it
 
   // Asks ahead of the first `read` of this address. Resolves, as that will.
   ahead(address) {
+    if (this.#early.has(address)) return this.#early.get(address);
     const answer = this.#read(address);
     this.#early.set(address, answer);
     answer.then((result) => this.#come.set(address, result)).catch(() => {}); // whoever reads it hears of the error
     return answer;
+  }
+
+  // What the page has carried, as if it had been asked for.
+  give(address, document, etag) {
+    const answer = { changed: true, document };
+    this.#etags.set(address, etag);
+    this.#early.set(address, Promise.resolve(answer));
+    this.#come.set(address, answer);
   }
 
   // What `read` would resolve to for each of these, where all were asked for ahead and have come; else null.

@@ -122,5 +122,6 @@ const help = shortcuts([
 ], (key) => /^[2-9]$/.test(key) && body?.nav.go(Number(key) - 1));
 
 addEventListener("themechange", () => view.set({}));
+for (const { dataset, textContent } of document.querySelectorAll("script[data-address]")) source.give(dataset.address, JSON.parse(textContent), dataset.etag);
 if (page.summary.state === "warm") ahead = pairsOf(permalink.get("what"), permalink.get("tower")).map((pair) => source.ahead(histogramAddress(...pair)));
 const again = follow(step);
