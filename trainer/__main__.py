@@ -142,7 +142,7 @@ def _log_to_stderr(settings: Settings) -> None:
 
 def _leave(status: int) -> NoReturn:
     """Ends the process, whose run is over, told and saved. Not by taking Python down under TensorFlow's threads, which
-    may be at a step that SIGTERM broke off: rarely, that ends in a segmentation fault instead of this status.
+    may be at a step that SIGTERM broke off: that can end in a segmentation fault instead of this status.
     """
     if "tensorflow" not in sys.modules:
         sys.exit(status)

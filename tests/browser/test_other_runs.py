@@ -46,6 +46,16 @@ def test_a_run_of_single_values_is_two_tables(look: Look, others: Site) -> None:
     assert dict(cells(page.locator("#params")))["criterion"] == "gini"
 
 
+def test_a_run_without_histograms_asks_for_none(look: Look, others: Site) -> None:
+    page = look("/sign-in/")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/runs/steps/")
+    expect(chart(page, "train/loss")).to_be_visible()
+    expect(page.get_by_role("heading", name="Provenance")).to_be_visible()
+    assert not [url for url in asked if "/api/" in url]
+
+
 def test_a_curve_logged_now_and_then_is_a_line_with_points(look: Look, others: Site) -> None:
     page = look("/runs/steps/")
     assert sections(page) == ["Insights", "Training", "Parameters"]

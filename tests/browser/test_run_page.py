@@ -53,6 +53,16 @@ def test_a_warm_run_is_drawn_from_what_its_page_carries(look: Look) -> None:
     assert len([url for url in asked if "type=gradients" in url]) == 2
 
 
+def test_what_a_page_carries_is_not_shown_later(look: Look, site: Site) -> None:
+    site.seed("warm", run_id="grows", epochs=10)
+    page = look("/runs/grows/", width=360)
+    expect(page.locator("figure.panel .readout")).to_contain_text("epoch 9 ")
+    site.seed("put", run_id="grows", epochs=12)
+    page.get_by_role("button", name="Candidate tower").click()
+    panel = page.locator("figure.panel", has_text="Weights, candidate tower")
+    expect(panel.locator(".readout")).to_contain_text("epoch 11 ")
+
+
 def test_every_chart_has_a_name_a_summary_and_a_table(look: Look) -> None:
     page = look(RUN)
     expect(page.locator("figure.chart:visible")).to_have_count(6)

@@ -6,7 +6,7 @@ import { el } from "./dom.js";
 export class OtherMetrics {
   #indexes = new Map(); // run ID → {key: entry of the run's index}
   #chunks = new Map(); // address → document
-  #read = new Set(); // addresses that were read since the runs changed
+  #asked = new Set(); // addresses that were read since the runs changed
   #listed = null; // the promise of the indexes
 
   // `onRead` is called when more has been read.
@@ -18,7 +18,7 @@ export class OtherMetrics {
   // `runs` are warm, and may have more metrics than before.
   update(runs) {
     this.runs = runs.filter(({ history }) => history.more_metrics > 0);
-    this.#read.clear();
+    this.#asked.clear();
     if (this.#listed) this.#listed = this.#list();
   }
 
@@ -37,8 +37,8 @@ export class OtherMetrics {
     await this.list();
     const entries = this.runs.flatMap((run) => keys.map((key) => [run, this.#entry(run, key)])).filter(([, entry]) => entry);
     const wanted = new Set(entries.map(([run, entry]) => addressOf(run, entry, resolution)));
-    const missing = [...wanted].filter((address) => !this.#read.has(address));
-    missing.forEach((address) => this.#read.add(address));
+    const missing = [...wanted].filter((address) => !this.#asked.has(address));
+    missing.forEach((address) => this.#asked.add(address));
     const changed = await this.#ask(missing);
     for (const [address, document] of changed) this.#chunks.set(address, document);
     if (changed.length) this.onRead();
@@ -62,11 +62,15 @@ export class OtherMetrics {
     if (changed.length) this.onRead();
   }
 
-  // [[address, document], …] of those that have changed.
+  // [[address, document], …] of those that have changed. What can't be read is asked for again the next time.
   async #ask(addresses) {
     const answers = await Promise.allSettled(addresses.map((address) => this.source.read(address)));
     const failed = answers.find(({ status }) => status === "rejected");
     if (addresses.length) this.element.textContent = failed ? `Not every other metric can be read: ${failed.reason.message}` : "";
+    if (failed) {
+      this.#listed = null;
+      answers.forEach(({ status }, i) => status === "rejected" && this.#asked.delete(addresses[i]));
+    }
     return addresses.map((address, i) => [address, answers[i].value?.document]).filter(([, document]) => document);
   }
 }

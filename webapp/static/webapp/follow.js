@@ -5,38 +5,38 @@ const HIDDEN_AT_LEAST = 15000;
 // Reads one address; a body that has not changed is not sent again.
 export class Source {
   #etags = new Map();
-  #early = new Map(); // address → promise of what was asked for ahead
-  #come = new Map(); // address → what has come of it
+  #early = new Map(); // address → {answer: promise, result: what has come of it}
 
   // Asks ahead of the first `read` of this address. Resolves, as that will.
   ahead(address) {
-    if (this.#early.has(address)) return this.#early.get(address);
-    const answer = this.#read(address);
-    this.#early.set(address, answer);
-    answer.then((result) => this.#come.set(address, result)).catch(() => {}); // whoever reads it hears of the error
-    return answer;
+    if (!this.#early.has(address)) {
+      const early = { answer: this.#read(address), result: null };
+      this.#early.set(address, early);
+      early.answer.then((result) => (early.result = result)).catch(() => {}); // whoever reads it hears of the error
+    }
+    return this.#early.get(address).answer;
   }
 
-  // What the page has carried, as if it had been asked for.
+  // What the page has carried, as if it had been asked for ahead.
   give(address, document, etag) {
-    const answer = { changed: true, document };
+    const result = { changed: true, document };
     this.#etags.set(address, etag);
-    this.#early.set(address, Promise.resolve(answer));
-    this.#come.set(address, answer);
+    this.#early.set(address, { answer: Promise.resolve(result), result });
   }
 
   // What `read` would resolve to for each of these, where all were asked for ahead and have come; else null.
   come(addresses) {
-    if (!addresses.every((address) => this.#early.has(address) && this.#come.has(address))) return null;
+    const results = addresses.map((address) => this.#early.get(address)?.result);
+    if (!results.every(Boolean)) return null;
     addresses.forEach((address) => this.#early.delete(address));
-    return addresses.map((address) => this.#come.get(address));
+    return results;
   }
 
   // {changed, document} or {changed: false}. Throws on anything but 200 and 304.
   read(address) {
     const early = this.#early.get(address);
     this.#early.delete(address);
-    return early ?? this.#read(address);
+    return early?.answer ?? this.#read(address);
   }
 
   // The next `read` of this address has the whole document again.

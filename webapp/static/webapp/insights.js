@@ -16,6 +16,7 @@ export class Insights {
     Object.assign(this, { show, permalink });
     this.list = el("ul", { class: "insights" });
     this.shown = [];
+    this.stale = false; // whether what is marked may be no longer what is listed
   }
 
   get marked() {
@@ -26,9 +27,10 @@ export class Insights {
   update(insights, unit) {
     const sorted = [...(insights ?? [])].sort((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
     const now = JSON.stringify([sorted, unit]);
-    this.shown = sorted;
     if (now !== this.now) {
       this.now = now;
+      this.shown = sorted;
+      this.stale = true;
       const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.insight : null;
       this.list.replaceChildren(...sorted.map((insight) => this.#item(insight, unit)));
       if (focused) this.#button(focused)?.focus();
@@ -51,7 +53,8 @@ export class Insights {
 
   // Once the charts are there: what the address has marked, and what has grown since.
   markAgain() {
-    if (!this.marked) return;
+    if (!this.marked || !this.stale) return;
+    this.stale = false;
     const found = this.shown.find((insight) => nameOf(insight) === this.marked) ?? null;
     if (!found) this.permalink.set({ insight: "" });
     this.show(found, false);

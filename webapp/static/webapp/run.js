@@ -44,6 +44,15 @@ function histogramAddress(type, tower, wanted = null) {
   return `${page.api}histogram-data/?type=${type}&tower=${tower}&resolution=${wanted ?? (full ? "full" : "overview")}`;
 }
 
+// Reads what the page carries of this address. Only of what is shown at once: when somebody asks for it later, it is old.
+function take(address) {
+  const carried = document.querySelector(`script[data-address="${address}"]`);
+  if (!carried) return null;
+  const content = JSON.parse(carried.textContent);
+  source.give(address, content, carried.dataset.etag);
+  return content;
+}
+
 async function step() {
   const address = page.historyAddress();
   try {
@@ -122,6 +131,10 @@ const help = shortcuts([
 ], (key) => /^[2-9]$/.test(key) && body?.nav.go(Number(key) - 1));
 
 addEventListener("themechange", () => view.set({}));
-for (const { dataset, textContent } of document.querySelectorAll("script[data-address]")) source.give(dataset.address, JSON.parse(textContent), dataset.etag);
-if (page.summary.state === "warm") ahead = pairsOf(permalink.get("what"), permalink.get("tower")).map((pair) => source.ahead(histogramAddress(...pair)));
+if (page.summary.state === "warm") {
+  const histograms = pairsOf(permalink.get("what"), permalink.get("tower")).map((pair) => histogramAddress(...pair));
+  const history = take(page.historyAddress());
+  histograms.forEach(take);
+  if (history?.histogram_available !== false) ahead = histograms.map((address) => source.ahead(address));
+}
 const again = follow(step);

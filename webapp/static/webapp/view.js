@@ -81,7 +81,6 @@ export class View {
   }
 }
 
-
 // Curves of one id are shown and hidden together, on all charts.
 const idOf = ({ id, key }) => id ?? key;
 
