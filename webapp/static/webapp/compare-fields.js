@@ -3,7 +3,7 @@
 import { direction } from "./compare-direction.js";
 import { lastOf } from "./compare-metrics.js";
 import { kindsOf } from "./compare-scale.js";
-import { exact, number, seconds } from "./format.js";
+import { byName, exact, number, seconds } from "./format.js";
 
 export const GROUPS = { param: "Parameters", metric: "Metrics", run: "Run" };
 const STATISTIC = /_(weights|grad)_(mean|std|min|max|norm)$/;
@@ -22,8 +22,7 @@ const FACTS = {
 // A field is {id, group, name, direction, numeric, varies, values, raw}: `values` is run ID → number, text or null; `raw`
 // has numbers as they were logged.
 export function fieldsOf(runs) {
-  const collator = new Intl.Collator("en", { numeric: true });
-  const keys = (read) => [...new Set(runs.flatMap((run) => Object.keys(read(run))))].sort(collator.compare);
+  const keys = (read) => [...new Set(runs.flatMap((run) => Object.keys(read(run))))].sort(byName);
   const finals = new Map(runs.map((run) => [run.id, finalsOf(run)]));
   return [
     ...keys(({ row }) => row.params ?? {}).map((key) => field("param", key, runs, ({ row }) => row.params?.[key])),

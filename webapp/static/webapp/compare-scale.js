@@ -1,7 +1,7 @@
 // One axis of a field: from values to places between 0 and 1, and back.
 
 import { evenTicks } from "./axis.js";
-import { number } from "./format.js";
+import { byName, number } from "./format.js";
 
 const SPAN_FOR_LOG = 100; // values of one sign that differ by more than this factor are best read on a logarithmic axis
 
@@ -19,7 +19,7 @@ export class Scale {
     this.field = field;
     this.kind = kindsOf(field).includes(kind) ? kind : kindsOf(field)[0];
     const known = [...new Set(field.values.values())].filter((value) => value !== null);
-    this.categories = this.kind === "category" ? known.sort(new Intl.Collator("en", { numeric: true }).compare) : null;
+    this.categories = this.kind === "category" ? known.sort(byName) : null;
     [this.low, this.high] = this.categories ? [0, this.categories.length - 1] : [Math.min(...known), Math.max(...known)];
   }
 

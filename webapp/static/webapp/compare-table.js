@@ -4,7 +4,7 @@ import { best } from "./compare-direction.js";
 import { GROUPS, textOf } from "./compare-fields.js";
 import { replace, swatch } from "./compare-plot.js";
 import { choice, el, section } from "./dom.js";
-import { count, exact, number } from "./format.js";
+import { byName, count, exact, number } from "./format.js";
 
 const COLUMNS_AT_MOST = 8; // more runs than these are rows, unless somebody says otherwise
 
@@ -94,7 +94,7 @@ export class ComparisonTable {
     if (!field) return this.runs;
     const [known, others] = [true, false].map((has) => this.runs.filter(({ id }) => (field.values.get(id) !== null) === has));
     const value = ({ id }) => field.values.get(id);
-    const compare = (a, b) => (field.numeric ? value(a) - value(b) : String(value(a)).localeCompare(value(b), "en", { numeric: true }));
+    const compare = (a, b) => (field.numeric ? value(a) - value(b) : byName(String(value(a)), String(value(b))));
     return [...known.sort((a, b) => way * compare(a, b)), ...others];
   }
 

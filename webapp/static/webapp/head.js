@@ -1,7 +1,7 @@
 // The top of a run's page: what it is, where it stands, its main figures; and its tables of single values.
 
 import { copyButton, el, table } from "./dom.js";
-import { ago, count, duration, exact, number, seconds, time } from "./format.js";
+import { ago, byName, count, duration, exact, number, seconds, time } from "./format.js";
 import { unitOf } from "./specs.js";
 
 const TILES_AT_MOST = 5;
@@ -27,7 +27,7 @@ export function facts({ history, summary }) {
   return [
     steps > 0 && el("span", {}, `${count(steps)} ${unitOf(history)}${steps === 1 ? "" : "s"}`),
     took === null ? null : el("span", {}, `trained ${duration(took)}`),
-    history.start_time && el("span", { title: time(history.start_time) }, `started ${ago(history.start_time)}`),
+    history.start_time && el("span", { onpointerenter: (event) => (event.currentTarget.title = time(history.start_time)) }, `started ${ago(history.start_time)}`),
     ...(summary.quick_test_ids ?? []).map((test) => el("span", {}, `quick test ${test}`)),
     el("span", {}, "run ", el("code", {}, id), copyButton(id)),
     el("span", {}, "export ", FILES.flatMap(([suffix, name], i) => [i ? ", " : "", el("a", { href: `/api/runs/${id}/export.${suffix}`, download: "" }, name)])),
@@ -63,7 +63,7 @@ function otherTiles({ epochs, metrics, final_metrics: finals }) {
 
 // {final, params, tags}: a table each, null where there is nothing to show.
 export function tables({ final_metrics, params, tags }) {
-  const sorted = (values) => Object.entries(values ?? {}).sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
+  const sorted = (values) => Object.entries(values ?? {}).sort(([a], [b]) => byName(a, b));
   const pairs = (caption, name, rows) => (rows.length ? table(caption, [name, "value"], rows, "pairs") : null);
   const finals = sorted(final_metrics).map(([name, value]) => [name, value === null ? "not finite" : exact(value)]);
   const own = sorted(tags).filter(([name]) => !OWN_TAG.test(name));

@@ -1,6 +1,7 @@
 // Which charts and histograms a run has, what matters most first.
 
 import { Columns } from "./columns.js";
+import { byName } from "./format.js";
 
 export const EPOCHS = "epochs"; // the axis that the charts of a history share
 const RECALL = "Recall";
@@ -74,7 +75,7 @@ function metricSpecs({ metrics, epochs, final_metrics: finals }) {
   // A single value that the table of final metrics shows needs no chart.
   const telling = Object.keys(metrics).filter((key) => !COUNTER.test(key) || !allFinite({ metrics }));
   const drawn = telling.filter((key) => epochs.length < 2 || !(key in finals) || metrics[key].filter((value) => value !== null).length > 1);
-  for (const key of drawn.sort(new Intl.Collator("en", { numeric: true }).compare)) {
+  for (const key of drawn.sort(byName)) {
     const base = key.replace(/^(val|valid|validation|test|train|training|eval)[_/]/, "");
     const title = /recall/i.test(base) ? RECALL : COUNTER.test(base) ? NOT_FINITE : base;
     groups.set(title, [...(groups.get(title) ?? []), key]);
