@@ -19,7 +19,7 @@ KIB = 1024
 WARM_UP = 1
 """With the next load a browser writes down what it has compiled; from then on it has it."""
 SETTLE_MS = 1_000
-"""So long a page goes on loading what is not in view. Some never end: they ask again and again."""
+"""So long a page goes on loading what is not in view (some never end: they ask again and again), and a new tab comes to rest."""
 WATCH = (Path(__file__).parent / "watch.js").read_text()
 
 
@@ -94,10 +94,13 @@ def open_twice(browser: Browser, shown: Shown, opened: Opened) -> None:
 
 @contextmanager
 def _new_tab(browser: Browser, shown: Shown) -> Iterator[Page]:
+    """Empty, and at rest: a tab begins with a process of its own, which takes the processors from the page."""
     context = browser.new_context(viewport=VIEWPORT)  # type: ignore[arg-type]
     context.add_init_script(f"(() => {{ const drawn = (within, inView) => {shown.drawn};\n{WATCH} }})()")
     try:
-        yield context.new_page()
+        page = context.new_page()
+        page.wait_for_timeout(SETTLE_MS)
+        yield page
     finally:
         context.close()
 
