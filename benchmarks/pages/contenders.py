@@ -62,7 +62,7 @@ def place(folder: Path, environ: Mapping[str, str]) -> Iterator[Place]:
 def ours(web: str, run_id: str, name: str = "Warmboard") -> Shown:
     """Ready with every chart of the page, in view or not: six of lines, and of each tower a ridgeline and bars."""
     drawn = """
-      within(".charts .u-wrap canvas").length >= 6 && within(".panel canvas").length === 6
+      within(".charts .u-wrap canvas").length >= 6 && within(".panel canvas").length === 4
       && within(".panel canvas").every((canvas) => canvas.width !== 300)"""
     return Shown(name, f"{web}runs/{run_id}/", drawn)
 

@@ -17,14 +17,15 @@ export class Panel {
     this.pointed = null; // {index, bin, inBars} under the pointer, or where the arrow keys are
     this.dirty = new Set();
     this.frame = null;
+    this.ground = null; // a canvas: the picture without the marks, from when they first move
     this.#build();
   }
 
   #build() {
     this.picture = el("div", { class: "canvas-box ridges", role: "img", tabindex: "0", onkeydown: (event) => this.#key(event), onblur: () => this.#point(null) });
     this.bars = el("div", { class: "canvas-box bars", role: "img" });
-    [this.back, this.front, this.barCanvas] = [el("canvas"), el("canvas"), el("canvas")];
-    this.picture.append(this.back, this.front);
+    [this.canvas, this.barCanvas] = [el("canvas"), el("canvas")];
+    this.picture.append(this.canvas);
     this.bars.append(this.barCanvas);
     this.quantiles = el("div", { class: "quantiles", hidden: true });
     this.read = el("p", { class: "readout tabular", role: "status" });
@@ -90,7 +91,7 @@ export class Panel {
   }
 
   draw() {
-    this.#paint("back", "front", "bars");
+    this.#paint("picture", "bars");
   }
 
   // The bin in which a place lies, null beside the edges. `before(edge)` is whether the place comes before an edge.
@@ -115,12 +116,22 @@ export class Panel {
   paint() {
     cancelAnimationFrame(this.frame);
     this.frame = null;
-    const { dirty, host, size: { width, height }, barSize } = this;
+    const { dirty, size, barSize } = this;
     this.dirty = new Set();
     if (!this.data || !barSize.width) return;
-    if (dirty.has("back") && width) host.picture.paintBack(this, context2d(this.back, width, height));
-    if (dirty.has("front") && width) host.picture.paintFront(this, context2d(this.front, width, height));
+    if (dirty.has("picture")) this.ground = null;
+    if (size.width && (dirty.has("picture") || dirty.has("marks"))) this.#paintPicture(!dirty.has("picture"));
     if (dirty.has("bars")) paintBars(this, context2d(this.barCanvas, barSize.width, barSize.height));
+  }
+
+  // All of it; or again with other marks, over a ground that is painted once for as long as only they move.
+  #paintPicture(again) {
+    const { size: { width, height }, host: { picture } } = this;
+    if (again && !this.ground) picture.paintBack(this, context2d((this.ground = el("canvas")), width, height));
+    const context = context2d(this.canvas, width, height);
+    if (again) context.drawImage(this.ground, 0, 0, width, height);
+    else picture.paintBack(this, context);
+    picture.paintFront(this, context);
   }
 
   #isAsPainted() {
@@ -164,7 +175,7 @@ export class Panel {
   #point(found) {
     if (!this.data) return;
     this.pointed = found;
-    this.#paint("front", "bars");
+    this.#paint("marks", "bars");
     const index = found?.index ?? this.index;
     this.read.textContent = (found ? "" : "Fullest bin: ") + reading(this.data, index, found?.bin ?? fullest(this.data.counts[index]));
   }
