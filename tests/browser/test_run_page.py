@@ -170,9 +170,15 @@ def test_the_bins_of_an_epoch_are_those_of_the_json(look: Look, type_: str, towe
 def test_pointing_at_a_ridge_reads_exact_numbers(look: Look) -> None:
     page = look(RUN)
     expect(page.locator(".readout").first).to_contain_text("Fullest bin")
+    canvas = page.locator(".ridges canvas").first
+    assert is_drawn(canvas)
+    plain = picture(canvas)
     page.locator(".ridges").first.hover(position={"x": 300, "y": 300})
     expect(page.locator(".readout").first).not_to_contain_text("Fullest bin")
     expect(page.locator(".readout").first).to_contain_text("epoch")
+    assert soon(canvas, lambda: picture(canvas) != plain), "what is pointed at is marked"
+    page.mouse.move(0, 0)
+    assert soon(canvas, lambda: picture(canvas) == plain), "and nothing of the mark stays"
 
 
 def test_a_long_run_shows_an_overview_and_every_epoch_on_demand(look: Look, site: Site) -> None:
