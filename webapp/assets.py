@@ -21,8 +21,8 @@ NumberFormat: function (language) {{ this.format = (value) => new Intl.NumberFor
 DateTimeFormat: function () {{ this.resolvedOptions = () => ({{}}); }},
 }});
 """
-"""uPlot with an Intl that makes formats when they are used. It makes two at once, which takes a new browser process 17 ms,
-and uses neither for charts that bring texts for their ticks and are in the browser's own time zone, as all of ours are.
+"""uPlot with an Intl that makes a format when it is used. By itself uPlot makes two at once, which takes a new browser
+process 17 ms; charts that bring the texts of their ticks, in the browser's own time zone, as ours, use neither.
 """
 SCRIPTS = {"base": False, "compare": True, "copy": False, "operations": False, "run": True, "runs": False}
 """Pages' modules, by name; whether they draw with uPlot."""

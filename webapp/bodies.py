@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import zstandard
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
@@ -94,12 +95,15 @@ def whole(data: bytes, etag: str, coding: Coding) -> HttpResponse:
 
 
 def packed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-    """The response in gzip, where the request takes that."""
-    codings = codings_of(request.META.get("HTTP_ACCEPT_ENCODING", ""))
+    """The response in the coding that the request likes best."""
+    coding = codings_of(request.META.get("HTTP_ACCEPT_ENCODING", ""))[0]
     patch_vary_headers(response, ["Accept-Encoding"])
-    if GZIP in codings:
+    if coding is ZSTD:
+        response.content = zstandard.ZstdCompressor(level=COMPRESSION).compress(response.content)
+    elif coding is GZIP:
         response.content = gzip.compress(response.content, COMPRESSION)
-        response.headers["Content-Encoding"] = GZIP.name
+    if coding.name:
+        response.headers["Content-Encoding"] = coding.name
     response.headers["Content-Length"] = str(len(response.content))
     return response
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import zstandard
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -40,7 +40,7 @@ class Carried:
 
     @classmethod
     def of(cls, address: str, body: Body) -> Carried:
-        text = gzip.decompress(body.data).decode().replace("<", "\\u003c")
+        text = zstandard.ZstdDecompressor().decompress(body.data).decode().replace("<", "\\u003c")
         return cls(address, f'"{body.etag}"', mark_safe(text))  # noqa: S308 - as Django's json_script does
 
 
@@ -95,8 +95,8 @@ def _histograms(api: str, run_id: str, epochs: int) -> dict[str, EntryKey]:
 
 
 def _carried(wanted: Mapping[str, EntryKey]) -> list[Carried]:
-    """Those that are warm."""
-    bodies = warm.get_many(wanted.values(), Encoding.GZIP)
+    """Those that are warm, read in zstd: the quickest to unpack."""
+    bodies = warm.get_many(wanted.values(), Encoding.ZSTD)
     return [Carried.of(address, bodies[key]) for address, key in wanted.items() if key in bodies]
 
 

@@ -19,7 +19,7 @@ KIB = 1024
 WARM_UP = 1
 """With the next load a browser writes down what it has compiled; from then on it has it."""
 SETTLE_MS = 1_000
-"""So long a page goes on loading what is not in view (some never end: they ask again and again), and a new tab comes to rest."""
+"""So long a new tab comes to rest, and a page goes on loading what is not in view. Some never end: they ask again."""
 WATCH = (Path(__file__).parent / "watch.js").read_text()
 
 

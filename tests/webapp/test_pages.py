@@ -6,8 +6,10 @@ import gzip
 import html
 import json
 import re
+from collections.abc import Callable
 
 import pytest
+import zstandard
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
@@ -69,14 +71,23 @@ def test_a_page_with_a_choice_of_its_own_carries_the_history_alone(reader: Clien
     assert ["training-history" in address for address, _, _ in found] == [True]
 
 
-def test_a_page_is_packed_for_whoever_reads_gzip(reader: Client, sample: Sample) -> None:
+@pytest.mark.parametrize(
+    ("accepted", "coding", "unpack"),
+    [
+        ("gzip", "gzip", gzip.decompress),
+        ("gzip, deflate, br, zstd", "zstd", zstandard.ZstdDecompressor().decompress),
+    ],
+)
+def test_a_page_is_packed_as_its_reader_likes(
+    reader: Client, sample: Sample, accepted: str, coding: str, unpack: Callable[[bytes], bytes]
+) -> None:
     plain = reader.get("/runs/abc123def456/")
-    packed = reader.get("/runs/abc123def456/", headers={"Accept-Encoding": "gzip"})
+    packed = reader.get("/runs/abc123def456/", headers={"Accept-Encoding": accepted})
     assert "Content-Encoding" not in plain
-    assert packed["Content-Encoding"] == "gzip"
+    assert packed["Content-Encoding"] == coding
     assert len(packed.content) == int(packed["Content-Length"]) < len(plain.content) / 2
     assert "Accept-Encoding" in packed["Vary"]
-    assert b'data-address="' in gzip.decompress(packed.content)
+    assert b'data-address="' in unpack(packed.content)
 
 
 def test_a_page_of_an_unknown_run_is_there_and_waits(reader: Client) -> None:
