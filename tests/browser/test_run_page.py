@@ -53,6 +53,25 @@ def test_a_warm_run_is_drawn_from_what_its_page_carries(look: Look) -> None:
     assert len([url for url in asked if "type=gradients" in url]) == 2
 
 
+COUNT_FORMATS = """
+  window.made = [];
+  const charts = () => document.querySelectorAll(".u-wrap canvas").length;
+  for (const name of ["NumberFormat", "DateTimeFormat", "Collator"]) {
+    const construct = (Kind, given) => (made.push([name, charts()]), new Kind(...given));
+    Intl[name] = new Proxy(Intl[name], { construct });
+  }"""
+
+
+def test_charts_are_drawn_before_anything_asks_for_the_rules_of_a_language(look: Look) -> None:
+    page = look("/sign-in/")
+    page.add_init_script(COUNT_FORMATS)
+    page.goto(RUN)
+    expect(page.locator("#provenance time").first).to_be_attached()
+    made = page.evaluate("window.made")
+    assert made, "the times of the provenance are in the words of a language"
+    assert [name for name, charts in made if charts < 6] == []
+
+
 def test_what_a_page_carries_is_not_shown_later(look: Look, site: Site) -> None:
     site.seed("warm", run_id="grows", epochs=10)
     page = look("/runs/grows/", width=360)

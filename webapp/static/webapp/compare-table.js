@@ -94,7 +94,7 @@ export class ComparisonTable {
     if (!field) return this.runs;
     const [known, others] = [true, false].map((has) => this.runs.filter(({ id }) => (field.values.get(id) !== null) === has));
     const value = ({ id }) => field.values.get(id);
-    const compare = (a, b) => (field.numeric ? value(a) - value(b) : byName(String(value(a)), String(value(b))));
+    const compare = (a, b) => (field.numeric ? value(a) - value(b) : byName(value(a), value(b)));
     return [...known.sort((a, b) => way * compare(a, b)), ...others];
   }
 
