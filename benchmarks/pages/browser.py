@@ -77,7 +77,9 @@ def transferred(browser: Browser, shown: Shown) -> tuple[float, int]:
 
 
 def open_twice(browser: Browser, shown: Shown, opened: Opened) -> None:
-    """A browser that never saw the page opens it, somebody uses it a little, and loads it again and again."""
+    """A browser that never saw the page opens it, somebody uses it a little, and loads it again and again. Each time it
+    is at rest: what it still did would be part of the next.
+    """
     with _new_tab(browser, shown) as page:
         page.goto(shown.address, wait_until="commit", timeout=PATIENCE_MS)
         opened.cold.append(_drawn(page, shown))
@@ -87,6 +89,7 @@ def open_twice(browser: Browser, shown: Shown, opened: Opened) -> None:
         for name in ("lcp", "cls", "inp"):
             getattr(opened, name).append(vitals[name])
         for _ in range(WARM_UP + 1):
+            page.wait_for_timeout(SETTLE_MS)
             page.reload(wait_until="commit", timeout=PATIENCE_MS)
             warm = _drawn(page, shown)
         opened.warm.append(warm)
