@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from deploy.local.process import Part, Process, answers_tcp, free_port
 from tests.browser.conftest import Site
@@ -33,6 +33,27 @@ def test_signing_in_by_browser(look: Look) -> None:
     expect(page.get_by_text("ada", exact=True)).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_site_that_opens_a_page_of_ours_loses_hold_of_the_window(chromium: Browser, site: Site) -> None:
+    context = chromium.new_context()
+    try:
+        context.route(
+            "http://elsewhere.example/*", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html")
+        )
+        elsewhere = context.new_page()
+        elsewhere.goto("http://elsewhere.example/")
+        with context.expect_page() as opened:
+            elsewhere.evaluate("address => (window.opened = window.open(address), null)", site.address)
+        page = opened.value
+        expect(page.get_by_role("link", name="Warmboard")).to_be_visible()
+        assert page.evaluate("window.opener") is None
+        assert elsewhere.evaluate("window.opened.closed")
+        page.get_by_role("link", name="Runs").click()
+        expect(page.get_by_role("link", name="Warmboard")).to_be_visible()
+        assert page.evaluate("window.opener") is None
+    finally:
+        context.close()
 
 
 def test_sigterm_ends_every_process(site: Site) -> None:

@@ -102,6 +102,17 @@ def test_every_answer_is_hardened(reader: Client, sample: Sample, address: str) 
     assert response["Referrer-Policy"] == "same-origin"
 
 
+@pytest.mark.parametrize("led_here", ["cross-site", "same-site", "something new", ""])
+def test_a_site_that_opens_a_page_of_ours_does_not_keep_hold_of_its_window(reader: Client, led_here: str) -> None:
+    response = reader.get("/", headers={"Sec-Fetch-Site": led_here})
+    assert response["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("led_here", ["none", "same-origin"])
+def test_a_window_that_no_other_site_opened_stays_in_its_process(reader: Client, led_here: str) -> None:
+    assert "Cross-Origin-Opener-Policy" not in reader.get("/", headers={"Sec-Fetch-Site": led_here})
+
+
 @pytest.mark.parametrize("address", ["/", "/sign-in/", "/runs/abc123def456/", "/tokens/", "/api/docs/", "/nothing/"])
 def test_pages_hold_nothing_inline(reader: Client, sample: Sample, address: str) -> None:
     page = reader.get(address).content.decode()
