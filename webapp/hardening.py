@@ -11,7 +11,6 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 
-
 OPENED_BY_NOBODY_ELSE = ("none", "same-origin")
 """Sec-Fetch-Site of what somebody typed, had bookmarked, or followed from another program or from a page of ours."""
 
@@ -36,8 +35,8 @@ class HardeningMiddleware(SecurityMiddleware):
         headers = response.headers
         for name, value in self._plain:
             headers[name] = value
-        # Takes the window away from the page that opened it. Where no other site did, there is nothing to take away, and
-        # the browser would end the process it has just begun and begin another: 35 ms before it reads the page.
+        # Takes the window away from the site that opened it. Where no other site did, there is nothing to take away,
+        # and the browser would end the process it has just begun and begin another: 35 ms before it reads the page.
         if request.META.get("HTTP_SEC_FETCH_SITE") not in OPENED_BY_NOBODY_ELSE:
             headers["Cross-Origin-Opener-Policy"] = self._opener
         if self._strict and request.is_secure():

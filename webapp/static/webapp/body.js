@@ -3,7 +3,7 @@
 import { LineChart } from "./charts.js";
 import { drawAll, el, section } from "./dom.js";
 import { count } from "./format.js";
-import { tables, tiles } from "./head.js";
+import { hasTables, tables, tiles } from "./head.js";
 import { HistogramView } from "./histogram.js";
 import { Insights } from "./insights.js";
 import { provenance } from "./provenance.js";
@@ -64,7 +64,10 @@ export class RunBody {
     sections.insights.hidden = !this.insights.update(history.insights, unit);
     this.tools.update({ steps: unit === "epoch" ? "Epoch" : "Step", times: Boolean(history.more_metrics) || hasTimes(history) });
     this.#showEpochs(unit);
-    drawAll([...this.#showCharts(), ...this.#showHistogram()]);
+    sections.others.hidden = !history.more_metrics;
+    const pictures = [...this.#showCharts(), ...this.#showHistogram()];
+    this.nav.offer([sections.provenance, ...(hasTables(history) ? [this.single] : [])]);
+    drawAll(pictures);
     this.#showOthers();
     this.insights.markAgain();
     // Charts first: what stands far below them can wait until they are on the screen.
@@ -147,7 +150,6 @@ export class RunBody {
   // Metrics that have no place among the history's epochs. Most runs of ours have none, so what shows them comes when needed.
   async #showOthers() {
     const { page, sections } = this;
-    sections.others.hidden = !page.history.more_metrics;
     sections.others.querySelector("h2").textContent = sections.training.hidden ? "Metrics" : "Other metrics";
     if (!page.history.more_metrics) return;
     if (this.metrics) return void (await this.metrics).refresh();

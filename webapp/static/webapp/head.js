@@ -61,12 +61,17 @@ function otherTiles({ epochs, metrics, final_metrics: finals }) {
   return [...known.filter(([name]) => !SYSTEM.test(name)), ...known.filter(([name]) => SYSTEM.test(name))].slice(0, TILES_AT_MOST);
 }
 
+const ownTags = (tags) => Object.entries(tags ?? {}).filter(([name]) => !OWN_TAG.test(name));
+
+export const hasTables = ({ final_metrics, params, tags }) => [final_metrics ?? {}, params ?? {}].some((values) => Object.keys(values).length) || ownTags(tags).length > 0;
+
 // {final, params, tags}: a table each, null where there is nothing to show.
 export function tables({ final_metrics, params, tags }) {
-  const sorted = (values) => Object.entries(values ?? {}).sort(([a], [b]) => byName(a, b));
+  const byNames = (pairs) => pairs.sort(([a], [b]) => byName(a, b));
+  const sorted = (values) => byNames(Object.entries(values ?? {}));
   const pairs = (caption, name, rows) => (rows.length ? table(caption, [name, "value"], rows, "pairs") : null);
   const finals = sorted(final_metrics).map(([name, value]) => [name, value === null ? "not finite" : exact(value)]);
-  const own = sorted(tags).filter(([name]) => !OWN_TAG.test(name));
+  const own = byNames(ownTags(tags));
   return {
     final: pairs("Final metrics", "metric", finals),
     params: pairs("Parameters", "parameter", sorted(params).map(([name, value]) => [name, folded(value)])),

@@ -10,8 +10,13 @@ export class SectionNav {
     addEventListener("scroll", () => (this.frame ??= requestAnimationFrame(() => this.#mark())), { passive: true });
   }
 
+  // `coming` are sections that are about to be there: their links have their places before.
+  offer(coming = []) {
+    for (const [element, link] of this.links) link.hidden = element.hidden && !coming.includes(element);
+  }
+
   update() {
-    for (const [element, link] of this.links) link.hidden = element.hidden;
+    this.offer();
     this.#mark();
   }
 
