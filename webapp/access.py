@@ -8,10 +8,14 @@ from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from webapp import limits
 from webapp.accounts.backend import ADMINISTRATOR, role_of
@@ -57,6 +61,9 @@ class AccessMiddleware(LoginRequiredMiddleware):
         if reads_from_loopback(request):
             return None
         return super().process_view(request, view_func, view_args, view_kwargs)
+
+    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseRedirect:
+        return redirect_to_login(page_of(request))
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         standing: limits.Standing | None = getattr(request, "standing", None)
@@ -115,6 +122,19 @@ def is_api(request: HttpRequest) -> bool:
     return request.path.startswith("/api/") and request.path not in PAGES_OF_THE_API
 
 
+def page_of(request: HttpRequest) -> str:
+    """The page that the reader is at, on this host: the one asked for, or the one whose form is posted; the list of
+    runs if the browser doesn't say which. Nothing is posted again after signing in.
+    """
+    if request.method in SAFE_METHODS:
+        return request.get_full_path()
+    came_from = request.META.get("HTTP_REFERER", "")
+    if not url_has_allowed_host_and_scheme(came_from, {request.get_host()}):
+        return reverse("runs")
+    parts = urlsplit(came_from)
+    return f"/{parts.path.lstrip('/')}" + (f"?{parts.query}" if parts.query else "")
+
+
 def reads_from_loopback(request: HttpRequest) -> bool:
     """Whether WEBAPP_LOOPBACK_READ lets the request through. What headers claim can only close the door."""
     if not settings.LOOPBACK_READ or request.method not in SAFE_METHODS:
@@ -128,11 +148,11 @@ def reader(request: HttpRequest) -> dict[str, Any]:
     """Template variables: who reads, by which right, and in which theme."""
     user = getattr(request, "user", None)
     name = user.get_username() if user is not None and user.is_authenticated else ""
-    role, loopback = role_of(user), reads_from_loopback(request)
+    role, loopback = role_of(user), not name and reads_from_loopback(request)
     return {
         "reader_name": name,
         "reader_role": role,
-        "loopback_read": not name and loopback,
+        "loopback_read": loopback,
         "sees_operations": loopback or role in (Role.OPERATOR, ADMINISTRATOR),
         "flower_url": settings.FLOWER_URL,
         "theme": theme if (theme := request.COOKIES.get("theme")) in THEMES else "",

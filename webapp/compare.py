@@ -19,6 +19,7 @@ from contract.events import RUN_ID
 from store import warm
 from webapp.api import reading
 from webapp.bodies import COMPRESSION, ZSTD, codings_of, unchanged, whole
+from webapp.hardening import keeps_process
 from webapp.openapi.operation import Operation, describes
 from webapp.parameters import BadRequest, Parameter
 from webapp.runs import compared_documents
@@ -79,6 +80,7 @@ def comparison(request: HttpRequest) -> HttpResponse:
     return whole(gzip.compress(text, COMPRESSION) if codings[0].name else text, etag, codings[0])
 
 
+@keeps_process
 @require_safe
 @never_cache
 @gzip_page

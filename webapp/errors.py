@@ -31,7 +31,8 @@ def forbidden(request: HttpRequest, exception: Exception | None = None, reason: 
             f"python -m webapp manage account {who} --group {exception.role}"
         )
         return _error(request, 403, str(exception), advice)
-    return _error(request, 403, "This is not allowed.", "Go back, reload the page and try again.")
+    advice = "Go back, reload the page and try again. If you have been signed out meanwhile, sign in first."
+    return _error(request, 403, "This is not allowed.", advice)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:

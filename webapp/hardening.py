@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from csp.utils import build_policy
@@ -11,8 +12,10 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 
-OPENED_BY_NOBODY_ELSE = ("none", "same-origin")
+OPENER = "Cross-Origin-Opener-Policy"
+LED_BY_NO_OTHER_SITE = ("none", "same-origin")
 """Sec-Fetch-Site of what somebody typed, had bookmarked, or followed from another program or from a page of ours."""
+View = Callable[..., HttpResponseBase]
 
 
 class HardeningMiddleware(SecurityMiddleware):
@@ -25,7 +28,6 @@ class HardeningMiddleware(SecurityMiddleware):
         super().__init__(get_response)
         self._respond: Callable[[HttpRequest], HttpResponseBase] = get_response
         self._plain = list(_headers().items())
-        self._opener = settings.SECURE_CROSS_ORIGIN_OPENER_POLICY
         self._strict = _strict_transport()
 
     def __call__(self, request: HttpRequest) -> Any:
@@ -35,18 +37,37 @@ class HardeningMiddleware(SecurityMiddleware):
         headers = response.headers
         for name, value in self._plain:
             headers[name] = value
-        # Takes the window away from the site that opened it. Where no other site did, there is nothing to take away,
-        # and the browser would end the process it has just begun and begin another: 35 ms before it reads the page.
-        if request.META.get("HTTP_SEC_FETCH_SITE") not in OPENED_BY_NOBODY_ELSE:
-            headers["Cross-Origin-Opener-Policy"] = self._opener
+        if (
+            getattr(response, "keeps_process", False)
+            and request.META.get("HTTP_SEC_FETCH_SITE") in LED_BY_NO_OTHER_SITE
+        ):
+            del headers[OPENER]
         if self._strict and request.is_secure():
             headers["Strict-Transport-Security"] = self._strict
         return response
 
 
+def keeps_process(view: View) -> View:
+    """For pages that only show: sent without Cross-Origin-Opener-Policy unless another site has led to them.
+
+    The policy takes a window away from the site that opened it. For that the browser ends the process it has begun and
+    begins another, 35 ms before it reads the page. Without it, a site that has opened a window keeps it if somebody
+    types the address of such a page there: it can lead the window elsewhere, as it could before, and reads nothing.
+    """
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **parts: Any) -> HttpResponseBase:
+        response = view(request, *args, **parts)
+        response.keeps_process = True  # type: ignore[attr-defined]
+        return response
+
+    return answer
+
+
 def _headers() -> dict[str, str]:
     return {
         "Content-Security-Policy": build_policy(),
+        OPENER: settings.SECURE_CROSS_ORIGIN_OPENER_POLICY,
         "Referrer-Policy": settings.SECURE_REFERRER_POLICY,
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": settings.X_FRAME_OPTIONS,

@@ -20,6 +20,7 @@ from store import warm
 from store.state import EXPECT
 from webapp.api import run_of
 from webapp.bodies import packed
+from webapp.hardening import keeps_process
 from webapp.runs import Summary
 from webapp.visibility.reader import reader_of
 
@@ -44,6 +45,7 @@ class Carried:
         return cls(address, f'"{body.etag}"', mark_safe(text))  # noqa: S308 - as Django's json_script does
 
 
+@keeps_process
 @require_safe
 @never_cache
 def run(request: HttpRequest, run_id: str) -> HttpResponse:

@@ -75,6 +75,7 @@ urlpatterns = [
     path("api/docs/", api_pages.docs, name="api-docs"),
     path("operations/", operations.page, name="operations"),
     path("operations/replay/", operations.replay, name="replay"),
+    path("operations/audit/", operations.audit_log, name="audit"),
     path("api/operations/", operations.document, name="api-operations"),
     path("api/compare", compare.comparison, name="api-compare"),
     path("api/runs/", listing_api.runs, name="api-runs"),

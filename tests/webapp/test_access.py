@@ -109,8 +109,17 @@ def test_a_site_that_opens_a_page_of_ours_does_not_keep_hold_of_its_window(reade
 
 
 @pytest.mark.parametrize("led_here", ["none", "same-origin"])
-def test_a_window_that_no_other_site_opened_stays_in_its_process(reader: Client, led_here: str) -> None:
-    assert "Cross-Origin-Opener-Policy" not in reader.get("/", headers={"Sec-Fetch-Site": led_here})
+@pytest.mark.parametrize("page", ["/", "/runs/abc123def456/", "/compare/"])
+def test_a_page_that_only_shows_stays_in_its_process_where_no_other_site_has_led(
+    reader: Client, page: str, led_here: str
+) -> None:
+    assert "Cross-Origin-Opener-Policy" not in reader.get(page, headers={"Sec-Fetch-Site": led_here})
+
+
+@pytest.mark.parametrize("page", ["/sign-in/", "/tokens/", "/operations/", "/operations/replay/", "/nothing/"])
+def test_where_somebody_signs_in_or_acts_no_site_keeps_hold_of_the_window(reader: Client, page: str) -> None:
+    response = reader.get(page, headers={"Sec-Fetch-Site": "none"})
+    assert response["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
 @pytest.mark.parametrize("address", ["/", "/sign-in/", "/runs/abc123def456/", "/tokens/", "/api/docs/", "/nothing/"])

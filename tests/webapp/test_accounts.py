@@ -16,6 +16,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from webapp.accounts import audit, throttle
 from webapp.accounts.groups import create_groups
 from webapp.accounts.models import AppendOnlyError, AuditRecord, FailedSignIn
+from webapp.tokens.models import Token
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of this test's users
 
@@ -94,8 +95,25 @@ def test_an_account_that_is_closed_is_signed_out(anyone: Client, monkeypatch: py
     account("ada", monkeypatch=monkeypatch)
     sign_in(anyone)
     assert anyone.get("/").status_code == 200
-    User.objects.update(is_active=False)
+    _, text = Token.create(User.objects.get(), "notebook", None)
+    said = account("ada", "--close", monkeypatch=monkeypatch)
+    assert said == "changed account ada: viewer; 1 token revoked; closed\n"
     assert anyone.get("/").status_code == 302
+    assert sign_in(Client()) == 200, "the page says that it is wrong"
+    assert anyone.get("/api/runs/", headers={"Authorization": f"Bearer {text}"}).status_code == 401
+    assert account(monkeypatch=monkeypatch).endswith("; 0 tokens; closed\n")
+    account("ada", "--reopen", monkeypatch=monkeypatch)
+    assert sign_in(Client()) == 302
+
+
+def test_a_leaked_token_ends_and_the_account_goes_on(anyone: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    account("ada", monkeypatch=monkeypatch)
+    _, text = Token.create(User.objects.get(), "notebook", None)
+    assert account("ada", "--revoke-tokens", monkeypatch=monkeypatch).endswith("; 1 token revoked\n")
+    assert anyone.get("/api/runs/", headers={"Authorization": f"Bearer {text}"}).status_code == 401
+    assert sign_in(anyone) == 302
+    with pytest.raises(CommandError, match="no account 'bob'"):
+        account("bob", "--close", monkeypatch=monkeypatch)
 
 
 def test_after_some_wrong_passwords_the_right_one_is_refused_too(

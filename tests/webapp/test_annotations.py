@@ -10,6 +10,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from tests.webapp.samples import Sample
+from webapp.accounts.models import AuditRecord
 from webapp.annotations.change import MOST_PINNED, Change, ChangeError, read_tags
 from webapp.annotations.models import Annotation
 from webapp.visibility.reader import NOTHING
@@ -135,7 +136,9 @@ def test_what_cannot_be_said_is_named(editor: Client, sample: Sample, document: 
 
 
 def test_requests_that_make_no_sense_are_refused(editor: Client, sample: Sample) -> None:
-    assert editor.post(ADDRESS, "{", content_type="application/json").status_code == 400
+    for text in ("{", "[" * 100_000, '{"note":' * 1000, "[" * 2000 + "]" * 2000):
+        answer = editor.post(ADDRESS, text, content_type="application/json")
+        assert (answer.status_code, answer.json()) == (400, {"error": "body: is no JSON. Nothing was changed."})
     assert post(editor, {"pinned": True}, "/api/runs/nobody/annotation/").status_code == 404
     assert editor.post("/annotate/explode/", {"run": "abc123def456"}).status_code == 400
     assert editor.post("/annotate/pin/", {}).status_code == 400
@@ -143,6 +146,23 @@ def test_requests_that_make_no_sense_are_refused(editor: Client, sample: Sample)
     assert editor.post("/annotate/pin/", {"run": ["abc123def456", "nobody\x00"]}).status_code == 400
     assert editor.post("/annotate/pin/", {"run": ["abc123def456", "nobody"]}).status_code == 400
     assert not Annotation.objects.exists(), "all or nothing"
+
+
+def test_the_audit_log_has_what_was_said(editor: Client, sample: Sample) -> None:
+    Sample("other").announce()
+    post(editor, {"tags": {"owner": "ada", "good": ""}, "note": "x" * 300, "pinned": True})
+    editor.post("/annotate/untag/", {"run": ["abc123def456", "other"], "tags": "good"})
+    one, many = AuditRecord.objects.order_by("pk")
+    said = f"pinned; all tags: owner=ada, good; note: {'x' * 200}…"
+    assert (one.who, one.action, one.target, one.detail) == ("eve", "annotate", "run abc123def456", said)
+    assert (many.target, many.detail) == ("2 runs", "without the tags: good (abc123def456, other)")
+
+
+def test_whoever_was_signed_out_comes_back_to_the_page_with_the_form(anyone: Client, sample: Sample) -> None:
+    came_from = {"Referer": "http://testserver/runs/abc123def456/?x=log"}
+    answer = anyone.post("/runs/abc123def456/annotation/", {"note": "x"}, headers=came_from)
+    assert answer["Location"] == "/sign-in/?next=/runs/abc123def456/%3Fx%3Dlog"
+    assert anyone.post("/runs/abc123def456/annotation/", {"note": "x"})["Location"] == "/sign-in/?next=/"
 
 
 def test_pins_are_few(sample: Sample) -> None:

@@ -15,6 +15,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from contract.replay import ReplayRequest, Selection
 from store.models import InboxEvent
 from tests.webapp.samples import Sample
+from webapp.accounts import audit
 
 PAGE, API = "/operations/", "/api/operations/"
 
@@ -235,3 +236,30 @@ def test_loopback_reads_it_and_can_t_replay(anyone: Client, settings: Settings) 
     assert anyone.get(API).status_code == 200
     assert anyone.get("/operations/replay/?failed=true")["Location"].startswith("/sign-in/?next=/operations/replay/")
     assert anyone.post("/operations/replay/", {"request": "x"}).status_code == 302
+
+
+def test_a_viewer_is_refused_on_loopback_too(db: None, settings: Settings) -> None:
+    settings.LOOPBACK_READ = True
+    client = member("viewer")
+    assert client.get(PAGE).status_code == 403
+    assert client.get(API).status_code == 403
+    assert "/operations/" not in client.get("/").content.decode()
+
+
+def test_all_records_of_the_audit_log_can_be_read(operator: Client) -> None:
+    for number in range(130):
+        audit.note("replay", f"run {number}", "")
+    page = operator.get(PAGE).content.decode()
+    assert 'href="/operations/audit/"' in page
+    first = operator.get("/operations/audit/").content.decode()
+    assert "run 129 " in first
+    assert "run 29 " not in first
+    older = re.search(r'rel="next" href="([^"]+)"', first)
+    assert older
+    second = operator.get(f"/operations/audit/{older[1]}").content.decode()
+    assert "run 29 " in second
+    assert "run 0 " in second
+    assert 'rel="next"' not in second
+    for wrong in ("x", "1" * 19, "-1"):
+        assert operator.get(f"/operations/audit/?before={wrong}").status_code == 400
+    assert member("editor").get("/operations/audit/").status_code == 403

@@ -22,6 +22,7 @@ import webapp.urls
 from store.models import Run
 from tests.webapp.samples import Sample
 from webapp.access import PAGES_OF_THE_API
+from webapp.accounts import audit
 from webapp.accounts.models import AuditRecord
 from webapp.annotations.change import Change
 from webapp.annotations.models import Annotation
@@ -59,6 +60,7 @@ OF_RUNS: dict[str, list[str]] = {
     "operations/": ["/operations/?state=all", "/operations/", "/operations/?state=all&experiment=los-alamos",
                     "/operations/?state=all&q=RUN", "/operations/?state=all&q=uranium"],
     "api/operations/": ["/api/operations/?state=all", "/api/operations/?state=all&experiment=los-alamos"],
+    "operations/audit/": ["/operations/audit/"],
     "operations/replay/": ["/operations/replay/?run_id=RUN", "/operations/replay/?failed=true"],
 }  # fmt: skip
 for _chart in CHARTS:
@@ -101,6 +103,7 @@ def secret(db: None) -> Group:
     run.warm(quick_test=int(SECRET_TEST))
     run.announce("failed", "MLflow has lost its uranium")
     Change(note="plutonium", tags={"fat-man": ""}, pinned=True).make([SECRET], "oppenheimer", NOTHING)
+    audit.note("annotate", f"run {SECRET}", "note: plutonium")
     call_command("visibility", EXPERIMENT, only_for=["team"], stdout=io.StringIO())
     return Group.objects.get(name="team")
 

@@ -21,7 +21,8 @@ def note(action: str, target: str, detail: str, by: str = COMMAND_LINE) -> Audit
     return AuditRecord.objects.create(who=by, action=action, target=target, detail=detail, outcome="done")
 
 
-def newest(most: int, of: str | None = None) -> list[AuditRecord]:
-    """Those of everybody, or of the user of this name. One query."""
+def newest(most: int, of: str | None = None, before: int | None = None) -> list[AuditRecord]:
+    """Those of everybody, or of the user of this name; of those older than the record ``before``. One query."""
     records = AuditRecord.objects.filter(who=of) if of is not None else AuditRecord.objects.all()
-    return list(records.order_by("-pk")[:most])
+    older = records.filter(pk__lt=before) if before is not None else records
+    return list(older.order_by("-pk")[:most])

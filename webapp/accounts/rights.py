@@ -10,7 +10,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 
-from webapp.access import is_api, not_signed_in, reads_from_loopback
+from webapp.access import is_api, not_signed_in, page_of, reads_from_loopback
 from webapp.accounts.groups import Role
 from webapp.visibility.reader import reader_of
 
@@ -27,7 +27,8 @@ class NeedsRole(PermissionDenied):
 
 def needs(permission: str, role: Role, *, open_to_loopback: bool = False) -> Callable[[View], View]:
     """Lets in who has the permission, as members of that group have. ``open_to_loopback``: and whoever may read without
-    an account (WEBAPP_LOOPBACK_READ), as long as nothing is hidden from them.
+    an account (WEBAPP_LOOPBACK_READ), as long as nothing is hidden from them. Whoever has signed in is judged by their
+    groups, wherever they are.
     """
 
     def guard(view: View) -> View:
@@ -35,11 +36,11 @@ def needs(permission: str, role: Role, *, open_to_loopback: bool = False) -> Cal
         def answer(request: HttpRequest, *args: Any, **parts: Any) -> HttpResponseBase:
             if request.user.has_perm(permission):
                 return view(request, *args, **parts)
-            if open_to_loopback and reads_from_loopback(request) and not reader_of(request).hidden:
-                return view(request, *args, **parts)
             if request.user.is_authenticated:
                 raise NeedsRole(role)
-            return not_signed_in() if is_api(request) else redirect_to_login(request.get_full_path())
+            if open_to_loopback and reads_from_loopback(request) and not reader_of(request).hidden:
+                return view(request, *args, **parts)
+            return not_signed_in() if is_api(request) else redirect_to_login(page_of(request))
 
         return answer
 

@@ -15,6 +15,8 @@ from webapp.annotations.models import LONGEST_NAME, LONGEST_NOTE, LONGEST_VALUE,
 from webapp.visibility.reader import visible
 
 MOST_RUNS, MOST_PINNED, MOST_TAGS = 1000, 100, 50
+NOTE_LOGGED = 200
+"""Characters of a note that the audit log keeps: its beginning."""
 
 
 class ChangeError(ValueError):
@@ -44,6 +46,22 @@ class Change:
             raise ChangeError("tags", f"at most {MOST_TAGS}")
         for name, value in (self.tags or {}).items():
             _check_tag(name, value)
+
+    def __str__(self) -> str:
+        """What it says, for the audit log."""
+        parts = [on if value else off for value, on, off in self._marks() if value is not None]
+        if self.tags is not None:
+            tags = ", ".join(f"{name}={value}" if value else name for name, value in self.tags.items()) or "none"
+            parts.append(f"{'all tags' if self.instead else 'tags'}: {tags}")
+        if self.untag:
+            parts.append(f"without the tags: {', '.join(self.untag)}")
+        if self.note is not None:
+            shown = self.note if len(self.note) <= NOTE_LOGGED else f"{self.note[:NOTE_LOGGED]}…"
+            parts.append(f"note: {shown}" if shown else "no note")
+        return "; ".join(parts)
+
+    def _marks(self) -> list[tuple[bool | None, str, str]]:
+        return [(self.pinned, "pinned", "not pinned"), (self.archived, "archived", "not archived")]
 
     def make(self, run_ids: Collection[str], by: str, hidden: frozenset[str]) -> None:
         """Makes the change for all of these runs, or for none, in the name of somebody from whom these experiments are

@@ -6,19 +6,17 @@ import json
 from collections.abc import Callable, Collection
 from functools import wraps
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST
 
 from contract.cloudevents import format_time
 from store.models import Run
 from webapp import shapes
-from webapp.access import is_api
+from webapp.access import is_api, page_of
 from webapp.accounts import audit
 from webapp.annotations.change import Change, ChangeError, read_tags
 from webapp.annotations.models import Annotation
@@ -28,6 +26,7 @@ from webapp.visibility.reader import reader_of, visible
 PERMISSION = "annotations.change_annotation"
 REFUSED = "Your account may look at runs but not change what is said about them."
 ADVICE = f"It lacks the permission {PERMISSION}, which whoever manages the accounts can give it."
+NAMES_OF_TYPES: dict[type, str] = {str: "string", bool: "boolean", dict: "object"}
 NO_STORE = {"Cache-Control": "no-store"}
 View = Callable[..., HttpResponse]
 BULK: dict[str, Callable[[str], Change]] = {
@@ -55,7 +54,8 @@ def changing(view: View) -> View:
         try:
             return view(request, **parts)
         except ChangeError as error:
-            return _refuse(request, 400, str(error), "Nothing was changed. Go back and try again.")
+            advice = "Nothing was changed." if is_api(request) else "Nothing was changed. Go back and try again."
+            return _refuse(request, 400, str(error), advice)
 
     return answer
 
@@ -67,7 +67,7 @@ def change_many(request: HttpRequest, action: str) -> HttpResponse:
         raise ChangeError("action", f"{action!r} is unknown; there is {', '.join(BULK)}")
     change = BULK[action](request.POST.get("tags", ""))
     _make(request, change, set(request.POST.getlist("run")), action)
-    return HttpResponseRedirect(_back(request), status=303)
+    return HttpResponseRedirect(page_of(request), status=303)
 
 
 @changing
@@ -120,7 +120,8 @@ def _make(request: HttpRequest, change: Change, run_ids: Collection[str], action
         change.make(run_ids, request.user.get_username(), reader_of(request).hidden)
         named = sorted(run_ids)
         target = f"run {named[0]}" if len(named) == 1 else f"{len(named):,} runs"
-        audit.record(request, action, target, ", ".join(named) if len(named) > 1 else "")
+        runs = f" ({', '.join(named)})" if len(named) > 1 else ""
+        audit.record(request, action, target, f"{change}{runs}")
 
 
 def annotation_of(run_id: str) -> Annotation | None:
@@ -143,14 +144,14 @@ def _read_json(request: HttpRequest) -> Change:
     """Raises ChangeError."""
     try:
         document = json.loads(request.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ChangeError("body", "is no JSON") from None
     kinds = {"note": str, "pinned": bool, "archived": bool, "tags": dict}
     if not isinstance(document, dict) or not document or document.keys() - kinds:
         raise ChangeError("body", f"is no object with any of {', '.join(kinds)}")
     for name, value in document.items():
         if not isinstance(value, kinds[name]):
-            raise ChangeError(name, f"is no {kinds[name].__name__}")
+            raise ChangeError(name, f"is no {NAMES_OF_TYPES[kinds[name]]}")
     if not all(isinstance(value, str) for value in document.get("tags", {}).values()):
         raise ChangeError("tags", "every value is a string; that of a plain label is empty")
     return Change(**document, instead="tags" in document)
@@ -162,16 +163,8 @@ def _some(tags: dict[str, str]) -> dict[str, str]:
     return tags
 
 
-def _back(request: HttpRequest) -> str:
-    """The list that the reader came from, on this host."""
-    came_from = request.META.get("HTTP_REFERER", "")
-    if not url_has_allowed_host_and_scheme(came_from, {request.get_host()}):
-        return reverse("runs")
-    parts = urlsplit(came_from)
-    return f"/{parts.path.lstrip('/')}" + (f"?{parts.query}" if parts.query else "")
-
-
 def _refuse(request: HttpRequest, status: int, what: str, advice: str) -> HttpResponse:
     if is_api(request):
-        return JsonResponse({"error": f"{what} {advice}".strip()}, status=status, headers=NO_STORE)
+        sentences = [f"{text.rstrip('.')}." for text in (what, advice) if text]
+        return JsonResponse({"error": " ".join(sentences)}, status=status, headers=NO_STORE)
     return render(request, "webapp/error.html", {"status": status, "what": what, "advice": advice}, status=status)

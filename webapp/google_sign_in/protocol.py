@@ -21,11 +21,11 @@ AGAIN = "Go to the sign-in page and begin anew."
 
 
 class Refused(Exception):
-    """Nobody is signed in; the page says why, with this status, and what to do."""
+    """Nobody is signed in; the page says why, with this status, and what to do. ``counts``: as a failed sign-in."""
 
-    def __init__(self, status: int, what: str, advice: str) -> None:
+    def __init__(self, status: int, what: str, advice: str, *, counts: bool = True) -> None:
         super().__init__(what)
-        self.status, self.what, self.advice = status, what, advice
+        self.status, self.what, self.advice, self.counts = status, what, advice, counts
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,14 @@ def _claims(request: HttpRequest) -> dict[str, Any]:
     try:
         token = _client().authorize_access_token(request, claims_options=expected)
     except MismatchingStateError:
-        raise Refused(400, "This sign-in was not begun in this browser, or is over.", AGAIN) from None
+        raise Refused(400, "This sign-in was not begun in this browser, or is over.", AGAIN, counts=False) from None
     except OAuthError as error:
         raise Refused(403, f"Google has not signed you in: {_word(error.error)}.", AGAIN) from error
     except JoseError as error:
         raise Refused(400, "Google's answer is not one that can be trusted.", AGAIN) from error
     except requests.RequestException as error:
-        raise Refused(502, "Google can't be asked at the moment.", "Try again, or sign in with a password.") from error
+        away = "Google can't be asked at the moment."
+        raise Refused(502, away, "Try again, or sign in with a password.", counts=False) from error
     if "userinfo" not in token:
         raise Refused(400, "Google's answer does not say who you are.", AGAIN)
     return dict(token["userinfo"])

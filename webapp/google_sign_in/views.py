@@ -62,7 +62,9 @@ def finish(request: HttpRequest) -> HttpResponseBase:
     try:
         user = account_of(protocol.identity(request))
     except Refused as refused:
-        throttle.failed(who, address)
+        # Anybody's page can lead anybody here; only what a sign-in of this browser came to is somebody's failure.
+        if refused.counts:
+            throttle.failed(who, address)
         return _refusal(request, refused)
     throttle.succeeded(who, address)
     wanted = request.session.pop(NEXT, "")

@@ -17,6 +17,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from webapp.annotations.views import may_annotate
+from webapp.hardening import keeps_process
 from webapp.listing.find import find
 from webapp.listing.groups import Best, groups
 from webapp.listing.query import QueryError
@@ -30,6 +31,7 @@ BULK_TAGS = [("tag", "Tag"), ("untag", "Untag")]
 FEWEST_COMPARED, MOST_COMPARED = 2, 50
 
 
+@keeps_process
 @require_safe
 @never_cache
 @gzip_page

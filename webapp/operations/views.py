@@ -33,7 +33,8 @@ from webapp.publishing import PublishError, Topic
 from webapp.visibility.reader import reader_of, visible
 
 RUNS_SHOWN = 20
-AUDIT_SHOWN = 10
+AUDIT_SHOWN, AUDIT_PAGE = 10, 100
+RECORD = re.compile(r"[0-9]{1,18}")
 REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 NOT_IN_GROUP = {403: f"The account is not in the group `{Role.OPERATOR}`."}
 reads_operations = needs(REQUEST_REPLAY, Role.OPERATOR, open_to_loopback=True)
@@ -68,8 +69,7 @@ def page(request: HttpRequest) -> HttpResponse:
         # What happens between this and the first question of the page must not be missed.
         "etag": _as_json(overview, redis)["ETag"],
         "may_replay": may_replay,
-        # Records may name anything.
-        "audit": audit.newest(AUDIT_SHOWN, request.user.get_username() if hidden else None) if may_replay else [],
+        "audit": audit.newest(AUDIT_SHOWN, _whose(request)) if may_replay else [],
         "sent": sent,
         "sent_row": Row.of_event(request_of(sent), now) if REQUEST_ID.fullmatch(sent) else None,
     }
@@ -88,6 +88,27 @@ def document(request: HttpRequest) -> HttpResponse:
     return answer or response
 
 
+@require_safe
+@never_cache
+@needs(REQUEST_REPLAY, Role.OPERATOR)
+@gzip_page
+def audit_log(request: HttpRequest) -> HttpResponse:
+    """All records, a page at a time: those before ``?before=``, the number of one."""
+    text = request.GET.get("before", "")
+    if text and not RECORD.fullmatch(text):
+        return _refused(request, "before: is no number of a record")
+    before = int(text) if text else None
+    records = audit.newest(AUDIT_PAGE + 1, _whose(request), before)
+    shown = records[:AUDIT_PAGE]
+    context = {
+        "audit": shown,
+        "own": _whose(request) is not None,
+        "before": before,
+        "older": shown[-1].pk if len(records) > AUDIT_PAGE else None,
+    }
+    return render(request, "webapp/audit.html", context)
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @needs(REQUEST_REPLAY, Role.OPERATOR)
@@ -101,6 +122,11 @@ def replay(request: HttpRequest) -> HttpResponseBase:
         return _preview(request, drafts.new_request(read_selection(request.GET, now), who, now))
     except (BadRequest, drafts.DraftError) as error:
         return _refused(request, str(error))
+
+
+def _whose(request: HttpRequest) -> str | None:
+    """Records may name anything: who may not see every experiment sees their own; None is everybody's."""
+    return request.user.get_username() if reader_of(request).hidden else None
 
 
 def _as_json(overview: Overview, redis_answers: bool) -> JsonResponse:
@@ -137,5 +163,6 @@ def _preview(request: HttpRequest, wanted: ReplayRequest, away: str = "") -> Htt
 
 
 def _refused(request: HttpRequest, why: str) -> HttpResponse:
-    context = {"status": 400, "what": why, "advice": "The page of operations is a good place to start anew."}
+    advice = "The page of operations is a good place to start anew."
+    context = {"status": 400, "what": why, "advice": advice, "operations": True}
     return render(request, "webapp/error.html", context, status=400)

@@ -1,4 +1,4 @@
-"""``python -m webapp manage account NAME``: makes an account, or changes one."""
+"""``python -m webapp manage account NAME``: makes an account, or changes one; without a name, lists them all."""
 
 from __future__ import annotations
 
@@ -14,46 +14,76 @@ from django.db import transaction
 
 from webapp.accounts import audit
 from webapp.accounts.groups import Role
+from webapp.tokens.models import Token
 
 
 class Command(BaseCommand):
     help = (
         "Makes an account, or changes the one of that name: its groups, and with --password its password. The password "
-        "is asked for on a terminal, and else read from standard input: one line."
+        "is asked for on a terminal, and else read from standard input: one line. Without a name, lists all accounts."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="what the person signs in with")
+        parser.add_argument("name", nargs="?", help="what the person signs in with")
         parser.add_argument("--group", choices=[role.value for role in Role], help="a new account: viewer by default")
         parser.add_argument("--join", metavar="TEAM", help="another group, which sees an experiment")
         parser.add_argument("--leave", metavar="TEAM", help="such a group that the account is in")
         parser.add_argument("--password", action="store_true", help="also a new password, if the account exists")
+        parser.add_argument("--revoke-tokens", action="store_true", help="all tokens of the account end")
+        closing = parser.add_mutually_exclusive_group()
+        closing.add_argument("--close", action="store_true", help="nobody signs in by it any more; sessions end")
+        closing.add_argument("--reopen", action="store_true", help="a closed one is as it was, without its tokens")
 
     def handle(
         self,
         *_: Any,
-        name: str,
+        name: str | None,
         group: str | None,
         join: str | None,
         leave: str | None,
         password: bool,
+        revoke_tokens: bool,
+        close: bool,
+        reopen: bool,
         **__: Any,
     ) -> None:
+        if name is None:
+            return self._list()
         joined, left = _team(join), _team(leave)
         user = User.objects.filter(username=name).first()
         new = user is None
+        if new and (close or reopen or revoke_tokens):
+            raise CommandError(f"There is no account {name!r}. `manage account` lists those that there are.")
         user = user or User(username=name)
         if new or password:
             self._set_password(user)
         with transaction.atomic():
+            user.is_active = reopen or (user.is_active and not close)
             user.save()
             if new or group:
                 self._move(user, group or Role.VIEWER)
             user.groups.add(*joined)
             user.groups.remove(*left)
-            groups = ", ".join(user.groups.order_by("name").values_list("name", flat=True)) or "in no group"
-            audit.note("account", f"account {name}", groups)
-        self.stdout.write(f"{'made' if new else 'changed'} account {name}: {groups}")
+            revoked = self._revoke_tokens(user) if close or revoke_tokens else ""
+            is_now = f"{_groups(user)}{revoked}{'' if user.is_active else '; closed'}"
+            audit.note("account", f"account {name}", is_now)
+        self.stdout.write(f"{'made' if new else 'changed'} account {name}: {is_now}")
+        return None
+
+    def _list(self) -> None:
+        for user in User.objects.order_by("username").prefetch_related("groups"):
+            role = "administrator" if user.is_superuser else _groups(user)
+            seen = f"signed in {user.last_login:%Y-%m-%d}" if user.last_login else "never signed in"
+            tokens = Token.objects.filter(user=user, revoked_at=None).count()
+            closed = "" if user.is_active else "; closed"
+            self.stdout.write(f"{user.username}: {role}; {seen}; {tokens} token{'' if tokens == 1 else 's'}{closed}")
+
+    @staticmethod
+    def _revoke_tokens(user: User) -> str:
+        tokens = list(Token.objects.filter(user=user, revoked_at=None))
+        for token in tokens:
+            token.revoke()
+        return f"; {len(tokens)} token{'' if len(tokens) == 1 else 's'} revoked"
 
     def _set_password(self, user: User) -> None:
         password = self._read()
@@ -77,6 +107,10 @@ class Command(BaseCommand):
         """Into that group, and out of our others."""
         user.groups.remove(*Group.objects.filter(name__in=list(Role)))
         user.groups.add(Group.objects.get(name=group))
+
+
+def _groups(user: User) -> str:
+    return ", ".join(sorted(group.name for group in user.groups.all())) or "in no group"
 
 
 def _team(name: str | None) -> list[Group]:
