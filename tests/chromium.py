@@ -18,11 +18,14 @@ INK = """canvas => {
   return [inked, colours.size];
 }"""
 
-# How far things that were there already have moved, other than by what the viewer did: window.shifted.
+# How far things that were there already have moved, other than by what the viewer did: window.shifted; and which.
 LAYOUT_SHIFT = """
 window.shifted = 0;
+window.movers = [];
 new PerformanceObserver(list => list.getEntries().forEach(entry => {
-  if (!entry.hadRecentInput) window.shifted += entry.value;
+  if (entry.hadRecentInput) return;
+  window.shifted += entry.value;
+  window.movers.push(...entry.sources.map(({ node }) => node?.outerHTML?.slice(0, 80)));
 })).observe({type: "layout-shift", buffered: true});
 """
 

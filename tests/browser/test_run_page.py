@@ -240,7 +240,7 @@ def test_nothing_that_is_there_moves_when_data_come(look: Look, site: Site, widt
         page.evaluate(f"scrollTo(0, {place})")
         page.wait_for_timeout(60)
     expect(page.locator(".readout").first).to_contain_text("Fullest bin")
-    assert page.evaluate("window.shifted") == 0
+    assert page.evaluate("window.movers") == []
 
 
 def test_the_theme_is_the_systems_or_a_chosen_one_that_is_kept(look: Look) -> None:

@@ -331,3 +331,60 @@ def test_a_live_run_keeps_zoom_scroll_and_focus(look: Look, site: Site) -> None:
     assert zoom(page) is None
     page.keyboard.press("End")
     expect(chart(page, "Recall").locator(".at")).to_have_text("epoch 43")
+
+
+COVERED = """([canvas, [r, g, b]]) => {
+  const { width, height } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  const far = (i) => Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b);
+  const near = (i) => far(i) < 60 && data[i + 3] > 200;
+  let covered = 0;
+  for (let x = 60; x < width - 20; x++) {
+    for (let y = 0; y < height; y++) if (near(4 * (y * width + x))) { covered++; break; }
+  }
+  return covered / (width - 80);
+}"""
+"""The share of a chart's width at which a curve of this colour can be seen."""
+
+
+@pytest.mark.parametrize("query", ["smooth=ema-0.8&zoom.epochs=5~15", "zoom.epochs=2.2~2.8", "zoom.epochs=0.16~1.8"])
+def test_curves_stay_in_view_smoothed_and_between_their_points(look: Look, query: str) -> None:
+    page = look(f"{RUN}?hide=loss&{query}")
+    canvas = canvas_of(page, "Loss")
+    blue = [29, 111, 184]
+    assert soon(canvas, lambda: page.evaluate(COVERED, [canvas.element_handle(), blue]) > 0.97)
+
+
+def test_an_insight_out_of_view_is_brought_into_it(look: Look) -> None:
+    page = look(f"{RUN}?zoom.epochs=0~6")
+    assert is_drawn(canvas_of(page, "Loss"))
+    page.locator(".insight").get_by_role("button", name="epochs 16 to 19").click()
+    shown = zoom(page)
+    assert shown
+    assert shown[0] <= 16
+    assert shown[1] == LAST
+    page.goto(f"{RUN}?zoom.epochs=0~2")
+    page.locator(".insight").get_by_role("button", name="epochs 16 to 19").click()
+    assert zoom(page) is None, "it is longer than what was shown"
+
+
+def test_a_logarithmic_axis_says_what_it_leaves_out(look: Look, site: Site) -> None:
+    site.seed("warm", kind="Framework", run_id="below-zero", logged="many", size=40)
+    page = look("/runs/below-zero/?y-scale=log&search=probe")
+    page.locator("#metrics").scroll_into_view_if_needed()
+    summary = page.locator("figure.metric .summary").first
+    expect(summary).to_contain_text(
+        re.compile(r"[0-9]+ values? of zero or less ha(s|ve) no place on the logarithmic axis")
+    )
+    page.get_by_role("button", name="Log y").click()
+    expect(summary).not_to_contain_text("no place")
+
+
+def test_a_zoom_of_steps_is_none_of_the_clock(look: Look) -> None:
+    page = look(f"{RUN}?zoom.epochs=5~15")
+    reset = page.get_by_role("button", name="Reset zoom")
+    expect(reset).to_be_enabled()
+    page.get_by_role("button", name="Elapsed").click()
+    expect(reset).to_be_disabled()
+    page.get_by_role("button", name="Epoch", exact=True).click()
+    expect(reset).to_be_enabled()

@@ -35,6 +35,14 @@ class Framework(Sample):
     size: int = 5000
     name: str = "other"
 
+    def nothing(self) -> dict[str, Curve]:
+        """A run that has just begun."""
+        return {}
+
+    def epochs_alone(self) -> dict[str, Curve]:
+        """The losses of 20 epochs."""
+        return self._epochs()
+
     def scikit(self) -> dict[str, Curve]:
         """Autologging: parameters and single values."""
         return {key: _curve([0], [value]) for key, value in SCIKIT_METRICS.items()}

@@ -11,9 +11,13 @@ import { goToHash, SectionNav } from "./sections.js";
 import { allFinite, chartSpecs, EPOCHS, HISTOGRAM_REFINED_UP_TO, unitOf } from "./specs.js";
 import { chartTools, linkButton } from "./tools.js";
 import { hasTimes } from "./view.js";
+import { showStretch } from "./zoom.js";
 
 const METRICS_SHOWN = 12;
 const TABLES_AFTER = 300; // ms at most
+
+// It is under way and has logged nothing that charts show.
+const hasJustBegun = (history) => history.status === "RUNNING" && !history.epochs_total && !history.more_metrics;
 
 export class RunBody {
   // `page` is that of run.js, `place` the element that takes the content.
@@ -30,15 +34,16 @@ export class RunBody {
     this.#build(place);
     place.addEventListener("coarse", () => page.loadFull());
     this.first = true;
+    this.live = false; // whether it was running while somebody looked: what is said of it has a place of a fixed height
   }
 
   #build(place) {
     const box = (label) => el("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": `${label}, table` });
-    this.parts = { tiles: el("dl", { class: "tiles" }), grid: el("div", { class: "charts" }), more: el("p", { class: "more" }), histogram: el("div", { class: "hist-place" }), provenance: el("div"), final: box("Final metrics"), params: box("Parameters"), tags: box("Tags") };
+    this.parts = { tiles: el("dl", { class: "tiles" }), grid: el("div", { class: "charts" }), awaited: el("p", { class: "notice awaited", hidden: true }, "The run has begun and has not logged a metric yet. Its charts appear here by themselves."), more: el("p", { class: "more" }), histogram: el("div", { class: "hist-place" }), provenance: el("div"), final: box("Final metrics"), params: box("Parameters"), tags: box("Tags") };
     const { parts } = this;
     this.sections = {
       insights: section("insights", "Insights", this.insights.list),
-      training: section("training", "Training", parts.grid, parts.more),
+      training: section("training", "Training", parts.awaited, parts.grid, parts.more),
       others: section("metrics", "Other metrics"),
       distributions: section("distributions", "Weight analysis", parts.histogram),
       final: section("final", "Final metrics", parts.final),
@@ -58,11 +63,15 @@ export class RunBody {
   update() {
     const { parts, sections, page } = this;
     const { history } = page;
-    const unit = unitOf(history);
+    const awaited = hasJustBegun(history);
+    const unit = awaited ? "epoch" : unitOf(history);
     parts.tiles.replaceChildren(...tiles(history));
     parts.tiles.hidden = !parts.tiles.childElementCount;
-    sections.insights.hidden = !this.insights.update(history.insights, unit);
-    this.tools.update({ steps: unit === "epoch" ? "Epoch" : "Step", times: Boolean(history.more_metrics) || hasTimes(history) });
+    this.live ||= history.status === "RUNNING";
+    if (this.live) this.insights.keepHeight();
+    const insights = this.insights.update(history.insights, unit);
+    sections.insights.hidden = !insights && !this.live;
+    this.tools.update({ steps: unit === "epoch" ? "Epoch" : "Step", times: awaited || Boolean(history.more_metrics) || hasTimes(history) });
     this.#showEpochs(unit);
     sections.others.hidden = !history.more_metrics;
     const pictures = [...this.#showCharts(), ...this.#showHistogram()];
@@ -124,8 +133,9 @@ export class RunBody {
       if (parts.grid.children[i] !== chart.element) parts.grid.insertBefore(chart.element, parts.grid.children[i] ?? null);
     });
     for (const gone of before.values()) gone.remove();
-    sections.training.hidden = !shown.length;
-    const host = shown.length ? sections.training : sections.others;
+    parts.awaited.hidden = !hasJustBegun(history);
+    sections.training.hidden = !shown.length && parts.awaited.hidden;
+    const host = sections.training.hidden ? sections.others : sections.training;
     if (this.tools.element.parentElement !== host) host.firstChild.after(this.tools.element);
     const left = specs.length - shown.length;
     const finite = allFinite(history) ? [el("span", { class: "muted" }, "Every weight and every gradient was finite in every epoch. ")] : [];
@@ -185,6 +195,7 @@ export class RunBody {
     view.set({ mark: { from: insight.epochs[0], to: insight.epochs.at(-1), axis: chart?.spec.axis ?? EPOCHS } });
     if (!go) return undefined;
     const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+    if (chart?.u) showStretch(chart, ...[insight.epochs[0], insight.epochs.at(-1)].map((epoch) => chart.axis.at(epoch)));
     (chart?.element ?? this.sections.final).scrollIntoView({ block: "center", behavior });
     if (chart) chart.said.textContent = `Marked: ${insight.text}`;
     return chart?.plot.focus({ preventScroll: true });

@@ -51,8 +51,7 @@ export class LineChart {
     this.gaps = this.columns.gaps;
     this.#smooth();
     this.#legend();
-    this.summary.textContent = this.series.map((_, i) => describe(this.columns, i, this.spec)).join(" ");
-    this.plot.setAttribute("aria-label", `${this.spec.title}. ${this.summary.textContent} Arrow keys move through the ${this.spec.unit}s, plus and minus zoom.`);
+    this.#summarize();
     this.table.refresh();
     if (this.u && group === this.group && this.u.series.length === 1 + this.raws + this.series.length) this.u.setData(this.#drawn());
     else this.redraw();
@@ -76,6 +75,7 @@ export class LineChart {
     if (!width || !this.series.length || this.resting) return;
     this.axis = new HorizontalAxis(this.data, this.view);
     this.#smooth();
+    if (this.view.log || this.noted) this.#summarize();
     this.colors = this.series.map((series) => cssColor(series.color));
     this.u = new uPlot(plotOptions(this, width, height), this.#drawn(), this.plot);
     this.showValues(null);
@@ -152,10 +152,20 @@ export class LineChart {
     else if (width && (width !== this.u.width || height !== this.u.height)) this.u.setSize({ width, height });
   }
 
+  #summarize() {
+    const curves = this.series.map((_, i) => describe(this.columns, i, this.spec));
+    const left = this.view.log ? this.columns.drawn.flat().filter((value) => value !== null && value <= 0).length : 0;
+    this.noted = left > 0; // what a logarithmic axis leaves out
+    if (left) curves.push(`${count(left)} ${left === 1 ? "value of zero or less has" : "values of zero or less have"} no place on the logarithmic axis.`);
+    this.summary.textContent = curves.join(" ");
+    this.plot.setAttribute("aria-label", `${this.spec.title}. ${this.summary.textContent} Arrow keys move through the ${this.spec.unit}s, plus and minus zoom.`);
+  }
+
   #smooth() {
     const { view, data } = this;
     this.smoothed = view.smooth.amount ? this.columns.drawn.map(smoother(view.smooth, data.epochs, data.epochs_total ?? data.epochs.length)) : null;
     this.raws = this.smoothed ? this.series.length : 0; // so many raw curves come first
+    this.legend.classList.toggle("smoothed", Boolean(this.smoothed));
   }
 
   // uPlot's columns. A logarithmic axis has no place for zero and below.

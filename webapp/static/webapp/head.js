@@ -2,12 +2,11 @@
 
 import { copyButton, el, table } from "./dom.js";
 import { ago, byName, count, duration, exact, number, seconds, time } from "./format.js";
-import { unitOf } from "./specs.js";
+import { SYSTEM, unitOf } from "./specs.js";
 
 const TILES_AT_MOST = 5;
 const LONG_VALUE = 60;
 const FILES = [["csv", "CSV"], ["json", "JSON"], ["parquet", "Parquet"]];
-const SYSTEM = /^system\//; // MLflow's name for what it measures of the machine
 const OWN_TAG = /^mlflow\./; // MLflow's own; what matters of them is on the page already
 
 export function badges({ history, summary }) {
@@ -25,7 +24,7 @@ export function facts({ history, summary }) {
   const took = seconds(history.start_time, history.end_time);
   const steps = history.epochs_total;
   return [
-    steps > 0 && el("span", {}, `${count(steps)} ${unitOf(history)}${steps === 1 ? "" : "s"}`),
+    (steps > 0 || history.status === "RUNNING") && el("span", {}, `${count(steps)} ${steps ? unitOf(history) : "epoch"}${steps === 1 ? "" : "s"}`),
     took === null ? null : el("span", {}, `trained ${duration(took)}`),
     history.start_time && el("span", { onpointerenter: (event) => (event.currentTarget.title = time(history.start_time)) }, `started ${ago(history.start_time)}`),
     ...(summary.quick_test_ids ?? []).map((test) => el("span", {}, `quick test ${test}`)),
@@ -36,7 +35,9 @@ export function facts({ history, summary }) {
 
 export function tiles(history) {
   const catalogued = unitOf(history) === "epoch" ? catalogueTiles(history) : [];
-  const shown = catalogued.length ? catalogued : otherTiles(history);
+  const known = catalogued.length ? catalogued : otherTiles(history);
+  // Of a run that has just begun: the place of what is to come.
+  const shown = known.length || history.status !== "RUNNING" ? known : [["best validation loss", null, "epoch –"], ["last validation loss", null, "epoch –"]];
   return shown.map(([name, value, where]) => el("div", { class: "tile" }, el("dt", { title: name }, name), el("dd", {}, el("b", { class: "tabular" }, number(value)), el("span", { class: "muted" }, where))));
 }
 

@@ -19,6 +19,13 @@ export class Insights {
     this.stale = false; // whether what is marked may be no longer what is listed
   }
 
+  // Of a run that goes on: what comes to be said moves nothing below.
+  keepHeight() {
+    this.list.classList.add("live");
+    this.list.setAttribute("tabindex", "0");
+    this.list.setAttribute("aria-label", "Insights");
+  }
+
   get marked() {
     return this.permalink.get("insight");
   }

@@ -23,7 +23,7 @@ export class MetricBrowser {
     this.tiles = new Map(); // key → Tile
     this.asked = new Map(); // group, or text of a search → how many charts the viewer asked for
     this.outOfView = new Set(); // tiles whose charts are still drawn, the longest so first
-    this.opened = new Map(); // group → whether the viewer opened or closed it
+    this.opened = readOpened(permalink.get("groups")); // group → whether the viewer opened or closed it
     this.groupsShown = GROUPS_AT_ONCE;
     this.search = el("input", { type: "search", autocomplete: "off", spellcheck: "false", placeholder: "Search these metrics", value: permalink.get("search"), oninput: () => this.#searchSoon() });
     this.said = el("span", { class: "muted tabular", role: "status" });
@@ -190,6 +190,7 @@ export class MetricBrowser {
     details.addEventListener("toggle", () => {
       if (details.open === open && !this.opened.has(name)) return;
       this.opened.set(name, details.open);
+      this.permalink.set({ groups: openedText(this.opened) });
       if (details.open && !grid.childElementCount) this.#fill(grid, metrics, name);
     });
     return details;
@@ -213,6 +214,22 @@ export class MetricBrowser {
       grid.children[shown].tile.focus();
     };
     grid.after(el("button", { type: "button", class: "button more", onclick: further }, `Show ${count(Math.min(AT_ONCE, left))} more of ${count(left)}`));
+  }
+}
+
+// In an address: groups that were opened, and with a minus those that were closed.
+const openedText = (opened) => [...opened].map(([name, open]) => (open ? "" : "-") + encodeURIComponent(name)).join(",");
+
+function readOpened(text) {
+  const items = text.split(",").filter(Boolean).map((item) => /^(-?)(.*)$/.exec(item));
+  return new Map(items.map(([, closed, name]) => [decoded(name), !closed]));
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }
 

@@ -10,7 +10,9 @@ export function paintMark(u, { view, spec, axis }) {
   if (!view.mark || view.mark.axis !== spec.axis) return;
   const { ctx, bbox } = u;
   const clamp = (x) => Math.min(Math.max(x, bbox.left), bbox.left + bbox.width);
-  const [from, to] = [view.mark.from, view.mark.to].map((epoch) => clamp(u.valToPos(axis.at(epoch), "x", true)));
+  const [first, last] = [view.mark.from, view.mark.to].map((epoch) => axis.at(epoch));
+  if (last < u.scales.x.min || first > u.scales.x.max) return;
+  const [from, to] = [first, last].map((place) => clamp(u.valToPos(place, "x", true)));
   const least = 6 * ratio();
   const left = to - from < least ? (from + to - least) / 2 : from;
   ctx.save();

@@ -65,7 +65,7 @@ export class Panel {
 
   // Follows what the viewer has set for all panels.
   arrange() {
-    const { kind, counts, fit, picture } = this.host;
+    const { kind, counts, fit } = this.host;
     if (!this.data) return;
     this.fit = fit;
     this.scale = countScale(counts, this.top);
@@ -73,9 +73,14 @@ export class Panel {
     this.picture.hidden = lines;
     this.quantiles.hidden = !lines;
     if (lines) this.#showQuantiles();
-    this.summary.textContent = this.#describe(lines ? "" : picture.says);
-    this.picture.setAttribute("aria-label", `${kind === "heatmap" ? "Heatmap" : "Ridgeline"}. ${this.summary.textContent} Arrow keys move through epochs and bins.`);
+    this.#summarize();
     this.draw();
+  }
+
+  #summarize() {
+    const { kind, picture } = this.host;
+    this.summary.textContent = this.#describe(kind === "quantiles" ? "" : picture.says);
+    this.picture.setAttribute("aria-label", `${kind === "heatmap" ? "Heatmap" : "Ridgeline"}. ${this.summary.textContent} Arrow keys move through epochs and bins.`);
   }
 
   // Goes to the kept epoch nearest to this one; null is the last.
@@ -86,6 +91,7 @@ export class Panel {
     this.index = epoch === null ? epochs.length - 1 : nearest(epochs, epoch);
     this.bars.setAttribute("aria-label", `Bins of epoch ${epochs[this.index]}; the data table has the numbers.`);
     this.#statistics();
+    this.#summarize();
     this.table.refresh();
     this.#point(null);
   }
@@ -141,9 +147,9 @@ export class Panel {
 
   #describe(says) {
     const { epochs, epochs_total: total, bin_edges_by_epoch: all } = this.data;
-    const edges = all.at(-1);
+    const edges = all[this.index];
     const how = says && ` ${says}.${this.axis.symlog ? " The axis of the values is symmetric-logarithmic." : ""}`;
-    return `${this.title}: ${count(edges.length - 1)} bins, ${count(epochs.length)} of ${count(total)} epochs; at epoch ${epochs.at(-1)} from ${number(edges[0])} to ${number(edges.at(-1))}.${how}`;
+    return `${this.title}: ${count(edges.length - 1)} bins, ${count(epochs.length)} of ${count(total)} epochs; at epoch ${epochs[this.index]} from ${number(edges[0])} to ${number(edges.at(-1))}.${how}`;
   }
 
   async #showQuantiles() {

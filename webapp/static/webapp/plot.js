@@ -84,23 +84,48 @@ function verticalRange(chart, u) {
   const { axis, data, view } = chart;
   let low = Infinity;
   let high = -Infinity;
-  const [from, to] = u.series[0].idxs ?? [0, data.epochs.length - 1];
+  const take = (value) => {
+    if (value === null || value === undefined || (view.log && value <= 0)) return;
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  };
+  const [xs] = u.data;
+  const [least, most] = horizontalRange(chart);
+  const from = firstFrom(xs, least);
+  const to = firstFrom(xs, most, true) - 1;
   chart.series.forEach((series, i) => {
     if (chart.hides(series)) return;
+    const drawn = [u.data[i + 1], ...(chart.raws ? [u.data[chart.raws + i + 1]] : [])];
     const envelope = data.envelope[series.key];
-    for (const [column, at] of [[u.data[i + 1], (j) => j], [envelope?.min, (j) => axis.indexOf(j)], [envelope?.max, (j) => axis.indexOf(j)]]) {
-      for (let j = from ?? 0; column && j <= (to ?? column.length - 1); j++) {
-        const value = column[at(j)];
-        if (value === null || value === undefined || (view.log && value <= 0)) continue;
-        low = Math.min(low, value);
-        high = Math.max(high, value);
-      }
+    for (let j = from; j <= to; j++) {
+      for (const column of drawn) take(column[j]);
+      if (envelope) [envelope.min, envelope.max].forEach((column) => take(column[axis.indexOf(j)]));
     }
+    // Lines go on to the points beside what is shown, and leave it at these heights.
+    for (const column of drawn) for (const [j, edge] of [[from, least], [to + 1, most]]) take(crossing(xs, column, j, edge));
   });
   if (low > high) return view.log ? [0.1, 1] : [0, 1];
   if (view.log) return low === high ? [low / 2, high * 2] : [low / (high / low) ** AIR, high * (high / low) ** AIR];
   const air = (high - low || Math.abs(high) || 1) * AIR;
   return [low >= 0 && low - air < 0 ? 0 : low - air, high + air];
+}
+
+// The first point that is not before this place, or that is beyond it.
+function firstFrom(xs, place, beyond = false) {
+  let [low, high] = [0, xs.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (xs[middle] < place || (beyond && xs[middle] === place)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+// Where the line between the points j − 1 and j is at this place; null where there is none.
+function crossing(xs, column, j, place) {
+  const [before, after] = [column[j - 1] ?? null, column[j] ?? null];
+  if (before === null || after === null) return null;
+  return before + ((after - before) * (place - xs[j - 1])) / (xs[j] - xs[j - 1] || 1);
 }
 
 // 1, 2 and 5 of every decade, fewer over many decades; even steps within less than one.
@@ -118,7 +143,7 @@ function logSplits(low, high) {
 function evenSplits(low, high) {
   const raw = (high - low) / 4;
   const unit = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((factor) => factor * unit).find((size) => size >= raw);
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * unit).find((size) => size >= raw);
   const splits = Math.floor(high / step) - Math.ceil(low / step) + 1;
   return Array.from({ length: splits }, (_, i) => Number(((Math.ceil(low / step) + i) * step).toPrecision(12)));
 }

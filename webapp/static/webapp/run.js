@@ -21,7 +21,7 @@ const SMOOTHER = [0, 0.6, 0.9, 0.97];
 const root = document.getElementById("run");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
 const source = new Source();
-const permalink = new Permalink({ ...VIEW_DEFAULTS, ...HISTOGRAM_DEFAULTS, resolution: "overview", search: "", insight: "" });
+const permalink = new Permalink({ ...VIEW_DEFAULTS, ...HISTOGRAM_DEFAULTS, resolution: "overview", search: "", groups: "", insight: "" });
 const page = {
   source,
   permalink,

@@ -6,6 +6,7 @@ import { byName } from "./format.js";
 export const EPOCHS = "epochs"; // the axis that the charts of a history share
 const RECALL = "Recall";
 const NOT_FINITE = "Values not finite";
+export const SYSTEM = /^system\//; // MLflow's name for what it measures of the machine
 const COUNTER = /_nonfinite$/;
 // Histograms are larger than curves: every epoch at once only in short runs; in those up to here when somebody goes through them;
 // beyond, when all epochs are asked for.
@@ -33,7 +34,7 @@ export function chartSpecs(history) {
       { label: "validation", key: "val_loss", color: "blue", read: (h) => h.loss.val },
     ] },
     ...metrics.filter((spec) => spec.title === RECALL),
-    { title: "Total loss, with regularization", series: [
+    { title: "Total loss", series: [
       { label: "train", key: "total_loss", color: "ember", read: (h) => h.loss.total },
       { label: "validation", key: "val_total_loss", color: "blue", read: (h) => h.loss.val_total },
     ] },
@@ -75,7 +76,8 @@ function metricSpecs({ metrics, epochs, final_metrics: finals }) {
   // A single value that the table of final metrics shows needs no chart.
   const telling = Object.keys(metrics).filter((key) => !COUNTER.test(key) || !allFinite({ metrics }));
   const drawn = telling.filter((key) => epochs.length < 2 || !(key in finals) || metrics[key].filter((value) => value !== null).length > 1);
-  for (const key of drawn.sort(byName)) {
+  // What MLflow measures of the machine stands last.
+  for (const key of drawn.sort((a, b) => SYSTEM.test(a) - SYSTEM.test(b) || byName(a, b))) {
     const base = key.replace(/^(val|valid|validation|test|train|training|eval)[_/]/, "");
     const title = /recall/i.test(base) ? RECALL : COUNTER.test(base) ? NOT_FINITE : base;
     groups.set(title, [...(groups.get(title) ?? []), key]);

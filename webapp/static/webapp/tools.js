@@ -65,7 +65,8 @@ function zoomButtons(view) {
   const reset = el("button", { type: "button", onclick: () => view.unzoom() }, "Reset zoom");
   const element = el("div", { class: "choice zoom", role: "group", "aria-label": "Zoom", title: "Drag over a chart to zoom, with Shift to pan; double-click shows all" }, buttons, reset);
   const show = () => {
-    const whole = !view.zooms.size;
+    // A zoom of steps is none of the clock; before the charts are there, any zoom may be theirs.
+    const whole = view.charts.size ? ![...view.charts].some((chart) => view.zooms.has(chart.group)) : !view.zooms.size;
     for (const one of [buttons[0], buttons[2], buttons[3], reset]) one.disabled = whole;
   };
   return { element, show };

@@ -44,6 +44,19 @@ export function bringIntoView(chart, x) {
   if (place > high) panBy(chart, (place - high) / (high - low) + ASIDE);
 }
 
+// Leaves the zoom, or goes aside within it, as far as it takes to have all of this stretch in view.
+export function showStretch(chart, from, to) {
+  // As the view has it: a chart that has just been made has not taken it yet.
+  const [low, high] = (chart.view.zooms.get(chart.group) ?? chart.axis.extent).map(chart.axis.forward);
+  const [start, end] = [from, to].map(chart.axis.forward);
+  const span = high - low;
+  if (start >= low && end <= high) return;
+  if (end - start > span) return void chart.view.zoom(chart.group, null);
+  const [least, most] = chart.view.extent(chart.group).map(chart.axis.forward);
+  const first = Math.min(Math.max((start + end - span) / 2, least), most - span);
+  show(chart, first, first + span);
+}
+
 // What the buttons of a tool bar do: the same to every group.
 export function everyGroup(view, act) {
   const groups = new Map([...view.charts].filter((chart) => chart.u).map((chart) => [chart.group, chart]));
