@@ -196,8 +196,8 @@ def test_histograms_of_four_runs_at_one_epoch_by_keyboard(look: Look) -> None:
     page = look(TWELVE)
     histograms = page.locator("#histograms")
     histograms.scroll_into_view_if_needed()
-    expect(histograms.locator(".summary").first).to_contain_text("search 3 from")
-    expect(histograms.locator(".summary").first).not_to_contain_text("search 4 from")
+    expect(histograms.locator(".summary").first).to_contain_text("search 3 at epoch 54 from")
+    expect(histograms.locator(".summary").first).not_to_contain_text("search 4")
     canvas = histograms.locator("canvas")
     before = picture(canvas)
     slider = histograms.get_by_role("slider", name="Epoch", exact=True)
@@ -218,6 +218,25 @@ def test_histograms_of_four_runs_at_one_epoch_by_keyboard(look: Look) -> None:
     histograms.get_by_role("button", name="Gradients").click()
     expect(histograms.locator(".summary").first).to_contain_text("Gradients of the query tower")
     assert is_drawn(canvas)
+
+
+def test_overlaid_histograms_name_their_runs_and_the_epochs_that_are_shown(look: Look) -> None:
+    page = look(f"{THREE}&bins=over&what=gradients")
+    histograms = page.locator("#histograms")
+    histograms.scroll_into_view_if_needed()
+    legend = histograms.get_by_role("list", name="Colours of the runs").get_by_role("listitem")
+    expect(legend).to_have_text(["search 0epoch 39", "search 1epoch 44", "search 2epoch 49"])
+    for seed in range(3):
+        swatch = legend.nth(seed).locator(".line-swatch")
+        assert swatch.evaluate("swatch => getComputedStyle(swatch).color") == colour(page, f"search {seed}")
+    summary = histograms.locator(".summary").first
+    for seed, epoch in enumerate((39, 44, 49)):
+        stored = page.request.get(f"/api/runs/search{seed}/histogram-data/?type=gradients&tower=query").json()
+        filled = [at for at, value in enumerate(stored["counts"][-1]) if value]
+        low = stored["bin_edges_by_epoch"][-1][filled[0]]
+        expect(summary).to_contain_text(f"search {seed} at epoch {epoch} from {f'{low:.4g}'.replace('-', MINUS)} to ")
+    histograms.get_by_role("button", name="One each").click()
+    expect(legend).to_have_count(0)
 
 
 def test_a_run_that_is_removed_takes_no_colour_of_others(look: Look) -> None:
