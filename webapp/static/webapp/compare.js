@@ -117,7 +117,7 @@ function showChoose(size) {
     el("section", { class: "notice" },
       el("p", { class: "eyebrow" }, size ? "One run is chosen" : "Nothing to compare yet"),
       el("h2", {}, size ? "Choose one more run" : "Choose two or more runs"),
-      el("p", {}, `“Add a run” above searches by name, experiment, parameter or run ID. Up to ${root.dataset.most} runs stand side by side: curves, parameters, metrics and histograms.`),
+      el("p", {}, `“Add a run” above searches by words of the name, the experiment or the beginning of the run ID, and by conditions such as param.optimizer = adam. Up to ${root.dataset.most} runs stand side by side: curves, parameters, metrics and histograms.`),
       el("p", {}, el("a", { class: "button", href: "/" }, "All runs"))));
 }
 
