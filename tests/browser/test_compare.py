@@ -506,6 +506,58 @@ def test_nothing_shifts_and_nothing_scrolls_sideways(look: Look, runs: int, widt
     screenshot(page, f"compare-{runs}-{width}-{theme}")
 
 
+WHOLE_ROWS = """list => {
+    const box = list.getBoundingClientRect();
+    return [...list.children].map(one => one.getBoundingClientRect())
+        .every(({top, bottom}) => bottom <= box.bottom + 1 || top >= box.bottom - 1);
+}"""
+ALL_IN_VIEW = "list => list.scrollHeight <= list.clientHeight + 1"
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_up_to_twelve_runs_are_all_named(look: Look, width: int) -> None:
+    page = look(TWELVE, width=width)
+    expect(page.locator(".compared li")).to_have_count(12)
+    expect(chart(page, "val_loss").locator(".legend button")).to_have_count(12)
+    for names in (page.locator(".compared"), chart(page, "val_loss").locator(".legend")):
+        assert names.evaluate(ALL_IN_VIEW)
+    expect(page.locator(".all-runs:visible")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_of_many_runs_whole_rows_are_shown_and_all_when_asked(look: Look, site: Site, width: int) -> None:
+    seeds = range(200, 230)
+    site.seed_all(
+        "warm", [{"run_id": f"thirty{s}", "seed": s, "name": f"a longer name of run {s}"} for s in seeds], "Varied"
+    )
+    page = look(f"/compare/?runs={','.join(f'thirty{seed}' for seed in seeds)}", width=width)
+    expect(chart(page, "val_loss").locator(".legend button")).to_have_count(30)
+    for box in (page.locator(".picker"), chart(page, "val_loss")):
+        names = box.locator(".whole-rows")
+        assert not names.evaluate(ALL_IN_VIEW)
+        assert names.evaluate(WHOLE_ROWS)
+        box.get_by_role("button", name="all 30").click()
+        assert names.evaluate(ALL_IN_VIEW)
+        box.get_by_role("button", name="fewer").click()
+        assert not names.evaluate(ALL_IN_VIEW)
+
+
+def test_on_a_phone_names_of_one_program_are_told_apart(look: Look, site: Site) -> None:
+    names = [f"quick-test-20261126-13452{s}-with-a-long-name-{s}" for s in range(2)]
+    site.seed_all("warm", [{"run_id": f"alike{s}", "seed": s, "name": name} for s, name in enumerate(names)], "Varied")
+    page = look("/compare/?runs=alike0,alike1", width=360)
+    inside = """name => {
+        const box = name.closest("button").getBoundingClientRect();
+        const end = name.lastElementChild.getBoundingClientRect();
+        return end.width > 0 && end.right <= box.right + 1 && end.right <= innerWidth;
+    }"""
+    for place in (".compared", "figure.chart:first-child .legend"):
+        cut = page.locator(place).locator(".cut")
+        expect(cut).to_have_text(names)
+        for i in range(2):
+            assert cut.nth(i).evaluate(inside)
+
+
 def test_long_runs_are_overviews_until_every_epoch_is_asked_for(look: Look, site: Site) -> None:
     site.seed_all("warm", [{"run_id": f"long{seed}", "seed": seed, "epochs": 1300} for seed in (1, 2)], kind="Varied")
     page = look("/compare/?runs=long1,long2")

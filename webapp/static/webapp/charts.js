@@ -111,6 +111,11 @@ export class LineChart {
     this.view.toggle(series);
   }
 
+  // A curve's name in the legend.
+  nameIn({ label }) {
+    return el("span", {}, label);
+  }
+
   // A chart out of sight gives its canvas back, and draws it again when it comes into view.
   wake(awake) {
     if (Boolean(this.resting) === !awake) return;
@@ -181,7 +186,7 @@ export class LineChart {
         this.values.push(value);
         const swatch = el("i", { class: series.dash ? "swatch dashed" : "swatch", "data-color": series.color });
         const shown = String(!this.hides(series));
-        return el("button", { type: "button", "aria-pressed": shown, title: `${series.key}: show or hide`, onclick: () => this.toggle(series) }, swatch, el("span", {}, series.label), value);
+        return el("button", { type: "button", "aria-pressed": shown, title: `${series.key}: show or hide`, onclick: () => this.toggle(series) }, swatch, this.nameIn(series), value);
       }),
     );
     this.showValues(null);

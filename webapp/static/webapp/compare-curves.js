@@ -8,6 +8,8 @@ import { direction } from "./compare-direction.js";
 import { merged } from "./compare-merge.js";
 import { lastOf, metricCounts, usualMetrics } from "./compare-metrics.js";
 import { OtherMetrics } from "./compare-others.js";
+import { WholeRows } from "./compare-rows.js";
+import { nameOf } from "./compare-plot.js";
 import { el, section } from "./dom.js";
 import { count, number } from "./format.js";
 import { unitOf } from "./specs.js";
@@ -21,6 +23,13 @@ const ONE_BY_ONE = 4; // up to so many curves a sentence tells of each
 
 // `spec` has besides `emphasis` and `runs`, one per series.
 class OverlaidChart extends LineChart {
+  constructor(spec, data, view) {
+    super(spec, data, view);
+    this.rows = new WholeRows(this.legend);
+    this.legend.after(this.rows.button);
+    this.rows.update(this.series.length);
+  }
+
   // Runs are hidden rather than curves, everywhere on the page.
   hides({ id }) {
     return this.spec.emphasis.hidden.has(id);
@@ -30,9 +39,19 @@ class OverlaidChart extends LineChart {
     this.spec.emphasis.toggle(id);
   }
 
+  nameIn({ label }) {
+    return nameOf(label);
+  }
+
   update(data, spec = this.spec) {
     super.update(data, spec);
+    this.rows?.update(this.series.length); // the first time, before there are any
     if (spec.runs.length > ONE_BY_ONE) this.sayInShort();
+  }
+
+  remove() {
+    this.rows.observer.disconnect();
+    super.remove();
   }
 
   redraw(size) {
