@@ -558,6 +558,52 @@ def test_on_a_phone_names_of_one_program_are_told_apart(look: Look, site: Site) 
             assert cut.nth(i).evaluate(inside)
 
 
+def test_the_table_keeps_names_whole_and_long_values_short(look: Look) -> None:
+    page = look(THREE)
+    expect(row(page, "final_val_loss")).to_be_visible()
+    for field in ("learning_rate", "final_val_loss"):
+        name = row(page, field).locator(".field-name")
+        assert name.evaluate("name => name.getBoundingClientRect().height") < 30
+    numbers = row(page, "test_loss").locator("td .value")
+    ends = [
+        numbers.nth(i).evaluate("n => n.closest('td').getBoundingClientRect().right - n.getBoundingClientRect().right")
+        for i in range(3)
+    ]
+    assert max(ends) < 14, "numbers stand at the right"
+    names = page.locator(".matrix tbody").first.locator("th[scope=row]").all_inner_texts()
+    assert [name.endswith("hist_bin_edges") for name in names] == sorted(
+        name.endswith("hist_bin_edges") for name in names
+    )
+    long = row(page, "query_hist_bin_edges").locator(".long").first
+    whole = compared(page, "search0,search1,search2")[0]["params"]["query_hist_bin_edges"]
+    assert (
+        long.evaluate("long => [long.clientWidth <= 200, long.scrollWidth > long.clientWidth, long.clientHeight < 30]")
+        == [True] * 3
+    )
+    assert long.evaluate("long => long.parentElement.title || long.title") == whole
+    long.focus()
+    assert long.evaluate("long => long.scrollWidth <= long.clientWidth && long.clientHeight > 30")
+
+
+@pytest.mark.parametrize("layout", ["columns", "rows"])
+def test_the_table_goes_to_its_metrics(look: Look, layout: str) -> None:
+    page = look(f"{THREE}&layout={layout}")
+    box = page.get_by_role("region", name="Parameters and metrics of the runs")
+    page.get_by_role("group", name="Go to").get_by_role("button", name="Metrics").click()
+    assert box.evaluate("box => box.scrollTop + box.scrollLeft") > 100
+    head = box.locator("[data-group=Metrics]")
+    corner = box.locator("thead tr:last-child > :first-child").bounding_box()
+    found = head.bounding_box()
+    assert corner
+    assert found
+    if layout == "rows":
+        assert abs(found["x"] - corner["x"] - corner["width"]) < 2
+        heights = box.locator("tbody tr").evaluate_all("rows => rows.map(row => row.offsetHeight)")
+        assert max(heights) < 50
+    else:
+        assert abs(found["y"] - corner["y"] - corner["height"]) < 2
+
+
 def test_long_runs_are_overviews_until_every_epoch_is_asked_for(look: Look, site: Site) -> None:
     site.seed_all("warm", [{"run_id": f"long{seed}", "seed": seed, "epochs": 1300} for seed in (1, 2)], kind="Varied")
     page = look("/compare/?runs=long1,long2")
