@@ -604,6 +604,36 @@ def test_the_table_goes_to_its_metrics(look: Look, layout: str) -> None:
         assert abs(found["y"] - corner["y"] - corner["height"]) < 2
 
 
+def test_keys_change_the_view_and_a_sheet_lists_them(look: Look) -> None:
+    page = look(THREE)
+    expect(chart(page, "val_loss").locator(".at")).to_have_text("epoch 49")
+    for key in ("y", "x", "t", "s", "+", "d"):
+        page.keyboard.press(key)
+    found = parameters(page)
+    zoom = found.pop("zoom.seconds")
+    assert found == {
+        "runs": "search0,search1,search2",
+        "y-scale": "log",
+        "x-scale": "log",
+        "x": "relative",
+        "smooth": "ema-0.6",
+        "differences": "1",
+    }
+    page.keyboard.press("-")
+    assert parameters(page).get("zoom.seconds") != zoom
+    page.keyboard.press("0")
+    assert "zoom.seconds" not in parameters(page)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.keyboard.press("c")
+    expect(page.get_by_role("button", name="copied")).to_be_visible()
+    page.keyboard.press("?")
+    sheet = page.get_by_role("dialog", name="Keyboard and mouse")
+    expect(sheet).to_contain_text("Only what differs in the table")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    expect(sheet).to_be_visible()
+
+
 def test_long_runs_are_overviews_until_every_epoch_is_asked_for(look: Look, site: Site) -> None:
     site.seed_all("warm", [{"run_id": f"long{seed}", "seed": seed, "epochs": 1300} for seed in (1, 2)], kind="Varied")
     page = look("/compare/?runs=long1,long2")
