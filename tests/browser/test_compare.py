@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -632,6 +633,46 @@ def test_keys_change_the_view_and_a_sheet_lists_them(look: Look) -> None:
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Keyboard shortcuts").click()
     expect(sheet).to_be_visible()
+
+
+def exported(page: Page, title: str, kind: str, path: Path) -> str:
+    button = page.get_by_role("button", name=f"Export {title}", exact=True)
+    button.scroll_into_view_if_needed()
+    button.click()
+    with page.expect_download() as caught:
+        page.get_by_role("group", name=f"Export {title}", exact=True).get_by_text(kind).click()
+    caught.value.save_as(path)
+    assert caught.value.suggested_filename.endswith(f".{kind.lower()}")
+    return path.read_text() if kind != "PNG" else ""
+
+
+def test_drawn_parts_are_exported(look: Look, tmp_path: Path) -> None:
+    page = look(f"{THREE}&bins=over")
+    runs = compared(page, "search0,search1,search2")
+    page.locator("#histograms").scroll_into_view_if_needed()
+    expect(page.locator("#histograms .run-legend li")).to_have_count(3)
+    for title in ("Parallel coordinates", "Scatter", "Histograms"):
+        lines = list(csv.DictReader(io.StringIO(exported(page, title, "CSV", tmp_path / "csv"))))
+        document = json.loads(exported(page, title, "JSON", tmp_path / "json"))
+        assert [run["name"] for run in document["runs"]] == list(dict.fromkeys(line["name"] for line in lines))
+        assert {line["run_id"] for line in lines} == {"search0", "search1", "search2"}
+        for line in lines:
+            (run,) = (run for run in runs if run["mlflow_run_id"] == line["run_id"])
+            if "param.learning_rate" in line:
+                assert float(line["param.learning_rate"]) == float(run["params"]["learning_rate"])
+        if title == "Histograms":
+            stored = page.request.get("/api/runs/search2/histogram-data/?type=weights&tower=query").json()
+            ours = [line for line in lines if line["run_id"] == "search2"][1:-1]
+            assert [float(line["count"]) for line in ours] == stored["counts"][-1]
+        drawn = ElementTree.fromstring(exported(page, title, "SVG", tmp_path / "svg"))  # noqa: S314 - ours
+        texts = [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+        assert {"search 0", "search 1", "search 2"} <= set(texts)
+        colours = {shape.get("stroke") or shape.get("fill") for shape in drawn.iter("{http://www.w3.org/2000/svg}path")}
+        assert len(colours) > 3
+        exported(page, title, "PNG", tmp_path / "png")
+        assert (tmp_path / "png").read_bytes().startswith(b"\x89PNG")
+    header = exported(page, "val_loss", "CSV", tmp_path / "csv").splitlines()[0]
+    assert header == "epoch,search 0 (search0),search 1 (search1),search 2 (search2)"
 
 
 def test_long_runs_are_overviews_until_every_epoch_is_asked_for(look: Look, site: Site) -> None:

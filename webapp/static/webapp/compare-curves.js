@@ -159,7 +159,7 @@ export class Curves {
     const { byTime } = this;
     const key = (run) => `${metric} of ${run.label}`;
     const unit = byTime ? "second" : runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step";
-    const series = runs.map((run) => ({ id: run.id, label: run.label, key: key(run), color: run.color, dash: run.dash ?? false, read: (data) => data.curves[key(run)] }));
+    const series = runs.map((run) => ({ id: run.id, label: run.label, key: key(run), color: run.color, dash: run.dash ?? false, column: columnOf(run), read: (data) => data.curves[key(run)] }));
     const data = merged(runs.map((run) => ({ key: key(run), metric, run })), byTime);
     const dense = data.epochs.length > POINTS_AT_MOST;
     const spec = { title: metric, unit, axis: byTime ? "seconds" : "steps", series, runs, dense, emphasis: this.emphasis };
@@ -193,6 +193,9 @@ export class Curves {
     }
   }
 }
+
+// A run's name and ID, as a table outside needs both.
+const columnOf = ({ id, row: { name } }) => (name && name !== id ? `${name} (${id})` : id);
 
 // Whether a chart of the one can show the other: the same curves in the same colours and manner on the same axis.
 const alike = (a, b) => ["axis", "unit", "dense"].every((name) => a[name] === b[name]) && a.runs.length === b.runs.length && a.runs.every(({ id, slot, label }, i) => id === b.runs[i].id && slot === b.runs[i].slot && label === b.runs[i].label);

@@ -3,10 +3,11 @@
 import { valueAxis } from "./axis.js";
 import { choiceOf, chosenIn } from "./compare-address.js";
 import { Chooser } from "./compare-chooser.js";
-import { drawHistograms, heights, overlaid, stacked } from "./compare-bins.js";
+import { drawHistograms, heights, paintHistograms, overlaid, stacked } from "./compare-bins.js";
 import { nameOf, swatch } from "./compare-plot.js";
 import { choice, el, lazyDetails, section, table } from "./dom.js";
 import { count, exact, number } from "./format.js";
+import { exportMenu } from "./menu.js";
 
 const AT_MOST = 4;
 const AHEAD = "400px"; // so far from view the histograms are read
@@ -36,7 +37,8 @@ export class Histograms {
       choice("What", Object.entries(NAMES), permalink.get("what"), pick("what")),
       choice("Tower", [["query", "Query tower"], ["candidate", "Candidate tower"]], permalink.get("tower"), pick("tower")),
       choice("Arrangement", [["each", "One each"], ["over", "Overlaid"]], permalink.get("bins"), draw("bins")),
-      choice("Counts", [["linear", "Linear"], ["log", "Log counts"]], permalink.get("counts"), draw("counts")));
+      choice("Counts", [["linear", "Linear"], ["log", "Log counts"]], permalink.get("counts"), draw("counts")),
+      exportMenu("Histograms", (kind) => this.#export(kind)));
     this.section = section("histograms", "Weights and gradients", tools, el("figure", { class: "drawn" }, this.message, this.content));
     this.plot.addEventListener("pointermove", (event) => this.#hover(event));
     this.plot.addEventListener("pointerleave", () => this.#fullest());
@@ -147,6 +149,18 @@ export class Histograms {
       this.frame = null;
       if (this.shown.length && this.layout && this.plot.clientWidth) drawHistograms(this);
     });
+  }
+
+  async #export(kind) {
+    const { shown, layout, emphasis } = this;
+    if (!shown.length) throw new Error("there is no histogram.");
+    const { legendOf, saveBins } = await import("./compare-picture.js");
+    const title = `${NAMES[this.permalink.get("what")]} of the ${this.permalink.get("tower")} tower, epoch ${this.epochs[this.slider.value]}`;
+    if (kind === "csv" || kind === "json") return saveBins(title, kind, shown);
+    const { savePicture } = await import("./export.js");
+    const width = this.plot.clientWidth;
+    const legend = layout.titled ? [] : legendOf(shown.map(({ run }) => run), emphasis);
+    return savePicture(title, kind, { width, height: layout.height, legend, paint: (context) => paintHistograms(this, context, width) });
   }
 
   #say(text, bins) {
