@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -196,8 +197,8 @@ def test_histograms_of_four_runs_at_one_epoch_by_keyboard(look: Look) -> None:
     page = look(TWELVE)
     histograms = page.locator("#histograms")
     histograms.scroll_into_view_if_needed()
-    expect(histograms.locator(".summary").first).to_contain_text("search 3 from")
-    expect(histograms.locator(".summary").first).not_to_contain_text("search 4 from")
+    expect(histograms.locator(".summary").first).to_contain_text("search 3 at epoch 54 from")
+    expect(histograms.locator(".summary").first).not_to_contain_text("search 4")
     canvas = histograms.locator("canvas")
     before = picture(canvas)
     slider = histograms.get_by_role("slider", name="Epoch", exact=True)
@@ -218,6 +219,25 @@ def test_histograms_of_four_runs_at_one_epoch_by_keyboard(look: Look) -> None:
     histograms.get_by_role("button", name="Gradients").click()
     expect(histograms.locator(".summary").first).to_contain_text("Gradients of the query tower")
     assert is_drawn(canvas)
+
+
+def test_overlaid_histograms_name_their_runs_and_the_epochs_that_are_shown(look: Look) -> None:
+    page = look(f"{THREE}&bins=over&what=gradients")
+    histograms = page.locator("#histograms")
+    histograms.scroll_into_view_if_needed()
+    legend = histograms.get_by_role("list", name="Colours of the runs").get_by_role("listitem")
+    expect(legend).to_have_text(["search 0epoch 39", "search 1epoch 44", "search 2epoch 49"])
+    for seed in range(3):
+        swatch = legend.nth(seed).locator(".line-swatch")
+        assert swatch.evaluate("swatch => getComputedStyle(swatch).color") == colour(page, f"search {seed}")
+    summary = histograms.locator(".summary").first
+    for seed, epoch in enumerate((39, 44, 49)):
+        stored = page.request.get(f"/api/runs/search{seed}/histogram-data/?type=gradients&tower=query").json()
+        filled = [at for at, value in enumerate(stored["counts"][-1]) if value]
+        low = stored["bin_edges_by_epoch"][-1][filled[0]]
+        expect(summary).to_contain_text(f"search {seed} at epoch {epoch} from {f'{low:.4g}'.replace('-', MINUS)} to ")
+    histograms.get_by_role("button", name="One each").click()
+    expect(legend).to_have_count(0)
 
 
 def test_a_run_that_is_removed_takes_no_colour_of_others(look: Look) -> None:
@@ -265,7 +285,11 @@ def test_any_run_is_found_and_added_by_keyboard(look: Look) -> None:
     field.fill("no such run")
     expect(page.get_by_text("No other run meets this.")).to_be_visible()
     expect(field).to_have_attribute("aria-expanded", "false")
-    field.fill("not-yet-announced")
+    for word in ("adagrad", "not-yet-announced", "abcdef"):
+        field.fill(word)
+        page.wait_for_timeout(500)
+        expect(options).to_have_count(0)
+    field.fill("0123456789abcdef")
     expect(options).to_contain_text("by its run ID")
     page.keyboard.press("Escape")
     expect(page.get_by_text("Add a run", exact=True)).to_be_focused()
@@ -376,15 +400,16 @@ def test_running_runs_are_followed(look: Look, site: Site) -> None:
 @pytest.mark.parametrize("query", ["", "?runs=search3"])
 def test_with_too_few_runs_the_page_says_how_to_choose(look: Look, query: str) -> None:
     page = look(f"/compare/{query}")
+    expect(page.get_by_text("by conditions such as param.optimizer = adam")).to_be_visible()
     screenshot(page, f"compare-choose{len(query)}")
     search = page.get_by_role("combobox", name="Search runs to add")
     for name in ("search 1", "search 2"):
         search.fill(name)
         page.get_by_role("option", name=name).first.click()
     expect(chart(page, "val_loss").locator(".legend")).to_contain_text("search 2")
-    search.fill("not-in-the-list")
-    page.get_by_role("option", name="not-in-the-list").click()
-    expect(chip(page, "not-in-the-list").locator(".state")).to_have_text("not announced")
+    search.fill("0123456789abcdef")
+    page.get_by_role("option", name="0123456789abcdef").click()
+    expect(chip(page, "0123456789abcdef").locator(".state")).to_have_text("not announced")
 
 
 def test_the_table_and_all_of_it_as_files(look: Look, tmp_path: Path) -> None:
@@ -480,6 +505,174 @@ def test_nothing_shifts_and_nothing_scrolls_sideways(look: Look, runs: int, widt
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(200)
     screenshot(page, f"compare-{runs}-{width}-{theme}")
+
+
+WHOLE_ROWS = """list => {
+    const box = list.getBoundingClientRect();
+    return [...list.children].map(one => one.getBoundingClientRect())
+        .every(({top, bottom}) => bottom <= box.bottom + 1 || top >= box.bottom - 1);
+}"""
+ALL_IN_VIEW = "list => list.scrollHeight <= list.clientHeight + 1"
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_up_to_twelve_runs_are_all_named(look: Look, width: int) -> None:
+    page = look(TWELVE, width=width)
+    expect(page.locator(".compared li")).to_have_count(12)
+    expect(chart(page, "val_loss").locator(".legend button")).to_have_count(12)
+    for names in (page.locator(".compared"), chart(page, "val_loss").locator(".legend")):
+        assert names.evaluate(ALL_IN_VIEW)
+    expect(page.locator(".all-runs:visible")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_of_many_runs_whole_rows_are_shown_and_all_when_asked(look: Look, site: Site, width: int) -> None:
+    seeds = range(200, 230)
+    site.seed_all(
+        "warm", [{"run_id": f"thirty{s}", "seed": s, "name": f"a longer name of run {s}"} for s in seeds], "Varied"
+    )
+    page = look(f"/compare/?runs={','.join(f'thirty{seed}' for seed in seeds)}", width=width)
+    expect(chart(page, "val_loss").locator(".legend button")).to_have_count(30)
+    for box in (page.locator(".picker"), chart(page, "val_loss")):
+        names = box.locator(".whole-rows")
+        assert not names.evaluate(ALL_IN_VIEW)
+        assert names.evaluate(WHOLE_ROWS)
+        box.get_by_role("button", name="all 30").click()
+        assert names.evaluate(ALL_IN_VIEW)
+        box.get_by_role("button", name="fewer").click()
+        assert not names.evaluate(ALL_IN_VIEW)
+
+
+def test_on_a_phone_names_of_one_program_are_told_apart(look: Look, site: Site) -> None:
+    names = [f"quick-test-20261126-13452{s}-with-a-long-name-{s}" for s in range(2)]
+    site.seed_all("warm", [{"run_id": f"alike{s}", "seed": s, "name": name} for s, name in enumerate(names)], "Varied")
+    page = look("/compare/?runs=alike0,alike1", width=360)
+    inside = """name => {
+        const box = name.closest("button").getBoundingClientRect();
+        const end = name.lastElementChild.getBoundingClientRect();
+        return end.width > 0 && end.right <= box.right + 1 && end.right <= innerWidth;
+    }"""
+    for place in (".compared", "figure.chart:first-child .legend"):
+        cut = page.locator(place).locator(".cut")
+        expect(cut).to_have_text(names)
+        for i in range(2):
+            assert cut.nth(i).evaluate(inside)
+
+
+def test_the_table_keeps_names_whole_and_long_values_short(look: Look) -> None:
+    page = look(THREE)
+    expect(row(page, "final_val_loss")).to_be_visible()
+    for field in ("learning_rate", "final_val_loss"):
+        name = row(page, field).locator(".field-name")
+        assert name.evaluate("name => name.getBoundingClientRect().height") < 30
+    numbers = row(page, "test_loss").locator("td .value")
+    ends = [
+        numbers.nth(i).evaluate("n => n.closest('td').getBoundingClientRect().right - n.getBoundingClientRect().right")
+        for i in range(3)
+    ]
+    assert max(ends) < 14, "numbers stand at the right"
+    names = page.locator(".matrix tbody").first.locator("th[scope=row]").all_inner_texts()
+    assert [name.endswith("hist_bin_edges") for name in names] == sorted(
+        name.endswith("hist_bin_edges") for name in names
+    )
+    long = row(page, "query_hist_bin_edges").locator(".long").first
+    whole = compared(page, "search0,search1,search2")[0]["params"]["query_hist_bin_edges"]
+    assert (
+        long.evaluate("long => [long.clientWidth <= 200, long.scrollWidth > long.clientWidth, long.clientHeight < 30]")
+        == [True] * 3
+    )
+    assert long.evaluate("long => long.parentElement.title || long.title") == whole
+    long.focus()
+    assert long.evaluate("long => long.scrollWidth <= long.clientWidth && long.clientHeight > 30")
+
+
+@pytest.mark.parametrize("layout", ["columns", "rows"])
+def test_the_table_goes_to_its_metrics(look: Look, layout: str) -> None:
+    page = look(f"{THREE}&layout={layout}")
+    box = page.get_by_role("region", name="Parameters and metrics of the runs")
+    page.get_by_role("group", name="Go to").get_by_role("button", name="Metrics").click()
+    assert box.evaluate("box => box.scrollTop + box.scrollLeft") > 100
+    head = box.locator("[data-group=Metrics]")
+    corner = box.locator("thead tr:last-child > :first-child").bounding_box()
+    found = head.bounding_box()
+    assert corner
+    assert found
+    if layout == "rows":
+        assert abs(found["x"] - corner["x"] - corner["width"]) < 2
+        heights = box.locator("tbody tr").evaluate_all("rows => rows.map(row => row.offsetHeight)")
+        assert max(heights) < 50
+    else:
+        assert abs(found["y"] - corner["y"] - corner["height"]) < 2
+
+
+def test_keys_change_the_view_and_a_sheet_lists_them(look: Look) -> None:
+    page = look(THREE)
+    expect(chart(page, "val_loss").locator(".at")).to_have_text("epoch 49")
+    for key in ("y", "x", "t", "s", "+", "d"):
+        page.keyboard.press(key)
+    found = parameters(page)
+    zoom = found.pop("zoom.seconds")
+    assert found == {
+        "runs": "search0,search1,search2",
+        "y-scale": "log",
+        "x-scale": "log",
+        "x": "relative",
+        "smooth": "ema-0.6",
+        "differences": "1",
+    }
+    page.keyboard.press("-")
+    assert parameters(page).get("zoom.seconds") != zoom
+    page.keyboard.press("0")
+    assert "zoom.seconds" not in parameters(page)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.keyboard.press("c")
+    expect(page.get_by_role("button", name="copied")).to_be_visible()
+    page.keyboard.press("?")
+    sheet = page.get_by_role("dialog", name="Keyboard and mouse")
+    expect(sheet).to_contain_text("Only what differs in the table")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    expect(sheet).to_be_visible()
+
+
+def exported(page: Page, title: str, kind: str, path: Path) -> str:
+    button = page.get_by_role("button", name=f"Export {title}", exact=True)
+    button.scroll_into_view_if_needed()
+    button.click()
+    with page.expect_download() as caught:
+        page.get_by_role("group", name=f"Export {title}", exact=True).get_by_text(kind).click()
+    caught.value.save_as(path)
+    assert caught.value.suggested_filename.endswith(f".{kind.lower()}")
+    return path.read_text() if kind != "PNG" else ""
+
+
+def test_drawn_parts_are_exported(look: Look, tmp_path: Path) -> None:
+    page = look(f"{THREE}&bins=over")
+    runs = compared(page, "search0,search1,search2")
+    page.locator("#histograms").scroll_into_view_if_needed()
+    expect(page.locator("#histograms .run-legend li")).to_have_count(3)
+    for title in ("Parallel coordinates", "Scatter", "Histograms"):
+        lines = list(csv.DictReader(io.StringIO(exported(page, title, "CSV", tmp_path / "csv"))))
+        document = json.loads(exported(page, title, "JSON", tmp_path / "json"))
+        assert [run["name"] for run in document["runs"]] == list(dict.fromkeys(line["name"] for line in lines))
+        assert {line["run_id"] for line in lines} == {"search0", "search1", "search2"}
+        for line in lines:
+            (run,) = (run for run in runs if run["mlflow_run_id"] == line["run_id"])
+            if "param.learning_rate" in line:
+                assert float(line["param.learning_rate"]) == float(run["params"]["learning_rate"])
+        if title == "Histograms":
+            stored = page.request.get("/api/runs/search2/histogram-data/?type=weights&tower=query").json()
+            ours = [line for line in lines if line["run_id"] == "search2"][1:-1]
+            assert [float(line["count"]) for line in ours] == stored["counts"][-1]
+        drawn = ElementTree.fromstring(exported(page, title, "SVG", tmp_path / "svg"))  # noqa: S314 - ours
+        texts = [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+        assert {"search 0", "search 1", "search 2"} <= set(texts)
+        colours = {shape.get("stroke") or shape.get("fill") for shape in drawn.iter("{http://www.w3.org/2000/svg}path")}
+        assert len(colours) > 3
+        exported(page, title, "PNG", tmp_path / "png")
+        assert (tmp_path / "png").read_bytes().startswith(b"\x89PNG")
+    header = exported(page, "val_loss", "CSV", tmp_path / "csv").splitlines()[0]
+    assert header == "epoch,search 0 (search0),search 1 (search1),search 2 (search2)"
 
 
 def test_long_runs_are_overviews_until_every_epoch_is_asked_for(look: Look, site: Site) -> None:

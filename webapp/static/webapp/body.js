@@ -9,7 +9,7 @@ import { Insights } from "./insights.js";
 import { provenance } from "./provenance.js";
 import { goToHash, SectionNav } from "./sections.js";
 import { allFinite, chartSpecs, EPOCHS, HISTOGRAM_REFINED_UP_TO, unitOf } from "./specs.js";
-import { chartTools, linkButton } from "./tools.js";
+import { chartTools, helpButton, linkButton } from "./tools.js";
 import { hasTimes } from "./view.js";
 import { showStretch } from "./zoom.js";
 
@@ -54,7 +54,7 @@ export class RunBody {
     const { insights, training, others, distributions, final, params, tags, provenance: way } = this.sections;
     this.single = el("div", { class: "two", id: "parameters", hidden: true }, final, params, tags);
     way.hidden = true;
-    const help = el("button", { type: "button", class: "quiet help-button", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts (?)", onclick: () => this.page.showHelp() }, "?");
+    const help = helpButton(() => this.page.showHelp());
     this.nav = new SectionNav([["Training", training], ["Other metrics", others], ["Weight analysis", distributions], ["Parameters", this.single], ["Provenance", way]], this.link, help);
     place.replaceChildren(this.nav.element, parts.tiles, insights, training, others, distributions, this.single, way);
   }

@@ -13,8 +13,8 @@ import { bringIntoView, onWheel, zoomKey } from "./zoom.js";
 const ROWS_AT_MOST = 2000;
 const COARSE_BELOW = 60; // so few points in view are too few where more were logged
 
-// One chart. `spec` is {title, unit, axis, series: [{label, key, color, dash, read(data)}], wide, best, plain, tile, bands,
-// full}; `key` is the MLflow metric key, `dash` true or lengths; charts of one `axis` share their cursor and zoom; a `plain`
+// One chart. `spec` is {title, unit, axis, series: [{label, key, color, dash, column, read(data)}], wide, best, plain, tile, bands,
+// full}; `key` is the MLflow metric key, `column` what a CSV calls it otherwise, `dash` true or lengths; charts of one `axis` share their cursor and zoom; a `plain`
 // one has a single curve and no legend; a `tile` is one of many; `bands` are pairs of series with colour between; `full()`
 // resolves to the data of every step, for exports.
 // `data` is {epochs, epochs_total, timestamps, start_time, envelope, non_finite, best_epoch} as the history has it.
@@ -111,6 +111,11 @@ export class LineChart {
     this.view.toggle(series);
   }
 
+  // A curve's name in the legend.
+  nameIn({ label }) {
+    return el("span", {}, label);
+  }
+
   // A chart out of sight gives its canvas back, and draws it again when it comes into view.
   wake(awake) {
     if (Boolean(this.resting) === !awake) return;
@@ -191,7 +196,7 @@ export class LineChart {
         this.values.push(value);
         const swatch = el("i", { class: series.dash ? "swatch dashed" : "swatch", "data-color": series.color });
         const shown = String(!this.hides(series));
-        return el("button", { type: "button", "aria-pressed": shown, title: `${series.key}: show or hide`, onclick: () => this.toggle(series) }, swatch, el("span", {}, series.label), value);
+        return el("button", { type: "button", "aria-pressed": shown, title: `${series.key}: show or hide`, onclick: () => this.toggle(series) }, swatch, this.nameIn(series), value);
       }),
     );
     this.showValues(null);

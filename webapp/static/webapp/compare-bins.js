@@ -24,9 +24,13 @@ export function heights(shown, log) {
 }
 
 export function drawHistograms(view) {
-  const { plot, canvas, axis, layout, shown, emphasis } = view;
-  const width = plot.clientWidth;
-  const context = context2d(canvas, width, layout.height);
+  const width = view.plot.clientWidth;
+  paintHistograms(view, context2d(view.canvas, width, view.layout.height), width);
+}
+
+// On a canvas, or on what stands for one.
+export function paintHistograms(view, context, width) {
+  const { axis, layout, shown, emphasis } = view;
   view.x = (value) => LEFT + axis.position(value) * (width - LEFT - RIGHT);
   paintAxis(context, view, width);
   shown.forEach(({ run, data, index }, i) => {

@@ -8,6 +8,8 @@ import { direction } from "./compare-direction.js";
 import { merged } from "./compare-merge.js";
 import { lastOf, metricCounts, usualMetrics } from "./compare-metrics.js";
 import { OtherMetrics } from "./compare-others.js";
+import { WholeRows } from "./compare-rows.js";
+import { nameOf } from "./compare-plot.js";
 import { el, section } from "./dom.js";
 import { count, number } from "./format.js";
 import { unitOf } from "./specs.js";
@@ -21,6 +23,13 @@ const ONE_BY_ONE = 4; // up to so many curves a sentence tells of each
 
 // `spec` has besides `emphasis` and `runs`, one per series.
 class OverlaidChart extends LineChart {
+  constructor(spec, data, view) {
+    super(spec, data, view);
+    this.rows = new WholeRows(this.legend);
+    this.legend.after(this.rows.button);
+    this.rows.update(this.series.length);
+  }
+
   // Runs are hidden rather than curves, everywhere on the page.
   hides({ id }) {
     return this.spec.emphasis.hidden.has(id);
@@ -30,9 +39,19 @@ class OverlaidChart extends LineChart {
     this.spec.emphasis.toggle(id);
   }
 
+  nameIn({ label }) {
+    return nameOf(label);
+  }
+
   update(data, spec = this.spec) {
     super.update(data, spec);
+    this.rows?.update(this.series.length); // the first time, before there are any
     if (spec.runs.length > ONE_BY_ONE) this.sayInShort();
+  }
+
+  remove() {
+    this.rows.observer.disconnect();
+    super.remove();
   }
 
   redraw(size) {
@@ -140,7 +159,7 @@ export class Curves {
     const { byTime } = this;
     const key = (run) => `${metric} of ${run.label}`;
     const unit = byTime ? "second" : runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step";
-    const series = runs.map((run) => ({ id: run.id, label: run.label, key: key(run), color: run.color, dash: run.dash ?? false, read: (data) => data.curves[key(run)] }));
+    const series = runs.map((run) => ({ id: run.id, label: run.label, key: key(run), color: run.color, dash: run.dash ?? false, column: columnOf(run), read: (data) => data.curves[key(run)] }));
     const data = merged(runs.map((run) => ({ key: key(run), metric, run })), byTime);
     const dense = data.epochs.length > POINTS_AT_MOST;
     const spec = { title: metric, unit, axis: byTime ? "seconds" : "steps", series, runs, dense, emphasis: this.emphasis };
@@ -174,6 +193,9 @@ export class Curves {
     }
   }
 }
+
+// A run's name and ID, as a table outside needs both.
+const columnOf = ({ id, row: { name } }) => (name && name !== id ? `${name} (${id})` : id);
 
 // Whether a chart of the one can show the other: the same curves in the same colours and manner on the same axis.
 const alike = (a, b) => ["axis", "unit", "dense"].every((name) => a[name] === b[name]) && a.runs.length === b.runs.length && a.runs.every(({ id, slot, label }, i) => id === b.runs[i].id && slot === b.runs[i].slot && label === b.runs[i].label);

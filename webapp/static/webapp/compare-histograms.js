@@ -3,9 +3,11 @@
 import { valueAxis } from "./axis.js";
 import { choiceOf, chosenIn } from "./compare-address.js";
 import { Chooser } from "./compare-chooser.js";
-import { drawHistograms, heights, overlaid, stacked } from "./compare-bins.js";
+import { drawHistograms, heights, paintHistograms, overlaid, stacked } from "./compare-bins.js";
+import { nameOf, swatch } from "./compare-plot.js";
 import { choice, el, lazyDetails, section, table } from "./dom.js";
 import { count, exact, number } from "./format.js";
+import { exportMenu } from "./menu.js";
 
 const AT_MOST = 4;
 const AHEAD = "400px"; // so far from view the histograms are read
@@ -20,6 +22,7 @@ export class Histograms {
     const pick = (name) => (value) => (permalink.set({ [name]: value }), this.#load());
     const draw = (name) => (value) => (permalink.set({ [name]: value }), this.#draw());
     this.chooser = new Chooser("Runs", (chosen) => this.#choose(chosen));
+    this.legend = el("ul", { class: "run-legend", "aria-label": "Colours of the runs", hidden: true });
     this.canvas = el("canvas");
     this.plot = el("div", { class: "canvas-box", role: "img", "aria-label": "Histograms" }, this.canvas);
     this.read = el("p", { class: "readout tabular", role: "status" });
@@ -29,12 +32,13 @@ export class Histograms {
     this.summary = el("p", { class: "summary" });
     this.table = lazyDetails("Data table of this epoch", () => this.#table());
     this.message = el("p", { class: "notice small", hidden: true });
-    this.content = el("div", { hidden: true }, this.plot, el("div", { class: "scrub" }, el("label", { for: "compare-epoch" }, "Epoch"), this.slider, this.chosen), this.differs, this.read, this.summary, this.table.details);
+    this.content = el("div", { hidden: true }, this.legend, this.plot, el("div", { class: "scrub" }, el("label", { for: "compare-epoch" }, "Epoch"), this.slider, this.chosen), this.differs, this.read, this.summary, this.table.details);
     const tools = el("div", { class: "tools" }, this.chooser.element,
       choice("What", Object.entries(NAMES), permalink.get("what"), pick("what")),
       choice("Tower", [["query", "Query tower"], ["candidate", "Candidate tower"]], permalink.get("tower"), pick("tower")),
       choice("Arrangement", [["each", "One each"], ["over", "Overlaid"]], permalink.get("bins"), draw("bins")),
-      choice("Counts", [["linear", "Linear"], ["log", "Log counts"]], permalink.get("counts"), draw("counts")));
+      choice("Counts", [["linear", "Linear"], ["log", "Log counts"]], permalink.get("counts"), draw("counts")),
+      exportMenu("Histograms", (kind) => this.#export(kind)));
     this.section = section("histograms", "Weights and gradients", tools, el("figure", { class: "drawn" }, this.message, this.content));
     this.plot.addEventListener("pointermove", (event) => this.#hover(event));
     this.plot.addEventListener("pointerleave", () => this.#fullest());
@@ -124,11 +128,19 @@ export class Histograms {
     this.layout = (over ? overlaid : stacked)(this.shown.length);
     this.plot.style.height = `${this.layout.height}px`;
     this.height = heights(this.shown, this.permalink.get("counts") === "log");
-    const what = `${NAMES[this.permalink.get("what")]} of the ${this.permalink.get("tower")} tower at epoch ${this.epochs[this.slider.value]}`;
-    this.summary.textContent = `${what}: ${this.shown.map(({ run, data, index }) => `${run.label} from ${number(data.bin_edges_by_epoch[index][0])} to ${number(data.bin_edges_by_epoch[index].at(-1))}`).join("; ")}. Heights are shares of all values of the run${this.axis.symlog ? ", on a symmetric-log axis" : ""}.`;
+    this.#name(over);
+    const what = `${NAMES[this.permalink.get("what")]} of the ${this.permalink.get("tower")} tower`;
+    this.summary.textContent = `${what}: ${this.shown.map(extent).join("; ")}. Heights are shares of all values of the run${this.axis.symlog ? ", on a symmetric-log axis" : ""}.`;
     this.plot.setAttribute("aria-label", `Histograms. ${this.summary.textContent}`);
     this.#fullest();
     this.#paint();
+  }
+
+  // Where the runs have a picture each, their names stand in it.
+  #name(over) {
+    this.legend.hidden = !over;
+    this.legend.replaceChildren(...(over ? this.shown.map(({ run, data, index }) => el("li", { "data-run": run.id }, swatch(run), nameOf(run.label), el("span", { class: "muted tabular" }, `epoch ${data.epochs[index]}`))) : []));
+    this.emphasis.show();
   }
 
   // Draws with the next frame, once, however often it is asked for.
@@ -137,6 +149,18 @@ export class Histograms {
       this.frame = null;
       if (this.shown.length && this.layout && this.plot.clientWidth) drawHistograms(this);
     });
+  }
+
+  async #export(kind) {
+    const { shown, layout, emphasis } = this;
+    if (!shown.length) throw new Error("there is no histogram.");
+    const { legendOf, saveBins } = await import("./compare-picture.js");
+    const title = `${NAMES[this.permalink.get("what")]} of the ${this.permalink.get("tower")} tower, epoch ${this.epochs[this.slider.value]}`;
+    if (kind === "csv" || kind === "json") return saveBins(title, kind, shown);
+    const { savePicture } = await import("./export.js");
+    const width = this.plot.clientWidth;
+    const legend = layout.titled ? [] : legendOf(shown.map(({ run }) => run), emphasis);
+    return savePicture(title, kind, { width, height: layout.height, legend, paint: (context) => paintHistograms(this, context, width) });
   }
 
   #say(text, bins) {
@@ -164,6 +188,15 @@ export class Histograms {
     });
     return table("Bins of the chosen runs", ["run", "epoch", "bin", "from", "to", "count"], rows);
   }
+}
+
+// Between which edges the run's values lie, at the epoch that is shown: the outermost edges are alike for most runs.
+function extent({ run, data, index }) {
+  const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
+  const filled = counts.map((value, bin) => (value > 0 ? bin : -1)).filter((bin) => bin >= 0);
+  const beyond = (data.underflow[index] ?? 0) + (data.overflow[index] ?? 0);
+  const inside = filled.length ? `from ${number(edges[filled[0]])} to ${number(edges[filled.at(-1) + 1])}` : "without a value in any bin";
+  return `${run.label} at epoch ${data.epochs[index]} ${inside}${beyond ? ` and ${count(beyond)} beyond` : ""}`;
 }
 
 function nearest(epochs, wanted) {

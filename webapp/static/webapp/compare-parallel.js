@@ -7,6 +7,7 @@ import { fieldTable, replace, svg } from "./compare-plot.js";
 import { kindsOf, roomy, Scale } from "./compare-scale.js";
 import { choice, el, lazyDetails, section } from "./dom.js";
 import { count } from "./format.js";
+import { exportMenu } from "./menu.js";
 
 const [HEIGHT, TOP, BOTTOM] = [300, 14, 14];
 const NARROWEST = 128;
@@ -29,7 +30,7 @@ export class ParallelCoordinates {
     this.summary = el("p", { class: "summary" });
     this.table = lazyDetails("Data table", () => fieldTable("The runs on each axis", this.runs, this.fields));
     this.section = section("parallel", "Parallel coordinates",
-      el("div", { class: "tools" }, this.chooser.element, this.said, this.clear, el("span", { class: "muted hint" }, "drag along an axis to brush, click to clear")),
+      el("div", { class: "tools" }, this.chooser.element, this.said, this.clear, el("span", { class: "muted hint" }, "drag along an axis to brush, click to clear"), exportMenu("Parallel coordinates", (kind) => this.#export(kind))),
       el("figure", { class: "drawn" }, this.box, this.summary, this.table.details));
     new ResizeObserver(() => this.width !== this.box.clientWidth && this.runs && this.#draw()).observe(this.box);
   }
@@ -173,6 +174,15 @@ export class ParallelCoordinates {
         input.nextElementSibling.textContent = text;
       });
     });
+  }
+
+  async #export(kind) {
+    if (!this.scales.length) throw new Error("no axis is chosen.");
+    const { saveDrawing, saveFields } = await import("./compare-picture.js");
+    const { drawing, runs, emphasis, fields } = this;
+    if (kind === "csv" || kind === "json") return saveFields("Parallel coordinates", kind, runs, fields);
+    const titles = fields.map(({ name }, i) => [this.x(i), name]);
+    return saveDrawing("Parallel coordinates", kind, { drawing, runs, emphasis, titles, room: 2 * this.x(0) });
   }
 
   #match() {

@@ -1,6 +1,7 @@
 // The runs that are compared: their colours, states and links; showing, hiding, removing and adding them.
 
-import { replace, swatch } from "./compare-plot.js";
+import { nameOf, replace, swatch } from "./compare-plot.js";
+import { WholeRows } from "./compare-rows.js";
 import { RunSearch } from "./compare-search.js";
 import { el } from "./dom.js";
 
@@ -13,11 +14,12 @@ export class RunPicker {
     this.toggles = new Map(); // run ID → the button that shows and hides it
     emphasis.listen(() => this.toggles.forEach((button, id) => button.setAttribute("aria-pressed", String(!emphasis.hidden.has(id)))));
     this.list = el("ul", { class: "compared", "aria-label": "Compared runs" });
+    this.rows = new WholeRows(this.list);
     this.search = new RunSearch(add);
     this.adding = el("details", { class: "chooser adding", ontoggle: () => this.adding.open && this.search.open(), onkeydown: (event) => this.#key(event) },
       el("summary", {}, "Add a run"), this.search.element);
     addEventListener("pointerdown", ({ target }) => this.adding.contains(target) || (this.adding.open = false));
-    this.element = el("div", { class: "picker" }, this.adding, this.list);
+    this.element = el("div", { class: "picker" }, this.adding, this.list, this.rows.button);
   }
 
   update(runs) {
@@ -25,6 +27,7 @@ export class RunPicker {
     this.toggles.clear();
     replace(this.list, ...runs.map((run) => this.#chip(run)));
     this.list.hidden = !runs.length;
+    this.rows.update(runs.length);
     this.adding.hidden = runs.length >= this.most;
     this.search.update(runs.map(({ id }) => id));
     this.emphasis.show();
@@ -32,7 +35,7 @@ export class RunPicker {
 
   #chip(run) {
     const { label, id } = run;
-    const toggle = el("button", { type: "button", class: "show", "data-key": `show ${id}`, title: "Show or hide its curves", onclick: () => this.emphasis.toggle(id) }, swatch(run), el("span", {}, label));
+    const toggle = el("button", { type: "button", class: "show", "data-key": `show ${id}`, "aria-label": label, title: `${label}: show or hide its curves`, onclick: () => this.emphasis.toggle(id) }, swatch(run), nameOf(label));
     const link = el("a", { href: `/runs/${id}/`, class: "quiet", "aria-label": `Open ${label}`, title: "Open the run's page" }, "↗");
     const gone = el("button", { type: "button", class: "quiet", "data-key": `remove ${id}`, "aria-label": `Remove ${label}`, title: "Remove from the comparison", onclick: () => this.remove(id) }, "×");
     this.toggles.set(id, toggle);

@@ -1,7 +1,9 @@
 // What the drawn parts of the page share: SVG elements, a run's line, a table of some fields.
 
 import { textOf } from "./compare-fields.js";
-import { table } from "./dom.js";
+import { el, table } from "./dom.js";
+
+const [LONG_NAME, TAIL] = [16, 8]; // characters
 
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -13,6 +15,13 @@ export function svg(tag, attributes = {}, ...children) {
 // A short piece of a run's line, for eyes only.
 export function swatch({ color, dash }) {
   return svg("svg", { class: "line-swatch", width: 22, height: 8, "aria-hidden": "true", "data-color": color }, svg("path", { d: "M0 4H22", "stroke-dasharray": dash?.join(" ") }));
+}
+
+// A name that is cut in its middle where there is no room for it: names of runs that were made by one program differ at
+// their ends.
+export function nameOf(label) {
+  const tail = label.length > LONG_NAME ? label.slice(-TAIL) : "";
+  return el("span", { class: "cut", title: label }, el("span", {}, tail ? label.slice(0, -TAIL) : label), tail && el("span", {}, tail));
 }
 
 export function fieldTable(caption, runs, fields) {

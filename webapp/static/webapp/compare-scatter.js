@@ -5,13 +5,14 @@ import { fieldTable, svg } from "./compare-plot.js";
 import { kindsOf, roomy, Scale } from "./compare-scale.js";
 import { choice, el, lazyDetails, section } from "./dom.js";
 import { count } from "./format.js";
+import { exportMenu } from "./menu.js";
 import { COLORS } from "./compare-runs.js";
 
 const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM, AIR] = [340, 74, 20, 16, 34, 14];
 const AXES = { across: "Across", up: "Up" };
 const WAYS = Object.keys(AXES);
 // A circle, a square, a triangle, a diamond, a cross: of the first ten places, the next ten, …
-const SHAPES = ["M-5 0A5 5 0 1 0 5 0A5 5 0 1 0 -5 0Z", "M-4.5 -4.5H4.5V4.5H-4.5Z", "M0 -5.5L5.5 4.5H-5.5Z", "M0 -6L6 0L0 6L-6 0Z", "M-2 -6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z"];
+const SHAPES = [null, "M-4.5 -4.5H4.5V4.5H-4.5Z", "M0 -5.5L5.5 4.5H-5.5Z", "M0 -6L6 0L0 6L-6 0Z", "M-2 -6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z"];
 
 export class Scatter {
   constructor(permalink, emphasis) {
@@ -23,7 +24,7 @@ export class Scatter {
     this.summary = el("p", { class: "summary" });
     this.table = lazyDetails("Data table", () => fieldTable("The points", this.points.map(({ run }) => run), this.fields));
     const tools = WAYS.map((way, i) => el("div", { class: "tools" }, el("span", { "aria-hidden": "true" }, AXES[way]), this.selects[i], this.kinds[i]));
-    this.section = section("scatter", "Scatter", el("div", { class: "tools" }, tools), el("figure", { class: "drawn" }, this.plot, this.read, this.summary, this.table.details));
+    this.section = section("scatter", "Scatter", el("div", { class: "tools" }, tools, exportMenu("Scatter", (kind) => this.#export(kind))), el("figure", { class: "drawn" }, this.plot, this.read, this.summary, this.table.details));
     this.plot.addEventListener("pointerover", ({ target }) => this.#say(this.points.find(({ run }) => run.id === target.closest("[data-run]")?.dataset.run)));
     new ResizeObserver(() => this.width !== this.plot.clientWidth && this.fields && this.#draw()).observe(this.plot);
   }
@@ -95,9 +96,19 @@ export class Scatter {
       ...roomy(across.ticks, 70 / this.width).flatMap(([at, text]) => [svg("path", { d: `M${x(at)} ${TOP}V${HEIGHT - BOTTOM}` }), svg("text", { x: x(at), y: HEIGHT - 14, "text-anchor": at > 0.95 ? "end" : "middle" }, text)]),
       ...roomy(up.ticks, 0.06).flatMap(([at, text]) => [svg("path", { d: `M${LEFT} ${y(at)}H${this.width - RIGHT}` }), svg("text", { x: LEFT - 8, y: y(at) + 4, "text-anchor": "end" }, text.length > 10 ? `${text.slice(0, 9)}…` : text)]),
     ];
-    const points = this.points.map(({ run, at }) => svg("g", { "data-run": run.id, "data-color": run.color, class: "point", transform: `translate(${x(at[0])} ${y(at[1])})` }, svg("circle", { r: 12, class: "hit" }), svg("path", { d: SHAPES[Math.floor(run.slot / COLORS) % SHAPES.length] })));
+    const points = this.points.map(({ run, at }) => svg("g", { "data-run": run.id, "data-color": run.color, class: "point", transform: `translate(${x(at[0])} ${y(at[1])})` }, svg("circle", { r: 12, class: "hit" }), shapeOf(run)));
     this.plot.replaceChildren(svg("svg", { width: this.width, height: HEIGHT, "aria-hidden": "true" }, svg("g", { class: "grid-lines" }, grid), points));
     this.emphasis.show();
+  }
+
+  async #export(kind) {
+    const { saveDrawing, saveFields } = await import("./compare-picture.js");
+    const [across, up] = this.fields;
+    const placed = new Set(this.points.map(({ run }) => run));
+    const runs = this.runs.filter((run) => placed.has(run)); // in the order of the page
+    const title = `${up.name} against ${across.name}`;
+    if (kind === "csv" || kind === "json") return saveFields(title, kind, runs, this.fields);
+    return saveDrawing(title, kind, { drawing: this.plot.firstChild, runs, emphasis: this.emphasis });
   }
 
   #say(point) {
@@ -116,4 +127,9 @@ export class Scatter {
     this.#say(this.points[Math.min(Math.max(to, 0), last)]);
     this.emphasis.light(this.now.run.id);
   }
+}
+
+function shapeOf({ slot }) {
+  const d = SHAPES[Math.floor(slot / COLORS) % SHAPES.length];
+  return d ? svg("path", { d }) : svg("circle", { r: 5 });
 }

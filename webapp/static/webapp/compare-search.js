@@ -7,7 +7,7 @@ import { number } from "./format.js";
 const SHOWN = 30;
 const PAUSE = 200; // ms without a key, before it asks
 const LOSS = "final_val_loss";
-const RUN_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+const RUN_ID = /^[0-9a-f]{12,64}$/; // as MLflow makes them; any word could be one otherwise
 const STEPS = { ArrowDown: 1, ArrowUp: -1 };
 
 export class RunSearch {

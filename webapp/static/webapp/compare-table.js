@@ -2,7 +2,7 @@
 
 import { best } from "./compare-direction.js";
 import { GROUPS, textOf } from "./compare-fields.js";
-import { replace, swatch } from "./compare-plot.js";
+import { nameOf, replace, swatch } from "./compare-plot.js";
 import { choice, el, section } from "./dom.js";
 import { byName, count, exact, number } from "./format.js";
 
@@ -15,9 +15,10 @@ export class ComparisonTable {
     this.only.checked = permalink.get("differences") === "1";
     this.said = el("span", { class: "muted tabular", role: "status" });
     this.layout = el("span", {});
+    this.ways = el("div", { class: "choice", role: "group", "aria-label": "Go to" });
     this.box = el("div", { class: "table-box matrix-box", tabindex: "0", role: "region", "aria-label": "Parameters and metrics of the runs" });
     const hint = el("p", { class: "summary" }, el("span", { class: "best" }, "best"), " marks the best value of a metric whose name says which way is better. Choose a baseline to see how far the others are from it.");
-    this.section = section("table", "Parameters and metrics", el("div", { class: "tools" }, el("label", { class: "check" }, this.only, "Only differences"), this.layout, this.said), this.box, hint);
+    this.section = section("table", "Parameters and metrics", el("div", { class: "tools" }, el("label", { class: "check" }, this.only, "Only differences"), this.layout, this.ways, this.said), this.box, hint);
   }
 
   update(runs, fields) {
@@ -46,25 +47,39 @@ export class ComparisonTable {
       this.layout.replaceChildren(choice("Layout", [["columns", "Runs as columns"], ["rows", "Runs as rows"]], layout, (value) => this.#set({ layout: value })));
     const built = layout === "rows" ? this.#byRows() : this.#byColumns();
     replace(this.box, built);
+    const groups = this.#groups();
+    this.ways.hidden = groups.length < 2;
+    replace(this.ways, ...groups.map(([title]) => el("button", { type: "button", "data-key": `to ${title}`, onclick: () => this.#goTo(title) }, title)));
     this.emphasis.show();
   }
 
+  // Fields whose values fill a line come after the others of their group.
   #groups() {
-    return Object.entries(GROUPS).map(([group, title]) => [title, this.shown.filter((field) => field.group === group)]).filter(([, fields]) => fields.length);
+    const sorted = [...this.shown].sort((a, b) => isLong(a) - isLong(b));
+    return Object.entries(GROUPS).map(([group, title]) => [title, sorted.filter((field) => field.group === group)]).filter(([, fields]) => fields.length);
+  }
+
+  // Scrolls the table so far that a group comes after the names that stay.
+  #goTo(title) {
+    const { box } = this;
+    const corner = box.querySelector("thead tr:last-child > :first-child").getBoundingClientRect();
+    const group = [...box.querySelectorAll("[data-group]")].find(({ dataset }) => dataset.group === title).getBoundingClientRect();
+    if (box.querySelector(".by-rows")) box.scrollLeft += group.left - corner.right;
+    else box.scrollTop += group.top - corner.bottom;
   }
 
   #byColumns() {
     const head = el("tr", {}, el("th", { scope: "col" }, this.#radio(null)), this.runs.map((run) => el("th", { scope: "col", "data-run": run.id }, this.#run(run))));
     const bodies = this.#groups().map(([title, fields]) =>
       el("tbody", {},
-        el("tr", { class: "of-kind" }, el("th", { scope: "rowgroup", colspan: this.runs.length + 1 }, el("span", {}, title))),
+        el("tr", { class: "of-kind" }, el("th", { scope: "rowgroup", colspan: this.runs.length + 1, "data-group": title }, el("span", {}, title))),
         fields.map((field) => el("tr", { class: field.varies ? "varies" : null }, el("th", { scope: "row" }, fieldName(field)), this.#cells(field)))));
     return el("table", { class: "matrix" }, this.#caption(), el("thead", {}, head), bodies);
   }
 
   #byRows() {
     const groups = this.#groups();
-    const kinds = el("tr", { class: "of-kind" }, el("td", {}), groups.map(([title, fields]) => el("th", { scope: "colgroup", colspan: fields.length }, title)));
+    const kinds = el("tr", { class: "of-kind" }, el("td", {}), groups.map(([title, fields]) => el("th", { scope: "colgroup", colspan: fields.length, "data-group": title }, title)));
     const names = el("tr", {}, el("th", { scope: "col" }, this.#radio(null)), groups.flatMap(([, fields]) => fields.map((field) => this.#sortable(field))));
     const columns = groups.flatMap(([, fields]) => fields.map((field) => this.#cells(field)));
     const rows = this.#order().map((run) => [run, this.runs.indexOf(run)]).map(([run, i]) => el("tr", {}, el("th", { scope: "row", "data-run": run.id }, this.#run(run)), columns.map((cells) => cells[i])));
@@ -84,7 +99,7 @@ export class ComparisonTable {
     const order = field.direction > 0 ? [`-${field.id}`, field.id, ""] : [field.id, `-${field.id}`, ""];
     const next = sorted === field ? order[order.indexOf(this.permalink.get("sort")) + 1] : order[0];
     const button = el("button", { type: "button", class: "sort", "data-key": `sort ${field.id}`, onclick: () => this.#set({ sort: next }) }, field.name);
-    const attributes = { scope: "col", class: field.varies ? "varies" : null, "aria-sort": sorted === field ? (way > 0 ? "ascending" : "descending") : null };
+    const attributes = { scope: "col", class: [field.varies && "varies", field.numeric && "number"].filter(Boolean).join(" ") || null, "aria-sort": sorted === field ? (way > 0 ? "ascending" : "descending") : null };
     return el("th", attributes, button);
   }
 
@@ -103,7 +118,7 @@ export class ComparisonTable {
   }
 
   #run(run) {
-    return el("div", { class: "of-run" }, el("span", { class: "run-name" }, swatch(run), el("a", { href: `/runs/${run.id}/` }, run.label)), this.#radio(run));
+    return el("div", { class: "of-run" }, el("span", { class: "run-name" }, swatch(run), el("a", { href: `/runs/${run.id}/` }, nameOf(run.label))), this.#radio(run));
   }
 
   #radio(run) {
@@ -121,7 +136,7 @@ export class ComparisonTable {
       const value = field.values.get(run.id);
       const text = field.group === "param" ? field.raw.get(run.id) : textOf(value);
       const isBest = top !== undefined && value === top;
-      const content = [el("span", { class: "value", title: value === null ? null : exact(value) }, value === null ? el("span", { class: "muted" }, "–") : shortened(text)), isBest && el("span", { class: "best" }, "best")];
+      const content = [isBest && el("span", { class: "best" }, "best"), el("span", { class: "value", title: value === null ? null : exact(value) }, value === null ? el("span", { class: "muted" }, "–") : shortened(text))];
       const from = this.baseline && run !== this.baseline && this.#delta(field, value, zero);
       return el("td", { "data-run": run.id, class: field.numeric ? "number" : null }, content.filter(Boolean), from ? [from] : []);
     });
@@ -141,4 +156,6 @@ export class ComparisonTable {
 const signed = (value, text) => `${value < 0 ? "−" : "+"}${text(Math.abs(value))}`;
 const LONG = 40;
 const shortened = (text) => (text.length <= LONG ? text : el("span", { class: "long", tabindex: "0" }, text));
-const fieldName = ({ name }) => el("span", { class: "field-name", title: name }, name);
+const isLong = ({ group, raw }) => group === "param" && [...raw.values()].some((text) => text?.length > LONG);
+// Broken, where it must be, between its words.
+const fieldName = ({ name }) => el("span", { class: "field-name", title: name }, name.split(/(?<=[_/.])/).flatMap((word, i) => (i ? [el("wbr"), word] : [word])));

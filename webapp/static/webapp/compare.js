@@ -16,8 +16,10 @@ import { el } from "./dom.js";
 import { follow, Source } from "./follow.js";
 import { count } from "./format.js";
 import { Permalink } from "./permalink.js";
-import { linkButton } from "./tools.js";
+import { shortcuts } from "./shortcuts.js";
+import { copyLink, helpButton, linkButton } from "./tools.js";
 import { VIEW_DEFAULTS } from "./view.js";
+import { viewKeys } from "./view-keys.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
@@ -112,12 +114,12 @@ function show() {
 
 function showChoose(size) {
   page.parts = null;
-  part("actions").replaceChildren();
+  part("actions").replaceChildren(helpButton(help));
   part("body").replaceChildren(
     el("section", { class: "notice" },
       el("p", { class: "eyebrow" }, size ? "One run is chosen" : "Nothing to compare yet"),
       el("h2", {}, size ? "Choose one more run" : "Choose two or more runs"),
-      el("p", {}, `“Add a run” above searches by name, experiment, parameter or run ID. Up to ${root.dataset.most} runs stand side by side: curves, parameters, metrics and histograms.`),
+      el("p", {}, `“Add a run” above searches by words of the name, the experiment or the beginning of the run ID, and by conditions such as param.optimizer = adam. Up to ${root.dataset.most} runs stand side by side: curves, parameters, metrics and histograms.`),
       el("p", {}, el("a", { class: "button", href: "/" }, "All runs"))));
 }
 
@@ -145,7 +147,8 @@ function build() {
   page.parts = parts;
   part("body").replaceChildren(waiting, ...Object.values(parts).map(({ section }) => section));
   const file = (text, type, content) => el("button", { type: "button", class: "button", onclick: () => save(`comparison.${type}`, type === "csv" ? "text/csv" : "application/json", content()) }, text);
-  part("actions").replaceChildren(linkButton(permalink), file("CSV", "csv", () => asCsv(page.runs, page.fields)), file("JSON", "json", () => asJson(page.runs)));
+  page.link = linkButton(permalink);
+  part("actions").replaceChildren(page.link, file("CSV", "csv", () => asCsv(page.runs, page.fields)), file("JSON", "json", () => asJson(page.runs)), helpButton(help));
 }
 
 // Runs without charts, each with why, and what to expect.
@@ -156,6 +159,12 @@ function showWaiting(cold, warm) {
   const title = warm ? `${count(cold.length)} of ${count(cold.length + warm)} runs ${cold.length === 1 ? "is" : "are"} not warm` : "None of these runs is warm yet";
   waiting.replaceChildren(el("section", { class: "notice small" }, el("h2", {}, title), el("ul", {}, rows), el("p", { class: "muted", role: "status" }, "They appear here by themselves.")));
 }
+
+const help = shortcuts([
+  ...viewKeys(() => page.parts?.curves.view, ["step", "relative"], "Steps, or elapsed time"),
+  ["d", "Only what differs in the table, or everything", () => page.parts?.table.only.click()],
+  ["c", "Copy the link to this view", () => page.parts && copyLink(page.link, permalink)],
+]);
 
 part("runs").replaceChildren(picker.element);
 picker.adding.open = page.slots.size < 2;

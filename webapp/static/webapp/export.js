@@ -7,6 +7,8 @@ import { SvgContext } from "./svg.js";
 
 const HEAD = 46; // pixels above the curves, for title and legend
 const PADDING = 12;
+const ROW = 16; // of the legend, after its first
+const SMALL = "11px system-ui, sans-serif";
 
 // `kind` is csv, json, png or svg. Curves that are hidden are left out.
 export async function exportChart(chart, kind) {
@@ -18,6 +20,11 @@ export async function exportChart(chart, kind) {
   return savePicture(chart.spec.title, kind, { width, height, legend: shown.map(({ label, color }) => [label, cssColor(color)]), paint: (context) => chartPicture(chart, context) });
 }
 
+// `rows` are those of the CSV, `document` the JSON.
+export function saveTable(title, kind, rows, document) {
+  save(title, kind, kind === "csv" ? csv(rows) : JSON.stringify(document));
+}
+
 // The bins of every epoch. `document` is as the API has it, at full resolution.
 export function exportHistogram(title, kind, document) {
   save(title, kind, kind === "csv" ? histogramCsv(document) : JSON.stringify(document));
@@ -25,13 +32,15 @@ export function exportHistogram(title, kind, document) {
 
 // `paint(context)` draws in CSS pixels on a canvas or on what stands for one.
 export async function savePicture(title, kind, { width, height, legend = [], paint }) {
-  const whole = { width: width + 2 * PADDING, height: height + HEAD + PADDING };
+  const entries = placed(legend, width);
+  const head = HEAD + ROW * (entries.at(-1)?.row ?? 0);
+  const whole = { width: width + 2 * PADDING, height: height + head + PADDING };
   const compose = (context) => {
     context.fillStyle = cssColor("panel");
     context.fillRect(0, 0, whole.width, whole.height);
-    headline(context, title, legend);
+    headline(context, title, entries);
     context.save();
-    context.translate(PADDING, HEAD);
+    context.translate(PADDING, head);
     paint(context);
     context.restore();
   };
@@ -51,20 +60,33 @@ export async function savePicture(title, kind, { width, height, legend = [], pai
   return save(title, kind, Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)));
 }
 
-function headline(context, title, legend) {
+// The legend's entries with their places, in as many rows as they need.
+function placed(legend, width) {
+  const context = document.createElement("canvas").getContext("2d");
+  context.font = SMALL;
+  let [x, row] = [0, 0];
+  return legend.map(([label, color]) => {
+    const wide = 20 + context.measureText(label).width;
+    if (x > 0 && x + wide > width) [x, row] = [0, row + 1];
+    const entry = { label, color, x: PADDING + x, row };
+    x += wide + 16;
+    return entry;
+  });
+}
+
+function headline(context, title, entries) {
   context.fillStyle = cssColor("ink");
   context.font = "600 13px system-ui, sans-serif";
   context.textBaseline = "middle";
   context.textAlign = "left";
   context.fillText(title, PADDING, 16);
-  context.font = "11px system-ui, sans-serif";
-  let x = PADDING;
-  for (const [label, color] of legend) {
+  context.font = SMALL;
+  for (const { label, color, x, row } of entries) {
+    const y = 34 + ROW * row;
     context.fillStyle = color;
-    context.fillRect(x, 33, 14, 2);
+    context.fillRect(x, y - 1, 14, 2);
     context.fillStyle = cssColor("ink");
-    context.fillText(label, x + 20, 34);
-    x += 36 + context.measureText(label).width;
+    context.fillText(label, x + 20, y);
   }
 }
 
@@ -72,7 +94,7 @@ function chartCsv({ unit }, shown, data) {
   const columns = new Columns(shown, data);
   const timed = data.timestamps?.length === data.epochs.length;
   const rows = data.epochs.map((epoch, j) => [epoch, ...(timed ? [new Date(data.timestamps[j]).toISOString()] : []), ...shown.map((_, i) => columns.logged(i, j) ?? "")]);
-  return csv([[unit, ...(timed ? ["time"] : []), ...shown.map(({ id, key }) => id ?? key)], ...rows]);
+  return csv([[unit, ...(timed ? ["time"] : []), ...shown.map(({ column, id, key }) => column ?? id ?? key)], ...rows]);
 }
 
 function chartJson({ title, unit }, shown, data) {

@@ -10,13 +10,12 @@ import { shortcuts } from "./shortcuts.js";
 import { HISTOGRAM_DEFAULTS, pairsOf } from "./specs.js";
 import { copyLink } from "./tools.js";
 import { View, VIEW_DEFAULTS } from "./view.js";
-import { away, closer, everyGroup } from "./zoom.js";
+import { viewKeys } from "./view-keys.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
 const SOON = 50; // ms
 const LIVE_FULL_UP_TO = 2000; // epochs: a longer run that still goes on is not read whole time and again for a zoom
-const SMOOTHER = [0, 0.6, 0.9, 0.97];
 
 const root = document.getElementById("run");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
@@ -113,17 +112,9 @@ function loadFull(asked = false) {
 // ── keys ──
 
 const { view } = page;
-const smoothNext = () => view.set({ smooth: { ...view.smooth, amount: SMOOTHER[(SMOOTHER.findLastIndex((amount) => amount <= view.smooth.amount) + 1) % SMOOTHER.length] } });
-const AXES = ["step", "time", "relative"];
 const help = shortcuts([
   ["1", "Go to the first section; 2, 3 … to the others", () => body?.nav.go(0)],
-  ["y", "Logarithmic vertical axes, or linear", () => view.set({ log: !view.log })],
-  ["x", "Logarithmic horizontal axes, or linear", () => view.set({ xLog: !view.xLog })],
-  ["t", "Steps, clock, or elapsed time", () => view.set({ x: AXES[(AXES.indexOf(view.x) + 1) % AXES.length] })],
-  ["s", "Smooth more, then not at all", smoothNext],
-  ["+", "Zoom in", () => everyGroup(view, closer)],
-  ["-", "Zoom out", () => everyGroup(view, away)],
-  ["0", "Show everything", () => view.unzoom()],
+  ...viewKeys(() => view, ["step", "time", "relative"], "Steps, clock, or elapsed time"),
   ["h", "Ridgeline, heatmap, or quantiles", () => body?.histogram?.showNext()],
   ["p", "Play through the epochs, or pause", () => body?.histogram?.player.toggle()],
   ["/", "Search the other metrics", () => body?.focusSearch()],

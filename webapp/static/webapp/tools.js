@@ -38,6 +38,8 @@ export function linkButton(permalink) {
   return button;
 }
 
+export const helpButton = (show) => el("button", { type: "button", class: "quiet help-button", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts (?)", onclick: show }, "?");
+
 export const copyLink = (button, permalink) => copy(button, new URL(permalink.address, location).href, "it is in the address bar");
 
 function smoothingControls(view) {
