@@ -22,6 +22,14 @@ User.objects.create_user("vera", password="only looking")
 """
 
 
+# Whether the bar of the chosen runs lies over what has the focus.
+COVERED = """window.covered = () => {
+  const [focused, bar] = [document.activeElement, document.querySelector(".chosen-bar")];
+  const shown = focused.matches(".name a") ? focused.closest("tr") : focused;
+  return !bar.contains(focused) && shown.getBoundingClientRect().bottom > bar.getBoundingClientRect().top + 1;
+}"""
+
+
 @pytest.fixture(scope="module")
 def runs(site: Site) -> None:
     """Eight runs, of two names and two experiments, and somebody who may only look."""
@@ -154,6 +162,40 @@ def test_an_editor_pins_tags_and_archives(look: Look) -> None:
     page.get_by_label("Note").fill("worth a look")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".said-note")).to_have_text("worth a look")
+
+
+@pytest.mark.usefixtures("runs")
+def test_enter_in_the_field_of_tags_tags(look: Look) -> None:
+    page = look("/sign-in/")
+    sign_in(page, "ada", "correct horse")
+    page.goto("/?q=broad&sort=name")
+    page.get_by_label("Choose broad-0").check()
+    page.get_by_label("Choose broad-2").check()
+    field = page.get_by_label("Tags")
+    expect(field).to_have_attribute("placeholder", "good, owner=ada")
+    field.press("Enter")
+    field.fill("entered, by=hand")
+    field.press("Enter")
+    expect(page.locator(".name", has_text="broad-0").locator(".chip")).to_have_text(["by=hand", "entered"])
+    expect(page).to_have_url(re.compile(r"\?q=broad&sort=name$"))
+    field.fill("entered, by")
+    page.get_by_role("button", name="Untag", exact=True).click()
+    expect(page.locator(".name .chip")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("key", ["j", "Tab"])
+def test_the_bar_hides_no_row_that_has_the_focus(look: Look, site: Site, key: str) -> None:
+    site.seed_all("announce", [{"run_id": f"row{number}", "name": f"row {number}"} for number in range(15)])
+    page = look("/?q=row&sort=name")
+    page.set_viewport_size({"width": 1400, "height": 620})
+    page.locator("input[name=run]").first.check()
+    page.evaluate(COVERED)
+    page.locator(".name a").first.focus()
+    for _ in range(14 if key == "j" else 28):
+        page.keyboard.press(key)
+        assert not page.evaluate("window.covered()")
+    expect(page.locator("tbody tr").last).to_be_in_viewport()
 
 
 @pytest.mark.usefixtures("runs")

@@ -21,7 +21,11 @@ if (table) {
   times();
   setInterval(times, 60000);
   addEventListener("keydown", keys);
+  table.addEventListener("focusin", ({ target }) => target.matches(":focus-visible") && target.closest("tbody tr")?.scrollIntoView({ block: "nearest" }));
   liveRows(selection);
+  const bar = form.querySelector(".chosen-bar");
+  new ResizeObserver(() => document.documentElement.style.setProperty("--chosen-bar", `${bar.offsetHeight}px`)).observe(bar);
+  bar.querySelector('[name="tags"]')?.addEventListener("keydown", tagByEnter);
 } else {
   addEventListener("keydown", slash);
 }
@@ -33,6 +37,13 @@ function tidy({ target }) {
     if (field.name !== "columns" && field.value === usual) field.disabled = true;
   }
   setTimeout(() => [...target.elements].forEach((field) => (field.disabled = false)));
+}
+
+// Browsers would press the form's first button, which compares.
+function tagByEnter(event) {
+  if (event.key !== "Enter" || event.isComposing) return;
+  event.preventDefault();
+  if (event.target.value.trim()) form.requestSubmit(form.querySelector('[formaction$="/tag/"]'));
 }
 
 function times() {
@@ -81,7 +92,6 @@ function keys(event) {
   if (step) {
     const row = rows[at < 0 ? (step > 0 ? 0 : rows.length - 1) : Math.min(Math.max(at + step, 0), rows.length - 1)];
     row.querySelector(".name a").focus({ preventScroll: true });
-    row.scrollIntoView({ block: "nearest" });
   } else if (event.key === "x" && at >= 0) {
     rows[at].querySelector('input[name="run"]').click();
   } else {
