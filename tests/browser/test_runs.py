@@ -280,3 +280,52 @@ def test_it_fits(look: Look, width: int, theme: str) -> None:
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     screenshot(page, f"runs-{width}-{theme}")
+
+
+# What of the rows lies over another cell or beyond its own, and how many pixels the table wants more than it has.
+TOO_WIDE = """() => {
+  const box = document.querySelector(".runs-box");
+  const places = [...box.querySelectorAll("tbody tr > *")].map(cell => [cell, cell.getBoundingClientRect()]);
+  const beyond = places.flatMap(([cell, place]) => [...cell.querySelectorAll("*")]
+    .filter(part => !part.matches(".sr") && part.getBoundingClientRect().right > place.right + 1)
+    .map(part => part.outerHTML.slice(0, 80)));
+  return [beyond, box.scrollWidth - box.clientWidth, document.documentElement.scrollWidth - innerWidth];
+}"""
+
+
+@pytest.fixture(scope="module")
+def endless(site: Site) -> None:
+    """A run whose name and experiment are one word of 200 letters, and so is its tag."""
+    site.seed("warm", run_id="endless", name="n" * 200, experiment="e" * 200)
+    change = "import django; django.setup()\nfrom webapp.annotations.change import Change\n"
+    change += "from webapp.visibility.reader import NOTHING\n"
+    change += 'Change(tags={"t" * 50: "v" * 200}, note="o" * 200).make(["endless"], "ada", NOTHING)'
+    subprocess.run([sys.executable, "-c", change], env=site.environ, check=True)
+
+
+@pytest.mark.usefixtures("runs", "endless")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 1280, 360])
+def test_endless_names_stay_in_their_cells(look: Look, width: int, theme: str) -> None:
+    page = look("/?q=is:all&sort=-name", width=width, theme=theme)
+    row = page.locator("[data-key=endless]")
+    row.scroll_into_view_if_needed()
+    screenshot(page, f"runs-endless-{width}-{theme}")
+    beyond, in_table, in_page = page.evaluate(TOO_WIDE)
+    assert (beyond, in_table) == ([], 0)
+    assert in_page <= 0
+    place = row.bounding_box()
+    assert place
+    assert place["height"] < (120 if width > 820 else 300)
+    expect(row.locator(".name > a")).to_have_attribute("title", "n" * 200)
+    expect(row.locator(".sub").first).to_have_attribute("title", "e" * 200)
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("width", [1400, 1280])
+def test_usual_rows_are_two_lines_high(look: Look, width: int) -> None:
+    page = look("/?q=broad&sort=name", width=width)
+    assert page.evaluate(TOO_WIDE)[1] == 0
+    place = page.locator("tbody tr").last.bounding_box()
+    assert place
+    assert place["height"] < 60

@@ -28,7 +28,7 @@ def names(page: str) -> list[str]:
 def link(page: str, label: str) -> str:
     """Where the link of that text or name leads."""
     for address, attributes, text in re.findall(r'<a[^>]*?href="([^"]*)"([^>]*)>(.*?)</a>', page, re.DOTALL):
-        if label in (text.strip(), *re.findall(r'(?:aria-label|rel)="([^"]*)"', attributes)):
+        if label in (text.replace("<wbr>", "").strip(), *re.findall(r'(?:aria-label|rel)="([^"]*)"', attributes)):
             return unescape(address)
     for rel, address in re.findall(r'<a[^>]*?rel="(\w+)" href="([^"]*)"', page):
         if rel == label:
