@@ -329,3 +329,24 @@ def test_usual_rows_are_two_lines_high(look: Look, width: int) -> None:
     place = page.locator("tbody tr").last.bounding_box()
     assert place
     assert place["height"] < 60
+
+
+@pytest.mark.usefixtures("runs")
+def test_cells_tell_their_titles_through_the_link_above_them(look: Look) -> None:
+    page = look("/?q=name+%3D+broad-4")
+    row, link = page.locator("tbody tr").last, page.locator(".name > a").last
+
+    def told(over: str) -> str | None:
+        row.locator(over).hover(force=True)
+        return link.get_attribute("title")
+
+    exact = row.locator("[data-label=final_val_loss]").get_attribute("title")
+    assert exact
+    assert len(exact) > 6
+    assert told("[data-label=final_val_loss]") == exact
+    assert told("[data-label=epochs]") == ""
+    assert told("[data-label=started] time") == row.locator("time").first.get_attribute("title")
+    assert told(".sub") == "sweeps"
+    page.mouse.move(0, 0)
+    row.locator("[data-label=epochs]").click(force=True)
+    expect(page).to_have_url(re.compile("/runs/run4/$"))

@@ -25,6 +25,7 @@ if (table) {
   liveRows(selection);
   const bar = form.querySelector(".chosen-bar");
   new ResizeObserver(() => document.documentElement.style.setProperty("--chosen-bar", `${bar.offsetHeight}px`)).observe(bar);
+  table.addEventListener("pointermove", lendTitle);
   bar.querySelector('[name="tags"]')?.addEventListener("keydown", tagByEnter);
 } else {
   addEventListener("keydown", slash);
@@ -44,6 +45,13 @@ function tagByEnter(event) {
   if (event.key !== "Enter" || event.isComposing) return;
   event.preventDefault();
   if (event.target.value.trim()) form.requestSubmit(form.querySelector('[formaction$="/tag/"]'));
+}
+
+// A row's link lies over its cells, whose titles would not show: it takes that of what the pointer sees.
+function lendTitle({ target: link, clientX, clientY }) {
+  if (!link.matches(".name > a:first-child")) return;
+  const titled = document.elementsFromPoint(clientX, clientY).filter((each) => each !== link && link.closest("tr").contains(each));
+  link.title = titled.find((each) => each.title)?.title ?? (titled.some((each) => each.matches(".name")) ? link.textContent : "");
 }
 
 function times() {
