@@ -224,6 +224,7 @@ def test_rows_follow_along_in_place(look: Look, site: Site) -> None:
     site.seed("warm", run_id="growing2", name="growing too", epochs=3, status="RUNNING")
     expect(page.locator("td[data-label=epochs]").first).to_have_text("10", timeout=15_000)
     expect(page.get_by_role("link", name="growing too")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("status").filter(has_text="run")).to_have_text("2 runs")
     assert page.evaluate("window.sameDocument && window.sameRow.isConnected")
     expect(page.get_by_label("Choose growing", exact=True)).to_be_checked()
     expect(page.get_by_role("link", name="growing", exact=True)).to_be_focused()
@@ -350,3 +351,35 @@ def test_cells_tell_their_titles_through_the_link_above_them(look: Look) -> None
     page.mouse.move(0, 0)
     row.locator("[data-label=epochs]").click(force=True)
     expect(page).to_have_url(re.compile("/runs/run4/$"))
+
+
+@pytest.mark.usefixtures("runs")
+def test_many_are_chosen_at_once(look: Look) -> None:
+    page = look("/?q=broad&sort=name")
+    boxes = page.locator("input[name=run]")
+    every = page.get_by_role("checkbox", name="Choose all runs shown")
+
+    def chosen() -> list[bool]:
+        return [box.is_checked() for box in boxes.all()]
+
+    boxes.nth(2).click()
+    boxes.nth(0).click(modifiers=["Shift"])
+    assert chosen() == [True, True, True, False]
+    assert every.evaluate("box => [box.checked, box.indeterminate]") == [False, True]
+    boxes.nth(1).click()
+    boxes.nth(2).click(modifiers=["Shift"])
+    assert chosen() == [True, False, False, False]
+    every.check()
+    assert chosen() == [True] * 4
+    assert every.evaluate("box => [box.checked, box.indeterminate]") == [True, False]
+    expect(page.get_by_text("4 chosen")).to_be_visible()
+    page.goto("/?q=deep&sort=name")
+    assert every.evaluate("box => [box.checked, box.indeterminate]") == [False, False]
+    every.check()
+    expect(page.get_by_text("8 chosen")).to_be_visible()
+    screenshot(page, "runs-all-chosen-1400-light")
+    every.uncheck()
+    expect(page.get_by_text("4 chosen")).to_be_visible()
+    boxes.nth(1).focus()
+    page.keyboard.press("x")
+    expect(page.get_by_text("5 chosen")).to_be_visible()

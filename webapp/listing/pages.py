@@ -49,13 +49,16 @@ def runs(request: HttpRequest) -> HttpResponse:
 @never_cache
 @gzip_page
 def rows(request: HttpRequest) -> HttpResponseBase:
-    """``{"available": true, "table": HTML}``: the rows of the same address of the list, with an ETag."""
+    """``{"available": true, "table": HTML, "shown": "3 runs"}``: the rows of the same address of the list, with an
+    ETag.
+    """
     try:
-        table = render_to_string("webapp/runs_table.html", content(View.read(request.GET), reader_of(request).hidden))
+        shown = content(View.read(request.GET), reader_of(request).hidden)
     except ViewError as error:
         return JsonResponse({"error": str(error), "parameter": error.parameter}, status=400)
-    etag = f'"{hashlib.blake2b(table.encode(), digest_size=16).hexdigest()}"'
-    response = JsonResponse({"available": True, "table": table}, headers={"ETag": etag})
+    parts = {name: render_to_string(f"webapp/runs_{name}.html", shown) for name in ("table", "shown")}
+    etag = f'"{hashlib.blake2b("".join(parts.values()).encode(), digest_size=16).hexdigest()}"'
+    response = JsonResponse({"available": True, **parts}, headers={"ETag": etag})
     return get_conditional_response(request, etag, response=response) or response
 
 

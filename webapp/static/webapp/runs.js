@@ -10,6 +10,7 @@ const MOVING = { first: 4000, most: 30000 };
 const SETTLED = { first: 15000, most: 60000 };
 const form = document.getElementById("chosen");
 const table = document.querySelector("table.runs");
+const shown = document.getElementById("shown");
 const search = document.getElementById("q");
 
 document.documentElement.classList.add("scripted");
@@ -68,6 +69,7 @@ function liveRows(selection) {
     try {
       const { changed, document: found } = await source.read(form.dataset.rows);
       if (!changed) return { pause, changed };
+      if (shown.textContent !== found.shown) shown.textContent = found.shown;
       const fresh = new DOMParser().parseFromString(`<table>${found.table}</table>`, "text/html").querySelector("table");
       if (!patch(table, fresh)) return { pause, changed: false };
       selection.show();
