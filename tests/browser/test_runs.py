@@ -383,3 +383,44 @@ def test_many_are_chosen_at_once(look: Look) -> None:
     boxes.nth(1).focus()
     page.keyboard.press("x")
     expect(page.get_by_text("5 chosen")).to_be_visible()
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("address", ["/?q=deep&sort=name", "/?q=nothing-has-this-name"])
+def test_the_sheet_of_keys_opens_and_switches_them_off(look: Look, address: str) -> None:
+    page = look(address)
+    page.keyboard.press("?")
+    sheet = page.get_by_role("dialog", name="Keyboard and mouse")
+    expect(sheet).to_contain_text("Search")
+    assert ("Compare the chosen runs" in sheet.inner_text()) == ("deep" in address)
+    assert "chart" not in sheet.inner_text()
+    screenshot(page, f"runs-keys-{'deep' in address}-1400-light")
+    page.keyboard.press("j")
+    page.keyboard.press("Escape")
+    expect(sheet).to_have_count(0)
+    assert page.evaluate("document.activeElement === document.body")
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    sheet.get_by_role("checkbox").uncheck()
+    sheet.get_by_role("button", name="Close").click()
+    page.evaluate("document.activeElement.blur()")
+    for key in ("/", "j", "?", "ArrowDown"):
+        page.keyboard.press(key)
+    assert page.evaluate("document.activeElement === document.body")
+    expect(sheet).to_have_count(0)
+
+
+@pytest.mark.usefixtures("runs")
+def test_c_compares_what_is_chosen(look: Look) -> None:
+    page = look("/?q=deep&sort=name")
+    page.route("**/compare/**", lambda route: route.fulfill(body="compared"))
+    for key in "jxc":
+        page.keyboard.press(key)
+    expect(page.get_by_role("button", name="Compare (1)")).to_be_disabled()
+    page.get_by_role("searchbox").focus()
+    page.keyboard.type("jxc")
+    expect(page.get_by_role("searchbox")).to_have_value("jxcdeep")
+    page.keyboard.press("Escape")
+    with page.expect_request("**/compare/**") as asked:
+        for key in "jjxc":
+            page.keyboard.press(key)
+    assert asked.value.url.endswith("/compare/?runs=run1,run3")
