@@ -17,12 +17,13 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from webapp.annotations.views import may_annotate
+from webapp.listing.export import FORMATS
 from webapp.listing.find import find
 from webapp.listing.groups import Best, groups
 from webapp.listing.query import QueryError
 from webapp.listing.rows import Row, choose_columns, number, offered_columns
 from webapp.listing.toolbar import toolbar
-from webapp.listing.view import View, ViewError
+from webapp.listing.view import DEFAULT_LIMIT, View, ViewError
 from webapp.visibility.reader import reader_of
 
 BULK = [("pin", "Pin"), ("unpin", "Unpin"), ("archive", "Archive"), ("restore", "Restore")]
@@ -41,6 +42,8 @@ def runs(request: HttpRequest) -> HttpResponse:
     context = content(view, reader_of(request).hidden)
     context |= toolbar(view, context["columns"], context["offered"], str(view.query))
     context |= {"may_annotate": may_annotate(request), "bulk": BULK, "bulk_tags": BULK_TAGS}
+    whole = view.but(columns=context["columns"], limit=DEFAULT_LIMIT, group="").address
+    context["exports"] = [(name.upper(), reverse(f"export-{name}") + whole) for name in FORMATS]
     context["rows_address"] = reverse("rows") + view.address
     return render(request, "webapp/runs.html", context)
 
