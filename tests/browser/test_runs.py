@@ -168,16 +168,16 @@ def test_an_editor_pins_tags_and_archives(look: Look) -> None:
 def test_enter_in_the_field_of_tags_tags(look: Look) -> None:
     page = look("/sign-in/")
     sign_in(page, "ada", "correct horse")
-    page.goto("/?q=broad&sort=name")
-    page.get_by_label("Choose broad-0").check()
-    page.get_by_label("Choose broad-2").check()
+    page.goto("/?q=deep&sort=name")
+    page.get_by_label("Choose deep-1").check()
+    page.get_by_label("Choose deep-3").check()
     field = page.get_by_label("Tags")
     expect(field).to_have_attribute("placeholder", "good, owner=ada")
     field.press("Enter")
     field.fill("entered, by=hand")
     field.press("Enter")
-    expect(page.locator(".name", has_text="broad-0").locator(".chip")).to_have_text(["by=hand", "entered"])
-    expect(page).to_have_url(re.compile(r"\?q=broad&sort=name$"))
+    expect(page.locator(".name", has_text="deep-1").locator(".chip")).to_have_text(["by=hand", "entered"])
+    expect(page).to_have_url(re.compile(r"\?q=deep&sort=name$"))
     field.fill("entered, by")
     page.get_by_role("button", name="Untag", exact=True).click()
     expect(page.locator(".name .chip")).to_have_count(0)
@@ -325,7 +325,7 @@ def test_endless_names_stay_in_their_cells(look: Look, width: int, theme: str) -
 @pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize("width", [1400, 1280])
 def test_usual_rows_are_two_lines_high(look: Look, width: int) -> None:
-    page = look("/?q=broad&sort=name", width=width)
+    page = look("/?q=deep&sort=name", width=width)
     assert page.evaluate(TOO_WIDE)[1] == 0
     place = page.locator("tbody tr").last.bounding_box()
     assert place
