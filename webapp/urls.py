@@ -14,6 +14,7 @@ from webapp.annotations import views as annotation_views
 from webapp.exports.views import EXPORTS
 from webapp.google_sign_in import views as google
 from webapp.listing import api as listing_api
+from webapp.listing import export as listing_export
 from webapp.listing import pages as listing
 from webapp.openapi import pages as api_pages
 from webapp.operations import views as operations
@@ -60,6 +61,8 @@ def chart_data(prefix: str, of: Callable[[api.View], api.View] = lambda view: vi
 urlpatterns = [
     path("", listing.runs, name="runs"),
     path("rows/", listing.rows, name="rows"),
+    path("runs/export.csv", listing_export.export("csv"), name="export-csv"),
+    path("runs/export.json", listing_export.export("json"), name="export-json"),
     path("pick/", listing.pick, name="pick"),
     path("annotate/<str:action>/", annotation_views.change_many, name="annotate"),
     path("runs/<run_id:run_id>/annotation/", annotation_views.change_one, name="annotation"),

@@ -22,6 +22,14 @@ User.objects.create_user("vera", password="only looking")
 """
 
 
+# Whether the bar of the chosen runs lies over what has the focus.
+COVERED = """window.covered = () => {
+  const [focused, bar] = [document.activeElement, document.querySelector(".chosen-bar")];
+  const shown = focused.matches(".name a") ? focused.closest("tr") : focused;
+  return !bar.contains(focused) && shown.getBoundingClientRect().bottom > bar.getBoundingClientRect().top + 1;
+}"""
+
+
 @pytest.fixture(scope="module")
 def runs(site: Site) -> None:
     """Eight runs, of two names and two experiments, and somebody who may only look."""
@@ -157,6 +165,40 @@ def test_an_editor_pins_tags_and_archives(look: Look) -> None:
 
 
 @pytest.mark.usefixtures("runs")
+def test_enter_in_the_field_of_tags_tags(look: Look) -> None:
+    page = look("/sign-in/")
+    sign_in(page, "ada", "correct horse")
+    page.goto("/?q=deep&sort=name")
+    page.get_by_label("Choose deep-1").check()
+    page.get_by_label("Choose deep-3").check()
+    field = page.get_by_label("Tags")
+    expect(field).to_have_attribute("placeholder", "good, owner=ada")
+    field.press("Enter")
+    field.fill("entered, by=hand")
+    field.press("Enter")
+    expect(page.locator(".name", has_text="deep-1").locator(".chip")).to_have_text(["by=hand", "entered"])
+    expect(page).to_have_url(re.compile(r"\?q=deep&sort=name$"))
+    field.fill("entered, by")
+    page.get_by_role("button", name="Untag", exact=True).click()
+    expect(page.locator(".name .chip")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("key", ["j", "Tab"])
+def test_the_bar_hides_no_row_that_has_the_focus(look: Look, site: Site, key: str) -> None:
+    site.seed_all("announce", [{"run_id": f"row{number}", "name": f"row {number}"} for number in range(15)])
+    page = look("/?q=row&sort=name")
+    page.set_viewport_size({"width": 1400, "height": 620})
+    page.locator("input[name=run]").first.check()
+    page.evaluate(COVERED)
+    page.locator(".name a").first.focus()
+    for _ in range(14 if key == "j" else 28):
+        page.keyboard.press(key)
+        assert not page.evaluate("window.covered()")
+    expect(page.locator("tbody tr").last).to_be_in_viewport()
+
+
+@pytest.mark.usefixtures("runs")
 def test_a_viewer_looks_and_is_refused(look: Look) -> None:
     page = look("/sign-in/")
     sign_in(page, "vera", "only looking")
@@ -182,6 +224,7 @@ def test_rows_follow_along_in_place(look: Look, site: Site) -> None:
     site.seed("warm", run_id="growing2", name="growing too", epochs=3, status="RUNNING")
     expect(page.locator("td[data-label=epochs]").first).to_have_text("10", timeout=15_000)
     expect(page.get_by_role("link", name="growing too")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("status").filter(has_text="run")).to_have_text("2 runs")
     assert page.evaluate("window.sameDocument && window.sameRow.isConnected")
     expect(page.get_by_label("Choose growing", exact=True)).to_be_checked()
     expect(page.get_by_role("link", name="growing", exact=True)).to_be_focused()
@@ -238,3 +281,159 @@ def test_it_fits(look: Look, width: int, theme: str) -> None:
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     screenshot(page, f"runs-{width}-{theme}")
+
+
+# What of the rows lies over another cell or beyond its own, and how many pixels the table wants more than it has.
+TOO_WIDE = """() => {
+  const box = document.querySelector(".runs-box");
+  const places = [...box.querySelectorAll("tbody tr > *")].map(cell => [cell, cell.getBoundingClientRect()]);
+  const beyond = places.flatMap(([cell, place]) => [...cell.querySelectorAll("*")]
+    .filter(part => !part.matches(".sr") && part.getBoundingClientRect().right > place.right + 1)
+    .map(part => part.outerHTML.slice(0, 80)));
+  return [beyond, box.scrollWidth - box.clientWidth, document.documentElement.scrollWidth - innerWidth];
+}"""
+
+
+@pytest.fixture(scope="module")
+def endless(site: Site) -> None:
+    """A run whose name and experiment are one word of 200 letters, and so is its tag."""
+    site.seed("warm", run_id="endless", name="n" * 200, experiment="e" * 200)
+    change = "import django; django.setup()\nfrom webapp.annotations.change import Change\n"
+    change += "from webapp.visibility.reader import NOTHING\n"
+    change += 'Change(tags={"t" * 50: "v" * 200}, note="o" * 200).make(["endless"], "ada", NOTHING)'
+    subprocess.run([sys.executable, "-c", change], env=site.environ, check=True)
+
+
+@pytest.mark.usefixtures("runs", "endless")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 1280, 360])
+def test_endless_names_stay_in_their_cells(look: Look, width: int, theme: str) -> None:
+    page = look("/?q=is:all&sort=-name", width=width, theme=theme)
+    row = page.locator("[data-key=endless]")
+    row.scroll_into_view_if_needed()
+    screenshot(page, f"runs-endless-{width}-{theme}")
+    beyond, in_table, in_page = page.evaluate(TOO_WIDE)
+    assert (beyond, in_table) == ([], 0)
+    assert in_page <= 0
+    place = row.bounding_box()
+    assert place
+    assert place["height"] < (120 if width > 820 else 300)
+    expect(row.locator(".name > a")).to_have_attribute("title", "n" * 200)
+    expect(row.locator(".sub").first).to_have_attribute("title", "e" * 200)
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("width", [1400, 1280])
+def test_usual_rows_are_two_lines_high(look: Look, width: int) -> None:
+    page = look("/?q=deep&sort=name", width=width)
+    assert page.evaluate(TOO_WIDE)[1] == 0
+    place = page.locator("tbody tr").last.bounding_box()
+    assert place
+    assert place["height"] < 60
+
+
+@pytest.mark.usefixtures("runs")
+def test_cells_tell_their_titles_through_the_link_above_them(look: Look) -> None:
+    page = look("/?q=name+%3D+broad-4")
+    row, link = page.locator("tbody tr").last, page.locator(".name > a").last
+
+    def told(over: str) -> str | None:
+        row.locator(over).hover(force=True)
+        return link.get_attribute("title")
+
+    exact = row.locator("[data-label=final_val_loss]").get_attribute("title")
+    assert exact
+    assert len(exact) > 6
+    assert told("[data-label=final_val_loss]") == exact
+    assert told("[data-label=epochs]") == ""
+    assert told("[data-label=started] time") == row.locator("time").first.get_attribute("title")
+    assert told(".sub") == "sweeps"
+    page.mouse.move(0, 0)
+    row.locator("[data-label=epochs]").click(force=True)
+    expect(page).to_have_url(re.compile("/runs/run4/$"))
+
+
+@pytest.mark.usefixtures("runs")
+def test_many_are_chosen_at_once(look: Look) -> None:
+    page = look("/?q=broad&sort=name")
+    boxes = page.locator("input[name=run]")
+    every = page.get_by_role("checkbox", name="Choose all runs shown")
+
+    def chosen() -> list[bool]:
+        return [box.is_checked() for box in boxes.all()]
+
+    boxes.nth(2).click()
+    boxes.nth(0).click(modifiers=["Shift"])
+    assert chosen() == [True, True, True, False]
+    assert every.evaluate("box => [box.checked, box.indeterminate]") == [False, True]
+    boxes.nth(1).click()
+    boxes.nth(2).click(modifiers=["Shift"])
+    assert chosen() == [True, False, False, False]
+    every.check()
+    assert chosen() == [True] * 4
+    assert every.evaluate("box => [box.checked, box.indeterminate]") == [True, False]
+    expect(page.get_by_text("4 chosen")).to_be_visible()
+    page.goto("/?q=deep&sort=name")
+    assert every.evaluate("box => [box.checked, box.indeterminate]") == [False, False]
+    every.check()
+    expect(page.get_by_text("8 chosen")).to_be_visible()
+    screenshot(page, "runs-all-chosen-1400-light")
+    every.uncheck()
+    expect(page.get_by_text("4 chosen")).to_be_visible()
+    boxes.nth(1).focus()
+    page.keyboard.press("x")
+    expect(page.get_by_text("5 chosen")).to_be_visible()
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("address", ["/?q=deep&sort=name", "/?q=nothing-has-this-name"])
+def test_the_sheet_of_keys_opens_and_switches_them_off(look: Look, address: str) -> None:
+    page = look(address)
+    page.keyboard.press("?")
+    sheet = page.get_by_role("dialog", name="Keyboard and mouse")
+    expect(sheet).to_contain_text("Search")
+    assert ("Compare the chosen runs" in sheet.inner_text()) == ("deep" in address)
+    assert "chart" not in sheet.inner_text()
+    screenshot(page, f"runs-keys-{'deep' in address}-1400-light")
+    page.keyboard.press("j")
+    page.keyboard.press("Escape")
+    expect(sheet).to_have_count(0)
+    assert page.evaluate("document.activeElement === document.body")
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    sheet.get_by_role("checkbox").uncheck()
+    sheet.get_by_role("button", name="Close").click()
+    page.evaluate("document.activeElement.blur()")
+    for key in ("/", "j", "?", "ArrowDown"):
+        page.keyboard.press(key)
+    assert page.evaluate("document.activeElement === document.body")
+    expect(sheet).to_have_count(0)
+
+
+@pytest.mark.usefixtures("runs")
+def test_c_compares_what_is_chosen(look: Look) -> None:
+    page = look("/?q=deep&sort=name")
+    page.route("**/compare/**", lambda route: route.fulfill(body="compared"))
+    for key in "jxc":
+        page.keyboard.press(key)
+    expect(page.get_by_role("button", name="Compare (1)")).to_be_disabled()
+    page.get_by_role("searchbox").focus()
+    page.keyboard.type("jxc")
+    expect(page.get_by_role("searchbox")).to_have_value("jxcdeep")
+    page.keyboard.press("Escape")
+    with page.expect_request("**/compare/**") as asked:
+        for key in "jjxc":
+            page.keyboard.press(key)
+    assert asked.value.url.endswith("/compare/?runs=run1,run3")
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_list_is_taken_along_as_a_table(look: Look) -> None:
+    page = look("/?q=broad&sort=name&limit=2&columns=param.optimizer")
+    with page.expect_download() as caught:
+        page.get_by_role("link", name="CSV of all these runs").click()
+    rows = caught.value.path().read_text().splitlines()
+    assert rows[0] == "run_id,name,experiment,status,epochs,started,ended,param.optimizer"
+    assert [row.split(",")[1] for row in rows[1:]] == ["broad-0", "broad-2", "broad-4", "broad-6"]
+    with page.expect_download() as caught:
+        page.get_by_role("link", name="JSON of all these runs").click()
+    assert len(json.loads(caught.value.path().read_text())["runs"]) == 4

@@ -50,6 +50,8 @@ GROUPED = ("?group=experiment", "?group=status", "?group=param.optimizer", "?gro
 OF_RUNS: dict[str, list[str]] = {
     "": [f"/{view}" for view in (*LISTS, *GROUPED)],
     "rows/": [f"/rows/{view}" for view in (*LISTS, *GROUPED)],
+    "runs/export.csv": [f"/runs/export.csv{view}" for view in LISTS],
+    "runs/export.json": [f"/runs/export.json{view}" for view in LISTS],
     "api/runs/": [f"/api/runs/{view}" for view in LISTS],
     "runs/<run_id:run_id>/": ["/runs/RUN/"],
     "quick-tests/<number:quick_test_id>/": ["/quick-tests/TEST/"],

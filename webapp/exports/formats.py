@@ -53,9 +53,9 @@ def _csv(run: WholeRun) -> Iterator[bytes]:
     """A row for every step, a column for every metric; empty where a metric lacks the step."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(map(_safe, _heads(run)))
+    writer.writerow(map(safe, _heads(run)))
     for block in _blocks(run):
-        writer.writerows([step, _moment(time), *map(_number, values)] for step, time, values in block)
+        writer.writerows([step, _moment(time), *map(number, values)] for step, time, values in block)
         yield buffer.getvalue().encode()
         buffer.seek(0)
         buffer.truncate()
@@ -111,7 +111,7 @@ def _text(value: object) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def _number(value: float | None) -> str | float | None:
+def number(value: float | None) -> str | float | None:
     """Python writes the shortest digits that read back as the same number."""
     if value is None or math.isfinite(value):
         return value
@@ -129,6 +129,6 @@ def _moment(milliseconds: int | None) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _safe(name: str) -> str:
+def safe(name: str) -> str:
     """A spreadsheet would calculate what begins like a formula; after an apostrophe it is text."""
     return f"'{name}" if name.startswith(FORMULA_STARTS) else name

@@ -66,7 +66,7 @@ def runs(request: HttpRequest) -> HttpResponse:
     hidden = reader_of(request).hidden
     page = find(view.query, view.sort, view.limit, view.cursor, hidden=hidden, pinned_first=False)
     return _answer(
-        [_document(run, view) for run in page.runs],
+        [run_document(run, view) for run in page.runs],
         next=page.next and page.next.text(view.sort),
         previous=page.previous and page.previous.text(view.sort),
     )
@@ -77,7 +77,8 @@ def _answer(runs: list[dict[str, Any]], **others: object) -> HttpResponse:
     return JsonResponse(document, headers=NO_STORE)
 
 
-def _document(listed: Listed, view: View) -> dict[str, Any]:
+def run_document(listed: Listed, view: View) -> dict[str, Any]:
+    """With the view's columns of its parameters and final metrics, or with all of them."""
     fields = run_fields(listed.run)
     if view.columns is not None:
         fields |= {

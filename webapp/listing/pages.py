@@ -18,12 +18,13 @@ from django.views.decorators.http import require_safe
 
 from webapp.annotations.views import may_annotate
 from webapp.hardening import keeps_process
+from webapp.listing.export import FORMATS
 from webapp.listing.find import find
 from webapp.listing.groups import Best, groups
 from webapp.listing.query import QueryError
 from webapp.listing.rows import Row, choose_columns, number, offered_columns
 from webapp.listing.toolbar import toolbar
-from webapp.listing.view import View, ViewError
+from webapp.listing.view import DEFAULT_LIMIT, View, ViewError
 from webapp.visibility.reader import reader_of
 
 BULK = [("pin", "Pin"), ("unpin", "Unpin"), ("archive", "Archive"), ("restore", "Restore")]
@@ -43,6 +44,8 @@ def runs(request: HttpRequest) -> HttpResponse:
     context = content(view, reader_of(request).hidden)
     context |= toolbar(view, context["columns"], context["offered"], str(view.query))
     context |= {"may_annotate": may_annotate(request), "bulk": BULK, "bulk_tags": BULK_TAGS}
+    whole = view.but(columns=context["columns"], limit=DEFAULT_LIMIT, group="").address
+    context["exports"] = [(name.upper(), reverse(f"export-{name}") + whole) for name in FORMATS]
     context["rows_address"] = reverse("rows") + view.address
     return render(request, "webapp/runs.html", context)
 
@@ -51,13 +54,16 @@ def runs(request: HttpRequest) -> HttpResponse:
 @never_cache
 @gzip_page
 def rows(request: HttpRequest) -> HttpResponseBase:
-    """``{"available": true, "table": HTML}``: the rows of the same address of the list, with an ETag."""
+    """``{"available": true, "table": HTML, "shown": "3 runs"}``: the rows of the same address of the list, with an
+    ETag.
+    """
     try:
-        table = render_to_string("webapp/runs_table.html", content(View.read(request.GET), reader_of(request).hidden))
+        shown = content(View.read(request.GET), reader_of(request).hidden)
     except ViewError as error:
         return JsonResponse({"error": str(error), "parameter": error.parameter}, status=400)
-    etag = f'"{hashlib.blake2b(table.encode(), digest_size=16).hexdigest()}"'
-    response = JsonResponse({"available": True, "table": table}, headers={"ETag": etag})
+    parts = {name: render_to_string(f"webapp/runs_{name}.html", shown) for name in ("table", "shown")}
+    etag = f'"{hashlib.blake2b("".join(parts.values()).encode(), digest_size=16).hexdigest()}"'
+    response = JsonResponse({"available": True, **parts}, headers={"ETag": etag})
     return get_conditional_response(request, etag, response=response) or response
 
 

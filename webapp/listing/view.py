@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
@@ -41,6 +42,11 @@ class Column:
     @property
     def is_metric(self) -> bool:
         return self.kind == "metric"
+
+    @property
+    def pieces(self) -> list[str]:
+        """Of the key: a line may end after each."""
+        return re.findall(r"[^_/.-]*[_/.-]+|[^_/.-]+", self.key)
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,17 @@ const BY_MOUSE = [
   ["double-click", "Show everything"],
 ];
 
-// `list` is [[key, what it does, …]]; `isOn` is whether the keys work, `turn(on)` changes that.
-export function showHelp(list, isOn, turn) {
+const OF_CHARTS = [["On a chart that has the focus", ON_A_CHART], ["By mouse", BY_MOUSE]];
+
+// `list` is [[key, what it does, …]]; `isOn` is whether the keys work, `turn(on)` changes that; `beside` is what else there
+// is, [[title, [[keys, what they do]]]].
+export function showHelp(list, isOn, turn, beside = OF_CHARTS) {
   const on = el("input", { type: "checkbox", id: "shortcuts-on", checked: isOn, onchange: () => turn(on.checked) });
   const dialog = el("dialog", { class: "help", "aria-labelledby": "help-title" },
     el("div", { class: "title-row" }, el("h2", { id: "help-title" }, "Keyboard and mouse"), el("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, "Close")),
     el("div", { class: "help-columns" },
       part("Anywhere", [...list.map(([key, text]) => [key, text]), ["?", "This sheet"]]),
-      el("div", {}, part("On a chart that has the focus", ON_A_CHART), part("By mouse", BY_MOUSE))),
+      el("div", {}, beside.map(([title, rows]) => part(title, rows)))),
     el("label", { class: "check" }, on, "Single keys do this, except while typing"));
   dialog.addEventListener("close", () => dialog.remove()); // the focus returns by itself
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());

@@ -5,11 +5,24 @@ import { follow, Source } from "./follow.js";
 import { ago } from "./format.js";
 import { patch, remember } from "./patch.js";
 import { Selection } from "./selection.js";
+import { shortcuts } from "./shortcuts.js";
 
 const MOVING = { first: 4000, most: 30000 };
 const SETTLED = { first: 15000, most: 60000 };
+const KEYS_OF_ROWS = [
+  ["j", "To the next run; so does ↓", () => move(1)],
+  ["k", "To the one before; so does ↑", () => move(-1)],
+  ["x", "Choose the run that has the focus, or no longer", () => choose()],
+  ["Enter", "Open it"],
+  ["c", "Compare the chosen runs", () => form.querySelector("#compare").click()],
+];
+const BY_MOUSE = [["By mouse", [
+  ["click", "Open the run"],
+  ["Shift click", "On a box: choose all from the one that was clicked last"],
+]]];
 const form = document.getElementById("chosen");
 const table = document.querySelector("table.runs");
+const shown = document.getElementById("shown");
 const search = document.getElementById("q");
 
 document.documentElement.classList.add("scripted");
@@ -20,11 +33,16 @@ if (table) {
   const selection = new Selection(form, form.querySelector(".chosen-bar"));
   times();
   setInterval(times, 60000);
-  addEventListener("keydown", keys);
+  table.addEventListener("focusin", ({ target }) => target.matches(":focus-visible") && target.closest("tbody tr")?.scrollIntoView({ block: "nearest" }));
   liveRows(selection);
-} else {
-  addEventListener("keydown", slash);
+  const bar = form.querySelector(".chosen-bar");
+  new ResizeObserver(() => document.documentElement.style.setProperty("--chosen-bar", `${bar.offsetHeight}px`)).observe(bar);
+  table.addEventListener("pointermove", lendTitle);
+  bar.querySelector('[name="tags"]')?.addEventListener("keydown", tagByEnter);
 }
+const help = shortcuts([...(table ? KEYS_OF_ROWS : []), ["/", "Search", () => goTo(search)]], table ? arrows : undefined, BY_MOUSE);
+document.getElementById("keys").addEventListener("click", help);
+search.addEventListener("keydown", ({ key }) => key === "Escape" && search.blur());
 
 // An address says only what differs from the list as it begins.
 function tidy({ target }) {
@@ -33,6 +51,20 @@ function tidy({ target }) {
     if (field.name !== "columns" && field.value === usual) field.disabled = true;
   }
   setTimeout(() => [...target.elements].forEach((field) => (field.disabled = false)));
+}
+
+// Browsers would press the form's first button, which compares.
+function tagByEnter(event) {
+  if (event.key !== "Enter" || event.isComposing) return;
+  event.preventDefault();
+  if (event.target.value.trim()) form.requestSubmit(form.querySelector('[formaction$="/tag/"]'));
+}
+
+// A row's link lies over its cells, whose titles would not show: it takes that of what the pointer sees.
+function lendTitle({ target: link, clientX, clientY }) {
+  if (!link.matches(".name > a:first-child")) return;
+  const titled = document.elementsFromPoint(clientX, clientY).filter((each) => each !== link && link.closest("tr").contains(each));
+  link.title = titled.find((each) => each.title)?.title ?? (titled.some((each) => each.matches(".name")) ? link.textContent : "");
 }
 
 function times() {
@@ -49,6 +81,7 @@ function liveRows(selection) {
     try {
       const { changed, document: found } = await source.read(form.dataset.rows);
       if (!changed) return { pause, changed };
+      if (shown.textContent !== found.shown) shown.textContent = found.shown;
       const fresh = new DOMParser().parseFromString(`<table>${found.table}</table>`, "text/html").querySelector("table");
       if (!patch(table, fresh)) return { pause, changed: false };
       selection.show();
@@ -61,31 +94,27 @@ function liveRows(selection) {
   });
 }
 
-function slash(event) {
-  if (event.key !== "/" || /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)) return false;
-  event.preventDefault();
-  search.focus();
-  search.select();
-  return true;
+function goTo(field) {
+  field.focus();
+  field.select();
 }
 
-// j and k or the arrows move from row to row, x chooses; Enter follows the link that has the focus.
-function keys(event) {
-  if (event.altKey || event.ctrlKey || event.metaKey || slash(event)) return;
-  const active = document.activeElement;
-  if (active === search && event.key === "Escape") return void search.blur();
-  if (/^(INPUT|TEXTAREA|SELECT|SUMMARY|BUTTON)$/.test(active.tagName) && active.name !== "run") return;
-  const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
-  const rows = [...table.querySelectorAll("tbody tr:not(.group-head)")];
-  const at = rows.indexOf(active.closest("tbody tr"));
-  if (step) {
-    const row = rows[at < 0 ? (step > 0 ? 0 : rows.length - 1) : Math.min(Math.max(at + step, 0), rows.length - 1)];
-    row.querySelector(".name a").focus({ preventScroll: true });
-    row.scrollIntoView({ block: "nearest" });
-  } else if (event.key === "x" && at >= 0) {
-    rows[at].querySelector('input[name="run"]').click();
-  } else {
-    return;
-  }
+const rows = () => [...table.querySelectorAll("tbody tr:not(.group-head)")];
+const focusedRow = () => rows().indexOf(document.activeElement.closest("tbody tr"));
+
+// To the next row, or the one before; from elsewhere to the first, or the last.
+function move(step) {
+  const [all, at] = [rows(), focusedRow()];
+  const to = at < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + step, 0), all.length - 1);
+  all[to]?.querySelector(".name a").focus({ preventScroll: true });
+}
+
+const choose = () => rows()[focusedRow()]?.querySelector('input[name="run"]').click();
+
+// Elsewhere the arrows do what browsers do with them.
+function arrows(key, event) {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[key];
+  if (!step || (focusedRow() < 0 && document.activeElement.closest("summary, button, input, fieldset"))) return;
   event.preventDefault();
+  move(step);
 }

@@ -13,17 +13,18 @@ function setShortcuts(on) {
   }
 }
 
-// `list` is [[key, what it does, run]]; `others(key)` hears of keys that are not in it. "?" shows the list. Returns what
-// shows it too, for those who have switched the keys off.
-export function shortcuts(list, others = () => {}) {
+// `list` is [[key, what it does, run]], of which those that browsers run have no `run`; `others(key, event)` hears of keys
+// that are not in it. "?" shows the list, and `beside` it, as help.js has it. Returns what shows it too, for those who have
+// switched the keys off.
+export function shortcuts(list, others = () => {}, beside = undefined) {
   const keys = new Map(list.map(([key, , run]) => [key, run]));
-  const showHelp = async () => (await import("./help.js")).showHelp(list, shortcutsOn(), setShortcuts);
+  const showHelp = async () => (await import("./help.js")).showHelp(list, shortcutsOn(), setShortcuts, beside);
   keys.set("?", showHelp);
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !shortcutsOn()) return;
     if (event.target.closest?.(TYPING) || document.querySelector("dialog[open]")) return;
     const run = keys.get(event.key);
-    if (!run) return void others(event.key);
+    if (!run) return void others(event.key, event);
     event.preventDefault();
     run();
   });

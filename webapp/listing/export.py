@@ -1,0 +1,113 @@
+"""What the list shows, all its pages, as a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_safe
+
+from store.searched import number_of
+from webapp.exports.formats import number, safe
+from webapp.listing.api import run_document
+from webapp.listing.find import find
+from webapp.listing.rows import STATUS_WORDS, choose_columns
+from webapp.listing.view import MOST, Column, View, ViewError
+from webapp.runs import Listed
+from webapp.visibility.reader import reader_of
+
+MOST_EXPORTED = 10_000
+FIRST_COLUMNS = ("run_id", "name", "experiment", "status", "epochs", "started", "ended")
+Pages = Iterator[list[Listed]]
+
+
+def export(suffix: str) -> Callable[[HttpRequest], HttpResponseBase]:
+    """The view of one format: every run that the address of the list finds, whichever page it is of."""
+    media, write = FORMATS[suffix]
+
+    @require_safe
+    @never_cache
+    @gzip_page
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        try:
+            view = View.read(request.GET)
+        except ViewError as error:
+            return JsonResponse({"error": str(error), "parameter": error.parameter}, status=400)
+        headers = {"Content-Disposition": f'attachment; filename="runs.{suffix}"'}
+        return StreamingHttpResponse(write(view, reader_of(request).hidden), content_type=media, headers=headers)
+
+    return answer
+
+
+def _pages(view: View, hidden: frozenset[str]) -> Pages:
+    """In the view's order, pinned runs where it has them."""
+    cursor, left = None, MOST_EXPORTED
+    while left:
+        page = find(view.query, view.sort, min(left, MOST), cursor, hidden=hidden, pinned_first=False)
+        yield page.runs
+        cursor, left = page.next, left - len(page.runs)
+        if cursor is None:
+            return
+
+
+def _csv(view: View, hidden: frozenset[str]) -> Iterator[bytes]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    columns = view.columns
+    for place, runs in enumerate(_pages(view, hidden)):
+        if columns is None:
+            columns = choose_columns(runs)
+        if place == 0:
+            writer.writerow([*FIRST_COLUMNS, *(safe(str(column)) for column in columns)])
+        writer.writerows(_cells(listed, columns) for listed in runs)
+        yield buffer.getvalue().encode()
+        buffer.seek(0)
+        buffer.truncate()
+
+
+def _json(view: View, hidden: frozenset[str]) -> Iterator[bytes]:
+    """Each run as ``GET /api/runs/`` has it."""
+    yield b'{"runs": ['
+    separator = ""
+    for runs in _pages(view, hidden):
+        for listed in runs:
+            document = json.dumps(run_document(listed, view), cls=DjangoJSONEncoder, allow_nan=False)
+            yield f"{separator}{document}".encode()
+            separator = ",\n"
+    yield b"]}"
+
+
+FORMATS = {"csv": ("text/csv", _csv), "json": ("application/json", _json)}
+
+
+def _cells(listed: Listed, columns: tuple[Column, ...]) -> list[str | float | None]:
+    run = listed.run
+    return [
+        run.run_id,
+        safe(str(run)),
+        safe(run.experiment_name),
+        STATUS_WORDS.get(run.status, run.status.lower()),
+        run.epochs,
+        _moment(run.start_time),
+        _moment(run.end_time),
+        *(_value(listed, column) for column in columns),
+    ]
+
+
+def _value(listed: Listed, column: Column) -> str | float | None:
+    if column.is_metric:
+        return number(listed.run.final_metrics.get(column.key))
+    text = str(listed.run.params.get(column.key, ""))
+    # A number may begin with a sign: it is no formula.
+    return text if number_of(text) is not None else safe(text)
+
+
+def _moment(moment: datetime | None) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else ""
