@@ -57,6 +57,7 @@ def compared(page: Page, runs: str) -> list[Any]:
 def test_three_runs_lie_over_each_other(look: Look) -> None:
     page = look(THREE)
     expect(page.locator(".compared li")).to_have_count(3)
+    expect(page.locator(".epochs .tabular")).to_have_text("135 of 135 epochs")
     assert len({colour(page, f"search {seed}") for seed in range(3)}) == 3
     for metric in ("val_loss", "loss", "val_recall_at_10"):
         figure = chart(page, metric)
@@ -608,7 +609,12 @@ def test_the_table_goes_to_its_metrics(look: Look, layout: str) -> None:
 def test_keys_change_the_view_and_a_sheet_lists_them(look: Look) -> None:
     page = look(THREE)
     expect(chart(page, "val_loss").locator(".at")).to_have_text("epoch 49")
-    for key in ("y", "x", "t", "s", "+", "d"):
+    for key in ("y", "x", "t", "s"):
+        page.keyboard.press(key)
+    # Charts of another axis are others, which are drawn when they are seen to be in view.
+    expect(chart(page, "val_loss").locator(".at")).to_contain_text("second")
+    expect(chart(page, "val_loss").locator(".u-over")).to_be_visible()
+    for key in ("+", "d"):
         page.keyboard.press(key)
     found = parameters(page)
     zoom = found.pop("zoom.seconds")
