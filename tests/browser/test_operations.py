@@ -25,7 +25,7 @@ def failed(site: Site) -> None:
 def test_it_fits_and_says_how_to_replay(look: Look, width: int, theme: str) -> None:
     page = look("/operations/?experiment=lost", width=width, theme=theme)
     expect(page.get_by_text("the tracking server answered 404 to number 2")).to_be_visible()
-    expect(page.get_by_role("link", name="sign in")).to_be_visible()
+    expect(page.get_by_role("link", name="sign in", exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.locator("details summary").first.click()
     expect(page.get_by_role("region", name="Payload of lost2")).to_contain_text('"run_id": "lost2"')

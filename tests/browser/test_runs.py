@@ -308,7 +308,7 @@ def endless(site: Site) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 1280, 360])
 def test_endless_names_stay_in_their_cells(look: Look, width: int, theme: str) -> None:
-    page = look("/?q=is:all&sort=-name", width=width, theme=theme)
+    page = look(f"/?q=experiment+%3D+{'e' * 200}", width=width, theme=theme)
     row = page.locator("[data-key=endless]")
     row.scroll_into_view_if_needed()
     screenshot(page, f"runs-endless-{width}-{theme}")
