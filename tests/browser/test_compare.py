@@ -697,3 +697,14 @@ def test_long_runs_are_overviews_until_every_epoch_is_asked_for(look: Look, site
     expect(page.locator(".epochs .tabular")).to_have_text("2,600 of 2,600 epochs")
     assert len(cells(figure)) == 1300
     assert parameters(page)["detail"] == "full"
+
+
+@pytest.mark.parametrize("query", ["", "&y-scale=log"])
+def test_many_runs_are_told_of_in_one_sentence_whatever_the_axis(look: Look, query: str) -> None:
+    page = look(TWELVE + query)
+    figure = chart(page, "val_loss")
+    expect(figure.locator(".u-over")).to_be_visible()
+    expect(figure.locator(".summary")).to_contain_text("12 runs end between")
+    page.keyboard.press("y")
+    expect(page.get_by_role("button", name="Log y")).to_have_attribute("aria-pressed", "false" if query else "true")
+    expect(figure.locator(".summary")).to_contain_text("12 runs end between")

@@ -114,6 +114,8 @@ def test_a_leaked_token_ends_and_the_account_goes_on(anyone: Client, monkeypatch
     assert sign_in(anyone) == 302
     with pytest.raises(CommandError, match="no account 'bob'"):
         account("bob", "--close", monkeypatch=monkeypatch)
+    with pytest.raises(CommandError, match="Whose account"):
+        account("--revoke-tokens", monkeypatch=monkeypatch)
 
 
 def test_after_some_wrong_passwords_the_right_one_is_refused_too(

@@ -72,6 +72,11 @@ def runs(request: HttpRequest) -> HttpResponse:
     )
 
 
+def unreadable(error: ViewError) -> JsonResponse:
+    """The answer to an address that is none of a list, outside the API."""
+    return JsonResponse({"error": str(error), "parameter": error.parameter}, status=400)
+
+
 def _answer(runs: list[dict[str, Any]], **others: object) -> HttpResponse:
     document = {"runs": runs, "next": None, "previous": None, "problem": None} | others
     return JsonResponse(document, headers=NO_STORE)

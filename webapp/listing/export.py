@@ -7,16 +7,18 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import chain
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
+from contract.cloudevents import format_time
 from store.searched import number_of
 from webapp.exports.formats import number, safe
-from webapp.listing.api import run_document
+from webapp.listing.api import run_document, unreadable
 from webapp.listing.find import find
 from webapp.listing.rows import STATUS_WORDS, choose_columns
 from webapp.listing.view import MOST, Column, View, ViewError
@@ -39,9 +41,12 @@ def export(suffix: str) -> Callable[[HttpRequest], HttpResponseBase]:
         try:
             view = View.read(request.GET)
         except ViewError as error:
-            return JsonResponse({"error": str(error), "parameter": error.parameter}, status=400)
+            return unreadable(error)
+        pages = _pages(view, reader_of(request).hidden)
+        # Read before anything is sent: a database that is away is a 503 and no file.
+        first = next(pages)
         headers = {"Content-Disposition": f'attachment; filename="runs.{suffix}"'}
-        return StreamingHttpResponse(write(view, reader_of(request).hidden), content_type=media, headers=headers)
+        return StreamingHttpResponse(write(view, chain([first], pages)), content_type=media, headers=headers)
 
     return answer
 
@@ -57,11 +62,11 @@ def _pages(view: View, hidden: frozenset[str]) -> Pages:
             return
 
 
-def _csv(view: View, hidden: frozenset[str]) -> Iterator[bytes]:
+def _csv(view: View, pages: Pages) -> Iterator[bytes]:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     columns = view.columns
-    for place, runs in enumerate(_pages(view, hidden)):
+    for place, runs in enumerate(pages):
         if columns is None:
             columns = choose_columns(runs)
         if place == 0:
@@ -72,11 +77,11 @@ def _csv(view: View, hidden: frozenset[str]) -> Iterator[bytes]:
         buffer.truncate()
 
 
-def _json(view: View, hidden: frozenset[str]) -> Iterator[bytes]:
+def _json(view: View, pages: Pages) -> Iterator[bytes]:
     """Each run as ``GET /api/runs/`` has it."""
     yield b'{"runs": ['
     separator = ""
-    for runs in _pages(view, hidden):
+    for runs in pages:
         for listed in runs:
             document = json.dumps(run_document(listed, view), cls=DjangoJSONEncoder, allow_nan=False)
             yield f"{separator}{document}".encode()
@@ -110,4 +115,4 @@ def _value(listed: Listed, column: Column) -> str | float | None:
 
 
 def _moment(moment: datetime | None) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else ""
+    return format_time(moment) if moment else ""

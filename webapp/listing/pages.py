@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 
 from webapp.annotations.views import may_annotate
 from webapp.hardening import keeps_process
+from webapp.listing.api import unreadable
 from webapp.listing.export import FORMATS
 from webapp.listing.find import find
 from webapp.listing.groups import Best, groups
@@ -60,7 +61,7 @@ def rows(request: HttpRequest) -> HttpResponseBase:
     try:
         shown = content(View.read(request.GET), reader_of(request).hidden)
     except ViewError as error:
-        return JsonResponse({"error": str(error), "parameter": error.parameter}, status=400)
+        return unreadable(error)
     parts = {name: render_to_string(f"webapp/runs_{name}.html", shown) for name in ("table", "shown")}
     etag = f'"{hashlib.blake2b("".join(parts.values()).encode(), digest_size=16).hexdigest()}"'
     response = JsonResponse({"available": True, **parts}, headers={"ETag": etag})

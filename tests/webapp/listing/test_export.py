@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 from django.test import Client
 
 from tests.webapp.listing.conftest import Make
@@ -65,3 +66,18 @@ def test_what_cannot_be_read_is_named(reader: Client, suffix: str) -> None:
     response = reader.get(f"/runs/export.{suffix}?q=and")
     assert (response.status_code, response.json()["parameter"]) == (400, "q")
     assert reader.post(f"/runs/export.{suffix}").status_code == 405
+
+
+@pytest.mark.usefixtures("five")
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_a_database_that_is_away_is_no_file(reader: Client, suffix: str) -> None:
+    def away(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        if 'FROM "store_run"' in sql:
+            raise OperationalError("away")
+        return execute(sql, parameters, many, context)
+
+    reader.raise_request_exception = False
+    with connection.execute_wrapper(away):
+        response = reader.get(f"/runs/export.{suffix}")
+    assert response.status_code == 503
+    assert "Content-Disposition" not in response

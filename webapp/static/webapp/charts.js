@@ -111,6 +111,11 @@ export class LineChart {
     this.view.toggle(series);
   }
 
+  // What the curves do, in sentences.
+  inWords() {
+    return this.series.map((_, i) => describe(this.columns, i, this.spec)).join(" ");
+  }
+
   // A curve's name in the legend.
   nameIn({ label }) {
     return el("span", {}, label);
@@ -158,11 +163,11 @@ export class LineChart {
   }
 
   #summarize() {
-    const curves = this.series.map((_, i) => describe(this.columns, i, this.spec));
+    const said = [this.inWords()];
     const left = this.view.log ? this.columns.drawn.flat().filter((value) => value !== null && value <= 0).length : 0;
     this.noted = left > 0; // what a logarithmic axis leaves out
-    if (left) curves.push(`${count(left)} ${left === 1 ? "value of zero or less has" : "values of zero or less have"} no place on the logarithmic axis.`);
-    this.summary.textContent = curves.join(" ");
+    if (left) said.push(`${count(left)} ${left === 1 ? "value of zero or less has" : "values of zero or less have"} no place on the logarithmic axis.`);
+    this.summary.textContent = said.join(" ");
     this.plot.setAttribute("aria-label", `${this.spec.title}. ${this.summary.textContent} Arrow keys move through the ${this.spec.unit}s, plus and minus zoom.`);
   }
 

@@ -46,7 +46,6 @@ class OverlaidChart extends LineChart {
   update(data, spec = this.spec) {
     super.update(data, spec);
     this.rows?.update(this.series.length); // the first time, before there are any
-    if (spec.runs.length > ONE_BY_ONE) this.sayInShort();
   }
 
   remove() {
@@ -74,16 +73,16 @@ class OverlaidChart extends LineChart {
     this.u.redraw(false);
   }
 
-  sayInShort() {
-    const { runs, title, unit } = this.spec;
+  // Of many runs: between which values they end.
+  inWords() {
+    const { runs } = this.spec;
     const lasts = this.columns.values.map((values, i) => ({ label: runs[i].label, value: lastOf(values) })).filter(({ value }) => value !== null);
-    if (!lasts.length) return;
+    if (runs.length <= ONE_BY_ONE || !lasts.length) return super.inWords();
     lasts.sort((a, b) => a.value - b.value);
     const [low, high] = [lasts[0], lasts.at(-1)];
     const bad = this.data.non_finite.length;
     const also = bad ? ` ${bad} ${bad === 1 ? "value is" : "values are"} not finite.` : "";
-    this.summary.textContent = `${count(runs.length)} runs end between ${number(low.value)} (${low.label}) and ${number(high.value)} (${high.label}).${also}`;
-    this.plot.setAttribute("aria-label", `${title}. ${this.summary.textContent} Arrow keys move through the ${unit}s, plus and minus zoom.`);
+    return `${count(runs.length)} runs end between ${number(low.value)} (${low.label}) and ${number(high.value)} (${high.label}).${also}`;
   }
 }
 

@@ -11,6 +11,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
+from django.db.models import Count, Q
 
 from webapp.accounts import audit
 from webapp.accounts.groups import Role
@@ -48,6 +49,8 @@ class Command(BaseCommand):
         **__: Any,
     ) -> None:
         if name is None:
+            if group or join or leave or password or revoke_tokens or close or reopen:
+                raise CommandError("Whose account? Its name comes first.")
             return self._list()
         joined, left = _team(join), _team(leave)
         user = User.objects.filter(username=name).first()
@@ -71,19 +74,19 @@ class Command(BaseCommand):
         return None
 
     def _list(self) -> None:
-        for user in User.objects.order_by("username").prefetch_related("groups"):
+        good = Count("tokens", filter=Q(tokens__revoked_at=None))
+        for user in User.objects.order_by("username").prefetch_related("groups").annotate(good_tokens=good):
             role = "administrator" if user.is_superuser else _groups(user)
             seen = f"signed in {user.last_login:%Y-%m-%d}" if user.last_login else "never signed in"
-            tokens = Token.objects.filter(user=user, revoked_at=None).count()
             closed = "" if user.is_active else "; closed"
-            self.stdout.write(f"{user.username}: {role}; {seen}; {tokens} token{'' if tokens == 1 else 's'}{closed}")
+            self.stdout.write(f"{user.username}: {role}; {seen}; {_tokens(user.good_tokens)}{closed}")
 
     @staticmethod
     def _revoke_tokens(user: User) -> str:
         tokens = list(Token.objects.filter(user=user, revoked_at=None))
         for token in tokens:
             token.revoke()
-        return f"; {len(tokens)} token{'' if len(tokens) == 1 else 's'} revoked"
+        return f"; {_tokens(len(tokens))} revoked"
 
     def _set_password(self, user: User) -> None:
         password = self._read()
@@ -111,6 +114,10 @@ class Command(BaseCommand):
 
 def _groups(user: User) -> str:
     return ", ".join(sorted(group.name for group in user.groups.all())) or "in no group"
+
+
+def _tokens(count: int) -> str:
+    return f"{count} token{'' if count == 1 else 's'}"
 
 
 def _team(name: str | None) -> list[Group]:
