@@ -27,12 +27,16 @@ function linear(low, high) {
 function symlog(low, high, least, edges) {
   const outer = edges.filter((edge) => edge >= least);
   const middle = outer.length > 1 ? Math.log10(outer[1] / outer[0]) / 2 : 0.5;
-  const forward = (value) => (Math.abs(value) <= least ? (value / least) * middle : Math.sign(value) * (middle + Math.log10(Math.abs(value) / least)));
+  const forward = (value) =>
+    Math.abs(value) <= least
+      ? (value / least) * middle
+      : Math.sign(value) * (middle + Math.log10(Math.abs(value) / least));
   const [from, to] = [forward(low), forward(high)];
   const ticks = [];
   const top = Math.floor(Math.log10(Math.max(Math.abs(low), Math.abs(high))) + 1e-9);
   for (let exponent = top; exponent >= Math.log10(least) - 1e-9; exponent -= 2) {
-    for (const value of [-(10 ** exponent), 10 ** exponent]) if (value >= low * (1 + 1e-9) && value <= high * (1 + 1e-9)) ticks.push([value, power(value)]);
+    for (const value of [-(10 ** exponent), 10 ** exponent])
+      if (value >= low * (1 + 1e-9) && value <= high * (1 + 1e-9)) ticks.push([value, power(value)]);
   }
   if (low < 0 && high > 0) ticks.push([0, "0"]);
   return { position: (value) => (forward(value) - from) / (to - from), ticks, symlog: true };

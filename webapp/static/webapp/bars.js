@@ -39,7 +39,15 @@ function geometry({ barSize: { width, height }, data, index, fit, axis: shared }
   const edges = data.bin_edges_by_epoch[index];
   const axis = fit ? valueAxis([edges]) : shared;
   const left = LEFT + GUTTER;
-  return { width, height, edges, axis, x: (value) => left + axis.position(value) * (width - left - GUTTER - 8), base: height - BOTTOM, tall: height - BOTTOM - 12 };
+  return {
+    width,
+    height,
+    edges,
+    axis,
+    x: (value) => left + axis.position(value) * (width - left - GUTTER - 8),
+    base: height - BOTTOM,
+    tall: height - BOTTOM - 12,
+  };
 }
 
 function paintCounts(context, scale, width, base, tall) {

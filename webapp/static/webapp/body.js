@@ -38,8 +38,23 @@ export class RunBody {
   }
 
   #build(place) {
-    const box = (label) => el("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": `${label}, table` });
-    this.parts = { tiles: el("dl", { class: "tiles" }), grid: el("div", { class: "charts" }), awaited: el("p", { class: "notice awaited", hidden: true }, "The run has begun and has not logged a metric yet. Its charts appear here by themselves."), more: el("p", { class: "more" }), histogram: el("div", { class: "hist-place" }), provenance: el("div"), final: box("Final metrics"), params: box("Parameters"), tags: box("Tags") };
+    const box = (label) =>
+      el("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": `${label}, table` });
+    this.parts = {
+      tiles: el("dl", { class: "tiles" }),
+      grid: el("div", { class: "charts" }),
+      awaited: el(
+        "p",
+        { class: "notice awaited", hidden: true },
+        "The run has begun and has not logged a metric yet. Its charts appear here by themselves.",
+      ),
+      more: el("p", { class: "more" }),
+      histogram: el("div", { class: "hist-place" }),
+      provenance: el("div"),
+      final: box("Final metrics"),
+      params: box("Parameters"),
+      tags: box("Tags"),
+    };
     const { parts } = this;
     this.sections = {
       insights: section("insights", "Insights", this.insights.list),
@@ -55,7 +70,17 @@ export class RunBody {
     this.single = el("div", { class: "two", id: "parameters", hidden: true }, final, params, tags);
     way.hidden = true;
     const help = helpButton(() => this.page.showHelp());
-    this.nav = new SectionNav([["Training", training], ["Other metrics", others], ["Weight analysis", distributions], ["Parameters", this.single], ["Provenance", way]], this.link, help);
+    this.nav = new SectionNav(
+      [
+        ["Training", training],
+        ["Other metrics", others],
+        ["Weight analysis", distributions],
+        ["Parameters", this.single],
+        ["Provenance", way],
+      ],
+      this.link,
+      help,
+    );
     place.replaceChildren(this.nav.element, parts.tiles, insights, training, others, distributions, this.single, way);
   }
 
@@ -71,7 +96,10 @@ export class RunBody {
     if (this.live) this.insights.keepHeight();
     const insights = this.insights.update(history.insights, unit);
     sections.insights.hidden = !insights && !this.live;
-    this.tools.update({ steps: unit === "epoch" ? "Epoch" : "Step", times: awaited || Boolean(history.more_metrics) || hasTimes(history) });
+    this.tools.update({
+      steps: unit === "epoch" ? "Epoch" : "Step",
+      times: awaited || Boolean(history.more_metrics) || hasTimes(history),
+    });
     this.#showEpochs(unit);
     sections.others.hidden = !history.more_metrics;
     const pictures = [...this.#showCharts(), ...this.#showHistogram()];
@@ -106,7 +134,10 @@ export class RunBody {
   }
 
   #showEpochs(unit) {
-    const { shownEpochs: place, page: { history } } = this;
+    const {
+      shownEpochs: place,
+      page: { history },
+    } = this;
     const [shown, total] = [history.epochs.length, history.epochs_total];
     place.hidden = !total;
     place.replaceChildren(el("span", { class: "tabular" }, `${count(shown)} of ${count(total)} ${unit}s`));
@@ -116,12 +147,26 @@ export class RunBody {
     const sampled = history.histogram_available && total > HISTOGRAM_REFINED_UP_TO;
     if (this.page.asked || (shown === total && !sampled)) return;
     const text = `All ${unit}s${shown === total ? " of the histograms" : ""}`;
-    place.append(el("button", { type: "button", class: "button small", onclick: (event) => ((event.currentTarget.disabled = true), this.page.loadFull(true)) }, text));
+    place.append(
+      el(
+        "button",
+        {
+          type: "button",
+          class: "button small",
+          onclick: (event) => ((event.currentTarget.disabled = true), this.page.loadFull(true)),
+        },
+        text,
+      ),
+    );
   }
 
   // Returns those that are to be drawn.
   #showCharts() {
-    const { page: { history, view }, parts, sections } = this;
+    const {
+      page: { history, view },
+      parts,
+      sections,
+    } = this;
     const specs = chartSpecs(history).map((spec) => ({ ...spec, full: () => this.#fullHistory() }));
     const before = new Map(this.charts.map((chart) => [chart.spec.title, chart]));
     const shown = this.allMetrics ? specs : specs.slice(0, METRICS_SHOWN);
@@ -130,7 +175,8 @@ export class RunBody {
       const chart = this.charts[i];
       if (before.delete(spec.title)) chart.update(history, spec);
       // What is in its place stays there: an element that moves loses the focus.
-      if (parts.grid.children[i] !== chart.element) parts.grid.insertBefore(chart.element, parts.grid.children[i] ?? null);
+      if (parts.grid.children[i] !== chart.element)
+        parts.grid.insertBefore(chart.element, parts.grid.children[i] ?? null);
     });
     for (const gone of before.values()) gone.remove();
     parts.awaited.hidden = !hasJustBegun(history);
@@ -138,8 +184,21 @@ export class RunBody {
     const host = sections.training.hidden ? sections.others : sections.training;
     if (this.tools.element.parentElement !== host) host.firstChild.after(this.tools.element);
     const left = specs.length - shown.length;
-    const finite = allFinite(history) ? [el("span", { class: "muted" }, "Every weight and every gradient was finite in every epoch. ")] : [];
-    parts.more.replaceChildren(...finite, ...(left ? [el("button", { type: "button", class: "button", onclick: () => this.#showAllCharts() }, `${count(left)} more charts`)] : []));
+    const finite = allFinite(history)
+      ? [el("span", { class: "muted" }, "Every weight and every gradient was finite in every epoch. ")]
+      : [];
+    parts.more.replaceChildren(
+      ...finite,
+      ...(left
+        ? [
+            el(
+              "button",
+              { type: "button", class: "button", onclick: () => this.#showAllCharts() },
+              `${count(left)} more charts`,
+            ),
+          ]
+        : []),
+    );
     return this.charts.filter((chart) => !chart.u);
   }
 
@@ -195,7 +254,8 @@ export class RunBody {
     view.set({ mark: { from: insight.epochs[0], to: insight.epochs.at(-1), axis: chart?.spec.axis ?? EPOCHS } });
     if (!go) return undefined;
     const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
-    if (chart?.u) showStretch(chart, ...[insight.epochs[0], insight.epochs.at(-1)].map((epoch) => chart.axis.at(epoch)));
+    if (chart?.u)
+      showStretch(chart, ...[insight.epochs[0], insight.epochs.at(-1)].map((epoch) => chart.axis.at(epoch)));
     (chart?.element ?? this.sections.final).scrollIntoView({ block: "center", behavior });
     if (chart) chart.said.textContent = `Marked: ${insight.text}`;
     return chart?.plot.focus({ preventScroll: true });

@@ -35,5 +35,11 @@ export function spread(length, most) {
 // A colour between two, all written #rrggbb.
 export function mix(a, b, share) {
   const parts = [1, 3, 5].map((i) => [a, b].map((color) => parseInt(color.slice(i, i + 2), 16)));
-  return `#${parts.map(([from, to]) => Math.round(from + (to - from) * share).toString(16).padStart(2, "0")).join("")}`;
+  return `#${parts
+    .map(([from, to]) =>
+      Math.round(from + (to - from) * share)
+        .toString(16)
+        .padStart(2, "0"),
+    )
+    .join("")}`;
 }

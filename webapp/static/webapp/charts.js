@@ -32,7 +32,18 @@ export class LineChart {
     this.summary = el("p", { class: "summary" });
     this.table = lazyDetails("Data table", () => this.#table());
     const title = spec.tile ? metricTitle(spec.title) : el("h3", {}, spec.title);
-    const caption = el("figcaption", {}, el("div", { class: "chart-title" }, title, this.at, exportMenu(spec.title, (kind) => this.#export(kind))), this.legend);
+    const caption = el(
+      "figcaption",
+      {},
+      el(
+        "div",
+        { class: "chart-title" },
+        title,
+        this.at,
+        exportMenu(spec.title, (kind) => this.#export(kind)),
+      ),
+      this.legend,
+    );
     const className = `chart${spec.wide ? " wide" : ""}${spec.tile ? " metric" : ""}`;
     this.element = el("figure", { class: className }, caption, this.plot, this.said, this.summary, this.table.details);
     this.update(data);
@@ -53,7 +64,8 @@ export class LineChart {
     this.#legend();
     this.#summarize();
     this.table.refresh();
-    if (this.u && group === this.group && this.u.series.length === 1 + this.raws + this.series.length) this.u.setData(this.#drawn());
+    if (this.u && group === this.group && this.u.series.length === 1 + this.raws + this.series.length)
+      this.u.setData(this.#drawn());
     else this.redraw();
     this.#askForMore();
   }
@@ -166,14 +178,22 @@ export class LineChart {
     const said = [this.inWords()];
     const left = this.view.log ? this.columns.drawn.flat().filter((value) => value !== null && value <= 0).length : 0;
     this.noted = left > 0; // what a logarithmic axis leaves out
-    if (left) said.push(`${count(left)} ${left === 1 ? "value of zero or less has" : "values of zero or less have"} no place on the logarithmic axis.`);
+    if (left)
+      said.push(
+        `${count(left)} ${left === 1 ? "value of zero or less has" : "values of zero or less have"} no place on the logarithmic axis.`,
+      );
     this.summary.textContent = said.join(" ");
-    this.plot.setAttribute("aria-label", `${this.spec.title}. ${this.summary.textContent} Arrow keys move through the ${this.spec.unit}s, plus and minus zoom.`);
+    this.plot.setAttribute(
+      "aria-label",
+      `${this.spec.title}. ${this.summary.textContent} Arrow keys move through the ${this.spec.unit}s, plus and minus zoom.`,
+    );
   }
 
   #smooth() {
     const { view, data } = this;
-    this.smoothed = view.smooth.amount ? this.columns.drawn.map(smoother(view.smooth, data.epochs, data.epochs_total ?? data.epochs.length)) : null;
+    this.smoothed = view.smooth.amount
+      ? this.columns.drawn.map(smoother(view.smooth, data.epochs, data.epochs_total ?? data.epochs.length))
+      : null;
     this.raws = this.smoothed ? this.series.length : 0; // so many raw curves come first
     this.legend.classList.toggle("smoothed", Boolean(this.smoothed));
   }
@@ -181,7 +201,9 @@ export class LineChart {
   // uPlot's columns. A logarithmic axis has no place for zero and below.
   #drawn() {
     const { axis, view } = this;
-    const columns = [...this.columns.drawn, ...(this.smoothed ?? [])].map((column) => (view.log ? column.map((value) => (value > 0 || value == null ? value : null)) : column));
+    const columns = [...this.columns.drawn, ...(this.smoothed ?? [])].map((column) =>
+      view.log ? column.map((value) => (value > 0 || value == null ? value : null)) : column,
+    );
     return [axis.x, ...columns].map((column) => axis.arrange(column));
   }
 
@@ -201,7 +223,18 @@ export class LineChart {
         this.values.push(value);
         const swatch = el("i", { class: series.dash ? "swatch dashed" : "swatch", "data-color": series.color });
         const shown = String(!this.hides(series));
-        return el("button", { type: "button", "aria-pressed": shown, title: `${series.key}: show or hide`, onclick: () => this.toggle(series) }, swatch, this.nameIn(series), value);
+        return el(
+          "button",
+          {
+            type: "button",
+            "aria-pressed": shown,
+            title: `${series.key}: show or hide`,
+            onclick: () => this.toggle(series),
+          },
+          swatch,
+          this.nameIn(series),
+          value,
+        );
       }),
     );
     this.showValues(null);
@@ -215,7 +248,11 @@ export class LineChart {
 
   #place(at) {
     const { data, spec, axis } = this;
-    const when = { step: () => "", time: () => ` · ${(axis.oneDay ? second : moment)(data.timestamps[at])}`, relative: () => ` · ${duration(axis.x[at])}` };
+    const when = {
+      step: () => "",
+      time: () => ` · ${(axis.oneDay ? second : moment)(data.timestamps[at])}`,
+      relative: () => ` · ${duration(axis.x[at])}`,
+    };
     return `${spec.unit} ${data.epochs[at]}${when[axis.mode]()}`;
   }
 
@@ -223,9 +260,11 @@ export class LineChart {
     if (!this.u) return;
     const last = this.data.epochs.length - 1;
     const now = this.u.cursor.idx ?? last;
-    const to = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last, PageUp: now - 10, PageDown: now + 10 }[event.key];
+    const to = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last, PageUp: now - 10, PageDown: now + 10 }[
+      event.key
+    ];
     if (zoomKey(this, event)) event.preventDefault();
-    else if (to !== undefined) (event.preventDefault(), this.#moveTo(Math.min(Math.max(to, 0), last)));
+    else if (to !== undefined) event.preventDefault(), this.#moveTo(Math.min(Math.max(to, 0), last));
   }
 
   #moveTo(drawn) {
@@ -241,10 +280,19 @@ export class LineChart {
     const { epochs, timestamps } = this.data;
     const timed = this.axis.mode !== "step";
     const shown = epochs.slice(0, ROWS_AT_MOST);
-    const rows = shown.map((epoch, j) => [String(epoch), ...(timed ? [moment(timestamps[j])] : []), ...this.series.map((_, i) => this.columns.exact(i, j))]);
+    const rows = shown.map((epoch, j) => [
+      String(epoch),
+      ...(timed ? [moment(timestamps[j])] : []),
+      ...this.series.map((_, i) => this.columns.exact(i, j)),
+    ]);
     const head = [this.spec.unit, ...(timed ? ["time"] : []), ...this.series.map((series) => series.label)];
     const left = epochs.length - shown.length;
-    return el("div", {}, table(this.spec.title, head, rows), left > 0 && el("p", { class: "muted left" }, `${count(left)} more ${this.spec.unit}s are in the export.`));
+    return el(
+      "div",
+      {},
+      table(this.spec.title, head, rows),
+      left > 0 && el("p", { class: "muted left" }, `${count(left)} more ${this.spec.unit}s are in the export.`),
+    );
   }
 
   async #export(kind) {

@@ -10,17 +10,25 @@ export class Columns {
     this.series = series;
     this.data = data;
     // One map a curve: step → kind of a value that is not finite.
-    this.gaps = series.map(({ key }) => new Map(data.non_finite.filter((mark) => mark.metric === key).map((mark) => [mark.epoch, mark.kind])));
+    this.gaps = series.map(
+      ({ key }) =>
+        new Map(data.non_finite.filter((mark) => mark.metric === key).map((mark) => [mark.epoch, mark.kind])),
+    );
     this.values = series.map((item) => item.read(data));
     // As uPlot draws them: `null` breaks a curve, `undefined` is passed over.
-    this.drawn = this.values.map((values, i) => values.map((value, j) => value ?? (this.gaps[i].has(data.epochs[j]) ? null : this.between(i, j)?.middle)));
+    this.drawn = this.values.map((values, i) =>
+      values.map((value, j) => value ?? (this.gaps[i].has(data.epochs[j]) ? null : this.between(i, j)?.middle)),
+    );
   }
 
   // Whether the metric has anything to show.
   static has({ read, key }, data) {
     const values = read(data);
     const some = (column) => Boolean(column?.some((value) => value !== null));
-    return Boolean(values) && (some(values) || some(data.envelope[key]?.min) || data.non_finite.some((mark) => mark.metric === key));
+    return (
+      Boolean(values) &&
+      (some(values) || some(data.envelope[key]?.min) || data.non_finite.some((mark) => mark.metric === key))
+    );
   }
 
   // What was logged after the kept step before this one; undefined where nothing was.

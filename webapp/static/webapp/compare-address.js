@@ -10,8 +10,14 @@ export const choiceOf = (chosen) => (chosen ? pack(chosen) || NOTHING : "");
 export const chosenIn = (text) => (text ? unpack(text) : null);
 
 // Pairs: {name: [text, …]}
-export const packAll = (lists) => Object.entries(lists).map((pair) => pair.flat().map(encodeURIComponent).join(":")).join(",");
-export const unpackAll = (text) => Object.fromEntries((text ? text.split(",") : []).map((part) => part.split(":").map(decoded)).map(([name, ...texts]) => [name, texts]));
+export const packAll = (lists) =>
+  Object.entries(lists)
+    .map((pair) => pair.flat().map(encodeURIComponent).join(":"))
+    .join(",");
+export const unpackAll = (text) =>
+  Object.fromEntries(
+    (text ? text.split(",") : []).map((part) => part.split(":").map(decoded)).map(([name, ...texts]) => [name, texts]),
+  );
 
 function decoded(text) {
   try {

@@ -8,7 +8,12 @@ const [ROW, WHOLE] = [96, 260];
 
 // Where the bins of each of so many runs go.
 export function stacked(many) {
-  return { height: many * (TITLE + ROW + GAP) + BOTTOM, tall: ROW, base: (i) => (i + 1) * (TITLE + ROW) + i * GAP, titled: true };
+  return {
+    height: many * (TITLE + ROW + GAP) + BOTTOM,
+    tall: ROW,
+    base: (i) => (i + 1) * (TITLE + ROW) + i * GAP,
+    titled: true,
+  };
 }
 
 export function overlaid() {
@@ -17,9 +22,12 @@ export function overlaid() {
 
 // (run's place, count) → 0 to 1: the share of all values of the run, over the greatest of them at this epoch.
 export function heights(shown, log) {
-  const totals = shown.map(({ data, index }) => sum(data.counts[index]) + (data.underflow[index] ?? 0) + (data.overflow[index] ?? 0));
+  const totals = shown.map(
+    ({ data, index }) => sum(data.counts[index]) + (data.underflow[index] ?? 0) + (data.overflow[index] ?? 0),
+  );
   const size = (value, i) => (log ? Math.log10(1 + value) : value / (totals[i] || 1));
-  const top = Math.max(...shown.flatMap(({ data, index }, i) => data.counts[index].map((value) => size(value ?? 0, i)))) || 1;
+  const top =
+    Math.max(...shown.flatMap(({ data, index }, i) => data.counts[index].map((value) => size(value ?? 0, i)))) || 1;
   return (i, value) => size(value ?? 0, i) / top;
 }
 
@@ -42,7 +50,7 @@ export function paintHistograms(view, context, width) {
     context.fill();
     context.strokeStyle = color;
     context.lineWidth = 1.75;
-    context.setLineDash(layout.titled ? [] : run.dash ?? []);
+    context.setLineDash(layout.titled ? [] : (run.dash ?? []));
     context.stroke();
     context.setLineDash([]);
     if (layout.titled) title(context, run.label, base - layout.tall - 6, color);

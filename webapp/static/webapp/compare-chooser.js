@@ -8,11 +8,29 @@ export class Chooser {
   constructor(label, onChange, extra = []) {
     Object.assign(this, { label, onChange });
     this.title = el("summary", {}, label);
-    this.search = el("input", { type: "search", autocomplete: "off", spellcheck: "false", placeholder: "Search", "aria-label": `Search: ${label}`, oninput: () => this.#filter() });
+    this.search = el("input", {
+      type: "search",
+      autocomplete: "off",
+      spellcheck: "false",
+      placeholder: "Search",
+      "aria-label": `Search: ${label}`,
+      oninput: () => this.#filter(),
+    });
     this.list = el("ul", { class: "choices" });
     this.none = el("p", { class: "muted", hidden: true }, "Nothing matches.");
     const few = el("button", { type: "button", class: "quiet", onclick: () => onChange(null) }, "The usual ones");
-    this.element = el("details", { class: "chooser", onkeydown: (event) => this.#key(event) }, this.title, el("div", { class: "chooser-box" }, el("div", { class: "tools" }, this.search, few, ...extra), this.list, this.none));
+    this.element = el(
+      "details",
+      { class: "chooser", onkeydown: (event) => this.#key(event) },
+      this.title,
+      el(
+        "div",
+        { class: "chooser-box" },
+        el("div", { class: "tools" }, this.search, few, ...extra),
+        this.list,
+        this.none,
+      ),
+    );
     addEventListener("pointerdown", ({ target }) => this.element.contains(target) || (this.element.open = false));
   }
 
@@ -44,7 +62,8 @@ export class Chooser {
 
   #filter() {
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const item of this.list.children) item.hidden = !words.every((word) => item.textContent.toLowerCase().includes(word));
+    for (const item of this.list.children)
+      item.hidden = !words.every((word) => item.textContent.toLowerCase().includes(word));
     this.none.hidden = [...this.list.children].some((item) => !item.hidden);
   }
 

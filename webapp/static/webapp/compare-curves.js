@@ -8,8 +8,8 @@ import { direction } from "./compare-direction.js";
 import { merged } from "./compare-merge.js";
 import { lastOf, metricCounts, usualMetrics } from "./compare-metrics.js";
 import { OtherMetrics } from "./compare-others.js";
-import { WholeRows } from "./compare-rows.js";
 import { nameOf } from "./compare-plot.js";
+import { WholeRows } from "./compare-rows.js";
 import { el, section } from "./dom.js";
 import { count, number } from "./format.js";
 import { unitOf } from "./specs.js";
@@ -76,7 +76,9 @@ class OverlaidChart extends LineChart {
   // Of many runs: between which values they end.
   inWords() {
     const { runs } = this.spec;
-    const lasts = this.columns.values.map((values, i) => ({ label: runs[i].label, value: lastOf(values) })).filter(({ value }) => value !== null);
+    const lasts = this.columns.values
+      .map((values, i) => ({ label: runs[i].label, value: lastOf(values) }))
+      .filter(({ value }) => value !== null);
     if (runs.length <= ONE_BY_ONE || !lasts.length) return super.inWords();
     lasts.sort((a, b) => a.value - b.value);
     const [low, high] = [lasts[0], lasts.at(-1)];
@@ -99,9 +101,18 @@ export class Curves {
     this.none = el("p", { class: "muted", hidden: true }, "No metric is chosen.");
     const shared = el("input", { type: "checkbox", onchange: () => this.#set({ shared: shared.checked ? "1" : "0" }) });
     shared.checked = permalink.get("shared") === "1";
-    this.chooser = new Chooser("Metrics", (chosen) => this.#set({ metrics: choiceOf(chosen) }), [el("label", { class: "check" }, shared, "only what two runs have"), this.others.element]);
+    this.chooser = new Chooser("Metrics", (chosen) => this.#set({ metrics: choiceOf(chosen) }), [
+      el("label", { class: "check" }, shared, "only what two runs have"),
+      this.others.element,
+    ]);
     this.chooser.element.addEventListener("toggle", () => this.chooser.element.open && this.others.list());
-    const tools = chartTools(this.view, permalink, { steps: "Epoch", clock: false, before: [this.chooser.element], after: [this.detail.element], link: false });
+    const tools = chartTools(this.view, permalink, {
+      steps: "Epoch",
+      clock: false,
+      before: [this.chooser.element],
+      after: [this.detail.element],
+      link: false,
+    });
     this.section = section("curves", "Curves", tools.element, this.grid, this.none);
     this.grid.addEventListener("coarse", () => this.detail.readAll());
     addEventListener("viewchange", () => {
@@ -109,7 +120,10 @@ export class Curves {
       this.byTime = !this.byTime;
       this.#show();
     });
-    this.inView = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => target.chart.wake(isIntersecting)), { rootMargin: AHEAD });
+    this.inView = new IntersectionObserver(
+      (entries) => entries.forEach(({ target, isIntersecting }) => target.chart.wake(isIntersecting)),
+      { rootMargin: AHEAD },
+    );
     emphasis.listen(() => this.#emphasise());
   }
 
@@ -135,10 +149,18 @@ export class Curves {
     const asked = chosenIn(this.permalink.get("metrics"));
     const inHistories = offered.filter((key) => this.runs.some(({ curves }) => curves.has(key)));
     if (!inHistories.length) this.others.list();
-    const chosen = asked ? offered.filter((key) => asked.includes(key)) : usualMetrics(inHistories.length ? inHistories : offered);
-    this.chooser.update(offered.map((key) => [key, key, `${counts.get(key)} of ${this.runs.length} runs`]), chosen);
+    const chosen = asked
+      ? offered.filter((key) => asked.includes(key))
+      : usualMetrics(inHistories.length ? inHistories : offered);
+    this.chooser.update(
+      offered.map((key) => [key, key, `${counts.get(key)} of ${this.runs.length} runs`]),
+      chosen,
+    );
     this.none.hidden = chosen.length > 0;
-    this.others.read((asked ?? chosen).filter((key) => !inHistories.includes(key)), this.detail.wanted ? "full" : "overview");
+    this.others.read(
+      (asked ?? chosen).filter((key) => !inHistories.includes(key)),
+      this.detail.wanted ? "full" : "overview",
+    );
     const read = chosen.map((metric) => [metric, this.#runsWith(metric)]).filter(([, runs]) => runs.length);
     const gone = new Set(this.charts.keys());
     read.forEach(([metric, runs], i) => {
@@ -158,10 +180,29 @@ export class Curves {
     const { byTime } = this;
     const key = (run) => `${metric} of ${run.label}`;
     const unit = byTime ? "second" : runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step";
-    const series = runs.map((run) => ({ id: run.id, label: run.label, key: key(run), color: run.color, dash: run.dash ?? false, column: columnOf(run), read: (data) => data.curves[key(run)] }));
-    const data = merged(runs.map((run) => ({ key: key(run), metric, run })), byTime);
+    const series = runs.map((run) => ({
+      id: run.id,
+      label: run.label,
+      key: key(run),
+      color: run.color,
+      dash: run.dash ?? false,
+      column: columnOf(run),
+      read: (data) => data.curves[key(run)],
+    }));
+    const data = merged(
+      runs.map((run) => ({ key: key(run), metric, run })),
+      byTime,
+    );
     const dense = data.epochs.length > POINTS_AT_MOST;
-    const spec = { title: metric, unit, axis: byTime ? "seconds" : "steps", series, runs, dense, emphasis: this.emphasis };
+    const spec = {
+      title: metric,
+      unit,
+      axis: byTime ? "seconds" : "steps",
+      series,
+      runs,
+      dense,
+      emphasis: this.emphasis,
+    };
     const known = this.charts.get(metric);
     if (known && alike(known.spec, spec)) {
       known.update(data, spec);
@@ -197,4 +238,7 @@ export class Curves {
 const columnOf = ({ id, row: { name } }) => (name && name !== id ? `${name} (${id})` : id);
 
 // Whether a chart of the one can show the other: the same curves in the same colours and manner on the same axis.
-const alike = (a, b) => ["axis", "unit", "dense"].every((name) => a[name] === b[name]) && a.runs.length === b.runs.length && a.runs.every(({ id, slot, label }, i) => id === b.runs[i].id && slot === b.runs[i].slot && label === b.runs[i].label);
+const alike = (a, b) =>
+  ["axis", "unit", "dense"].every((name) => a[name] === b[name]) &&
+  a.runs.length === b.runs.length &&
+  a.runs.every(({ id, slot, label }, i) => id === b.runs[i].id && slot === b.runs[i].slot && label === b.runs[i].label);

@@ -48,7 +48,10 @@ export class Detail {
     const read = async ({ id }) => [id, await this.source.read(`/api/runs/${id}/training-history/?resolution=full`)];
     const answers = await Promise.allSettled(this.runs.map(read));
     const news = answers.filter(({ value }) => value?.[1].changed && value[1].document.available);
-    for (const { value: [id, { document }] } of news) this.#histories.set(id, document);
+    for (const {
+      value: [id, { document }],
+    } of news)
+      this.#histories.set(id, document);
     this.#say(answers.find(({ status }) => status === "rejected")?.reason);
     if (news.length) this.onRead();
   }
@@ -59,7 +62,9 @@ export class Detail {
     const more = shown < all && !this.wanted; // what is on its way needs no words
     this.button.hidden = !more;
     const bands = more ? "; bands hold the extremes between" : "";
-    this.text.textContent = error ? `Not every epoch can be read: ${error.message}` : `${count(shown)} of ${count(all)} epochs${bands}`;
+    this.text.textContent = error
+      ? `Not every epoch can be read: ${error.message}`
+      : `${count(shown)} of ${count(all)} epochs${bands}`;
   }
 }
 

@@ -55,7 +55,8 @@ export class Emphasis {
 
   // Tells everybody; also after elements were built anew.
   show() {
-    for (const element of this.root.querySelectorAll("[data-run]")) element.dataset.level = this.level(element.dataset.run);
+    for (const element of this.root.querySelectorAll("[data-run]"))
+      element.dataset.level = this.level(element.dataset.run);
     for (const listener of this.#listeners) listener();
   }
 }

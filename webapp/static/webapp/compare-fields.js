@@ -51,11 +51,23 @@ function field(group, name, runs, read) {
   const values = new Map([...raw].map(([id, value]) => [id, value === null || !numeric ? value : Number(value)]));
   // A run that lacks a field differs from those that have it.
   const varies = new Set(values.values()).size > 1;
-  return { id: `${group}.${name}`, group, name, numeric, varies, values, raw, direction: group === "metric" ? direction(name) : 0 };
+  return {
+    id: `${group}.${name}`,
+    group,
+    name,
+    numeric,
+    varies,
+    values,
+    raw,
+    direction: group === "metric" ? direction(name) : 0,
+  };
 }
 
 // Fields that an axis can show.
-export const axisFields = (fields) => fields.filter(({ numeric, values }) => numeric || [...values.values()].every((value) => (value ?? "").length <= SHORT_ENOUGH));
+export const axisFields = (fields) =>
+  fields.filter(
+    ({ numeric, values }) => numeric || [...values.values()].every((value) => (value ?? "").length <= SHORT_ENOUGH),
+  );
 
 // The IDs of the fields that tell runs apart best: varied parameters, then metrics that have a better and a worse.
 export function usualAxes(fields) {
@@ -74,7 +86,11 @@ export function rankedParameters(fields) {
 
 // One where less is better, one where more is, then the others; what tells of the whole run before what a curve ends with.
 export function rankedMetrics(fields) {
-  const sorted = ranked(fields, ({ varies, name, direction: way }) => [varies, way !== 0, TELLING.findLastIndex((start) => name.startsWith(start))]);
+  const sorted = ranked(fields, ({ varies, name, direction: way }) => [
+    varies,
+    way !== 0,
+    TELLING.findLastIndex((start) => name.startsWith(start)),
+  ]);
   const firsts = [-1, 1].map((way) => sorted.find((one) => one.direction === way)).filter(Boolean);
   return [...new Set([...firsts, ...sorted])];
 }
@@ -82,7 +98,11 @@ export function rankedMetrics(fields) {
 // The greatest first, by the first number that differs.
 function ranked(fields, rank) {
   const ranks = new Map(fields.map((one) => [one, rank(one).map(Number)]));
-  const compare = (a, b) => ranks.get(b).map((value, i) => value - ranks.get(a)[i]).find(Boolean) ?? 0;
+  const compare = (a, b) =>
+    ranks
+      .get(b)
+      .map((value, i) => value - ranks.get(a)[i])
+      .find(Boolean) ?? 0;
   return [...fields].sort(compare);
 }
 

@@ -2,8 +2,8 @@
 
 import { valueAxis } from "./axis.js";
 import { choiceOf, chosenIn } from "./compare-address.js";
+import { drawHistograms, heights, overlaid, paintHistograms, stacked } from "./compare-bins.js";
 import { Chooser } from "./compare-chooser.js";
-import { drawHistograms, heights, paintHistograms, overlaid, stacked } from "./compare-bins.js";
 import { nameOf, swatch } from "./compare-plot.js";
 import { choice, el, lazyDetails, section, table } from "./dom.js";
 import { count, exact, number } from "./format.js";
@@ -26,26 +26,80 @@ export class Histograms {
     this.canvas = el("canvas");
     this.plot = el("div", { class: "canvas-box", role: "img", "aria-label": "Histograms" }, this.canvas);
     this.read = el("p", { class: "readout tabular", role: "status" });
-    this.slider = el("input", { type: "range", id: "compare-epoch", min: "0", max: "0", value: "0", oninput: () => this.#scrub(Number(this.slider.value)) });
+    this.slider = el("input", {
+      type: "range",
+      id: "compare-epoch",
+      min: "0",
+      max: "0",
+      value: "0",
+      oninput: () => this.#scrub(Number(this.slider.value)),
+    });
     this.chosen = el("output", { class: "tabular", for: "compare-epoch" });
     this.differs = el("p", { class: "muted", role: "status" });
     this.summary = el("p", { class: "summary" });
     this.table = lazyDetails("Data table of this epoch", () => this.#table());
     this.message = el("p", { class: "notice small", hidden: true });
-    this.content = el("div", { hidden: true }, this.legend, this.plot, el("div", { class: "scrub" }, el("label", { for: "compare-epoch" }, "Epoch"), this.slider, this.chosen), this.differs, this.read, this.summary, this.table.details);
-    const tools = el("div", { class: "tools" }, this.chooser.element,
+    this.content = el(
+      "div",
+      { hidden: true },
+      this.legend,
+      this.plot,
+      el("div", { class: "scrub" }, el("label", { for: "compare-epoch" }, "Epoch"), this.slider, this.chosen),
+      this.differs,
+      this.read,
+      this.summary,
+      this.table.details,
+    );
+    const tools = el(
+      "div",
+      { class: "tools" },
+      this.chooser.element,
       choice("What", Object.entries(NAMES), permalink.get("what"), pick("what")),
-      choice("Tower", [["query", "Query tower"], ["candidate", "Candidate tower"]], permalink.get("tower"), pick("tower")),
-      choice("Arrangement", [["each", "One each"], ["over", "Overlaid"]], permalink.get("bins"), draw("bins")),
-      choice("Counts", [["linear", "Linear"], ["log", "Log counts"]], permalink.get("counts"), draw("counts")),
-      exportMenu("Histograms", (kind) => this.#export(kind)));
-    this.section = section("histograms", "Weights and gradients", tools, el("figure", { class: "drawn" }, this.message, this.content));
+      choice(
+        "Tower",
+        [
+          ["query", "Query tower"],
+          ["candidate", "Candidate tower"],
+        ],
+        permalink.get("tower"),
+        pick("tower"),
+      ),
+      choice(
+        "Arrangement",
+        [
+          ["each", "One each"],
+          ["over", "Overlaid"],
+        ],
+        permalink.get("bins"),
+        draw("bins"),
+      ),
+      choice(
+        "Counts",
+        [
+          ["linear", "Linear"],
+          ["log", "Log counts"],
+        ],
+        permalink.get("counts"),
+        draw("counts"),
+      ),
+      exportMenu("Histograms", (kind) => this.#export(kind)),
+    );
+    this.section = section(
+      "histograms",
+      "Weights and gradients",
+      tools,
+      el("figure", { class: "drawn" }, this.message, this.content),
+    );
     this.plot.addEventListener("pointermove", (event) => this.#hover(event));
     this.plot.addEventListener("pointerleave", () => this.#fullest());
     emphasis.listen(() => this.#paint());
     addEventListener("themechange", () => this.#paint());
     new ResizeObserver(() => this.#paint()).observe(this.plot);
-    const near = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && (near.disconnect(), (this.near = true), this.#loadSoon()), { rootMargin: AHEAD });
+    const near = new IntersectionObserver(
+      (entries) =>
+        entries.some((entry) => entry.isIntersecting) && (near.disconnect(), (this.near = true), this.#loadSoon()),
+      { rootMargin: AHEAD },
+    );
     near.observe(this.section);
   }
 
@@ -69,7 +123,10 @@ export class Histograms {
   #choose(slots) {
     const added = slots?.find((slot) => !this.#chosenRuns.some((run) => String(run.slot) === slot));
     // The one that was chosen last is wanted more than the first of the others.
-    const kept = slots && slots.length > AT_MOST ? slots.filter((slot) => slot === added || slot !== slots.find((other) => other !== added)) : slots;
+    const kept =
+      slots && slots.length > AT_MOST
+        ? slots.filter((slot) => slot === added || slot !== slots.find((other) => other !== added))
+        : slots;
     this.permalink.set({ of: choiceOf(kept) });
     this.#load();
   }
@@ -81,19 +138,30 @@ export class Histograms {
   // Reads those of the chosen runs; what has not changed is not sent again.
   async #load() {
     const runs = this.#chosenRuns;
-    this.chooser.update(this.able.map(({ slot, label }) => [String(slot), label]), runs.map(({ slot }) => String(slot)));
+    this.chooser.update(
+      this.able.map(({ slot, label }) => [String(slot), label]),
+      runs.map(({ slot }) => String(slot)),
+    );
     const wanted = runs.map((run) => [run, this.#address(run)]);
-    const answers = await Promise.allSettled(wanted.map(async ([, address]) => [address, await this.source.read(address)]));
+    const answers = await Promise.allSettled(
+      wanted.map(async ([, address]) => [address, await this.source.read(address)]),
+    );
     const failed = answers.filter(({ status }) => status === "rejected");
     for (const { value } of answers) if (value?.[1].changed) this.documents.set(value[0], value[1].document);
     if (wanted.some(([run, address]) => address !== this.#address(run))) return; // another one has been chosen meanwhile
-    const found = wanted.map(([run, address]) => ({ run, data: this.documents.get(address) })).filter(({ data }) => data?.available && data.epochs.length);
+    const found = wanted
+      .map(([run, address]) => ({ run, data: this.documents.get(address) }))
+      .filter(({ data }) => data?.available && data.epochs.length);
     this.#show(found, runs.length - found.length, failed[0]?.reason);
   }
 
   #show(found, missing, error) {
-    const none = error ? `The histograms can't be read: ${error.message}` : "None of these runs has logged such a histogram.";
-    this.message.textContent = found.length ? `${count(missing)} of the chosen runs ${missing === 1 ? "has" : "have"} no such histogram.` : none;
+    const none = error
+      ? `The histograms can't be read: ${error.message}`
+      : "None of these runs has logged such a histogram.";
+    this.message.textContent = found.length
+      ? `${count(missing)} of the chosen runs ${missing === 1 ? "has" : "have"} no such histogram.`
+      : none;
     this.message.hidden = found.length > 0 && !missing;
     this.content.hidden = !found.length;
     this.shown = found;
@@ -117,7 +185,9 @@ export class Histograms {
     this.chosen.textContent = `${epoch} of ${this.epochs.at(-1)}`;
     for (const one of this.shown) one.index = nearest(one.data.epochs, epoch);
     const others = this.shown.filter(({ data, index }) => data.epochs[index] !== epoch);
-    this.differs.textContent = others.map(({ run, data, index }) => `${run.label} is shown at epoch ${data.epochs[index]}, the nearest that it keeps.`).join(" ");
+    this.differs.textContent = others
+      .map(({ run, data, index }) => `${run.label} is shown at epoch ${data.epochs[index]}, the nearest that it keeps.`)
+      .join(" ");
     this.table.refresh();
     this.#draw();
   }
@@ -139,7 +209,19 @@ export class Histograms {
   // Where the runs have a picture each, their names stand in it.
   #name(over) {
     this.legend.hidden = !over;
-    this.legend.replaceChildren(...(over ? this.shown.map(({ run, data, index }) => el("li", { "data-run": run.id }, swatch(run), nameOf(run.label), el("span", { class: "muted tabular" }, `epoch ${data.epochs[index]}`))) : []));
+    this.legend.replaceChildren(
+      ...(over
+        ? this.shown.map(({ run, data, index }) =>
+            el(
+              "li",
+              { "data-run": run.id },
+              swatch(run),
+              nameOf(run.label),
+              el("span", { class: "muted tabular" }, `epoch ${data.epochs[index]}`),
+            ),
+          )
+        : []),
+    );
     this.emphasis.show();
   }
 
@@ -159,32 +241,69 @@ export class Histograms {
     if (kind === "csv" || kind === "json") return saveBins(title, kind, shown);
     const { savePicture } = await import("./export.js");
     const width = this.plot.clientWidth;
-    const legend = layout.titled ? [] : legendOf(shown.map(({ run }) => run), emphasis);
-    return savePicture(title, kind, { width, height: layout.height, legend, paint: (context) => paintHistograms(this, context, width) });
+    const legend = layout.titled
+      ? []
+      : legendOf(
+          shown.map(({ run }) => run),
+          emphasis,
+        );
+    return savePicture(title, kind, {
+      width,
+      height: layout.height,
+      legend,
+      paint: (context) => paintHistograms(this, context, width),
+    });
   }
 
   #say(text, bins) {
-    this.read.textContent = text + this.shown.map(({ run, data, index }, i) => {
-      const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
-      const bin = bins[i];
-      return bin === null ? `${run.label} has none here` : `${run.label} ${count(counts[bin])} from ${number(edges[bin])} to ${number(edges[bin + 1])}`;
-    }).join(" · ");
+    this.read.textContent =
+      text +
+      this.shown
+        .map(({ run, data, index }, i) => {
+          const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
+          const bin = bins[i];
+          return bin === null
+            ? `${run.label} has none here`
+            : `${run.label} ${count(counts[bin])} from ${number(edges[bin])} to ${number(edges[bin + 1])}`;
+        })
+        .join(" · ");
   }
 
   #fullest() {
-    if (this.shown.length) this.#say("Fullest bin: ", this.shown.map(({ data, index }) => data.counts[index].indexOf(Math.max(...data.counts[index].map((value) => value ?? -1)))));
+    if (this.shown.length)
+      this.#say(
+        "Fullest bin: ",
+        this.shown.map(({ data, index }) =>
+          data.counts[index].indexOf(Math.max(...data.counts[index].map((value) => value ?? -1))),
+        ),
+      );
   }
 
   #hover(event) {
     const x = event.clientX - this.plot.getBoundingClientRect().left;
-    if (this.x) this.#say("", this.shown.map(({ data, index }) => binAt(data.bin_edges_by_epoch[index], this.x, x)));
+    if (this.x)
+      this.#say(
+        "",
+        this.shown.map(({ data, index }) => binAt(data.bin_edges_by_epoch[index], this.x, x)),
+      );
   }
 
   #table() {
     const rows = this.shown.flatMap(({ run, data, index }) => {
       const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
-      const cells = (bin, from, to, value) => [run.label, String(data.epochs[index]), bin, exact(from), exact(to), exact(value)];
-      return [cells("below", null, edges[0], data.underflow[index]), ...counts.map((value, bin) => cells(String(bin), edges[bin], edges[bin + 1], value)), cells("above", edges.at(-1), null, data.overflow[index])];
+      const cells = (bin, from, to, value) => [
+        run.label,
+        String(data.epochs[index]),
+        bin,
+        exact(from),
+        exact(to),
+        exact(value),
+      ];
+      return [
+        cells("below", null, edges[0], data.underflow[index]),
+        ...counts.map((value, bin) => cells(String(bin), edges[bin], edges[bin + 1], value)),
+        cells("above", edges.at(-1), null, data.overflow[index]),
+      ];
     });
     return table("Bins of the chosen runs", ["run", "epoch", "bin", "from", "to", "count"], rows);
   }
@@ -195,7 +314,9 @@ function extent({ run, data, index }) {
   const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
   const filled = counts.map((value, bin) => (value > 0 ? bin : -1)).filter((bin) => bin >= 0);
   const beyond = (data.underflow[index] ?? 0) + (data.overflow[index] ?? 0);
-  const inside = filled.length ? `from ${number(edges[filled[0]])} to ${number(edges[filled.at(-1) + 1])}` : "without a value in any bin";
+  const inside = filled.length
+    ? `from ${number(edges[filled[0]])} to ${number(edges[filled.at(-1) + 1])}`
+    : "without a value in any bin";
   return `${run.label} at epoch ${data.epochs[index]} ${inside}${beyond ? ` and ${count(beyond)} beyond` : ""}`;
 }
 

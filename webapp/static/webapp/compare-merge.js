@@ -7,7 +7,15 @@ export function merged(curves, byTime) {
   const epochs = [...new Set(placed.flat())].sort((a, b) => a - b);
   const index = new Map(epochs.map((x, i) => [x, i]));
   const total = Math.max(...curves.map(({ run }) => run.history.epochs_total));
-  const document = { epochs, epochs_total: total, timestamps: [], best_epoch: null, envelope: {}, non_finite: [], curves: {} };
+  const document = {
+    epochs,
+    epochs_total: total,
+    timestamps: [],
+    best_epoch: null,
+    envelope: {},
+    non_finite: [],
+    curves: {},
+  };
   curves.forEach(({ key, metric, run }, i) => {
     const at = placed[i].map((x) => index.get(x));
     document.curves[key] = spread(run.curves.get(metric), at, epochs.length);

@@ -35,7 +35,9 @@ export class OtherMetrics {
   async read(keys, resolution) {
     if (!keys.length) return;
     await this.list();
-    const entries = this.runs.flatMap((run) => keys.map((key) => [run, this.#entry(run, key)])).filter(([, entry]) => entry);
+    const entries = this.runs
+      .flatMap((run) => keys.map((key) => [run, this.#entry(run, key)]))
+      .filter(([, entry]) => entry);
     const wanted = new Set(entries.map(([run, entry]) => addressOf(run, entry, resolution)));
     const missing = [...wanted].filter((address) => !this.#asked.has(address));
     missing.forEach((address) => this.#asked.add(address));
@@ -47,7 +49,11 @@ export class OtherMetrics {
   // The run as if it had logged nothing but this metric; null where it has none, or none has been read.
   of(run, key) {
     const entry = this.#entry(run, key);
-    const known = entry && ["full", "overview"].map((resolution) => this.#chunks.get(addressOf(run, entry, resolution))).find((chunk) => chunk?.metrics?.[key]);
+    const known =
+      entry &&
+      ["full", "overview"]
+        .map((resolution) => this.#chunks.get(addressOf(run, entry, resolution)))
+        .find((chunk) => chunk?.metrics?.[key]);
     return known ? { ...run, ...narrowed(run, key, known) } : null;
   }
 
@@ -58,7 +64,11 @@ export class OtherMetrics {
   async #list() {
     const owners = new Map(this.runs.map((run) => [`/api/runs/${run.id}/metrics/`, run.id]));
     const changed = await this.#ask([...owners.keys()]);
-    for (const [address, { groups = [] }] of changed) this.#indexes.set(owners.get(address), Object.fromEntries(groups.flatMap(({ metrics }) => metrics.map((entry) => [entry.key, entry]))));
+    for (const [address, { groups = [] }] of changed)
+      this.#indexes.set(
+        owners.get(address),
+        Object.fromEntries(groups.flatMap(({ metrics }) => metrics.map((entry) => [entry.key, entry]))),
+      );
     if (changed.length) this.onRead();
   }
 
@@ -66,7 +76,8 @@ export class OtherMetrics {
   async #ask(addresses) {
     const answers = await Promise.allSettled(addresses.map((address) => this.source.read(address)));
     const failed = answers.find(({ status }) => status === "rejected");
-    if (addresses.length) this.element.textContent = failed ? `Not every other metric can be read: ${failed.reason.message}` : "";
+    if (addresses.length)
+      this.element.textContent = failed ? `Not every other metric can be read: ${failed.reason.message}` : "";
     if (failed) {
       this.#listed = null;
       answers.forEach(({ status }, i) => status === "rejected" && this.#asked.delete(addresses[i]));
@@ -81,5 +92,16 @@ function narrowed({ history: { start_time } }, key, { metrics, axes, non_finite 
   const { values, min, max, axis } = metrics[key];
   const { steps: epochs, steps_total: epochs_total, timestamps } = axes[axis];
   const nothing = { loss: {}, weight_norm: {}, gradient_norm: {} };
-  return { curves: new Map([[key, values]]), history: { ...nothing, epochs, epochs_total, timestamps, start_time, envelope: min ? { [key]: { min, max } } : {}, non_finite } };
+  return {
+    curves: new Map([[key, values]]),
+    history: {
+      ...nothing,
+      epochs,
+      epochs_total,
+      timestamps,
+      start_time,
+      envelope: min ? { [key]: { min, max } } : {},
+      non_finite,
+    },
+  };
 }

@@ -22,16 +22,34 @@ export class ParallelCoordinates {
   constructor(permalink, emphasis) {
     Object.assign(this, { permalink, emphasis });
     this.brushes = unpackAll(permalink.get("brush")); // field ID → [lowest, highest], as text, empty where open
-    this.kinds = Object.fromEntries(Object.entries(unpackAll(permalink.get("kinds"))).map(([id, [kind]]) => [id, kind]));
+    this.kinds = Object.fromEntries(
+      Object.entries(unpackAll(permalink.get("kinds"))).map(([id, [kind]]) => [id, kind]),
+    );
     this.chooser = new Chooser("Axes", (chosen) => (permalink.set({ axes: choiceOf(chosen) }), this.#show()));
     this.said = el("span", { class: "muted tabular", role: "status" });
     this.clear = el("button", { type: "button", class: "button small", onclick: () => this.#clear() }, "Clear brushes");
-    this.box = el("div", { class: "table-box parallel-box", tabindex: "0", role: "region", "aria-label": "Axes of the parallel coordinates" });
+    this.box = el("div", {
+      class: "table-box parallel-box",
+      tabindex: "0",
+      role: "region",
+      "aria-label": "Axes of the parallel coordinates",
+    });
     this.summary = el("p", { class: "summary" });
     this.table = lazyDetails("Data table", () => fieldTable("The runs on each axis", this.runs, this.fields));
-    this.section = section("parallel", "Parallel coordinates",
-      el("div", { class: "tools" }, this.chooser.element, this.said, this.clear, el("span", { class: "muted hint" }, "drag along an axis to brush, click to clear"), exportMenu("Parallel coordinates", (kind) => this.#export(kind))),
-      el("figure", { class: "drawn" }, this.box, this.summary, this.table.details));
+    this.section = section(
+      "parallel",
+      "Parallel coordinates",
+      el(
+        "div",
+        { class: "tools" },
+        this.chooser.element,
+        this.said,
+        this.clear,
+        el("span", { class: "muted hint" }, "drag along an axis to brush, click to clear"),
+        exportMenu("Parallel coordinates", (kind) => this.#export(kind)),
+      ),
+      el("figure", { class: "drawn" }, this.box, this.summary, this.table.details),
+    );
     new ResizeObserver(() => this.width !== this.box.clientWidth && this.runs && this.#draw()).observe(this.box);
   }
 
@@ -45,7 +63,10 @@ export class ParallelCoordinates {
     const chosen = chosenIn(this.permalink.get("axes")) ?? usualAxes(this.all);
     this.fields = able.filter(({ id }) => chosen.includes(id));
     this.section.hidden = !able.length;
-    this.chooser.update(able.map(({ id, name, group, varies }) => [id, name, varies ? GROUPS[group] : `${GROUPS[group]}, all alike`]), chosen);
+    this.chooser.update(
+      able.map(({ id, name, group, varies }) => [id, name, varies ? GROUPS[group] : `${GROUPS[group]}, all alike`]),
+      chosen,
+    );
     this.scales = this.fields.map((field) => new Scale(field, this.kinds[field.id]));
     this.summary.textContent = `${count(this.runs.length)} runs over ${this.fields.map(({ name }) => name).join(", ") || "no axis"}. A run without a value has no line at that axis.`;
     this.table.refresh();
@@ -59,11 +80,30 @@ export class ParallelCoordinates {
     this.x = (i) => each * (i + 0.5);
     const total = each * this.scales.length;
     this.marks = this.scales.map((_, i) => svg("rect", { class: "brush", x: this.x(i) - 9, width: 18 }));
-    this.drawing = svg("svg", { width: total, height: HEIGHT, role: "img", "aria-label": `Parallel coordinates. ${this.summary.textContent}` },
+    this.drawing = svg(
+      "svg",
+      { width: total, height: HEIGHT, role: "img", "aria-label": `Parallel coordinates. ${this.summary.textContent}` },
       this.runs.map((run) => this.#line(run)),
-      this.scales.map((scale, i) => this.#axis(scale, i)));
-    const columns = (build) => el("div", { class: "axes" }, this.scales.map((scale, i) => el("div", { class: "axis" }, build(scale, i))));
-    replace(this.box, this.scales.length ? el("div", { class: "parallel" }, columns((scale) => this.#head(scale)), this.drawing, columns((scale, i) => this.#handles(scale, i))) : el("p", { class: "muted none" }, "No axis is chosen, or nothing differs between these runs."));
+      this.scales.map((scale, i) => this.#axis(scale, i)),
+    );
+    const columns = (build) =>
+      el(
+        "div",
+        { class: "axes" },
+        this.scales.map((scale, i) => el("div", { class: "axis" }, build(scale, i))),
+      );
+    replace(
+      this.box,
+      this.scales.length
+        ? el(
+            "div",
+            { class: "parallel" },
+            columns((scale) => this.#head(scale)),
+            this.drawing,
+            columns((scale, i) => this.#handles(scale, i)),
+          )
+        : el("p", { class: "muted none" }, "No axis is chosen, or nothing differs between these runs."),
+    );
     // Widths follow from the number of axes; the policy allows no style attributes, the object model it does.
     for (const column of this.box.querySelectorAll(".axis")) column.style.width = `${each}px`;
     this.#showBrushes();
@@ -73,19 +113,30 @@ export class ParallelCoordinates {
   #line(run) {
     const points = this.scales.map((scale, i) => [this.x(i), scale.position(scale.field.values.get(run.id))]);
     let pen = "M";
-    const path = points.map(([x, at]) => {
-      if (at === null) return (pen = "M"), "";
-      const part = `${pen}${x} ${y(at)}`;
-      pen = "L";
-      return part;
-    }).join("");
+    const path = points
+      .map(([x, at]) => {
+        if (at === null) return (pen = "M"), "";
+        const part = `${pen}${x} ${y(at)}`;
+        pen = "L";
+        return part;
+      })
+      .join("");
     const title = svg("title", {}, run.label);
-    return svg("g", { "data-run": run.id, "data-color": run.color, class: "run-line" }, title, svg("path", { d: path, class: "hit" }), svg("path", { d: path, "stroke-dasharray": run.dash?.join(" ") }), points.filter(([, at]) => at !== null).map(([x, at]) => svg("circle", { cx: x, cy: y(at), r: 3 })));
+    return svg(
+      "g",
+      { "data-run": run.id, "data-color": run.color, class: "run-line" },
+      title,
+      svg("path", { d: path, class: "hit" }),
+      svg("path", { d: path, "stroke-dasharray": run.dash?.join(" ") }),
+      points.filter(([, at]) => at !== null).map(([x, at]) => svg("circle", { cx: x, cy: y(at), r: 3 })),
+    );
   }
 
   #axis(scale, i) {
     const x = this.x(i);
-    const labels = roomy(scale.ticks, 0.055).map(([at, text]) => svg("text", { x: x + 8, y: y(at) + 4 }, text.length > 14 ? `${text.slice(0, 13)}…` : text));
+    const labels = roomy(scale.ticks, 0.055).map(([at, text]) =>
+      svg("text", { x: x + 8, y: y(at) + 4 }, text.length > 14 ? `${text.slice(0, 13)}…` : text),
+    );
     const hit = svg("rect", { class: "hit", x: x - 20, y: 0, width: 40, height: HEIGHT });
     hit.addEventListener("pointerdown", (event) => this.#drag(event, hit, i));
     return svg("g", { class: "axis-line" }, svg("path", { d: `M${x} ${y(0)}V${y(1)}` }), labels, this.marks[i], hit);
@@ -98,7 +149,15 @@ export class ParallelCoordinates {
       this.#show();
     };
     const kinds = kindsOf(field);
-    const pick = kinds.length > 1 ? choice(`Axis of ${field.name}`, ["linear", "log"].map((value) => [value, KINDS[value]]), kind, set) : el("span", { class: "muted" }, KINDS[kind].toLowerCase());
+    const pick =
+      kinds.length > 1
+        ? choice(
+            `Axis of ${field.name}`,
+            ["linear", "log"].map((value) => [value, KINDS[value]]),
+            kind,
+            set,
+          )
+        : el("span", { class: "muted" }, KINDS[kind].toLowerCase());
     for (const button of pick.querySelectorAll("button")) button.dataset.key = `${field.id} ${button.value}`;
     return [el("h3", { title: field.name }, field.name), pick];
   }
@@ -107,9 +166,22 @@ export class ParallelCoordinates {
   #handles(scale, i) {
     const most = scale.categories ? Math.max(scale.categories.length - 1, 0) : STEPS;
     return ["lowest", "highest"].map((end) => {
-      const input = el("input", { type: "range", min: "0", max: String(most), step: "1", "data-key": `${scale.field.id} ${end}`, "aria-label": `${scale.field.name}, ${end}` });
+      const input = el("input", {
+        type: "range",
+        min: "0",
+        max: String(most),
+        step: "1",
+        "data-key": `${scale.field.id} ${end}`,
+        "aria-label": `${scale.field.name}, ${end}`,
+      });
       input.addEventListener("input", () => this.#brush(i, end, most ? Number(input.value) / most : 0));
-      return el("label", {}, el("span", {}, end === "lowest" ? "from" : "to"), input, el("output", { class: "tabular" }));
+      return el(
+        "label",
+        {},
+        el("span", {}, end === "lowest" ? "from" : "to"),
+        input,
+        el("output", { class: "tabular" }),
+      );
     });
   }
 
@@ -148,11 +220,17 @@ export class ParallelCoordinates {
   }
 
   #drag(event, hit, i) {
-    const place = ({ clientY }) => 1 - (clientY - this.drawing.getBoundingClientRect().top - TOP) / (HEIGHT - TOP - BOTTOM);
+    const place = ({ clientY }) =>
+      1 - (clientY - this.drawing.getBoundingClientRect().top - TOP) / (HEIGHT - TOP - BOTTOM);
     const from = event.clientY;
     const start = place(event);
     hit.setPointerCapture(event.pointerId);
-    const move = (moved) => Math.abs(moved.clientY - from) >= CLICK && this.#set(i, [Math.min(start, place(moved)), Math.max(start, place(moved))].map((at) => Math.min(Math.max(at, 0), 1)));
+    const move = (moved) =>
+      Math.abs(moved.clientY - from) >= CLICK &&
+      this.#set(
+        i,
+        [Math.min(start, place(moved)), Math.max(start, place(moved))].map((at) => Math.min(Math.max(at, 0), 1)),
+      );
     hit.onpointermove = move;
     hit.onpointerup = (up) => {
       hit.onpointermove = hit.onpointerup = null;
@@ -167,12 +245,15 @@ export class ParallelCoordinates {
       this.marks[i].setAttribute("y", y(ends[1]) - 2);
       this.marks[i].setAttribute("height", y(ends[0]) - y(ends[1]) + 4);
       this.marks[i].classList.toggle("open", !brushed);
-      this.box.querySelectorAll(".axes:last-child .axis")[i].querySelectorAll("input").forEach((input, end) => {
-        input.value = String(Math.round(ends[end] * Number(input.max)));
-        const text = textOf(scale.at(ends[end]));
-        input.setAttribute("aria-valuetext", text);
-        input.nextElementSibling.textContent = text;
-      });
+      this.box
+        .querySelectorAll(".axes:last-child .axis")
+        [i].querySelectorAll("input")
+        .forEach((input, end) => {
+          input.value = String(Math.round(ends[end] * Number(input.max)));
+          const text = textOf(scale.at(ends[end]));
+          input.setAttribute("aria-valuetext", text);
+          input.nextElementSibling.textContent = text;
+        });
     });
   }
 
@@ -187,11 +268,12 @@ export class ParallelCoordinates {
 
   #match() {
     const brushed = this.scales.filter(({ field }) => field.id in this.brushes);
-    const within = (run) => brushed.every((scale) => {
-      const at = scale.position(scale.field.values.get(run.id));
-      const [low, high] = this.#ends(scale);
-      return at !== null && at >= low - TOLERANCE && at <= high + TOLERANCE;
-    });
+    const within = (run) =>
+      brushed.every((scale) => {
+        const at = scale.position(scale.field.values.get(run.id));
+        const [low, high] = this.#ends(scale);
+        return at !== null && at >= low - TOLERANCE && at <= high + TOLERANCE;
+      });
     const matching = this.runs.filter(within);
     this.clear.hidden = !brushed.length;
     this.said.textContent = brushed.length ? `${count(matching.length)} of ${count(this.runs.length)} runs match` : "";

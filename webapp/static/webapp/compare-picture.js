@@ -26,7 +26,10 @@ export function saveDrawing(title, kind, { drawing, runs, emphasis, titles = [],
 export function saveFields(title, kind, runs, fields) {
   const valuesOf = (run) => fields.map(({ id, values }) => [id, values.get(run.id)]);
   const rows = runs.map((run) => [run.id, run.row.name ?? "", ...valuesOf(run).map(([, value]) => value ?? "")]);
-  const document = { title, runs: runs.map((run) => ({ run_id: run.id, name: run.row.name ?? "", values: Object.fromEntries(valuesOf(run)) })) };
+  const document = {
+    title,
+    runs: runs.map((run) => ({ run_id: run.id, name: run.row.name ?? "", values: Object.fromEntries(valuesOf(run)) })),
+  };
   saveTable(title, kind, [["run_id", "name", ...fields.map(({ id }) => id)], ...rows], document);
 }
 
@@ -35,13 +38,26 @@ export function saveBins(title, kind, shown) {
   const rows = shown.flatMap(({ run, data, index }) => {
     const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
     const line = (...cells) => [run.id, run.row.name ?? "", data.epochs[index], ...cells.map((cell) => cell ?? "")];
-    return [line("below", "", edges[0], data.underflow[index]), ...counts.map((value, bin) => line(bin, edges[bin], edges[bin + 1], value)), line("above", edges.at(-1), "", data.overflow[index])];
+    return [
+      line("below", "", edges[0], data.underflow[index]),
+      ...counts.map((value, bin) => line(bin, edges[bin], edges[bin + 1], value)),
+      line("above", edges.at(-1), "", data.overflow[index]),
+    ];
   });
-  const runs = shown.map(({ run, data, index }) => ({ run_id: run.id, name: run.row.name ?? "", epoch: data.epochs[index], bin_edges: data.bin_edges_by_epoch[index], counts: data.counts[index], underflow: data.underflow[index], overflow: data.overflow[index] }));
+  const runs = shown.map(({ run, data, index }) => ({
+    run_id: run.id,
+    name: run.row.name ?? "",
+    epoch: data.epochs[index],
+    bin_edges: data.bin_edges_by_epoch[index],
+    counts: data.counts[index],
+    underflow: data.underflow[index],
+    overflow: data.overflow[index],
+  }));
   saveTable(title, kind, [["run_id", "name", "epoch", "bin", "from", "to", "count"], ...rows], { title, runs });
 }
 
-export const legendOf = (runs, emphasis) => runs.filter(({ id }) => !emphasis.hidden.has(id)).map(({ label, color }) => [label, cssColor(color)]);
+export const legendOf = (runs, emphasis) =>
+  runs.filter(({ id }) => !emphasis.hidden.has(id)).map(({ label, color }) => [label, cssColor(color)]);
 
 function paintElement(context, element) {
   const style = getComputedStyle(element);

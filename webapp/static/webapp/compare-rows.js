@@ -8,7 +8,13 @@ const FEW = 12;
 export class WholeRows {
   constructor(list) {
     this.list = list;
-    this.button = el("button", { type: "button", class: "quiet all-runs", "aria-expanded": "false", hidden: true, onclick: () => this.#toggle() });
+    this.button = el("button", {
+      type: "button",
+      class: "quiet all-runs",
+      "aria-expanded": "false",
+      hidden: true,
+      onclick: () => this.#toggle(),
+    });
     list.classList.add("whole-rows");
     this.observer = new ResizeObserver(() => this.#show());
     this.observer.observe(list);

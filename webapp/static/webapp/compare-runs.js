@@ -14,7 +14,10 @@ export function runsOf(documents, slots) {
     const id = row.mlflow_run_id;
     const slot = slots.get(id);
     return {
-      id, slot, row, history,
+      id,
+      slot,
+      row,
+      history,
       label: labels.get(id),
       color: `run-${slot % COLORS}`,
       dash: DASHES[Math.floor(slot / COLORS) % DASHES.length],
@@ -25,7 +28,10 @@ export function runsOf(documents, slots) {
 
 // Run ID → place, of an address's `runs` and `slots`. Without the latter, or with one that does not fit, by order.
 export function slotsOf(ids, text) {
-  const named = text.split(",").filter((part) => /^\d{1,3}$/.test(part)).map(Number);
+  const named = text
+    .split(",")
+    .filter((part) => /^\d{1,3}$/.test(part))
+    .map(Number);
   const fits = named.length === ids.length && new Set(named).size === ids.length;
   return new Map(ids.map((id, i) => [id, fits ? named[i] : i]));
 }
@@ -43,5 +49,10 @@ function labelsOf(documents) {
   const names = documents.map(({ name, mlflow_run_id: id }) => name || id);
   const short = documents.map(({ mlflow_run_id: id }, i) => `${names[i]} · ${id.slice(0, SHORT)}`);
   const once = (list, text) => list.indexOf(text) === list.lastIndexOf(text);
-  return new Map(documents.map(({ mlflow_run_id: id }, i) => [id, once(names, names[i]) ? names[i] : once(short, short[i]) ? short[i] : `${names[i]} · ${id}`]));
+  return new Map(
+    documents.map(({ mlflow_run_id: id }, i) => [
+      id,
+      once(names, names[i]) ? names[i] : once(short, short[i]) ? short[i] : `${names[i]} · ${id}`,
+    ]),
+  );
 }

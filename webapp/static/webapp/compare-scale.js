@@ -20,7 +20,9 @@ export class Scale {
     this.kind = kindsOf(field).includes(kind) ? kind : kindsOf(field)[0];
     const known = [...new Set(field.values.values())].filter((value) => value !== null);
     this.categories = this.kind === "category" ? known.sort(byName) : null;
-    [this.low, this.high] = this.categories ? [0, this.categories.length - 1] : [Math.min(...known), Math.max(...known)];
+    [this.low, this.high] = this.categories
+      ? [0, this.categories.length - 1]
+      : [Math.min(...known), Math.max(...known)];
   }
 
   // null where there is no such value.
@@ -44,7 +46,8 @@ export class Scale {
   get ticks() {
     if (this.categories) return this.categories.map((value) => [this.position(value), value || "(empty)"]);
     if (this.low === this.high) return [[0.5, number(this.low)]];
-    const values = this.kind === "log" ? powers(this.low, this.high) : evenTicks(this.low, this.high, 4).map(([value]) => value);
+    const values =
+      this.kind === "log" ? powers(this.low, this.high) : evenTicks(this.low, this.high, 4).map(([value]) => value);
     return [...new Set([this.low, ...values, this.high])].map((value) => [this.position(value), number(value)]);
   }
 
@@ -61,6 +64,7 @@ function powers(low, high) {
 // Labels that have room: each at least `gap` (of 0 to 1) from the ones before; the ends go first.
 export function roomy(ticks, gap) {
   const kept = [];
-  for (const tick of [ticks[0], ticks.at(-1), ...ticks.slice(1, -1)]) if (tick && kept.every(([at]) => Math.abs(at - tick[0]) >= gap)) kept.push(tick);
+  for (const tick of [ticks[0], ticks.at(-1), ...ticks.slice(1, -1)])
+    if (tick && kept.every(([at]) => Math.abs(at - tick[0]) >= gap)) kept.push(tick);
   return kept;
 }

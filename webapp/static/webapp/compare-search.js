@@ -19,8 +19,27 @@ export class RunSearch {
     this.add = add;
     this.ids = []; // of the runs that are compared already
     this.found = null; // the newest runs that meet the query; null before the first answer
-    this.field = el("input", { type: "search", role: "combobox", autocomplete: "off", spellcheck: "false", placeholder: "Words, or param.optimizer = adam", "aria-label": "Search runs to add", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": "found-runs", maxlength: "2000", oninput: () => this.#later(), onkeydown: (event) => this.#key(event) });
-    this.list = el("ul", { class: "choices offers", id: "found-runs", role: "listbox", "aria-label": "Runs to add", hidden: true });
+    this.field = el("input", {
+      type: "search",
+      role: "combobox",
+      autocomplete: "off",
+      spellcheck: "false",
+      placeholder: "Words, or param.optimizer = adam",
+      "aria-label": "Search runs to add",
+      "aria-autocomplete": "list",
+      "aria-expanded": "false",
+      "aria-controls": "found-runs",
+      maxlength: "2000",
+      oninput: () => this.#later(),
+      onkeydown: (event) => this.#key(event),
+    });
+    this.list = el("ul", {
+      class: "choices offers",
+      id: "found-runs",
+      role: "listbox",
+      "aria-label": "Runs to add",
+      hidden: true,
+    });
     this.said = el("p", { class: "muted", role: "status" });
     this.element = el("div", { class: "chooser-box" }, this.field, this.said, this.list);
   }
@@ -45,7 +64,12 @@ export class RunSearch {
     const query = this.field.value.trim();
     const asked = ++this.#asked;
     try {
-      const parameters = new URLSearchParams({ q: query, typing: 1, limit: SHOWN + this.ids.length, columns: `metric.${LOSS}` });
+      const parameters = new URLSearchParams({
+        q: query,
+        typing: 1,
+        limit: SHOWN + this.ids.length,
+        columns: `metric.${LOSS}`,
+      });
       const response = await fetch(`/api/runs/?${parameters}`, { cache: "no-store" });
       const document = await response.json();
       if (asked !== this.#asked) return; // something newer is asked for
@@ -66,7 +90,9 @@ export class RunSearch {
     const query = this.field.value.trim();
     const others = this.found.filter(({ mlflow_run_id: id }) => !this.ids.includes(id));
     const runs = others.slice(0, SHOWN);
-    const options = runs.map((run) => option(run.mlflow_run_id, run.name || run.mlflow_run_id, run.experiment_name + lossOf(run)));
+    const options = runs.map((run) =>
+      option(run.mlflow_run_id, run.name || run.mlflow_run_id, run.experiment_name + lossOf(run)),
+    );
     // A run may be compared before it is announced.
     const unknown = !runs.length && RUN_ID.test(query) && !this.ids.includes(query);
     if (unknown) options.push(option(query, query, "by its run ID"));
@@ -107,11 +133,20 @@ export class RunSearch {
   }
 }
 
-const option = (id, name, note) => el("li", { id: `found-${id}`, role: "option", "aria-selected": "false", "data-run": id }, el("span", {}, name), el("span", { class: "muted" }, note));
+const option = (id, name, note) =>
+  el(
+    "li",
+    { id: `found-${id}`, role: "option", "aria-selected": "false", "data-run": id },
+    el("span", {}, name),
+    el("span", { class: "muted" }, note),
+  );
 const lossOf = ({ final_metrics: { [LOSS]: loss } }) => (typeof loss === "number" ? ` · val loss ${number(loss)}` : "");
 
 function summary(shown, query, further) {
-  if (!shown) return query ? "No other run meets this. Fewer words find more; conditions are those of the list of runs." : "There are no other runs.";
+  if (!shown)
+    return query
+      ? "No other run meets this. Fewer words find more; conditions are those of the list of runs."
+      : "There are no other runs.";
   if (further) return `The newest ${shown}; type to find others.`;
   return `${shown} ${shown === 1 ? "run" : "runs"}.`;
 }

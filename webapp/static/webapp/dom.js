@@ -20,7 +20,13 @@ const isSomething = (child) => child !== null && child !== undefined && child !=
 // A small picture of the given paths, in a square of 16; for eyes only.
 export function icon(...paths) {
   const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  for (const [name, value] of [["viewBox", "0 0 16 16"], ["width", "16"], ["height", "16"], ["aria-hidden", "true"]]) picture.setAttribute(name, value);
+  for (const [name, value] of [
+    ["viewBox", "0 0 16 16"],
+    ["width", "16"],
+    ["height", "16"],
+    ["aria-hidden", "true"],
+  ])
+    picture.setAttribute(name, value);
   for (const path of paths) {
     const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
     line.setAttribute("d", path);
@@ -37,9 +43,20 @@ export function section(id, title, ...content) {
 export function table(caption, head, rows, className = "data") {
   const body = el("tbody");
   for (const [name, ...cells] of rows) {
-    body.append(el("tr", {}, el("th", { scope: "row" }, name), cells.map((cell) => el("td", {}, cell))));
+    body.append(
+      el(
+        "tr",
+        {},
+        el("th", { scope: "row" }, name),
+        cells.map((cell) => el("td", {}, cell)),
+      ),
+    );
   }
-  const titles = el("tr", {}, head.map((title) => el("th", { scope: "col" }, title)));
+  const titles = el(
+    "tr",
+    {},
+    head.map((title) => el("th", { scope: "col" }, title)),
+  );
   return el("table", { class: className }, el("caption", { class: "sr" }, caption), el("thead", {}, titles), body);
 }
 
@@ -59,7 +76,9 @@ export function choice(label, options, value, onChange) {
     for (const button of group.children) button.setAttribute("aria-pressed", String(button.value === chosen));
   };
   for (const [option, text] of options) {
-    group.append(el("button", { type: "button", value: option, onclick: () => (press(option), onChange(option)) }, text));
+    group.append(
+      el("button", { type: "button", value: option, onclick: () => (press(option), onChange(option)) }, text),
+    );
   }
   press(value);
   group.press = press; // shows a choice that was made elsewhere
@@ -97,7 +116,8 @@ const palette = new Map(); // asked while the page changes, the browser would co
 addEventListener("themechange", () => palette.clear());
 
 export function cssColor(name) {
-  if (!palette.has(name)) palette.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  if (!palette.has(name))
+    palette.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
   return palette.get(name);
 }
 

@@ -12,12 +12,17 @@ const SMALL = "11px system-ui, sans-serif";
 
 // `kind` is csv, json, png or svg. Curves that are hidden are left out.
 export async function exportChart(chart, kind) {
-  const data = kind === "png" || kind === "svg" ? null : await chart.spec.full?.() ?? chart.data;
+  const data = kind === "png" || kind === "svg" ? null : ((await chart.spec.full?.()) ?? chart.data);
   const shown = chart.series.filter((series) => !chart.hides(series));
   if (data) return save(chart.spec.title, kind, (kind === "csv" ? chartCsv : chartJson)(chart.spec, shown, data));
   if (!chart.u) throw new Error("the chart has not been drawn.");
   const { width, height } = chart.u;
-  return savePicture(chart.spec.title, kind, { width, height, legend: shown.map(({ label, color }) => [label, cssColor(color)]), paint: (context) => chartPicture(chart, context) });
+  return savePicture(chart.spec.title, kind, {
+    width,
+    height,
+    legend: shown.map(({ label, color }) => [label, cssColor(color)]),
+    paint: (context) => chartPicture(chart, context),
+  });
 }
 
 // `rows` are those of the CSV, `document` the JSON.
@@ -57,7 +62,11 @@ export async function savePicture(title, kind, { width, height, legend = [], pai
   compose(context);
   // Not by toBlob, which waits until the browser has nothing else to do.
   const [, base64] = canvas.toDataURL("image/png").split(",");
-  return save(title, kind, Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)));
+  return save(
+    title,
+    kind,
+    Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)),
+  );
 }
 
 // The legend's entries with their places, in as many rows as they need.
@@ -93,13 +102,19 @@ function headline(context, title, entries) {
 function chartCsv({ unit }, shown, data) {
   const columns = new Columns(shown, data);
   const timed = data.timestamps?.length === data.epochs.length;
-  const rows = data.epochs.map((epoch, j) => [epoch, ...(timed ? [new Date(data.timestamps[j]).toISOString()] : []), ...shown.map((_, i) => columns.logged(i, j) ?? "")]);
+  const rows = data.epochs.map((epoch, j) => [
+    epoch,
+    ...(timed ? [new Date(data.timestamps[j]).toISOString()] : []),
+    ...shown.map((_, i) => columns.logged(i, j) ?? ""),
+  ]);
   return csv([[unit, ...(timed ? ["time"] : []), ...shown.map(({ column, id, key }) => column ?? id ?? key)], ...rows]);
 }
 
 function chartJson({ title, unit }, shown, data) {
   const columns = new Columns(shown, data);
-  const series = Object.fromEntries(shown.map(({ id, key }, i) => [id ?? key, data.epochs.map((_, j) => columns.logged(i, j))]));
+  const series = Object.fromEntries(
+    shown.map(({ id, key }, i) => [id ?? key, data.epochs.map((_, j) => columns.logged(i, j))]),
+  );
   return JSON.stringify({ title, unit, steps: data.epochs, timestamps: data.timestamps ?? [], series });
 }
 
@@ -124,7 +139,10 @@ const TYPES = { csv: "text/csv", json: "application/json", png: "image/png", svg
 function save(title, kind, content) {
   const address = URL.createObjectURL(new Blob([content], { type: TYPES[kind] }));
   const run = document.querySelector("h1").textContent;
-  const link = Object.assign(document.createElement("a"), { href: address, download: `${fileName(`${run} ${title}`)}.${kind}` });
+  const link = Object.assign(document.createElement("a"), {
+    href: address,
+    download: `${fileName(`${run} ${title}`)}.${kind}`,
+  });
   link.click();
   setTimeout(() => URL.revokeObjectURL(address), 60000); // the browser may still be reading
 }

@@ -49,7 +49,8 @@ export class Source {
     // Without an ETag the browser may use what the page has preloaded.
     const response = await fetch(address, etag ? { cache: "no-store", headers: { "If-None-Match": etag } } : {});
     if (response.status === 304) return { changed: false };
-    if (!response.ok) throw Object.assign(new Error(`The server answered ${response.status}.`), { status: response.status });
+    if (!response.ok)
+      throw Object.assign(new Error(`The server answered ${response.status}.`), { status: response.status });
     const document = await response.json();
     if (document.available) this.#etags.set(address, response.headers.get("ETag"));
     return { changed: true, document };

@@ -3,7 +3,8 @@
 export function number(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2).replace("e+", "e").replace("-", "−").replace("e-", "e−");
+  if (size !== 0 && (size < 1e-3 || size >= 1e6))
+    return value.toExponential(2).replace("e+", "e").replace("-", "−").replace("e-", "e−");
   return String(Number(value.toPrecision(4))).replace("-", "−");
 }
 
@@ -20,7 +21,8 @@ export function ticks(values) {
 function tick(value, digits) {
   const size = Math.abs(value);
   const rounded = Number(value.toPrecision(digits));
-  const text = size === 0 || (size >= 1e-3 && size < 1e6) ? String(rounded) : rounded.toExponential().replace("e+", "e");
+  const text =
+    size === 0 || (size >= 1e-3 && size < 1e6) ? String(rounded) : rounded.toExponential().replace("e+", "e");
   return text.replaceAll("-", "−");
 }
 
@@ -43,7 +45,11 @@ export function count(value) {
 
 // Puts names in order whatever their case, and numbers in them by their size.
 export function byName(a, b) {
-  const [one, other] = [a, b].map((name) => String(name).toLowerCase().replace(/\d+/g, (digits) => digits.padStart(15, "0")));
+  const [one, other] = [a, b].map((name) =>
+    String(name)
+      .toLowerCase()
+      .replace(/\d+/g, (digits) => digits.padStart(15, "0")),
+  );
   return one < other ? -1 : Number(one > other);
 }
 
@@ -74,16 +80,23 @@ export const second = (ms) => SECOND().format(ms);
 export function clock(seconds, increment) {
   const at = new Date(seconds * 1000);
   const two = (value) => String(value).padStart(2, "0");
-  if (increment >= 86400 || (increment >= 60 && at.getHours() + at.getMinutes() === 0)) return at.toLocaleDateString("en", { month: "short", day: "numeric" });
+  if (increment >= 86400 || (increment >= 60 && at.getHours() + at.getMinutes() === 0))
+    return at.toLocaleDateString("en", { month: "short", day: "numeric" });
   const minutes = `${two(at.getHours())}:${two(at.getMinutes())}`;
   if (increment >= 60) return minutes;
-  return increment >= 1 ? `${minutes}:${two(at.getSeconds())}` : `${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+  return increment >= 1
+    ? `${minutes}:${two(at.getSeconds())}`
+    : `${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, "0")}`;
 }
 
 // "3 min ago", the same words as the server's.
 export function ago(text) {
   const passed = Math.max(0, (Date.now() - Date.parse(text)) / 1000);
-  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
+  for (const [size, unit] of [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+  ]) {
     if (passed >= size) return `${Math.floor(passed / size)} ${unit} ago`;
   }
   return "just now";

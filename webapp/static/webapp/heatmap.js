@@ -12,7 +12,8 @@ const SHADES = 64;
 const SCALE_WIDTH = 120;
 
 export const keys = { ArrowUp: { bin: 1 }, ArrowDown: { bin: -1 }, ArrowLeft: { epoch: -1 }, ArrowRight: { epoch: 1 } };
-export const says = "The colour of a cell is the count in its bin; the strips at top and bottom are what lies outside the edges";
+export const says =
+  "The colour of a cell is the count in its bin; the strips at top and bottom are what lies outside the edges";
 
 export function paintBack(panel, context) {
   const shape = geometry(panel);
@@ -64,11 +65,25 @@ export function find(panel, left, top) {
 // A column reaches half way to its neighbours, so that unequal steps look unequal.
 function geometry({ size: { width, height }, data: { epochs }, axis }) {
   const [top, bottom] = [TOP + OUTSIDE, height - BOTTOM - OUTSIDE - 2];
-  const half = (i) => (epochs.length > 1 ? (epochs[Math.min(i + 1, epochs.length - 1)] - epochs[Math.min(i, epochs.length - 2)]) / 2 : 0.5);
-  const border = (i) => (i === 0 ? epochs[0] - half(0) : i === epochs.length ? epochs.at(-1) + half(epochs.length - 2) : (epochs[i - 1] + epochs[i]) / 2);
+  const half = (i) =>
+    epochs.length > 1 ? (epochs[Math.min(i + 1, epochs.length - 1)] - epochs[Math.min(i, epochs.length - 2)]) / 2 : 0.5;
+  const border = (i) =>
+    i === 0
+      ? epochs[0] - half(0)
+      : i === epochs.length
+        ? epochs.at(-1) + half(epochs.length - 2)
+        : (epochs[i - 1] + epochs[i]) / 2;
   const [from, to] = [border(0), border(epochs.length)];
   const x = (epoch) => LEFT + ((epoch - from) / (to - from)) * (width - LEFT - RIGHT);
-  return { width, height, top, bottom, x, left: (i) => x(border(i)), y: (value) => bottom - axis.position(value) * (bottom - top) };
+  return {
+    width,
+    height,
+    top,
+    bottom,
+    x,
+    left: (i) => x(border(i)),
+    y: (value) => bottom - axis.position(value) * (bottom - top),
+  };
 }
 
 function between({ data }, { y, top, bottom }, { index, bin }) {
@@ -112,7 +127,10 @@ function paintScale(context, { scale, top }, { width }, shades) {
   });
   context.fillStyle = cssColor("muted");
   context.textBaseline = "top";
-  for (const [value, align] of [[0, "left"], [top, "right"]]) {
+  for (const [value, align] of [
+    [0, "left"],
+    [top, "right"],
+  ]) {
     context.textAlign = align;
     context.fillText(count(value), start + (value ? scale.height(value) : 0) * SCALE_WIDTH, 12);
   }

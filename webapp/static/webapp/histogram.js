@@ -14,7 +14,8 @@ export class HistogramView {
   // goes through them; `source` reads both.
   constructor({ source, address, fullAddress, history, view, permalink }) {
     Object.assign(this, { source, address, fullAddress, history, view, permalink });
-    const read = (name, allowed) => (allowed.includes(permalink.get(name)) ? permalink.get(name) : HISTOGRAM_DEFAULTS[name]);
+    const read = (name, allowed) =>
+      allowed.includes(permalink.get(name)) ? permalink.get(name) : HISTOGRAM_DEFAULTS[name];
     this.kind = read("histogram", KINDS);
     this.what = read("what", [...TYPES, "both"]);
     this.tower = read("tower", [...TOWERS, "both"]);
@@ -31,18 +32,86 @@ export class HistogramView {
   }
 
   #build() {
-    this.slider = el("input", { type: "range", min: "0", max: "0", value: "0", id: "epoch", oninput: () => (this.player.stop(), this.choose(this.#epochs()[Number(this.slider.value)])) });
+    this.slider = el("input", {
+      type: "range",
+      min: "0",
+      max: "0",
+      value: "0",
+      id: "epoch",
+      oninput: () => (this.player.stop(), this.choose(this.#epochs()[Number(this.slider.value)])),
+    });
     this.chosen = el("output", { class: "tabular", for: "epoch" });
-    this.player = new Player(() => this.#step(1), () => this.choose(this.#epochs()[0]), () => this.epoch === null);
-    const jump = (text, find) => el("button", { type: "button", class: "quiet", onclick: () => (this.player.stop(), this.choose(find())) }, text);
-    const scrub = el("div", { class: "scrub" }, el("label", { for: "epoch" }, "Epoch"), this.slider, this.chosen, jump("best", () => this.history.best_epoch), jump("last", () => null), this.player.element);
-    this.kinds = choice("Picture", [["ridgeline", "Ridgeline"], ["heatmap", "Heatmap"], ["quantiles", "Quantiles"]], this.kind, (kind) => this.show(kind));
-    const tools = el("div", { class: "tools" },
-      choice("What", [["weights", "Weights"], ["gradients", "Gradients"], ["both", "Both"]], this.what, (what) => this.#pick("what", what)),
-      choice("Tower", [["query", "Query tower"], ["candidate", "Candidate tower"], ["both", "Both towers"]], this.tower, (tower) => this.#pick("tower", tower)),
+    this.player = new Player(
+      () => this.#step(1),
+      () => this.choose(this.#epochs()[0]),
+      () => this.epoch === null,
+    );
+    const jump = (text, find) =>
+      el("button", { type: "button", class: "quiet", onclick: () => (this.player.stop(), this.choose(find())) }, text);
+    const scrub = el(
+      "div",
+      { class: "scrub" },
+      el("label", { for: "epoch" }, "Epoch"),
+      this.slider,
+      this.chosen,
+      jump("best", () => this.history.best_epoch),
+      jump("last", () => null),
+      this.player.element,
+    );
+    this.kinds = choice(
+      "Picture",
+      [
+        ["ridgeline", "Ridgeline"],
+        ["heatmap", "Heatmap"],
+        ["quantiles", "Quantiles"],
+      ],
+      this.kind,
+      (kind) => this.show(kind),
+    );
+    const tools = el(
+      "div",
+      { class: "tools" },
+      choice(
+        "What",
+        [
+          ["weights", "Weights"],
+          ["gradients", "Gradients"],
+          ["both", "Both"],
+        ],
+        this.what,
+        (what) => this.#pick("what", what),
+      ),
+      choice(
+        "Tower",
+        [
+          ["query", "Query tower"],
+          ["candidate", "Candidate tower"],
+          ["both", "Both towers"],
+        ],
+        this.tower,
+        (tower) => this.#pick("tower", tower),
+      ),
       this.kinds,
-      choice("Counts", [["linear", "Linear"], ["log", "Log"], ["symlog", "Symlog"]], this.counts, (counts) => ((this.counts = counts), this.#arrange({ counts }))),
-      choice("Range of the bars", [["shared", "Shared range"], ["fit", "Fit bars"]], this.fit ? "fit" : "shared", (bars) => ((this.fit = bars === "fit"), this.#arrange({ bars }))));
+      choice(
+        "Counts",
+        [
+          ["linear", "Linear"],
+          ["log", "Log"],
+          ["symlog", "Symlog"],
+        ],
+        this.counts,
+        (counts) => ((this.counts = counts), this.#arrange({ counts })),
+      ),
+      choice(
+        "Range of the bars",
+        [
+          ["shared", "Shared range"],
+          ["fit", "Fit bars"],
+        ],
+        this.fit ? "fit" : "shared",
+        (bars) => ((this.fit = bars === "fit"), this.#arrange({ bars })),
+      ),
+    );
     for (const begins of ["focusin", "pointerdown"]) scrub.addEventListener(begins, () => this.#refine());
     this.grid = el("div", { class: "panels" });
     this.element = el("div", { class: "histogram" }, tools, scrub, this.grid);
@@ -74,7 +143,11 @@ export class HistogramView {
   // The panels of what is chosen, in their places.
   #place() {
     const panels = this.#shown();
-    if (panels.some((panel, i) => this.grid.children[i] !== panel.element) || this.grid.childElementCount !== panels.length) this.grid.replaceChildren(...panels.map((panel) => panel.element));
+    if (
+      panels.some((panel, i) => this.grid.children[i] !== panel.element) ||
+      this.grid.childElementCount !== panels.length
+    )
+      this.grid.replaceChildren(...panels.map((panel) => panel.element));
     this.grid.dataset.count = String(panels.length);
     return panels;
   }

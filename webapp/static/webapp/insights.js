@@ -48,13 +48,33 @@ export class Insights {
   #item(insight, unit) {
     const { word, icon: picture } = SEVERITY[insight.severity] ?? SEVERITY.info;
     const name = nameOf(insight);
-    const places = insight.epochs.length > 0 && el("button", { type: "button", class: "places", "data-insight": name, "aria-pressed": String(this.marked === name), title: "Show on the charts", onclick: () => this.#toggle(insight, name) }, range(insight, unit));
-    return el("li", { class: `insight insight-${insight.severity}` }, picture(), el("span", {}, el("b", {}, word), " ", insight.text), places);
+    const places =
+      insight.epochs.length > 0 &&
+      el(
+        "button",
+        {
+          type: "button",
+          class: "places",
+          "data-insight": name,
+          "aria-pressed": String(this.marked === name),
+          title: "Show on the charts",
+          onclick: () => this.#toggle(insight, name),
+        },
+        range(insight, unit),
+      );
+    return el(
+      "li",
+      { class: `insight insight-${insight.severity}` },
+      picture(),
+      el("span", {}, el("b", {}, word), " ", insight.text),
+      places,
+    );
   }
 
   #toggle(insight, name) {
     this.permalink.set({ insight: this.marked === name ? "" : name });
-    for (const button of this.list.querySelectorAll(".places")) button.setAttribute("aria-pressed", String(button.dataset.insight === this.marked));
+    for (const button of this.list.querySelectorAll(".places"))
+      button.setAttribute("aria-pressed", String(button.dataset.insight === this.marked));
     this.show(this.marked ? insight : null, true);
   }
 

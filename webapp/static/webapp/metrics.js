@@ -25,13 +25,31 @@ export class MetricBrowser {
     this.outOfView = new Set(); // tiles whose charts are still drawn, the longest so first
     this.opened = readOpened(permalink.get("groups")); // group → whether the viewer opened or closed it
     this.groupsShown = GROUPS_AT_ONCE;
-    this.search = el("input", { type: "search", autocomplete: "off", spellcheck: "false", placeholder: "Search these metrics", value: permalink.get("search"), oninput: () => this.#searchSoon() });
+    this.search = el("input", {
+      type: "search",
+      autocomplete: "off",
+      spellcheck: "false",
+      placeholder: "Search these metrics",
+      value: permalink.get("search"),
+      oninput: () => this.#searchSoon(),
+    });
     this.said = el("span", { class: "muted tabular", role: "status" });
     this.groups = el("div", { class: "groups" });
     this.filter = el("label", { class: "filter" }, el("span", { class: "sr" }, "Search these metrics"), this.search);
-    this.element = el("div", { class: "metrics loading" }, el("div", { class: "tools" }, this.filter, this.said), this.groups);
-    this.cells = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => target.tile.look(isIntersecting)), { rootMargin: AHEAD });
-    const near = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && (near.disconnect(), this.load()), { rootMargin: AHEAD });
+    this.element = el(
+      "div",
+      { class: "metrics loading" },
+      el("div", { class: "tools" }, this.filter, this.said),
+      this.groups,
+    );
+    this.cells = new IntersectionObserver(
+      (entries) => entries.forEach(({ target, isIntersecting }) => target.tile.look(isIntersecting)),
+      { rootMargin: AHEAD },
+    );
+    const near = new IntersectionObserver(
+      (entries) => entries.some((entry) => entry.isIntersecting) && (near.disconnect(), this.load()),
+      { rootMargin: AHEAD },
+    );
     near.observe(this.element);
   }
 
@@ -111,14 +129,24 @@ export class MetricBrowser {
     try {
       const { changed, document } = await this.source.read(`${this.api}metrics/`);
       if (!changed) return;
-      const before = this.#all().map((metric) => metric.key + metric.chunk).join();
+      const before = this.#all()
+        .map((metric) => metric.key + metric.chunk)
+        .join();
       this.index = document.available ? document : null;
       for (const metric of this.#all()) if (this.tiles.has(metric.key)) this.tiles.get(metric.key).metric = metric;
-      if (before !== this.#all().map((metric) => metric.key + metric.chunk).join()) this.#render();
+      if (
+        before !==
+        this.#all()
+          .map((metric) => metric.key + metric.chunk)
+          .join()
+      )
+        this.#render();
     } catch (error) {
       this.loading = null;
       this.said.textContent = `The metrics can't be read: ${error.message}`;
-      this.groups.replaceChildren(el("button", { type: "button", class: "button", onclick: () => this.load() }, "Try again"));
+      this.groups.replaceChildren(
+        el("button", { type: "button", class: "button", onclick: () => this.load() }, "Try again"),
+      );
     } finally {
       this.element.classList.remove("loading");
     }
@@ -137,11 +165,16 @@ export class MetricBrowser {
 
   #render() {
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const matches = (metric) => (this.only ? metric.key === this.only : words.every((word) => metric.key.toLowerCase().includes(word)));
-    const groups = (this.index?.groups ?? []).map(({ name, metrics }) => ({ name, metrics: metrics.filter(matches) })).filter(({ metrics }) => metrics.length);
+    const matches = (metric) =>
+      this.only ? metric.key === this.only : words.every((word) => metric.key.toLowerCase().includes(word));
+    const groups = (this.index?.groups ?? [])
+      .map(({ name, metrics }) => ({ name, metrics: metrics.filter(matches) }))
+      .filter(({ metrics }) => metrics.length);
     const all = this.#all().length;
     const found = groups.reduce((total, { metrics }) => total + metrics.length, 0);
-    this.said.textContent = words.length ? `${count(found)} of ${count(all)} metrics` : `${metricCount(all)} in ${groups.length === 1 ? "1 group" : `${count(groups.length)} groups`}`;
+    this.said.textContent = words.length
+      ? `${count(found)} of ${count(all)} metrics`
+      : `${metricCount(all)} in ${groups.length === 1 ? "1 group" : `${count(groups.length)} groups`}`;
     this.filter.hidden = all <= FEW;
     this.cells.disconnect();
     // Few metrics in many groups, and what a search finds, are one field of charts: groups would be mostly headings.
@@ -172,7 +205,8 @@ export class MetricBrowser {
       this.#showGroups(groups);
       this.groups.children[shown.length].querySelector("summary").focus();
     };
-    const more = left > 0 && el("button", { type: "button", class: "button", onclick: further }, `${count(left)} more groups`);
+    const more =
+      left > 0 && el("button", { type: "button", class: "button", onclick: further }, `${count(left)} more groups`);
     this.groups.replaceChildren(...shown, ...(more ? [more] : []));
   }
 
@@ -183,7 +217,12 @@ export class MetricBrowser {
       this.#fill(grid, metrics, name);
       return content;
     }
-    const title = el("summary", {}, el("h3", {}, name || "Without a group"), el("span", { class: "muted tabular" }, count(metrics.length)));
+    const title = el(
+      "summary",
+      {},
+      el("h3", {}, name || "Without a group"),
+      el("span", { class: "muted tabular" }, count(metrics.length)),
+    );
     const details = el("details", { class: "group", open }, title, content);
     if (open) this.#fill(grid, metrics, name);
     // The event comes late, for the first opening too: only what the viewer did is remembered.
@@ -213,15 +252,25 @@ export class MetricBrowser {
       this.#fill(grid, metrics, name);
       grid.children[shown].tile.focus();
     };
-    grid.after(el("button", { type: "button", class: "button more", onclick: further }, `Show ${count(Math.min(AT_ONCE, left))} more of ${count(left)}`));
+    grid.after(
+      el(
+        "button",
+        { type: "button", class: "button more", onclick: further },
+        `Show ${count(Math.min(AT_ONCE, left))} more of ${count(left)}`,
+      ),
+    );
   }
 }
 
 // In an address: groups that were opened, and with a minus those that were closed.
-const openedText = (opened) => [...opened].map(([name, open]) => (open ? "" : "-") + encodeURIComponent(name)).join(",");
+const openedText = (opened) =>
+  [...opened].map(([name, open]) => (open ? "" : "-") + encodeURIComponent(name)).join(",");
 
 function readOpened(text) {
-  const items = text.split(",").filter(Boolean).map((item) => /^(-?)(.*)$/.exec(item));
+  const items = text
+    .split(",")
+    .filter(Boolean)
+    .map((item) => /^(-?)(.*)$/.exec(item));
   return new Map(items.map(([, closed, name]) => [decoded(name), !closed]));
 }
 

@@ -37,7 +37,8 @@ async function renew() {
 }
 
 function replace(old, fresh) {
-  for (const details of old.querySelectorAll("details[open]")) fresh.querySelector(`#${details.id}`)?.setAttribute("open", "");
+  for (const details of old.querySelectorAll("details[open]"))
+    fresh.querySelector(`#${details.id}`)?.setAttribute("open", "");
   const focused = old.contains(document.activeElement) ? placeOf(document.activeElement, old) : null;
   old.replaceWith(fresh);
   if (focused) find(fresh, focused)?.focus({ preventScroll: true });

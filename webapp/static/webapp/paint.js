@@ -86,7 +86,8 @@ export function paintNonFinite(u, chart) {
       const at = axis.at(epoch);
       if (at < u.scales.x.min || at > u.scales.x.max) continue;
       const x = u.valToPos(at, "x", true);
-      const y = kind === "-Infinity" ? bbox.top + bbox.height - 8 * ratio() : bbox.top + (8 + 10 * (i % MARK_ROWS)) * ratio();
+      const y =
+        kind === "-Infinity" ? bbox.top + bbox.height - 8 * ratio() : bbox.top + (8 + 10 * (i % MARK_ROWS)) * ratio();
       ctx.beginPath();
       ctx.moveTo(x - arm, y - arm);
       ctx.lineTo(x + arm, y + arm);

@@ -22,7 +22,13 @@ export class Panel {
   }
 
   #build() {
-    this.picture = el("div", { class: "canvas-box ridges", role: "img", tabindex: "0", onkeydown: (event) => this.#key(event), onblur: () => this.#point(null) });
+    this.picture = el("div", {
+      class: "canvas-box ridges",
+      role: "img",
+      tabindex: "0",
+      onkeydown: (event) => this.#key(event),
+      onblur: () => this.#point(null),
+    });
     this.bars = el("div", { class: "canvas-box bars", role: "img" });
     [this.canvas, this.barCanvas] = [el("canvas"), el("canvas")];
     this.picture.append(this.canvas);
@@ -34,13 +40,31 @@ export class Panel {
     this.message = el("p", { class: "notice small", hidden: true });
     this.summary = el("p", { class: "summary" });
     this.table = lazyDetails("Data table of this epoch", () => this.#table());
-    const head = el("div", { class: "chart-title" }, el("h3", {}, this.title), exportMenu(this.title, (kind) => this.#export(kind)));
+    const head = el(
+      "div",
+      { class: "chart-title" },
+      el("h3", {}, this.title),
+      exportMenu(this.title, (kind) => this.#export(kind)),
+    );
     const side = el("div", { class: "hist-side" }, this.bars, this.outside, this.statistics);
-    this.content = el("div", {}, el("div", { class: "panel-grid" }, el("div", {}, this.picture, this.quantiles), side), this.read, this.summary, this.table.details);
+    this.content = el(
+      "div",
+      {},
+      el("div", { class: "panel-grid" }, el("div", {}, this.picture, this.quantiles), side),
+      this.read,
+      this.summary,
+      this.table.details,
+    );
     this.element = el("figure", { class: "panel", "aria-label": this.title }, head, this.message, this.content);
     this.picture.addEventListener("pointermove", (event) => this.#point(this.#at(event)));
-    this.picture.addEventListener("click", (event) => this.data && this.host.choose(this.data.epochs[this.#at(event)?.index] ?? null));
-    this.bars.addEventListener("pointermove", (event) => this.data && this.#point(findBar(this, event.clientX - this.bars.getBoundingClientRect().left)));
+    this.picture.addEventListener(
+      "click",
+      (event) => this.data && this.host.choose(this.data.epochs[this.#at(event)?.index] ?? null),
+    );
+    this.bars.addEventListener(
+      "pointermove",
+      (event) => this.data && this.#point(findBar(this, event.clientX - this.bars.getBoundingClientRect().left)),
+    );
     for (const box of [this.picture, this.bars]) box.addEventListener("pointerleave", () => this.#point(null));
     const observer = new ResizeObserver(() => this.#isAsPainted() || this.draw());
     for (const box of [this.picture, this.bars]) observer.observe(box);
@@ -48,7 +72,8 @@ export class Panel {
 
   // A document of the API, or one that says why there is none.
   show(document) {
-    if (!document.available || !document.epochs.length) return this.say(document.reason || document.expect || "No histogram has been logged.");
+    if (!document.available || !document.epochs.length)
+      return this.say(document.reason || document.expect || "No histogram has been logged.");
     this.say("");
     this.data = document;
     this.axis = valueAxis(document.bin_edges_by_epoch);
@@ -80,7 +105,10 @@ export class Panel {
   #summarize() {
     const { kind, picture } = this.host;
     this.summary.textContent = this.#describe(kind === "quantiles" ? "" : picture.says);
-    this.picture.setAttribute("aria-label", `${kind === "heatmap" ? "Heatmap" : "Ridgeline"}. ${this.summary.textContent} Arrow keys move through epochs and bins.`);
+    this.picture.setAttribute(
+      "aria-label",
+      `${kind === "heatmap" ? "Heatmap" : "Ridgeline"}. ${this.summary.textContent} Arrow keys move through epochs and bins.`,
+    );
   }
 
   // Goes to the kept epoch nearest to this one; null is the last.
@@ -132,7 +160,10 @@ export class Panel {
 
   // All of it; or again with other marks, over a ground that is painted once for as long as only they move.
   #paintPicture(again) {
-    const { size: { width, height }, host: { picture } } = this;
+    const {
+      size: { width, height },
+      host: { picture },
+    } = this;
     if (again && !this.ground) picture.paintBack(this, context2d((this.ground = el("canvas")), width, height));
     const context = context2d(this.canvas, width, height);
     if (again) context.drawImage(this.ground, 0, 0, width, height);
@@ -172,7 +203,10 @@ export class Panel {
     const step = this.host.picture.keys[event.key];
     if (!step || !this.data) return;
     event.preventDefault();
-    const now = this.pointed?.bin != null && !this.pointed.inBars ? this.pointed : { index: this.index, bin: fullest(this.data.counts[this.index]) };
+    const now =
+      this.pointed?.bin != null && !this.pointed.inBars
+        ? this.pointed
+        : { index: this.index, bin: fullest(this.data.counts[this.index]) };
     const index = Math.min(Math.max(now.index + (step.epoch ?? 0), 0), this.data.epochs.length - 1);
     this.#point({ index, bin: Math.min(Math.max(now.bin + (step.bin ?? 0), -1), this.data.counts[index].length) });
   }
@@ -183,7 +217,8 @@ export class Panel {
     this.pointed = found;
     this.#paint("marks", "bars");
     const index = found?.index ?? this.index;
-    this.read.textContent = (found ? "" : "Fullest bin: ") + reading(this.data, index, found?.bin ?? fullest(this.data.counts[index]));
+    this.read.textContent =
+      (found ? "" : "Fullest bin: ") + reading(this.data, index, found?.bin ?? fullest(this.data.counts[index]));
   }
 
   #statistics() {
@@ -194,13 +229,20 @@ export class Panel {
     const statistics = history[this.type === "weights" ? "weight_stats" : "gradient_stats"][this.tower] ?? {};
     const at = history.epochs.indexOf(epochs[this.index]);
     const shown = Object.entries(statistics).filter(([, values]) => at >= 0 && (values[at] ?? null) !== null);
-    this.statistics.replaceChildren(...shown.map(([name, values]) => el("div", {}, el("dt", {}, name), el("dd", {}, number(values[at])))));
+    this.statistics.replaceChildren(
+      ...shown.map(([name, values]) => el("div", {}, el("dt", {}, name), el("dd", {}, number(values[at])))),
+    );
   }
 
   #table() {
     const { index, data } = this;
     const edges = data.bin_edges_by_epoch[index];
-    const rows = data.counts[index].map((value, bin) => [String(bin), exact(edges[bin]), exact(edges[bin + 1]), exact(value)]);
+    const rows = data.counts[index].map((value, bin) => [
+      String(bin),
+      exact(edges[bin]),
+      exact(edges[bin + 1]),
+      exact(value),
+    ]);
     rows.unshift(["below", "", exact(edges[0]), exact(data.underflow[index])]);
     rows.push(["above", exact(edges.at(-1)), "", exact(data.overflow[index])]);
     return table(`Bins of epoch ${data.epochs[index]}`, ["bin", "from", "to", "count"], rows);
@@ -209,9 +251,12 @@ export class Panel {
   async #export(kind) {
     const { exportChart, exportHistogram, savePicture } = await import("./export.js");
     const title = `${this.title}, ${this.host.kind}`;
-    if (kind === "csv" || kind === "json") return exportHistogram(this.title, kind, await this.host.full(this.type, this.tower));
+    if (kind === "csv" || kind === "json")
+      return exportHistogram(this.title, kind, await this.host.full(this.type, this.tower));
     if (this.host.kind === "quantiles") return exportChart(this.lines, kind);
-    const paint = (context) => (this.host.picture.paintBack(this, context), this.host.picture.paintFront(this, context));
+    const paint = (context) => (
+      this.host.picture.paintBack(this, context), this.host.picture.paintFront(this, context)
+    );
     return savePicture(title, kind, { ...this.size, paint });
   }
 }
@@ -220,7 +265,12 @@ function reading({ epochs, counts, underflow, overflow, bin_edges_by_epoch: all 
   const [row, edges] = [counts[index], all[index]];
   const [below, above] = [underflow[index] ?? 0, overflow[index] ?? 0];
   const total = row.reduce((sum, value) => sum + (value ?? 0), below + above);
-  const [where, value] = bin < 0 ? [`below ${number(edges[0])}`, below] : bin >= row.length ? [`above ${number(edges.at(-1))}`, above] : [`${number(edges[bin])} to ${number(edges[bin + 1])}`, row[bin]];
+  const [where, value] =
+    bin < 0
+      ? [`below ${number(edges[0])}`, below]
+      : bin >= row.length
+        ? [`above ${number(edges.at(-1))}`, above]
+        : [`${number(edges[bin])} to ${number(edges[bin + 1])}`, row[bin]];
   const share = total ? ((100 * (value ?? 0)) / total).toPrecision(3) : "0";
   return `epoch ${epochs[index]} · ${where} · ${count(value)} of ${count(total)} (${share} %)`;
 }

@@ -4,7 +4,11 @@ const written = new WeakMap(); // of each row: its cells as the server wrote the
 
 // Called before anything else touches the rows.
 export function remember(rows) {
-  for (const row of rows) written.set(row, [...row.cells].map((cell) => cell.outerHTML));
+  for (const row of rows)
+    written.set(
+      row,
+      [...row.cells].map((cell) => cell.outerHTML),
+    );
 }
 
 // Makes the bodies of `table` those of `fresh`, another table. Whether anything has changed.

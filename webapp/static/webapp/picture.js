@@ -18,7 +18,8 @@ export function chartPicture(chart, context) {
   context.beginPath();
   context.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height);
   context.clip();
-  for (const [low, high] of chart.spec.bands ?? []) paintBand(on, [chart.raws + 1 + high, chart.raws + 1 + low], chart.colors[low]);
+  for (const [low, high] of chart.spec.bands ?? [])
+    paintBand(on, [chart.raws + 1 + high, chart.raws + 1 + low], chart.colors[low]);
   u.series.forEach((series, i) => i && series.show && paintCurve(on, i, ratio));
   context.restore();
   paintNonFinite(on, chart);
@@ -28,7 +29,8 @@ export function chartPicture(chart, context) {
 function paintGrid(u, ratio) {
   const { ctx, bbox, axes } = u;
   ctx.font = `${11 * ratio}px system-ui, sans-serif`;
-  const labels = ({ _splits: splits, _values: values }, scale) => splits.map((split, i) => [u.valToPos(split, scale, true), values[i]]);
+  const labels = ({ _splits: splits, _values: values }, scale) =>
+    splits.map((split, i) => [u.valToPos(split, scale, true), values[i]]);
   ctx.textAlign = "center";
   ctx.textBaseline = "top";
   ctx.fillStyle = cssColor("muted");
@@ -81,6 +83,12 @@ function paintBand(u, [high, low], fill) {
 
 // The points of a curve; null where it breaks.
 function places(u, i) {
-  const passed = u.data[i].map((value, j) => (value === undefined ? undefined : value === null ? null : [u.valToPos(u.data[0][j], "x", true), u.valToPos(value, "y", true)]));
+  const passed = u.data[i].map((value, j) =>
+    value === undefined
+      ? undefined
+      : value === null
+        ? null
+        : [u.valToPos(u.data[0][j], "x", true), u.valToPos(value, "y", true)],
+  );
   return passed.filter((place) => place !== undefined);
 }

@@ -12,7 +12,11 @@ export class Player {
     Object.assign(this, { advance, rewind, atEnd });
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
     this.button = el("button", { type: "button", class: "button play", onclick: () => this.toggle() }, "Play");
-    this.speed = el("select", { "aria-label": "Epochs a second" }, SPEEDS.map((speed) => el("option", { value: String(speed), selected: speed === 5 }, `${speed}/s`)));
+    this.speed = el(
+      "select",
+      { "aria-label": "Epochs a second" },
+      SPEEDS.map((speed) => el("option", { value: String(speed), selected: speed === 5 }, `${speed}/s`)),
+    );
     this.element = el("span", { class: "player" }, this.button, this.speed);
     this.speed.hidden = this.calm.matches;
     this.calm.addEventListener("change", () => (this.speed.hidden = this.calm.matches));

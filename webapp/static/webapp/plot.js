@@ -10,8 +10,29 @@ const LONELY_AT_MOST = 300;
 const FEW_POINTS = 30; // so many are drawn as points too
 const FAINT = "59"; // hexadecimal opacity of raw curves behind smoothed ones
 const AIR = 0.06;
-const WHOLE = [1, 2, 5].flatMap((factor) => Array.from({ length: 15 }, (_, i) => factor * 10 ** i)).sort((a, b) => a - b);
-const SPANS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, ...WHOLE.map((days) => days * 86400)];
+const WHOLE = [1, 2, 5]
+  .flatMap((factor) => Array.from({ length: 15 }, (_, i) => factor * 10 ** i))
+  .sort((a, b) => a - b);
+const SPANS = [
+  1,
+  2,
+  5,
+  10,
+  15,
+  30,
+  60,
+  120,
+  300,
+  600,
+  900,
+  1800,
+  3600,
+  7200,
+  10800,
+  21600,
+  43200,
+  ...WHOLE.map((days) => days * 86400),
+];
 
 export function plotOptions(chart, width, height) {
   const { axis: horizontal, view, spec } = chart;
@@ -29,15 +50,30 @@ export function plotOptions(chart, width, height) {
       bind: mouseBindings(chart),
     },
     scales: {
-      x: { time: horizontal.mode === "time", ...(horizontal.log ? { distr: 100, fwd: horizontal.forward, bwd: horizontal.backward } : {}), range: () => horizontalRange(chart) },
+      x: {
+        time: horizontal.mode === "time",
+        ...(horizontal.log ? { distr: 100, fwd: horizontal.forward, bwd: horizontal.backward } : {}),
+        range: () => horizontalRange(chart),
+      },
       y: { distr: view.log ? 3 : 1, range: (u) => verticalRange(chart, u) },
     },
     axes: [
       { ...style, grid: { show: false }, size: 26, ...horizontalTicks(horizontal) },
-      { ...style, grid, size: (u, labels) => Math.max(50, 12 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length))), space: 34, splits: view.log ? (u) => logSplits(u.scales.y.min, u.scales.y.max) : undefined, filter: (u, splits) => splits, values: (u, splits) => ticks(splits) },
+      {
+        ...style,
+        grid,
+        size: (u, labels) => Math.max(50, 12 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length))),
+        space: 34,
+        splits: view.log ? (u) => logSplits(u.scales.y.min, u.scales.y.max) : undefined,
+        filter: (u, splits) => splits,
+        values: (u, splits) => ticks(splits),
+      },
     ],
     series: [{}, ...curves(chart)],
-    bands: (spec.bands ?? []).map(([low, high]) => ({ series: [high, low].map((i) => chart.raws + 1 + i), fill: chart.colors[low] + "26" })),
+    bands: (spec.bands ?? []).map(([low, high]) => ({
+      series: [high, low].map((i) => chart.raws + 1 + i),
+      fill: chart.colors[low] + "26",
+    })),
     hooks: {
       drawAxes: [(u) => (paintMark(u, chart), paintBest(u, chart), paintEnvelopes(u, chart))],
       draw: [(u) => paintNonFinite(u, chart)],
@@ -48,10 +84,21 @@ export function plotOptions(chart, width, height) {
 }
 
 function horizontalTicks({ mode, log, forward, backward }) {
-  if (log) return { splits: (u) => logarithmicSteps(u.scales.x, forward, backward), filter: (u, splits) => splits, values: (u, splits) => splits.map(mode === "relative" ? duration : count) };
-  if (mode === "time") return { space: 64, values: (u, splits, i, space, increment) => splits.map((at) => clock(at, increment)) };
-  if (mode === "relative") return { incrs: [0.001, 0.01, 0.1, ...SPANS], space: 74, values: (u, splits) => splits.map(duration) };
-  return { incrs: WHOLE, space: (u) => (Math.abs(u.scales.x.max) < 1e4 ? 44 : 74), values: (u, splits) => splits.map((value) => count(value)) };
+  if (log)
+    return {
+      splits: (u) => logarithmicSteps(u.scales.x, forward, backward),
+      filter: (u, splits) => splits,
+      values: (u, splits) => splits.map(mode === "relative" ? duration : count),
+    };
+  if (mode === "time")
+    return { space: 64, values: (u, splits, i, space, increment) => splits.map((at) => clock(at, increment)) };
+  if (mode === "relative")
+    return { incrs: [0.001, 0.01, 0.1, ...SPANS], space: 74, values: (u, splits) => splits.map(duration) };
+  return {
+    incrs: WHOLE,
+    space: (u) => (Math.abs(u.scales.x.max) < 1e4 ? 44 : 74),
+    values: (u, splits) => splits.map((value) => count(value)),
+  };
 }
 
 // Faint raw curves first, where there are smoothed ones to stand before them.
@@ -102,7 +149,12 @@ function verticalRange(chart, u) {
       if (envelope) [envelope.min, envelope.max].forEach((column) => take(column[axis.indexOf(j)]));
     }
     // Lines go on to the points beside what is shown, and leave it at these heights.
-    for (const column of drawn) for (const [j, edge] of [[from, least], [to + 1, most]]) take(crossing(xs, column, j, edge));
+    for (const column of drawn)
+      for (const [j, edge] of [
+        [from, least],
+        [to + 1, most],
+      ])
+        take(crossing(xs, column, j, edge));
   });
   if (low > high) return view.log ? [0.1, 1] : [0, 1];
   if (view.log) return low === high ? [low / 2, high * 2] : [low / (high / low) ** AIR, high * (high / low) ** AIR];
@@ -151,7 +203,12 @@ function evenSplits(low, high) {
 // Of 0, 1, 2, 5, 10 … those that have room.
 function logarithmicSteps({ min, max }, forward, backward) {
   const wanted = [0, ...WHOLE].filter((value) => value >= min && value <= max);
-  if (wanted.length < 3) return [...new Set([0, 1, 2, 3, 4].map((i) => Math.round(backward(forward(min) + ((forward(max) - forward(min)) * i) / 4))))].filter((value) => value >= min && value <= max);
+  if (wanted.length < 3)
+    return [
+      ...new Set(
+        [0, 1, 2, 3, 4].map((i) => Math.round(backward(forward(min) + ((forward(max) - forward(min)) * i) / 4))),
+      ),
+    ].filter((value) => value >= min && value <= max);
   const room = (forward(max) - forward(min)) / 8;
   const splits = [];
   for (const value of wanted) if (!splits.length || forward(value) - forward(splits.at(-1)) >= room) splits.push(value);

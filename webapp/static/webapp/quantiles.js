@@ -10,9 +10,30 @@ const MEDIAN = 2;
 export function quantileChart({ title, type, tower, full }, data, view) {
   const series = SHARES.map((share, i) => {
     const id = `${tower} ${type} ${100 * share} %`;
-    return { label: i === MEDIAN ? "median" : `${100 * share} %`, id, key: id, color: tower === "query" ? "teal" : "violet", width: i === MEDIAN ? 2.25 : 1, read: (data) => data.quantiles[i] };
+    return {
+      label: i === MEDIAN ? "median" : `${100 * share} %`,
+      id,
+      key: id,
+      color: tower === "query" ? "teal" : "violet",
+      width: i === MEDIAN ? 2.25 : 1,
+      read: (data) => data.quantiles[i],
+    };
   });
-  return new LineChart({ title: `${title}: quantiles`, unit: "epoch", axis: EPOCHS, bands: [[0, 4], [1, 3]], series, full }, data, view);
+  return new LineChart(
+    {
+      title: `${title}: quantiles`,
+      unit: "epoch",
+      axis: EPOCHS,
+      bands: [
+        [0, 4],
+        [1, 3],
+      ],
+      series,
+      full,
+    },
+    data,
+    view,
+  );
 }
 
 // The data of a LineChart from a histogram document, with the history's times where that has all its epochs.
@@ -22,7 +43,12 @@ export function quantileData(histogram, history) {
   const timestamps = epochs.map((epoch) => at.get(epoch));
   const rows = epochs.map((_, i) => quantilesOf(edges[i], counts[i], underflow[i] ?? 0, overflow[i] ?? 0));
   return {
-    epochs, epochs_total, start_time: history.start_time, best_epoch: history.best_epoch, envelope: {}, non_finite: [],
+    epochs,
+    epochs_total,
+    start_time: history.start_time,
+    best_epoch: history.best_epoch,
+    envelope: {},
+    non_finite: [],
     timestamps: timestamps.every((time) => time !== undefined) ? timestamps : [],
     quantiles: SHARES.map((_, q) => rows.map((row) => row[q])),
   };

@@ -74,7 +74,9 @@ function ridge(context, { data, scale }, { baseline, x, tall }, index) {
   const base = baseline(index);
   context.beginPath();
   context.moveTo(x(edges[0]), base);
-  data.counts[index].forEach((value, bin) => context.lineTo((x(edges[bin]) + x(edges[bin + 1])) / 2, base - scale.height(value) * tall));
+  data.counts[index].forEach((value, bin) =>
+    context.lineTo((x(edges[bin]) + x(edges[bin + 1])) / 2, base - scale.height(value) * tall),
+  );
   context.lineTo(x(edges.at(-1)), base);
 }
 
@@ -101,7 +103,10 @@ function paintEpochs(context, { data, index: chosen }, { baseline }) {
 function paintOutside(context, { data }, { baseline, width }, index) {
   const base = baseline(index);
   context.fillStyle = cssColor("muted");
-  for (const [value, x, way] of [[data.underflow[index], LEFT - 4, -1], [data.overflow[index], width - 8, 1]]) {
+  for (const [value, x, way] of [
+    [data.underflow[index], LEFT - 4, -1],
+    [data.overflow[index], width - 8, 1],
+  ]) {
     if (!value) continue;
     context.beginPath();
     context.moveTo(x, base - 5);
@@ -117,6 +122,12 @@ function paintPoint(context, { data, scale }, { baseline, x, tall }, { index, bi
   if (value === undefined) return; // below or above the edges
   context.fillStyle = cssColor("ink");
   context.beginPath();
-  context.arc((x(edges[bin]) + x(edges[bin + 1])) / 2, baseline(index) - scale.height(value) * tall, 3.5, 0, 2 * Math.PI);
+  context.arc(
+    (x(edges[bin]) + x(edges[bin + 1])) / 2,
+    baseline(index) - scale.height(value) * tall,
+    3.5,
+    0,
+    2 * Math.PI,
+  );
   context.fill();
 }

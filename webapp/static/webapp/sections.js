@@ -6,7 +6,12 @@ import { el } from "./dom.js";
 export class SectionNav {
   constructor(sections, ...after) {
     this.links = new Map(sections.map(([name, element]) => [element, el("a", { href: `#${element.id}` }, name)]));
-    this.element = el("div", { class: "section-bar" }, el("nav", { class: "section-nav", "aria-label": "On this page" }, [...this.links.values()]), after);
+    this.element = el(
+      "div",
+      { class: "section-bar" },
+      el("nav", { class: "section-nav", "aria-label": "On this page" }, [...this.links.values()]),
+      after,
+    );
     addEventListener("scroll", () => (this.frame ??= requestAnimationFrame(() => this.#mark())), { passive: true });
   }
 
@@ -30,7 +35,9 @@ export class SectionNav {
     this.frame = null;
     const shown = [...this.links].filter(([element]) => !element.hidden);
     const atEnd = scrollY > 0 && innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
-    const read = atEnd ? shown.at(-1) : (shown.findLast(([element]) => element.getBoundingClientRect().top < innerHeight * 0.4) ?? shown[0]);
+    const read = atEnd
+      ? shown.at(-1)
+      : (shown.findLast(([element]) => element.getBoundingClientRect().top < innerHeight * 0.4) ?? shown[0]);
     for (const [element, link] of shown) {
       const now = element === read?.[0];
       if (now === link.hasAttribute("aria-current")) continue;

@@ -10,7 +10,9 @@ export const smoothingText = ({ kind, amount }) => (amount ? `${kind}-${amount}`
 
 export function readSmoothing(text) {
   const [kind, amount] = text.split("-");
-  return KINDS.includes(kind) && Number(amount) > 0 && Number(amount) <= MOST ? { kind, amount: Number(amount) } : NO_SMOOTHING;
+  return KINDS.includes(kind) && Number(amount) > 0 && Number(amount) <= MOST
+    ? { kind, amount: Number(amount) }
+    : NO_SMOOTHING;
 }
 
 // Returns what smooths one column over `steps`, of which `total` were logged from the first to the last. `amount` is the
@@ -18,7 +20,9 @@ export function readSmoothing(text) {
 // the values of such an average have.
 export function smoother({ kind, amount }, steps, total) {
   const step = (steps.at(-1) - steps[0]) / Math.max(total - 1, 1) || 1;
-  return kind === "ema" ? (column) => average(column, steps, step, amount) : (column) => gaussian(column, steps, (step * amount) / (1 - amount));
+  return kind === "ema"
+    ? (column) => average(column, steps, step, amount)
+    : (column) => gaussian(column, steps, (step * amount) / (1 - amount));
 }
 
 // Exponential moving average, debiased: the first values don't lean towards zero.

@@ -30,7 +30,11 @@ export class SvgContext {
 
   save() {
     const { fillStyle, strokeStyle, globalAlpha, lineWidth, font, textAlign, textBaseline } = this;
-    this.#stack.push([{ fillStyle, strokeStyle, globalAlpha, lineWidth, font, textAlign, textBaseline }, this.#dash, this.#groups]);
+    this.#stack.push([
+      { fillStyle, strokeStyle, globalAlpha, lineWidth, font, textAlign, textBaseline },
+      this.#dash,
+      this.#groups,
+    ]);
     this.#groups = 0;
   }
 
@@ -90,17 +94,24 @@ export class SvgContext {
 
   stroke() {
     const dash = this.#dash.length ? ` stroke-dasharray="${this.#dash.map(round).join(" ")}"` : "";
-    this.#body.push(`<path d="${this.#path}" fill="none" stroke="${this.strokeStyle}" stroke-width="${round(this.lineWidth)}" stroke-linejoin="round"${dash}${this.#opacity()}/>`);
+    this.#body.push(
+      `<path d="${this.#path}" fill="none" stroke="${this.strokeStyle}" stroke-width="${round(this.lineWidth)}" stroke-linejoin="round"${dash}${this.#opacity()}/>`,
+    );
   }
 
   fillRect(x, y, width, height) {
-    if (width > 0 && height > 0) this.#body.push(`<rect x="${round(x)}" y="${round(y)}" width="${round(width)}" height="${round(height)}" fill="${this.fillStyle}"${this.#opacity()}/>`);
+    if (width > 0 && height > 0)
+      this.#body.push(
+        `<rect x="${round(x)}" y="${round(y)}" width="${round(width)}" height="${round(height)}" fill="${this.fillStyle}"${this.#opacity()}/>`,
+      );
   }
 
   fillText(text, x, y) {
     const [, weight, size, family] = /^(?:(\d+) )?([\d.]+)px (.*)$/.exec(this.font);
     const drop = DROPS[this.textBaseline] * size;
-    this.#body.push(`<text x="${round(x)}" y="${round(y + drop)}" text-anchor="${ANCHORS[this.textAlign]}" font-family="${escape(family)}" font-size="${size}" font-weight="${weight ?? 400}" fill="${this.fillStyle}"${this.#opacity()}>${escape(text)}</text>`);
+    this.#body.push(
+      `<text x="${round(x)}" y="${round(y + drop)}" text-anchor="${ANCHORS[this.textAlign]}" font-family="${escape(family)}" font-size="${size}" font-weight="${weight ?? 400}" fill="${this.fillStyle}"${this.#opacity()}>${escape(text)}</text>`,
+    );
   }
 
   measureText(text) {
@@ -119,4 +130,5 @@ export class SvgContext {
 }
 
 const round = (value) => Number(value.toFixed(2));
-const escape = (text) => text.replace(/[&<>"]/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[sign]);
+const escape = (text) =>
+  text.replace(/[&<>"]/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[sign]);

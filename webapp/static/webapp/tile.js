@@ -10,7 +10,11 @@ export class Tile {
     Object.assign(this, { browser, metric });
     this.note = el("p", { class: "summary" }, `${count(metric.points)} points, last ${number(metric.last)}`);
     const title = el("div", { class: "chart-title" }, metricTitle(metric.key));
-    this.cell = el("div", { class: "metric-cell" }, el("figure", { class: "chart metric" }, title, el("div", { class: "plot" }), this.note));
+    this.cell = el(
+      "div",
+      { class: "metric-cell" },
+      el("figure", { class: "chart metric" }, title, el("div", { class: "plot" }), this.note),
+    );
     this.cell.tile = this;
     this.chart = null;
     this.inView = false;
@@ -59,14 +63,35 @@ export class Tile {
     const { values, min, max } = metric;
     const { steps, steps_total, timestamps } = document.axes[metric.axis];
     const non_finite = document.non_finite.filter((mark) => mark.metric === key);
-    return { epochs: steps, epochs_total: steps_total, timestamps, start_time: this.browser.page.history.start_time, envelope: min ? { [key]: { min, max } } : {}, non_finite, best_epoch: null, values };
+    return {
+      epochs: steps,
+      epochs_total: steps_total,
+      timestamps,
+      start_time: this.browser.page.history.start_time,
+      envelope: min ? { [key]: { min, max } } : {},
+      non_finite,
+      best_epoch: null,
+      values,
+    };
   }
 
   #draw(data) {
     const { key } = this.metric;
     if (this.chart) return this.chart.update(data);
     const series = [{ label: key, key, color: "blue", read: (whole) => whole.values }];
-    this.chart = new LineChart({ title: key, unit: "step", axis: `steps of ${key.split("/")[0]}`, plain: true, tile: true, series, full: () => this.#read("full") }, data, this.browser.view);
+    this.chart = new LineChart(
+      {
+        title: key,
+        unit: "step",
+        axis: `steps of ${key.split("/")[0]}`,
+        plain: true,
+        tile: true,
+        series,
+        full: () => this.#read("full"),
+      },
+      data,
+      this.browser.view,
+    );
     this.chart.element.addEventListener("coarse", (event) => this.#refine(event));
     this.cell.replaceChildren(this.chart.element);
     if (!this.inView) this.browser.seen(this, false);

@@ -7,18 +7,42 @@ import { away, closer, everyGroup, left, right } from "./zoom.js";
 // `permalink` is that of the view. `steps` is what the charts' steps are called, `times` whether they have times; both may
 // change by `update`; `clock`: whether a common clock makes sense. Returns {element, update}; `before` and `after` are further controls, `link` whether the button for
 // the link is among them.
-export function chartTools(view, permalink, { steps = "Step", times = true, clock = true, before = [], after = [], link = true } = {}) {
-  const x = choice("Horizontal axis", [["step", steps], ...(clock ? [["time", "Clock"]] : []), ["relative", "Elapsed"]], view.x, (value) => view.set({ x: value }));
+export function chartTools(
+  view,
+  permalink,
+  { steps = "Step", times = true, clock = true, before = [], after = [], link = true } = {},
+) {
+  const x = choice(
+    "Horizontal axis",
+    [["step", steps], ...(clock ? [["time", "Clock"]] : []), ["relative", "Elapsed"]],
+    view.x,
+    (value) => view.set({ x: value }),
+  );
   const yLog = toggle("Log y", view.log, (log) => view.set({ log }), "Logarithmic vertical axes");
   const xLog = toggle("Log x", view.xLog, (on) => view.set({ xLog: on }), "Logarithmic horizontal axes: log(1 + x)");
   const smoothing = smoothingControls(view);
   const zoom = zoomButtons(view);
-  const element = el("div", { class: "tools chart-tools" }, before, x, xLog, yLog, smoothing.element, zoom.element, after, link ? linkButton(permalink) : []);
+  const element = el(
+    "div",
+    { class: "tools chart-tools" },
+    before,
+    x,
+    xLog,
+    yLog,
+    smoothing.element,
+    zoom.element,
+    after,
+    link ? linkButton(permalink) : [],
+  );
 
   // Shows the view as it is, however it was changed.
   const show = () => {
     x.press(view.x);
-    for (const [button, on] of [[yLog, view.log], [xLog, view.xLog]]) button.setAttribute("aria-pressed", String(on));
+    for (const [button, on] of [
+      [yLog, view.log],
+      [xLog, view.xLog],
+    ])
+      button.setAttribute("aria-pressed", String(on));
     xLog.disabled = view.x === "time";
     smoothing.show();
     zoom.show();
@@ -34,13 +58,29 @@ export function chartTools(view, permalink, { steps = "Step", times = true, cloc
 }
 
 export function linkButton(permalink) {
-  const button = el("button", { type: "button", class: "button copy-link", onclick: () => copyLink(button, permalink) }, "Copy link");
+  const button = el(
+    "button",
+    { type: "button", class: "button copy-link", onclick: () => copyLink(button, permalink) },
+    "Copy link",
+  );
   return button;
 }
 
-export const helpButton = (show) => el("button", { type: "button", class: "quiet help-button", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts (?)", onclick: show }, "?");
+export const helpButton = (show) =>
+  el(
+    "button",
+    {
+      type: "button",
+      class: "quiet help-button",
+      "aria-label": "Keyboard shortcuts",
+      title: "Keyboard shortcuts (?)",
+      onclick: show,
+    },
+    "?",
+  );
 
-export const copyLink = (button, permalink) => copy(button, new URL(permalink.address, location).href, "it is in the address bar");
+export const copyLink = (button, permalink) =>
+  copy(button, new URL(permalink.address, location).href, "it is in the address bar");
 
 function smoothingControls(view) {
   const amount = el("output", { class: "tabular", for: "smoothing" });
@@ -48,10 +88,27 @@ function smoothingControls(view) {
   let frame = null;
   slider.addEventListener("input", () => {
     amount.textContent = slider.value;
-    frame ??= requestAnimationFrame(() => ((frame = null), view.set({ smooth: { ...view.smooth, amount: Number(slider.value) } })));
+    frame ??= requestAnimationFrame(
+      () => ((frame = null), view.set({ smooth: { ...view.smooth, amount: Number(slider.value) } })),
+    );
   });
-  const kind = choice("Kind of smoothing", [["ema", "EMA"], ["gaussian", "Gaussian"]], view.smooth.kind, (value) => view.set({ smooth: { ...view.smooth, kind: value } }));
-  const element = el("div", { class: "smoothing" }, el("label", { for: "smoothing" }, "Smoothing"), slider, amount, kind);
+  const kind = choice(
+    "Kind of smoothing",
+    [
+      ["ema", "EMA"],
+      ["gaussian", "Gaussian"],
+    ],
+    view.smooth.kind,
+    (value) => view.set({ smooth: { ...view.smooth, kind: value } }),
+  );
+  const element = el(
+    "div",
+    { class: "smoothing" },
+    el("label", { for: "smoothing" }, "Smoothing"),
+    slider,
+    amount,
+    kind,
+  );
   const show = () => {
     slider.value = String(view.smooth.amount);
     amount.textContent = view.smooth.amount ? String(view.smooth.amount) : "off";
@@ -62,10 +119,26 @@ function smoothingControls(view) {
 }
 
 function zoomButtons(view) {
-  const button = (text, name, act) => el("button", { type: "button", "aria-label": name, title: name, onclick: () => everyGroup(view, act) }, text);
-  const buttons = [button("−", "Zoom out", away), button("+", "Zoom in", closer), button("←", "Pan left", left), button("→", "Pan right", right)];
+  const button = (text, name, act) =>
+    el("button", { type: "button", "aria-label": name, title: name, onclick: () => everyGroup(view, act) }, text);
+  const buttons = [
+    button("−", "Zoom out", away),
+    button("+", "Zoom in", closer),
+    button("←", "Pan left", left),
+    button("→", "Pan right", right),
+  ];
   const reset = el("button", { type: "button", onclick: () => view.unzoom() }, "Reset zoom");
-  const element = el("div", { class: "choice zoom", role: "group", "aria-label": "Zoom", title: "Drag over a chart to zoom, with Shift to pan; double-click shows all" }, buttons, reset);
+  const element = el(
+    "div",
+    {
+      class: "choice zoom",
+      role: "group",
+      "aria-label": "Zoom",
+      title: "Drag over a chart to zoom, with Shift to pan; double-click shows all",
+    },
+    buttons,
+    reset,
+  );
   const show = () => {
     // A zoom of steps is none of the clock; before the charts are there, any zoom may be theirs.
     const whole = view.charts.size ? ![...view.charts].some((chart) => view.zooms.has(chart.group)) : !view.zooms.size;

@@ -15,7 +15,8 @@ export function followFingers(chart, place) {
     fingers.set(pointerId, clientX);
     move(chart, before, stretch(fingers));
   });
-  for (const end of ["pointerup", "pointercancel"]) place.addEventListener(end, ({ pointerId }) => fingers.delete(pointerId));
+  for (const end of ["pointerup", "pointercancel"])
+    place.addEventListener(end, ({ pointerId }) => fingers.delete(pointerId));
 }
 
 function stretch(fingers) {
@@ -26,6 +27,7 @@ function stretch(fingers) {
 function move(chart, before, after) {
   const { left, width } = chart.u.over.getBoundingClientRect();
   const factor = before.width && after.width ? before.width / after.width : 1;
-  if (factor !== 1 || chart.view.zooms.has(chart.group)) carry(chart, factor, (before.middle - left) / width, (after.middle - left) / width);
+  if (factor !== 1 || chart.view.zooms.has(chart.group))
+    carry(chart, factor, (before.middle - left) / width, (after.middle - left) / width);
   else chart.u.setCursor({ left: after.middle - left, top: 0 }, true, true);
 }

@@ -36,7 +36,9 @@ export class View {
   zoom(group, range) {
     if (range) this.zooms.set(group, range);
     else this.zooms.delete(group);
-    this.permalink?.set({ [ZOOM + group]: range ? range.map((value) => Number(value.toPrecision(13))).join("~") : undefined });
+    this.permalink?.set({
+      [ZOOM + group]: range ? range.map((value) => Number(value.toPrecision(13))).join("~") : undefined,
+    });
     for (const chart of this.charts) if (chart.group === group) chart.rescale();
     dispatchEvent(new Event("viewchange"));
   }
@@ -47,7 +49,9 @@ export class View {
 
   // [least, greatest] of all charts of a group.
   extent(group) {
-    const extents = [...this.charts].filter((chart) => chart.group === group && chart.data.epochs.length).map((chart) => chart.axis.extent);
+    const extents = [...this.charts]
+      .filter((chart) => chart.group === group && chart.data.epochs.length)
+      .map((chart) => chart.axis.extent);
     return [Math.min(...extents.map(([low]) => low)), Math.max(...extents.map(([, high]) => high))];
   }
 
@@ -71,13 +75,20 @@ export class View {
     this.hidden = new Set(permalink.get("hide").split(",").filter(Boolean));
     for (const [name, value] of permalink.parameters) {
       const range = value.split("~").map(Number);
-      if (name.startsWith(ZOOM) && range.length === 2 && range.every(Number.isFinite) && range[0] < range[1]) this.zooms.set(name.slice(ZOOM.length), range);
+      if (name.startsWith(ZOOM) && range.length === 2 && range.every(Number.isFinite) && range[0] < range[1])
+        this.zooms.set(name.slice(ZOOM.length), range);
     }
   }
 
   #write() {
     const scale = (log) => (log ? "log" : "linear");
-    this.permalink?.set({ x: this.x, "x-scale": scale(this.xLog), "y-scale": scale(this.log), smooth: smoothingText(this.smooth), hide: [...this.hidden].join(",") });
+    this.permalink?.set({
+      x: this.x,
+      "x-scale": scale(this.xLog),
+      "y-scale": scale(this.log),
+      smooth: smoothingText(this.smooth),
+      hide: [...this.hidden].join(","),
+    });
   }
 }
 
@@ -90,7 +101,8 @@ export class HorizontalAxis {
     this.epochs = data.epochs;
     this.mode = hasTimes(data) ? x : "step";
     this.log = xLog && this.mode !== "time"; // no clock has a zero
-    const origin = this.mode === "relative" ? Math.min(Date.parse(data.start_time ?? NaN) || Infinity, data.timestamps[0]) : 0;
+    const origin =
+      this.mode === "relative" ? Math.min(Date.parse(data.start_time ?? NaN) || Infinity, data.timestamps[0]) : 0;
     this.x = this.mode === "step" ? data.epochs : data.timestamps.map((ms) => (ms - origin) / 1000);
     // A run that was resumed at an earlier step has times that go back; uPlot wants its columns in order.
     const ascends = this.x.every((value, i) => i === 0 || value >= this.x[i - 1]);

@@ -7,7 +7,7 @@ const KEYS = {
   "+": (chart) => zoomBy(chart, CLOSER, chart.cursorShare()),
   "=": (chart) => zoomBy(chart, CLOSER, chart.cursorShare()),
   "-": (chart) => zoomBy(chart, 1 / CLOSER),
-  "0": (chart) => chart.view.zoom(chart.group, null),
+  0: (chart) => chart.view.zoom(chart.group, null),
   Escape: (chart) => chart.view.zoom(chart.group, null),
 };
 const WITH_SHIFT = { ArrowLeft: -ASIDE, ArrowRight: ASIDE };
