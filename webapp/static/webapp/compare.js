@@ -1,25 +1,25 @@
 // The page that compares runs: reads them all in one answer, shows them in every way, follows those that go on.
 
 import "./base.js";
-import { pack, unpack } from "./compare-address.js";
-import { Curves } from "./compare-curves.js";
-import { Emphasis } from "./compare-emphasis.js";
-import { asCsv, asJson, save } from "./compare-export.js";
-import { fieldsOf } from "./compare-fields.js";
-import { Histograms } from "./compare-histograms.js";
-import { ParallelCoordinates } from "./compare-parallel.js";
-import { RunPicker } from "./compare-picker.js";
-import { freeSlot, runsOf, slotsOf } from "./compare-runs.js";
-import { Scatter } from "./compare-scatter.js";
-import { ComparisonTable } from "./compare-table.js";
-import { el } from "./dom.js";
-import { follow, Source } from "./follow.js";
-import { count } from "./format.js";
-import { Permalink } from "./permalink.js";
-import { shortcuts } from "./shortcuts.js";
-import { copyLink, helpButton, linkButton } from "./tools.js";
-import { VIEW_DEFAULTS } from "./view.js";
-import { viewKeys } from "./view-keys.js";
+import { copyLink, helpButton, linkButton } from "./charts/tools.js";
+import { VIEW_DEFAULTS } from "./charts/view.js";
+import { viewKeys } from "./charts/view-keys.js";
+import { pack, unpack } from "./compare/address.js";
+import { Curves } from "./compare/curves.js";
+import { Emphasis } from "./compare/emphasis.js";
+import { asCsv, asJson, save } from "./compare/export.js";
+import { fieldsOf } from "./compare/fields.js";
+import { Histograms } from "./compare/histograms.js";
+import { ParallelCoordinates } from "./compare/parallel.js";
+import { RunPicker } from "./compare/picker.js";
+import { freeSlot, runsOf, slotsOf } from "./compare/runs.js";
+import { Scatter } from "./compare/scatter.js";
+import { ComparisonTable } from "./compare/table.js";
+import { el } from "./page/dom.js";
+import { follow, Source } from "./page/follow.js";
+import { count } from "./page/format.js";
+import { Permalink } from "./page/permalink.js";
+import { shortcuts } from "./page/shortcuts.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };

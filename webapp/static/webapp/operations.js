@@ -2,8 +2,8 @@
 // open, and what has the focus keeps it.
 
 import "./base.js";
-import { follow } from "./follow.js";
-import { ago } from "./format.js";
+import { follow } from "./page/follow.js";
+import { ago } from "./page/format.js";
 
 const PACE = { first: 2000, most: 15000 };
 const root = document.getElementById("operations");

@@ -1,16 +1,16 @@
 // One run's page: shows what the API answers, waits while the run is not warm, follows along while it trains.
 
 import "./base.js";
-import { RunBody } from "./body.js";
-import { el } from "./dom.js";
-import { follow, Source } from "./follow.js";
-import { badges, facts } from "./head.js";
-import { Permalink } from "./permalink.js";
-import { shortcuts } from "./shortcuts.js";
-import { HISTOGRAM_DEFAULTS, pairsOf } from "./specs.js";
-import { copyLink } from "./tools.js";
-import { VIEW_DEFAULTS, View } from "./view.js";
-import { viewKeys } from "./view-keys.js";
+import { HISTOGRAM_DEFAULTS, pairsOf } from "./charts/specs.js";
+import { copyLink } from "./charts/tools.js";
+import { VIEW_DEFAULTS, View } from "./charts/view.js";
+import { viewKeys } from "./charts/view-keys.js";
+import { el } from "./page/dom.js";
+import { follow, Source } from "./page/follow.js";
+import { Permalink } from "./page/permalink.js";
+import { shortcuts } from "./page/shortcuts.js";
+import { RunBody } from "./run/body.js";
+import { badges, facts } from "./run/head.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
@@ -79,7 +79,7 @@ async function step() {
 }
 
 async function show(document) {
-  if (!document.available) return fill((await import("./waiting.js")).waiting(document));
+  if (!document.available) return fill((await import("./run/waiting.js")).waiting(document));
   if (!page.summary.mlflow_run_id) return location.replace(`/runs/${document.mlflow_run_id}/`);
   if (page.history || page.summary.state !== "warm") await readSummary();
   page.history = document;

@@ -1,11 +1,11 @@
 // The list of runs: what a script makes smoother. Everything also works as plain links and forms.
 
 import "./base.js";
-import { follow, Source } from "./follow.js";
-import { ago } from "./format.js";
-import { patch, remember } from "./patch.js";
-import { Selection } from "./selection.js";
-import { shortcuts } from "./shortcuts.js";
+import { follow, Source } from "./page/follow.js";
+import { ago } from "./page/format.js";
+import { shortcuts } from "./page/shortcuts.js";
+import { patch, remember } from "./runs/patch.js";
+import { Selection } from "./runs/selection.js";
 
 const MOVING = { first: 4000, most: 30000 };
 const SETTLED = { first: 15000, most: 60000 };
