@@ -50,9 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = words.pop(0) if words and not words[0].startswith("-") else "train"
     if command in MOVED:
-        print(f"python -m trainer: {command} is now a command of the library: warmboard {command}", file=sys.stderr)
-        return USAGE
-    if command in MOVED:
         print(f"python -m trainer: {command} is a command of the library now: warmboard {command}", file=sys.stderr)
         return USAGE
     if command not in COMMANDS:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.paths import EXAMPLES
 from tests.workers import golden_run
 from tests.workers.fetch.fake_mlflow import RUN_ID, Points
 from warmboard.contract.entries import EntryKey, HistogramType, Resolution, Tower
@@ -48,7 +49,7 @@ def curve(length: int, value: float = 1.0) -> Points:
 @pytest.mark.parametrize("stem", golden_run.keys())
 def test_the_golden_entries_are_what_the_workers_write(stem: str) -> None:
     written = golden_run.documents().entries()[golden_run.keys()[stem]].decode()
-    kept = json.loads((golden_run.EXAMPLES / f"entry-{stem}.json").read_text())
+    kept = json.loads((EXAMPLES / f"entry-{stem}.json").read_text())
     assert written == kept, "if the shape is meant to change: a new SCHEMA_VERSION, then tests.workers.golden_run"
 
 
