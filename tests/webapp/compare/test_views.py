@@ -193,7 +193,7 @@ def test_strangers_see_nothing(anyone: Client) -> None:
 
 @pytest.mark.parametrize(("name", "way"), [("LOWER", "less"), ("HIGHER", "more")])
 def test_the_rule_of_better_is_the_documented_one(name: str, way: str) -> None:
-    rule = re.search(rf"const {name} = \[(.*?)\]", (STATIC / "compare" / "direction.js").read_text())
+    rule = re.search(rf"const {name} = \[(.*?)\]", (STATIC / "compare" / "direction.js").read_text(), re.DOTALL)
     told = re.search(rf"^\| {way} \|(.*)\|$", REFERENCE, re.MULTILINE)
     assert rule
     assert told
