@@ -1,6 +1,6 @@
 // Many things of which some are chosen: a list with a search, behind a button that says how many.
 
-import { el } from "../page/dom.js";
+import { closeOutside, el } from "../page/dom.js";
 import { count } from "../page/format.js";
 
 export class Chooser {
@@ -31,7 +31,7 @@ export class Chooser {
         this.none,
       ),
     );
-    addEventListener("pointerdown", ({ target }) => this.element.contains(target) || (this.element.open = false));
+    closeOutside(this.element);
   }
 
   // `options` is [[value, text, note], …].

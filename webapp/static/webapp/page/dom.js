@@ -2,8 +2,7 @@
 
 export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
-  for (const name in attributes) {
-    const value = attributes[name];
+  for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
@@ -69,6 +68,13 @@ export function lazyDetails(title, build) {
   return { details, refresh };
 }
 
+// Closes a <details> when something beside it is pressed.
+export function closeOutside(details) {
+  addEventListener("pointerdown", ({ target }) => {
+    if (!details.contains(target)) details.open = false;
+  });
+}
+
 // Buttons of which one is pressed. `options` is [[value, label], …].
 export function choice(label, options, value, onChange) {
   const group = el("div", { class: "choice", role: "group", "aria-label": label });
@@ -77,7 +83,18 @@ export function choice(label, options, value, onChange) {
   };
   for (const [option, text] of options) {
     group.append(
-      el("button", { type: "button", value: option, onclick: () => (press(option), onChange(option)) }, text),
+      el(
+        "button",
+        {
+          type: "button",
+          value: option,
+          onclick: () => {
+            press(option);
+            onChange(option);
+          },
+        },
+        text,
+      ),
     );
   }
   press(value);
@@ -109,7 +126,9 @@ export async function copy(button, text, otherwise) {
   } catch {
     button.textContent = otherwise;
   }
-  setTimeout(() => (button.textContent = button.dataset.text), 2000);
+  setTimeout(() => {
+    button.textContent = button.dataset.text;
+  }, 2000);
 }
 
 const palette = new Map(); // asked while the page changes, the browser would compute all styles anew for every colour
@@ -129,6 +148,32 @@ export function context2d(canvas, width, height) {
   const context = canvas.getContext("2d");
   context.scale(ratio, ratio);
   return context;
+}
+
+// Calls `act` once, when the element comes within `margin` of the view.
+export function whenNear(element, margin, act) {
+  const observer = new IntersectionObserver(
+    (entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      observer.disconnect();
+      act();
+    },
+    { rootMargin: margin },
+  );
+  observer.observe(element);
+}
+
+// Returns a function that has `act` called with the next frame, once however often it is asked for.
+export function inNextFrame(act) {
+  let waiting = false;
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      act();
+    });
+  };
 }
 
 // Measures all before it paints any: after each the browser would have to lay out the page again to measure the next.

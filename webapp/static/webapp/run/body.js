@@ -153,7 +153,10 @@ export class RunBody {
         {
           type: "button",
           class: "button small",
-          onclick: (event) => ((event.currentTarget.disabled = true), this.page.loadFull(true)),
+          onclick: ({ currentTarget }) => {
+            currentTarget.disabled = true;
+            this.page.loadFull(true);
+          },
         },
         text,
       ),

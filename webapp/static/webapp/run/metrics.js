@@ -1,6 +1,6 @@
 // All other metrics of a run: in groups, searchable, each chart fetched and drawn only while it is in view.
 
-import { el } from "../page/dom.js";
+import { el, whenNear } from "../page/dom.js";
 import { count } from "../page/format.js";
 import { Tile } from "./tile.js";
 
@@ -43,14 +43,12 @@ export class MetricBrowser {
       this.groups,
     );
     this.cells = new IntersectionObserver(
-      (entries) => entries.forEach(({ target, isIntersecting }) => target.tile.look(isIntersecting)),
+      (entries) => {
+        for (const { target, isIntersecting } of entries) target.tile.look(isIntersecting);
+      },
       { rootMargin: AHEAD },
     );
-    const near = new IntersectionObserver(
-      (entries) => entries.some((entry) => entry.isIntersecting) && (near.disconnect(), this.load()),
-      { rootMargin: AHEAD },
-    );
-    near.observe(this.element);
+    whenNear(this.element, AHEAD, () => this.load());
   }
 
   // Reads the index, the first time that anybody needs it.
@@ -64,7 +62,8 @@ export class MetricBrowser {
     if (!this.loading) return;
     await this.loading;
     this.version += 1;
-    await (this.loading = this.#readIndex());
+    this.loading = this.#readIndex();
+    await this.loading;
     for (const tile of this.tiles.values()) tile.refresh();
   }
 
