@@ -1,6 +1,7 @@
 // The tool bar over line charts: axes, smoothing, zoom, and a link to what is shown.
 
-import { choice, copy, el, inNextFrame, toggle } from "../page/dom.js";
+import { choice, copy, el, toggle } from "../page/dom.js";
+import { inNextFrame } from "../page/frames.js";
 import { MOST } from "./smooth.js";
 import { away, closer, everyGroup, left, right } from "./zoom.js";
 

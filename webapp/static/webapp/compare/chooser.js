@@ -1,6 +1,6 @@
 // Many things of which some are chosen: a list with a search, behind a button that says how many.
 
-import { closeOutside, el } from "../page/dom.js";
+import { el } from "../page/dom.js";
 import { count } from "../page/format.js";
 
 export class Chooser {
@@ -72,4 +72,11 @@ export class Chooser {
     this.element.open = false;
     this.title.focus();
   }
+}
+
+// Closes a <details> when something beside it is pressed.
+export function closeOutside(details) {
+  addEventListener("pointerdown", ({ target }) => {
+    if (!details.contains(target)) details.open = false;
+  });
 }

@@ -1,8 +1,9 @@
 // Histograms of up to four runs at one epoch: one under another on the same axis, or laid over each other.
 
 import { valueAxis } from "../charts/axis.js";
-import { choice, el, inNextFrame, lazyDetails, section, table, whenNear } from "../page/dom.js";
+import { choice, el, lazyDetails, section, table } from "../page/dom.js";
 import { count, exact, number } from "../page/format.js";
+import { inNextFrame, whenNear } from "../page/frames.js";
 import { exportMenu } from "../page/menu.js";
 import { choiceOf, chosenIn } from "./address.js";
 import { drawHistograms, heights, overlaid, paintHistograms, stacked } from "./bins.js";

@@ -1,6 +1,7 @@
 // The runs that are compared: their colours, states and links; showing, hiding, removing and adding them.
 
-import { closeOutside, el } from "../page/dom.js";
+import { el } from "../page/dom.js";
+import { closeOutside } from "./chooser.js";
 import { nameOf, replace, swatch } from "./plot.js";
 import { WholeRows } from "./rows.js";
 import { RunSearch } from "./search.js";

@@ -1,8 +1,9 @@
 // One histogram of a run, of the weights or the gradients of a tower: a picture of all epochs, the bins of the chosen one.
 
 import { valueAxis } from "../charts/axis.js";
-import { context2d, drawAll, el, lazyDetails, table } from "../page/dom.js";
+import { context2d, el, lazyDetails, table } from "../page/dom.js";
 import { count, exact, number } from "../page/format.js";
+import { drawAll } from "../page/frames.js";
 import { exportMenu } from "../page/menu.js";
 import { findBar, paintBars } from "./bars.js";
 import { countScale } from "./counts.js";

@@ -1,7 +1,8 @@
 // The histograms of a run: weights and gradients of both towers side by side, one epoch chosen for all of them.
 
 import { HISTOGRAM_DEFAULTS, HISTOGRAM_REFINED_UP_TO, pairsOf, TOWERS, TYPES } from "../charts/specs.js";
-import { choice, drawAll, el } from "../page/dom.js";
+import { choice, el } from "../page/dom.js";
+import { drawAll } from "../page/frames.js";
 import { nearest, Panel } from "./panel.js";
 import { Player } from "./player.js";
 import * as ridgeline from "./ridgeline.js";

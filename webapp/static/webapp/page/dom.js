@@ -68,13 +68,6 @@ export function lazyDetails(title, build) {
   return { details, refresh };
 }
 
-// Closes a <details> when something beside it is pressed.
-export function closeOutside(details) {
-  addEventListener("pointerdown", ({ target }) => {
-    if (!details.contains(target)) details.open = false;
-  });
-}
-
 // Buttons of which one is pressed. `options` is [[value, label], …].
 export function choice(label, options, value, onChange) {
   const group = el("div", { class: "choice", role: "group", "aria-label": label });
@@ -148,37 +141,4 @@ export function context2d(canvas, width, height) {
   const context = canvas.getContext("2d");
   context.scale(ratio, ratio);
   return context;
-}
-
-// Calls `act` once, when the element comes within `margin` of the view.
-export function whenNear(element, margin, act) {
-  const observer = new IntersectionObserver(
-    (entries) => {
-      if (!entries.some((entry) => entry.isIntersecting)) return;
-      observer.disconnect();
-      act();
-    },
-    { rootMargin: margin },
-  );
-  observer.observe(element);
-}
-
-// Returns a function that has `act` called with the next frame, once however often it is asked for.
-export function inNextFrame(act) {
-  let waiting = false;
-  return () => {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      act();
-    });
-  };
-}
-
-// Measures all before it paints any: after each the browser would have to lay out the page again to measure the next.
-export function drawAll(pictures) {
-  const all = [...pictures];
-  for (const picture of all) picture.measure();
-  for (const picture of all) picture.paint();
 }

@@ -1,7 +1,8 @@
 // All other metrics of a run: in groups, searchable, each chart fetched and drawn only while it is in view.
 
-import { el, whenNear } from "../page/dom.js";
+import { el } from "../page/dom.js";
 import { count } from "../page/format.js";
+import { whenNear } from "../page/frames.js";
 import { Tile } from "./tile.js";
 
 const AT_ONCE = 24; // charts that a group shows before it is asked for more, and that open by themselves at first

@@ -1,6 +1,7 @@
 // The way through a long page: links to its sections that stay in view, the one being read marked.
 
-import { el, inNextFrame } from "../page/dom.js";
+import { el } from "../page/dom.js";
+import { inNextFrame } from "../page/frames.js";
 
 // `sections` are [name, element] in the order of the page; those that are hidden have no link.
 export class SectionNav {
