@@ -18,9 +18,9 @@ from google.cloud import pubsub_v1
 
 from benchmarks.report import Measure, percentile, say
 from benchmarks.runs import copies_of, insert_run
-from contract.events import RunEvent, RunStatus
 from deploy.local.stack import Stack
 from deploy.local.supervisor import Supervisor
+from warmboard.contract.events import RunEvent, RunStatus
 
 RUNS, EPOCHS = 200, 100
 PROCESSES = (1, 2)

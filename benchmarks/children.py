@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.between import between
-from contract.settings import SETTINGS
 from deploy.local.process import free_port
+from warmboard.contract.settings import SETTINGS
 
 SECONDS = 600
 SLOW_SECONDS = 0.2

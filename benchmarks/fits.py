@@ -21,9 +21,9 @@ import numpy as np
 
 from benchmarks.counted import Counted, counting
 from benchmarks.peak import peak
-from trainer import tracked_run
-from trainer.callbacks import WarmboardCallback
 from trainer.model import TwoTower
+from warmboard import start_run
+from warmboard.keras import MetricsBundle
 
 BUYERS, PRODUCTS = 2_500, 10_000
 BATCH, STEPS, EMBEDDING = 2_048, 48, 32
@@ -115,12 +115,12 @@ def nothing() -> Iterator[Callbacks]:
 
 @contextmanager
 def dropped() -> Iterator[Callbacks]:
-    yield [WarmboardCallback(Dropped())]
+    yield [MetricsBundle(Dropped())]
 
 
 @contextmanager
 def tracked() -> Iterator[Callbacks]:
-    with tracked_run(experiment="tracked") as run:
+    with start_run(experiment="tracked") as run:
         yield [run.callback()]
 
 

@@ -23,10 +23,10 @@ def main() -> None:
     keys = [f"query_hist_bin_{number}" for number in range(127)]
     values = np.random.default_rng(1).normal(size=(calls + WARM_UP, len(keys))).tolist()
     before = peak()
-    from trainer import tracked_run
+    from warmboard import start_run
 
     micro = []
-    with tracked_run(experiment="loop") as run:
+    with start_run(experiment="loop") as run:
         begun = peak()
         for epoch, numbers in enumerate(values):
             logged = dict(zip(keys, numbers, strict=True))

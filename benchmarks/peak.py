@@ -15,7 +15,7 @@ def peak() -> float:
 
 if __name__ == "__main__":
     # Only here: others who ask for a peak want theirs.
-    from workers.fetch import Fetcher, TrackingServer
+    from workers.fetch.fetcher import Fetcher, TrackingServer
 
     address, run_id = sys.argv[1:]
     fetcher = Fetcher(TrackingServer("measured", address))

@@ -16,8 +16,8 @@ from benchmarks.burst import running_stack
 from benchmarks.report import Measure, elapsed_ms, median_ms, percentile
 from benchmarks.runs import log_run
 from benchmarks.ways import sequential
-from contract.events import RunEvent, RunStatus
-from workers.fetch import Fetcher, TrackingServer
+from warmboard.contract.events import RunEvent, RunStatus
+from workers.fetch.fetcher import Fetcher, TrackingServer
 
 EPOCHS = 100
 TIMES = 5

@@ -13,8 +13,8 @@ import numpy as np
 import requests
 import sqlalchemy
 
-from contract.catalogue import GRADIENT_STATS, LOSS, STEM, WEIGHT_NORM, WEIGHT_STATS
-from contract.entries import Tower
+from warmboard.contract.catalogue import GRADIENT_STATS, LOSS, STEM, WEIGHT_NORM, WEIGHT_STATS
+from warmboard.contract.entries import Tower
 
 Post = Callable[[str, dict[str, Any]], dict[str, Any]]
 Values = Callable[[int], Iterable[Mapping[str, float]]]

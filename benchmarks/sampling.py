@@ -10,11 +10,11 @@ from tsdownsample import MinMaxLTTBDownsampler
 
 from benchmarks.report import Measure, median_ms
 from benchmarks.runs import epoch_keys
-from contract import settings as setting
-from contract.entries import EntryKey, HistogramType, Resolution, Tower
-from workers.documents import RunDocuments
-from workers.fetched import Curve, FetchedRun, Indices, Values
-from workers.sample import Sampling, envelope, kept
+from warmboard.contract import settings as setting
+from warmboard.contract.entries import EntryKey, HistogramType, Resolution, Tower
+from workers.documents.run import RunDocuments
+from workers.documents.sample import Sampling, envelope, kept
+from workers.history.fetched import Curve, FetchedRun, Indices, Values
 
 KIB = 1024
 LENGTHS = (100, 1_000, 10_000, 100_000)

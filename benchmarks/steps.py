@@ -22,8 +22,8 @@ import numpy as np
 
 from benchmarks.fits import BATCH, BUYERS, EMBEDDING, PRODUCTS, Dropped, dropped, tracked
 from benchmarks.fits import STEPS as LONG
-from trainer.callbacks import GradientStatistics
 from trainer.model import TwoTower
+from warmboard.keras import GradientStatistics
 
 STEPS = 600
 """Steps of each model in ``gradients``."""

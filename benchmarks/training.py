@@ -25,10 +25,10 @@ from benchmarks.counted import counting
 from benchmarks.report import Measure, elapsed_ms, percentile, say
 from benchmarks.runs import epoch_keys
 from benchmarks.servers import our_server
-from contract.settings import GOOGLE_CLOUD_PROJECT, PUBSUB_TOPIC
 from deploy.local.process import Part, Process, answers_tcp, free_port
-from trainer import TrackingClient
-from trainer.tracking import Metric
+from warmboard import TrackingClient
+from warmboard.contract.settings import GOOGLE_CLOUD_PROJECT, PUBSUB_TOPIC
+from warmboard.tracking.client import Metric
 
 BATCHES, EACH_VALUE = 15, 5
 """How often an epoch is logged at once, and value by value."""

@@ -13,7 +13,7 @@ from benchmarks.report import Measure, median_ms, say
 from benchmarks.runs import insert_run
 from benchmarks.servers import Servers, servers
 from benchmarks.ways import bulk_interval, graphql, sequential, straight_sql
-from workers.fetch import Fetcher, TrackingServer
+from workers.fetch.fetcher import Fetcher, TrackingServer
 
 TIMES = {100: 15, 1_000: 7, 10_000: 3}
 SLOW = {100: 3, 1_000: 3, 10_000: 1}

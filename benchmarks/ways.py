@@ -10,7 +10,7 @@ import requests
 import sqlalchemy
 
 from benchmarks.runs import FINAL, epoch_keys
-from workers.fetched import Curve
+from workers.history.fetched import Curve
 
 GRAPHQL_ALIASES = 10
 """What a stock server allows in one request."""

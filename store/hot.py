@@ -17,7 +17,7 @@ from typing import Any
 import redis
 from django.conf import settings
 
-from contract.entries import Body, Encoding, EntryKey
+from warmboard.contract.entries import Body, Encoding, EntryKey
 
 log = logging.getLogger(__name__)
 ETAG_LENGTH = 32

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 
 from cachetools import TTLCache
 
-from contract.entries import Body, Encoding, EntryKey
+from warmboard.contract.entries import Body, Encoding, EntryKey
 
 SECONDS = 0.05
 OVERHEAD = 500

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from contract.entries import SCHEMA_VERSION
-from contract.events import RunEvent, RunStatus
+from warmboard.contract.entries import SCHEMA_VERSION
+from warmboard.contract.events import RunEvent, RunStatus
 
 ENDED = frozenset(status.value for status in (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED))
 """What ``Run.status`` says of a run that is over."""
@@ -118,7 +118,7 @@ class QuickTest(models.Model):
 
 
 class WarmEntry(models.Model):
-    """One finished body; contract/entries.py has the shapes and the keys. Its schema version is its run's."""
+    """One finished body; warmboard/contract/entries.py has the shapes and the keys. Its schema version is its run's."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="entries", db_index=False)
     name = models.CharField(max_length=64)
@@ -138,7 +138,7 @@ class RunSource(models.Model):
     """A run as it was fetched: what an incremental fetch builds on, and new entries after a change of their schema."""
 
     run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="source")
-    body = models.BinaryField(help_text="workers/ndjson.py has the shape")
+    body = models.BinaryField(help_text="workers/history/ndjson.py has the shape")
 
     def __str__(self) -> str:
         return self.run_id

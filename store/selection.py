@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 
-from contract.replay import Selection
 from store.models import InboxEvent, Run
+from warmboard.contract.replay import Selection
 
 
 def selected(selection: Selection) -> QuerySet[Run]:

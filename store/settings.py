@@ -5,7 +5,7 @@ from typing import Any
 
 import dj_database_url
 
-from contract import settings as setting
+from warmboard.contract import settings as setting
 
 
 def _database(url: str) -> dict[str, Any]:

@@ -18,11 +18,11 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from contract.entries import SCHEMA_VERSION, Body, Encoding, Entry, EntryKey, Resolution
 from store import searched
 from store.hot import hot
 from store.local import LocalCopy
 from store.models import ENDED, QuickTest, Run, RunSource, WarmEntry
+from warmboard.contract.entries import SCHEMA_VERSION, Body, Encoding, Entry, EntryKey, Resolution
 
 
 class HotCopyError(Exception):
@@ -52,7 +52,7 @@ class WarmRun:
 
 @dataclass(frozen=True)
 class Source:
-    """A run as it was fetched (``workers/ndjson.py`` has the shape), and when that fetch began."""
+    """A run as it was fetched (``workers/history/ndjson.py`` has the shape), and when that fetch began."""
 
     body: bytes = field(repr=False)
     fetched_at: datetime

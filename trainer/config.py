@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainer import storage
 from trainer.options import FIELDS, LAYERS, VARIABLE, Kind, OptionError, near
+from warmboard import storage
 
 TABLE = "sweep"
 TRIALS = "trials"

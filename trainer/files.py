@@ -17,10 +17,10 @@ from urllib.parse import unquote
 import pandas as pd
 import pyarrow.parquet
 
-from trainer import storage
 from trainer.bar import Bar
-from trainer.errors import DataError, StorageError
 from trainer.options import COMPLETE_JOURNEY, read_place
+from warmboard import storage
+from warmboard.errors import DataError, StorageError
 
 COLUMNS = ("buyer_id", "product_id", "timestamp")
 SUFFIXES = (".csv", ".parquet")

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contract.cloudevents import format_time
 from trainer import config
 from trainer.config import Config
-from trainer.errors import StorageError
 from trainer.options import OptionError, Options
-from trainer.run import TrackedRun, tracked_run
-from trainer.settings import Settings
+from warmboard.contract.cloudevents import format_time
+from warmboard.errors import StorageError
+from warmboard.run.tracked import TrackedRun, start_run
+from warmboard.settings import Settings
 
 if TYPE_CHECKING:
     from trainer.data import Dataset
@@ -90,9 +90,7 @@ def train_once(
     from trainer.progress import Progress
     from trainer.train import train
 
-    with tracked_run(
-        quick_test_id=options.quick_test_id, run_name=options.run_name, tags=tags, settings=settings
-    ) as run:
+    with start_run(quick_test_id=options.quick_test_id, run_name=options.run_name, tags=tags, settings=settings) as run:
         say(f"run {run.run_name} ({run.run_id or 'MLflow is away'}) in experiment {settings.mlflow_experiment_name}")
         ready = time.monotonic()
         outcome = train(dataset, options, run, [Progress()] if options.progress else [])
@@ -243,7 +241,7 @@ def _report_values(run: TrackedRun) -> None:
         # A spool on this machine is found without its name.
         where = f" {run.waiting_at}" if run.waiting_at.startswith("gs://") else ""
         say(f"        {what} for MLflow in {run.waiting_at}")
-        say(f"        when it is back, send them with: python -m trainer flush{where}")
+        say(f"        when it is back, send them with: warmboard flush{where}")
     if run.refused:
         say(f"        {run.refused:,} values were REFUSED by MLflow: kept with its reason in {run.settings.spool_dir}")
     if run.lost:
@@ -255,9 +253,9 @@ def _report_announcement(run: TrackedRun) -> None:
     if run.published_at:
         say(f"event   published to {run.settings.pubsub_topic}")
     elif not run.run_id:
-        say("event   NOT PUBLISHED yet: python -m trainer flush does it, when MLflow has the run")
+        say("event   NOT PUBLISHED yet: warmboard flush does it, when MLflow has the run")
     elif run.info_uri:
         say("event   NOT PUBLISHED. The workers' sweep finds the run by its mlflow_info.json; to tell them now:")
-        say(f"        python -m trainer publish {run.info_uri}")
+        say(f"        warmboard publish {run.info_uri}")
     else:
         say("event   NOT PUBLISHED. The workers' sweep finds the run in MLflow")

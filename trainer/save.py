@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import storage
 from trainer.data import Dataset
 from trainer.model import TwoTower
 from trainer.train import vectors
+from warmboard import storage
 
 MODEL, INDEX = "model.keras", "index.npz"
 BINARY = "application/octet-stream"

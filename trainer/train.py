@@ -11,13 +11,13 @@ import keras
 import numpy as np
 
 from trainer.bar import Bar
-from trainer.buffer import Log
-from trainer.callbacks import WarmboardCallback
 from trainer.data import Dataset, Part
 from trainer.measures import Measure
 from trainer.model import Schedule, TwoTower
 from trainer.options import DATA, FIELDS, VAL_LOSS, VAL_RECALL, VARIABLE, Options, show
 from trainer.recall import Vectors, recall_at
+from warmboard.keras import MetricsBundle
+from warmboard.spool.buffer import Log
 
 RECALL_AT = (5, 10, 50, 100)
 ROWS_AT_ONCE = 2**16
@@ -57,7 +57,7 @@ def train(dataset: Dataset, options: Options, log: Log, callbacks: Sequence[kera
         validation_data=(inputs(dataset.validation, options),),
         callbacks=[
             *measures(dataset, options),
-            WarmboardCallback(log, params=describe(dataset, options)),
+            MetricsBundle(log, params=describe(dataset, options)),
             *([stopping] if stopping else []),
             *callbacks,
         ],

@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 
-from contract.settings import LOG_LEVEL, WEBAPP_HOST, WEBAPP_PORT, WEBAPP_PROCESSES, SettingError
+from warmboard.contract.settings import LOG_LEVEL, WEBAPP_HOST, WEBAPP_PORT, WEBAPP_PROCESSES, SettingError
 
 EXAMPLES = """examples:
   python -m webapp manage migrate                  create or update the tables

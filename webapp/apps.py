@@ -7,6 +7,6 @@ class WebappConfig(AppConfig):
     name = "webapp"
 
     def ready(self) -> None:
-        from webapp.readers import watch_accounts
+        from webapp.access.readers import watch_accounts
 
         watch_accounts()

@@ -2,9 +2,9 @@
 
 from csp.constants import NONE, SELF
 
-from contract import settings as setting
 from store.settings import *  # noqa: F403
 from store.settings import INSTALLED_APPS as STORE_APPS
+from warmboard.contract import settings as setting
 from webapp.google_sign_in.endpoints import Endpoints
 
 SECRET_KEY = setting.WEBAPP_SECRET_KEY.read()
@@ -44,13 +44,13 @@ INSTALLED_APPS = [
 ]
 # Every one costs each answer some microseconds. AccessMiddleware checks the host, which CommonMiddleware would.
 MIDDLEWARE = [
-    "webapp.hardening.HardeningMiddleware",
-    "webapp.shortcut.ShortcutMiddleware",
+    "webapp.access.hardening.HardeningMiddleware",
+    "webapp.access.shortcut.ShortcutMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "webapp.access.AccessMiddleware",
+    "webapp.access.middleware.AccessMiddleware",
 ]
 ROOT_URLCONF = "webapp.urls"
 WSGI_APPLICATION = "webapp.wsgi.application"
@@ -58,7 +58,9 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
-        "OPTIONS": {"context_processors": ["django.template.context_processors.request", "webapp.access.reader"]},
+        "OPTIONS": {
+            "context_processors": ["django.template.context_processors.request", "webapp.access.middleware.reader"]
+        },
     }
 ]
 USE_I18N = False
@@ -82,7 +84,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = setting.WEBAPP_STATIC_ROOT.read().absolute()
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "webapp.assets.BundledAssets"},
+    "staticfiles": {"BACKEND": "webapp.assets.storage.BundledAssets"},
 }
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
@@ -90,7 +92,7 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 CSRF_COOKIE_HTTPONLY = True
 # Refused like anything else: in JSON under /api/.
-CSRF_FAILURE_VIEW = "webapp.errors.forbidden"
+CSRF_FAILURE_VIEW = "webapp.access.errors.forbidden"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],

@@ -7,17 +7,21 @@ from collections.abc import Callable
 from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, path, register_converter
 
-from contract.events import RUN_ID
-from webapp import api, compare, errors, health, pages
+from warmboard.contract.events import RUN_ID
+from webapp.access import errors
 from webapp.accounts.sign_in import SignIn
 from webapp.annotations import views as annotation_views
+from webapp.api import docs as api_pages
+from webapp.compare import views as compare
 from webapp.exports.views import EXPORTS
 from webapp.google_sign_in import views as google
 from webapp.listing import api as listing_api
 from webapp.listing import export as listing_export
 from webapp.listing import pages as listing
-from webapp.openapi import pages as api_pages
+from webapp.operations import health
 from webapp.operations import views as operations
+from webapp.run import api
+from webapp.run import page as pages
 from webapp.tokens import pages as token_pages
 
 

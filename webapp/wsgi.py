@@ -7,7 +7,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
 
 from django.core.wsgi import get_wsgi_application
 
-from contract.settings import LOG_LEVEL
+from warmboard.contract.settings import LOG_LEVEL
 
 logging.basicConfig(level=LOG_LEVEL.read(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
 application = get_wsgi_application()

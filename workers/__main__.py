@@ -11,7 +11,7 @@ import threading
 from datetime import datetime
 from typing import Any, NoReturn
 
-from contract.settings import SettingError
+from warmboard.contract.settings import SettingError
 from workers.settings import Settings, settings, setup_django
 
 DESCRIPTION = "Warms MLflow runs: events come in, fetched and sampled histories go to the store."
@@ -149,8 +149,8 @@ def run_flower(_: argparse.Namespace, configured: Settings) -> NoReturn:
 def discover_runs(args: argparse.Namespace, configured: Settings) -> int:
     from django.db import DatabaseError
 
-    from workers.app import dispatch_later, give_up_on_slow_broker
-    from workers.discover import SAYS, Discovery
+    from workers.discover.discovery import SAYS, Discovery
+    from workers.tasks import dispatch_later, give_up_on_slow_broker
 
     give_up_on_slow_broker()
     try:
@@ -168,11 +168,11 @@ def replay_runs(args: argparse.Namespace, _: Settings) -> int:
     from django.db import DatabaseError
     from kombu.exceptions import OperationalError
 
-    from contract.cloudevents import EventError
-    from contract.replay import Selection
-    from workers.app import dispatch, dispatch_later, give_up_on_slow_broker
-    from workers.replay import ReplayError, replay
-    from workers.replay_now import replay_many, show
+    from warmboard.contract.cloudevents import EventError
+    from warmboard.contract.replay import Selection
+    from workers.replay.batches import ReplayError, replay
+    from workers.replay.command import replay_many, show
+    from workers.tasks import dispatch, dispatch_later, give_up_on_slow_broker
 
     give_up_on_slow_broker()
     try:
@@ -201,8 +201,8 @@ def replay_runs(args: argparse.Namespace, _: Settings) -> int:
 
 def warm_runs(args: argparse.Namespace, configured: Settings) -> int:
     from workers.errors import WarmError
-    from workers.warm import server_named
-    from workers.warm_now import runs_of, warm_now
+    from workers.warm.attempt import server_named
+    from workers.warm.command import runs_of, warm_now
 
     try:
         server = server_named(args.server or configured.tracking_server, configured)
@@ -228,7 +228,7 @@ def check_process(args: argparse.Namespace, configured: Settings) -> int:
 
 
 def _celery(*arguments: str) -> NoReturn:
-    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.app", *arguments])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.tasks", *arguments])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def check_heartbeat(heartbeat: Path) -> str:
 
 def check_worker() -> str:
     """The worker on this host answers a ping over the broker. Raises UnhealthyError."""
-    from workers.app import app
+    from workers.tasks import app
 
     name = f"celery@{socket.gethostname()}"
     if not app.control.ping(destination=[name], timeout=3):

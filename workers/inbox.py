@@ -18,10 +18,10 @@ from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from contract.cloudevents import EventError
-from contract.events import EventType, RunEvent, RunStatus
-from contract.replay import REPLAY_REQUESTED, ReplayRequest
 from store.models import ENDED, InboxEvent, QuickTest, Run
+from warmboard.contract.cloudevents import EventError
+from warmboard.contract.events import EventType, RunEvent, RunStatus
+from warmboard.contract.replay import REPLAY_REQUESTED, ReplayRequest
 
 State = InboxEvent.State
 UNFINISHED = (State.PENDING, State.WARMING)
@@ -34,7 +34,7 @@ LEASE = timedelta(seconds=120)
 UNREADABLE_SOURCE = "unreadable"
 REPLAY_SOURCE = "/warmboard/workers"
 SWEEP_SOURCE = "/warmboard/sweep"
-"""Of what no event announced and the sweep has found (``workers/discover.py``)."""
+"""Of what no event announced and the sweep has found (``workers/discover/discovery.py``)."""
 SUPERSEDED = "the run has completed since, and is warm"
 COALESCED = "another event of the run says more"
 
@@ -94,7 +94,7 @@ def _record_event(event: RunEvent, message: Message) -> InboxEvent | None:
 
 
 def _record_request(request: ReplayRequest, message: Message) -> InboxEvent | None:
-    """It is of no run: ``workers/replay.py`` sees to it."""
+    """It is of no run: ``workers/replay/batches.py`` sees to it."""
     return _record_new(request, message, type=REPLAY_REQUESTED)
 
 
@@ -283,7 +283,7 @@ def _coalesced(events: QuerySet[InboxEvent]) -> list[InboxEvent]:
 
 
 def _unfinished() -> QuerySet[InboxEvent]:
-    """Of runs; requests have ``workers/replay.py``."""
+    """Of runs; requests have ``workers/replay/batches.py``."""
     return InboxEvent.objects.filter(state__in=UNFINISHED).exclude(type=REPLAY_REQUESTED)
 
 

@@ -1,4 +1,4 @@
-"""What the workers read from the environment; contract/settings.py describes each variable."""
+"""What the workers read from the environment; warmboard/contract/settings.py describes each variable."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Self
 
 import django
 
-from contract import settings as setting
-from workers.tracking import TrackingServer
+from warmboard.contract import settings as setting
+from workers.fetch.server import TrackingServer
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ from google.cloud import pubsub_v1
 from google.protobuf.duration_pb2 import Duration
 from kombu.exceptions import OperationalError
 
-from contract.replay import REPLAY_REQUESTED
 from store.models import InboxEvent
+from warmboard.contract.replay import REPLAY_REQUESTED
 from workers import inbox
-from workers.app import LIVE_SECONDS, dispatch, dispatch_turn, give_up_on_slow_broker
 from workers.check import touch
-from workers.replay import Turn
+from workers.replay.batches import Turn
 from workers.settings import Settings
+from workers.tasks import LIVE_SECONDS, dispatch, dispatch_turn, give_up_on_slow_broker
 
 log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 2

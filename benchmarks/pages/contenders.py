@@ -18,10 +18,10 @@ import requests
 
 from benchmarks.pages.browser import Shown
 from benchmarks.pages.values import EDGES, counts_of, stems, two_towers
-from contract.entries import Tower
 from deploy.local import isolated
 from deploy.local.process import Part, Process, answers_http, free_port
 from deploy.local.stack import ROOT
+from warmboard.contract.entries import Tower
 
 HERE = Path(__file__).parent
 FLOOR = HERE / "floor"

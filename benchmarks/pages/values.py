@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.runs import BINS, epoch_keys
-from contract.catalogue import LOSS, STEM
-from contract.entries import Tower
+from warmboard.contract.catalogue import LOSS, STEM
+from warmboard.contract.entries import Tower
 
 EDGES = np.linspace(-1, 1, BINS + 1)
 WEIGHTS = 400_000

@@ -9,7 +9,11 @@ const drawnAt = new Promise((resolve) => (tell = resolve));
 window.__drawn = (patience) => Promise.race([drawnAt, new Promise((resolve) => setTimeout(resolve, patience, null))]);
 
 // Elements by a path of selectors that leads into shadow roots.
-const within = (...path) => path.reduce((roots, selector) => roots.flatMap((root) => [...(root.shadowRoot ?? root).querySelectorAll(selector)]), [document]);
+const within = (...path) =>
+  path.reduce(
+    (roots, selector) => roots.flatMap((root) => [...(root.shadowRoot ?? root).querySelectorAll(selector)]),
+    [document],
+  );
 
 const inView = (...path) =>
   within(...path).filter((element) => {
@@ -29,4 +33,6 @@ function watch(type, see, more = {}) {
 requestAnimationFrame(look);
 watch("largest-contentful-paint", (entry) => (vitals.lcp = entry.startTime));
 watch("layout-shift", (entry) => (vitals.cls += entry.hadRecentInput ? 0 : entry.value));
-watch("event", (entry) => (vitals.inp = entry.interactionId ? Math.max(vitals.inp, entry.duration) : vitals.inp), { durationThreshold: 16 });
+watch("event", (entry) => (vitals.inp = entry.interactionId ? Math.max(vitals.inp, entry.duration) : vitals.inp), {
+  durationThreshold: 16,
+});

@@ -14,12 +14,12 @@ from typing import Any
 
 import psutil
 
-from contract.settings import SettingError
 from deploy.local.demo import demonstrate
 from deploy.local.logs import follow
 from deploy.local.process import PartError
 from deploy.local.stack import Stack
 from deploy.local.supervisor import AlreadyUpError, Supervisor, live_state, say
+from warmboard.contract.settings import SettingError
 
 EXAMPLES = """examples:
   python -m deploy.local up                      start every part, until Ctrl-C

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contract.settings import SETTINGS
 from deploy.local.process import Part, PartError, answers_http, answers_tcp, free_port, has_said
+from warmboard.contract.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = {"valkey": 6379, "pubsub": 8085, "storage": 4443, "mlflow": 5000, "webapp": 8000, "flower": 5555}

@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
                         to="store.run",
                     ),
                 ),
-                ("body", models.BinaryField(help_text="workers/ndjson.py has the shape")),
+                ("body", models.BinaryField(help_text="workers/history/ndjson.py has the shape")),
             ],
         ),
         migrations.RunPython(keep_compressed_columns_as_they_are, migrations.RunPython.noop),

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 from deploy.local.process import Process
 from tests.browser.webapp import Webapp, webapp
-from tests.trainer.servers import FakePubsub, pubsub_server
+from tests.warmboard.servers import FakePubsub, pubsub_server
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site
 from tests.chromium import screenshot
+from tests.paths import ROOT
 
 Look = Callable[..., Page]
-ROOT = Path(__file__).parents[2]
 ELSEWHERE = {"X-Forwarded-For": "192.0.2.1"}
 """Through a proxy the open door of the demo is shut: whoever comes so must say who they are."""
 

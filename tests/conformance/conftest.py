@@ -26,8 +26,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from deploy.local.pubsub import google
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 PROJECT = "projects/conformance"
 PATIENCE = 30.0  # Seconds: an upper bound on what takes milliseconds, for busy machines.
 QUIET = 0.2  # Seconds before a look whether anything came.

@@ -21,8 +21,9 @@ from google.api_core import exceptions
 from google.pubsub_v1 import types
 
 from deploy.local.pubsub import google, storage
+from tests.paths import ROOT
 
-from .conftest import PATIENCE, ROOT, Bus, Embedded
+from .conftest import PATIENCE, Bus, Embedded
 
 
 @pytest.mark.integration

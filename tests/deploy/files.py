@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
 PROGRAMS = sorted(path.parent.name for path in ROOT.glob("*/Dockerfile"))
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+)(?P<operator>:[-?])?(?P<operand>[^}]*)\}|(?P<bare>\w+))")

@@ -28,10 +28,11 @@ from django.urls import resolve
 import trainer.__main__
 import webapp.__main__
 import workers.__main__
-from contract.settings import SETTINGS
 from deploy.local.stack import PORTS as LOCAL_PORTS
 from tests.conftest import NOT_RUN
-from tests.deploy.files import COMPOSE, ROOT, SECRET, VARIABLE, Dockerfile, command, interpolated, program, services
+from tests.deploy.files import COMPOSE, SECRET, VARIABLE, Dockerfile, command, interpolated, program, services
+from tests.paths import ROOT
+from warmboard.contract.settings import SETTINGS
 
 SERVICES = services()
 OURS = {name: service for name, service in SERVICES.items() if program(service)}

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from contract.settings import SETTINGS
 from tests.deploy.files import (
     PROGRAMS,
-    ROOT,
     Dockerfile,
     command,
     ignored,
@@ -26,6 +24,8 @@ from tests.deploy.files import (
     services,
 )
 from tests.environment import GIVEN
+from tests.paths import ROOT
+from warmboard.contract.settings import SETTINGS
 
 every_program = pytest.mark.parametrize("name", PROGRAMS)
 PYTHON_PROGRAMS = [name for name in PROGRAMS if (ROOT / name / "__main__.py").is_file()]

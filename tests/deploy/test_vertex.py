@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 import trainer.__main__
-from contract.settings import SETTINGS
-from tests.deploy.files import ROOT, Dockerfile
-from trainer.settings import Settings
+from tests.deploy.files import Dockerfile
+from tests.paths import ROOT
+from warmboard.contract.settings import SETTINGS
+from warmboard.settings import Settings
 
 REGION = "europe-central2"
 FOLDER = ROOT / "deploy" / "gcp"

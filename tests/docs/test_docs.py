@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from contract.settings import SETTINGS
+from tests.paths import ROOT
+from warmboard.contract.settings import SETTINGS
 from workers.__main__ import parser as workers_parser
 
-ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FOLDERS = [path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
 WRITTEN = "benchmarks/results/"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
+from tests.paths import ROOT
 from webapp.listing.query import parse
 
-PAGE = (Path(__file__).parents[2] / "docs/reference/runs.md").read_text()
+PAGE = (ROOT / "docs/reference/runs.md").read_text()
 TABLE = PAGE.split("| query | finds |")[1].split("\n\n")[0]
 
 

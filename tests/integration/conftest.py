@@ -17,11 +17,11 @@ from typing import Any, cast
 import pytest
 from google.cloud import pubsub_v1
 
-from contract.events import RunEvent, RunStatus
 from deploy.local.process import Process, signal_group
 from deploy.local.stack import Stack
 from deploy.local.supervisor import Supervisor
 from tests.environment import GIVEN
+from warmboard.contract.events import RunEvent, RunStatus
 
 PATIENCE = 60.0
 EPOCHS = 3

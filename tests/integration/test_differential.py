@@ -20,10 +20,10 @@ from mlflow.entities import Metric, Param, RunTag
 
 from tests.mlflow_2_9 import binaries
 from tests.mlflow_server.servers import insert, started
-from tests.workers.small_server import Answer, Answering, serving
+from tests.workers.fetch.small_server import Answer, Answering, serving
 from workers.errors import PermanentError
-from workers.fetch import Fetcher, TrackingServer
-from workers.fetched import Curve, FetchedRun
+from workers.fetch.fetcher import Fetcher, TrackingServer
+from workers.history.fetched import Curve, FetchedRun
 
 pytestmark = pytest.mark.integration
 
@@ -117,8 +117,8 @@ def odd_run(server: Server, odd_runs: dict[str, str]) -> str:
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow's client reads whole histories anyhow."""
-    monkeypatch.setattr("workers.stock.SHORT", PAGE)
-    monkeypatch.setattr("workers.stock.PAGE_SIZE", PAGE)
+    monkeypatch.setattr("workers.fetch.stock.SHORT", PAGE)
+    monkeypatch.setattr("workers.fetch.stock.PAGE_SIZE", PAGE)
 
 
 def assert_is_what_mlflow_has(run: FetchedRun, client: MlflowClient) -> None:
@@ -208,7 +208,7 @@ def test_runs_that_are_not_there(server: Server) -> None:
 
 
 def test_the_runs_of_an_experiment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.stock.RUNS_PAGE_SIZE", 2)
+    monkeypatch.setattr("workers.fetch.stock.RUNS_PAGE_SIZE", 2)
     name = f"of {server.address}"
     server.client.create_experiment(name)
     run_ids = [server.run(name, start_time=time) for time in range(1, 6)]

@@ -15,23 +15,24 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from contract.events import RunStatus
-from contract.info import FILE_NAME, RunInfo
 from deploy.local.process import Part, Process, free_port, has_said
 from tests.integration.conftest import PATIENCE, Running
 from tests.mlflow_2_9 import binaries
 from tests.mlflow_server.servers import PATH, started
-from workers.discover_mlflow import MlflowLook
-from workers.tracking import TrackingServer
+from tests.paths import EXAMPLES
+from warmboard.contract.events import RunStatus
+from warmboard.contract.info import FILE_NAME, RunInfo
+from workers.discover.mlflow import MlflowLook
+from workers.fetch.server import TrackingServer
 
 pytestmark = pytest.mark.integration
-GOLDEN = Path(__file__).parents[2] / "contract" / "examples" / "mlflow-info-v1.json"
+GOLDEN = EXAMPLES / "mlflow-info-v1.json"
 EXPERIMENT = "nobody announces it"
 KILLED_TRAINING = """
 import os, signal, time
-from trainer import tracked_run
+from trainer import start_run
 
-with tracked_run(quick_test_id=4711, experiment="nobody announces it") as run:
+with start_run(quick_test_id=4711, experiment="nobody announces it") as run:
     for epoch in range(3):
         run.log_metrics({"loss": 1 / (epoch + 1)}, step=epoch)
     while run.waiting or not run.run_id:
@@ -177,7 +178,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.parametrize("which", ["stock", "old"])
 def test_what_a_server_lists(which: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.discover_mlflow.PAGE", 2)
+    monkeypatch.setattr("workers.discover.mlflow.PAGE", 2)
     address = request.getfixturevalue(which)
     client = MlflowClient(address)
     experiments = [client.create_experiment(f"listed {number}") for number in range(3)]

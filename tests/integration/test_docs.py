@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Running
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.integration
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "your-keras-script.md"
+PAGE = ROOT / "docs" / "how-to" / "your-keras-script.md"
 
 
 def test_the_script_of_the_how_to_becomes_a_warm_page(running: Running, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from contract.catalogue import GRADIENT_NORM, GRADIENT_STATS, LOSS, WEIGHT_NORM, WEIGHT_STATS
-from contract.entries import HistogramType, Tower
 from tests.integration.conftest import EPOCHS, Running
+from warmboard.contract.catalogue import GRADIENT_NORM, GRADIENT_STATS, LOSS, WEIGHT_NORM, WEIGHT_STATS
+from warmboard.contract.entries import HistogramType, Tower
 
 pytestmark = pytest.mark.integration
 STEM = {HistogramType.WEIGHTS: "hist", HistogramType.GRADIENTS: "grad_hist"}

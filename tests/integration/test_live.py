@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from mlflow import MlflowClient
 
-from contract.events import EventType, RunEvent, RunStatus
 from tests.integration.conftest import Running, wait
+from warmboard.contract.events import EventType, RunEvent, RunStatus
 from workers.inbox import SUPERSEDED
 
 pytestmark = pytest.mark.integration

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from contract.replay import REPLAY_REQUESTED
 from tests.integration.conftest import Running, wait
 from tests.integration.test_failures import run_id  # noqa: F401  a fixture
+from warmboard.contract.replay import REPLAY_REQUESTED
 
 pytestmark = pytest.mark.integration
 PASSWORD = "correct horse battery"  # noqa: S105 - of this test's users

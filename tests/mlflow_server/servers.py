@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from deploy.local.process import Part, Process, answers_http, free_port
 from tests.environment import GIVEN
+from tests.paths import ROOT
 
-ENTRYPOINT = Path(__file__).parents[2] / "mlflow_server" / "entrypoint.sh"
+ENTRYPOINT = ROOT / "mlflow_server" / "entrypoint.sh"
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{GIVEN['PATH']}"
 Command = Sequence[str]
 STARTS = ("sh", str(ENTRYPOINT))

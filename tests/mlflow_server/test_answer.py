@@ -7,7 +7,6 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +19,9 @@ from werkzeug.datastructures import Accept
 from werkzeug.http import parse_accept_header
 
 from tests.mlflow_server.servers import LARGEST, Answer
+from tests.paths import EXAMPLES
 
-GOLDEN = Path(__file__).parents[2] / "contract" / "examples" / "run-history.ndjson"
+GOLDEN = EXAMPLES / "run-history.ndjson"
 NAN, INFINITY = math.nan, math.inf
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contract.entries import Entry, EntryKey, Resolution
 from store import warm
 from store.models import Run
-from workers.encoding import encode
+from warmboard.contract.entries import Entry, EntryKey, Resolution
+from workers.documents.encoding import encode
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 

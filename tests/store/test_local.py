@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from contract.entries import Body, Encoding, EntryKey, Resolution
 from store.local import OVERHEAD, SECONDS, LocalCopy
+from warmboard.contract.entries import Body, Encoding, EntryKey, Resolution
 
 ONE, OTHER = ((EntryKey.history(run_id, Resolution.FULL), Encoding.ZSTD) for run_id in ("one", "other"))
 BODY = Body(b"body", "e")

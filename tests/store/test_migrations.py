@@ -10,8 +10,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from store.models import InboxEvent, Run, RunMetric, RunParam, WarmEntry
 from store.state import run_state
-from tests.contract.test_events import golden
 from tests.store.samples import NOON
+from tests.warmboard.contract.test_events import golden
 
 
 def test_no_migration_is_missing() -> None:

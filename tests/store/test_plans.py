@@ -14,13 +14,13 @@ from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from contract.entries import SCHEMA_VERSION, Encoding, EntryKey, Resolution
-from contract.replay import Selection
 from store import retention, warm
 from store.models import InboxEvent, Run
 from store.selection import selected
 from store.state import run_state
 from tests.store.samples import NOON, warm_run
+from warmboard.contract.entries import SCHEMA_VERSION, Encoding, EntryKey, Resolution
+from warmboard.contract.replay import Selection
 from webapp.accounts.models import AuditRecord
 from webapp.annotations.change import Change
 from webapp.listing.find import find
@@ -28,9 +28,11 @@ from webapp.listing.query import parse
 from webapp.listing.sorting import Sort
 from webapp.operations.inbox import Overview
 from webapp.operations.parameters import Filter
-from webapp.runs import Summary
+from webapp.run.summary import Summary
 from webapp.visibility.reader import NOTHING, Reader
-from workers import inbox, rebuilds, replay
+from workers import inbox
+from workers.replay import batches as replay
+from workers.warm import rebuilds
 
 RUNS = 20_000
 MOST_READ = 2_500

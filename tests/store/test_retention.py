@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 import redis
 
-from contract.entries import Encoding, EntryKey, Resolution
 from store import retention, warm
 from store.models import Run, RunSource, WarmEntry
 from store.state import run_state
 from tests.store.samples import NOON, announce, warm_run
+from warmboard.contract.entries import Encoding, EntryKey, Resolution
 
 
 def put(run_id: str, minutes: int) -> None:

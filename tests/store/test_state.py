@@ -3,10 +3,10 @@
 import pytest
 from django.utils import timezone
 
-from contract.entries import SCHEMA_VERSION
 from store.models import InboxEvent, Run
 from store.state import EXPECT, run_state
 from tests.store.samples import NOON, announce
+from warmboard.contract.entries import SCHEMA_VERSION
 
 State = InboxEvent.State
 

@@ -12,7 +12,6 @@ from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from contract.entries import Body, Encoding, Entry, EntryKey, HistogramType, Resolution, Tower
 from deploy.local.process import Process, free_port
 from store import hot as hot_copy
 from store import warm
@@ -20,6 +19,7 @@ from store.models import QuickTest, Run, RunSource, WarmEntry
 from store.warm import HotCopyError
 from tests.conftest import start_valkey
 from tests.store.samples import announce, entry, warm_run
+from warmboard.contract.entries import Body, Encoding, Entry, EntryKey, HistogramType, Resolution, Tower
 
 OVERVIEW = EntryKey.history("run1", Resolution.OVERVIEW)
 FULL = EntryKey.history("run1", Resolution.FULL)

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from tests.paths import ROOT
 from trainer import config
 from trainer.__main__ import parser
-from trainer.errors import StorageError
 from trainer.options import FIELDS, OptionError, Options, show
 from trainer.program import options_of, settings_of, write_json
+from warmboard.errors import StorageError
 
-HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "train-two-towers.md"
+HOW_TO = ROOT / "docs" / "how-to" / "train-two-towers.md"
 
 
 def written(folder: Path, text: str) -> str:

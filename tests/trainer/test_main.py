@@ -16,14 +16,14 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from contract.events import RunEvent, RunStatus
 from deploy.local.process import free_port
-from tests.trainer.mlflow_server import MlflowServer
-from tests.trainer.servers import FakePubsub, pubsub_server
-from tests.trainer.test_callbacks import CATALOGUE, COUNTERS
-from trainer import run as run_module
+from tests.warmboard.keras.test_callbacks import CATALOGUE, COUNTERS
+from tests.warmboard.mlflow_server import MlflowServer
+from tests.warmboard.servers import FakePubsub, pubsub_server
 from trainer.__main__ import main
-from trainer.ending import Limits
+from warmboard.contract.events import RunEvent, RunStatus
+from warmboard.run import tracked as run_module
+from warmboard.run.ending import Limits
 
 FINAL = {"final_loss", "final_val_loss", "test_loss", *(f"test_recall_at_{k}" for k in (5, 10, 50, 100))}
 
@@ -169,7 +169,7 @@ class TestServersThatAreAway:
         (spool,) = (away.folder / "spool").iterdir()
         assert result["waiting_at"] == str(spool)
         assert f"{result['values_waiting']:,} values WAIT for MLflow in {spool}" in said
-        assert "python -m trainer flush\n" in said
+        assert "warmboard flush\n" in said
         assert Path(str(result["model_uri"]).removeprefix("file://")).is_file()
 
     def test_pubsub_did_not_take_the_event(
@@ -186,7 +186,7 @@ class TestServersThatAreAway:
         assert (result["published_at"], result["model_uri"]) == (None, None)
         said = capsys.readouterr().err
         assert "event   NOT PUBLISHED. The workers' sweep finds the run by its mlflow_info.json" in said
-        assert f"python -m trainer publish {result['mlflow_info_uri']}" in said
+        assert f"warmboard publish {result['mlflow_info_uri']}" in said
 
     def test_a_folder_that_cannot_be_written(self, away: Away, capsys: pytest.CaptureFixture[str]) -> None:
         (away.folder / "output").write_text("in the way")

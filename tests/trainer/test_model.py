@@ -11,11 +11,11 @@ import pytest
 
 from trainer import train
 from trainer.data import Dataset, Part
-from trainer.errors import StorageError
 from trainer.model import Schedule, in_batch_softmax
 from trainer.options import Options
 from trainer.save import index_bytes, model_bytes, save
 from trainer.train import build, inputs, vectors
+from warmboard.errors import StorageError
 
 OPTIONS = Options(epochs=2, batch_size=64, learning_rate=0.01, optimizer="adam", embedding_dim=8, l2=1e-3, seed=5)
 

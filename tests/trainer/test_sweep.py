@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.servers import FakePubsub
+from tests.warmboard.servers import FakePubsub
 from trainer import program, sweep
 from trainer.__main__ import main
 from trainer.options import OptionError

@@ -15,8 +15,8 @@ from deploy.local.process import Process
 from store import warm
 from store.hot import hot
 from tests.webapp.samples import Sample
-from webapp import limits
-from webapp.readers import readers
+from webapp.access import limits
+from webapp.access.readers import readers
 
 
 @pytest.fixture(scope="session", autouse=True)

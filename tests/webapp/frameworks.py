@@ -9,11 +9,11 @@ from functools import cached_property
 
 import numpy as np
 
-from contract.entries import Entry, EntryKey, Series
 from tests.webapp.samples import START, Sample
-from workers.documents import RunDocuments
-from workers.fetched import Curve, FetchedRun
-from workers.sample import Sampling
+from warmboard.contract.entries import Entry, EntryKey, Series
+from workers.documents.run import RunDocuments
+from workers.documents.sample import Sampling
+from workers.history.fetched import Curve, FetchedRun
 
 SECONDS_A_STEP = 0.4
 SCIKIT_METRICS = {

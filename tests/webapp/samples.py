@@ -1,4 +1,4 @@
-"""Made-up runs in the shapes of contract/entries.py, stored through the one door. They look like real training."""
+"""Made-up runs in the shapes of `warmboard.contract.entries`, stored through the one door, and like real training."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import math
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal
 
-import contract
-from contract.entries import (
+from store import warm
+from store.models import InboxEvent, QuickTest, Run
+from tests.paths import EXAMPLES
+from warmboard.contract.entries import (
     Entry,
     EntryKey,
     Envelope,
@@ -27,10 +28,8 @@ from contract.entries import (
     Tower,
     TowerStatistics,
 )
-from contract.events import EventType, RunEvent, RunStatus
-from store import warm
-from store.models import InboxEvent, QuickTest, Run
-from workers.encoding import encode
+from warmboard.contract.events import EventType, RunEvent, RunStatus
+from workers.documents.encoding import encode
 
 BINS = 25
 WEIGHTS_IN_TOWER = {Tower.QUERY: 79_008, Tower.CANDIDATE: 333_696}
@@ -300,7 +299,7 @@ class Golden(Sample):
 
 def golden(name: str) -> Any:
     """A document of contract/examples."""
-    return json.loads((Path(contract.__file__).parent / "examples" / f"entry-{name}.json").read_text())
+    return json.loads((EXAMPLES / f"entry-{name}.json").read_text())
 
 
 _KEYS = (

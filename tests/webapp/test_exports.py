@@ -13,16 +13,16 @@ import pytest
 from django.test import Client
 from pyarrow import parquet
 
-from contract.catalogue import GRADIENT_STATS, LOSS, WEIGHT_NORM, WEIGHT_STATS
-from contract.entries import Encoding, EntryKey, HistogramType, Resolution, Series, Tower
 from store import warm
 from store.models import Run
 from tests.webapp.frameworks import Framework, _curve
 from tests.webapp.samples import Golden, Sample
+from warmboard.contract.catalogue import GRADIENT_STATS, LOSS, WEIGHT_NORM, WEIGHT_STATS
+from warmboard.contract.entries import Encoding, EntryKey, HistogramType, Resolution, Series, Tower
 from webapp.exports import read
 from webapp.exports.formats import FORMATS
 from webapp.exports.views import file_name
-from workers.fetched import Curve
+from workers.history.fetched import Curve
 
 RUN = "/api/runs/abc123def456/"
 SUFFIXES = [format_.suffix for format_ in FORMATS]

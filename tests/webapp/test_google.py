@@ -13,9 +13,9 @@ from django.test import Client
 from pytest_django import Settings
 
 import webapp.urls
+from tests.webapp.access.test_no_outgoing import guarded, read_everything
 from tests.webapp.google import ADA, CLIENT_ID, CLIENT_SECRET, Google, google, new_key
 from tests.webapp.samples import Sample
-from tests.webapp.test_no_outgoing import guarded, read_everything
 from webapp.accounts import throttle
 from webapp.accounts.models import AuditRecord, FailedSignIn
 from webapp.google_sign_in.endpoints import Endpoints

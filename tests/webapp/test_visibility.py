@@ -21,12 +21,12 @@ from pytest_django import DjangoAssertNumQueries, Settings
 import webapp.urls
 from store.models import Run
 from tests.webapp.samples import Sample
-from webapp.access import PAGES_OF_THE_API
+from webapp.access.middleware import PAGES_OF_THE_API
+from webapp.access.readers import readers
 from webapp.accounts import audit
 from webapp.accounts.models import AuditRecord
 from webapp.annotations.change import Change
 from webapp.annotations.models import Annotation
-from webapp.readers import readers
 from webapp.tokens.models import Token
 from webapp.visibility.models import Restriction
 from webapp.visibility.reader import NOTHING, visible

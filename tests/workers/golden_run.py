@@ -9,17 +9,16 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
-from contract.entries import EntryKey, HistogramType, Resolution, Tower
-from tests.workers.fake_mlflow import RUN_ID, Points
-from workers.documents import RunDocuments
-from workers.fetched import Curve, FetchedRun
-from workers.sample import Sampling
+from tests.paths import EXAMPLES
+from tests.workers.fetch.fake_mlflow import RUN_ID, Points
+from warmboard.contract.entries import EntryKey, HistogramType, Resolution, Tower
+from workers.documents.run import RunDocuments
+from workers.documents.sample import Sampling
+from workers.history.fetched import Curve, FetchedRun
 
-EXAMPLES = Path(__file__).parents[2] / "contract" / "examples"
 EPOCHS, BINS = 12, 5
 GRADIENT_EDGES = [-1.0, -1e-3, -1e-7, 1e-7, 1e-3, 1.0]
 CACHED_AT = datetime(2026, 1, 2, 10, 30, tzinfo=UTC)

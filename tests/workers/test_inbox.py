@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 
 from store.models import InboxEvent, QuickTest, Run
-from tests.contract.test_events import golden
 from tests.store.samples import NOON
+from tests.warmboard.contract.test_events import golden
 from workers import inbox
 from workers.inbox import Message
 

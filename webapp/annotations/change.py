@@ -9,8 +9,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from contract.events import RUN_ID
 from store.models import Run
+from warmboard.contract.events import RUN_ID
 from webapp.annotations.models import LONGEST_NAME, LONGEST_NOTE, LONGEST_VALUE, Annotation, Tag
 from webapp.visibility.reader import visible
 

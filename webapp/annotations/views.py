@@ -13,14 +13,14 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
-from contract.cloudevents import format_time
 from store.models import Run
-from webapp import shapes
-from webapp.access import is_api, page_of
+from warmboard.contract.cloudevents import format_time
+from webapp.access.middleware import is_api, page_of
 from webapp.accounts import audit
 from webapp.annotations.change import Change, ChangeError, read_tags
 from webapp.annotations.models import Annotation
-from webapp.openapi.operation import Operation, describes
+from webapp.api import shapes
+from webapp.api.operation import Operation, describes
 from webapp.visibility.reader import reader_of, visible
 
 PERMISSION = "annotations.change_annotation"

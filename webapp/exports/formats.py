@@ -37,7 +37,7 @@ class Format:
 
 
 def _json(run: WholeRun) -> Iterator[bytes]:
-    """The shape ``Export`` of ``webapp/shapes.py``, metric by metric."""
+    """The shape ``Export`` of ``webapp/api/shapes.py``, metric by metric."""
     head = {"available": True} | _about(run) | {
         "final_metrics": run.finals, "non_finite": run.non_finite, "non_finite_unlisted": run.unlisted,
         "axes": run.axes,

@@ -7,9 +7,9 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from contract.catalogue import GRADIENT_NORM, GRADIENT_STATS, LOSS, STEM, WEIGHT_NORM, WEIGHT_STATS
-from contract.entries import Axis, Encoding, EntryKey, HistogramType, Resolution, Series, Tower
 from store import warm
+from warmboard.contract.catalogue import GRADIENT_NORM, GRADIENT_STATS, LOSS, STEM, WEIGHT_NORM, WEIGHT_STATS
+from warmboard.contract.entries import Axis, Encoding, EntryKey, HistogramType, Resolution, Series, Tower
 from webapp.exports.run import Column, WholeRun
 
 ATTEMPTS = 3

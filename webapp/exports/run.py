@@ -9,7 +9,7 @@ from heapq import merge
 from itertools import groupby
 from typing import Any
 
-from contract.entries import Axis, NonFinite, Series
+from warmboard.contract.entries import Axis, NonFinite, Series
 
 Row = tuple[int | None, int | None, Series]
 

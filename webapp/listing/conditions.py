@@ -13,8 +13,8 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
-from contract.events import RUN_ID
 from store.models import QuickTest, Run, RunMetric, RunParam
+from warmboard.contract.events import RUN_ID
 from webapp.annotations.models import Annotation, Tag
 from webapp.listing.fields import FIELDS, WORD, Operand, Span
 from webapp.listing.query import Condition, Query

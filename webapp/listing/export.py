@@ -15,14 +15,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
-from contract.cloudevents import format_time
 from store.searched import number_of
+from warmboard.contract.cloudevents import format_time
 from webapp.exports.formats import number, safe
 from webapp.listing.api import run_document, unreadable
 from webapp.listing.find import find
 from webapp.listing.rows import STATUS_WORDS, choose_columns
 from webapp.listing.view import MOST, Column, View, ViewError
-from webapp.runs import Listed
+from webapp.run.summary import Listed
 from webapp.visibility.reader import reader_of
 
 MOST_EXPORTED = 10_000

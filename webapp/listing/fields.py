@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from contract.events import RunStatus
 from store.searched import number_of
+from warmboard.contract.events import RunStatus
 
 WORD = "word"
 """The field of free text, which has no name in a query."""

@@ -12,7 +12,7 @@ from webapp.listing.conditions import Narrowed, narrow
 from webapp.listing.query import Query
 from webapp.listing.sorting import Cursor, Segment, Sort
 from webapp.listing.together import Among, Asked, together
-from webapp.runs import Listed, listed
+from webapp.run.summary import Listed, listed
 
 
 @dataclass(frozen=True)

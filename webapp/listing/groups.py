@@ -14,7 +14,7 @@ from webapp.listing.find import follow, walk
 from webapp.listing.query import Condition
 from webapp.listing.sorting import Sort
 from webapp.listing.view import Column, View
-from webapp.runs import Listed, listed
+from webapp.run.summary import Listed, listed
 
 MOST_GROUPS, RUNS_SHOWN = 20, 5
 LOWER_IS_BETTER = ("loss", "error", "mae", "mse", "rmse", "perplexity")

@@ -16,8 +16,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
+from webapp.access.hardening import keeps_process
 from webapp.annotations.views import may_annotate
-from webapp.hardening import keeps_process
 from webapp.listing.api import unreadable
 from webapp.listing.export import FORMATS
 from webapp.listing.find import find

@@ -12,9 +12,9 @@ from django.urls import reverse
 from store.models import Run
 from webapp.annotations.models import Annotation, Tag
 from webapp.listing.query import Condition
+from webapp.listing.sparkline import Sparkline, sparkline
 from webapp.listing.view import Column, View
-from webapp.runs import Listed
-from webapp.sparkline import Sparkline, sparkline
+from webapp.run.summary import Listed
 
 NO_VALUE = "\N{EN DASH}"
 # Of these the key that most of the runs have is shown.

@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 from django.http import QueryDict
 
 from store.models import LONGEST_KEY
+from webapp.api.parameters import within
 from webapp.listing.query import Condition, Query, QueryError, parse
 from webapp.listing.sorting import Cursor, CursorError, Sort, SortError
-from webapp.parameters import within
 
 T = TypeVar("T")
 DEFAULT_LIMIT, MOST, LIMITS = 50, 200, (25, 50, 100, 200)

@@ -9,9 +9,9 @@ import json
 from datetime import datetime
 from typing import Any
 
-from contract.cloudevents import EventError, format_time
-from contract.replay import REPLAY_REQUESTED, ReplayRequest
 from store.models import InboxEvent
+from warmboard.contract.cloudevents import EventError, format_time
+from warmboard.contract.replay import REPLAY_REQUESTED, ReplayRequest
 from webapp.operations.inbox import AGES, Listed, Overview, StateCount
 
 LONGEST_PAYLOAD = 20_000

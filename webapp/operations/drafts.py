@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from django.core import signing
 
-from contract.cloudevents import EventError
-from contract.replay import ReplayRequest, Selection
+from warmboard.contract.cloudevents import EventError
+from warmboard.contract.replay import ReplayRequest, Selection
 
 GOOD_FOR = timedelta(hours=1)
 SALT = "warmboard.replay"

@@ -9,8 +9,8 @@ from typing import Any, Self
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from contract.replay import REPLAY_REQUESTED
 from store.models import InboxEvent, Run
+from warmboard.contract.replay import REPLAY_REQUESTED
 from webapp.operations.parameters import ALL, ATTENTION, Filter
 
 State = InboxEvent.State

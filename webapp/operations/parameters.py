@@ -8,11 +8,11 @@ from typing import Any, Self
 
 from django.http import QueryDict
 
-from contract.cloudevents import LONGEST, EventError
-from contract.events import RUN_ID
-from contract.replay import Selection
 from store.models import InboxEvent
-from webapp.parameters import BadRequest, Parameter, whole_number, within
+from warmboard.contract.cloudevents import LONGEST, EventError
+from warmboard.contract.events import RUN_ID
+from warmboard.contract.replay import Selection
+from webapp.api.parameters import BadRequest, Parameter, whole_number, within
 
 ATTENTION, ALL = "attention", "all"
 DEFAULT_LIMIT, MOST = 50, 200

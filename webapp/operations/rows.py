@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from contract.cloudevents import format_time
 from store.models import InboxEvent
+from warmboard.contract.cloudevents import format_time
 from webapp.listing.rows import ago
 from webapp.operations import documents
 from webapp.operations.inbox import AGES, Listed, StateCount

@@ -15,21 +15,21 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods, require_safe
 
-from contract.replay import ReplayRequest
 from store.selection import selected
+from warmboard.contract.replay import ReplayRequest
+from webapp.access.rights import needs
 from webapp.accounts import audit
 from webapp.accounts.groups import REQUEST_REPLAY, Role
-from webapp.accounts.rights import needs
-from webapp.api import reading
-from webapp.health import redis_answers
-from webapp.openapi.operation import Operation, describes
+from webapp.api.operation import Operation, describes
+from webapp.api.parameters import BadRequest
 from webapp.operations import documents, drafts
+from webapp.operations.health import redis_answers
 from webapp.operations.inbox import Overview, request_of
 from webapp.operations.parameters import FILTER, STATES, Filter, read_selection
+from webapp.operations.publishing import PublishError, Topic
 from webapp.operations.rows import Bars, Row
 from webapp.operations.shapes import Operations
-from webapp.parameters import BadRequest
-from webapp.publishing import PublishError, Topic
+from webapp.run.api import reading
 from webapp.visibility.reader import reader_of, visible
 
 RUNS_SHOWN = 20

@@ -6,7 +6,11 @@ const main = document.querySelector("main");
 
 function lines(epochs, named) {
   const series = Object.keys(named).map((label, i) => ({ label, stroke: COLORS[i % COLORS.length], width: 1.75 }));
-  new uPlot({ width: WIDTH, height: HEIGHT, scales: { x: { time: false } }, series: [{}, ...series] }, [epochs, ...Object.values(named)], main);
+  new uPlot(
+    { width: WIDTH, height: HEIGHT, scales: { x: { time: false } }, series: [{}, ...series] },
+    [epochs, ...Object.values(named)],
+    main,
+  );
 }
 
 function canvas(height) {
@@ -25,7 +29,9 @@ function ridges({ counts }) {
     const base = RIDGES - room + (room * i) / counts.length;
     context.beginPath();
     context.moveTo(0, base);
-    row.forEach((count, bin) => context.lineTo(((bin + 0.5) * WIDTH) / row.length, base - (count / top) * (RIDGES - room)));
+    row.forEach((count, bin) =>
+      context.lineTo(((bin + 0.5) * WIDTH) / row.length, base - (count / top) * (RIDGES - room)),
+    );
     context.lineTo(WIDTH, base);
     context.fillStyle = "#fff";
     context.fill();
@@ -39,17 +45,26 @@ function bars({ counts }) {
   const row = counts.at(-1);
   const top = Math.max(...row);
   context.fillStyle = COLORS[1];
-  row.forEach((count, bin) => context.fillRect((bin * WIDTH) / row.length, HEIGHT * (1 - count / top), WIDTH / row.length - 1, (HEIGHT * count) / top));
+  row.forEach((count, bin) =>
+    context.fillRect(
+      (bin * WIDTH) / row.length,
+      HEIGHT * (1 - count / top),
+      WIDTH / row.length - 1,
+      (HEIGHT * count) / top,
+    ),
+  );
 }
 
-fetch("data.json").then((response) => response.json()).then(({ history, histograms }) => {
-  const { epochs, loss, weight_norm, gradient_norm } = history;
-  lines(epochs, { train: loss.train, validation: loss.val });
-  lines(epochs, { train: loss.total, validation: loss.val_total });
-  lines(epochs, { train: loss.regularization, validation: loss.val_regularization });
-  lines(epochs, gradient_norm);
-  lines(epochs, weight_norm);
-  lines(epochs, history.metrics);
-  for (const histogram of histograms) (ridges(histogram), bars(histogram));
-  document.body.dataset.drawn = "true";
-});
+fetch("data.json")
+  .then((response) => response.json())
+  .then(({ history, histograms }) => {
+    const { epochs, loss, weight_norm, gradient_norm } = history;
+    lines(epochs, { train: loss.train, validation: loss.val });
+    lines(epochs, { train: loss.total, validation: loss.val_total });
+    lines(epochs, { train: loss.regularization, validation: loss.val_regularization });
+    lines(epochs, gradient_norm);
+    lines(epochs, weight_norm);
+    lines(epochs, history.metrics);
+    for (const histogram of histograms) ridges(histogram), bars(histogram);
+    document.body.dataset.drawn = "true";
+  });

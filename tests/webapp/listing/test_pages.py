@@ -17,7 +17,7 @@ from tests.webapp.listing.conftest import Make
 from tests.webapp.samples import Sample
 from webapp.annotations.change import Change
 from webapp.listing.rows import ago
-from webapp.sparkline import sparkline
+from webapp.listing.sparkline import sparkline
 from webapp.visibility.reader import NOTHING
 
 

@@ -1,33 +1,54 @@
 // The page that compares runs: reads them all in one answer, shows them in every way, follows those that go on.
 
 import "./base.js";
-import { pack, unpack } from "./compare-address.js";
-import { Curves } from "./compare-curves.js";
-import { Emphasis } from "./compare-emphasis.js";
-import { asCsv, asJson, save } from "./compare-export.js";
-import { fieldsOf } from "./compare-fields.js";
-import { Histograms } from "./compare-histograms.js";
-import { ParallelCoordinates } from "./compare-parallel.js";
-import { RunPicker } from "./compare-picker.js";
-import { freeSlot, runsOf, slotsOf } from "./compare-runs.js";
-import { Scatter } from "./compare-scatter.js";
-import { ComparisonTable } from "./compare-table.js";
-import { el } from "./dom.js";
-import { follow, Source } from "./follow.js";
-import { count } from "./format.js";
-import { Permalink } from "./permalink.js";
-import { shortcuts } from "./shortcuts.js";
-import { copyLink, helpButton, linkButton } from "./tools.js";
-import { VIEW_DEFAULTS } from "./view.js";
-import { viewKeys } from "./view-keys.js";
+import { copyLink, helpButton, linkButton } from "./charts/tools.js";
+import { VIEW_DEFAULTS } from "./charts/view.js";
+import { viewKeys } from "./charts/view-keys.js";
+import { pack, unpack } from "./compare/address.js";
+import { Curves } from "./compare/curves.js";
+import { Emphasis } from "./compare/emphasis.js";
+import { asCsv, asJson, save } from "./compare/export.js";
+import { fieldsOf } from "./compare/fields.js";
+import { Histograms } from "./compare/histograms.js";
+import { ParallelCoordinates } from "./compare/parallel.js";
+import { RunPicker } from "./compare/picker.js";
+import { freeSlot, runsOf, slotsOf } from "./compare/runs.js";
+import { Scatter } from "./compare/scatter.js";
+import { ComparisonTable } from "./compare/table.js";
+import { el } from "./page/dom.js";
+import { follow, Source } from "./page/follow.js";
+import { count } from "./page/format.js";
+import { Permalink } from "./page/permalink.js";
+import { shortcuts } from "./page/shortcuts.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
 const UNSETTLED = ["pending", "warming", "rebuilding", "unknown"];
 const DEFAULTS = {
   ...VIEW_DEFAULTS,
-  runs: "", slots: "", hidden: "", metrics: "", shared: "1", detail: "", differences: "0", layout: "", sort: "", baseline: "",
-  axes: "", kinds: "", brush: "", across: "", up: "", "across-kind": "", "up-kind": "", of: "", what: "weights", tower: "query", bins: "each", counts: "linear", epoch: "",
+  runs: "",
+  slots: "",
+  hidden: "",
+  metrics: "",
+  shared: "1",
+  detail: "",
+  differences: "0",
+  layout: "",
+  sort: "",
+  baseline: "",
+  axes: "",
+  kinds: "",
+  brush: "",
+  across: "",
+  up: "",
+  "across-kind": "",
+  "up-kind": "",
+  of: "",
+  what: "weights",
+  tower: "query",
+  bins: "each",
+  counts: "linear",
+  epoch: "",
 };
 
 const root = document.getElementById("compare");
@@ -55,16 +76,20 @@ async function step() {
       await show();
     }
     lost("");
-    if (page.runs.some(({ history, row }) => !history && UNSETTLED.includes(row.state))) return { pause: WAITING, changed };
+    if (page.runs.some(({ history, row }) => !history && UNSETTLED.includes(row.state)))
+      return { pause: WAITING, changed };
     return { pause: page.runs.some(({ row }) => row.status === "RUNNING") ? LIVE : null, changed };
   } catch (error) {
-    lost(error.status === 401 ? "You have been signed out. Reload the page to sign in." : `${error.message} Trying again…`);
+    lost(
+      error.status === 401 ? "You have been signed out. Reload the page to sign in." : `${error.message} Trying again…`,
+    );
     return { pause: WAITING };
   }
 }
 
 function lost(message) {
-  const line = document.getElementById("lost") ?? root.appendChild(el("p", { id: "lost", class: "toast", role: "status" }));
+  const line =
+    document.getElementById("lost") ?? root.appendChild(el("p", { id: "lost", class: "toast", role: "status" }));
   line.textContent = message;
   line.hidden = !message;
 }
@@ -93,7 +118,9 @@ function changed() {
 }
 
 function keepHidden() {
-  permalink.set({ hidden: pack([...page.slots].filter(([id]) => emphasis.hidden.has(id)).map(([, slot]) => String(slot))) });
+  permalink.set({
+    hidden: pack([...page.slots].filter(([id]) => emphasis.hidden.has(id)).map(([, slot]) => String(slot))),
+  });
 }
 
 // ── what is shown of them ──
@@ -103,7 +130,16 @@ function show() {
   const title = size < 2 ? "Compare runs" : `Compare ${size} runs`;
   root.querySelector("h1").textContent = title;
   document.title = `${title} · Warmboard`;
-  const known = [...page.slots.keys()].map((id) => page.documents.get(id) ?? { mlflow_run_id: id, state: size < 2 ? "" : "reading", expect: "", reason: "", history: null });
+  const known = [...page.slots.keys()].map(
+    (id) =>
+      page.documents.get(id) ?? {
+        mlflow_run_id: id,
+        state: size < 2 ? "" : "reading",
+        expect: "",
+        reason: "",
+        history: null,
+      },
+  );
   page.runs = runsOf(known, page.slots);
   page.fields = fieldsOf(page.runs);
   if (size >= 2 && !page.documents.size) return undefined; // the answer is on its way
@@ -116,11 +152,19 @@ function showChoose(size) {
   page.parts = null;
   part("actions").replaceChildren(helpButton(help));
   part("body").replaceChildren(
-    el("section", { class: "notice" },
+    el(
+      "section",
+      { class: "notice" },
       el("p", { class: "eyebrow" }, size ? "One run is chosen" : "Nothing to compare yet"),
       el("h2", {}, size ? "Choose one more run" : "Choose two or more runs"),
-      el("p", {}, `“Add a run” above searches by words of the name, the experiment or the beginning of the run ID, and by conditions such as param.optimizer = adam. Up to ${root.dataset.most} runs stand side by side: curves, parameters, metrics and histograms.`),
-      el("p", {}, el("a", { class: "button", href: "/" }, "All runs"))));
+      el(
+        "p",
+        {},
+        `“Add a run” above searches by words of the name, the experiment or the beginning of the run ID, and by conditions such as param.optimizer = adam. Up to ${root.dataset.most} runs stand side by side: curves, parameters, metrics and histograms.`,
+      ),
+      el("p", {}, el("a", { class: "button", href: "/" }, "All runs")),
+    ),
+  );
 }
 
 // Part by part, a frame each, so that what is at the top is drawn while the rest is built.
@@ -128,7 +172,10 @@ async function showAll() {
   page.parts ?? build();
   const { runs, fields, parts } = page;
   const warm = runs.filter(({ history }) => history);
-  showWaiting(runs.filter(({ history }) => !history), warm.length);
+  showWaiting(
+    runs.filter(({ history }) => !history),
+    warm.length,
+  );
   for (const one of Object.values(parts)) {
     one.update(runs, fields);
     await new Promise(requestAnimationFrame);
@@ -146,18 +193,50 @@ function build() {
   };
   page.parts = parts;
   part("body").replaceChildren(waiting, ...Object.values(parts).map(({ section }) => section));
-  const file = (text, type, content) => el("button", { type: "button", class: "button", onclick: () => save(`comparison.${type}`, type === "csv" ? "text/csv" : "application/json", content()) }, text);
+  const file = (text, type, content) =>
+    el(
+      "button",
+      {
+        type: "button",
+        class: "button",
+        onclick: () => save(`comparison.${type}`, type === "csv" ? "text/csv" : "application/json", content()),
+      },
+      text,
+    );
   page.link = linkButton(permalink);
-  part("actions").replaceChildren(page.link, file("CSV", "csv", () => asCsv(page.runs, page.fields)), file("JSON", "json", () => asJson(page.runs)), helpButton(help));
+  part("actions").replaceChildren(
+    page.link,
+    file("CSV", "csv", () => asCsv(page.runs, page.fields)),
+    file("JSON", "json", () => asJson(page.runs)),
+    helpButton(help),
+  );
 }
 
 // Runs without charts, each with why, and what to expect.
 function showWaiting(cold, warm) {
   waiting.hidden = !cold.length;
   if (!cold.length) return;
-  const rows = cold.map(({ row, label, id }) => el("li", { "data-state": row.state }, el("a", { href: `/runs/${id}/` }, label), el("span", { class: "muted" }, row.expect || "Reading…"), row.reason && el("pre", { class: "reason" }, row.reason)));
-  const title = warm ? `${count(cold.length)} of ${count(cold.length + warm)} runs ${cold.length === 1 ? "is" : "are"} not warm` : "None of these runs is warm yet";
-  waiting.replaceChildren(el("section", { class: "notice small" }, el("h2", {}, title), el("ul", {}, rows), el("p", { class: "muted", role: "status" }, "They appear here by themselves.")));
+  const rows = cold.map(({ row, label, id }) =>
+    el(
+      "li",
+      { "data-state": row.state },
+      el("a", { href: `/runs/${id}/` }, label),
+      el("span", { class: "muted" }, row.expect || "Reading…"),
+      row.reason && el("pre", { class: "reason" }, row.reason),
+    ),
+  );
+  const title = warm
+    ? `${count(cold.length)} of ${count(cold.length + warm)} runs ${cold.length === 1 ? "is" : "are"} not warm`
+    : "None of these runs is warm yet";
+  waiting.replaceChildren(
+    el(
+      "section",
+      { class: "notice small" },
+      el("h2", {}, title),
+      el("ul", {}, rows),
+      el("p", { class: "muted", role: "status" }, "They appear here by themselves."),
+    ),
+  );
 }
 
 const help = shortcuts([

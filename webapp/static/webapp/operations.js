@@ -2,8 +2,8 @@
 // open, and what has the focus keeps it.
 
 import "./base.js";
-import { follow } from "./follow.js";
-import { ago } from "./format.js";
+import { follow } from "./page/follow.js";
+import { ago } from "./page/format.js";
 
 const PACE = { first: 2000, most: 15000 };
 const root = document.getElementById("operations");
@@ -37,7 +37,8 @@ async function renew() {
 }
 
 function replace(old, fresh) {
-  for (const details of old.querySelectorAll("details[open]")) fresh.querySelector(`#${details.id}`)?.setAttribute("open", "");
+  for (const details of old.querySelectorAll("details[open]"))
+    fresh.querySelector(`#${details.id}`)?.setAttribute("open", "");
   const focused = old.contains(document.activeElement) ? placeOf(document.activeElement, old) : null;
   old.replaceWith(fresh);
   if (focused) find(fresh, focused)?.focus({ preventScroll: true });

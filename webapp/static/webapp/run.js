@@ -1,16 +1,16 @@
 // One run's page: shows what the API answers, waits while the run is not warm, follows along while it trains.
 
 import "./base.js";
-import { RunBody } from "./body.js";
-import { el } from "./dom.js";
-import { follow, Source } from "./follow.js";
-import { badges, facts } from "./head.js";
-import { Permalink } from "./permalink.js";
-import { shortcuts } from "./shortcuts.js";
-import { HISTOGRAM_DEFAULTS, pairsOf } from "./specs.js";
-import { copyLink } from "./tools.js";
-import { View, VIEW_DEFAULTS } from "./view.js";
-import { viewKeys } from "./view-keys.js";
+import { HISTOGRAM_DEFAULTS, pairsOf } from "./charts/specs.js";
+import { copyLink } from "./charts/tools.js";
+import { VIEW_DEFAULTS, View } from "./charts/view.js";
+import { viewKeys } from "./charts/view-keys.js";
+import { el } from "./page/dom.js";
+import { follow, Source } from "./page/follow.js";
+import { Permalink } from "./page/permalink.js";
+import { shortcuts } from "./page/shortcuts.js";
+import { RunBody } from "./run/body.js";
+import { badges, facts } from "./run/head.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
@@ -20,7 +20,14 @@ const LIVE_FULL_UP_TO = 2000; // epochs: a longer run that still goes on is not 
 const root = document.getElementById("run");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
 const source = new Source();
-const permalink = new Permalink({ ...VIEW_DEFAULTS, ...HISTOGRAM_DEFAULTS, resolution: "overview", search: "", groups: "", insight: "" });
+const permalink = new Permalink({
+  ...VIEW_DEFAULTS,
+  ...HISTOGRAM_DEFAULTS,
+  resolution: "overview",
+  search: "",
+  groups: "",
+  insight: "",
+});
 const page = {
   source,
   permalink,
@@ -39,7 +46,8 @@ let body = null;
 let ahead = []; // answers to come: histograms that are there soon are shown together with the curves, which is quicker for both
 
 function histogramAddress(type, tower, wanted = null) {
-  const full = page.asked || (page.history?.epochs_total ?? page.summary.epochs) <= Number(root.dataset.histogramFullUpTo);
+  const full =
+    page.asked || (page.history?.epochs_total ?? page.summary.epochs) <= Number(root.dataset.histogramFullUpTo);
   return `${page.api}histogram-data/?type=${type}&tower=${tower}&resolution=${wanted ?? (full ? "full" : "overview")}`;
 }
 
@@ -63,13 +71,15 @@ async function step() {
     if (!page.history) return { pause: WAITING };
     return { pause: page.history.status === "RUNNING" ? LIVE : null, changed };
   } catch (error) {
-    lost(error.status === 401 ? "You have been signed out. Reload the page to sign in." : `${error.message} Trying again…`);
+    lost(
+      error.status === 401 ? "You have been signed out. Reload the page to sign in." : `${error.message} Trying again…`,
+    );
     return { pause: WAITING };
   }
 }
 
 async function show(document) {
-  if (!document.available) return fill((await import("./waiting.js")).waiting(document));
+  if (!document.available) return fill((await import("./run/waiting.js")).waiting(document));
   if (!page.summary.mlflow_run_id) return location.replace(`/runs/${document.mlflow_run_id}/`);
   if (page.history || page.summary.state !== "warm") await readSummary();
   page.history = document;
@@ -78,7 +88,8 @@ async function show(document) {
   fill({ badges: badges(page), facts: facts(page) });
   body ??= new RunBody(page, part("body"));
   body.update();
-  if (document.resolution === "overview" && (page.asked || document.epochs_total <= Number(root.dataset.fullUpTo))) loadFull(page.asked);
+  if (document.resolution === "overview" && (page.asked || document.epochs_total <= Number(root.dataset.fullUpTo)))
+    loadFull(page.asked);
   return undefined;
 }
 
@@ -88,7 +99,8 @@ function fill(parts) {
 
 // A line at the edge of the page; an empty text takes it away.
 function lost(message) {
-  const line = document.getElementById("lost") ?? root.appendChild(el("p", { id: "lost", class: "toast", role: "status" }));
+  const line =
+    document.getElementById("lost") ?? root.appendChild(el("p", { id: "lost", class: "toast", role: "status" }));
   line.textContent = message;
   line.hidden = !message;
 }
@@ -112,14 +124,17 @@ function loadFull(asked = false) {
 // ── keys ──
 
 const { view } = page;
-const help = shortcuts([
-  ["1", "Go to the first section; 2, 3 … to the others", () => body?.nav.go(0)],
-  ...viewKeys(() => view, ["step", "time", "relative"], "Steps, clock, or elapsed time"),
-  ["h", "Ridgeline, heatmap, or quantiles", () => body?.histogram?.showNext()],
-  ["p", "Play through the epochs, or pause", () => body?.histogram?.player.toggle()],
-  ["/", "Search the other metrics", () => body?.focusSearch()],
-  ["c", "Copy the link to this view", () => body && copyLink(body.link, permalink)],
-], (key) => /^[2-9]$/.test(key) && body?.nav.go(Number(key) - 1));
+const help = shortcuts(
+  [
+    ["1", "Go to the first section; 2, 3 … to the others", () => body?.nav.go(0)],
+    ...viewKeys(() => view, ["step", "time", "relative"], "Steps, clock, or elapsed time"),
+    ["h", "Ridgeline, heatmap, or quantiles", () => body?.histogram?.showNext()],
+    ["p", "Play through the epochs, or pause", () => body?.histogram?.player.toggle()],
+    ["/", "Search the other metrics", () => body?.focusSearch()],
+    ["c", "Copy the link to this view", () => body && copyLink(body.link, permalink)],
+  ],
+  (key) => /^[2-9]$/.test(key) && body?.nav.go(Number(key) - 1),
+);
 
 addEventListener("themechange", () => view.set({}));
 if (page.summary.state === "warm") {

@@ -1,11 +1,11 @@
 // The list of runs: what a script makes smoother. Everything also works as plain links and forms.
 
 import "./base.js";
-import { follow, Source } from "./follow.js";
-import { ago } from "./format.js";
-import { patch, remember } from "./patch.js";
-import { Selection } from "./selection.js";
-import { shortcuts } from "./shortcuts.js";
+import { follow, Source } from "./page/follow.js";
+import { ago } from "./page/format.js";
+import { shortcuts } from "./page/shortcuts.js";
+import { patch, remember } from "./runs/patch.js";
+import { Selection } from "./runs/selection.js";
 
 const MOVING = { first: 4000, most: 30000 };
 const SETTLED = { first: 15000, most: 60000 };
@@ -16,10 +16,15 @@ const KEYS_OF_ROWS = [
   ["Enter", "Open it"],
   ["c", "Compare the chosen runs", () => form.querySelector("#compare").click()],
 ];
-const BY_MOUSE = [["By mouse", [
-  ["click", "Open the run"],
-  ["Shift click", "On a box: choose all from the one that was clicked last"],
-]]];
+const BY_MOUSE = [
+  [
+    "By mouse",
+    [
+      ["click", "Open the run"],
+      ["Shift click", "On a box: choose all from the one that was clicked last"],
+    ],
+  ],
+];
 const form = document.getElementById("chosen");
 const table = document.querySelector("table.runs");
 const shown = document.getElementById("shown");
@@ -27,20 +32,31 @@ const search = document.getElementById("q");
 
 document.documentElement.classList.add("scripted");
 for (const each of document.querySelectorAll("#find, .columns form")) each.addEventListener("submit", tidy);
-for (const select of document.querySelectorAll("#find select")) select.addEventListener("change", () => select.form.requestSubmit());
+for (const select of document.querySelectorAll("#find select"))
+  select.addEventListener("change", () => select.form.requestSubmit());
 if (table) {
   remember(table.querySelectorAll("tbody tr"));
   const selection = new Selection(form, form.querySelector(".chosen-bar"));
   times();
   setInterval(times, 60000);
-  table.addEventListener("focusin", ({ target }) => target.matches(":focus-visible") && target.closest("tbody tr")?.scrollIntoView({ block: "nearest" }));
+  table.addEventListener(
+    "focusin",
+    ({ target }) =>
+      target.matches(":focus-visible") && target.closest("tbody tr")?.scrollIntoView({ block: "nearest" }),
+  );
   liveRows(selection);
   const bar = form.querySelector(".chosen-bar");
-  new ResizeObserver(() => document.documentElement.style.setProperty("--chosen-bar", `${bar.offsetHeight}px`)).observe(bar);
+  new ResizeObserver(() => document.documentElement.style.setProperty("--chosen-bar", `${bar.offsetHeight}px`)).observe(
+    bar,
+  );
   table.addEventListener("pointermove", lendTitle);
   bar.querySelector('[name="tags"]')?.addEventListener("keydown", tagByEnter);
 }
-const help = shortcuts([...(table ? KEYS_OF_ROWS : []), ["/", "Search", () => goTo(search)]], table ? arrows : undefined, BY_MOUSE);
+const help = shortcuts(
+  [...(table ? KEYS_OF_ROWS : []), ["/", "Search", () => goTo(search)]],
+  table ? arrows : undefined,
+  BY_MOUSE,
+);
 document.getElementById("keys").addEventListener("click", help);
 search.addEventListener("keydown", ({ key }) => key === "Escape" && search.blur());
 
@@ -63,8 +79,11 @@ function tagByEnter(event) {
 // A row's link lies over its cells, whose titles would not show: it takes that of what the pointer sees.
 function lendTitle({ target: link, clientX, clientY }) {
   if (!link.matches(".name > a:first-child")) return;
-  const titled = document.elementsFromPoint(clientX, clientY).filter((each) => each !== link && link.closest("tr").contains(each));
-  link.title = titled.find((each) => each.title)?.title ?? (titled.some((each) => each.matches(".name")) ? link.textContent : "");
+  const titled = document
+    .elementsFromPoint(clientX, clientY)
+    .filter((each) => each !== link && link.closest("tr").contains(each));
+  link.title =
+    titled.find((each) => each.title)?.title ?? (titled.some((each) => each.matches(".name")) ? link.textContent : "");
 }
 
 function times() {
@@ -77,12 +96,18 @@ function times() {
 function liveRows(selection) {
   const source = new Source();
   follow(async () => {
-    const pause = table.querySelector(".status-running, .status-scheduled, .state-pending, .state-warming, .state-rebuilding") ? MOVING : SETTLED;
+    const pause = table.querySelector(
+      ".status-running, .status-scheduled, .state-pending, .state-warming, .state-rebuilding",
+    )
+      ? MOVING
+      : SETTLED;
     try {
       const { changed, document: found } = await source.read(form.dataset.rows);
       if (!changed) return { pause, changed };
       if (shown.textContent !== found.shown) shown.textContent = found.shown;
-      const fresh = new DOMParser().parseFromString(`<table>${found.table}</table>`, "text/html").querySelector("table");
+      const fresh = new DOMParser()
+        .parseFromString(`<table>${found.table}</table>`, "text/html")
+        .querySelector("table");
       if (!patch(table, fresh)) return { pause, changed: false };
       selection.show();
       times();

@@ -1,0 +1,210 @@
+"""The tracking library in an environment that has what requirements/tracking.txt names and nothing else: no TensorFlow,
+no Keras, no pandas, no MLflow. The project is installed there, as a user of the library installs it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.environment import GIVEN
+from tests.paths import ROOT
+from tests.warmboard.mlflow_server import MlflowServer
+from tests.warmboard.servers import FakePubsub
+from warmboard.contract.events import EventType, RunEvent, RunStatus
+
+pytestmark = pytest.mark.integration
+
+REQUIREMENTS = ROOT / "requirements" / "tracking.txt"
+ENVIRONMENT = ROOT / "build" / "tracking"
+PYTHON = ENVIRONMENT / "bin" / "python"
+UV = Path(sys.executable).with_name("uv")
+ABSENT = ("tensorflow", "keras", "pandas", "pyarrow", "mlflow", "django")
+BINS = 25
+LOOP = """
+import math
+import numpy as np
+from warmboard import start_run
+from warmboard.statistics.values import GradientSums, weight_norms, weight_statistics
+
+random = np.random.default_rng(1)
+towers = {"query": [random.normal(size=(20, 4))], "candidate": [random.normal(size=(30, 4))]}
+gradients = GradientSums()
+with start_run(quick_test_id=7, experiment="bare") as run:
+    run.log_params({"optimizer": "by hand", **gradients.params()})
+    for epoch in range(3):
+        for _ in range(2):
+            gradients.add({tower: [weights / 10 for weights in arrays] for tower, arrays in towers.items()})
+        values = {"loss": 1 / (epoch + 1), "odd": math.nan, **gradients.values(), **weight_norms(towers)}
+        for tower, arrays in towers.items():
+            values |= weight_statistics(tower, arrays)
+        run.log_metrics(values, step=epoch)
+print(run.run_id, run.sent, run.waiting, run.refused, run.lost)
+"""
+CLIENT = """
+import sys
+from datetime import UTC, datetime
+from warmboard.contract.events import RunStatus
+from warmboard import TrackingClient
+from warmboard.tracking.client import Metric
+
+client = TrackingClient(sys.argv[1])
+client.wait_until_ready(20)
+run_id = client.create_run(client.experiment("client"), "bare", datetime.now(UTC))
+client.log_batch(run_id, [Metric("loss", 0.5, 0, 1000)], {"rate": 1})
+client.end_run(run_id, RunStatus.FAILED, datetime.now(UTC))
+print(run_id)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bare() -> None:
+    """The environment; made on first use, in seconds. The project is installed into it anew each time."""
+    marker, digest = ENVIRONMENT / "installed", hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    try:
+        if not marker.exists() or marker.read_text() != digest:
+            _uv("venv", "--clear", "--python", sys.executable, str(ENVIRONMENT))
+            _uv("pip", "sync", "--python", str(PYTHON), "--require-hashes", str(REQUIREMENTS))
+            marker.write_text(digest)
+        # Reinstalled: uv keeps what it built of a folder, whatever changes in its modules.
+        _uv("pip", "install", "--python", str(PYTHON), "--no-deps", "--reinstall-package", "warmboard", str(ROOT))
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", "") or str(error)
+        pytest.skip(f"not run: the tracking library alone, which can't be installed ({said.strip()[-200:]})")
+
+
+def _uv(*arguments: str) -> str:
+    environ = {**os.environ, "UV_COMPILE_BYTECODE": "1"}
+    done = subprocess.run([UV, *arguments], env=environ, cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    server.start()
+    yield server
+    server.stop()
+
+
+def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Runs the environment's Python in this folder, where nothing of the checkout is found."""
+    given = {**GIVEN, "OUTPUT_URI": str(folder / "output"), "SPOOL_DIR": str(folder / "spool"), **environ}
+    given.pop("PYTHONPATH", None)
+    return subprocess.run(
+        [PYTHON, *arguments], cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def addresses(mlflow: MlflowServer, pubsub: FakePubsub) -> dict[str, str]:
+    return {"MLFLOW_TRACKING_URI": mlflow.uri, "PUBSUB_EMULATOR_HOST": pubsub.address, "MLFLOW_READY_SECONDS": "20"}
+
+
+def test_there_is_what_is_pinned_and_the_project() -> None:
+    installed = {each["name"] for each in json.loads(_uv("pip", "list", "--python", str(PYTHON), "--format", "json"))}
+    pinned = set(re.findall(r"^([\w.-]+)==", REQUIREMENTS.read_text(), re.MULTILINE))
+
+    assert installed == pinned | {"warmboard"}
+
+
+def test_the_project_brings_the_library_and_leaves_nothing_in_the_checkout(tmp_path: Path) -> None:
+    lines = "import importlib.metadata as m\nprint(*{str(file).split('/')[0] for file in m.files('warmboard')})"
+    done = run(tmp_path, "-c", lines)
+
+    assert {name for name in done.stdout.split() if "dist-info" not in name} == {"warmboard"}
+    assert not [path for pattern in ("dist", "*.egg-info", "build/lib") for path in ROOT.glob(pattern)]
+
+
+@pytest.mark.parametrize("module", ABSENT)
+def test_what_the_library_does_without_is_not_there(module: str, tmp_path: Path) -> None:
+    assert f"No module named '{module}'" in run(tmp_path, "-c", f"import {module}").stderr
+
+
+def test_it_is_that_installation_which_runs(tmp_path: Path) -> None:
+    done = run(tmp_path, "-c", "import warmboard; print(warmboard.__file__)")
+
+    assert all(path.startswith(f"{ENVIRONMENT}/") for path in done.stdout.split()), done.stderr
+
+
+def test_a_loop_without_a_framework(mlflow: MlflowServer, pubsub: FakePubsub, tmp_path: Path) -> None:
+    done = run(tmp_path, "-c", LOOP, **addresses(mlflow, pubsub))
+
+    assert done.returncode == 0, done.stderr
+    run_id, sent, *rest = done.stdout.split()
+    assert rest == ["0", "0", "0"]
+    client = MlflowClient(mlflow.uri)
+    found = client.get_run(run_id)
+    assert (found.info.status, found.info.run_name, found.data.params["optimizer"]) == (
+        "FINISHED", "quick-test-7", "by hand",
+    )  # fmt: skip
+    assert int(sent) == 3 * len(found.data.metrics) + len(found.data.params)
+    for tower in ("query", "candidate"):
+        for stem in ("hist", "grad_hist"):
+            assert {f"{tower}_{stem}_bin_{number}" for number in range(BINS)} <= found.data.metrics.keys()
+        assert len(found.data.params[f"{tower}_grad_hist_bin_edges"].split(",")) == BINS + 1
+        assert found.data.metrics[f"{tower}_grad_norm"] > 0
+        assert found.data.metrics[f"{tower}_weights_std"] > 0
+    assert sum(found.data.metrics[f"query_hist_bin_{number}"] for number in range(BINS)) == 80
+    assert [point.step for point in client.get_metric_history(run_id, "loss")] == [0, 1, 2]
+    event = RunEvent.decode(pubsub.messages[-1].data, pubsub.messages[-1].attributes)
+    assert (event.type, event.run_id, event.status, event.epochs) == (
+        EventType.COMPLETED, run_id, RunStatus.FINISHED, 3,
+    )  # fmt: skip
+    assert (tmp_path / "output" / run_id / "mlflow_info.json").is_file()
+
+
+def test_the_client_alone(mlflow: MlflowServer, tmp_path: Path) -> None:
+    done = run(tmp_path, "-c", CLIENT, mlflow.uri)
+
+    assert done.returncode == 0, done.stderr
+    found = MlflowClient(mlflow.uri).get_run(done.stdout.strip())
+    assert (found.info.status, found.data.metrics, found.data.params) == ("FAILED", {"loss": 0.5}, {"rate": "1"})
+
+
+def test_what_waits_is_listed_and_flushed(mlflow: MlflowServer, pubsub: FakePubsub, tmp_path: Path) -> None:
+    # The port of a server that has ended: nobody listens there yet.
+    away = MlflowServer(tmp_path / "mlflow")
+    away.folder.mkdir()
+    environ = {**addresses(away, pubsub), "MLFLOW_READY_SECONDS": "0"}
+    lines = "from warmboard import start_run\nwith start_run() as run:\n    run.log_metrics({'loss': 0.5}, step=0)\n"
+    lines += "    raise SystemExit(143)"
+    assert run(tmp_path, "-c", lines, **environ).returncode == 143
+
+    listed = run(tmp_path, "-m", "trainer", "flush", "--list", **environ)
+    assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 1), listed.stderr
+    assert f"for {away.uri}; KILLED at " in listed.stdout
+    away.start()
+    try:
+        flushed = run(tmp_path, "-m", "trainer", "flush", **environ)
+        assert flushed.returncode == 0, flushed.stderr
+        event = RunEvent.decode(pubsub.messages[-1].data, pubsub.messages[-1].attributes)
+        found = MlflowClient(away.uri).get_run(event.run_id)
+        assert (found.info.status, found.data.metrics) == ("KILLED", {"loss": 0.5})
+    finally:
+        away.stop()
+    assert run(tmp_path, "-m", "trainer", "flush", "--list", **environ).stdout.startswith("Nothing waits")
+
+
+def test_help_needs_no_framework(tmp_path: Path) -> None:
+    done = run(tmp_path, "-m", "trainer", "--help")
+
+    assert done.returncode == 0, done.stderr
+    assert "--epochs" in done.stdout
+
+
+def test_a_training_says_in_a_sentence_what_it_needs(tmp_path: Path) -> None:
+    done = run(tmp_path, "-m", "trainer", "--epochs", "1")
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert re.search(r"pip install|requirements/trainer", line)

@@ -1,0 +1,113 @@
+"""Whatever a run holds, both ways give the same, which is what MLflow has by its rule; and what is fetched bit by bit
+while a run goes on is what a whole fetch gives.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.workers.fetch.fake_mlflow import LARGEST, RUN_ID, FakeMlflow
+from workers.fetch.fetcher import Fetcher, TrackingServer
+from workers.history.fetched import FetchedRun
+from workers.history.ndjson import read_run, write_run
+
+Point = tuple[int, float | str, int]
+UNHURRIED = settings(deadline=None)
+"""A busy machine is no error."""
+WAYS = pytest.mark.parametrize("bulk", [False, True], ids=["stock", "bulk"])
+KEYS = st.sampled_from(["loss", "val loss", "a/b", "système.été"])
+VALUES: st.SearchStrategy[float | str] = st.floats(-LARGEST, LARGEST) | st.sampled_from(
+    ["NaN", LARGEST, -LARGEST, 0.0, -1.0]
+)
+POINTS: st.SearchStrategy[Point] = st.tuples(st.integers(-5, 12), VALUES, st.integers(0, 6))
+
+
+def unique(points: list[Point]) -> list[Point]:
+    """MLflow keeps a point once, and gives a metric's points by timestamp."""
+    # Its databases hold 0 and -0 for the same.
+    kept = {(step, str(float(value) + 0.0), time): (step, value, time) for step, value, time in points}
+    return sorted(kept.values(), key=lambda point: (point[2], point[0]))
+
+
+METRICS = st.dictionaries(KEYS, st.lists(POINTS, min_size=1, max_size=25).map(unique))
+
+
+def fetcher(wire: FakeMlflow) -> Fetcher:
+    return Fetcher(TrackingServer("default", "http://mlflow.test"), concurrency=2, transport=wire)
+
+
+def naive(points: list[Point]) -> dict[int, float]:
+    """Value by step, with no NumPy: the last by timestamp, then the greatest, where NaN counts as 0."""
+    found: dict[int, tuple[tuple[int, float, bool], float]] = {}
+    for step, value, time in points:
+        number = float(value)
+        rank = (time, 0.0 if math.isnan(number) else number, math.isnan(number))
+        found[step] = max(found.get(step, (rank, number)), (rank, number), key=lambda item: item[0])
+    return {step: math.copysign(math.inf, n) if abs(n) == LARGEST else n for step, (_, n) in sorted(found.items())}
+
+
+def assert_same(one: FetchedRun, other: FetchedRun) -> None:
+    assert replace(one, curves={}) == replace(other, curves={})
+    assert one.curves.keys() == other.curves.keys()
+    for key, curve in one.curves.items():
+        found = other.curves[key]
+        assert curve.steps.tolist() == found.steps.tolist(), key
+        assert curve.timestamps.tolist() == found.timestamps.tolist(), key
+        assert np.array_equal(curve.values, found.values, equal_nan=True), key
+        assert curve.repeated == found.repeated, key
+
+
+@UNHURRIED
+@given(METRICS, st.integers(1, 7), st.booleans(), st.booleans())
+def test_both_ways_give_what_mlflow_has(
+    metrics: dict[str, list[Point]], page_size: int, pages: bool, short_history: bool
+) -> None:
+    stock = FakeMlflow(metrics, page_size=page_size, pages=pages, short_history=short_history)
+    run = fetcher(stock).fetch(RUN_ID)
+    assert_same(fetcher(FakeMlflow(metrics, bulk=True)).fetch(RUN_ID), run)
+    assert run.curves.keys() == metrics.keys()
+    for key, points in metrics.items():
+        expected, curve = naive(points), run.curves[key]
+        assert curve.steps.tolist() == list(expected)
+        assert np.array_equal(curve.values, list(expected.values()), equal_nan=True)
+        assert curve.repeated == len(points) - len(expected)
+
+
+@st.composite
+def growths(draw: st.DrawFn) -> list[dict[str, list[Point]]]:
+    """A run as it grows: metrics come and stop, each goes on from its own last step, some repeat it; and now and then
+    one starts again from an earlier step, and runs past what it had.
+    """
+    metrics: dict[str, list[Point]] = {}
+    stages, time = [], 0
+    for _ in range(draw(st.integers(2, 5))):
+        for key in draw(st.lists(KEYS, max_size=4, unique=True)):
+            points = metrics.get(key, [])
+            last = max((step for step, _, _ in points), default=draw(st.integers(-3, 3)) - 1)
+            back = draw(st.sampled_from([0, 0, 0, 0, 1, 3]))
+            steps = range(last + 1 - back, last + 1 + draw(st.integers(1, 4)), draw(st.sampled_from([1, 1, 1, 2])))
+            time += 1
+            metrics = {**metrics, key: unique([*points, *((step, draw(VALUES), time) for step in steps)])}
+        stages.append(metrics)
+    return stages
+
+
+@WAYS
+@UNHURRIED
+@given(stages=growths(), restart=st.booleans())
+def test_bit_by_bit_is_the_same_as_at_once(bulk: bool, stages: list[dict[str, list[Point]]], restart: bool) -> None:
+    wire = FakeMlflow({}, bulk=bulk, status="RUNNING")
+    reader = fetcher(wire)
+    kept = None
+    for stage in stages:
+        wire.metrics = {**stage}
+        run = reader.fetch(RUN_ID, kept=kept)
+        assert_same(run, fetcher(wire).fetch(RUN_ID))
+        # A worker that starts has only what the store kept.
+        kept = read_run(write_run(run)) if restart else run

@@ -1,0 +1,67 @@
+"""Where the workers' credentials come from, and that nothing shows them."""
+
+from __future__ import annotations
+
+import pytest
+
+from warmboard.contract.settings import SettingError
+from workers.fetch.server import TrackingServer
+from workers.settings import Settings
+
+OTHERS = "eu=https://eu.example,us=https://bob:b%40b%2C@us.example/x,asia=https://t0ken@asia.example:8443"
+
+
+def servers(environ: dict[str, str]) -> dict[str, TrackingServer]:
+    return dict(Settings.read(environ).tracking_servers)
+
+
+def test_without_any_setting_there_is_one_server_and_no_credentials() -> None:
+    assert servers({}) == {"default": TrackingServer("default", "http://127.0.0.1:5000")}
+
+
+def test_mlflows_own_settings_are_for_its_own_address_and_others_are_in_theirs() -> None:
+    found = servers(
+        {
+            "MLFLOW_TRACKING_URI": "https://mlflow.example/prefix/",
+            "MLFLOW_TRACKING_USERNAME": "ada",
+            "MLFLOW_TRACKING_PASSWORD": "s3cret",
+            "MLFLOW_TRACKING_TOKEN": "unused",
+            "MLFLOW_TRACKING_SERVERS": OTHERS,
+        }
+    )
+    assert found == {
+        "default": TrackingServer("default", "https://mlflow.example/prefix", "ada", "s3cret"),
+        "eu": TrackingServer("eu", "https://eu.example"),
+        "us": TrackingServer("us", "https://us.example/x", "bob", "b@b,"),
+        "asia": TrackingServer("asia", "https://asia.example:8443", None, None, "t0ken"),
+    }
+    for secret in ("s3cret", "b@b,", "t0ken"):
+        assert secret not in repr(found)
+
+
+def test_a_token_goes_before_what_the_address_holds() -> None:
+    found = servers({"MLFLOW_TRACKING_URI": "https://ada:old@mlflow.example", "MLFLOW_TRACKING_TOKEN": "new"})
+    assert found == {"default": TrackingServer("default", "https://mlflow.example", None, None, "new")}
+
+
+def test_google_is_asked_for_https_addresses_without_other_credentials() -> None:
+    found = servers({"MLFLOW_TRACKING_GOOGLE_IDENTITY": "true", "MLFLOW_TRACKING_SERVERS": OTHERS})
+    assert {name for name, server in found.items() if server.google} == {"eu"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"MLFLOW_TRACKING_USERNAME": "ada"}, "MLFLOW_TRACKING_PASSWORD is not set"),
+        ({"MLFLOW_TRACKING_PASSWORD": "s3cret"}, "MLFLOW_TRACKING_USERNAME is not set"),
+        ({"MLFLOW_TRACKING_TOKEN": "s3cret\n"}, "MLFLOW_TRACKING_TOKEN: its value holds spaces"),
+        ({"MLFLOW_TRACKING_SERVERS": "https://ada:s3cret@eu.example"}, "MLFLOW_TRACKING_SERVERS: .*not NAME=ADDRESS"),
+        ({"MLFLOW_TRACKING_SERVERS": "eu=https://ada:s3cret/@eu.example"}, "MLFLOW_TRACKING_SERVERS: .*%2F"),
+        ({"MLFLOW_TRACKING_SERVERS": "eu=ada:s3cret@eu.example"}, "MLFLOW_TRACKING_SERVERS: .*http://"),
+        ({"MLFLOW_TRACKING_URI": "https://ada:s3cret/@eu.example"}, "MLFLOW_TRACKING_URI: .*%2F"),
+    ],
+)
+def test_what_can_not_be_used_is_said_without_the_secret(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingError, match=message) as caught:
+        servers(environ)
+    assert "s3cret" not in str(caught.value)

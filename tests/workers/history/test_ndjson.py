@@ -1,0 +1,164 @@
+"""A run as lines: the golden one, there and back again, cut off anywhere, and held no longer than needed."""
+
+from __future__ import annotations
+
+import io
+import math
+import tracemalloc
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import orjson
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.paths import EXAMPLES
+from workers.history import ndjson
+from workers.history.fetched import Curve, FetchedRun
+from workers.history.ndjson import NotWholeError, read_lines, read_run, split_lines, write_run
+
+GOLDEN = EXAMPLES / "run-history.ndjson"
+UNHURRIED = settings(deadline=None)
+"""A busy machine is no error."""
+INT64 = st.integers(-(2**63), 2**63 - 1)
+# MLflow's stand-ins for infinity never reach a curve.
+FLOATS = st.floats(width=64).filter(lambda value: abs(value) != np.finfo(np.float64).max)
+MOMENTS = st.none() | st.integers(1, 10**13).map(lambda time: datetime.fromtimestamp(time / 1000, UTC))
+
+
+@st.composite
+def curves(draw: st.DrawFn) -> Curve:
+    steps = sorted(draw(st.sets(INT64, min_size=1, max_size=8)))
+    values, times = (draw(st.lists(kind, min_size=len(steps), max_size=len(steps))) for kind in (FLOATS, INT64))
+    return Curve(np.array(steps), np.array(values), np.array(times), draw(st.integers(0, 3)))
+
+
+RUNS = st.builds(
+    FetchedRun,
+    run_id=st.just("r" * 32),
+    experiment_name=st.text(),
+    name=st.text(),
+    status=st.sampled_from(["RUNNING", "FINISHED"]),
+    start_time=MOMENTS,
+    end_time=MOMENTS,
+    params=st.dictionaries(st.text(), st.text(), max_size=3),
+    tags=st.dictionaries(st.text(), st.text(), max_size=3),
+    curves=st.dictionaries(st.text(), curves(), max_size=4),
+)
+
+
+def assert_same(one: FetchedRun, other: FetchedRun) -> None:
+    assert replace(one, curves={}) == replace(other, curves={})
+    assert list(one.curves) == list(other.curves)
+    for key, curve in one.curves.items():
+        found = other.curves[key]
+        assert curve.steps.tolist() == found.steps.tolist()
+        assert curve.timestamps.tolist() == found.timestamps.tolist()
+        assert np.array_equal(curve.values, found.values, equal_nan=True)
+        assert curve.repeated == found.repeated
+        assert [column.dtype for column in (found.steps, found.values, found.timestamps)] == ["i8", "f8", "i8"]
+
+
+def test_the_golden_run() -> None:
+    reading = read_lines(split_lines(GOLDEN.open("rb")))
+    run = reading.run
+    assert (run.run_id, run.experiment_name, run.name) == ("0123456789abcdef" * 2, "two-tower", "quick-test 42")
+    assert run.end_time == datetime(2025, 10, 9, 8, 53, 29, tzinfo=UTC)
+    assert run.params == {"epochs": "4", "optimizer": "adagrad"}
+    assert run.tags["note"] == "über „Käufer“"
+    assert list(run.curves) == ["final_loss", "loss", "query_grad_norm", "recall at 5/Käufer", "val_loss"]
+    assert run.curves["query_grad_norm"].values.tolist() == [0.1, math.inf, 12.0, -math.inf]
+    assert np.isnan(run.curves["val_loss"].values).tolist() == [False, True, False, True]
+    recall = run.curves["recall at 5/Käufer"]
+    assert (recall.steps.tolist(), recall.values.tolist(), recall.repeated) == ([-1, 0, 2], [0.0, 0.0625, 0.125], 1)
+    assert reading.latest["query_grad_norm"] == (3, 1760000004000, -math.inf)
+    assert {key: curve.last() for key, curve in run.curves.items() if key != "val_loss"} == {
+        key: point for key, point in reading.latest.items() if key != "val_loss"
+    }
+
+
+@UNHURRIED
+@given(RUNS)
+def test_there_and_back_again(run: FetchedRun) -> None:
+    assert_same(read_run(write_run(run)), run)
+
+
+@UNHURRIED
+@given(RUNS, st.data())
+def test_what_was_cut_off_is_not_a_run(run: FetchedRun, data: st.DataObject) -> None:
+    source = write_run(run)
+    cut = data.draw(st.integers(0, len(source) - 1))
+    with pytest.raises(NotWholeError):
+        read_run(source[:cut])
+
+
+@pytest.mark.parametrize("missing", range(10))
+def test_a_line_that_is_missing_shows(missing: int) -> None:
+    lines = GOLDEN.read_bytes().splitlines()
+    with pytest.raises(NotWholeError):
+        read_lines([*lines[:missing], *lines[missing + 1 :]])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"<html>",
+        b"[]",
+        b'{"version": 2}',
+        b'{"key": "loss", "axis": 9, "values": [1]}',
+        b'{"key": "loss", "axis": 0, "values": [1, 2, 3]}',
+        b'{"key": "loss", "axis": 0, "values": ["x"]}',
+        b'{"key": "loss", "axis": 0, "values": [null], "non_finite": {"Zero": [0]}}',
+    ],
+    ids=lambda line: line.decode()[:40],
+)
+def test_what_is_something_else_is_not_a_run(line: bytes) -> None:
+    lines = GOLDEN.read_bytes().splitlines()
+    with pytest.raises(NotWholeError):
+        read_lines([line, *lines[1:]] if b"key" not in line else [*lines[:2], line, *lines[2:]])
+
+
+def test_equal_axes_are_written_once() -> None:
+    steps, times = np.arange(50), np.arange(50) + 7
+    run = run_of({f"m{number}": Curve(steps.copy(), np.sin(steps + number), times.copy()) for number in range(20)})
+    text = zstandard.ZstdDecompressor().decompressobj().decompress(write_run(run))
+    assert sum("steps" in orjson.loads(line) for line in text.splitlines()) == 1
+    assert_same(read_run(write_run(run)), run)
+
+
+def test_a_long_metric_comes_in_several_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ndjson, "LINE_POINTS", 10)
+    run = run_of({"m": Curve(np.arange(95), np.arange(95) / 3, np.arange(95), repeated=4)})
+    text = zstandard.ZstdDecompressor().decompressobj().decompress(write_run(run))
+    assert len(text.splitlines()) == 2 + 2 * 10
+    assert_same(read_run(write_run(run)), run)
+
+
+def test_a_million_points_are_read_within_thrice_what_they_come_to() -> None:
+    count = 1_000_000
+    source = write_run(run_of({"m": Curve(np.arange(count), np.sin(np.arange(count)), np.arange(count) + 10**12)}))
+    tracemalloc.start()
+    try:
+        curve = read_run(source).curves["m"]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(curve.steps) == count
+    assert peak < 3 * (curve.steps.nbytes + curve.values.nbytes + curve.timestamps.nbytes)
+
+
+@UNHURRIED
+@given(st.binary(max_size=60), st.integers(1, 7))
+def test_lines_are_those_of_the_text_however_it_comes(text: bytes, size: int) -> None:
+    class Dribble(io.BytesIO):
+        def read(self, _: int | None = -1, /) -> bytes:
+            return super().read(size)
+
+    assert list(split_lines(Dribble(text))) == text.split(b"\n")
+
+
+def run_of(curves: dict[str, Curve]) -> FetchedRun:
+    return FetchedRun("r" * 32, "e", "n", "RUNNING", None, None, {}, {}, curves)

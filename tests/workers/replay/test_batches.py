@@ -1,0 +1,222 @@
+"""Replays of many runs: which they touch, in what order, and that nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from store.models import InboxEvent, Run
+from store.selection import selected
+from tests.store.samples import NOON
+from tests.workers.conftest import queued
+from tests.workers.test_inbox import PROGRESSED, RUN_ID, message
+from warmboard.contract.replay import ReplayRequest, Selection
+from workers import inbox
+from workers.inbox import Message
+from workers.replay import batches as replay
+from workers.replay.batches import Turn
+from workers.replay.command import replay_many, show
+from workers.tasks import dispatch, replay_runs, sweep
+
+pytestmark = pytest.mark.usefixtures("tables", "queue")
+State = InboxEvent.State
+NOW = datetime(2026, 1, 3, tzinfo=UTC)
+
+
+def run_with(state: State, run_id: str, experiment: str = "e", received_at: datetime = NOON) -> None:
+    """A run whose one event came then and is in that state now."""
+    inbox.record(message(event_id=run_id, run_id=run_id, experiment_name=experiment, quick_test_id=None))
+    due_at = NOON if state in inbox.UNFINISHED else None
+    InboxEvent.objects.filter(run_id=run_id).update(state=state, received_at=received_at, due_at=due_at)
+
+
+def request(selection: Selection, event_id: str = "r1") -> Message:
+    data, attributes = ReplayRequest(id=event_id, time=NOW, selection=selection, requested_by="ada").encode()
+    return Message(f"m-{event_id}", data, attributes, NOW)
+
+
+def recorded(selection: Selection) -> InboxEvent:
+    row = inbox.record(request(selection))
+    assert row
+    return row
+
+
+def of(**criteria: Any) -> list[str]:
+    return [run.run_id for run in selected(Selection(**criteria))]
+
+
+def test_a_selection_means_the_runs_for_which_every_criterion_holds() -> None:
+    run_with(State.FAILED, "a", "e1")
+    run_with(State.FAILED, "b", "e2", NOON + timedelta(hours=2))
+    run_with(State.DONE, "c", "e2", NOON + timedelta(hours=1))
+    assert of(everything=True) == ["a", "b", "c"]
+    assert of(run_id="b") == ["b"]
+    assert of(failed=True) == ["a", "b"]
+    assert of(experiment_name="e2") == ["b", "c"]
+    assert of(experiment_name="e2", failed=True) == ["b"]
+    assert of(since=NOON + timedelta(hours=1)) == ["b", "c"]
+    assert of(since=NOON, until=NOON + timedelta(hours=2)) == ["a", "c"]
+    assert of(failed=True, until=NOON) == []
+
+
+def test_what_fails_within_a_time_is_one_event_and_not_two() -> None:
+    run_with(State.FAILED, "a")
+    inbox.record(message(event_id="later", run_id="a"))
+    assert of(failed=True, since=NOON + timedelta(hours=1)) == []
+
+
+def test_a_run_whose_events_are_deleted_is_among_those_of_its_experiment() -> None:
+    run_with(State.DONE, "a")
+    InboxEvent.objects.all().delete()
+    assert of(experiment_name="e") == of(everything=True) == ["a"]
+
+
+def test_a_request_is_recorded_once_and_is_no_runs() -> None:
+    assert recorded(Selection(failed=True)).run_id == ""
+    assert inbox.record(request(Selection(everything=True))) is None
+    assert (inbox.pending(), inbox.due(timezone.now() + timedelta(days=1))) == ([], [])
+    assert not Run.objects.exists()
+
+
+def test_a_request_that_can_t_be_read_is_kept() -> None:
+    sound = request(Selection(failed=True))
+    row = inbox.record(Message("m", json.dumps({"requested_by": "ada"}).encode(), sound.attributes, NOW))
+    assert row
+    assert (row.state, row.source) == (State.UNREADABLE, inbox.UNREADABLE_SOURCE)
+    assert row.reason.startswith("nothing is selected")
+    assert inbox.record(sound), "it shadows no sound one"
+
+
+def test_a_request_is_expanded_into_warmings_behind_live_events() -> None:
+    for run_id in ("a", "b", "c"):
+        run_with(State.FAILED if run_id != "c" else State.DONE, run_id)
+    row = recorded(Selection(failed=True))
+    replay_runs.apply([row.pk, 0]).get()
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.due_at) == (State.DONE, "handed out 2 runs", None)
+    assert inbox.pending() == ["a", "b"]
+    dispatch("live")
+    assert [(name, arguments[0]) for name, arguments in queued()] == [
+        ("warm_run", "live"), ("warm_run", "a"), ("warm_run", "b"),
+    ]  # fmt: skip
+
+
+def test_a_large_request_goes_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "BATCH", 2)
+    for number in range(5):
+        run_with(State.FAILED, f"run{number}")
+    row = recorded(Selection(failed=True))
+    replay_runs.apply([row.pk, 0]).get()
+    row.refresh_from_db()
+    assert (row.state, row.reason) == (State.WARMING, "handed out 2 runs so far")
+    following = queued()
+    assert following == [("warm_run", ["run0"]), ("warm_run", ["run1"]), ("replay_runs", [row.pk, 0, "run1", 2])]
+    replay_runs.apply(following[-1][1]).get()
+    replay_runs.apply(queued()[-1][1]).get()
+    row.refresh_from_db()
+    assert (row.state, row.reason) == (State.DONE, "handed out 5 runs")
+    assert inbox.pending() == [f"run{number}" for number in range(5)]
+    assert replay_runs.apply([row.pk, 0]).get().endswith("nothing more to do"), "a task that comes twice"
+    assert queued() == [("warm_run", ["run4"])]
+
+
+def test_a_lost_request_is_begun_anew_without_what_was_fetched_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "BATCH", 2)
+    for number in range(4):
+        run_with(State.DONE, f"run{number}")
+    row = recorded(Selection(everything=True))
+    replay_runs.apply([row.pk, 0]).get()
+    Run.objects.filter(run_id="run0").update(fetched_at=timezone.now())
+    queued()
+    assert sweep() == 0
+    assert queued() == [], "somebody may still be at it"
+    InboxEvent.objects.filter(pk=row.pk).update(due_at=NOON)
+    sweep()
+    assert queued() == [("replay_runs", [row.pk, 1, "", 0])]
+    assert replay.take(Turn(row.pk, 0, "run1", 2), lambda _: None, "slow") is None, "its turn is over"
+    handed: list[str] = []
+    turn = replay.take(Turn(row.pk, 1), handed.append, "w1")
+    while turn:
+        turn = replay.take(turn, handed.append, "w1")
+    assert handed == ["run1", "run2", "run3"]
+
+
+def test_a_request_that_a_fault_of_ours_stops_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = recorded(Selection(everything=True))
+
+    def broken(*_: object) -> list[str]:
+        raise ZeroDivisionError("nobody thought of it")
+
+    monkeypatch.setattr(replay, "hand_out", broken)
+    with pytest.raises(ZeroDivisionError):
+        replay.take(Turn(row.pk, 0), lambda _: None, "w1")
+    row.refresh_from_db()
+    assert (row.state, row.reason) == (State.FAILED, "ZeroDivisionError: nobody thought of it")
+
+
+def test_a_replay_takes_up_all_that_failed_of_a_run() -> None:
+    inbox.record(message(name=PROGRESSED, event_id="p"))
+    inbox.give_up(inbox.claim(RUN_ID, "w1"), "MLflow is away")
+    inbox.record(message(event_id="c"))
+    inbox.finish(inbox.claim(RUN_ID, "w1"))
+    assert of(failed=True) == [RUN_ID]
+    replay.hand_out(Selection(failed=True), timezone.now(), "", lambda _: None)
+    inbox.finish(inbox.claim(RUN_ID, "w1"))
+    assert of(failed=True) == []
+
+
+def test_a_worker_that_takes_an_event_says_since_when() -> None:
+    inbox.record(message())
+    before = timezone.now()
+    claimed = inbox.claim(RUN_ID, "w1")[0]
+    assert claimed.claimed_at
+    assert before <= claimed.claimed_at <= timezone.now()
+
+
+def test_by_hand_each_batch_waits_for_the_one_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(replay, "BATCH", 2)
+    for number in range(3):
+        run_with(State.FAILED, f"run{number}")
+
+    def worker(run_id: str) -> None:
+        """Does at once what is handed out; run1 fails again."""
+        events = inbox.claim(run_id, "w1")
+        if run_id == "run1":
+            inbox.give_up(events, "still no such run")
+        else:
+            inbox.finish(events)
+
+    assert replay_many(Selection(failed=True), 5, worker) == ["run1"]
+    said = capsys.readouterr()
+    assert "runs with failed events: 2 warm, 1 failed" in said.out
+    assert "run run1 failed" in said.err
+
+
+def test_by_hand_a_worker_that_is_not_there_is_noticed() -> None:
+    run_with(State.FAILED, "a")
+    with pytest.raises(replay.ReplayError, match="still not warm: 1 run; none became so for 0 s: is a worker running"):
+        replay_many(Selection(failed=True), 0.2, lambda _: None)
+    assert inbox.pending() == ["a"]
+
+
+def test_by_hand_nobody_needs_to_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    run_with(State.FAILED, "a")
+    assert replay_many(Selection(failed=True), 0, lambda _: None) == []
+    assert "handed out 1" in capsys.readouterr().out
+
+
+def test_a_dry_run_shows_and_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(22):
+        run_with(State.FAILED, f"run{number:02}")
+    show(Selection(failed=True))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "run run00 (FINISHED, e)"
+    assert lines[-2:] == ["… and 2 more", "runs with failed events: 22 would be warmed again"]
+    assert len(lines) == 22
+    assert inbox.pending() == []

@@ -1,0 +1,140 @@
+"""The tasks, called as Celery calls them, and the order in which a queue gives them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from deploy.local.process import free_port
+from store import warm as door
+from store.models import InboxEvent, Run, RunSource, WarmEntry
+from tests.store.samples import NOON, announce, warm_run
+from tests.workers import golden_run
+from tests.workers.conftest import queued
+from tests.workers.fetch.fake_mlflow import RUN_ID as FAKE_RUN_ID
+from tests.workers.fetch.fake_mlflow import FakeMlflow
+from tests.workers.test_inbox import PROGRESSED, RUN_ID, STARTED, message
+from warmboard.contract.entries import SCHEMA_VERSION, Encoding, EntryKey, Resolution
+from workers import inbox
+from workers.errors import PermanentError, TransientError
+from workers.fetch.fetcher import Fetcher, TrackingServer
+from workers.history.ndjson import write_run
+from workers.settings import Settings
+from workers.tasks import dispatch, expire, rebuild_run, sweep
+from workers.tasks import warm_run as warm_run_task
+from workers.warm import pipeline
+
+pytestmark = pytest.mark.usefixtures("tables", "queue")
+State = InboxEvent.State
+
+
+@pytest.fixture(autouse=True)
+def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """What the tasks find in their environment; nothing listens at MLflow's address."""
+
+    def configured(**environ: str) -> None:
+        given = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "WARM_ATTEMPTS": "2", **environ}
+        monkeypatch.setattr("workers.tasks.settings", lambda: Settings.read(given))
+
+    configured()
+    return configured
+
+
+def outdated(run_id: str = "run1", source: bytes | None = None) -> None:
+    """A run that an older Warmboard has warmed."""
+    announce(run_id)
+    if source:
+        door.put(replace(warm_run("old", run_id=run_id), source=source))
+    WarmEntry.objects.filter(run_id=run_id).delete()
+    Run.objects.filter(pk=run_id).update(schema_version=SCHEMA_VERSION - 1, warmed_at=NOON)
+
+
+def test_events_go_before_rebuilding_except_what_waited_long() -> None:
+    outdated("waited")
+    assert sweep() == 0
+    assert queued() == [("rebuild_run", ["waited", 0])]
+    Run.objects.update(rebuild_due_at=NOON)
+    sweep()
+    outdated("later")
+    sweep()
+    dispatch("fresh")
+    assert queued() == [("rebuild_run", ["waited", 0]), ("warm_run", ["fresh"]), ("rebuild_run", ["later", 0])]
+
+
+def test_the_sweep_hands_out_what_nobody_works_at() -> None:
+    inbox.record(message())
+    assert sweep() == 0
+    InboxEvent.objects.update(due_at=NOON)
+    assert sweep() == 1
+    assert queued() == [("warm_run", [RUN_ID])]
+
+
+def test_a_run_is_rebuilt_from_what_the_store_kept() -> None:
+    run = replace(golden_run.fetched(golden_run.metrics(), golden_run.params()), run_id="run1")
+    outdated(source=write_run(run))
+    fetched_at = Run.objects.get().fetched_at
+    rebuild_run("run1", 0)
+    rebuilt = Run.objects.get()
+    assert (rebuilt.is_warm, rebuilt.fetched_at, rebuilt.rebuild_attempts) == (True, fetched_at, 0)
+    assert door.get(EntryKey.history("run1", Resolution.FULL), Encoding.ZSTD)
+    assert rebuild_run("run1", 0).startswith("nothing to do")
+
+
+def test_a_rebuilding_that_needs_mlflow_is_tried_again_and_then_given_up() -> None:
+    outdated()
+    for attempts, reason in ((0, ""), (1, "gave up after 2 attempts: ")):
+        with pytest.raises(TransientError):
+            rebuild_run("run1", attempts)
+        assert Run.objects.get().rebuild_reason.startswith(reason)
+        assert Run.objects.get().rebuild_reason
+    Run.objects.update(rebuild_due_at=NOON)
+    sweep()
+    assert queued() == []
+
+
+def test_a_run_that_can_neither_be_read_nor_fetched_is_given_up_at_once() -> None:
+    outdated(source=b"broken")
+    Run.objects.update(tracking_server="gone")
+    with pytest.raises(PermanentError, match="no tracking server named 'gone'"):
+        rebuild_run("run1", 0)
+    assert Run.objects.get().rebuild_due_at is None
+    sweep()
+    assert queued() == []
+
+
+def test_what_comes_during_a_warming_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = FakeMlflow(golden_run.metrics(), golden_run.params())
+    outcomes = []
+
+    def fetcher(server: TrackingServer, _: int) -> Fetcher:
+        """Meanwhile events come in, and other workers take up their tasks."""
+        for number in range(3):
+            inbox.record(message(name=PROGRESSED, event_id=str(number), run_id=FAKE_RUN_ID))
+            outcomes.append(warm_run_task.apply([FAKE_RUN_ID]).get())
+        return Fetcher(server, transport=mlflow)
+
+    monkeypatch.setattr(pipeline, "fetcher", fetcher)
+    inbox.record(message(name=STARTED, run_id=FAKE_RUN_ID))
+    assert "12 epochs" in warm_run_task.apply([FAKE_RUN_ID]).get()
+    assert outcomes == ["nothing to do: no event that waits"] * 3
+    assert queued() == [("warm_run", [FAKE_RUN_ID])]
+
+
+def test_everything_that_is_kept_too_long_goes(configure: Callable[..., None]) -> None:
+    long_ago = timezone.now() - timedelta(days=40)
+    for run_id in ("run1", "run2"):
+        announce(run_id)
+        door.put(replace(warm_run("x", run_id=run_id), fetched_at=long_ago))
+        inbox.record(message(event_id=run_id, run_id=run_id))
+    InboxEvent.objects.update(state=State.DONE, received_at=long_ago)
+    assert expire() == "0 runs expired, 0 events deleted", "by default: never, and after 90 days"
+    configure(RETENTION_DAYS="30", INBOX_RETENTION_DAYS="0")
+    assert expire() == "2 runs expired, 0 events deleted"
+    configure(RETENTION_DAYS="0", INBOX_RETENTION_DAYS="30")
+    assert expire() == "0 runs expired, 2 events deleted"
+    assert not RunSource.objects.exists()
+    assert Run.objects.count() == 2

@@ -1,0 +1,42 @@
+"""Tracks training runs in MLflow and tells Warmboard about them.
+
+::
+
+    import warmboard.keras
+
+    model.fit(..., callbacks=[warmboard.keras.WarmboardCallback(quick_test_id=7)])    # one line
+
+    with warmboard.start_run(quick_test_id=7) as run:                                 # or around any loop
+        for epoch in range(3):
+            run.log_metrics({"loss": train(epoch)}, step=epoch)
+
+Names are imported when they are first used: workers and webapp import `warmboard.contract` alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from warmboard.run.tracked import TrackedRun, start_run
+    from warmboard.settings import Settings
+    from warmboard.tracking.client import TrackingClient
+
+__all__ = ["Settings", "TrackedRun", "TrackingClient", "start_run"]
+_HOMES = {
+    "Settings": "warmboard.settings",
+    "TrackedRun": "warmboard.run.tracked",
+    "TrackingClient": "warmboard.tracking.client",
+    "start_run": "warmboard.run.tracked",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

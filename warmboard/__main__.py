@@ -1,0 +1,40 @@
+"""``warmboard``, or ``python -m warmboard``: sends and announces what earlier trainings left behind."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+DESCRIPTION = "Send and announce what earlier trainings left behind."
+EXAMPLES = """\
+examples:
+  warmboard flush                    send to MLflow all that waits in SPOOL_DIR
+  warmboard flush --list             only show what waits, and where
+  warmboard publish gs://BUCKET/runs/RUN_ID/mlflow_info.json
+
+Each command has its own --help."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="warmboard",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands.add_parser("flush", add_help=False, help="send what MLflow has not taken yet")
+    commands.add_parser("publish", add_help=False, help="announce an earlier run again")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = parser.parse_known_args(words[:1])[0].command
+    if command == "flush":
+        from warmboard.run.flush import main as run
+    else:
+        from warmboard.announce.publisher import main as run
+    return run(words[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

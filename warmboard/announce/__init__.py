@@ -1,0 +1,1 @@
+"""Tells Warmboard about a run: `mlflow_info.json` and run events."""

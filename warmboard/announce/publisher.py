@@ -1,0 +1,129 @@
+"""Telling the world about a run: ``mlflow_info.json``, and run events on Pub/Sub.
+
+``warmboard publish URI_OF_MLFLOW_INFO`` publishes the completed event of an earlier run again, for when Pub/Sub
+was away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from warmboard import storage
+from warmboard.contract.events import RunEvent
+from warmboard.contract.info import FILE_NAME, RunInfo, RunInfoError
+from warmboard.contract.settings import SettingError
+from warmboard.errors import PublishError, TrainerError
+from warmboard.settings import Settings
+
+DEADLINE_SECONDS = 30.0
+EXAMPLES = """\
+example:
+  warmboard publish gs://BUCKET/runs/RUN_ID/mlflow_info.json"""
+
+
+def info_uri(info: RunInfo, settings: Settings) -> str:
+    """Where this run's ``mlflow_info.json`` belongs: ``OUTPUT_URI/{run_id}/mlflow_info.json``."""
+    return storage.join(settings.output_uri, info.run_id, FILE_NAME)
+
+
+def write_info(info: RunInfo, settings: Settings, within: float = storage.TIMEOUT_SECONDS) -> str:
+    """Writes the run's ``mlflow_info.json`` and returns its URI. Raises StorageError."""
+    uri = info_uri(info, settings)
+    storage.write(uri, info.encode(), settings.storage_emulator_host, within=within)
+    return uri
+
+
+def preload() -> None:
+    """Imports gRPC and Google's client, which takes a second; in the thread that imports TensorFlow, not beside it."""
+    importlib.import_module("grpc")
+    importlib.import_module("google.cloud.pubsub_v1")
+
+
+class Publisher:
+    """A connection to the topic of run events; as a context manager it is closed at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises PublishError where Google gives no credentials."""
+        # Imported here: gRPC takes a second, and threads that a library user may not want.
+        import grpc
+        from google.cloud import pubsub_v1
+        from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+
+        self.topic = f"projects/{settings.google_cloud_project}/topics/{settings.pubsub_topic}"
+        # Each message goes out by itself: no waiting for more.
+        one = pubsub_v1.types.BatchSettings(max_messages=1)
+        try:
+            if settings.pubsub_emulator_host:
+                channel = grpc.insecure_channel(settings.pubsub_emulator_host)
+                self._client = pubsub_v1.PublisherClient(one, transport=PublisherGrpcTransport(channel=channel))
+            else:
+                self._client = pubsub_v1.PublisherClient(one)
+        except Exception as error:  # credentials fail in many ways, as a file that is a folder does
+            raise PublishError(
+                f"No credentials for Google's Pub/Sub, and PUBSUB_EMULATOR_HOST is unset: {error}"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def publish(self, event: RunEvent, deadline: float = DEADLINE_SECONDS) -> str:
+        """Publishes the event and returns the message ID that Pub/Sub gave it.
+
+        Raises PublishError when Pub/Sub has not accepted it within ``deadline`` seconds.
+        """
+        from google.api_core.retry import Retry
+
+        data, attributes = event.encode()
+        try:
+            sending: Any = self._client.publish(
+                self.topic, data, retry=Retry(timeout=deadline), timeout=deadline, **attributes
+            )
+            return str(sending.result(timeout=deadline))
+        except Exception as error:  # gRPC, authentication and timeouts have no base class in common
+            reason = str(error) or type(error).__name__
+            raise PublishError(f"Pub/Sub did not take the event for topic {self.topic}: {reason}") from error
+
+    def close(self) -> None:
+        self._client.transport.close()
+
+
+def publish(event: RunEvent, settings: Settings, deadline: float = DEADLINE_SECONDS) -> str:
+    """Publishes one event over a connection of its own; see `Publisher.publish`."""
+    with Publisher(settings) as publisher:
+        return publisher.publish(event, deadline)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="warmboard publish",
+        description="Publish the completed event of an earlier run again.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("uri", help=f"the run's {FILE_NAME}: a path or gs://…")
+    uri = parser.parse_args(arguments).uri
+    try:
+        settings = Settings.read()
+        info = RunInfo.decode(storage.read(uri, settings.storage_emulator_host))
+        if info.end_time is None:
+            raise PublishError(f"run {info.run_id} has not ended: its {FILE_NAME} says {info.status}")
+        message = publish(info.event(uri if "://" in uri else storage.join(uri)), settings)
+    except (TrainerError, RunInfoError, SettingError) as error:
+        print(f"Not published. {error}", file=sys.stderr)
+        return 1
+    print(f"Published run {info.run_id} ({info.status}) as message {message}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""What all of the callbacks are: something that has a few values to log at the end of every epoch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import keras
+
+from warmboard.spool.buffer import Log
+
+Values = dict[str, float]
+
+
+@dataclass
+class Fits:
+    """What the fits of one run have logged, whichever callbacks they had: the next step, and parameters."""
+
+    next_step: int = 0
+    params: dict[str, object] = field(default_factory=dict)
+
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class MetricsCallback(keras.callbacks.Callback):
+    """Logs ``values()`` after every epoch and ``params_to_log()`` before training; a subclass says what they are.
+
+    What a subclass's methods raise never ends the training: it is logged once, with the class's name, and the values
+    are missing. The step is Keras's epoch. Where a second ``fit`` begins to count anew, the steps go on after the last
+    one; parameters keep the value of the first ``fit``: for all callbacks of one ``log`` that keeps its ``fits``, as a
+    tracked run does.
+    """
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self.log = log
+        kept = getattr(log, "fits", None)
+        self.fits = kept if isinstance(kept, Fits) else Fits()
+        self._offset: int | None = None
+        self._failed = False
+
+    def begin(self) -> None:
+        """A ``fit`` begins; the model is known."""
+
+    def params_to_log(self) -> dict[str, object]:
+        """Parameters known when training begins."""
+        return {}
+
+    def begin_epoch(self) -> None:
+        """An epoch begins."""
+
+    def values(self, epoch: int, logs: Mapping[str, Any]) -> Values:
+        """The values of the epoch that ends now; ``logs`` are Keras's own."""
+        raise NotImplementedError
+
+    def end(self) -> Values:
+        """The ``fit`` ends: values to log at its last step."""
+        return {}
+
+    def attempt(self, part: Callable[..., T], *arguments: Any) -> T | None:
+        """What ``part`` returns, or None where it raised: that is logged once, and training goes on."""
+        try:
+            return part(*arguments)
+        except Exception:
+            if not self._failed:
+                self._failed = True
+                logger.exception("%s failed; training goes on without its values.", type(self).__name__)
+            return None
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._offset = None
+        self.attempt(self.begin)
+        self.attempt(lambda: self.log_new(self.params_to_log()))
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self._offset is None:
+            self._offset = max(0, self.fits.next_step - epoch)
+        self.attempt(self.begin_epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        step = epoch + (self._offset or 0)
+        self.fits.next_step = step + 1
+        self._log_values(self.attempt(self.values, step, logs or {}), step)
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._log_values(self.attempt(self.end), self.fits.next_step - 1)
+
+    def _log_values(self, values: Values | None, step: int) -> None:
+        if values:
+            self.attempt(self.log.log_metrics, values, step)
+
+    def log_new(self, params: Mapping[str, object]) -> None:
+        """Logs those of the parameters that the run does not have."""
+        logged = self.fits.params
+        kept = {key: value for key, value in params.items() if logged.get(key, value) != value}
+        if kept:
+            logger.info("Parameters keep the values of the first fit; not logged: %s", kept)
+        new = {key: value for key, value in params.items() if key not in logged}
+        if new:
+            logged |= new
+            self.log.log_params(new)

@@ -1,0 +1,1 @@
+"""One tracked run: its start, its end, and what is sent later."""

@@ -1,0 +1,398 @@
+"""One tracked run, from its creation to its announcement, around any training code.
+
+::
+
+    import warmboard
+
+    with warmboard.start_run(quick_test_id=7) as run:
+        model.fit(..., callbacks=[run.callback()])
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from warmboard import storage
+from warmboard.announce.announcer import Announcer
+from warmboard.bounded import Bounded
+from warmboard.contract.events import RunStatus
+from warmboard.contract.info import RunInfo
+from warmboard.errors import StorageError, TrackingError, TrackingNotReady, TrackingRefused, TrackingUnavailable
+from warmboard.run.ending import HURRIED, PATIENT, Ending
+from warmboard.run.signals import TERMINATED, Termination
+from warmboard.settings import Settings
+from warmboard.spool.buffer import Batch, Buffer
+from warmboard.spool.records import epochs_at
+from warmboard.spool.spool import Ended, Spool, SpooledRun
+from warmboard.tracking.client import TrackingClient
+
+if TYPE_CHECKING:
+    from warmboard.keras import Fits, MetricsBundle
+
+log = logging.getLogger(__name__)
+
+INTERRUPTED = 130
+UNSENT = "unsent.ndjson"
+LEAST_CREATE_SECONDS = 10.0
+"""So long a server that has said it is ready is waited for."""
+
+
+class TrackedRun:
+    """A run of MLflow as a context manager, and the `Log` that callbacks write to.
+
+    Entering it waits ``MLFLOW_READY_SECONDS`` at most for the server. One that is still away by then does not keep the
+    training from beginning: the run is created as soon as the server is back, or by ``warmboard flush``. A
+    server that says no (credentials, address) is a TrackingRefused at once. From then on no server can end the
+    training: what is not sent waits on this machine's disk, in ``SPOOL_DIR``.
+
+    Leaving it sends what waits, ends the run as FINISHED, FAILED (an exception) or KILLED (interrupted, terminated),
+    writes ``mlflow_info.json`` and publishes the completed event: within two minutes, within 10 s when it is killed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        quick_test_id: int | None = None,
+        run_name: str | None = None,
+        experiment: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        client: TrackingClient | None = None,
+    ) -> None:
+        self.settings = replace(settings, mlflow_experiment_name=experiment or settings.mlflow_experiment_name)
+        self.quick_test_id = quick_test_id
+        self.run_id = ""
+        self.run_name = run_name or ""
+        self.experiment_id = ""
+        self.tags = dict(tags or {})
+        self.status = RunStatus.SCHEDULED
+        self.epochs = 0
+        self.fits: Fits | None = None
+        """Where the run's callbacks keep how far its fits have come: all of them count on."""
+        self.model_uri: str | None = None
+        self.index_uri: str | None = None
+        self.info_uri: str | None = None
+        self.published_at: datetime | None = None
+        self.waiting_at: str | None = None
+        self.termination = Termination()
+        self._client = client or TrackingClient.of(settings)
+        self._creation = uuid.uuid4().hex
+        self._start = self._end = datetime.now(UTC)
+        self._spool: Spool | None = None
+        self._buffer: Buffer | None = None
+        self._announcer: Announcer | None = None
+        self._creating = threading.Lock()
+        self._asked = False
+        self._over = False
+        self._process = os.getpid()
+
+    def __enter__(self) -> Self:
+        self._start = _whole_milliseconds()
+        suffix = self.quick_test_id if self.quick_test_id is not None else f"{self._start:%Y%m%dT%H%M%SZ}"
+        self.run_name = self.run_name or f"{self.settings.mlflow_run_name}-{suffix}"
+        if self.quick_test_id is not None:
+            self.tags["quick_test_id"] = str(self.quick_test_id)
+        self.termination.listen()
+        try:
+            self._spool = self._make_spool()
+            self._buffer = Buffer(self._spool, self._send, on_sent=self._on_sent)
+            self._announcer = Announcer(self.settings)
+            self._begin()
+            self.status = RunStatus.RUNNING
+        except BaseException as error:
+            self._abandon(error)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.end(status_of(error))
+
+    def end(self, status: RunStatus) -> None:
+        """Ends the run; what leaving the context does. Does nothing where it has ended already, nor in a forked
+        process, such as a data loader's.
+        """
+        if self.status is not RunStatus.RUNNING or os.getpid() != self._process:
+            return
+        self.termination.put_off()
+        self.status = status
+        ending = Ending(HURRIED if status is RunStatus.KILLED else PATIENT, HURRIED, self.termination)
+        try:
+            self._finish(ending)
+        finally:
+            self.termination.settle()
+
+    @property
+    def buffer(self) -> Buffer:
+        if self._buffer is None:
+            raise RuntimeError("the run has not begun: use it in a with statement")
+        return self._buffer
+
+    @property
+    def url(self) -> str:
+        """The run's page in MLflow; empty while MLflow does not have the run."""
+        return f"{self._client.uri}/#/experiments/{self.experiment_id}/runs/{self.run_id}" if self.run_id else ""
+
+    @property
+    def output_uri(self) -> str:
+        """The folder of this run's files: ``OUTPUT_URI/{run_id}``. It is named by the creation ID, which the run's tag
+        ``warmboard.creation`` holds, while MLflow does not have the run.
+        """
+        return storage.join(self.settings.output_uri, self.run_id or self._creation)
+
+    @property
+    def sent(self) -> int:
+        """How many values MLflow has taken."""
+        return self.buffer.sent
+
+    @property
+    def waiting(self) -> int:
+        """How many values MLflow has not taken yet; after the run they are at ``waiting_at``."""
+        return self.buffer.waiting
+
+    @property
+    def refused(self) -> int:
+        """How many values MLflow refused for good; they are kept in ``SPOOL_DIR`` with the reason."""
+        return self.buffer.refused
+
+    @property
+    def lost(self) -> int:
+        """How many values neither MLflow nor this machine's disk took."""
+        return self.buffer.lost
+
+    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Takes one value per key, for this step (the epoch, counted from 0), and returns at once."""
+        # What is no step at all the buffer leaves out, and says so.
+        with suppress(TypeError, ValueError, OverflowError):
+            self.epochs = max(self.epochs, epochs_at(int(step)))
+        self.buffer.log_metrics(values, step)
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Takes parameters and returns at once. MLflow refuses a second value for the same key."""
+        self.buffer.log_params(params)
+
+    def callback(self, **options: Any) -> MetricsBundle:
+        """The Keras callback that logs everything; ``options`` are those of `warmboard.keras.MetricsBundle`."""
+        # Imported here: a tracked run by itself needs no TensorFlow.
+        from warmboard.keras import Fits, MetricsBundle
+
+        self.fits = self.fits or Fits()
+        return MetricsBundle(self, **options)
+
+    def _make_spool(self) -> Spool:
+        header = SpooledRun(
+            creation=self._creation,
+            tracking_uri=self._client.uri,
+            tracking_server=self.settings.mlflow_tracking_server,
+            experiment_name=self.settings.mlflow_experiment_name,
+            run_name=self.run_name,
+            start_time=self._start,
+            tags=self.tags,
+            quick_test_id=self.quick_test_id,
+        )
+        return Spool.create(self.settings.spool_dir, header)
+
+    def _begin(self) -> None:
+        """Raises TrackingError where the server refuses; one that is away, or hangs, is only told."""
+        deadline = time.monotonic() + self.settings.mlflow_ready_seconds
+        try:
+            self._client.wait_until_ready(self.settings.mlflow_ready_seconds)
+            creating = Bounded(self._create, "creating")
+            if not creating.wait(max(LEAST_CREATE_SECONDS, deadline - time.monotonic())):
+                raise TrackingNotReady(f"MLflow at {self._client.uri} does not answer to the run's creation")
+            creating.result()
+        except (TrackingNotReady, TrackingUnavailable) as error:
+            log.warning("Training begins without MLflow; the run is created when it is back. %s", error)
+
+    def _abandon(self, error: BaseException) -> None:
+        """Nothing has begun, nothing is left behind; but a run that MLflow has, or may have by now, is ended."""
+        if self.run_id or (self._asked and not isinstance(error, TrackingRefused)):
+            self.status = RunStatus.RUNNING
+            with suppress(SystemExit, KeyboardInterrupt):
+                self.end(status_of(error))
+            return
+        self._over = True
+        if self._buffer:
+            self._buffer.close(0)
+        if self._announcer:
+            self._announcer.close()
+        if self._spool:
+            self._spool.close(delivered=True)
+        with suppress(SystemExit, KeyboardInterrupt):
+            self.termination.settle()
+
+    def _create(self) -> None:
+        """Makes sure that MLflow has the run. Raises TrackingError."""
+        with self._creating:
+            if self.run_id:
+                return
+            experiment_id = self._client.experiment(self.settings.mlflow_experiment_name)
+            if self._over:
+                raise TrackingUnavailable("the run has ended: it is for `warmboard flush` to create it")
+            self._asked = True
+            run_id = self._client.create_run(
+                experiment_id, self.run_name, self._start, self.tags, creation=self._creation
+            )
+            self.experiment_id, self.run_id = experiment_id, run_id
+        if self._spool:
+            self._spool.created(self.experiment_id, self.run_id)
+        if self._announcer:
+            self._announcer.started(self._info())
+
+    def _send(self, batch: Batch) -> None:
+        self._create()
+        self._client.log_batch(self.run_id, batch.metrics, batch.params)
+
+    def _on_sent(self, batch: Batch) -> None:
+        if batch.metrics and self._announcer:
+            self._announcer.progressed(max(metric.step for metric in batch.metrics) + 1)
+
+    def _finish(self, ending: Ending) -> None:
+        """Every part of the end, in the order of what would be missed most; each is done whatever became of others."""
+        ending.part("flush", self.buffer.close, again=True)
+        self._over = True
+        self._end = _whole_milliseconds()
+        ending.part("spool", lambda _: self._note_end())
+        delivered = bool(self.run_id and ending.part("end", self._tell_mlflow))
+        if self.run_id and self._announcer:
+            announcer = self._announcer
+            announcer.close()
+            self.info_uri = ending.part("info", lambda seconds: announcer.leave_info(self._info(), seconds))
+        ending.part("spool", lambda _: self._close_spool(delivered))
+        if self.waiting_at:
+            self._leave_unsent(ending)
+        if self.run_id and self._announcer:
+            uri = self.info_uri
+            self.published_at = ending.part("event", lambda seconds: announcer.completed(self._info(), uri, seconds))
+        elif self._announcer:
+            self._announcer.close()
+        if self._announcer:
+            self._announcer.disconnect()
+
+    def _note_end(self) -> None:
+        if self._spool:
+            self._spool.end(
+                Ended(
+                    status=self.status,
+                    end_time=self._end,
+                    epochs=self.epochs,
+                    model_uri=self.model_uri,
+                    index_uri=self.index_uri,
+                )
+            )
+
+    def _tell_mlflow(self, seconds: float) -> bool:
+        """Whether MLflow knows that the run has ended, or does not want to, as of a run that was deleted."""
+        try:
+            self._client.end_run(self.run_id, self.status, self._end, within=seconds)
+        except TrackingError as error:
+            if isinstance(error, TrackingRefused) and error.is_verdict:
+                log.error("MLflow won't hear that run %s is %s: %s", self.run_id, self.status, error)
+                return True
+            log.error("MLflow does not know yet that run %s is %s: %s", self.run_id, self.status, error)
+            return False
+        return True
+
+    def _close_spool(self, delivered: bool) -> None:
+        if self._spool:
+            self._spool.close(delivered=delivered)
+            self.waiting_at = str(self._spool.path) if self._spool.path.exists() else None
+
+    def _leave_unsent(self, ending: Ending) -> None:
+        """What waits goes to the bucket, if there is one: a cloud job's disk ends with it."""
+        path = Path(self.waiting_at or "")
+        if self.settings.output_uri.startswith("gs://"):
+            self.waiting_at = ending.part("unsent", lambda seconds: self._move_to_bucket(path, seconds)) or str(path)
+        what = f"{self.waiting:,} values wait in {self.waiting_at}. To send them"
+        if not self.waiting:
+            what = "MLflow does not know of the run's end. To tell it"
+        log.error("%s: warmboard flush %s", what, self.waiting_at)
+
+    def _move_to_bucket(self, path: Path, seconds: float) -> str:
+        uri = storage.join(self.output_uri, UNSENT)
+        try:
+            storage.write(
+                uri,
+                path.read_bytes(),
+                self.settings.storage_emulator_host,
+                content_type="application/x-ndjson",
+                within=seconds,
+            )
+            path.unlink()
+        except (StorageError, OSError) as error:
+            log.error("What MLflow has not taken stays on this machine: %s", error)
+            return str(path)
+        return uri
+
+    def _info(self) -> RunInfo:
+        ended = self.status not in (RunStatus.SCHEDULED, RunStatus.RUNNING)
+        return RunInfo(
+            run_id=self.run_id,
+            run_name=self.run_name,
+            tracking_uri=self._client.uri,
+            tracking_server=self.settings.mlflow_tracking_server,
+            experiment_id=self.experiment_id,
+            experiment_name=self.settings.mlflow_experiment_name,
+            status=self.status if ended else RunStatus.RUNNING,
+            start_time=self._start,
+            end_time=self._end if ended else None,
+            epochs=self.epochs,
+            unsent=self.waiting if ended else 0,
+            quick_test_id=self.quick_test_id,
+            model_uri=self.model_uri,
+            index_uri=self.index_uri,
+        )
+
+
+def start_run(
+    *,
+    quick_test_id: int | None = None,
+    run_name: str | None = None,
+    experiment: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+    client: TrackingClient | None = None,
+) -> TrackedRun:
+    """A run with the settings of the environment. Raises warmboard.contract.settings.SettingError for a bad one.
+
+    It is called ``run_name``, or ``MLFLOW_RUN_NAME`` with the quick-test ID or the time; ``experiment`` takes the place
+    of ``MLFLOW_EXPERIMENT_NAME``.
+    """
+    return TrackedRun(
+        settings or Settings.read(),
+        quick_test_id=quick_test_id,
+        run_name=run_name,
+        experiment=experiment,
+        tags=tags,
+        client=client,
+    )
+
+
+def status_of(error: BaseException | None) -> RunStatus:
+    """How a run ended whose training code ended with this exception, or with none."""
+    if error is None:
+        return RunStatus.FINISHED
+    if isinstance(error, KeyboardInterrupt):
+        return RunStatus.KILLED
+    if isinstance(error, SystemExit):
+        if error.code in (INTERRUPTED, TERMINATED):
+            return RunStatus.KILLED
+        return RunStatus.FAILED if error.code else RunStatus.FINISHED
+    return RunStatus.FAILED
+
+
+def _whole_milliseconds() -> datetime:
+    """Now, as MLflow and the events tell it."""
+    return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)

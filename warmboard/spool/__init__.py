@@ -1,0 +1,1 @@
+"""Values wait here between the training and MLflow: in memory, then in a file."""

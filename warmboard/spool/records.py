@@ -1,0 +1,320 @@
+"""The spool's format: one run's unsent values in a file, one JSON object a line.
+
+========================================  ==================================================================
+``{"warmboard_spool": 1, …}``             the first line: the run, as a `SpooledRun`
+``{"created": {…}}``                      MLflow has the run, as this ``run_id`` in this ``experiment_id``
+``{"time": …, "step": …, "metrics": {}}``  values of one step; times are milliseconds since 1970
+``{"time": …, "params": {}}``             parameters
+``{"sent": {"to": …, "values": …}}``      what begins before the byte ``to`` is dealt with: so many values
+``{"logged": {"epochs": …, "time": …}}``  what was known of the values that were sent and cut off
+``{"ended": {…}}``                        the run has ended, as an `Ended`
+========================================  ==================================================================
+
+A line counts once its line feed is there: what a killed program left behind it is ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from warmboard.contract.cloudevents import LARGEST, format_time
+from warmboard.contract.events import RunStatus
+from warmboard.errors import SpoolError
+from warmboard.tracking.client import (
+    MAX_ENTITIES_PER_BATCH,
+    MAX_METRICS_PER_BATCH,
+    MAX_PARAMS_PER_BATCH,
+    Batch,
+    Metric,
+    number,
+    param,
+)
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+LONGEST_HEAD = 1_000_000
+CREATION = re.compile("[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpooledRun:
+    """All that is needed to create (or find), fill and end a run without the process that began it.
+
+    ``creation`` is ``uuid4().hex``: the value of the run's tag ``warmboard.creation``, and the file's name.
+    ``tracking_uri`` holds no credentials. ``start_time`` is aware.
+    """
+
+    creation: str
+    tracking_uri: str
+    tracking_server: str
+    experiment_name: str
+    run_name: str
+    start_time: datetime
+    tags: Mapping[str, str]
+    quick_test_id: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a run ended. ``end_time`` is aware; ``epochs`` counts those logged; URIs are of files that the run keeps."""
+
+    status: RunStatus
+    end_time: datetime
+    epochs: int
+    model_uri: str | None = None
+    index_uri: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of values: what is sent whole or not at all. ``epochs`` is how far it shows the run to have come."""
+
+    line: bytes
+    values: int
+    time: int
+    epochs: int = 0
+
+
+@dataclass(kw_only=True)
+class Contents:
+    """What a spool's file says. ``values`` and ``sent_values`` count those in the file; offsets are in bytes."""
+
+    run: SpooledRun
+    head_end: int
+    end: int
+    sent_to: int
+    run_id: str | None = None
+    experiment_id: str | None = None
+    ended: Ended | None = None
+    values: int = 0
+    sent_values: int = 0
+    epochs: int = 0
+    last_time: int | None = None
+    unreadable: int = 0
+
+    @property
+    def waiting(self) -> int:
+        return self.values - self.sent_values
+
+    def saw(self, record: Record) -> None:
+        """Remembers how far the run had come when this record was logged."""
+        self.last_time = max(self.last_time or 0, record.time)
+        self.epochs = max(self.epochs, record.epochs)
+
+
+def encode(document: Mapping[str, Any]) -> bytes:
+    # A file system's half characters, as in a run's name, must not end the run.
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode(errors="replace") + b"\n"
+
+
+def head(run: SpooledRun) -> bytes:
+    document = {item.name: getattr(run, item.name) for item in fields(run)}
+    start = run.start_time.astimezone(UTC).isoformat()
+    return encode({"warmboard_spool": VERSION, **document, "start_time": start, "tags": dict(run.tags)})
+
+
+def created(experiment_id: str, run_id: str) -> bytes:
+    return encode({"created": {"experiment_id": experiment_id, "run_id": run_id}})
+
+
+def ended(end: Ended) -> bytes:
+    return encode({"ended": {**asdict(end), "status": end.status.value, "end_time": format_time(end.end_time)}})
+
+
+def sent(to: int, values: int) -> bytes:
+    return encode({"sent": {"to": to, "values": values}})
+
+
+def logged(epochs: int, time: int) -> bytes:
+    return encode({"logged": {"epochs": epochs, "time": time}})
+
+
+def metrics(values: Mapping[str, float], step: int, time: int) -> Iterator[Record]:
+    """The values of one step, in lines that fit into one call each."""
+    for some in _chunks({str(key): number(value) for key, value in values.items()}, MAX_METRICS_PER_BATCH):
+        yield Record(encode({"time": time, "step": step, "metrics": some}), len(some), time, epochs_at(step))
+
+
+def epochs_at(step: int) -> int:
+    """How many epochs a run has come to that logs this step, as far as events can tell it."""
+    return max(0, min(step + 1, LARGEST))
+
+
+def params(values: Mapping[str, object], time: int) -> Iterator[Record]:
+    for some in _chunks({str(key): param(value) for key, value in values.items()}, MAX_PARAMS_PER_BATCH):
+        yield Record(encode({"time": time, "params": some}), len(some), time)
+
+
+def refused(batch: Batch, reason: str) -> bytes:
+    """Lines for people: what MLflow would not have, and why."""
+    lines: list[dict[str, object]] = [
+        {"key": m.key, "value": number(m.value), "step": m.step, "time": m.timestamp} for m in batch.metrics
+    ]
+    lines += [{"param": key, "value": value} for key, value in batch.params.items()]
+    return b"".join(encode({**line, "reason": reason}) for line in lines)
+
+
+def batch_of(lines: Iterable[bytes]) -> tuple[Batch, int, int]:
+    """The longest beginning of these lines that fits into one call; how many lines that is, and how many bytes."""
+    merged = _Merged()
+    count = size = 0
+    for line in lines:
+        batch = _values(_object(line) or {})
+        if batch is not None and not merged.take(batch):
+            break
+        count += 1
+        size += len(line)
+    return Batch(merged.metrics, merged.params), count, size
+
+
+class _Merged:
+    def __init__(self) -> None:
+        self.metrics: list[Metric] = []
+        self.params: dict[str, object] = {}
+
+    def take(self, more: Batch) -> bool:
+        """Whether these values fit in; they then are."""
+        if self._full(more):
+            return False
+        self.metrics += more.metrics
+        self.params.update(more.params)
+        return True
+
+    def _full(self, more: Batch) -> bool:
+        params = len(self.params) + len(more.params)
+        count = len(self.metrics) + len(more.metrics) + params
+        too_many = count > MAX_ENTITIES_PER_BATCH or params > MAX_PARAMS_PER_BATCH
+        # A second value for a parameter goes by itself: MLflow is to say which of the two holds.
+        return (too_many or not self.params.keys().isdisjoint(more.params)) and bool(self.metrics or self.params)
+
+
+def _values(document: Mapping[str, Any]) -> Batch | None:
+    """The values of a line; None where it holds none that can be used."""
+    try:
+        if "metrics" in document:
+            time, step = int(document["time"]), int(document["step"])
+            return Batch([Metric(key, float(value), step, time) for key, value in document["metrics"].items()])
+        return Batch(params={key: str(value) for key, value in document["params"].items()})
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def read(file: BinaryIO, path: Path | str) -> Contents:
+    """What the file says, from its beginning; ``path`` is for messages. Raises SpoolError."""
+    contents = _begin(file, path)
+    for line in file:
+        if not line.endswith(b"\n"):
+            break
+        document = _object(line)
+        if document is None or not _note(contents, document):
+            contents.unreadable += 1
+        contents.end += len(line)
+    if contents.unreadable:
+        log.warning("%s: %d lines can't be read and are left out.", path, contents.unreadable)
+    return contents
+
+
+def _begin(file: BinaryIO, path: Path | str) -> Contents:
+    line = file.readline(LONGEST_HEAD)
+    document = _object(line) if line.endswith(b"\n") else None
+    version = (document or {}).get("warmboard_spool")
+    if document is None or not isinstance(version, int):
+        raise SpoolError(f"{path} is no spool of this program: its first line does not say so. It is left as it is.")
+    if version > VERSION:
+        raise SpoolError(
+            f"{path} was written by a newer trainer (format {version}; this one knows {VERSION}): flush it with that"
+            " one. It is left as it is."
+        )
+    try:
+        known = {item.name: document[item.name] for item in fields(SpooledRun)}
+        run = SpooledRun(**{**known, "start_time": _time(known["start_time"])})
+        # It becomes a file's name, and part of a question to MLflow.
+        if not CREATION.fullmatch(run.creation):
+            raise ValueError(f"creation is {run.creation!r:.80}, not 32 hexadecimal digits")
+    except (KeyError, TypeError, ValueError) as error:
+        raise SpoolError(f"{path}: its first line can't be used: {error!r}. It is left as it is.") from error
+    return Contents(run=run, head_end=len(line), end=len(line), sent_to=len(line))
+
+
+def _note(contents: Contents, document: Mapping[str, Any]) -> bool:
+    """Takes one line in. False where it can't be used; what a newer trainer may have added is passed over."""
+    try:
+        for kind, take in _KINDS.items():
+            if kind in document:
+                take(contents, document)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _note_values(contents: Contents, document: Mapping[str, Any]) -> None:
+    values = _values(document)
+    if values is None:
+        raise ValueError("no values")
+    contents.saw(Record(b"", len(values), int(document["time"]), epochs_at(int(document.get("step", -1)))))
+    contents.values += len(values)
+
+
+def _note_created(contents: Contents, document: Mapping[str, Any]) -> None:
+    contents.experiment_id = str(document["created"]["experiment_id"])
+    contents.run_id = str(document["created"]["run_id"])
+
+
+def _note_sent(contents: Contents, document: Mapping[str, Any]) -> None:
+    to, values = int(document["sent"]["to"]), int(document["sent"]["values"])
+    if not contents.sent_to <= to <= contents.end or not contents.sent_values <= values <= contents.values:
+        raise ValueError("marks what is not there")
+    contents.sent_to, contents.sent_values = to, values
+
+
+def _note_logged(contents: Contents, document: Mapping[str, Any]) -> None:
+    contents.saw(Record(b"", 0, int(document["logged"]["time"]), int(document["logged"]["epochs"])))
+
+
+def _note_ended(contents: Contents, document: Mapping[str, Any]) -> None:
+    end = document["ended"]
+    contents.ended = Ended(
+        status=RunStatus(end["status"]),
+        end_time=_time(end["end_time"]),
+        epochs=int(end["epochs"]),
+        model_uri=end.get("model_uri"),
+        index_uri=end.get("index_uri"),
+    )
+
+
+_KINDS = {
+    "metrics": _note_values,
+    "params": _note_values,
+    "created": _note_created,
+    "sent": _note_sent,
+    "logged": _note_logged,
+    "ended": _note_ended,
+}
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _chunks(items: Mapping[str, Any], size: int) -> Iterator[dict[str, Any]]:
+    rest = iter(items.items())
+    while some := dict(islice(rest, size)):
+        yield some

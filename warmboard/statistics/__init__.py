@@ -1,0 +1,1 @@
+"""Norms, moments and histograms in NumPy, for any training loop."""

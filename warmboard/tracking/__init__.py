@@ -1,0 +1,1 @@
+"""MLflow's REST API: requests, retries and tokens."""

@@ -1,0 +1,1 @@
+"""Static files: one script and one style sheet a page."""

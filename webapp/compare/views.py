@@ -1,0 +1,109 @@
+"""Several runs side by side: all of them in one answer, and the page that draws it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_safe
+
+from store import warm
+from warmboard.contract.entries import Body, Encoding, EntryKey, Resolution
+from warmboard.contract.events import RUN_ID
+from webapp.access.hardening import keeps_process
+from webapp.api.bodies import COMPRESSION, ZSTD, codings_of, unchanged, whole
+from webapp.api.operation import Operation, describes
+from webapp.api.parameters import BadRequest, Parameter
+from webapp.api.shapes import Comparison
+from webapp.run.api import reading
+from webapp.run.summary import compared_documents
+from webapp.visibility.reader import reader_of
+
+FEWEST, MOST = 2, 50
+
+
+def _run_ids(fewest: int) -> Callable[[str], list[str]]:
+    """What reads run IDs, each once, in order, or raises ValueError."""
+
+    def parse(text: str) -> list[str]:
+        run_ids = list(dict.fromkeys(text.split(","))) if text else []
+        if "" in run_ids:
+            raise ValueError("an ID between two commas is missing")
+        if malformed := next((run_id for run_id in run_ids if not RUN_ID.fullmatch(run_id)), None):
+            raise ValueError(f"{malformed!r} is not a run ID")
+        if not fewest <= len(run_ids) <= MOST:
+            raise ValueError(f"names {len(run_ids)} different runs; {FEWEST} to {MOST} can be compared")
+        return run_ids
+
+    return parse
+
+
+_RUNS = {
+    "type": "string",
+    "pattern": f"^{RUN_ID.pattern}(,{RUN_ID.pattern}){{{FEWEST - 1},{MOST - 1}}}$",
+    "examples": ["first-run,second-run"],
+}
+RUNS = Parameter(
+    "runs", "2 to 50 different runs: their IDs, with commas between.", _RUNS, _run_ids(FEWEST), required=True
+)
+CHOSEN: Parameter[list[str]] = Parameter("runs", "What the page shows.", _RUNS, _run_ids(0), default=[])
+
+
+@describes(Operation("Several runs with their overviews", Comparison, [RUNS]))
+@reading
+def comparison(request: HttpRequest) -> HttpResponse:
+    """``{"available": true, "runs": […]}`` in the order of ``?runs=``: each run's state and summary, and its overview
+    history as it is stored, null while it is not warm. At most four queries, however many runs, and two for what the
+    reader may see.
+    """
+    run_ids = RUNS.read(request)
+    seen = reader_of(request).seen(run_ids)
+    keys = {run_id: EntryKey.history(run_id, Resolution.OVERVIEW) for run_id in seen}
+    bodies = warm.get_many(keys.values(), Encoding.GZIP)
+    histories = {run_id: bodies.get(keys[run_id]) if run_id in keys else None for run_id in run_ids}
+    heads = compared_documents({run_id: body is not None for run_id, body in histories.items()}, seen)
+    etag = _etag(heads, histories)
+    # Bodies of several runs are one new body, which nobody has compressed yet: gzip is what everybody reads.
+    codings = [coding for coding in codings_of(request.META.get("HTTP_ACCEPT_ENCODING", "")) if coding is not ZSTD]
+    if answer := unchanged(request, etag, codings):
+        return answer
+    text = b'{"available":true,"runs":[%s]}' % b",".join(
+        _spliced(heads[run_id], history) for run_id, history in histories.items()
+    )
+    return whole(gzip.compress(text, COMPRESSION) if codings[0].name else text, etag, codings[0])
+
+
+@keeps_process
+@require_safe
+@never_cache
+@gzip_page
+def page(request: HttpRequest) -> HttpResponse:
+    """The same page for any runs: its script draws what the API answers. With fewer than two it says how to choose."""
+    try:
+        run_ids = CHOSEN.read(request)
+    except BadRequest as error:
+        context = {"status": 400, "what": str(error), "advice": "Choose the runs to compare in the list of runs."}
+        return render(request, "webapp/error.html", context, status=400)
+    data = f"/api/compare?runs={','.join(run_ids)}" if len(run_ids) >= FEWEST else ""
+    return render(request, "webapp/compare.html", {"run_ids": run_ids, "data": data, "most": MOST})
+
+
+def _etag(heads: dict[str, dict[str, Any]], histories: dict[str, Body | None]) -> str:
+    known = [
+        [head, history.etag if history else None]
+        for head, history in zip(heads.values(), histories.values(), strict=True)
+    ]
+    return sha256(json.dumps(known).encode()).hexdigest()[:32]
+
+
+def _spliced(head: dict[str, Any], history: Body | None) -> bytes:
+    """One JSON object: the head, and the stored text of the history as its last member."""
+    text = gzip.decompress(history.data) if history else b"null"
+    return json.dumps(head).encode()[:-1] + b',"history":' + text + b"}"

@@ -1,0 +1,150 @@
+// Files of what a chart shows: every step as CSV or JSON, the picture as PNG or SVG. Read when first needed.
+
+import { cssColor } from "../page/dom.js";
+import { Columns } from "./columns.js";
+import { chartPicture } from "./picture.js";
+import { SvgContext } from "./svg.js";
+
+const HEAD = 46; // pixels above the curves, for title and legend
+const PADDING = 12;
+const ROW = 16; // of the legend, after its first
+const SMALL = "11px system-ui, sans-serif";
+
+// `kind` is csv, json, png or svg. Curves that are hidden are left out.
+export async function exportChart(chart, kind) {
+  const data = kind === "png" || kind === "svg" ? null : ((await chart.spec.full?.()) ?? chart.data);
+  const shown = chart.series.filter((series) => !chart.hides(series));
+  if (data) return save(chart.spec.title, kind, (kind === "csv" ? chartCsv : chartJson)(chart.spec, shown, data));
+  if (!chart.u) throw new Error("the chart has not been drawn.");
+  const { width, height } = chart.u;
+  return savePicture(chart.spec.title, kind, {
+    width,
+    height,
+    legend: shown.map(({ label, color }) => [label, cssColor(color)]),
+    paint: (context) => chartPicture(chart, context),
+  });
+}
+
+// `rows` are those of the CSV, `document` the JSON.
+export function saveTable(title, kind, rows, document) {
+  save(title, kind, kind === "csv" ? csv(rows) : JSON.stringify(document));
+}
+
+// The bins of every epoch. `document` is as the API has it, at full resolution.
+export function exportHistogram(title, kind, document) {
+  save(title, kind, kind === "csv" ? histogramCsv(document) : JSON.stringify(document));
+}
+
+// `paint(context)` draws in CSS pixels on a canvas or on what stands for one.
+export async function savePicture(title, kind, { width, height, legend = [], paint }) {
+  const entries = placed(legend, width);
+  const head = HEAD + ROW * (entries.at(-1)?.row ?? 0);
+  const whole = { width: width + 2 * PADDING, height: height + head + PADDING };
+  const compose = (context) => {
+    context.fillStyle = cssColor("panel");
+    context.fillRect(0, 0, whole.width, whole.height);
+    headline(context, title, entries);
+    context.save();
+    context.translate(PADDING, head);
+    paint(context);
+    context.restore();
+  };
+  if (kind === "svg") {
+    const context = new SvgContext(whole.width, whole.height, title);
+    compose(context);
+    return save(title, kind, context.text());
+  }
+  const canvas = document.createElement("canvas");
+  const ratio = Math.max(devicePixelRatio, 2);
+  [canvas.width, canvas.height] = [whole.width * ratio, whole.height * ratio];
+  const context = canvas.getContext("2d");
+  context.scale(ratio, ratio);
+  compose(context);
+  // Not by toBlob, which waits until the browser has nothing else to do.
+  const [, base64] = canvas.toDataURL("image/png").split(",");
+  return save(
+    title,
+    kind,
+    Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)),
+  );
+}
+
+// The legend's entries with their places, in as many rows as they need.
+function placed(legend, width) {
+  const context = document.createElement("canvas").getContext("2d");
+  context.font = SMALL;
+  let [x, row] = [0, 0];
+  return legend.map(([label, color]) => {
+    const wide = 20 + context.measureText(label).width;
+    if (x > 0 && x + wide > width) [x, row] = [0, row + 1];
+    const entry = { label, color, x: PADDING + x, row };
+    x += wide + 16;
+    return entry;
+  });
+}
+
+function headline(context, title, entries) {
+  context.fillStyle = cssColor("ink");
+  context.font = "600 13px system-ui, sans-serif";
+  context.textBaseline = "middle";
+  context.textAlign = "left";
+  context.fillText(title, PADDING, 16);
+  context.font = SMALL;
+  for (const { label, color, x, row } of entries) {
+    const y = 34 + ROW * row;
+    context.fillStyle = color;
+    context.fillRect(x, y - 1, 14, 2);
+    context.fillStyle = cssColor("ink");
+    context.fillText(label, x + 20, y);
+  }
+}
+
+function chartCsv({ unit }, shown, data) {
+  const columns = new Columns(shown, data);
+  const timed = data.timestamps?.length === data.epochs.length;
+  const rows = data.epochs.map((epoch, j) => [
+    epoch,
+    ...(timed ? [new Date(data.timestamps[j]).toISOString()] : []),
+    ...shown.map((_, i) => columns.logged(i, j) ?? ""),
+  ]);
+  return csv([[unit, ...(timed ? ["time"] : []), ...shown.map(({ column, id, key }) => column ?? id ?? key)], ...rows]);
+}
+
+function chartJson({ title, unit }, shown, data) {
+  const columns = new Columns(shown, data);
+  const series = Object.fromEntries(
+    shown.map(({ id, key }, i) => [id ?? key, data.epochs.map((_, j) => columns.logged(i, j))]),
+  );
+  return JSON.stringify({ title, unit, steps: data.epochs, timestamps: data.timestamps ?? [], series });
+}
+
+function histogramCsv({ epochs, counts, underflow, overflow, bin_edges_by_epoch: edges }) {
+  const rows = epochs.flatMap((epoch, i) => [
+    [epoch, "below", "", edges[i][0], underflow[i]],
+    ...counts[i].map((value, bin) => [epoch, bin, edges[i][bin], edges[i][bin + 1], value ?? ""]),
+    [epoch, "above", edges[i].at(-1), "", overflow[i]],
+  ]);
+  return csv([["epoch", "bin", "from", "to", "count"], ...rows]);
+}
+
+const csv = (rows) => rows.map((row) => row.map(field).join(",") + "\r\n").join(""); // RFC 4180
+
+function field(value) {
+  const text = String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+const TYPES = { csv: "text/csv", json: "application/json", png: "image/png", svg: "image/svg+xml" };
+
+function save(title, kind, content) {
+  const address = URL.createObjectURL(new Blob([content], { type: TYPES[kind] }));
+  const run = document.querySelector("h1").textContent;
+  const link = Object.assign(document.createElement("a"), {
+    href: address,
+    download: `${fileName(`${run} ${title}`)}.${kind}`,
+  });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 60000); // the browser may still be reading
+}
+
+const fileName = (text) => text.replace(/[^\p{L}\p{N}@._-]+/gu, "-").replace(/^-+|-+$/g, "");

@@ -1,0 +1,308 @@
+// Line charts over steps or time, drawn by uPlot, each with values, a summary and a data table.
+
+import { cssColor, el, lazyDetails, table } from "../page/dom.js";
+import { count, duration, moment, number, second } from "../page/format.js";
+import { exportMenu } from "../page/menu.js";
+import { Columns, describe } from "./columns.js";
+import { plotOptions } from "./plot.js";
+import { smoother } from "./smooth.js";
+import { followFingers } from "./touch.js";
+import { HorizontalAxis } from "./view.js";
+import { bringIntoView, onWheel, zoomKey } from "./zoom.js";
+
+const ROWS_AT_MOST = 2000;
+const COARSE_BELOW = 60; // so few points in view are too few where more were logged
+
+// One chart. `spec` is {title, unit, axis, series: [{label, key, color, dash, column, read(data)}], wide, best, plain, tile, bands,
+// full}; `key` is the MLflow metric key, `column` what a CSV calls it otherwise, `dash` true or lengths; charts of one `axis` share their cursor and zoom; a `plain`
+// one has a single curve and no legend; a `tile` is one of many; `bands` are pairs of series with colour between; `full()`
+// resolves to the data of every step, for exports.
+// `data` is {epochs, epochs_total, timestamps, start_time, envelope, non_finite, best_epoch} as the history has it.
+// Zoomed so far that few of the logged steps are in view, its element dispatches "coarse".
+export class LineChart {
+  constructor(spec, data, view) {
+    this.spec = spec;
+    this.view = view;
+    this.legend = el("div", { class: "legend", hidden: spec.plain });
+    this.at = el("span", { class: "at muted tabular" });
+    this.plot = el("div", { class: "plot", tabindex: "0", role: "img", onkeydown: (event) => this.#key(event) });
+    this.plot.addEventListener("wheel", (event) => onWheel(this, event), { passive: false });
+    followFingers(this, this.plot);
+    this.said = el("span", { class: "sr", role: "status" });
+    this.summary = el("p", { class: "summary" });
+    this.table = lazyDetails("Data table", () => this.#table());
+    const title = spec.tile ? metricTitle(spec.title) : el("h3", {}, spec.title);
+    const caption = el(
+      "figcaption",
+      {},
+      el(
+        "div",
+        { class: "chart-title" },
+        title,
+        this.at,
+        exportMenu(spec.title, (kind) => this.#export(kind)),
+      ),
+      this.legend,
+    );
+    const className = `chart${spec.wide ? " wide" : ""}${spec.tile ? " metric" : ""}`;
+    this.element = el("figure", { class: className }, caption, this.plot, this.said, this.summary, this.table.details);
+    this.update(data);
+    this.observer = new ResizeObserver(() => this.#resize());
+    this.observer.observe(this.plot);
+    view.charts.add(this);
+  }
+
+  update(data, spec = this.spec) {
+    this.spec = spec;
+    this.data = data;
+    const { group } = this;
+    this.axis = new HorizontalAxis(data, this.view);
+    this.series = this.spec.series.filter((series) => Columns.has(series, data));
+    this.columns = new Columns(this.series, data);
+    this.gaps = this.columns.gaps;
+    this.#smooth();
+    this.#legend();
+    this.#summarize();
+    this.table.refresh();
+    if (this.u && group === this.group && this.u.series.length === 1 + this.raws + this.series.length)
+      this.u.setData(this.#drawn());
+    else this.redraw();
+    this.#askForMore();
+  }
+
+  get size() {
+    return { width: this.plot.clientWidth, height: this.plot.clientHeight };
+  }
+
+  measure() {
+    this.measured = this.size;
+  }
+
+  paint() {
+    this.redraw(this.measured);
+  }
+
+  redraw({ width, height } = this.size) {
+    this.#drop();
+    if (!width || !this.series.length || this.resting) return;
+    this.axis = new HorizontalAxis(this.data, this.view);
+    this.#smooth();
+    if (this.view.log || this.noted) this.#summarize();
+    this.colors = this.series.map((series) => cssColor(series.color));
+    this.u = new uPlot(plotOptions(this, width, height), this.#drawn(), this.plot);
+    this.showValues(null);
+    this.#askForMore();
+  }
+
+  // Charts of one group share their cursor and zoom.
+  get group() {
+    return !this.axis || this.axis.mode === "step" ? this.spec.axis : this.axis.mode;
+  }
+
+  rescale() {
+    const [min, max] = this.axis.extent;
+    this.u?.setScale("x", { min, max }); // the scale's own range knows of the zoom
+    this.#askForMore();
+  }
+
+  showSeries() {
+    this.series.forEach((series, i) => {
+      const show = !this.hides(series);
+      this.legend.children[i].setAttribute("aria-pressed", String(show));
+      if (!this.u || this.u.series[1 + this.raws + i].show === show) return;
+      for (const first of new Set([1, 1 + this.raws])) this.u.setSeries(first + i, { show });
+    });
+  }
+
+  // Which curves are hidden is the view's to say, unless a chart of another kind knows better.
+  hides(series) {
+    return this.view.hides(series);
+  }
+
+  toggle(series) {
+    this.view.toggle(series);
+  }
+
+  // What the curves do, in sentences.
+  inWords() {
+    return this.series.map((_, i) => describe(this.columns, i, this.spec)).join(" ");
+  }
+
+  // A curve's name in the legend.
+  nameIn({ label }) {
+    return el("span", {}, label);
+  }
+
+  // A chart out of sight gives its canvas back, and draws it again when it comes into view.
+  wake(awake) {
+    if (Boolean(this.resting) === !awake) return;
+    this.resting = !awake;
+    this.redraw();
+  }
+
+  remove() {
+    this.#drop();
+    this.observer.disconnect();
+    this.view.charts.delete(this);
+    this.element.remove();
+  }
+
+  // Values under the cursor; without one, the last.
+  showValues(drawn) {
+    const last = this.data.epochs.length - 1;
+    const at = drawn === null || drawn === undefined ? last : this.axis.indexOf(drawn);
+    const texts = this.series.map((_, i) => this.#text(i, at));
+    this.at.textContent = last < 0 ? "" : this.#place(at);
+    if (this.spec.plain && texts.length) this.at.append(" ", el("b", {}, texts[0]));
+    texts.forEach((text, i) => (this.values[i].textContent = text));
+  }
+
+  // Where the cursor is between the ends of what is shown; in the middle without one.
+  cursorShare() {
+    const { left } = this.u.cursor;
+    return left >= 0 ? left / this.u.over.clientWidth : 0.5;
+  }
+
+  #drop() {
+    this.u?.destroy();
+    this.u = null;
+  }
+
+  #resize() {
+    const { width, height } = this.size;
+    if (!this.u) this.redraw({ width, height });
+    else if (width && (width !== this.u.width || height !== this.u.height)) this.u.setSize({ width, height });
+  }
+
+  #summarize() {
+    const said = [this.inWords()];
+    const left = this.view.log ? this.columns.drawn.flat().filter((value) => value !== null && value <= 0).length : 0;
+    this.noted = left > 0; // what a logarithmic axis leaves out
+    if (left)
+      said.push(
+        `${count(left)} ${left === 1 ? "value of zero or less has" : "values of zero or less have"} no place on the logarithmic axis.`,
+      );
+    this.summary.textContent = said.join(" ");
+    this.plot.setAttribute(
+      "aria-label",
+      `${this.spec.title}. ${this.summary.textContent} Arrow keys move through the ${this.spec.unit}s, plus and minus zoom.`,
+    );
+  }
+
+  #smooth() {
+    const { view, data } = this;
+    this.smoothed = view.smooth.amount
+      ? this.columns.drawn.map(smoother(view.smooth, data.epochs, data.epochs_total ?? data.epochs.length))
+      : null;
+    this.raws = this.smoothed ? this.series.length : 0; // so many raw curves come first
+    this.legend.classList.toggle("smoothed", Boolean(this.smoothed));
+  }
+
+  // uPlot's columns. A logarithmic axis has no place for zero and below.
+  #drawn() {
+    const { axis, view } = this;
+    const columns = [...this.columns.drawn, ...(this.smoothed ?? [])].map((column) =>
+      view.log ? column.map((value) => (value > 0 || value == null ? value : null)) : column,
+    );
+    return [axis.x, ...columns].map((column) => axis.arrange(column));
+  }
+
+  #askForMore() {
+    const { u, data, view } = this;
+    if (!u || !view.zooms.has(this.group) || !(data.epochs_total > data.epochs.length)) return;
+    const [min, max] = view.zooms.get(this.group);
+    const inView = this.axis.x.reduce((total, x) => total + (x >= min && x <= max), 0);
+    if (inView < COARSE_BELOW) this.element.dispatchEvent(new CustomEvent("coarse", { bubbles: true }));
+  }
+
+  #legend() {
+    this.values = [];
+    this.legend.replaceChildren(
+      ...this.series.map((series) => {
+        const value = el("output", { class: "tabular" });
+        this.values.push(value);
+        const swatch = el("i", { class: series.dash ? "swatch dashed" : "swatch", "data-color": series.color });
+        const shown = String(!this.hides(series));
+        return el(
+          "button",
+          {
+            type: "button",
+            "aria-pressed": shown,
+            title: `${series.key}: show or hide`,
+            onclick: () => this.toggle(series),
+          },
+          swatch,
+          this.nameIn(series),
+          value,
+        );
+      }),
+    );
+    this.showValues(null);
+  }
+
+  // As logged, and as smoothed.
+  #text(i, at) {
+    const smooth = this.smoothed?.[i][at];
+    return this.columns.text(i, at) + (Number.isFinite(smooth) ? ` ~${number(smooth)}` : "");
+  }
+
+  #place(at) {
+    const { data, spec, axis } = this;
+    const when = {
+      step: () => "",
+      time: () => ` · ${(axis.oneDay ? second : moment)(data.timestamps[at])}`,
+      relative: () => ` · ${duration(axis.x[at])}`,
+    };
+    return `${spec.unit} ${data.epochs[at]}${when[axis.mode]()}`;
+  }
+
+  #key(event) {
+    if (!this.u) return;
+    const last = this.data.epochs.length - 1;
+    const now = this.u.cursor.idx ?? last;
+    const to = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last, PageUp: now - 10, PageDown: now + 10 }[
+      event.key
+    ];
+    if (zoomKey(this, event)) event.preventDefault();
+    else if (to !== undefined) event.preventDefault(), this.#moveTo(Math.min(Math.max(to, 0), last));
+  }
+
+  #moveTo(drawn) {
+    bringIntoView(this, this.u.data[0][drawn]);
+    // After uPlot has taken the zoom; and tell the other charts.
+    queueMicrotask(() => this.u?.setCursor({ left: this.u.valToPos(this.u.data[0][drawn], "x"), top: 0 }, true, true));
+    const at = this.axis.indexOf(drawn);
+    const place = this.#place(at);
+    this.said.textContent = `${place[0].toUpperCase()}${place.slice(1)}: ${this.series.map((series, i) => `${series.label} ${this.#text(i, at)}`).join(", ")}`;
+  }
+
+  #table() {
+    const { epochs, timestamps } = this.data;
+    const timed = this.axis.mode !== "step";
+    const shown = epochs.slice(0, ROWS_AT_MOST);
+    const rows = shown.map((epoch, j) => [
+      String(epoch),
+      ...(timed ? [moment(timestamps[j])] : []),
+      ...this.series.map((_, i) => this.columns.exact(i, j)),
+    ]);
+    const head = [this.spec.unit, ...(timed ? ["time"] : []), ...this.series.map((series) => series.label)];
+    const left = epochs.length - shown.length;
+    return el(
+      "div",
+      {},
+      table(this.spec.title, head, rows),
+      left > 0 && el("p", { class: "muted left" }, `${count(left)} more ${this.spec.unit}s are in the export.`),
+    );
+  }
+
+  async #export(kind) {
+    const { exportChart } = await import("./export.js");
+    await exportChart(this, kind);
+  }
+}
+
+// A metric's key, whose group goes without saying where its chart stands among the others of it.
+export function metricTitle(key) {
+  const [, group, rest] = /^([^/]*\/)?(.*)$/s.exec(key);
+  return el("h4", { title: key }, el("span", { class: "of-group" }, group ?? ""), rest);
+}

@@ -1,0 +1,100 @@
+// What charts draw around and over their curves, on uPlot's canvas. `chart` is a LineChart.
+
+import { cssColor } from "../page/dom.js";
+
+const MARK_ROWS = 8; // of marks of several curves, one under another
+const ratio = () => devicePixelRatio || 1;
+
+// The steps that an insight speaks of: a band, or a bar where it is one step.
+export function paintMark(u, { view, spec, axis }) {
+  if (!view.mark || view.mark.axis !== spec.axis) return;
+  const { ctx, bbox } = u;
+  const clamp = (x) => Math.min(Math.max(x, bbox.left), bbox.left + bbox.width);
+  const [first, last] = [view.mark.from, view.mark.to].map((epoch) => axis.at(epoch));
+  if (last < u.scales.x.min || first > u.scales.x.max) return;
+  const [from, to] = [first, last].map((place) => clamp(u.valToPos(place, "x", true)));
+  const least = 6 * ratio();
+  const left = to - from < least ? (from + to - least) / 2 : from;
+  ctx.save();
+  ctx.fillStyle = cssColor("accent");
+  ctx.globalAlpha = 0.16;
+  ctx.fillRect(left, bbox.top, Math.max(to - from, least), bbox.height);
+  ctx.restore();
+}
+
+export function paintEnvelopes(u, chart) {
+  const { data, series, colors, axis, view } = chart;
+  const { ctx, bbox } = u;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  ctx.globalAlpha = 0.2;
+  series.forEach((one, i) => {
+    const envelope = data.envelope[one.key];
+    if (!envelope || chart.hides(one)) return;
+    ctx.fillStyle = colors[i];
+    for (let j = 1; j < axis.x.length; j++) {
+      const [low, high] = [envelope.min[j], envelope.max[j]];
+      // A stretch of one value has no extremes to show.
+      if (low === null || high === null || low === high || (view.log && high <= 0)) continue;
+      const [left, right] = [u.valToPos(axis.x[j - 1], "x", true), u.valToPos(axis.x[j], "x", true)];
+      const top = u.valToPos(high, "y", true);
+      const bottom = view.log && low <= 0 ? bbox.top + bbox.height : u.valToPos(low, "y", true);
+      ctx.fillRect(Math.min(left, right), top, Math.abs(right - left), Math.max(bottom - top, 1));
+    }
+  });
+  ctx.restore();
+}
+
+export function paintBest(u, { data, spec, axis }) {
+  const epoch = data.best_epoch ?? null;
+  if (epoch === null) return;
+  const at = axis.at(epoch);
+  if (at < u.scales.x.min || at > u.scales.x.max) return;
+  const { ctx, bbox } = u;
+  const x = Math.round(u.valToPos(at, "x", true)) + 0.5;
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = cssColor("muted");
+  ctx.globalAlpha = 0.8;
+  ctx.setLineDash([2 * ratio(), 3 * ratio()]);
+  ctx.beginPath();
+  ctx.moveTo(x, bbox.top);
+  ctx.lineTo(x, bbox.top + bbox.height);
+  ctx.stroke();
+  if (spec.best) {
+    const right = x > bbox.left + bbox.width - 60 * ratio();
+    ctx.font = `${11 * ratio()}px system-ui, sans-serif`;
+    ctx.textAlign = right ? "right" : "left";
+    ctx.textBaseline = "top";
+    ctx.fillText(`best ${epoch}`, x + (right ? -5 : 5) * ratio(), bbox.top + 2 * ratio());
+  }
+  ctx.restore();
+}
+
+// Every value that is no number: a cross at the top, or at the bottom for −∞, in its curve's colour.
+export function paintNonFinite(u, chart) {
+  const { series, colors, axis, gaps } = chart;
+  const { ctx, bbox } = u;
+  const arm = 3.5 * ratio();
+  ctx.save();
+  ctx.lineWidth = 2 * ratio();
+  series.forEach((one, i) => {
+    if (chart.hides(one)) return;
+    ctx.strokeStyle = colors[i];
+    for (const [epoch, kind] of gaps[i]) {
+      const at = axis.at(epoch);
+      if (at < u.scales.x.min || at > u.scales.x.max) continue;
+      const x = u.valToPos(at, "x", true);
+      const y =
+        kind === "-Infinity" ? bbox.top + bbox.height - 8 * ratio() : bbox.top + (8 + 10 * (i % MARK_ROWS)) * ratio();
+      ctx.beginPath();
+      ctx.moveTo(x - arm, y - arm);
+      ctx.lineTo(x + arm, y + arm);
+      ctx.moveTo(x - arm, y + arm);
+      ctx.lineTo(x + arm, y - arm);
+      ctx.stroke();
+    }
+  });
+  ctx.restore();
+}

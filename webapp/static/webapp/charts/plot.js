@@ -1,0 +1,227 @@
+// What uPlot is told about a chart: axes, scales, curves, and what is drawn around them. `chart` is a LineChart.
+
+import { cssColor } from "../page/dom.js";
+import { clock, count, duration, ticks } from "../page/format.js";
+import { paintBest, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
+import { mouseBindings, zoomToSelection } from "./zoom.js";
+
+const FONT = "11px system-ui, sans-serif";
+const LONELY_AT_MOST = 300;
+const FEW_POINTS = 30; // so many are drawn as points too
+const FAINT = "59"; // hexadecimal opacity of raw curves behind smoothed ones
+const AIR = 0.06;
+const WHOLE = [1, 2, 5]
+  .flatMap((factor) => Array.from({ length: 15 }, (_, i) => factor * 10 ** i))
+  .sort((a, b) => a - b);
+const SPANS = [
+  1,
+  2,
+  5,
+  10,
+  15,
+  30,
+  60,
+  120,
+  300,
+  600,
+  900,
+  1800,
+  3600,
+  7200,
+  10800,
+  21600,
+  43200,
+  ...WHOLE.map((days) => days * 86400),
+];
+
+export function plotOptions(chart, width, height) {
+  const { axis: horizontal, view, spec } = chart;
+  const style = { stroke: cssColor("muted"), font: FONT, ticks: { show: false } };
+  const grid = { stroke: cssColor("grid"), width: 1 };
+  return {
+    width,
+    height,
+    legend: { show: false },
+    cursor: {
+      sync: { key: chart.group, scales: ["x", null] },
+      y: false,
+      points: { size: 6, show: (u, i) => i > chart.raws },
+      drag: { x: true, y: false, setScale: false },
+      bind: mouseBindings(chart),
+    },
+    scales: {
+      x: {
+        time: horizontal.mode === "time",
+        ...(horizontal.log ? { distr: 100, fwd: horizontal.forward, bwd: horizontal.backward } : {}),
+        range: () => horizontalRange(chart),
+      },
+      y: { distr: view.log ? 3 : 1, range: (u) => verticalRange(chart, u) },
+    },
+    axes: [
+      { ...style, grid: { show: false }, size: 26, ...horizontalTicks(horizontal) },
+      {
+        ...style,
+        grid,
+        size: (u, labels) => Math.max(50, 12 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length))),
+        space: 34,
+        splits: view.log ? (u) => logSplits(u.scales.y.min, u.scales.y.max) : undefined,
+        filter: (u, splits) => splits,
+        values: (u, splits) => ticks(splits),
+      },
+    ],
+    series: [{}, ...curves(chart)],
+    bands: (spec.bands ?? []).map(([low, high]) => ({
+      series: [high, low].map((i) => chart.raws + 1 + i),
+      fill: chart.colors[low] + "26",
+    })),
+    hooks: {
+      drawAxes: [(u) => (paintMark(u, chart), paintBest(u, chart), paintEnvelopes(u, chart))],
+      draw: [(u) => paintNonFinite(u, chart)],
+      setCursor: [(u) => chart.showValues(u.cursor.idx)],
+      setSelect: [() => zoomToSelection(chart)],
+    },
+  };
+}
+
+function horizontalTicks({ mode, log, forward, backward }) {
+  if (log)
+    return {
+      splits: (u) => logarithmicSteps(u.scales.x, forward, backward),
+      filter: (u, splits) => splits,
+      values: (u, splits) => splits.map(mode === "relative" ? duration : count),
+    };
+  if (mode === "time")
+    return { space: 64, values: (u, splits, i, space, increment) => splits.map((at) => clock(at, increment)) };
+  if (mode === "relative")
+    return { incrs: [0.001, 0.01, 0.1, ...SPANS], space: 74, values: (u, splits) => splits.map(duration) };
+  return {
+    incrs: WHOLE,
+    space: (u) => (Math.abs(u.scales.x.max) < 1e4 ? 44 : 74),
+    values: (u, splits) => splits.map((value) => count(value)),
+  };
+}
+
+// Faint raw curves first, where there are smoothed ones to stand before them.
+function curves(chart) {
+  const smoothed = chart.series.map((series, i) => curve(chart, series, chart.colors[i]));
+  const raw = chart.series.map((series, i) => ({ ...curve(chart, series, chart.colors[i] + FAINT), width: 1 }));
+  return chart.raws ? [...raw, ...smoothed.map((one) => ({ ...one, points: { show: false } }))] : smoothed;
+}
+
+function curve(chart, series, stroke) {
+  const few = chart.data.epochs.length <= FEW_POINTS;
+  return {
+    stroke,
+    width: series.width ?? 1.75,
+    dash: series.dash === true ? [5, 4] : series.dash || undefined,
+    show: !chart.hides(series),
+    // A value without a neighbour is a point: alone between two gaps, or one of a curve logged now and then.
+    points: { show: few, size: 4, fill: stroke, filter: few ? undefined : lonely },
+    spanGaps: false,
+  };
+}
+
+function horizontalRange({ view, group, axis }) {
+  const [low, high] = view.zooms.get(group) ?? axis.extent;
+  return low === high ? [low - 0.5, high + 0.5] : [low, high];
+}
+
+// Least and greatest of what is shown, envelopes too, with some air.
+function verticalRange(chart, u) {
+  const { axis, data, view } = chart;
+  let low = Infinity;
+  let high = -Infinity;
+  const take = (value) => {
+    if (value === null || value === undefined || (view.log && value <= 0)) return;
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  };
+  const [xs] = u.data;
+  const [least, most] = horizontalRange(chart);
+  const from = firstFrom(xs, least);
+  const to = firstFrom(xs, most, true) - 1;
+  chart.series.forEach((series, i) => {
+    if (chart.hides(series)) return;
+    const drawn = [u.data[i + 1], ...(chart.raws ? [u.data[chart.raws + i + 1]] : [])];
+    const envelope = data.envelope[series.key];
+    for (let j = from; j <= to; j++) {
+      for (const column of drawn) take(column[j]);
+      if (envelope) [envelope.min, envelope.max].forEach((column) => take(column[axis.indexOf(j)]));
+    }
+    // Lines go on to the points beside what is shown, and leave it at these heights.
+    for (const column of drawn)
+      for (const [j, edge] of [
+        [from, least],
+        [to + 1, most],
+      ])
+        take(crossing(xs, column, j, edge));
+  });
+  if (low > high) return view.log ? [0.1, 1] : [0, 1];
+  if (view.log) return low === high ? [low / 2, high * 2] : [low / (high / low) ** AIR, high * (high / low) ** AIR];
+  const air = (high - low || Math.abs(high) || 1) * AIR;
+  return [low >= 0 && low - air < 0 ? 0 : low - air, high + air];
+}
+
+// The first point that is not before this place, or that is beyond it.
+function firstFrom(xs, place, beyond = false) {
+  let [low, high] = [0, xs.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (xs[middle] < place || (beyond && xs[middle] === place)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+// Where the line between the points j − 1 and j is at this place; null where there is none.
+function crossing(xs, column, j, place) {
+  const [before, after] = [column[j - 1] ?? null, column[j] ?? null];
+  if (before === null || after === null) return null;
+  return before + ((after - before) * (place - xs[j - 1])) / (xs[j] - xs[j - 1] || 1);
+}
+
+// 1, 2 and 5 of every decade, fewer over many decades; even steps within less than one.
+function logSplits(low, high) {
+  const decades = Math.log10(high / low);
+  if (decades < 1) return evenSplits(low, high);
+  const splits = [];
+  const every = Math.ceil(decades / 6);
+  for (let exponent = Math.floor(Math.log10(low)); exponent <= Math.ceil(Math.log10(high)); exponent += every) {
+    for (const factor of decades < 2.5 ? [1, 2, 5] : [1]) splits.push(factor * 10 ** exponent);
+  }
+  return splits.filter((value) => value >= low && value <= high);
+}
+
+function evenSplits(low, high) {
+  const raw = (high - low) / 4;
+  const unit = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * unit).find((size) => size >= raw);
+  const splits = Math.floor(high / step) - Math.ceil(low / step) + 1;
+  return Array.from({ length: splits }, (_, i) => Number(((Math.ceil(low / step) + i) * step).toPrecision(12)));
+}
+
+// Of 0, 1, 2, 5, 10 … those that have room.
+function logarithmicSteps({ min, max }, forward, backward) {
+  const wanted = [0, ...WHOLE].filter((value) => value >= min && value <= max);
+  if (wanted.length < 3)
+    return [
+      ...new Set(
+        [0, 1, 2, 3, 4].map((i) => Math.round(backward(forward(min) + ((forward(max) - forward(min)) * i) / 4))),
+      ),
+    ].filter((value) => value >= min && value <= max);
+  const room = (forward(max) - forward(min)) / 8;
+  const splits = [];
+  for (const value of wanted) if (!splits.length || forward(value) - forward(splits.at(-1)) >= room) splits.push(value);
+  return splits;
+}
+
+// Indexes of points that have no neighbour to be joined with; none of a curve that would be nothing but points.
+function lonely(u, index) {
+  const column = u.data[index];
+  const [from, to] = u.series[0].idxs ?? [0, column.length - 1];
+  const found = [];
+  for (let i = from; i <= to; i++) {
+    if (column[i] != null && column[i - 1] == null && column[i + 1] == null) found.push(i);
+  }
+  return found.length > LONELY_AT_MOST ? [] : found;
+}

@@ -1,0 +1,134 @@
+// Draws as a canvas does, into SVG: what paints a chart on the screen makes its file too. Of a canvas' context it has what
+// the painters of this folder use.
+
+const ANCHORS = { left: "start", center: "middle", right: "end" };
+const DROPS = { top: 0.8, middle: 0.35, alphabetic: 0 }; // from the baseline that is asked for to the letters', in em
+const SCRATCH = document.createElement("canvas").getContext("2d");
+
+export class SvgContext {
+  fillStyle = "#000";
+  strokeStyle = "#000";
+  globalAlpha = 1;
+  lineWidth = 1;
+  font = "10px sans-serif";
+  textAlign = "left";
+  textBaseline = "alphabetic";
+  #dash = [];
+  #path = "";
+  #body = [];
+  #stack = [];
+  #groups = 0; // opened since the last save
+  #clips = 0;
+
+  constructor(width, height, title) {
+    Object.assign(this, { width, height, title });
+  }
+
+  text() {
+    return `<svg xmlns="http://www.w3.org/2000/svg" width="${round(this.width)}" height="${round(this.height)}" viewBox="0 0 ${round(this.width)} ${round(this.height)}"><title>${escape(this.title)}</title>${this.#body.join("")}</svg>`;
+  }
+
+  save() {
+    const { fillStyle, strokeStyle, globalAlpha, lineWidth, font, textAlign, textBaseline } = this;
+    this.#stack.push([
+      { fillStyle, strokeStyle, globalAlpha, lineWidth, font, textAlign, textBaseline },
+      this.#dash,
+      this.#groups,
+    ]);
+    this.#groups = 0;
+  }
+
+  restore() {
+    this.#body.push("</g>".repeat(this.#groups));
+    const [state, dash, groups] = this.#stack.pop();
+    Object.assign(this, state);
+    [this.#dash, this.#groups] = [dash, groups];
+  }
+
+  translate(x, y) {
+    this.#open(`transform="translate(${round(x)} ${round(y)})"`);
+  }
+
+  scale(x, y) {
+    this.#open(`transform="scale(${x} ${y})"`);
+  }
+
+  clip() {
+    const id = `clip-${(this.#clips += 1)}`;
+    this.#body.push(`<clipPath id="${id}"><path d="${this.#path}"/></clipPath>`);
+    this.#open(`clip-path="url(#${id})"`);
+  }
+
+  setLineDash(dash) {
+    this.#dash = dash;
+  }
+
+  beginPath() {
+    this.#path = "";
+  }
+
+  moveTo(x, y) {
+    this.#path += `M${round(x)} ${round(y)}`;
+  }
+
+  lineTo(x, y) {
+    this.#path += `L${round(x)} ${round(y)}`;
+  }
+
+  closePath() {
+    this.#path += "Z";
+  }
+
+  rect(x, y, width, height) {
+    this.#path += `M${round(x)} ${round(y)}h${round(width)}v${round(height)}h${round(-width)}Z`;
+  }
+
+  // Whole circles only.
+  arc(x, y, radius) {
+    this.#path += `M${round(x - radius)} ${round(y)}a${round(radius)} ${round(radius)} 0 1 0 ${round(2 * radius)} 0a${round(radius)} ${round(radius)} 0 1 0 ${round(-2 * radius)} 0`;
+  }
+
+  fill() {
+    this.#body.push(`<path d="${this.#path}" fill="${this.fillStyle}"${this.#opacity()}/>`);
+  }
+
+  stroke() {
+    const dash = this.#dash.length ? ` stroke-dasharray="${this.#dash.map(round).join(" ")}"` : "";
+    this.#body.push(
+      `<path d="${this.#path}" fill="none" stroke="${this.strokeStyle}" stroke-width="${round(this.lineWidth)}" stroke-linejoin="round"${dash}${this.#opacity()}/>`,
+    );
+  }
+
+  fillRect(x, y, width, height) {
+    if (width > 0 && height > 0)
+      this.#body.push(
+        `<rect x="${round(x)}" y="${round(y)}" width="${round(width)}" height="${round(height)}" fill="${this.fillStyle}"${this.#opacity()}/>`,
+      );
+  }
+
+  fillText(text, x, y) {
+    const [, weight, size, family] = /^(?:(\d+) )?([\d.]+)px (.*)$/.exec(this.font);
+    const drop = DROPS[this.textBaseline] * size;
+    this.#body.push(
+      `<text x="${round(x)}" y="${round(y + drop)}" text-anchor="${ANCHORS[this.textAlign]}" font-family="${escape(family)}" font-size="${size}" font-weight="${weight ?? 400}" fill="${this.fillStyle}"${this.#opacity()}>${escape(text)}</text>`,
+    );
+  }
+
+  measureText(text) {
+    SCRATCH.font = this.font;
+    return SCRATCH.measureText(text);
+  }
+
+  #open(attribute) {
+    this.#groups += 1;
+    this.#body.push(`<g ${attribute}>`);
+  }
+
+  #opacity() {
+    return this.globalAlpha === 1 ? "" : ` opacity="${this.globalAlpha}"`;
+  }
+}
+
+const round = (value) => Number(value.toFixed(2));
+const escape = (text) =>
+  text.replace(/[&<>"]/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[sign]);

@@ -1,0 +1,148 @@
+// The tool bar over line charts: axes, smoothing, zoom, and a link to what is shown.
+
+import { choice, copy, el, toggle } from "../page/dom.js";
+import { MOST } from "./smooth.js";
+import { away, closer, everyGroup, left, right } from "./zoom.js";
+
+// `permalink` is that of the view. `steps` is what the charts' steps are called, `times` whether they have times; both may
+// change by `update`; `clock`: whether a common clock makes sense. Returns {element, update}; `before` and `after` are further controls, `link` whether the button for
+// the link is among them.
+export function chartTools(
+  view,
+  permalink,
+  { steps = "Step", times = true, clock = true, before = [], after = [], link = true } = {},
+) {
+  const x = choice(
+    "Horizontal axis",
+    [["step", steps], ...(clock ? [["time", "Clock"]] : []), ["relative", "Elapsed"]],
+    view.x,
+    (value) => view.set({ x: value }),
+  );
+  const yLog = toggle("Log y", view.log, (log) => view.set({ log }), "Logarithmic vertical axes");
+  const xLog = toggle("Log x", view.xLog, (on) => view.set({ xLog: on }), "Logarithmic horizontal axes: log(1 + x)");
+  const smoothing = smoothingControls(view);
+  const zoom = zoomButtons(view);
+  const element = el(
+    "div",
+    { class: "tools chart-tools" },
+    before,
+    x,
+    xLog,
+    yLog,
+    smoothing.element,
+    zoom.element,
+    after,
+    link ? linkButton(permalink) : [],
+  );
+
+  // Shows the view as it is, however it was changed.
+  const show = () => {
+    x.press(view.x);
+    for (const [button, on] of [
+      [yLog, view.log],
+      [xLog, view.xLog],
+    ])
+      button.setAttribute("aria-pressed", String(on));
+    xLog.disabled = view.x === "time";
+    smoothing.show();
+    zoom.show();
+  };
+  const update = (given) => {
+    x.firstChild.textContent = given.steps ?? x.firstChild.textContent;
+    x.hidden = !(given.times ?? !x.hidden);
+  };
+  update({ times });
+  show();
+  addEventListener("viewchange", show);
+  return { element, update };
+}
+
+export function linkButton(permalink) {
+  const button = el(
+    "button",
+    { type: "button", class: "button copy-link", onclick: () => copyLink(button, permalink) },
+    "Copy link",
+  );
+  return button;
+}
+
+export const helpButton = (show) =>
+  el(
+    "button",
+    {
+      type: "button",
+      class: "quiet help-button",
+      "aria-label": "Keyboard shortcuts",
+      title: "Keyboard shortcuts (?)",
+      onclick: show,
+    },
+    "?",
+  );
+
+export const copyLink = (button, permalink) =>
+  copy(button, new URL(permalink.address, location).href, "it is in the address bar");
+
+function smoothingControls(view) {
+  const amount = el("output", { class: "tabular", for: "smoothing" });
+  const slider = el("input", { type: "range", id: "smoothing", min: "0", max: String(MOST), step: "0.01" });
+  let frame = null;
+  slider.addEventListener("input", () => {
+    amount.textContent = slider.value;
+    frame ??= requestAnimationFrame(
+      () => ((frame = null), view.set({ smooth: { ...view.smooth, amount: Number(slider.value) } })),
+    );
+  });
+  const kind = choice(
+    "Kind of smoothing",
+    [
+      ["ema", "EMA"],
+      ["gaussian", "Gaussian"],
+    ],
+    view.smooth.kind,
+    (value) => view.set({ smooth: { ...view.smooth, kind: value } }),
+  );
+  const element = el(
+    "div",
+    { class: "smoothing" },
+    el("label", { for: "smoothing" }, "Smoothing"),
+    slider,
+    amount,
+    kind,
+  );
+  const show = () => {
+    slider.value = String(view.smooth.amount);
+    amount.textContent = view.smooth.amount ? String(view.smooth.amount) : "off";
+    kind.press(view.smooth.kind);
+    kind.hidden = !view.smooth.amount;
+  };
+  return { element, show };
+}
+
+function zoomButtons(view) {
+  const button = (text, name, act) =>
+    el("button", { type: "button", "aria-label": name, title: name, onclick: () => everyGroup(view, act) }, text);
+  const buttons = [
+    button("−", "Zoom out", away),
+    button("+", "Zoom in", closer),
+    button("←", "Pan left", left),
+    button("→", "Pan right", right),
+  ];
+  const reset = el("button", { type: "button", onclick: () => view.unzoom() }, "Reset zoom");
+  const element = el(
+    "div",
+    {
+      class: "choice zoom",
+      role: "group",
+      "aria-label": "Zoom",
+      title: "Drag over a chart to zoom, with Shift to pan; double-click shows all",
+    },
+    buttons,
+    reset,
+  );
+  const show = () => {
+    // A zoom of steps is none of the clock; before the charts are there, any zoom may be theirs.
+    const whole = view.charts.size ? ![...view.charts].some((chart) => view.zooms.has(chart.group)) : !view.zooms.size;
+    for (const one of [buttons[0], buttons[2], buttons[3], reset]) one.disabled = whole;
+  };
+  return { element, show };
+}

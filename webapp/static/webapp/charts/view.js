@@ -1,0 +1,155 @@
+// How every chart of a page is drawn: axes, smoothing, zoom, hidden curves. Charts register here, so that one switch
+// reaches them all.
+
+import { drawAll } from "../page/dom.js";
+import { NO_SMOOTHING, readSmoothing, smoothingText } from "./smooth.js";
+
+const ZOOM = "zoom."; // begins the parameters of an address that hold a zoom
+
+// What a permalink of a page with charts has to know.
+export const VIEW_DEFAULTS = { x: "step", "x-scale": "linear", "y-scale": "linear", smooth: "", hide: "" };
+
+export class View {
+  x = "step"; // or "time" (on the clock), or "relative" (since the start)
+  xLog = false;
+  log = false; // the vertical axes
+  smooth = NO_SMOOTHING;
+  mark = null; // {from, to, axis}: the steps that an insight speaks of, on the charts of that axis
+  hidden = new Set(); // what curves are called in `idOf`
+  zooms = new Map(); // group of charts → [least, greatest] along their horizontal axis
+  charts = new Set();
+
+  // With a permalink (of VIEW_DEFAULTS at least) the view is as the address has it, and the address follows.
+  constructor(permalink = null) {
+    this.permalink = permalink;
+    if (permalink) this.#read(permalink);
+  }
+
+  set(changes) {
+    Object.assign(this, changes);
+    this.#write();
+    drawAll(this.charts);
+    dispatchEvent(new Event("viewchange"));
+  }
+
+  // Charts of one group show the same stretch. `range` is null for all of it.
+  zoom(group, range) {
+    if (range) this.zooms.set(group, range);
+    else this.zooms.delete(group);
+    this.permalink?.set({
+      [ZOOM + group]: range ? range.map((value) => Number(value.toPrecision(13))).join("~") : undefined,
+    });
+    for (const chart of this.charts) if (chart.group === group) chart.rescale();
+    dispatchEvent(new Event("viewchange"));
+  }
+
+  unzoom() {
+    for (const group of [...this.zooms.keys()]) this.zoom(group, null);
+  }
+
+  // [least, greatest] of all charts of a group.
+  extent(group) {
+    const extents = [...this.charts]
+      .filter((chart) => chart.group === group && chart.data.epochs.length)
+      .map((chart) => chart.axis.extent);
+    return [Math.min(...extents.map(([low]) => low)), Math.max(...extents.map(([, high]) => high))];
+  }
+
+  toggle(series) {
+    const id = idOf(series);
+    if (!this.hidden.delete(id)) this.hidden.add(id);
+    this.#write();
+    for (const chart of this.charts) chart.showSeries();
+  }
+
+  hides(series) {
+    return this.hidden.has(idOf(series));
+  }
+
+  #read(permalink) {
+    const x = permalink.get("x");
+    this.x = ["time", "relative"].includes(x) ? x : "step";
+    this.xLog = permalink.get("x-scale") === "log";
+    this.log = permalink.get("y-scale") === "log";
+    this.smooth = readSmoothing(permalink.get("smooth"));
+    this.hidden = new Set(permalink.get("hide").split(",").filter(Boolean));
+    for (const [name, value] of permalink.parameters) {
+      const range = value.split("~").map(Number);
+      if (name.startsWith(ZOOM) && range.length === 2 && range.every(Number.isFinite) && range[0] < range[1])
+        this.zooms.set(name.slice(ZOOM.length), range);
+    }
+  }
+
+  #write() {
+    const scale = (log) => (log ? "log" : "linear");
+    this.permalink?.set({
+      x: this.x,
+      "x-scale": scale(this.xLog),
+      "y-scale": scale(this.log),
+      smooth: smoothingText(this.smooth),
+      hide: [...this.hidden].join(","),
+    });
+  }
+}
+
+// Curves of one id are shown and hidden together, on all charts.
+const idOf = ({ id, key }) => id ?? key;
+
+// Where a chart's points lie. `data` is {epochs, timestamps, start_time, …} as the history has it.
+export class HorizontalAxis {
+  constructor(data, { x, xLog }) {
+    this.epochs = data.epochs;
+    this.mode = hasTimes(data) ? x : "step";
+    this.log = xLog && this.mode !== "time"; // no clock has a zero
+    const origin =
+      this.mode === "relative" ? Math.min(Date.parse(data.start_time ?? NaN) || Infinity, data.timestamps[0]) : 0;
+    this.x = this.mode === "step" ? data.epochs : data.timestamps.map((ms) => (ms - origin) / 1000);
+    // A run that was resumed at an earlier step has times that go back; uPlot wants its columns in order.
+    const ascends = this.x.every((value, i) => i === 0 || value >= this.x[i - 1]);
+    this.order = ascends ? null : this.x.map((_, i) => i).sort((a, b) => this.x[a] - this.x[b]);
+  }
+
+  get extent() {
+    const { x } = this;
+    return this.order ? [x[this.order[0]], x[this.order.at(-1)]] : [x[0], x.at(-1)];
+  }
+
+  // Whether everything happened on one day of the viewer's.
+  get oneDay() {
+    const [first, last] = this.extent.map((seconds) => new Date(seconds * 1000).toDateString());
+    return first === last;
+  }
+
+  arrange(column) {
+    return this.order ? this.order.map((i) => column[i]) : column;
+  }
+
+  // The position in the document of what uPlot calls `index`, and back.
+  indexOf(drawn) {
+    return this.order ? this.order[drawn] : drawn;
+  }
+
+  // Any step, also one that an overview leaves out: between its neighbours.
+  at(epoch) {
+    if (this.mode === "step") return epoch;
+    const { epochs, x } = this;
+    let [low, high] = [0, epochs.length - 1];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (epochs[middle] <= epoch) low = middle;
+      else high = middle;
+    }
+    const span = epochs[high] - epochs[low] || 1;
+    return x[low] + (x[high] - x[low]) * Math.min(Math.max((epoch - epochs[low]) / span, 0), 1);
+  }
+
+  // Along the axis as it is drawn. Steps begin at 0, which has no logarithm: log(1 + x) is as good from 10 on.
+  forward = (value) => (this.log ? Math.sign(value) * Math.log10(1 + Math.abs(value)) : value);
+
+  backward = (place) => (this.log ? Math.sign(place) * (10 ** Math.abs(place) - 1) : place);
+}
+
+// Whether the points can be drawn by wall time: they have times, and not all the same one.
+export function hasTimes({ epochs, timestamps }) {
+  return timestamps?.length === epochs.length && timestamps.some((time) => time !== timestamps[0]);
+}

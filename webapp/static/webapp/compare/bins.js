@@ -1,0 +1,104 @@
+// Draws the bins of several runs on one canvas.
+
+import { context2d, cssColor } from "../page/dom.js";
+
+const FONT = "11px system-ui, sans-serif";
+const [LEFT, RIGHT, TITLE, BOTTOM, GAP] = [8, 8, 18, 26, 10];
+const [ROW, WHOLE] = [96, 260];
+
+// Where the bins of each of so many runs go.
+export function stacked(many) {
+  return {
+    height: many * (TITLE + ROW + GAP) + BOTTOM,
+    tall: ROW,
+    base: (i) => (i + 1) * (TITLE + ROW) + i * GAP,
+    titled: true,
+  };
+}
+
+export function overlaid() {
+  return { height: WHOLE + TITLE + BOTTOM, tall: WHOLE, base: () => WHOLE + TITLE, titled: false };
+}
+
+// (run's place, count) → 0 to 1: the share of all values of the run, over the greatest of them at this epoch.
+export function heights(shown, log) {
+  const totals = shown.map(
+    ({ data, index }) => sum(data.counts[index]) + (data.underflow[index] ?? 0) + (data.overflow[index] ?? 0),
+  );
+  const size = (value, i) => (log ? Math.log10(1 + value) : value / (totals[i] || 1));
+  const top =
+    Math.max(...shown.flatMap(({ data, index }, i) => data.counts[index].map((value) => size(value ?? 0, i)))) || 1;
+  return (i, value) => size(value ?? 0, i) / top;
+}
+
+export function drawHistograms(view) {
+  const width = view.plot.clientWidth;
+  paintHistograms(view, context2d(view.canvas, width, view.layout.height), width);
+}
+
+// On a canvas, or on what stands for one.
+export function paintHistograms(view, context, width) {
+  const { axis, layout, shown, emphasis } = view;
+  view.x = (value) => LEFT + axis.position(value) * (width - LEFT - RIGHT);
+  paintAxis(context, view, width);
+  shown.forEach(({ run, data, index }, i) => {
+    const base = layout.base(i);
+    context.globalAlpha = Math.max(emphasis.alpha(run.id), 0.1);
+    const color = cssColor(run.color);
+    outline(context, data, index, view.x, (value) => base - view.height(i, value) * layout.tall);
+    context.fillStyle = `color-mix(in srgb, ${color} ${layout.titled ? 32 : 12}%, transparent)`;
+    context.fill();
+    context.strokeStyle = color;
+    context.lineWidth = 1.75;
+    context.setLineDash(layout.titled ? [] : (run.dash ?? []));
+    context.stroke();
+    context.setLineDash([]);
+    if (layout.titled) title(context, run.label, base - layout.tall - 6, color);
+    context.globalAlpha = 1;
+  });
+}
+
+// Steps between the true edges.
+function outline(context, data, index, x, y) {
+  const edges = data.bin_edges_by_epoch[index];
+  context.beginPath();
+  context.moveTo(x(edges[0]), y(0));
+  data.counts[index].forEach((value, bin) => {
+    context.lineTo(x(edges[bin]), y(value));
+    context.lineTo(x(edges[bin + 1]), y(value));
+  });
+  context.lineTo(x(edges.at(-1)), y(0));
+}
+
+function title(context, text, y, color) {
+  context.font = FONT;
+  context.textAlign = "left";
+  context.textBaseline = "alphabetic";
+  context.fillStyle = color;
+  context.fillRect(LEFT, y - 8, 8, 8);
+  context.fillStyle = cssColor("ink");
+  context.fillText(text, LEFT + 14, y);
+}
+
+function paintAxis(context, { axis, x, layout, shown }, width) {
+  context.font = FONT;
+  context.textAlign = "center";
+  context.textBaseline = "top";
+  const [muted, grid] = [cssColor("muted"), cssColor("grid")];
+  const foot = layout.height - BOTTOM;
+  let free = -Infinity;
+  for (const [value, label] of [...axis.ticks].sort((a, b) => a[0] - b[0])) {
+    const at = x(value);
+    context.fillStyle = grid;
+    context.fillRect(Math.round(at), 0, 1, foot);
+    const half = context.measureText(label).width / 2;
+    if (at - half < Math.max(free, 0) || at + half > width) continue;
+    free = at + half + 8;
+    context.fillStyle = muted;
+    context.fillText(label, at, foot + 8);
+  }
+  context.fillStyle = muted;
+  shown.forEach((_, i) => context.fillRect(LEFT, layout.base(i), width - LEFT - RIGHT, 1));
+}
+
+const sum = (values) => values.reduce((total, value) => total + (value ?? 0), 0);

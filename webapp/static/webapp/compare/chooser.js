@@ -1,0 +1,75 @@
+// Many things of which some are chosen: a list with a search, behind a button that says how many.
+
+import { el } from "../page/dom.js";
+import { count } from "../page/format.js";
+
+export class Chooser {
+  // `onChange(chosen)` gets the values in the order of the options; `extra` are controls beside the search.
+  constructor(label, onChange, extra = []) {
+    Object.assign(this, { label, onChange });
+    this.title = el("summary", {}, label);
+    this.search = el("input", {
+      type: "search",
+      autocomplete: "off",
+      spellcheck: "false",
+      placeholder: "Search",
+      "aria-label": `Search: ${label}`,
+      oninput: () => this.#filter(),
+    });
+    this.list = el("ul", { class: "choices" });
+    this.none = el("p", { class: "muted", hidden: true }, "Nothing matches.");
+    const few = el("button", { type: "button", class: "quiet", onclick: () => onChange(null) }, "The usual ones");
+    this.element = el(
+      "details",
+      { class: "chooser", onkeydown: (event) => this.#key(event) },
+      this.title,
+      el(
+        "div",
+        { class: "chooser-box" },
+        el("div", { class: "tools" }, this.search, few, ...extra),
+        this.list,
+        this.none,
+      ),
+    );
+    addEventListener("pointerdown", ({ target }) => this.element.contains(target) || (this.element.open = false));
+  }
+
+  // `options` is [[value, text, note], …].
+  update(options, chosen) {
+    const set = new Set(chosen);
+    this.title.textContent = `${this.label}: ${count(options.filter(([value]) => set.has(value)).length)} of ${count(options.length)}`;
+    const values = options.map(([value]) => value).join("\n");
+    if (values !== this.values) this.#build(options);
+    this.values = values;
+    for (const [value, box] of this.boxes) box.checked = set.has(value);
+  }
+
+  #build(options) {
+    this.boxes = new Map();
+    this.list.replaceChildren(
+      ...options.map(([value, text, note]) => {
+        const box = el("input", { type: "checkbox", onchange: () => this.#changed() });
+        this.boxes.set(value, box);
+        return el("li", {}, el("label", {}, box, el("span", {}, text), note && el("span", { class: "muted" }, note)));
+      }),
+    );
+    this.#filter();
+  }
+
+  #changed() {
+    this.onChange([...this.boxes].filter(([, box]) => box.checked).map(([value]) => value));
+  }
+
+  #filter() {
+    const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const item of this.list.children)
+      item.hidden = !words.every((word) => item.textContent.toLowerCase().includes(word));
+    this.none.hidden = [...this.list.children].some((item) => !item.hidden);
+  }
+
+  #key(event) {
+    if (event.key !== "Escape" || !this.element.open) return;
+    this.element.open = false;
+    this.title.focus();
+  }
+}

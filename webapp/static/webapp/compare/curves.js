@@ -1,0 +1,244 @@
+// The curves of all runs, one chart a metric.
+
+import { LineChart } from "../charts/line-chart.js";
+import { unitOf } from "../charts/specs.js";
+import { chartTools } from "../charts/tools.js";
+import { View } from "../charts/view.js";
+import { el, section } from "../page/dom.js";
+import { count, number } from "../page/format.js";
+import { choiceOf, chosenIn } from "./address.js";
+import { Chooser } from "./chooser.js";
+import { Detail } from "./detail.js";
+import { direction } from "./direction.js";
+import { merged } from "./merge.js";
+import { lastOf, metricCounts, usualMetrics } from "./metrics.js";
+import { OtherMetrics } from "./others.js";
+import { nameOf } from "./plot.js";
+import { WholeRows } from "./rows.js";
+
+const AHEAD = "300px"; // so far from view a chart is made ready
+const POINTS_AT_MOST = 30; // more steps than these are drawn without points, as LineChart decides for good
+const STRONG_BANDS = 5;
+const ONE_BY_ONE = 4; // up to so many curves a sentence tells of each
+
+// `spec` has besides `emphasis` and `runs`, one per series.
+class OverlaidChart extends LineChart {
+  constructor(spec, data, view) {
+    super(spec, data, view);
+    this.rows = new WholeRows(this.legend);
+    this.legend.after(this.rows.button);
+    this.rows.update(this.series.length);
+  }
+
+  // Runs are hidden rather than curves, everywhere on the page.
+  hides({ id }) {
+    return this.spec.emphasis.hidden.has(id);
+  }
+
+  toggle({ id }) {
+    this.spec.emphasis.toggle(id);
+  }
+
+  nameIn({ label }) {
+    return nameOf(label);
+  }
+
+  update(data, spec = this.spec) {
+    super.update(data, spec);
+    this.rows?.update(this.series.length); // the first time, before there are any
+  }
+
+  remove() {
+    this.rows.observer.disconnect();
+    super.remove();
+  }
+
+  redraw(size) {
+    super.redraw(size);
+    this.inks = this.colors;
+    this.shade();
+  }
+
+  // Draws every curve as strongly as its run stands out. Bands of many runs lie over each other, so that each is fainter.
+  shade() {
+    if (!this.u) return;
+    const { runs, emphasis } = this.spec;
+    const bands = Object.keys(this.data.envelope).length;
+    this.colors = runs.map(({ id }, i) => {
+      const alpha = emphasis.alpha(id);
+      for (const first of new Set([1, 1 + this.raws])) this.u.series[first + i].alpha = alpha;
+      const strength = emphasis.level(id) === "lit" ? 1 : alpha * Math.min(1, STRONG_BANDS / bands);
+      return `color-mix(in srgb, ${this.inks[i]} ${Math.round(100 * strength)}%, transparent)`;
+    });
+    this.u.redraw(false);
+  }
+
+  // Of many runs: between which values they end.
+  inWords() {
+    const { runs } = this.spec;
+    const lasts = this.columns.values
+      .map((values, i) => ({ label: runs[i].label, value: lastOf(values) }))
+      .filter(({ value }) => value !== null);
+    if (runs.length <= ONE_BY_ONE || !lasts.length) return super.inWords();
+    lasts.sort((a, b) => a.value - b.value);
+    const [low, high] = [lasts[0], lasts.at(-1)];
+    const bad = this.data.non_finite.length;
+    const also = bad ? ` ${bad} ${bad === 1 ? "value is" : "values are"} not finite.` : "";
+    return `${count(runs.length)} runs end between ${number(low.value)} (${low.label}) and ${number(high.value)} (${high.label}).${also}`;
+  }
+}
+
+export class Curves {
+  constructor(permalink, emphasis, source) {
+    Object.assign(this, { permalink, emphasis });
+    this.detail = new Detail(permalink, source, () => this.#show());
+    this.others = new OtherMetrics(source, () => this.#show());
+    this.view = new View(permalink);
+    if (this.view.x === "time") this.view.x = "relative"; // runs of different days have no clock in common
+    this.byTime = this.view.x === "relative";
+    this.charts = new Map(); // metric → OverlaidChart
+    this.grid = el("div", { class: "charts" });
+    this.none = el("p", { class: "muted", hidden: true }, "No metric is chosen.");
+    const shared = el("input", { type: "checkbox", onchange: () => this.#set({ shared: shared.checked ? "1" : "0" }) });
+    shared.checked = permalink.get("shared") === "1";
+    this.chooser = new Chooser("Metrics", (chosen) => this.#set({ metrics: choiceOf(chosen) }), [
+      el("label", { class: "check" }, shared, "only what two runs have"),
+      this.others.element,
+    ]);
+    this.chooser.element.addEventListener("toggle", () => this.chooser.element.open && this.others.list());
+    const tools = chartTools(this.view, permalink, {
+      steps: "Epoch",
+      clock: false,
+      before: [this.chooser.element],
+      after: [this.detail.element],
+      link: false,
+    });
+    this.section = section("curves", "Curves", tools.element, this.grid, this.none);
+    this.grid.addEventListener("coarse", () => this.detail.readAll());
+    addEventListener("viewchange", () => {
+      if (this.byTime === (this.view.x === "relative")) return;
+      this.byTime = !this.byTime;
+      this.#show();
+    });
+    this.inView = new IntersectionObserver(
+      (entries) => entries.forEach(({ target, isIntersecting }) => target.chart.wake(isIntersecting)),
+      { rootMargin: AHEAD },
+    );
+    emphasis.listen(() => this.#emphasise());
+  }
+
+  update(runs) {
+    this.warm = runs.filter(({ history }) => history);
+    this.section.hidden = !this.warm.length;
+    if (!this.warm.length) return;
+    this.detail.update(this.warm);
+    this.others.update(this.warm);
+    this.#show();
+  }
+
+  #set(changes) {
+    this.permalink.set(changes);
+    this.#show();
+  }
+
+  #show() {
+    this.runs = this.warm.map((run) => this.detail.of(run));
+    const counts = metricCounts(this.runs, (run) => [...run.curves.keys(), ...this.others.keys(run)]);
+    const least = this.permalink.get("shared") === "1" ? 2 : 1;
+    const offered = [...counts.keys()].filter((key) => counts.get(key) >= Math.min(least, this.runs.length));
+    const asked = chosenIn(this.permalink.get("metrics"));
+    const inHistories = offered.filter((key) => this.runs.some(({ curves }) => curves.has(key)));
+    if (!inHistories.length) this.others.list();
+    const chosen = asked
+      ? offered.filter((key) => asked.includes(key))
+      : usualMetrics(inHistories.length ? inHistories : offered);
+    this.chooser.update(
+      offered.map((key) => [key, key, `${counts.get(key)} of ${this.runs.length} runs`]),
+      chosen,
+    );
+    this.none.hidden = chosen.length > 0;
+    this.others.read(
+      (asked ?? chosen).filter((key) => !inHistories.includes(key)),
+      this.detail.wanted ? "full" : "overview",
+    );
+    const read = chosen.map((metric) => [metric, this.#runsWith(metric)]).filter(([, runs]) => runs.length);
+    const gone = new Set(this.charts.keys());
+    read.forEach(([metric, runs], i) => {
+      gone.delete(metric);
+      const chart = this.#chart(metric, runs);
+      if (this.grid.children[i] !== chart.element) this.grid.insertBefore(chart.element, this.grid.children[i] ?? null);
+    });
+    for (const metric of gone) this.#drop(metric);
+  }
+
+  // Those of which something of this metric has been read.
+  #runsWith(metric) {
+    return this.runs.map((run) => (run.curves.has(metric) ? run : this.others.of(run, metric))).filter(Boolean);
+  }
+
+  #chart(metric, runs) {
+    const { byTime } = this;
+    const key = (run) => `${metric} of ${run.label}`;
+    const unit = byTime ? "second" : runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step";
+    const series = runs.map((run) => ({
+      id: run.id,
+      label: run.label,
+      key: key(run),
+      color: run.color,
+      dash: run.dash ?? false,
+      column: columnOf(run),
+      read: (data) => data.curves[key(run)],
+    }));
+    const data = merged(
+      runs.map((run) => ({ key: key(run), metric, run })),
+      byTime,
+    );
+    const dense = data.epochs.length > POINTS_AT_MOST;
+    const spec = {
+      title: metric,
+      unit,
+      axis: byTime ? "seconds" : "steps",
+      series,
+      runs,
+      dense,
+      emphasis: this.emphasis,
+    };
+    const known = this.charts.get(metric);
+    if (known && alike(known.spec, spec)) {
+      known.update(data, spec);
+      return known;
+    }
+    if (known) this.#drop(metric);
+    const chart = new OverlaidChart(spec, data, this.view);
+    const way = { "-1": "less is better", 0: "", 1: "more is better" }[direction(metric)];
+    if (way) chart.element.querySelector("h3").after(el("span", { class: "muted way" }, way));
+    chart.wake(false);
+    chart.element.chart = chart;
+    this.inView.observe(chart.element);
+    this.charts.set(metric, chart);
+    return chart;
+  }
+
+  #drop(metric) {
+    const chart = this.charts.get(metric);
+    this.inView.unobserve(chart.element);
+    chart.remove();
+    this.charts.delete(metric);
+  }
+
+  #emphasise() {
+    for (const chart of this.charts.values()) {
+      chart.showSeries();
+      chart.shade();
+    }
+  }
+}
+
+// A run's name and ID, as a table outside needs both.
+const columnOf = ({ id, row: { name } }) => (name && name !== id ? `${name} (${id})` : id);
+
+// Whether a chart of the one can show the other: the same curves in the same colours and manner on the same axis.
+const alike = (a, b) =>
+  ["axis", "unit", "dense"].every((name) => a[name] === b[name]) &&
+  a.runs.length === b.runs.length &&
+  a.runs.every(({ id, slot, label }, i) => id === b.runs[i].id && slot === b.runs[i].slot && label === b.runs[i].label);

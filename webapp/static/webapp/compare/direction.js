@@ -1,0 +1,57 @@
+// Which way a metric gets better: the one rule, as docs/reference/compare.md tells it.
+
+const LOWER = [
+  "loss",
+  "error",
+  "err",
+  "mae",
+  "mse",
+  "rmse",
+  "mape",
+  "nll",
+  "perplexity",
+  "ppl",
+  "wer",
+  "cer",
+  "fid",
+  "latency",
+  "nonfinite",
+];
+const HIGHER = [
+  "recall",
+  "precision",
+  "accuracy",
+  "acc",
+  "auc",
+  "f1",
+  "ndcg",
+  "mrr",
+  "map",
+  "hits",
+  "iou",
+  "dice",
+  "bleu",
+  "rouge",
+  "r2",
+  "score",
+];
+
+// −1 where less is better, 1 where more is, 0 where nobody can say. A word of the key decides; a word of a loss first.
+export function direction(key) {
+  const words = key
+    .replace(/([a-z])([A-Z])/g, "$1 $2")
+    .toLowerCase()
+    .split(/[^a-z0-9]+/);
+  const names = (list) => words.some((word) => list.includes(word));
+  if (names(LOWER)) return -1;
+  return names(HIGHER) ? 1 : 0;
+}
+
+// The best of these values; undefined where there is none, where all are alike, or where nobody can say.
+export function best(values, way) {
+  const known = values.filter(Number.isFinite);
+  if (!way || known.length < 2) return undefined;
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  if (low === high) return undefined;
+  return way < 0 ? low : high;
+}

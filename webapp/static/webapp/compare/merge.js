@@ -1,0 +1,57 @@
+// Curves of several runs as one document that a LineChart reads: on the union of their steps, every value at its own.
+
+// `curves` is [{key, metric, run}] of runs that have the metric; `key` names the curve. `byTime`: by the seconds since
+// each run's start instead of by its steps.
+export function merged(curves, byTime) {
+  const placed = curves.map(({ run }) => (byTime ? elapsed(run) : run.history.epochs));
+  const epochs = [...new Set(placed.flat())].sort((a, b) => a - b);
+  const index = new Map(epochs.map((x, i) => [x, i]));
+  const total = Math.max(...curves.map(({ run }) => run.history.epochs_total));
+  const document = {
+    epochs,
+    epochs_total: total,
+    timestamps: [],
+    best_epoch: null,
+    envelope: {},
+    non_finite: [],
+    curves: {},
+  };
+  curves.forEach(({ key, metric, run }, i) => {
+    const at = placed[i].map((x) => index.get(x));
+    document.curves[key] = spread(run.curves.get(metric), at, epochs.length);
+    const envelope = run.history.envelope[metric];
+    if (envelope) document.envelope[key] = stretched(envelope, at, epochs.length);
+    document.non_finite.push(...marks(run.history, metric, placed[i]).map((mark) => ({ ...mark, metric: key })));
+  });
+  return document;
+}
+
+// Seconds since the start of the run, one per epoch.
+export function elapsed({ history: { timestamps, start_time: start } }) {
+  const zero = start ? Date.parse(start) : timestamps[0];
+  return timestamps.map((ms) => Number(((ms - zero) / 1000).toFixed(3)));
+}
+
+function spread(values, at, length) {
+  const column = Array(length).fill(null);
+  values.forEach((value, j) => (column[at[j]] = value));
+  return column;
+}
+
+// What lies between two steps that the run keeps lies there on the union too, over all steps that others keep between.
+function stretched({ min, max }, at, length) {
+  const column = () => Array(length).fill(null);
+  const wide = { min: column(), max: column(), passing: Array(length).fill(true) };
+  at.forEach((place, j) => {
+    wide.passing[place] = false;
+    for (let i = j ? at[j - 1] + 1 : place; i <= place; i++) [wide.min[i], wide.max[i]] = [min[j], max[j]];
+  });
+  return wide;
+}
+
+// By time, a value that is not finite stands at the first kept step from its own on.
+function marks({ epochs, non_finite: found }, metric, placed) {
+  const ours = found.filter((mark) => mark.metric === metric);
+  if (placed === epochs) return ours;
+  return ours.map((mark) => ({ ...mark, epoch: placed[epochs.findIndex((epoch) => epoch >= mark.epoch)] }));
+}

@@ -1,0 +1,282 @@
+// Parallel coordinates: an axis per field, a line per run, and brushes that leave runs out everywhere on the page.
+
+import { choice, el, lazyDetails, section } from "../page/dom.js";
+import { count } from "../page/format.js";
+import { exportMenu } from "../page/menu.js";
+import { choiceOf, chosenIn, packAll, unpackAll } from "./address.js";
+import { Chooser } from "./chooser.js";
+import { axisFields, GROUPS, textOf, usualAxes } from "./fields.js";
+import { fieldTable, replace, svg } from "./plot.js";
+import { kindsOf, roomy, Scale } from "./scale.js";
+
+const [HEIGHT, TOP, BOTTOM] = [300, 14, 14];
+const NARROWEST = 128;
+const STEPS = 100; // of a handle over a whole axis
+const CLICK = 4; // pixels; less is no drag
+const TOLERANCE = 1e-4; // a brush's ends are rounded for the address
+const KINDS = { linear: "Linear", log: "Log", category: "Categories" };
+
+const y = (position) => TOP + (1 - position) * (HEIGHT - TOP - BOTTOM);
+
+export class ParallelCoordinates {
+  constructor(permalink, emphasis) {
+    Object.assign(this, { permalink, emphasis });
+    this.brushes = unpackAll(permalink.get("brush")); // field ID → [lowest, highest], as text, empty where open
+    this.kinds = Object.fromEntries(
+      Object.entries(unpackAll(permalink.get("kinds"))).map(([id, [kind]]) => [id, kind]),
+    );
+    this.chooser = new Chooser("Axes", (chosen) => (permalink.set({ axes: choiceOf(chosen) }), this.#show()));
+    this.said = el("span", { class: "muted tabular", role: "status" });
+    this.clear = el("button", { type: "button", class: "button small", onclick: () => this.#clear() }, "Clear brushes");
+    this.box = el("div", {
+      class: "table-box parallel-box",
+      tabindex: "0",
+      role: "region",
+      "aria-label": "Axes of the parallel coordinates",
+    });
+    this.summary = el("p", { class: "summary" });
+    this.table = lazyDetails("Data table", () => fieldTable("The runs on each axis", this.runs, this.fields));
+    this.section = section(
+      "parallel",
+      "Parallel coordinates",
+      el(
+        "div",
+        { class: "tools" },
+        this.chooser.element,
+        this.said,
+        this.clear,
+        el("span", { class: "muted hint" }, "drag along an axis to brush, click to clear"),
+        exportMenu("Parallel coordinates", (kind) => this.#export(kind)),
+      ),
+      el("figure", { class: "drawn" }, this.box, this.summary, this.table.details),
+    );
+    new ResizeObserver(() => this.width !== this.box.clientWidth && this.runs && this.#draw()).observe(this.box);
+  }
+
+  update(runs, fields) {
+    Object.assign(this, { runs, all: fields });
+    this.#show();
+  }
+
+  #show() {
+    const able = axisFields(this.all);
+    const chosen = chosenIn(this.permalink.get("axes")) ?? usualAxes(this.all);
+    this.fields = able.filter(({ id }) => chosen.includes(id));
+    this.section.hidden = !able.length;
+    this.chooser.update(
+      able.map(({ id, name, group, varies }) => [id, name, varies ? GROUPS[group] : `${GROUPS[group]}, all alike`]),
+      chosen,
+    );
+    this.scales = this.fields.map((field) => new Scale(field, this.kinds[field.id]));
+    this.summary.textContent = `${count(this.runs.length)} runs over ${this.fields.map(({ name }) => name).join(", ") || "no axis"}. A run without a value has no line at that axis.`;
+    this.table.refresh();
+    this.#draw();
+    this.#match();
+  }
+
+  #draw() {
+    this.width = this.box.clientWidth;
+    const each = Math.max(NARROWEST, this.width / Math.max(this.scales.length, 1));
+    this.x = (i) => each * (i + 0.5);
+    const total = each * this.scales.length;
+    this.marks = this.scales.map((_, i) => svg("rect", { class: "brush", x: this.x(i) - 9, width: 18 }));
+    this.drawing = svg(
+      "svg",
+      { width: total, height: HEIGHT, role: "img", "aria-label": `Parallel coordinates. ${this.summary.textContent}` },
+      this.runs.map((run) => this.#line(run)),
+      this.scales.map((scale, i) => this.#axis(scale, i)),
+    );
+    const columns = (build) =>
+      el(
+        "div",
+        { class: "axes" },
+        this.scales.map((scale, i) => el("div", { class: "axis" }, build(scale, i))),
+      );
+    replace(
+      this.box,
+      this.scales.length
+        ? el(
+            "div",
+            { class: "parallel" },
+            columns((scale) => this.#head(scale)),
+            this.drawing,
+            columns((scale, i) => this.#handles(scale, i)),
+          )
+        : el("p", { class: "muted none" }, "No axis is chosen, or nothing differs between these runs."),
+    );
+    // Widths follow from the number of axes; the policy allows no style attributes, the object model it does.
+    for (const column of this.box.querySelectorAll(".axis")) column.style.width = `${each}px`;
+    this.#showBrushes();
+    this.emphasis.show();
+  }
+
+  #line(run) {
+    const points = this.scales.map((scale, i) => [this.x(i), scale.position(scale.field.values.get(run.id))]);
+    let pen = "M";
+    const path = points
+      .map(([x, at]) => {
+        if (at === null) return (pen = "M"), "";
+        const part = `${pen}${x} ${y(at)}`;
+        pen = "L";
+        return part;
+      })
+      .join("");
+    const title = svg("title", {}, run.label);
+    return svg(
+      "g",
+      { "data-run": run.id, "data-color": run.color, class: "run-line" },
+      title,
+      svg("path", { d: path, class: "hit" }),
+      svg("path", { d: path, "stroke-dasharray": run.dash?.join(" ") }),
+      points.filter(([, at]) => at !== null).map(([x, at]) => svg("circle", { cx: x, cy: y(at), r: 3 })),
+    );
+  }
+
+  #axis(scale, i) {
+    const x = this.x(i);
+    const labels = roomy(scale.ticks, 0.055).map(([at, text]) =>
+      svg("text", { x: x + 8, y: y(at) + 4 }, text.length > 14 ? `${text.slice(0, 13)}…` : text),
+    );
+    const hit = svg("rect", { class: "hit", x: x - 20, y: 0, width: 40, height: HEIGHT });
+    hit.addEventListener("pointerdown", (event) => this.#drag(event, hit, i));
+    return svg("g", { class: "axis-line" }, svg("path", { d: `M${x} ${y(0)}V${y(1)}` }), labels, this.marks[i], hit);
+  }
+
+  #head({ field, kind }) {
+    const set = (value) => {
+      this.kinds[field.id] = value;
+      this.permalink.set({ kinds: packAll(this.kinds) });
+      this.#show();
+    };
+    const kinds = kindsOf(field);
+    const pick =
+      kinds.length > 1
+        ? choice(
+            `Axis of ${field.name}`,
+            ["linear", "log"].map((value) => [value, KINDS[value]]),
+            kind,
+            set,
+          )
+        : el("span", { class: "muted" }, KINDS[kind].toLowerCase());
+    for (const button of pick.querySelectorAll("button")) button.dataset.key = `${field.id} ${button.value}`;
+    return [el("h3", { title: field.name }, field.name), pick];
+  }
+
+  // Two handles: what the pointer does along the axis, for the keyboard.
+  #handles(scale, i) {
+    const most = scale.categories ? Math.max(scale.categories.length - 1, 0) : STEPS;
+    return ["lowest", "highest"].map((end) => {
+      const input = el("input", {
+        type: "range",
+        min: "0",
+        max: String(most),
+        step: "1",
+        "data-key": `${scale.field.id} ${end}`,
+        "aria-label": `${scale.field.name}, ${end}`,
+      });
+      input.addEventListener("input", () => this.#brush(i, end, most ? Number(input.value) / most : 0));
+      return el(
+        "label",
+        {},
+        el("span", {}, end === "lowest" ? "from" : "to"),
+        input,
+        el("output", { class: "tabular" }),
+      );
+    });
+  }
+
+  // [lowest, highest] as places on the axis.
+  #ends(scale) {
+    const place = (text, open) => {
+      const at = text ? scale.position(scale.categories ? text : Number(text)) : null;
+      return at === null || !Number.isFinite(at) ? open : Math.min(Math.max(at, 0), 1);
+    };
+    const [low, high] = this.brushes[scale.field.id] ?? [];
+    return [place(low, 0), place(high, 1)];
+  }
+
+  #brush(i, end, place) {
+    const [low, high] = this.#ends(this.scales[i]);
+    this.#set(i, end === "lowest" ? [place, Math.max(place, high)] : [Math.min(place, low), place]);
+  }
+
+  #set(i, [low, high]) {
+    const scale = this.scales[i];
+    const ends = [low <= 0 ? "" : String(scale.at(low)), high >= 1 ? "" : String(scale.at(high))];
+    if (ends.some(Boolean)) this.brushes[scale.field.id] = ends;
+    else delete this.brushes[scale.field.id];
+    this.#changed();
+  }
+
+  #clear() {
+    this.brushes = {};
+    this.#changed();
+  }
+
+  #changed() {
+    this.permalink.set({ brush: packAll(this.brushes) });
+    this.#showBrushes();
+    this.#match();
+  }
+
+  #drag(event, hit, i) {
+    const place = ({ clientY }) =>
+      1 - (clientY - this.drawing.getBoundingClientRect().top - TOP) / (HEIGHT - TOP - BOTTOM);
+    const from = event.clientY;
+    const start = place(event);
+    hit.setPointerCapture(event.pointerId);
+    const move = (moved) =>
+      Math.abs(moved.clientY - from) >= CLICK &&
+      this.#set(
+        i,
+        [Math.min(start, place(moved)), Math.max(start, place(moved))].map((at) => Math.min(Math.max(at, 0), 1)),
+      );
+    hit.onpointermove = move;
+    hit.onpointerup = (up) => {
+      hit.onpointermove = hit.onpointerup = null;
+      if (Math.abs(up.clientY - from) < CLICK) this.#set(i, [0, 1]);
+    };
+  }
+
+  #showBrushes() {
+    this.scales.forEach((scale, i) => {
+      const ends = this.#ends(scale);
+      const brushed = scale.field.id in this.brushes;
+      this.marks[i].setAttribute("y", y(ends[1]) - 2);
+      this.marks[i].setAttribute("height", y(ends[0]) - y(ends[1]) + 4);
+      this.marks[i].classList.toggle("open", !brushed);
+      this.box
+        .querySelectorAll(".axes:last-child .axis")
+        [i].querySelectorAll("input")
+        .forEach((input, end) => {
+          input.value = String(Math.round(ends[end] * Number(input.max)));
+          const text = textOf(scale.at(ends[end]));
+          input.setAttribute("aria-valuetext", text);
+          input.nextElementSibling.textContent = text;
+        });
+    });
+  }
+
+  async #export(kind) {
+    if (!this.scales.length) throw new Error("no axis is chosen.");
+    const { saveDrawing, saveFields } = await import("./picture.js");
+    const { drawing, runs, emphasis, fields } = this;
+    if (kind === "csv" || kind === "json") return saveFields("Parallel coordinates", kind, runs, fields);
+    const titles = fields.map(({ name }, i) => [this.x(i), name]);
+    return saveDrawing("Parallel coordinates", kind, { drawing, runs, emphasis, titles, room: 2 * this.x(0) });
+  }
+
+  #match() {
+    const brushed = this.scales.filter(({ field }) => field.id in this.brushes);
+    const within = (run) =>
+      brushed.every((scale) => {
+        const at = scale.position(scale.field.values.get(run.id));
+        const [low, high] = this.#ends(scale);
+        return at !== null && at >= low - TOLERANCE && at <= high + TOLERANCE;
+      });
+    const matching = this.runs.filter(within);
+    this.clear.hidden = !brushed.length;
+    this.said.textContent = brushed.length ? `${count(matching.length)} of ${count(this.runs.length)} runs match` : "";
+    this.emphasis.match(brushed.length ? new Set(matching.map(({ id }) => id)) : null);
+  }
+}

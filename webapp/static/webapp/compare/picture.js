@@ -1,0 +1,128 @@
+// The drawn parts of a comparison as pictures: painted once more, as they stand on the page. Read when first needed.
+
+import { savePicture, saveTable } from "../charts/export.js";
+import { cssColor } from "../page/dom.js";
+
+const ABOVE = 22; // pixels, for titles over the drawing
+const LETTER = 7; // pixels
+
+// `drawing` is an SVG element of paths, circles, rectangles and texts; `titles` are [[x, text]] over it, with `room` for each.
+export function saveDrawing(title, kind, { drawing, runs, emphasis, titles = [], room = 0 }) {
+  const [width, height] = ["width", "height"].map((name) => Number(drawing.getAttribute(name)));
+  const above = titles.length ? ABOVE : 0;
+  const paint = (context) => {
+    context.font = "600 12px system-ui, sans-serif";
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.fillStyle = cssColor("ink");
+    for (const [x, text] of titles) context.fillText(shortened(text, Math.floor(room / LETTER)), x, 8);
+    context.translate(0, above);
+    paintElement(context, drawing);
+  };
+  return savePicture(title, kind, { width, height: height + above, legend: legendOf(runs, emphasis), paint });
+}
+
+// Of each run the values of these fields.
+export function saveFields(title, kind, runs, fields) {
+  const valuesOf = (run) => fields.map(({ id, values }) => [id, values.get(run.id)]);
+  const rows = runs.map((run) => [run.id, run.row.name ?? "", ...valuesOf(run).map(([, value]) => value ?? "")]);
+  const document = {
+    title,
+    runs: runs.map((run) => ({ run_id: run.id, name: run.row.name ?? "", values: Object.fromEntries(valuesOf(run)) })),
+  };
+  saveTable(title, kind, [["run_id", "name", ...fields.map(({ id }) => id)], ...rows], document);
+}
+
+// Of each run the bins at the epoch that is shown. `shown` is [{run, data, index}].
+export function saveBins(title, kind, shown) {
+  const rows = shown.flatMap(({ run, data, index }) => {
+    const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
+    const line = (...cells) => [run.id, run.row.name ?? "", data.epochs[index], ...cells.map((cell) => cell ?? "")];
+    return [
+      line("below", "", edges[0], data.underflow[index]),
+      ...counts.map((value, bin) => line(bin, edges[bin], edges[bin + 1], value)),
+      line("above", edges.at(-1), "", data.overflow[index]),
+    ];
+  });
+  const runs = shown.map(({ run, data, index }) => ({
+    run_id: run.id,
+    name: run.row.name ?? "",
+    epoch: data.epochs[index],
+    bin_edges: data.bin_edges_by_epoch[index],
+    counts: data.counts[index],
+    underflow: data.underflow[index],
+    overflow: data.overflow[index],
+  }));
+  saveTable(title, kind, [["run_id", "name", "epoch", "bin", "from", "to", "count"], ...rows], { title, runs });
+}
+
+export const legendOf = (runs, emphasis) =>
+  runs.filter(({ id }) => !emphasis.hidden.has(id)).map(({ label, color }) => [label, cssColor(color)]);
+
+function paintElement(context, element) {
+  const style = getComputedStyle(element);
+  if (style.display === "none" || element.classList.contains("hit")) return;
+  context.save();
+  const moved = element.transform?.baseVal[0]?.matrix;
+  if (moved) context.translate(moved.e, moved.f);
+  context.globalAlpha *= Number(style.opacity);
+  const paint = { path: paintShape, circle: paintShape, rect: paintShape, text: paintText }[element.tagName];
+  if (paint) paint(context, element, style);
+  else for (const child of element.children) paintElement(context, child);
+  context.restore();
+}
+
+function paintShape(context, element, style) {
+  const value = (name) => Number(element.getAttribute(name));
+  context.beginPath();
+  if (element.tagName === "circle") context.arc(value("cx"), value("cy"), value("r"), 0, 2 * Math.PI);
+  else if (element.tagName === "rect") context.rect(value("x"), value("y"), value("width"), value("height"));
+  else trace(context, element.getAttribute("d"));
+  const alpha = context.globalAlpha;
+  if (style.fill !== "none") {
+    context.globalAlpha = alpha * Number(style.fillOpacity);
+    context.fillStyle = style.fill;
+    context.fill();
+  }
+  context.globalAlpha = alpha;
+  if (style.stroke === "none") return;
+  context.strokeStyle = style.stroke;
+  context.lineWidth = parseFloat(style.strokeWidth);
+  context.setLineDash(style.strokeDasharray === "none" ? [] : style.strokeDasharray.split(",").map(parseFloat));
+  context.stroke();
+  context.setLineDash([]);
+}
+
+// Straight lines from place to place, as all of our paths are.
+function trace(context, path) {
+  let [x, y] = [0, 0];
+  for (const [, command, rest] of path.matchAll(/([MLHVZ])([^MLHVZ]*)/g)) {
+    const numbers = (rest.match(/-?[\d.]+(?:e-?\d+)?/g) ?? []).map(Number);
+    if (command === "Z") context.closePath();
+    else {
+      [x, y] = { H: [numbers[0], y], V: [x, numbers[0]] }[command] ?? numbers;
+      if (command === "M") context.moveTo(x, y);
+      else context.lineTo(x, y);
+    }
+  }
+}
+
+function paintText(context, element, style) {
+  const [x, y] = ["x", "y"].map((name) => Number(element.getAttribute(name)));
+  context.font = `${style.fontSize} ${style.fontFamily}`;
+  context.textBaseline = "alphabetic";
+  context.textAlign = { middle: "center", end: "right" }[style.textAnchor] ?? "left";
+  if (style.stroke !== "none") {
+    // What keeps a text apart from the lines under it.
+    const { width } = context.measureText(element.textContent);
+    const alpha = context.globalAlpha;
+    context.globalAlpha = 0.75;
+    context.fillStyle = style.stroke;
+    context.fillRect(x - 2, y - 10, width + 4, 13);
+    context.globalAlpha = alpha;
+  }
+  context.fillStyle = style.fill;
+  context.fillText(element.textContent, x, y);
+}
+
+const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);

@@ -1,0 +1,70 @@
+// One axis of a field: from values to places between 0 and 1, and back.
+
+import { evenTicks } from "../charts/axis.js";
+import { byName, number } from "../page/format.js";
+
+const SPAN_FOR_LOG = 100; // values of one sign that differ by more than this factor are best read on a logarithmic axis
+
+// "linear", "log" or "category", as many as suit the field; the first that it has by default.
+export function kindsOf({ numeric, values }) {
+  if (!numeric) return ["category"];
+  const known = [...values.values()].filter((value) => value !== null);
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  if (!(low > 0)) return ["linear"];
+  return high / low >= SPAN_FOR_LOG ? ["log", "linear"] : ["linear", "log"];
+}
+
+export class Scale {
+  constructor(field, kind) {
+    this.field = field;
+    this.kind = kindsOf(field).includes(kind) ? kind : kindsOf(field)[0];
+    const known = [...new Set(field.values.values())].filter((value) => value !== null);
+    this.categories = this.kind === "category" ? known.sort(byName) : null;
+    [this.low, this.high] = this.categories
+      ? [0, this.categories.length - 1]
+      : [Math.min(...known), Math.max(...known)];
+  }
+
+  // null where there is no such value.
+  position(value) {
+    if (value === null || value === undefined) return null;
+    const at = this.categories ? this.categories.indexOf(value) : value;
+    if (this.categories && at < 0) return null;
+    if (this.low === this.high) return 0.5;
+    return (this.#forward(at) - this.#forward(this.low)) / (this.#forward(this.high) - this.#forward(this.low));
+  }
+
+  // The value at a place; of categories the nearest.
+  at(position) {
+    const [from, to] = [this.#forward(this.low), this.#forward(this.high)];
+    const value = from + (to - from) * position;
+    if (this.categories) return this.categories[Math.round(value)];
+    return Number((this.kind === "log" ? 10 ** value : value).toPrecision(6));
+  }
+
+  // [[place, label]], ascending.
+  get ticks() {
+    if (this.categories) return this.categories.map((value) => [this.position(value), value || "(empty)"]);
+    if (this.low === this.high) return [[0.5, number(this.low)]];
+    const values =
+      this.kind === "log" ? powers(this.low, this.high) : evenTicks(this.low, this.high, 4).map(([value]) => value);
+    return [...new Set([this.low, ...values, this.high])].map((value) => [this.position(value), number(value)]);
+  }
+
+  #forward(value) {
+    return this.kind === "log" ? Math.log10(value) : value;
+  }
+}
+
+function powers(low, high) {
+  const [first, last] = [Math.ceil(Math.log10(low)), Math.floor(Math.log10(high))];
+  return Array.from({ length: Math.max(last - first + 1, 0) }, (_, i) => 10 ** (first + i));
+}
+
+// Labels that have room: each at least `gap` (of 0 to 1) from the ones before; the ends go first.
+export function roomy(ticks, gap) {
+  const kept = [];
+  for (const tick of [ticks[0], ticks.at(-1), ...ticks.slice(1, -1)])
+    if (tick && kept.every(([at]) => Math.abs(at - tick[0]) >= gap)) kept.push(tick);
+  return kept;
+}

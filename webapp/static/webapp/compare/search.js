@@ -1,0 +1,152 @@
+// Finding runs to add: the search of the list of runs, as a field with a list of what it has found. The focus stays in the
+// field, and arrows go through the list.
+
+import { el } from "../page/dom.js";
+import { number } from "../page/format.js";
+
+const SHOWN = 30;
+const PAUSE = 200; // ms without a key, before it asks
+const LOSS = "final_val_loss";
+const RUN_ID = /^[0-9a-f]{12,64}$/; // as MLflow makes them; any word could be one otherwise
+const STEPS = { ArrowDown: 1, ArrowUp: -1 };
+
+export class RunSearch {
+  #asked = 0;
+  #timer = null;
+
+  // `add(id)` takes a run into the comparison.
+  constructor(add) {
+    this.add = add;
+    this.ids = []; // of the runs that are compared already
+    this.found = null; // the newest runs that meet the query; null before the first answer
+    this.field = el("input", {
+      type: "search",
+      role: "combobox",
+      autocomplete: "off",
+      spellcheck: "false",
+      placeholder: "Words, or param.optimizer = adam",
+      "aria-label": "Search runs to add",
+      "aria-autocomplete": "list",
+      "aria-expanded": "false",
+      "aria-controls": "found-runs",
+      maxlength: "2000",
+      oninput: () => this.#later(),
+      onkeydown: (event) => this.#key(event),
+    });
+    this.list = el("ul", {
+      class: "choices offers",
+      id: "found-runs",
+      role: "listbox",
+      "aria-label": "Runs to add",
+      hidden: true,
+    });
+    this.said = el("p", { class: "muted", role: "status" });
+    this.element = el("div", { class: "chooser-box" }, this.field, this.said, this.list);
+  }
+
+  open() {
+    this.field.focus();
+    if (!this.found) this.#ask();
+  }
+
+  // Runs that are compared are not offered.
+  update(ids) {
+    this.ids = ids;
+    if (this.found) this.#show();
+  }
+
+  #later() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#ask(), PAUSE);
+  }
+
+  async #ask() {
+    const query = this.field.value.trim();
+    const asked = ++this.#asked;
+    try {
+      const parameters = new URLSearchParams({
+        q: query,
+        typing: 1,
+        limit: SHOWN + this.ids.length,
+        columns: `metric.${LOSS}`,
+      });
+      const response = await fetch(`/api/runs/?${parameters}`, { cache: "no-store" });
+      const document = await response.json();
+      if (asked !== this.#asked) return; // something newer is asked for
+      if (!response.ok) throw new Error(document.error ?? `the server answered ${response.status}`);
+      this.found = document.runs;
+      this.further = Boolean(document.next);
+      this.#show();
+      if (document.problem) this.said.textContent = `No run can be found so: ${document.problem}`;
+    } catch (error) {
+      if (asked !== this.#asked) return;
+      this.found = [];
+      this.#show();
+      this.said.textContent = `No run can be found so: ${error.message}`;
+    }
+  }
+
+  #show() {
+    const query = this.field.value.trim();
+    const others = this.found.filter(({ mlflow_run_id: id }) => !this.ids.includes(id));
+    const runs = others.slice(0, SHOWN);
+    const options = runs.map((run) =>
+      option(run.mlflow_run_id, run.name || run.mlflow_run_id, run.experiment_name + lossOf(run)),
+    );
+    // A run may be compared before it is announced.
+    const unknown = !runs.length && RUN_ID.test(query) && !this.ids.includes(query);
+    if (unknown) options.push(option(query, query, "by its run ID"));
+    for (const item of options) item.addEventListener("click", () => this.#choose(item));
+    this.list.replaceChildren(...options);
+    this.list.hidden = !options.length;
+    this.field.setAttribute("aria-expanded", String(options.length > 0));
+    this.#mark(null);
+    this.said.textContent = summary(runs.length, query, this.further || others.length > SHOWN);
+  }
+
+  #key(event) {
+    const options = [...this.list.children];
+    const at = options.indexOf(this.marked);
+    if (event.key in STEPS && options.length) {
+      const step = STEPS[event.key];
+      this.#mark(options[at < 0 ? (step > 0 ? 0 : options.length - 1) : (at + step + options.length) % options.length]);
+    } else if (event.key === "Enter") {
+      if (this.marked) this.#choose(this.marked);
+    } else {
+      return;
+    }
+    event.preventDefault();
+  }
+
+  #mark(item) {
+    this.marked?.setAttribute("aria-selected", "false");
+    this.marked = item;
+    item?.setAttribute("aria-selected", "true");
+    item?.scrollIntoView({ block: "nearest" });
+    if (item) this.field.setAttribute("aria-activedescendant", item.id);
+    else this.field.removeAttribute("aria-activedescendant");
+  }
+
+  #choose({ dataset }) {
+    this.add(dataset.run);
+    this.field.focus();
+  }
+}
+
+const option = (id, name, note) =>
+  el(
+    "li",
+    { id: `found-${id}`, role: "option", "aria-selected": "false", "data-run": id },
+    el("span", {}, name),
+    el("span", { class: "muted" }, note),
+  );
+const lossOf = ({ final_metrics: { [LOSS]: loss } }) => (typeof loss === "number" ? ` · val loss ${number(loss)}` : "");
+
+function summary(shown, query, further) {
+  if (!shown)
+    return query
+      ? "No other run meets this. Fewer words find more; conditions are those of the list of runs."
+      : "There are no other runs.";
+  if (further) return `The newest ${shown}; type to find others.`;
+  return `${shown} ${shown === 1 ? "run" : "runs"}.`;
+}

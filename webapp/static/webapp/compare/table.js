@@ -1,0 +1,299 @@
+// Parameters and metrics of all runs side by side, with what differs, what is best, and how far from a baseline.
+
+import { choice, el, section } from "../page/dom.js";
+import { byName, count, exact, number } from "../page/format.js";
+import { best } from "./direction.js";
+import { GROUPS, textOf } from "./fields.js";
+import { nameOf, replace, swatch } from "./plot.js";
+
+const COLUMNS_AT_MOST = 8; // more runs than these are rows, unless somebody says otherwise
+
+export class ComparisonTable {
+  constructor(permalink, emphasis) {
+    Object.assign(this, { permalink, emphasis });
+    this.only = el("input", {
+      type: "checkbox",
+      onchange: () => this.#set({ differences: this.only.checked ? "1" : "0" }),
+    });
+    this.only.checked = permalink.get("differences") === "1";
+    this.said = el("span", { class: "muted tabular", role: "status" });
+    this.layout = el("span", {});
+    this.ways = el("div", { class: "choice", role: "group", "aria-label": "Go to" });
+    this.box = el("div", {
+      class: "table-box matrix-box",
+      tabindex: "0",
+      role: "region",
+      "aria-label": "Parameters and metrics of the runs",
+    });
+    const hint = el(
+      "p",
+      { class: "summary" },
+      el("span", { class: "best" }, "best"),
+      " marks the best value of a metric whose name says which way is better. Choose a baseline to see how far the others are from it.",
+    );
+    this.section = section(
+      "table",
+      "Parameters and metrics",
+      el(
+        "div",
+        { class: "tools" },
+        el("label", { class: "check" }, this.only, "Only differences"),
+        this.layout,
+        this.ways,
+        this.said,
+      ),
+      this.box,
+      hint,
+    );
+  }
+
+  update(runs, fields) {
+    Object.assign(this, { runs, fields });
+    this.section.hidden = !fields.length;
+    this.#show();
+  }
+
+  get baseline() {
+    return this.runs.find(({ slot }) => String(slot) === this.permalink.get("baseline"));
+  }
+
+  #set(changes) {
+    this.permalink.set(changes);
+    this.#show();
+  }
+
+  #show() {
+    const only = this.only.checked;
+    const differ = this.fields.filter(({ varies }) => varies);
+    this.shown = only ? differ : this.fields;
+    this.said.textContent = `${count(differ.length)} of ${count(this.fields.length)} differ`;
+    const asked = this.permalink.get("layout");
+    const layout = asked || (this.runs.length > COLUMNS_AT_MOST ? "rows" : "columns");
+    this.layout.firstChild?.getAttribute("data-layout") === layout ||
+      this.layout.replaceChildren(
+        choice(
+          "Layout",
+          [
+            ["columns", "Runs as columns"],
+            ["rows", "Runs as rows"],
+          ],
+          layout,
+          (value) => this.#set({ layout: value }),
+        ),
+      );
+    const built = layout === "rows" ? this.#byRows() : this.#byColumns();
+    replace(this.box, built);
+    const groups = this.#groups();
+    this.ways.hidden = groups.length < 2;
+    replace(
+      this.ways,
+      ...groups.map(([title]) =>
+        el("button", { type: "button", "data-key": `to ${title}`, onclick: () => this.#goTo(title) }, title),
+      ),
+    );
+    this.emphasis.show();
+  }
+
+  // Fields whose values fill a line come after the others of their group.
+  #groups() {
+    const sorted = [...this.shown].sort((a, b) => isLong(a) - isLong(b));
+    return Object.entries(GROUPS)
+      .map(([group, title]) => [title, sorted.filter((field) => field.group === group)])
+      .filter(([, fields]) => fields.length);
+  }
+
+  // Scrolls the table so far that a group comes after the names that stay.
+  #goTo(title) {
+    const { box } = this;
+    const corner = box.querySelector("thead tr:last-child > :first-child").getBoundingClientRect();
+    const group = [...box.querySelectorAll("[data-group]")]
+      .find(({ dataset }) => dataset.group === title)
+      .getBoundingClientRect();
+    if (box.querySelector(".by-rows")) box.scrollLeft += group.left - corner.right;
+    else box.scrollTop += group.top - corner.bottom;
+  }
+
+  #byColumns() {
+    const head = el(
+      "tr",
+      {},
+      el("th", { scope: "col" }, this.#radio(null)),
+      this.runs.map((run) => el("th", { scope: "col", "data-run": run.id }, this.#run(run))),
+    );
+    const bodies = this.#groups().map(([title, fields]) =>
+      el(
+        "tbody",
+        {},
+        el(
+          "tr",
+          { class: "of-kind" },
+          el("th", { scope: "rowgroup", colspan: this.runs.length + 1, "data-group": title }, el("span", {}, title)),
+        ),
+        fields.map((field) =>
+          el(
+            "tr",
+            { class: field.varies ? "varies" : null },
+            el("th", { scope: "row" }, fieldName(field)),
+            this.#cells(field),
+          ),
+        ),
+      ),
+    );
+    return el("table", { class: "matrix" }, this.#caption(), el("thead", {}, head), bodies);
+  }
+
+  #byRows() {
+    const groups = this.#groups();
+    const kinds = el(
+      "tr",
+      { class: "of-kind" },
+      el("td", {}),
+      groups.map(([title, fields]) =>
+        el("th", { scope: "colgroup", colspan: fields.length, "data-group": title }, title),
+      ),
+    );
+    const names = el(
+      "tr",
+      {},
+      el("th", { scope: "col" }, this.#radio(null)),
+      groups.flatMap(([, fields]) => fields.map((field) => this.#sortable(field))),
+    );
+    const columns = groups.flatMap(([, fields]) => fields.map((field) => this.#cells(field)));
+    const rows = this.#order()
+      .map((run) => [run, this.runs.indexOf(run)])
+      .map(([run, i]) =>
+        el(
+          "tr",
+          {},
+          el("th", { scope: "row", "data-run": run.id }, this.#run(run)),
+          columns.map((cells) => cells[i]),
+        ),
+      );
+    return el(
+      "table",
+      { class: "matrix by-rows" },
+      this.#caption(),
+      el("thead", {}, kinds, names),
+      el("tbody", {}, rows),
+    );
+  }
+
+  // [field, −1 for descending], as the address has it: `FIELD` or `-FIELD`.
+  get #sort() {
+    const text = this.permalink.get("sort");
+    const descending = text.startsWith("-");
+    return [this.fields.find(({ id }) => id === text.slice(descending ? 1 : 0)), descending ? -1 : 1];
+  }
+
+  // Ascending, descending, as chosen; where more is better, the best come first.
+  #sortable(field) {
+    const [sorted, way] = this.#sort;
+    const order = field.direction > 0 ? [`-${field.id}`, field.id, ""] : [field.id, `-${field.id}`, ""];
+    const next = sorted === field ? order[order.indexOf(this.permalink.get("sort")) + 1] : order[0];
+    const button = el(
+      "button",
+      { type: "button", class: "sort", "data-key": `sort ${field.id}`, onclick: () => this.#set({ sort: next }) },
+      field.name,
+    );
+    const attributes = {
+      scope: "col",
+      class: [field.varies && "varies", field.numeric && "number"].filter(Boolean).join(" ") || null,
+      "aria-sort": sorted === field ? (way > 0 ? "ascending" : "descending") : null,
+    };
+    return el("th", attributes, button);
+  }
+
+  // Runs without the value come last either way.
+  #order() {
+    const [field, way] = this.#sort;
+    if (!field) return this.runs;
+    const [known, others] = [true, false].map((has) =>
+      this.runs.filter(({ id }) => (field.values.get(id) !== null) === has),
+    );
+    const value = ({ id }) => field.values.get(id);
+    const compare = (a, b) => (field.numeric ? value(a) - value(b) : byName(value(a), value(b)));
+    return [...known.sort((a, b) => way * compare(a, b)), ...others];
+  }
+
+  #caption() {
+    return el("caption", { class: "sr" }, "Parameters, metrics and facts of each run");
+  }
+
+  #run(run) {
+    return el(
+      "div",
+      { class: "of-run" },
+      el("span", { class: "run-name" }, swatch(run), el("a", { href: `/runs/${run.id}/` }, nameOf(run.label))),
+      this.#radio(run),
+    );
+  }
+
+  #radio(run) {
+    const chosen = run?.id === this.baseline?.id;
+    const slot = run ? String(run.slot) : "";
+    const input = el("input", {
+      type: "radio",
+      name: "baseline",
+      value: slot,
+      "data-key": `baseline-${slot}`,
+      onchange: () => this.#set({ baseline: slot }),
+      "aria-label": run ? `Baseline: ${run.label}` : null,
+    });
+    input.checked = chosen;
+    return el("label", { class: "check" }, input, run ? "baseline" : "no baseline");
+  }
+
+  #cells(field) {
+    const top = best([...field.values.values()], field.direction);
+    const zero = this.baseline && field.values.get(this.baseline.id);
+    return this.runs.map((run) => {
+      const value = field.values.get(run.id);
+      const text = field.group === "param" ? field.raw.get(run.id) : textOf(value);
+      const isBest = top !== undefined && value === top;
+      const content = [
+        isBest && el("span", { class: "best" }, "best"),
+        el(
+          "span",
+          { class: "value", title: value === null ? null : exact(value) },
+          value === null ? el("span", { class: "muted" }, "–") : shortened(text),
+        ),
+      ];
+      const from = this.baseline && run !== this.baseline && this.#delta(field, value, zero);
+      return el(
+        "td",
+        { "data-run": run.id, class: field.numeric ? "number" : null },
+        content.filter(Boolean),
+        from ? [from] : [],
+      );
+    });
+  }
+
+  // How far a value is from the baseline's; of what is no number, that it differs.
+  #delta({ numeric, direction, group }, value, zero) {
+    if (value === zero) return null;
+    if (!numeric || value === null || zero === null || group === "param")
+      return el("span", { class: "delta muted" }, "differs");
+    const way = Math.sign(value - zero) * direction;
+    const [kind, word] = way > 0 ? ["better", ", better"] : way < 0 ? ["worse", ", worse"] : ["muted", ""];
+    const share =
+      zero === 0 ? "" : ` (${signed((100 * (value - zero)) / Math.abs(zero), (x) => `${Number(x.toPrecision(3))} %`)})`;
+    return el(
+      "span",
+      { class: `delta ${kind}` },
+      `${signed(value - zero, number)}${share}`,
+      el("span", { class: "sr" }, word),
+    );
+  }
+}
+
+const signed = (value, text) => `${value < 0 ? "−" : "+"}${text(Math.abs(value))}`;
+const LONG = 40;
+const shortened = (text) => (text.length <= LONG ? text : el("span", { class: "long", tabindex: "0" }, text));
+const isLong = ({ group, raw }) => group === "param" && [...raw.values()].some((text) => text?.length > LONG);
+// Broken, where it must be, between its words.
+const fieldName = ({ name }) =>
+  el(
+    "span",
+    { class: "field-name", title: name },
+    name.split(/(?<=[_/.])/).flatMap((word, i) => (i ? [el("wbr"), word] : [word])),
+  );

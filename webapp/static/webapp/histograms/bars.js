@@ -1,0 +1,68 @@
+// The exact bins of the chosen epoch. `panel` as in ridgeline.js, with {barSize}; `fit` is whether the bars have an axis of
+// their own rather than that of all epochs.
+
+import { valueAxis } from "../charts/axis.js";
+import { BOTTOM, FONT, LEFT, paintValueTicks } from "../charts/canvas.js";
+import { cssColor } from "../page/dom.js";
+
+const GUTTER = 16; // beside the bars, for what lies outside the edges
+
+export function paintBars(panel, context) {
+  const { data, index, pointed, scale } = panel;
+  const { width, height, edges, axis, x, base, tall } = geometry(panel);
+  const hovered = pointed?.inBars ? pointed.bin : null;
+  paintCounts(context, scale, width, base, tall);
+  paintValueTicks(context, axis.ticks, x, { left: LEFT + GUTTER, width, height });
+  const bar = (left, right, value, color) => {
+    context.fillStyle = color;
+    const size = value ? Math.max(scale.height(value) * tall, 1) : 0;
+    context.fillRect(left, base - size, Math.max(right - left, 1), size);
+  };
+  const [accent, muted] = [cssColor("accent"), cssColor("muted")];
+  data.counts[index].forEach((value, bin) => {
+    const [from, to] = [x(edges[bin]), x(edges[bin + 1])];
+    const gap = to - from > 4 ? 1 : 0;
+    bar(from, to - gap, value, bin === hovered ? cssColor("ink") : accent);
+  });
+  bar(LEFT + 2, LEFT + GUTTER - 4, data.underflow[index], muted);
+  bar(width - GUTTER - 2, width - 8, data.overflow[index], muted);
+  context.fillStyle = muted;
+  context.fillRect(LEFT, base, width - LEFT - 4, 1);
+}
+
+export function findBar(panel, left) {
+  const { x } = geometry(panel);
+  return { index: panel.index, bin: panel.binAt(panel.index, (edge) => left < x(edge)), inBars: true };
+}
+
+function geometry({ barSize: { width, height }, data, index, fit, axis: shared }) {
+  const edges = data.bin_edges_by_epoch[index];
+  const axis = fit ? valueAxis([edges]) : shared;
+  const left = LEFT + GUTTER;
+  return {
+    width,
+    height,
+    edges,
+    axis,
+    x: (value) => left + axis.position(value) * (width - left - GUTTER - 8),
+    base: height - BOTTOM,
+    tall: height - BOTTOM - 12,
+  };
+}
+
+function paintCounts(context, scale, width, base, tall) {
+  const [muted, grid] = [cssColor("muted"), cssColor("grid")];
+  context.font = FONT;
+  context.textAlign = "right";
+  context.textBaseline = "middle";
+  let free = Infinity;
+  for (const [value, label] of scale.ticks(4)) {
+    const y = base - scale.height(value) * tall;
+    context.fillStyle = grid;
+    context.fillRect(LEFT, Math.round(y), width - LEFT - 4, 1);
+    if (y > free) continue;
+    free = y - 13;
+    context.fillStyle = muted;
+    context.fillText(label, LEFT - 6, y);
+  }
+}

@@ -1,0 +1,37 @@
+// How high, or how dark, a count is drawn: between 0 and 1 of the greatest.
+
+import { evenTicks } from "../charts/axis.js";
+import { count } from "../page/format.js";
+
+const LINEAR_SHARE = 1000; // a symmetric logarithm is linear up to this part of the greatest count
+
+// `kind` is linear, log or symlog. Returns {height(value), ticks(wanted): [[value, label], …]}.
+export function countScale(kind, top) {
+  if (kind === "log")
+    return {
+      height: (value) => (value >= 1 ? (1 + Math.log10(value)) / (1 + Math.log10(top)) : 0),
+      ticks: () => powers(1, top),
+    };
+  if (kind === "symlog") {
+    const least = Math.max(top / LINEAR_SHARE, 1);
+    return {
+      height: (value) => Math.log1p((value ?? 0) / least) / Math.log1p(top / least),
+      ticks: () => [[0, "0"], ...powers(least, top)],
+    };
+  }
+  return {
+    height: (value) => (value ?? 0) / top,
+    ticks: (wanted) =>
+      evenTicks(0, top, wanted).map(([value, label]) => [value, value >= 1000 ? thousands(value) : label]),
+  };
+}
+
+function powers(least, top) {
+  const [from, to] = [Math.ceil(Math.log10(least)), Math.floor(Math.log10(top))];
+  return Array.from({ length: Math.max(to - from + 1, 0) }, (_, i) => 10 ** (from + i)).map((value) => [
+    value,
+    value >= 1000 ? thousands(value) : count(value),
+  ]);
+}
+
+const thousands = (value) => `${count(value / 1000)}k`;

@@ -1,0 +1,146 @@
+// The histograms of all epochs as a heatmap: an epoch is a column, a bin a cell between its true edges. `panel` as in
+// ridgeline.js.
+
+import { evenTicks } from "../charts/axis.js";
+import { BOTTOM, FONT, LEFT, mix, RIGHT } from "../charts/canvas.js";
+import { cssColor } from "../page/dom.js";
+import { count } from "../page/format.js";
+
+const TOP = 34; // for the scale of colours
+const OUTSIDE = 8; // height of the strips for what lies below and above the edges
+const SHADES = 64;
+const SCALE_WIDTH = 120;
+
+export const keys = { ArrowUp: { bin: 1 }, ArrowDown: { bin: -1 }, ArrowLeft: { epoch: -1 }, ArrowRight: { epoch: 1 } };
+export const says =
+  "The colour of a cell is the count in its bin; the strips at top and bottom are what lies outside the edges";
+
+export function paintBack(panel, context) {
+  const shape = geometry(panel);
+  const { data, scale } = panel;
+  const shades = ramp();
+  let painted = -Infinity;
+  data.epochs.forEach((_, index) => {
+    const [left, right] = [shape.left(index), shape.left(index + 1)];
+    if (right - painted < 0.5) return; // columns thinner than the screen shows
+    const paint = (value, top, bottom) => {
+      if (!value) return;
+      context.fillStyle = shades[Math.max(1, Math.round(scale.height(value) * (SHADES - 1)))];
+      context.fillRect(left, top, right - left + 0.3, bottom - top + 0.3);
+    };
+    const edges = data.bin_edges_by_epoch[index];
+    data.counts[index].forEach((value, bin) => paint(value, shape.y(edges[bin + 1]), shape.y(edges[bin])));
+    paint(data.overflow[index], shape.top - OUTSIDE - 2, shape.top - 2);
+    paint(data.underflow[index], shape.bottom + 2, shape.bottom + 2 + OUTSIDE);
+    painted = right;
+  });
+  paintAxes(context, panel, shape);
+  paintScale(context, panel, shape, shades);
+}
+
+export function paintFront(panel, context) {
+  const shape = geometry(panel);
+  const { index, pointed } = panel;
+  context.strokeStyle = cssColor("accent");
+  context.lineWidth = 1.5;
+  outline(context, shape.left(index), shape.left(index + 1), shape.top - OUTSIDE - 3, shape.bottom + OUTSIDE + 3);
+  if (!pointed || pointed.inBars || pointed.bin === null) return;
+  const [low, high] = between(panel, shape, pointed);
+  context.strokeStyle = cssColor("ink");
+  context.lineWidth = 2;
+  outline(context, shape.left(pointed.index), shape.left(pointed.index + 1), high, low);
+}
+
+// {index, bin}: the bin is −1 below the edges and their number above.
+export function find(panel, left, top) {
+  const shape = geometry(panel);
+  const index = panel.data.epochs.findIndex((_, i) => left < shape.left(i + 1));
+  if (left < shape.left(0) || index < 0) return null;
+  const bins = panel.data.counts[index].length;
+  if (top < shape.top) return { index, bin: bins };
+  if (top > shape.bottom) return { index, bin: -1 };
+  return { index, bin: panel.binAt(index, (edge) => top > shape.y(edge)) };
+}
+
+// A column reaches half way to its neighbours, so that unequal steps look unequal.
+function geometry({ size: { width, height }, data: { epochs }, axis }) {
+  const [top, bottom] = [TOP + OUTSIDE, height - BOTTOM - OUTSIDE - 2];
+  const half = (i) =>
+    epochs.length > 1 ? (epochs[Math.min(i + 1, epochs.length - 1)] - epochs[Math.min(i, epochs.length - 2)]) / 2 : 0.5;
+  const border = (i) =>
+    i === 0
+      ? epochs[0] - half(0)
+      : i === epochs.length
+        ? epochs.at(-1) + half(epochs.length - 2)
+        : (epochs[i - 1] + epochs[i]) / 2;
+  const [from, to] = [border(0), border(epochs.length)];
+  const x = (epoch) => LEFT + ((epoch - from) / (to - from)) * (width - LEFT - RIGHT);
+  return {
+    width,
+    height,
+    top,
+    bottom,
+    x,
+    left: (i) => x(border(i)),
+    y: (value) => bottom - axis.position(value) * (bottom - top),
+  };
+}
+
+function between({ data }, { y, top, bottom }, { index, bin }) {
+  const edges = data.bin_edges_by_epoch[index];
+  if (bin < 0) return [bottom + 2 + OUTSIDE, bottom + 2];
+  if (bin >= data.counts[index].length) return [top - 2, top - OUTSIDE - 2];
+  return [y(edges[bin]), y(edges[bin + 1])];
+}
+
+function outline(context, left, right, top, bottom) {
+  context.beginPath();
+  context.rect(left - 0.5, top, Math.max(right - left, 1) + 1, bottom - top);
+  context.stroke();
+}
+
+function paintAxes(context, { axis, data }, { x, y, top, bottom, width, height }) {
+  context.font = FONT;
+  context.fillStyle = cssColor("muted");
+  context.textAlign = "right";
+  context.textBaseline = "middle";
+  let free = Infinity;
+  for (const [value, label] of [...axis.ticks].sort((a, b) => a[0] - b[0])) {
+    const at = y(value);
+    if (at > free || at > bottom || at < top) continue;
+    context.fillText(label, LEFT - 8, at);
+    free = at - 14;
+  }
+  context.textAlign = "center";
+  context.textBaseline = "top";
+  for (const [epoch] of evenTicks(data.epochs[0], data.epochs.at(-1), width / 60)) {
+    if (Number.isInteger(epoch)) context.fillText(count(epoch), x(epoch), height - BOTTOM + 8);
+  }
+}
+
+function paintScale(context, { scale, top }, { width }, shades) {
+  const start = width - RIGHT - SCALE_WIDTH;
+  // Evenly in colour; the counts stand where they belong.
+  shades.forEach((shade, i) => {
+    context.fillStyle = shade;
+    context.fillRect(start + (i * SCALE_WIDTH) / SHADES, 2, SCALE_WIDTH / SHADES + 0.3, 7);
+  });
+  context.fillStyle = cssColor("muted");
+  context.textBaseline = "top";
+  for (const [value, align] of [
+    [0, "left"],
+    [top, "right"],
+  ]) {
+    context.textAlign = align;
+    context.fillText(count(value), start + (value ? scale.height(value) : 0) * SCALE_WIDTH, 12);
+  }
+}
+
+function ramp() {
+  const stops = [0, 1, 2, 3].map((i) => cssColor(`heat-${i}`));
+  return Array.from({ length: SHADES }, (_, i) => {
+    const place = (i / (SHADES - 1)) * (stops.length - 1);
+    const before = Math.min(Math.floor(place), stops.length - 2);
+    return mix(stops[before], stops[before + 1], place - before);
+  });
+}

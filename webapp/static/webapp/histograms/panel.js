@@ -1,0 +1,283 @@
+// One histogram of a run, of the weights or the gradients of a tower: a picture of all epochs, the bins of the chosen one.
+
+import { valueAxis } from "../charts/axis.js";
+import { context2d, drawAll, el, lazyDetails, table } from "../page/dom.js";
+import { count, exact, number } from "../page/format.js";
+import { exportMenu } from "../page/menu.js";
+import { findBar, paintBars } from "./bars.js";
+import { countScale } from "./counts.js";
+
+export class Panel {
+  // `host` is the HistogramView: {history, view, kind, picture, counts, fit, choose(epoch), full(type, tower)}.
+  constructor(host, type, tower) {
+    Object.assign(this, { host, type, tower });
+    this.title = `${type === "weights" ? "Weights" : "Gradients"}, ${tower} tower`;
+    this.data = null;
+    this.epoch = null;
+    this.pointed = null; // {index, bin, inBars} under the pointer, or where the arrow keys are
+    this.dirty = new Set();
+    this.frame = null;
+    this.ground = null; // a canvas: the picture without the marks, from when they first move
+    this.#build();
+  }
+
+  #build() {
+    this.picture = el("div", {
+      class: "canvas-box ridges",
+      role: "img",
+      tabindex: "0",
+      onkeydown: (event) => this.#key(event),
+      onblur: () => this.#point(null),
+    });
+    this.bars = el("div", { class: "canvas-box bars", role: "img" });
+    [this.canvas, this.barCanvas] = [el("canvas"), el("canvas")];
+    this.picture.append(this.canvas);
+    this.bars.append(this.barCanvas);
+    this.quantiles = el("div", { class: "quantiles", hidden: true });
+    this.read = el("p", { class: "readout tabular", role: "status" });
+    this.outside = el("p", { class: "summary tabular" });
+    this.statistics = el("dl", { class: "statistics tabular" });
+    this.message = el("p", { class: "notice small", hidden: true });
+    this.summary = el("p", { class: "summary" });
+    this.table = lazyDetails("Data table of this epoch", () => this.#table());
+    const head = el(
+      "div",
+      { class: "chart-title" },
+      el("h3", {}, this.title),
+      exportMenu(this.title, (kind) => this.#export(kind)),
+    );
+    const side = el("div", { class: "hist-side" }, this.bars, this.outside, this.statistics);
+    this.content = el(
+      "div",
+      {},
+      el("div", { class: "panel-grid" }, el("div", {}, this.picture, this.quantiles), side),
+      this.read,
+      this.summary,
+      this.table.details,
+    );
+    this.element = el("figure", { class: "panel", "aria-label": this.title }, head, this.message, this.content);
+    this.picture.addEventListener("pointermove", (event) => this.#point(this.#at(event)));
+    this.picture.addEventListener(
+      "click",
+      (event) => this.data && this.host.choose(this.data.epochs[this.#at(event)?.index] ?? null),
+    );
+    this.bars.addEventListener(
+      "pointermove",
+      (event) => this.data && this.#point(findBar(this, event.clientX - this.bars.getBoundingClientRect().left)),
+    );
+    for (const box of [this.picture, this.bars]) box.addEventListener("pointerleave", () => this.#point(null));
+    const observer = new ResizeObserver(() => this.#isAsPainted() || this.draw());
+    for (const box of [this.picture, this.bars]) observer.observe(box);
+  }
+
+  // A document of the API, or one that says why there is none.
+  show(document) {
+    if (!document.available || !document.epochs.length)
+      return this.say(document.reason || document.expect || "No histogram has been logged.");
+    this.say("");
+    this.data = document;
+    this.axis = valueAxis(document.bin_edges_by_epoch);
+    this.top = Math.max(1, ...document.counts.map((row) => Math.max(...row.map((value) => value ?? 0))));
+    this.choose(this.epoch);
+    return this.arrange();
+  }
+
+  say(text) {
+    this.message.textContent = text;
+    this.message.hidden = !text;
+    this.content.hidden = Boolean(text);
+  }
+
+  // Follows what the viewer has set for all panels.
+  arrange() {
+    const { kind, counts, fit } = this.host;
+    if (!this.data) return;
+    this.fit = fit;
+    this.scale = countScale(counts, this.top);
+    const lines = kind === "quantiles";
+    this.picture.hidden = lines;
+    this.quantiles.hidden = !lines;
+    if (lines) this.#showQuantiles();
+    this.#summarize();
+    this.draw();
+  }
+
+  #summarize() {
+    const { kind, picture } = this.host;
+    this.summary.textContent = this.#describe(kind === "quantiles" ? "" : picture.says);
+    this.picture.setAttribute(
+      "aria-label",
+      `${kind === "heatmap" ? "Heatmap" : "Ridgeline"}. ${this.summary.textContent} Arrow keys move through epochs and bins.`,
+    );
+  }
+
+  // Goes to the kept epoch nearest to this one; null is the last.
+  choose(epoch) {
+    this.epoch = epoch;
+    if (!this.data) return;
+    const { epochs } = this.data;
+    this.index = epoch === null ? epochs.length - 1 : nearest(epochs, epoch);
+    this.bars.setAttribute("aria-label", `Bins of epoch ${epochs[this.index]}; the data table has the numbers.`);
+    this.#statistics();
+    this.#summarize();
+    this.table.refresh();
+    this.#point(null);
+  }
+
+  draw() {
+    this.#paint("picture", "bars");
+  }
+
+  // The bin in which a place lies, null beside the edges. `before(edge)` is whether the place comes before an edge.
+  binAt(index, before) {
+    const edges = this.data.bin_edges_by_epoch[index];
+    const next = edges.findIndex(before);
+    return next > 0 ? next - 1 : null;
+  }
+
+  // Draws these parts with the next frame, once, however often they are asked for.
+  #paint(...parts) {
+    for (const part of parts) this.dirty.add(part);
+    this.frame ??= requestAnimationFrame(() => drawAll([this]));
+  }
+
+  measure() {
+    this.size = sizeOf(this.picture);
+    this.barSize = sizeOf(this.bars);
+  }
+
+  // Draws at once what waits for the next frame.
+  paint() {
+    cancelAnimationFrame(this.frame);
+    this.frame = null;
+    const { dirty, size, barSize } = this;
+    this.dirty = new Set();
+    if (!this.data || !barSize.width) return;
+    if (dirty.has("picture")) this.ground = null;
+    if (size.width && (dirty.has("picture") || dirty.has("marks"))) this.#paintPicture(!dirty.has("picture"));
+    if (dirty.has("bars")) paintBars(this, context2d(this.barCanvas, barSize.width, barSize.height));
+  }
+
+  // All of it; or again with other marks, over a ground that is painted once for as long as only they move.
+  #paintPicture(again) {
+    const {
+      size: { width, height },
+      host: { picture },
+    } = this;
+    if (again && !this.ground) picture.paintBack(this, context2d((this.ground = el("canvas")), width, height));
+    const context = context2d(this.canvas, width, height);
+    if (again) context.drawImage(this.ground, 0, 0, width, height);
+    else picture.paintBack(this, context);
+    picture.paintFront(this, context);
+  }
+
+  #isAsPainted() {
+    const same = (one, other) => one?.width === other.width && one.height === other.height;
+    return same(this.size, sizeOf(this.picture)) && same(this.barSize, sizeOf(this.bars));
+  }
+
+  #describe(says) {
+    const { epochs, epochs_total: total, bin_edges_by_epoch: all } = this.data;
+    const edges = all[this.index];
+    const how = says && ` ${says}.${this.axis.symlog ? " The axis of the values is symmetric-logarithmic." : ""}`;
+    return `${this.title}: ${count(edges.length - 1)} bins, ${count(epochs.length)} of ${count(total)} epochs; at epoch ${epochs[this.index]} from ${number(edges[0])} to ${number(edges.at(-1))}.${how}`;
+  }
+
+  async #showQuantiles() {
+    const { quantileChart, quantileData } = await import("./quantiles.js");
+    const { host, type, tower, title } = this;
+    const data = quantileData(this.data, host.history);
+    if (this.lines) return this.lines.update(data);
+    const full = async () => quantileData(await host.full(type, tower), host.history);
+    this.lines = quantileChart({ title, type, tower, full }, data, host.view);
+    return this.quantiles.append(this.lines.element);
+  }
+
+  #at(event) {
+    if (!this.data) return null;
+    const { left, top } = this.picture.getBoundingClientRect();
+    return this.host.picture.find(this, event.clientX - left, event.clientY - top);
+  }
+
+  #key(event) {
+    const step = this.host.picture.keys[event.key];
+    if (!step || !this.data) return;
+    event.preventDefault();
+    const now =
+      this.pointed?.bin != null && !this.pointed.inBars
+        ? this.pointed
+        : { index: this.index, bin: fullest(this.data.counts[this.index]) };
+    const index = Math.min(Math.max(now.index + (step.epoch ?? 0), 0), this.data.epochs.length - 1);
+    this.#point({ index, bin: Math.min(Math.max(now.bin + (step.bin ?? 0), -1), this.data.counts[index].length) });
+  }
+
+  // Says in exact numbers what is under the pointer; without one, the fullest bin of the chosen epoch.
+  #point(found) {
+    if (!this.data) return;
+    this.pointed = found;
+    this.#paint("marks", "bars");
+    const index = found?.index ?? this.index;
+    this.read.textContent =
+      (found ? "" : "Fullest bin: ") + reading(this.data, index, found?.bin ?? fullest(this.data.counts[index]));
+  }
+
+  #statistics() {
+    const { epochs, underflow, overflow, bin_edges_by_epoch: edges } = this.data;
+    const [low, high] = [edges[this.index][0], edges[this.index].at(-1)];
+    this.outside.textContent = `Outside the edges: ${count(underflow[this.index])} below ${number(low)}, ${count(overflow[this.index])} above ${number(high)}.`;
+    const { history } = this.host;
+    const statistics = history[this.type === "weights" ? "weight_stats" : "gradient_stats"][this.tower] ?? {};
+    const at = history.epochs.indexOf(epochs[this.index]);
+    const shown = Object.entries(statistics).filter(([, values]) => at >= 0 && (values[at] ?? null) !== null);
+    this.statistics.replaceChildren(
+      ...shown.map(([name, values]) => el("div", {}, el("dt", {}, name), el("dd", {}, number(values[at])))),
+    );
+  }
+
+  #table() {
+    const { index, data } = this;
+    const edges = data.bin_edges_by_epoch[index];
+    const rows = data.counts[index].map((value, bin) => [
+      String(bin),
+      exact(edges[bin]),
+      exact(edges[bin + 1]),
+      exact(value),
+    ]);
+    rows.unshift(["below", "", exact(edges[0]), exact(data.underflow[index])]);
+    rows.push(["above", exact(edges.at(-1)), "", exact(data.overflow[index])]);
+    return table(`Bins of epoch ${data.epochs[index]}`, ["bin", "from", "to", "count"], rows);
+  }
+
+  async #export(kind) {
+    const { exportChart, exportHistogram, savePicture } = await import("../charts/export.js");
+    const title = `${this.title}, ${this.host.kind}`;
+    if (kind === "csv" || kind === "json")
+      return exportHistogram(this.title, kind, await this.host.full(this.type, this.tower));
+    if (this.host.kind === "quantiles") return exportChart(this.lines, kind);
+    const paint = (context) => (
+      this.host.picture.paintBack(this, context), this.host.picture.paintFront(this, context)
+    );
+    return savePicture(title, kind, { ...this.size, paint });
+  }
+}
+
+function reading({ epochs, counts, underflow, overflow, bin_edges_by_epoch: all }, index, bin) {
+  const [row, edges] = [counts[index], all[index]];
+  const [below, above] = [underflow[index] ?? 0, overflow[index] ?? 0];
+  const total = row.reduce((sum, value) => sum + (value ?? 0), below + above);
+  const [where, value] =
+    bin < 0
+      ? [`below ${number(edges[0])}`, below]
+      : bin >= row.length
+        ? [`above ${number(edges.at(-1))}`, above]
+        : [`${number(edges[bin])} to ${number(edges[bin + 1])}`, row[bin]];
+  const share = total ? ((100 * (value ?? 0)) / total).toPrecision(3) : "0";
+  return `epoch ${epochs[index]} · ${where} · ${count(value)} of ${count(total)} (${share} %)`;
+}
+
+const sizeOf = ({ clientWidth: width, clientHeight: height }) => ({ width, height });
+const fullest = (row) => row.reduce((best, value, bin) => ((value ?? -1) > (row[best] ?? -1) ? bin : best), 0);
+
+export function nearest(epochs, epoch) {
+  return epochs.reduce((best, kept, i) => (Math.abs(kept - epoch) < Math.abs(epochs[best] - epoch) ? i : best), 0);
+}

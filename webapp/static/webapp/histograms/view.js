@@ -1,0 +1,273 @@
+// The histograms of a run: weights and gradients of both towers side by side, one epoch chosen for all of them.
+
+import { HISTOGRAM_DEFAULTS, HISTOGRAM_REFINED_UP_TO, pairsOf, TOWERS, TYPES } from "../charts/specs.js";
+import { choice, drawAll, el } from "../page/dom.js";
+import { nearest, Panel } from "./panel.js";
+import { Player } from "./player.js";
+import * as ridgeline from "./ridgeline.js";
+
+const KINDS = ["ridgeline", "heatmap", "quantiles"];
+const COUNTS = ["linear", "log", "symlog"];
+
+export class HistogramView {
+  // `address(type, tower)` is where the JSON is, `fullAddress(type, tower)` that of every epoch, which is read once somebody
+  // goes through them; `source` reads both.
+  constructor({ source, address, fullAddress, history, view, permalink }) {
+    Object.assign(this, { source, address, fullAddress, history, view, permalink });
+    const read = (name, allowed) =>
+      allowed.includes(permalink.get(name)) ? permalink.get(name) : HISTOGRAM_DEFAULTS[name];
+    this.kind = read("histogram", KINDS);
+    this.what = read("what", [...TYPES, "both"]);
+    this.tower = read("tower", [...TOWERS, "both"]);
+    this.counts = read("counts", COUNTS);
+    this.fit = permalink.get("bars") === "fit";
+    this.epoch = /^\d+$/.test(permalink.get("epoch")) ? Number(permalink.get("epoch")) : null; // null follows the newest
+    this.fine = (this.epoch !== null || this.kind !== "ridgeline") && history.epochs_total <= HISTOGRAM_REFINED_UP_TO;
+    this.picture = ridgeline;
+    this.documents = new Map();
+    this.panels = new Map();
+    this.#build();
+    this.#readPicture();
+    addEventListener("themechange", () => this.#shown().forEach((panel) => panel.draw()));
+  }
+
+  #build() {
+    this.slider = el("input", {
+      type: "range",
+      min: "0",
+      max: "0",
+      value: "0",
+      id: "epoch",
+      oninput: () => (this.player.stop(), this.choose(this.#epochs()[Number(this.slider.value)])),
+    });
+    this.chosen = el("output", { class: "tabular", for: "epoch" });
+    this.player = new Player(
+      () => this.#step(1),
+      () => this.choose(this.#epochs()[0]),
+      () => this.epoch === null,
+    );
+    const jump = (text, find) =>
+      el("button", { type: "button", class: "quiet", onclick: () => (this.player.stop(), this.choose(find())) }, text);
+    const scrub = el(
+      "div",
+      { class: "scrub" },
+      el("label", { for: "epoch" }, "Epoch"),
+      this.slider,
+      this.chosen,
+      jump("best", () => this.history.best_epoch),
+      jump("last", () => null),
+      this.player.element,
+    );
+    this.kinds = choice(
+      "Picture",
+      [
+        ["ridgeline", "Ridgeline"],
+        ["heatmap", "Heatmap"],
+        ["quantiles", "Quantiles"],
+      ],
+      this.kind,
+      (kind) => this.show(kind),
+    );
+    const tools = el(
+      "div",
+      { class: "tools" },
+      choice(
+        "What",
+        [
+          ["weights", "Weights"],
+          ["gradients", "Gradients"],
+          ["both", "Both"],
+        ],
+        this.what,
+        (what) => this.#pick("what", what),
+      ),
+      choice(
+        "Tower",
+        [
+          ["query", "Query tower"],
+          ["candidate", "Candidate tower"],
+          ["both", "Both towers"],
+        ],
+        this.tower,
+        (tower) => this.#pick("tower", tower),
+      ),
+      this.kinds,
+      choice(
+        "Counts",
+        [
+          ["linear", "Linear"],
+          ["log", "Log"],
+          ["symlog", "Symlog"],
+        ],
+        this.counts,
+        (counts) => ((this.counts = counts), this.#arrange({ counts })),
+      ),
+      choice(
+        "Range of the bars",
+        [
+          ["shared", "Shared range"],
+          ["fit", "Fit bars"],
+        ],
+        this.fit ? "fit" : "shared",
+        (bars) => ((this.fit = bars === "fit"), this.#arrange({ bars })),
+      ),
+    );
+    for (const begins of ["focusin", "pointerdown"]) scrub.addEventListener(begins, () => this.#refine());
+    this.grid = el("div", { class: "panels" });
+    this.element = el("div", { class: "histogram" }, tools, scrub, this.grid);
+  }
+
+  // Reads what is chosen again; what has not changed is not sent again.
+  async load(history = this.history) {
+    this.history = history;
+    const panels = this.#place();
+    const found = await Promise.all(panels.map((panel) => this.#read(panel.type, panel.tower)));
+    this.#fillAll(panels, found);
+    drawAll(panels);
+  }
+
+  // As `load`, for the first time: what has come already is filled in at once, and the panels are the caller's to draw.
+  begin() {
+    const panels = this.#place();
+    const addresses = panels.map(({ type, tower }) => this.#addressOf(type, tower));
+    const come = this.source.come(addresses);
+    if (come) {
+      come.forEach(({ document }, i) => this.documents.set(addresses[i], document));
+      this.#fillAll(panels, come);
+      return panels;
+    }
+    this.load();
+    return [];
+  }
+
+  // The panels of what is chosen, in their places.
+  #place() {
+    const panels = this.#shown();
+    if (
+      panels.some((panel, i) => this.grid.children[i] !== panel.element) ||
+      this.grid.childElementCount !== panels.length
+    )
+      this.grid.replaceChildren(...panels.map((panel) => panel.element));
+    this.grid.dataset.count = String(panels.length);
+    return panels;
+  }
+
+  #fillAll(panels, found) {
+    panels.forEach((panel, i) => found[i] && this.#fill(panel, found[i]));
+    this.#setSlider();
+  }
+
+  // All epochs of one histogram.
+  async full(type, tower) {
+    const response = await fetch(this.fullAddress(type, tower));
+    if (!response.ok) throw new Error(`the server answered ${response.status}.`);
+    return response.json();
+  }
+
+  show(kind) {
+    this.kind = kind;
+    this.kinds.press(kind);
+    this.permalink.set({ histogram: kind });
+    this.#refine();
+    return this.#readPicture();
+  }
+
+  showNext() {
+    return this.show(KINDS[(KINDS.indexOf(this.kind) + 1) % KINDS.length]);
+  }
+
+  // Goes to the kept epoch nearest to this one; null is the newest, and follows it.
+  choose(epoch) {
+    const epochs = this.#epochs();
+    if (!epochs.length) return;
+    const index = epoch === null ? epochs.length - 1 : nearest(epochs, epoch);
+    this.epoch = index === epochs.length - 1 ? null : epochs[index];
+    this.slider.value = String(index);
+    this.#sayEpoch();
+    this.permalink.set({ epoch: this.epoch === null ? "" : String(this.epoch) });
+    for (const panel of this.#shown()) panel.choose(this.epoch);
+  }
+
+  // Every epoch from now on.
+  #refine() {
+    if (this.fine || !this.#epochs().length || this.history.epochs_total > HISTOGRAM_REFINED_UP_TO) return;
+    this.fine = true;
+    this.load();
+  }
+
+  #addressOf(type, tower) {
+    return this.fine ? this.fullAddress(type, tower) : this.address(type, tower);
+  }
+
+  #step(by) {
+    const last = this.#epochs().length - 1;
+    const next = Math.min(Number(this.slider.value) + by, last);
+    this.choose(this.#epochs()[next]);
+    return next < last;
+  }
+
+  #pick(name, value) {
+    this[name] = value;
+    this.permalink.set({ [name]: value });
+    this.load();
+  }
+
+  #arrange(parameters) {
+    this.permalink.set(parameters);
+    for (const panel of this.#shown()) panel.arrange();
+  }
+
+  // What paints heatmaps comes when it is asked for.
+  async #readPicture() {
+    const picture = this.kind === "heatmap" ? await import("./heatmap.js") : ridgeline;
+    this.picture = picture;
+    for (const panel of this.#shown()) panel.arrange();
+  }
+
+  // {document} or {error}; null where another resolution was wanted meanwhile.
+  async #read(type, tower) {
+    const address = this.#addressOf(type, tower);
+    try {
+      const { changed, document } = await this.source.read(address);
+      if (changed) this.documents.set(address, document);
+    } catch (error) {
+      if (!this.documents.has(address)) return { error };
+    }
+    return address === this.#addressOf(type, tower) ? { document: this.documents.get(address) } : null;
+  }
+
+  #fill(panel, { document, error }) {
+    if (error) return panel.say(`The histogram can't be read: ${error.message}`);
+    panel.epoch = this.epoch;
+    return panel.show(document);
+  }
+
+  #setSlider() {
+    const epochs = this.#epochs();
+    this.slider.max = String(Math.max(epochs.length - 1, 0));
+    this.slider.value = String(this.epoch === null ? epochs.length - 1 : nearest(epochs, this.epoch));
+    if (epochs.length) this.#sayEpoch();
+  }
+
+  #sayEpoch() {
+    const epochs = this.#epochs();
+    const epoch = this.epoch ?? epochs.at(-1);
+    this.chosen.textContent = `${epoch} of ${epochs.at(-1)}`;
+    this.slider.setAttribute("aria-valuetext", `epoch ${epoch}`);
+  }
+
+  // The epochs of the slider: those of the first panel that has some.
+  #epochs() {
+    return this.#shown().find((panel) => panel.data)?.data.epochs ?? [];
+  }
+
+  #shown() {
+    return pairsOf(this.what, this.tower).map(([type, tower]) => this.#panel(type, tower));
+  }
+
+  #panel(type, tower) {
+    const name = `${type} ${tower}`;
+    if (!this.panels.has(name)) this.panels.set(name, new Panel(this, type, tower));
+    return this.panels.get(name);
+  }
+}

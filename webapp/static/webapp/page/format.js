@@ -1,0 +1,111 @@
+// Numbers and times in words.
+
+export function number(value) {
+  if (value === null || value === undefined) return "–";
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-3 || size >= 1e6))
+    return value.toExponential(2).replace("e+", "e").replace("-", "−").replace("e-", "e−");
+  return String(Number(value.toPrecision(4))).replace("-", "−");
+}
+
+// Labels of an axis: as short as they can be, and no two alike.
+export function ticks(values) {
+  let labels = [];
+  for (let digits = 4; digits <= 12; digits++) {
+    labels = values.map((value) => (value === null ? "" : tick(value, digits)));
+    if (new Set(labels).size === labels.length) break;
+  }
+  return labels;
+}
+
+function tick(value, digits) {
+  const size = Math.abs(value);
+  const rounded = Number(value.toPrecision(digits));
+  const text =
+    size === 0 || (size >= 1e-3 && size < 1e6) ? String(rounded) : rounded.toExponential().replace("e+", "e");
+  return text.replaceAll("-", "−");
+}
+
+// As the JSON has it, for tables.
+export const exact = (value) => (value === null || value === undefined ? "" : String(value));
+
+// The first thing that goes by the rules of a language takes a new browser process fifteen milliseconds to make, each further
+// one a millisecond: they are made when they are first needed. A run of ours shows its charts without any.
+function made(Kind, language, options) {
+  let one = null;
+  return () => (one ??= new Kind(language, options));
+}
+
+// With commas between thousands, and at most three decimals.
+export function count(value) {
+  if (value === null || value === undefined) return "–";
+  const [whole, decimals] = String(Math.round(value * 1000) / 1000).split(".");
+  return whole.replace(/\B(?=(\d{3})+$)/g, ",") + (decimals ? `.${decimals}` : "");
+}
+
+// Puts names in order whatever their case, and numbers in them by their size.
+export function byName(a, b) {
+  const [one, other] = [a, b].map((name) =>
+    String(name)
+      .toLowerCase()
+      .replace(/\d+/g, (digits) => digits.padStart(15, "0")),
+  );
+  return one < other ? -1 : Number(one > other);
+}
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
+  if (seconds < 0.0005) return "0 ms";
+  if (seconds < 0.1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 10) return `${Number(seconds.toFixed(2))} s`;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172800) return `${Number((seconds / 3600).toFixed(1))} h`;
+  return `${Math.round(seconds / 86400)} days`;
+}
+
+export const seconds = (from, to) => (from && to ? (Date.parse(to) - Date.parse(from)) / 1000 : null);
+
+const TIME = made(Intl.DateTimeFormat, undefined, { dateStyle: "medium", timeStyle: "medium" });
+export const time = (text) => (text ? TIME().format(Date.parse(text)) : "–");
+
+const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+const MOMENT = made(Intl.DateTimeFormat, "en", { month: "short", day: "numeric", ...CLOCK });
+const SECOND = made(Intl.DateTimeFormat, "en", CLOCK);
+export const moment = (ms) => MOMENT().format(ms);
+// Without the day, where that is clear.
+export const second = (ms) => SECOND().format(ms);
+
+// A tick of a time axis whose ticks are `increment` seconds apart, as short as it can be.
+export function clock(seconds, increment) {
+  const at = new Date(seconds * 1000);
+  const two = (value) => String(value).padStart(2, "0");
+  if (increment >= 86400 || (increment >= 60 && at.getHours() + at.getMinutes() === 0))
+    return at.toLocaleDateString("en", { month: "short", day: "numeric" });
+  const minutes = `${two(at.getHours())}:${two(at.getMinutes())}`;
+  if (increment >= 60) return minutes;
+  return increment >= 1
+    ? `${minutes}:${two(at.getSeconds())}`
+    : `${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+}
+
+// "3 min ago", the same words as the server's.
+export function ago(text) {
+  const passed = Math.max(0, (Date.now() - Date.parse(text)) / 1000);
+  for (const [size, unit] of [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+  ]) {
+    if (passed >= size) return `${Math.floor(passed / size)} ${unit} ago`;
+  }
+  return "just now";
+}
+
+const SUPERSCRIPT = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+export function power(value) {
+  if (value === 0) return "0";
+  const exponent = Math.round(Math.log10(Math.abs(value)));
+  const digits = [...String(exponent)].map((digit) => SUPERSCRIPT[digit]).join("");
+  return `${value < 0 ? "−" : ""}${exponent === 0 ? "1" : `10${digits}`}`;
+}

@@ -1,0 +1,285 @@
+// All other metrics of a run: in groups, searchable, each chart fetched and drawn only while it is in view.
+
+import { el } from "../page/dom.js";
+import { count } from "../page/format.js";
+import { Tile } from "./tile.js";
+
+const AT_ONCE = 24; // charts that a group shows before it is asked for more, and that open by themselves at first
+const GROUPS_AT_ONCE = 40;
+const FEW_IN_GROUP = 4;
+const FEW = 6; // so many are found without a search
+const CHUNKS_KEPT = 24;
+const DRAWN_OUT_OF_VIEW = 48; // their canvases are kept for those who scroll back
+const AHEAD = "400px"; // so far from view a chart is made ready
+
+export class MetricBrowser {
+  // `page` is that of run.js.
+  constructor(page) {
+    const { source, api, view, permalink } = page;
+    Object.assign(this, { page, source, api, view, permalink });
+    this.index = null;
+    this.version = 0; // of the run: what was read at an earlier one is read again
+    this.chunks = new Map(); // address → {version, document: promise}
+    this.tiles = new Map(); // key → Tile
+    this.asked = new Map(); // group, or text of a search → how many charts the viewer asked for
+    this.outOfView = new Set(); // tiles whose charts are still drawn, the longest so first
+    this.opened = readOpened(permalink.get("groups")); // group → whether the viewer opened or closed it
+    this.groupsShown = GROUPS_AT_ONCE;
+    this.search = el("input", {
+      type: "search",
+      autocomplete: "off",
+      spellcheck: "false",
+      placeholder: "Search these metrics",
+      value: permalink.get("search"),
+      oninput: () => this.#searchSoon(),
+    });
+    this.said = el("span", { class: "muted tabular", role: "status" });
+    this.groups = el("div", { class: "groups" });
+    this.filter = el("label", { class: "filter" }, el("span", { class: "sr" }, "Search these metrics"), this.search);
+    this.element = el(
+      "div",
+      { class: "metrics loading" },
+      el("div", { class: "tools" }, this.filter, this.said),
+      this.groups,
+    );
+    this.cells = new IntersectionObserver(
+      (entries) => entries.forEach(({ target, isIntersecting }) => target.tile.look(isIntersecting)),
+      { rootMargin: AHEAD },
+    );
+    const near = new IntersectionObserver(
+      (entries) => entries.some((entry) => entry.isIntersecting) && (near.disconnect(), this.load()),
+      { rootMargin: AHEAD },
+    );
+    near.observe(this.element);
+  }
+
+  // Reads the index, the first time that anybody needs it.
+  load() {
+    this.loading ??= this.#readIndex();
+    return this.loading;
+  }
+
+  // The run has changed, or is wanted in another resolution.
+  async refresh() {
+    if (!this.loading) return;
+    await this.loading;
+    this.version += 1;
+    await (this.loading = this.#readIndex());
+    for (const tile of this.tiles.values()) tile.refresh();
+  }
+
+  // The resolution that charts are read in.
+  get resolution() {
+    return this.page.asked ? "full" : "overview";
+  }
+
+  // Brings the chart of this metric into view and resolves to it; null where there is none.
+  async reveal(key) {
+    await this.load();
+    if (!this.#all().some((metric) => metric.key === key)) return null;
+    if (!this.tiles.get(key)?.cell.isConnected) {
+      this.search.value = this.only = key;
+      this.permalink.set({ search: key });
+      this.#render();
+    }
+    const tile = this.tiles.get(key);
+    tile.cell.closest("details")?.setAttribute("open", "");
+    tile.look(true);
+    await tile.ready;
+    return tile.chart;
+  }
+
+  // Called by a tile that comes into view, or leaves it.
+  seen(tile, inView) {
+    this.outOfView.delete(tile);
+    if (inView) return tile.chart?.wake(true);
+    this.outOfView.add(tile);
+    for (const oldest of [...this.outOfView].slice(0, -DRAWN_OUT_OF_VIEW)) {
+      this.outOfView.delete(oldest);
+      oldest.chart?.wake(false);
+    }
+    return undefined;
+  }
+
+  async chunk(number_, resolution) {
+    const address = `${this.api}metrics/${number_}/?resolution=${resolution}`;
+    const known = this.chunks.get(address);
+    if (known?.version === this.version) return known.document;
+    const document = this.#read(address, known?.document);
+    this.chunks.delete(address); // the newest stand last
+    this.chunks.set(address, { version: this.version, document });
+    for (const old of [...this.chunks.keys()].slice(0, -CHUNKS_KEPT)) {
+      this.chunks.delete(old);
+      this.source.forget(old);
+    }
+    return document;
+  }
+
+  async #read(address, before) {
+    try {
+      const { changed, document } = await this.source.read(address);
+      return changed ? document : await before;
+    } catch (error) {
+      this.chunks.delete(address);
+      throw error;
+    }
+  }
+
+  async #readIndex() {
+    try {
+      const { changed, document } = await this.source.read(`${this.api}metrics/`);
+      if (!changed) return;
+      const before = this.#all()
+        .map((metric) => metric.key + metric.chunk)
+        .join();
+      this.index = document.available ? document : null;
+      for (const metric of this.#all()) if (this.tiles.has(metric.key)) this.tiles.get(metric.key).metric = metric;
+      if (
+        before !==
+        this.#all()
+          .map((metric) => metric.key + metric.chunk)
+          .join()
+      )
+        this.#render();
+    } catch (error) {
+      this.loading = null;
+      this.said.textContent = `The metrics can't be read: ${error.message}`;
+      this.groups.replaceChildren(
+        el("button", { type: "button", class: "button", onclick: () => this.load() }, "Try again"),
+      );
+    } finally {
+      this.element.classList.remove("loading");
+    }
+  }
+
+  #all() {
+    return this.index?.groups.flatMap((group) => group.metrics) ?? [];
+  }
+
+  #searchSoon() {
+    this.only = null; // a metric that was asked for by its whole name
+    this.permalink.set({ search: this.search.value });
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.#render(), 120);
+  }
+
+  #render() {
+    const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const matches = (metric) =>
+      this.only ? metric.key === this.only : words.every((word) => metric.key.toLowerCase().includes(word));
+    const groups = (this.index?.groups ?? [])
+      .map(({ name, metrics }) => ({ name, metrics: metrics.filter(matches) }))
+      .filter(({ metrics }) => metrics.length);
+    const all = this.#all().length;
+    const found = groups.reduce((total, { metrics }) => total + metrics.length, 0);
+    this.said.textContent = words.length
+      ? `${count(found)} of ${count(all)} metrics`
+      : `${metricCount(all)} in ${groups.length === 1 ? "1 group" : `${count(groups.length)} groups`}`;
+    this.filter.hidden = all <= FEW;
+    this.cells.disconnect();
+    // Few metrics in many groups, and what a search finds, are one field of charts: groups would be mostly headings.
+    const flat = words.length > 0 || (all <= AT_ONCE && all < FEW_IN_GROUP * groups.length);
+    this.groups.classList.toggle("flat", flat);
+    if (flat) this.#showFlat(groups);
+    else this.#showGroups(groups);
+    for (const tile of this.tiles.values()) if (!tile.cell.isConnected) tile.look(false);
+  }
+
+  #showFlat(groups) {
+    const grid = el("div", { class: "metric-grid" });
+    const found = groups.flatMap(({ metrics }) => metrics);
+    this.groups.replaceChildren(el("div", {}, found.length ? grid : el("p", { class: "muted" }, "No metric matches.")));
+    if (found.length) this.#fill(grid, found, `? ${this.search.value}`);
+  }
+
+  #showGroups(groups) {
+    let room = AT_ONCE;
+    const shown = groups.slice(0, this.groupsShown).map((group) => {
+      const open = groups.length === 1 || group.metrics.length <= room;
+      room -= open ? group.metrics.length : 0;
+      return this.#group(group, this.opened.get(group.name) ?? open, groups.length === 1);
+    });
+    const left = groups.length - shown.length;
+    const further = () => {
+      this.groupsShown += GROUPS_AT_ONCE;
+      this.#showGroups(groups);
+      this.groups.children[shown.length].querySelector("summary").focus();
+    };
+    const more =
+      left > 0 && el("button", { type: "button", class: "button", onclick: further }, `${count(left)} more groups`);
+    this.groups.replaceChildren(...shown, ...(more ? [more] : []));
+  }
+
+  #group({ name, metrics }, open, alone) {
+    const grid = el("div", { class: "metric-grid" });
+    const content = el("div", {}, grid);
+    if (alone && !name) {
+      this.#fill(grid, metrics, name);
+      return content;
+    }
+    const title = el(
+      "summary",
+      {},
+      el("h3", {}, name || "Without a group"),
+      el("span", { class: "muted tabular" }, count(metrics.length)),
+    );
+    const details = el("details", { class: "group", open }, title, content);
+    if (open) this.#fill(grid, metrics, name);
+    // The event comes late, for the first opening too: only what the viewer did is remembered.
+    details.addEventListener("toggle", () => {
+      if (details.open === open && !this.opened.has(name)) return;
+      this.opened.set(name, details.open);
+      this.permalink.set({ groups: openedText(this.opened) });
+      if (details.open && !grid.childElementCount) this.#fill(grid, metrics, name);
+    });
+    return details;
+  }
+
+  // Shows the first of these metrics, and more with each press of a button.
+  #fill(grid, metrics, name) {
+    const shown = this.asked.get(name) ?? AT_ONCE;
+    for (const metric of metrics.slice(grid.childElementCount, shown)) {
+      if (!this.tiles.has(metric.key)) this.tiles.set(metric.key, new Tile(this, metric));
+      const { cell } = this.tiles.get(metric.key);
+      grid.append(cell);
+      this.cells.observe(cell);
+    }
+    grid.parentElement.querySelector("button.more")?.remove();
+    const left = metrics.length - grid.childElementCount;
+    if (left <= 0) return;
+    const further = () => {
+      this.asked.set(name, shown + AT_ONCE);
+      this.#fill(grid, metrics, name);
+      grid.children[shown].tile.focus();
+    };
+    grid.after(
+      el(
+        "button",
+        { type: "button", class: "button more", onclick: further },
+        `Show ${count(Math.min(AT_ONCE, left))} more of ${count(left)}`,
+      ),
+    );
+  }
+}
+
+// In an address: groups that were opened, and with a minus those that were closed.
+const openedText = (opened) =>
+  [...opened].map(([name, open]) => (open ? "" : "-") + encodeURIComponent(name)).join(",");
+
+function readOpened(text) {
+  const items = text
+    .split(",")
+    .filter(Boolean)
+    .map((item) => /^(-?)(.*)$/.exec(item));
+  return new Map(items.map(([, closed, name]) => [decoded(name), !closed]));
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+const metricCount = (value) => `${count(value)} ${value === 1 ? "metric" : "metrics"}`;

@@ -1,0 +1,56 @@
+// The way through a long page: links to its sections that stay in view, the one being read marked.
+
+import { el } from "../page/dom.js";
+
+// `sections` are [name, element] in the order of the page; those that are hidden have no link.
+export class SectionNav {
+  constructor(sections, ...after) {
+    this.links = new Map(sections.map(([name, element]) => [element, el("a", { href: `#${element.id}` }, name)]));
+    this.element = el(
+      "div",
+      { class: "section-bar" },
+      el("nav", { class: "section-nav", "aria-label": "On this page" }, [...this.links.values()]),
+      after,
+    );
+    addEventListener("scroll", () => (this.frame ??= requestAnimationFrame(() => this.#mark())), { passive: true });
+  }
+
+  // `coming` are sections that are about to be there: their links have their places before.
+  offer(coming = []) {
+    for (const [element, link] of this.links) link.hidden = element.hidden && !coming.includes(element);
+  }
+
+  update() {
+    this.offer();
+    this.#mark();
+  }
+
+  // The section number `i`, from 0, of those that are shown.
+  go(i) {
+    [...this.links.values()].filter((link) => !link.hidden)[i]?.click();
+  }
+
+  // Of the last one that begins above the middle; at the end of the page, the last.
+  #mark() {
+    this.frame = null;
+    const shown = [...this.links].filter(([element]) => !element.hidden);
+    const atEnd = scrollY > 0 && innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
+    const read = atEnd
+      ? shown.at(-1)
+      : (shown.findLast(([element]) => element.getBoundingClientRect().top < innerHeight * 0.4) ?? shown[0]);
+    for (const [element, link] of shown) {
+      const now = element === read?.[0];
+      if (now === link.hasAttribute("aria-current")) continue;
+      if (!now) link.removeAttribute("aria-current");
+      else {
+        link.setAttribute("aria-current", "true");
+        link.parentElement.scrollLeft = link.offsetLeft - link.parentElement.offsetLeft; // on a narrow screen
+      }
+    }
+  }
+}
+
+// The browser looked for the address's section before it was there.
+export function goToHash() {
+  if (location.hash.length > 1) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+}

@@ -1,0 +1,107 @@
+// The place of one metric's chart among the others, which is read and drawn once somebody looks.
+
+import { LineChart, metricTitle } from "../charts/line-chart.js";
+import { el } from "../page/dom.js";
+import { count, number } from "../page/format.js";
+
+// `browser` is the MetricBrowser, `metric` an entry of its index.
+export class Tile {
+  constructor(browser, metric) {
+    Object.assign(this, { browser, metric });
+    this.note = el("p", { class: "summary" }, `${count(metric.points)} points, last ${number(metric.last)}`);
+    const title = el("div", { class: "chart-title" }, metricTitle(metric.key));
+    this.cell = el(
+      "div",
+      { class: "metric-cell" },
+      el("figure", { class: "chart metric" }, title, el("div", { class: "plot" }), this.note),
+    );
+    this.cell.tile = this;
+    this.chart = null;
+    this.inView = false;
+    this.version = -1;
+  }
+
+  look(inView) {
+    if (this.inView === inView) return;
+    this.inView = inView;
+    this.browser.seen(this, inView);
+    if (inView) this.refresh();
+  }
+
+  async focus() {
+    this.look(true);
+    await this.ready;
+    this.chart?.plot.focus({ preventScroll: true });
+  }
+
+  // Reads its chunk again where that may have changed and somebody looks.
+  refresh() {
+    const resolution = this.fine ? "full" : this.browser.resolution;
+    const key = `${this.browser.version} ${resolution}`;
+    if (!this.inView || this.version === key) return;
+    this.version = key;
+    this.ready = this.#show(resolution);
+  }
+
+  async #show(resolution) {
+    try {
+      const data = await this.#read(resolution);
+      if (data) this.#draw(data);
+      else this.version = -1; // the index is newer than the chunk, or older: it comes with the next change
+    } catch (error) {
+      this.version = -1;
+      this.note.textContent = `The curve can't be read: ${error.message}`;
+    }
+  }
+
+  // What its chart draws; null where the chunk has no such metric.
+  async #read(resolution) {
+    const { key, chunk } = this.metric;
+    const document = await this.browser.chunk(chunk, resolution);
+    const metric = document.metrics?.[key];
+    if (!metric) return null;
+    const { values, min, max } = metric;
+    const { steps, steps_total, timestamps } = document.axes[metric.axis];
+    const non_finite = document.non_finite.filter((mark) => mark.metric === key);
+    return {
+      epochs: steps,
+      epochs_total: steps_total,
+      timestamps,
+      start_time: this.browser.page.history.start_time,
+      envelope: min ? { [key]: { min, max } } : {},
+      non_finite,
+      best_epoch: null,
+      values,
+    };
+  }
+
+  #draw(data) {
+    const { key } = this.metric;
+    if (this.chart) return this.chart.update(data);
+    const series = [{ label: key, key, color: "blue", read: (whole) => whole.values }];
+    this.chart = new LineChart(
+      {
+        title: key,
+        unit: "step",
+        axis: `steps of ${key.split("/")[0]}`,
+        plain: true,
+        tile: true,
+        series,
+        full: () => this.#read("full"),
+      },
+      data,
+      this.browser.view,
+    );
+    this.chart.element.addEventListener("coarse", (event) => this.#refine(event));
+    this.cell.replaceChildren(this.chart.element);
+    if (!this.inView) this.browser.seen(this, false);
+    return this.chart.redraw();
+  }
+
+  // Every step from now on, of this metric alone.
+  #refine(event) {
+    event.stopPropagation();
+    this.fine = true;
+    this.refresh();
+  }
+}

@@ -1,0 +1,36 @@
+// What a run's page shows while there is nothing to draw.
+
+import { copyButton, el } from "../page/dom.js";
+
+const STATES = {
+  pending: "Waiting for a worker",
+  warming: "Warming now",
+  failed: "Warming failed",
+  rebuilding: "Being made anew",
+  expired: "Charts have expired",
+  unknown: "Not announced yet",
+};
+
+// `answer` is what the API says of a run that is not warm: {badges, facts, body}.
+export function waiting(answer) {
+  const { state, expect, reason, attempts, mlflow_run_id: id } = answer;
+  const notice = el(
+    "section",
+    { class: "notice waiting", "data-state": state },
+    el("h2", {}, STATES[state]),
+    el("p", { role: "status" }, expect),
+    reason && el("pre", { class: "reason", tabindex: "0" }, reason),
+    attempts ? el("p", { class: "muted" }, `Attempts so far: ${attempts}.`) : null,
+    el(
+      "p",
+      { class: "muted" },
+      el("i", { class: "pulse", "aria-hidden": "true" }),
+      "This page turns into the charts by itself.",
+    ),
+  );
+  return {
+    badges: [el("span", { class: `state state-${state}` }, STATES[state])],
+    facts: id ? [el("span", {}, "run ", el("code", {}, id), copyButton(id))] : [],
+    body: [notice],
+  };
+}

@@ -1,0 +1,1 @@
+"""Finds runs that no event announced, in MLflow and in Cloud Storage."""

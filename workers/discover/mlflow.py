@@ -1,0 +1,240 @@
+"""Runs as one MLflow server lists them: those that have ended lately, and those that go on.
+
+By ``experiments/search`` and ``runs/search``, which MLflow 2.9.2 and 3.17.2 answer alike.
+https://mlflow.org/docs/latest/rest-api.html#search-runs
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import urllib3
+
+from store.models import ENDED
+from warmboard.contract.cloudevents import LARGEST, LONGEST, LONGEST_ATTRIBUTE
+from warmboard.contract.events import EventType, RunEvent, RunStatus
+from workers.discover.news import Fact
+from workers.discover.pace import Pace
+from workers.errors import PermanentError
+from workers.fetch.api import API, MlflowApi
+from workers.fetch.server import TrackingServer
+from workers.history.fetched import moment
+from workers.inbox import SWEEP_SOURCE
+
+GRACE = timedelta(seconds=30)
+"""The trainer's own event comes first."""
+OVERLAP = timedelta(minutes=10)
+"""So far a look at what has ended since the last one goes back behind it."""
+PAGE = 100
+"""Runs of one request. Each comes with all its latest metrics and parameters, wanted or not."""
+MOST_PAGES = 10_000
+"""More of one search is no list of runs: the server does not come to an end."""
+EXPERIMENTS_PAGE = 500
+"""So many experiments are listed, and searched, by one request."""
+QUICK_TEST_TAG = "quick_test_id"
+"""The trainer's tag of a run that belongs to a quick test."""
+
+ODD = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+"""What comes of an answer that is not MLflow's."""
+
+Document = Mapping[str, Any]
+
+
+class MlflowLook:
+    """Looks at one server, turn by turn, at what has ended within ``days`` and at what goes on.
+
+    ``transport`` takes the place of the network in tests.
+    """
+
+    def __init__(
+        self,
+        server: TrackingServer,
+        days: int,
+        *,
+        transport: urllib3.PoolManager | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.place = f"MLflow {server.name!r}"
+        self._server = server
+        self._days = timedelta(days=days)
+        self._api = MlflowApi(server, connections=1, transport=transport)
+        self._pace = Pace(clock)
+        self._looked_at: datetime | None = None
+
+    def look(self, now: datetime) -> Iterator[list[Fact]]:
+        """What the runs say, page by page, the newest first. What has ended long ago is looked at anew as often as the
+        pace allows, every turn where there is little of it. Raises TransientError, PermanentError.
+        """
+        whole = self._looked_at is None or self._pace.due
+        began, settled = now - self._days, now - GRACE
+        since = began if whole or self._looked_at is None else self._looked_at - OVERLAP
+        experiments = self._experiments()
+        ended = f"attributes.end_time >= {_ms(since)} AND attributes.end_time <= {_ms(settled)}"
+        for page in self._runs(experiments, ended, "attributes.end_time DESC", measured=whole):
+            yield self._facts(page, experiments, now)
+        if whole:
+            for page in self._without_times(experiments, began, settled):
+                yield self._facts(page, experiments, now)
+        going = f"attributes.start_time >= {_ms(began)} AND attributes.start_time <= {_ms(settled)}"
+        going += f" AND attributes.status = '{RunStatus.RUNNING}'"
+        for page in self._runs(experiments, going, "attributes.start_time DESC"):
+            yield self._facts(page, experiments, now)
+        self._looked_at = now
+        if whole:
+            self._pace.done()
+
+    def _without_times(
+        self, experiments: Mapping[str, str], began: datetime, settled: datetime
+    ) -> Iterator[list[Document]]:
+        """What the other searches miss: some clients end runs without an end_time, or begin them without a start_time.
+        Of the latter those that logged since ``began``.
+        """
+        # MLflow can't be asked for those without a time.
+        ended = f"attributes.start_time >= {_ms(began)} AND attributes.start_time <= {_ms(settled)}"
+        ended += f" AND attributes.status != '{RunStatus.RUNNING}' AND attributes.status != '{RunStatus.SCHEDULED}'"
+        for page in self._runs(experiments, ended, "attributes.start_time DESC", measured=True):
+            with self._understood("runs"):
+                yield [run for run in page if not run["info"].get("end_time")]
+        for page in self._runs(experiments, "attributes.start_time = 0", "attributes.start_time DESC", measured=True):
+            with self._understood("runs"):
+                yield [run for run in page if not run["info"].get("end_time") and _logged_since(run, began)]
+
+    def _experiments(self) -> dict[str, str]:
+        """ID → name, as events take it."""
+        asked = {"max_results": EXPERIMENTS_PAGE, "view_type": "ACTIVE_ONLY"}
+        found: dict[str, str] = {}
+        for page in self._pages("experiments", asked):
+            with self._understood("experiments"):
+                found |= {experiment["experiment_id"]: _name(experiment) for experiment in page}
+        return found
+
+    def _runs(
+        self, experiments: Mapping[str, str], which: str, order: str, *, measured: bool = False
+    ) -> Iterator[list[Document]]:
+        ids = list(experiments)
+        for begin in range(0, len(ids), EXPERIMENTS_PAGE):
+            asked = {
+                "experiment_ids": ids[begin : begin + EXPERIMENTS_PAGE],
+                "filter": which,
+                "run_view_type": "ACTIVE_ONLY",
+                "max_results": PAGE,
+                "order_by": [order],
+            }
+            yield from self._pages("runs", asked, measured=measured)
+
+    def _pages(self, what: str, asked: dict[str, Any], *, measured: bool = False) -> Iterator[list[Document]]:
+        for _ in range(MOST_PAGES):
+            with self._pace.measured(measured):
+                page = self._api.post(f"{API}{what}/search", asked)
+            with self._understood(what):
+                found, token = page.get(what, []), page.get("next_page_token")
+            yield found
+            if not token:
+                return
+            if token == asked.get("page_token"):
+                raise PermanentError(f"{self._server.uri} answers {what}/search with the same page again and again")
+            asked["page_token"] = token
+        raise PermanentError(f"{self._server.uri} answers {what}/search with more than {MOST_PAGES:,} pages")
+
+    def _facts(self, page: list[Document], experiments: Mapping[str, str], now: datetime) -> list[Fact]:
+        with self._understood("runs"):
+            return [fact for run in page if (fact := self._fact(run, experiments, now))]
+
+    def _fact(self, run: Document, experiments: Mapping[str, str], now: datetime) -> Fact | None:
+        """What one run says. One that is odd is kept as unreadable, and keeps nobody from the others."""
+        info = run["info"]
+        try:
+            event = self._event(run, experiments[info["experiment_id"]], now)
+        except ODD as error:
+            name = str(info.get("run_id")).replace("\0", "\N{REPLACEMENT CHARACTER}")
+            reason = f"run {name} of {self._server.uri} is none that MLflow would list: {error!r}"
+            data = json.dumps(info).encode()
+            return Fact(f"{self._server.name} {name}.unreadable"[-LONGEST_ATTRIBUTE:], None, data=data, reason=reason)
+        return Fact(f"{self._server.name} {event.id}"[:LONGEST_ATTRIBUTE], event) if event else None
+
+    def _event(self, run: Document, experiment: str, now: datetime) -> RunEvent | None:
+        """A run's end, or how far it has come; None for one that says neither."""
+        info = run["info"]
+        if not isinstance(info["run_id"], str) or "\0" in info["run_id"]:
+            raise ValueError(f"run_id is {info['run_id']!r}")
+        status = RunStatus(info["status"])
+        end = _end(run, now) if status in ENDED else None
+        if end:
+            type_, what, happened = EventType.COMPLETED, f"completed.{round(end.timestamp() * 1000)}", end
+        elif status is RunStatus.RUNNING:
+            newest, happened = _newest(run, now)
+            type_, what = EventType.PROGRESSED, f"progressed.{newest}"
+        else:
+            return None
+        return RunEvent(
+            type=type_,
+            source=SWEEP_SOURCE,
+            id=f"{info['run_id']}.{what}",
+            time=happened,
+            run_id=info["run_id"],
+            tracking_server=self._server.name,
+            experiment_name=experiment,
+            status=status,
+            quick_test_id=_quick_test_id(run),
+            end_time=end,
+        )
+
+    @contextmanager
+    def _understood(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except ODD as error:
+            text = f"{self._server.uri} did not answer to {what}/search as MLflow does"
+            raise PermanentError(f"{text}: {error!r}") from error
+
+
+def _end(run: Document, now: datetime) -> datetime | None:
+    """Where MLflow has no end it is the time of the newest value, or else the start."""
+    if end := moment(run["info"].get("end_time")):
+        return end
+    times = [moment(stamp) for stamp in (_start(run), *_stamps(run))]
+    return max((time for time in times if time and time <= now), default=None)
+
+
+def _newest(run: Document, now: datetime) -> tuple[int, datetime]:
+    """The timestamp of a run's newest value, as it is, and as a time within the run: some clients' are no times."""
+    start = _start(run)
+    newest = max(_stamps(run), default=start)
+    return newest, min(moment(max(newest, start)) or now, now)
+
+
+def _logged_since(run: Document, began: datetime) -> bool:
+    """An odd run has: what it says is looked at later."""
+    try:
+        return any(stamp >= _ms(began) for stamp in _stamps(run))
+    except ODD:
+        return True
+
+
+def _start(run: Document) -> int:
+    return int(run["info"].get("start_time") or 0)
+
+
+def _stamps(run: Document) -> list[int]:
+    return [int(metric["timestamp"]) for metric in run.get("data", {}).get("metrics", [])]
+
+
+def _name(experiment: Document) -> str:
+    name = str(experiment.get("name") or experiment["experiment_id"])
+    return name.replace("\0", "\N{REPLACEMENT CHARACTER}")[: LONGEST["experiment_name"]]
+
+
+def _quick_test_id(run: Document) -> int | None:
+    tags = {tag["key"]: tag.get("value", "") for tag in run.get("data", {}).get("tags", [])}
+    text = str(tags.get(QUICK_TEST_TAG) or "")
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST)) else 0
+    return number if 1 <= number <= LARGEST else None
+
+
+def _ms(time: datetime) -> int:
+    return int(time.timestamp() * 1000)

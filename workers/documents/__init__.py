@@ -1,0 +1,1 @@
+"""Samples a fetched run and builds the documents that the webapp serves."""

@@ -1,0 +1,155 @@
+"""Metrics that have no place among a run's epochs → the metric index and the metric chunks, each metric on its own
+axis. So any run of any framework is warmed: metrics by step, by epoch, or by sample as MLflow's system metrics are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from warmboard.contract.entries import (
+    Axis,
+    ChunkMetric,
+    EntryKey,
+    MetricChunk,
+    MetricGroup,
+    MetricIndex,
+    MetricSummary,
+    Resolution,
+)
+from workers.documents.partition import Curves
+from workers.documents.sample import Sampling, envelope, kept, round_significant
+from workers.documents.series import Gaps, integers, number, series
+from workers.history.fetched import Curve, Indices, Values
+
+CHUNK_METRICS = 40
+CHUNK_POINTS = 1_000_000
+"""A chunk ends before it exceeds either. A metric of more points has a chunk of its own."""
+
+
+@dataclass(frozen=True)
+class MetricDocuments:
+    """Index and chunks of ``curves``, whose keys are sorted. Without curves there are neither."""
+
+    run_id: str
+    curves: Curves = field(repr=False)
+    sampling: Sampling
+    cached_at: str
+
+    def documents(self, resolution: Resolution) -> Iterator[tuple[EntryKey, MetricIndex | MetricChunk]]:
+        chunks = list(_chunks(self.curves))
+        if chunks and resolution is Resolution.OVERVIEW:
+            yield EntryKey.metric_index(self.run_id), self._index(chunks)
+        for number_, chunk in enumerate(chunks):
+            yield EntryKey.metric_chunk(self.run_id, number_, resolution), self._chunk(number_, chunk, resolution)
+
+    def _index(self, chunks: list[Curves]) -> MetricIndex:
+        groups: dict[str, list[MetricSummary]] = {}
+        for number_, chunk in enumerate(chunks):
+            for key, curve in chunk.items():
+                groups.setdefault(group_of(key), []).append(_summary(key, number_, curve))
+        return {
+            "available": True,
+            "groups": [MetricGroup(name=name, metrics=metrics) for name, metrics in groups.items()],
+            "chunks": len(chunks),
+            "cached_at": self.cached_at,
+            "mlflow_run_id": self.run_id,
+        }
+
+    def _chunk(self, number_: int, curves: Curves, resolution: Resolution) -> MetricChunk:
+        axes = _Axes(self.sampling, resolution)
+        metrics = {key: axes.add(curve) for key, curve in curves.items()}
+        gaps = Gaps.of(curves, resolution)
+        return {
+            "available": True,
+            "resolution": resolution.value,
+            "chunk": number_,
+            "axes": axes.axes,
+            "metrics": metrics,
+            "non_finite": gaps.listed,
+            "non_finite_total": gaps.total,
+            "cached_at": self.cached_at,
+            "mlflow_run_id": self.run_id,
+        }
+
+
+class _Axes:
+    """The axes of one chunk; metrics that were logged together share one."""
+
+    def __init__(self, sampling: Sampling, resolution: Resolution) -> None:
+        self._sampling, self._resolution = sampling, resolution
+        self._numbers: dict[tuple[bytes, bytes], int] = {}
+        self._positions: list[Indices] = []
+        self.axes: list[Axis] = []
+
+    def add(self, curve: Curve) -> ChunkMetric:
+        axis = self._axis(curve)
+        positions = self._positions[axis]
+        metric: ChunkMetric = {"axis": axis, "values": series(curve.values[positions], self._resolution)}
+        if len(positions) < len(curve.steps):
+            low, high = envelope(curve.values, positions)
+            metric["min"], metric["max"] = series(low, self._resolution), series(high, self._resolution)
+        return metric
+
+    def _axis(self, curve: Curve) -> int:
+        name = (curve.steps.tobytes(), curve.timestamps.tobytes())
+        if name not in self._numbers:
+            self._numbers[name] = len(self.axes)
+            positions = self._kept(len(curve.steps))
+            self._positions.append(positions)
+            self.axes.append(
+                {
+                    "steps": integers(curve.steps[positions]),
+                    "timestamps": integers(curve.timestamps[positions]),
+                    "steps_total": len(curve.steps),
+                }
+            )
+        return self._numbers[name]
+
+    def _kept(self, length: int) -> Indices:
+        if self._resolution is Resolution.FULL:
+            return np.arange(length)
+        # Steps of any unit: no interval is given, the point budget alone decides.
+        return kept(length, 1, self._sampling.points)
+
+
+def group_of(key: str) -> str:
+    """``system/cpu`` → ``system``; empty for a key without a slash."""
+    group, slash, _ = key.partition("/")
+    return group if slash else ""
+
+
+def _chunks(curves: Curves) -> Iterator[Curves]:
+    """Metrics of one group are neighbours; those without a group come first."""
+    chunk: Curves = {}
+    points = 0
+    for key in sorted(curves, key=lambda key: (group_of(key), key)):
+        length = len(curves[key].steps)
+        if chunk and (len(chunk) == CHUNK_METRICS or points + length > CHUNK_POINTS):
+            yield chunk
+            chunk, points = {}, 0
+        chunk[key] = curves[key]
+        points += length
+    if chunk:
+        yield chunk
+
+
+def _rounded(value: Values) -> float | None:
+    return number(round_significant(value)[0])
+
+
+def _summary(key: str, chunk: int, curve: Curve) -> MetricSummary:
+    finite = curve.values[np.isfinite(curve.values)]
+    return {
+        "key": key,
+        "chunk": chunk,
+        "points": len(curve.steps),
+        "first_step": int(curve.steps[0]),
+        "last_step": int(curve.steps[-1]),
+        "last": _rounded(curve.values[-1:]),
+        "min": _rounded(finite.min(keepdims=True)) if len(finite) else None,
+        "max": _rounded(finite.max(keepdims=True)) if len(finite) else None,
+        "non_finite": len(curve.values) - len(finite),
+    }

@@ -1,0 +1,85 @@
+"""Which of a run's metrics share the epochs of its history, which keep an axis of their own, and which are numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from warmboard.contract.catalogue import is_named
+from workers.documents.sample import align
+from workers.history.fetched import Curve, Indices, Values
+
+MOST_METRICS = 50
+"""So many metrics outside the catalogue a history holds; all others are in metric chunks."""
+SYSTEM_METRICS = "system/"
+
+Curves = dict[str, Curve]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Every metric of a run in exactly one place. All dictionaries are sorted by key.
+
+    ``epochs`` are the steps of the catalogue's metrics; without any of those, the steps that most metrics share.
+    ``curves`` have all their steps among them, ``others`` have axes of their own, and ``finals`` are metrics of a
+    single value.
+    """
+
+    epochs: Indices
+    curves: Curves
+    others: Curves
+    finals: Curves
+
+    def values(self, key: str) -> Values:
+        """One value an epoch: NaN where the curve has none, or where there is no such curve."""
+        curve = self.curves.get(key)
+        if curve is None:
+            return np.full(len(self.epochs), np.nan)
+        return align(curve.steps, curve.values, self.epochs)
+
+    @classmethod
+    def of(cls, curves: Mapping[str, Curve]) -> Partition:
+        ordered = {key: curves[key] for key in sorted(curves) if len(curves[key].steps)}
+        named = {key: curve for key, curve in ordered.items() if is_named(key)}
+        finals = {key: curve for key, curve in ordered.items() if key not in named and len(curve.steps) == 1}
+        rest = {key: curve for key, curve in ordered.items() if key not in named and key not in finals}
+        epochs = _union(named) if named else _most_shared(rest)
+        sharing = set(list(_sharing(rest, epochs))[:MOST_METRICS])
+        return cls(
+            epochs=epochs,
+            curves={key: curve for key, curve in ordered.items() if key in named or key in sharing},
+            others={key: curve for key, curve in rest.items() if key not in sharing},
+            finals=finals,
+        )
+
+
+def _union(curves: Curves) -> Indices:
+    """All steps that any of the curves has. Curves mostly share theirs, so each set of steps is looked at once."""
+    axes = {curve.steps.tobytes(): curve.steps for curve in curves.values()}
+    return np.unique(np.concatenate(list(axes.values())))
+
+
+def _most_shared(curves: Curves) -> Indices:
+    """The steps that most curves have alike; of several the longest. MLflow's system metrics count samples, not steps
+    of the training: they have no say.
+    """
+    sharing: dict[bytes, list[Indices]] = defaultdict(list)
+    for key, curve in curves.items():
+        if not key.startswith(SYSTEM_METRICS):
+            sharing[curve.steps.tobytes()].append(curve.steps)
+    best = max(sharing.values(), key=lambda steps: (len(steps), len(steps[0])), default=[np.zeros(0, dtype=np.int64)])
+    return best[0]
+
+
+def _sharing(curves: Curves, epochs: Indices) -> Iterator[str]:
+    """The curves that have all their steps among the epochs. Each set of steps is looked at once."""
+    known: dict[bytes, bool] = {}
+    for key, curve in curves.items():
+        axis = curve.steps.tobytes()
+        if axis not in known:
+            known[axis] = bool(np.isin(curve.steps, epochs, assume_unique=True).all())
+        if known[axis]:
+            yield key

@@ -1,0 +1,182 @@
+"""A fetched run → the documents that warmboard/contract/entries.py describes, at both resolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+
+from warmboard.contract.catalogue import (
+    GRADIENT_NORM,
+    GRADIENT_STATS,
+    LOSS,
+    WEIGHT_NORM,
+    WEIGHT_STATS,
+    is_histogram,
+    is_named,
+)
+from warmboard.contract.cloudevents import format_time
+from warmboard.contract.entries import (
+    Document,
+    Entry,
+    EntryKey,
+    Envelope,
+    History,
+    Resolution,
+    Series,
+    Tower,
+    TowerStatistics,
+)
+from workers.documents.encoding import encode
+from workers.documents.histograms import HistogramDocuments
+from workers.documents.metrics import MetricDocuments
+from workers.documents.partition import Partition
+from workers.documents.sample import Sampling, best_position, envelope, kept
+from workers.documents.series import Gaps, integers, number, series
+from workers.history.fetched import FetchedRun, Indices, Values
+from workers.history.roles import judge_of, pairs_of
+from workers.insights.rules import insights
+
+MOST_CELLS = 20_000_000
+"""A history at full resolution has at most so many values (160 MB); a longer one keeps an envelope, as overviews do."""
+SPARKLINE_POINTS, SPARKLINE_DIGITS = 32, 4
+LONGEST_TAG = 250
+"""Longer tags are files in disguise, such as the history of logged models."""
+SUMMARY_METRICS = 100
+
+
+class RunDocuments:
+    """The documents of one run. All curves of its history share one axis, ``epochs``."""
+
+    def __init__(self, run: FetchedRun, sampling: Sampling, cached_at: datetime) -> None:
+        self.run = run
+        self._sampling = sampling
+        self._cached_at = format_time(cached_at)
+        self._partition = Partition.of(run.curves)
+        self._curves = self._partition.curves
+        self.epochs: Indices = self._partition.epochs
+        self._histograms = HistogramDocuments(run, self._partition, sampling, self._cached_at)
+
+    def entries(self) -> dict[EntryKey, Entry]:
+        """Every warm entry of the run, encoded; one document at a time is in memory."""
+        return {key: encode(document) for resolution in Resolution for key, document in self._documents(resolution)}
+
+    @cached_property
+    def best(self) -> int | None:
+        """The position of the best epoch: the least validation loss, or training loss where there is none."""
+        return best_position(self._values(self._judged_by))
+
+    @cached_property
+    def final_metrics(self) -> dict[str, float | None]:
+        """Metrics of a single value."""
+        return {key: number(curve.values[-1]) for key, curve in self._partition.finals.items()}
+
+    @property
+    def summary_metrics(self) -> dict[str, float | None]:
+        """The final metrics that lists show and search: those of the catalogue first, a bounded number of them."""
+        ordered = sorted(self.final_metrics, key=lambda key: (not key.startswith(("final_", "test_")), key))
+        return {key: self.final_metrics[key] for key in ordered[:SUMMARY_METRICS]}
+
+    def sparkline(self) -> list[float | None]:
+        """A few values of the validation loss (training loss where there is none) for lists."""
+        values = self._values(self._judged_by)[kept(len(self.epochs), 1, SPARKLINE_POINTS)]
+        return [number(float(f"{value:.{SPARKLINE_DIGITS}g}")) for value in values.tolist()]
+
+    def history(self, resolution: Resolution) -> History:
+        """Curves, final metrics and parameters."""
+        positions = self._positions(resolution)
+
+        def one(key: str) -> Series:
+            return series(self._values(key)[positions], resolution)
+
+        def group(keys: Mapping[str, str]) -> Any:
+            return {name: one(key) for name, key in keys.items()}
+
+        weight_norm = group(WEIGHT_NORM)
+        gaps = Gaps.of(self._curves, resolution)
+        return {
+            "available": True,
+            "resolution": resolution.value,
+            "epochs": integers(self.epochs[positions]),
+            "epochs_total": len(self.epochs),
+            "timestamps": integers(self._timestamps[positions]),
+            "best_epoch": None if self.best is None else int(self.epochs[self.best]),
+            "insights": self._insights,
+            "loss": group(LOSS),
+            "weight_norm": weight_norm,
+            "gradient_norm": group(GRADIENT_NORM),
+            "gradient": weight_norm,
+            "weight_stats": {tower.value: cast(TowerStatistics, group(WEIGHT_STATS[tower])) for tower in Tower},
+            "gradient_stats": {tower.value: cast(TowerStatistics, group(GRADIENT_STATS[tower])) for tower in Tower},
+            "metrics": {key: one(key) for key in self._curves if not is_named(key)},
+            "more_metrics": len(self._partition.others),
+            "envelope": self._envelopes(positions, resolution),
+            "non_finite": gaps.listed,
+            "non_finite_total": gaps.total,
+            "repeated_steps": sum(curve.repeated for curve in self.run.curves.values()),
+            "final_metrics": self.final_metrics,
+            "params": dict(self.run.params),
+            "tags": {key: value for key, value in self.run.tags.items() if len(value) <= LONGEST_TAG},
+            "status": self.run.status,
+            "experiment_name": self.run.experiment_name,
+            "run_name": self.run.name,
+            "start_time": _time(self.run.start_time),
+            "end_time": _time(self.run.end_time),
+            "cached_at": self._cached_at,
+            "mlflow_run_id": self.run.run_id,
+            "histogram_available": self._histograms.available,
+        }
+
+    def _documents(self, resolution: Resolution) -> Iterator[tuple[EntryKey, Document]]:
+        yield EntryKey.history(self.run.run_id, resolution), self.history(resolution)
+        yield from self._histograms.documents(resolution, self._positions(resolution))
+        metrics = MetricDocuments(self.run.run_id, self._partition.others, self._sampling, self._cached_at)
+        yield from metrics.documents(resolution)
+
+    @cached_property
+    def _insights(self) -> list[Any]:
+        return insights(self.run.curves)
+
+    @cached_property
+    def _judged_by(self) -> str:
+        """The metric that tells good epochs from bad ones, the same for which the insights name the best."""
+        return judge_of(self._curves, pairs_of(self._curves)) or "loss"
+
+    @cached_property
+    def _timestamps(self) -> Indices:
+        """When each epoch's last value was logged."""
+        latest = np.zeros(len(self.epochs), dtype=np.int64)
+        for curve in self._curves.values():
+            if len(curve.steps) == len(latest):
+                np.maximum(latest, curve.timestamps, out=latest)
+            else:
+                places = np.searchsorted(self.epochs, curve.steps)
+                latest[places] = np.maximum(latest[places], curve.timestamps)
+        return latest
+
+    def _positions(self, resolution: Resolution) -> Indices:
+        length = len(self.epochs)
+        if resolution is Resolution.OVERVIEW:
+            return kept(length, self._sampling.interval, self._sampling.points, self.best)
+        most = MOST_CELLS // max(len(self._curves), 1)
+        return np.arange(length) if length <= most else kept(length, 1, most, self.best)
+
+    def _values(self, key: str) -> Values:
+        return self._partition.values(key)
+
+    def _envelopes(self, positions: Indices, resolution: Resolution) -> dict[str, Envelope]:
+        if len(positions) == len(self.epochs):
+            return {}
+        envelopes = {}
+        for key in self._curves:
+            if not is_histogram(key):
+                low, high = envelope(self._values(key), positions)
+                envelopes[key] = Envelope(min=series(low, resolution), max=series(high, resolution))
+        return envelopes
+
+
+def _time(moment: datetime | None) -> str | None:
+    return format_time(moment) if moment else None

@@ -1,0 +1,72 @@
+"""Arrays as the documents hold them. ``encoding.py`` writes arrays as JSON lists, and what is not finite as ``null``:
+no list of Python numbers is ever made of a million values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warmboard.contract.entries import NonFinite, Resolution, Series
+from workers.documents.sample import round_significant
+from workers.history.fetched import Curve, Values
+
+MOST_NON_FINITE = {Resolution.OVERVIEW: 200, Resolution.FULL: 10_000}
+"""So many values that are not finite a document lists; their total number is beside them."""
+
+
+def series(values: Values, resolution: Resolution) -> Series:
+    """The values of one curve; an overview's are rounded."""
+    return cast(Series, round_significant(values) if resolution is Resolution.OVERVIEW else values)
+
+
+def integers(values: NDArray[np.int64]) -> list[int]:
+    return cast("list[int]", np.ascontiguousarray(values))
+
+
+def counts(values: Values) -> list[Series]:
+    """Bin counts, (epochs, bins): whole numbers where all are."""
+    whole = values.astype(np.int64)
+    return cast("list[Series]", np.ascontiguousarray(whole if (whole == values).all() else values))
+
+
+def number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Values that JSON has no number for: the first of them by epoch, then by metric, and how many there are."""
+
+    listed: list[NonFinite]
+    total: int
+
+    @classmethod
+    def of(cls, curves: Mapping[str, Curve], resolution: Resolution) -> Gaps:
+        if not curves:
+            return cls([], 0)
+        most, keys = MOST_NON_FINITE[resolution], sorted(curves)
+        places = [np.flatnonzero(~np.isfinite(curves[key].values)) for key in keys]
+        # Of no metric can more than its first so many be among the first of all.
+        first = [found[:most] for found in places]
+        metrics = np.repeat(np.arange(len(keys)), list(map(len, first)))
+        positions = np.concatenate(first)
+        steps = np.concatenate([curves[key].steps[found] for key, found in zip(keys, first, strict=True)])
+        listed = np.lexsort((metrics, steps))[:most]
+        return cls(
+            [_gap(keys[metrics[n]], curves[keys[metrics[n]]], positions[n]) for n in listed], sum(map(len, places))
+        )
+
+
+def _gap(key: str, curve: Curve, position: int) -> NonFinite:
+    return {"metric": key, "epoch": int(curve.steps[position]), "kind": _kind(curve.values[position])}
+
+
+def _kind(value: float) -> Literal["NaN", "Infinity", "-Infinity"]:
+    if np.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"

@@ -1,0 +1,59 @@
+"""A run from a server of ours: one request, answered as lines, read one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+from workers.errors import PermanentError, TransientError
+from workers.fetch.api import MlflowApi, Refused
+from workers.fetch.incremental import first_guess, goes_on, merged, needed_from
+from workers.history.fetched import FetchedRun
+from workers.history.ndjson import NotWholeError, Reading, read_lines, split_lines
+
+VERSION_PATH = "api/2.0/warmboard/version"
+HISTORY_PATH = "api/2.0/warmboard/runs/{}/history"
+
+
+class BulkRoute:
+    """Every method raises TransientError or PermanentError; Refused with ``is_no_route`` from a server without it."""
+
+    def __init__(self, api: MlflowApi) -> None:
+        self._api = api
+
+    def exists(self) -> bool:
+        """Asks the server. Only a stock one, or something before it, refuses: with 404, 405 or 403, or with a page."""
+        try:
+            return bool(self._api.get(VERSION_PATH, "history") == 1)
+        except PermanentError as error:
+            if isinstance(error, Refused) and error.status == 401:
+                raise
+            return False
+
+    def fetch(self, run_id: str, kept: FetchedRun | None, alive: Callable[[], None]) -> FetchedRun:
+        """The whole run. Where that will do, only what ``kept`` lacks is asked for."""
+        return (kept and self._continued(run_id, kept, alive)) or self._read(run_id, None, alive).run
+
+    def _continued(self, run_id: str, kept: FetchedRun, alive: Callable[[], None]) -> FetchedRun | None:
+        """None where only a whole fetch will do."""
+        begin = first_guess(kept)
+        while begin is not None:
+            reading = self._read(run_id, begin, alive)
+            if not goes_on(kept, reading.run.status):
+                return None
+            needed = needed_from(kept, reading.latest, begin)
+            if needed == begin:
+                return merged(kept, reading.run, reading.latest, begin)
+            begin = needed
+        return None
+
+    def _read(self, run_id: str, from_step: int | None, alive: Callable[[], None]) -> Reading:
+        try:
+            with self._api.open(HISTORY_PATH.format(quote(run_id, safe="")), from_step=from_step) as body:
+                return read_lines(split_lines(body), alive)
+        except NotWholeError as error:
+            raise TransientError(f"run {run_id} did not come whole: {error}") from error
+        except Refused as error:
+            if error.code == "RESOURCE_DOES_NOT_EXIST" and "deleted" in str(error):
+                raise PermanentError(f"run {run_id} is deleted in MLflow") from error
+            raise

@@ -1,0 +1,1 @@
+"""A fetched run: its curves, and the file format that keeps them."""

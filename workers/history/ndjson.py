@@ -1,0 +1,202 @@
+"""A run as lines of JSON, one document a line: what the bulk route answers, and what the store keeps of a fetched run.
+warmboard/contract/examples/run-history.ndjson has every kind of line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+import zstandard
+
+from workers.history.fetched import Curve, FetchedRun, Indices, Point, Values, moment
+
+VERSION = 1
+LINE_POINTS = 100_000
+CHUNK = 2**18
+ZSTD_LEVEL = 1
+NON_FINITE = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}
+EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+
+
+class NotWholeError(ValueError):
+    """The lines are not a whole run: they were cut off on their way, or are something else."""
+
+
+class Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A run, and the latest point of each of its metrics: of those too whose history was not asked for."""
+
+    run: FetchedRun
+    latest: Mapping[str, Point]
+
+
+def read_run(source: bytes) -> FetchedRun:
+    """What ``write_run`` has written. Raises NotWholeError."""
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(source) as stream:
+            return read_lines(split_lines(stream)).run
+    except zstandard.ZstdError as error:
+        raise NotWholeError(f"not a run's history: {error}") from error
+
+
+def write_run(run: FetchedRun) -> bytes:
+    """The whole run, compressed: what the store keeps as its source."""
+    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+    return b"".join([*map(compressor.compress, _lines(run)), compressor.flush()])
+
+
+def split_lines(stream: Readable) -> Iterator[bytes]:
+    """The lines of a stream, which is held no longer than one line."""
+    rest: list[bytes] = []
+    while piece := stream.read(CHUNK):
+        *whole, last = piece.split(b"\n")
+        for line in whole:
+            yield b"".join([*rest, line])
+            rest.clear()
+        rest.append(last)
+    yield b"".join(rest)
+
+
+def read_lines(lines: Iterable[bytes], alive: Callable[[], None] = lambda: None) -> Reading:
+    """``alive`` is called after each line. Raises NotWholeError."""
+    try:
+        return _read(map(orjson.loads, filter(None, lines)), alive)
+    except NotWholeError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise NotWholeError(f"a run's history was cut off, or is none: {error!r}") from error
+
+
+def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None]) -> Reading:
+    head = next(documents, {})
+    if head["version"] != VERSION:
+        raise NotWholeError(f"a run's history of version {head['version']}, where {VERSION} was expected")
+    columns = _Columns()
+    for document in documents:
+        columns.take(document)
+        alive()
+    info = head["run"]
+    run = FetchedRun(
+        run_id=info["run_id"],
+        experiment_name=info["experiment_name"],
+        name=info["run_name"] or "",
+        status=info["status"],
+        start_time=moment(info["start_time"]),
+        end_time=moment(info["end_time"]),
+        params=head["params"],
+        tags=head["tags"],
+        curves=columns.curves(),
+    )
+    return Reading(run, {key: (step, time, float(value)) for key, (step, time, value) in head["latest"].items()})
+
+
+class _Columns:
+    """Gathers axes and values, line by line."""
+
+    def __init__(self) -> None:
+        self._axes: dict[int, tuple[Indices, Indices]] = {}
+        self._parts: dict[str, list[tuple[Indices, Values, Indices]]] = {}
+        self._repeated: dict[str, int] = {}
+        self._points = 0
+        self._end: dict[str, Any] = {}
+
+    def take(self, document: dict[str, Any]) -> None:
+        if "values" in document:
+            self._take_values(document)
+        elif "steps" in document:
+            steps, timestamps = (np.array(document[name], dtype=np.int64) for name in ("steps", "timestamps"))
+            self._axes[document["axis"]] = steps, timestamps
+        elif "end" in document:
+            self._end = document
+
+    def _take_values(self, document: dict[str, Any]) -> None:
+        key, values = document["key"], np.array(document["values"], dtype=np.float64)
+        steps, timestamps = self._axes[document["axis"]]
+        if len(values) != len(steps):
+            raise NotWholeError(f"metric {key!r} has {len(values)} values at {len(steps)} steps")
+        for name, positions in document.get("non_finite", {}).items():
+            values[positions] = NON_FINITE[name]
+        self._parts.setdefault(key, []).append((steps, values, timestamps))
+        self._repeated[key] = self._repeated.get(key, 0) + document.get("repeated", 0)
+        self._points += len(values)
+
+    def curves(self) -> dict[str, Curve]:
+        """Raises NotWholeError unless everything has come."""
+        if (self._end.get("metrics"), self._end.get("points")) != (len(self._parts), self._points):
+            raise NotWholeError("a run's history was cut off")
+        return {key: self._curve(key) for key in self._parts}
+
+    def _curve(self, key: str) -> Curve:
+        parts = self._parts[key]
+        columns = parts[0] if len(parts) == 1 else tuple(map(np.concatenate, zip(*parts, strict=True)))
+        curve = Curve.of(*columns)
+        return Curve(curve.steps, curve.values, curve.timestamps, curve.repeated + self._repeated[key])
+
+
+def _lines(run: FetchedRun) -> Iterator[bytes]:
+    yield _line(_head(run))
+    axes: dict[bytes, int] = {}
+    for key, curve in run.curves.items():
+        for begin in range(0, len(curve.steps), LINE_POINTS):
+            yield from _metric_lines(key, curve, slice(begin, begin + LINE_POINTS), axes)
+    lengths = [len(curve.steps) for curve in run.curves.values()]
+    yield _line({"end": True, "metrics": len(lengths), "points": sum(lengths)})
+
+
+def _metric_lines(key: str, curve: Curve, part: slice, axes: dict[bytes, int]) -> Iterator[bytes]:
+    steps, timestamps, values = curve.steps[part], curve.timestamps[part], curve.values[part]
+    digest = hashlib.blake2b(steps.tobytes() + timestamps.tobytes(), digest_size=16).digest()
+    if digest not in axes:
+        axes[digest] = len(axes)
+        yield _line({"axis": axes[digest], "steps": steps, "timestamps": timestamps})
+    document = {"key": key, "axis": axes[digest], "values": values}
+    if not np.isfinite(values).all():
+        document["non_finite"] = _non_finite(values)
+    if curve.repeated and part.start == 0:
+        document["repeated"] = curve.repeated
+    yield _line(document)
+
+
+def _head(run: FetchedRun) -> dict[str, Any]:
+    info = {
+        "run_id": run.run_id,
+        "run_name": run.name,
+        "experiment_name": run.experiment_name,
+        "status": run.status,
+        "start_time": _milliseconds(run.start_time),
+        "end_time": _milliseconds(run.end_time),
+    }
+    latest = {key: _strict(curve.last()) for key, curve in run.curves.items()}
+    return {"version": VERSION, "run": info, "params": dict(run.params), "tags": dict(run.tags), "latest": latest}
+
+
+def _milliseconds(time: datetime | None) -> int | None:
+    return None if time is None else round((time - EPOCH) / MILLISECOND)
+
+
+def _strict(point: Point) -> list[int | float | str]:
+    step, timestamp, value = point
+    if np.isfinite(value):
+        return [step, timestamp, value]
+    return [step, timestamp, "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"]
+
+
+def _non_finite(values: Values) -> dict[str, Indices]:
+    kinds = {"NaN": np.isnan(values), "Infinity": values == np.inf, "-Infinity": values == -np.inf}
+    return {name: np.flatnonzero(found) for name, found in kinds.items() if found.any()}
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    # What is not finite becomes null.
+    return orjson.dumps(document, option=_OPTIONS)

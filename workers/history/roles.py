@@ -1,0 +1,136 @@
+"""Which part a metric plays in a run: by its name, as any framework may spell it. Pure; no input or output."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+
+from warmboard.contract.catalogue import is_histogram
+from workers.history.fetched import Curve
+
+VALIDATION = frozenset({"val", "valid", "validation", "eval", "dev"})
+TRAINING = frozenset({"train", "training"})
+LESS_IS_BETTER = frozenset({"error", "err", "rmse", "mse", "mae", "mape", "nll", "perplexity", "ppl"})
+MORE_IS_BETTER = frozenset({"accuracy", "acc", "auc", "f1", "precision", "recall", "ndcg", "mrr", "r2", "iou", "dice"})
+NO_LOSS = frozenset({"regularization", "regularisation", "reg", "l1", "l2", "kl", "penalty", "scale", "weight", "lr"})
+"""With one of these words a metric is only a part of a loss, or a setting."""
+PLAIN = frozenset({"loss", "total", "epoch", "step"})
+"""A loss of no other words is what training makes smaller. A generator's or a policy's may rise in good health."""
+LABELS = {
+    "loss": "training loss",
+    "val_loss": "validation loss",
+    "total_loss": "total training loss",
+    "val_total_loss": "total validation loss",
+}
+_WORD = re.compile(r"[a-z0-9]+")
+_GRADIENT_NORM = re.compile(r"grad.*norm", re.IGNORECASE | re.DOTALL)
+_WEIGHTS = re.compile(r"(?:(.+)[_/. -])?weights?_(norm|std|mean|min|max)", re.DOTALL)
+_JUDGES = ("norm", "std")
+"""Without one of these nobody knows whether a tower's weights move."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A metric as training and validation have it; ``sign`` is 1 where less is better, else -1."""
+
+    training: str
+    validation: str
+    sign: int
+
+
+def pairs_of(curves: Mapping[str, Curve]) -> list[Pair]:
+    """``val_x`` with ``x`` or ``train_x``, the longest of each side. Losses if there are any, ``loss`` before others;
+    scores otherwise.
+    """
+    found = sorted(_pairs(curves), key=lambda pair: (pair.validation != "val_loss", pair.validation))
+    losses = [pair for pair in found if pair.sign == 1]
+    if losses and losses[0].validation == "val_loss":
+        # The same again, and what regularisation adds.
+        losses = [pair for pair in losses if pair.validation != "val_total_loss"]
+    return losses or found
+
+
+def judge_of(curves: Mapping[str, Curve], pairs: Iterable[Pair]) -> str | None:
+    """The metric that tells good epochs from bad ones: validation loss, or training loss where there is none."""
+    paired = [pair.validation for pair in pairs if pair.sign == 1]
+    losses = sorted(filter(is_loss, curves), key=lambda key: (not words_of(key) & VALIDATION, key))
+    return _first_followed(curves, chain(["val_loss"], paired, ["loss"], losses))
+
+
+def training_loss_of(curves: Mapping[str, Curve], pairs: Iterable[Pair]) -> str | None:
+    """The loss that training makes smaller."""
+    paired = [pair.training for pair in pairs if pair.sign == 1]
+    plain = [key for key in curves if is_plain_loss(key) and not words_of(key) & VALIDATION]
+    return _first_followed(curves, chain(["loss"], paired, plain))
+
+
+def towers_of(keys: Iterable[str]) -> dict[str, list[str]]:
+    """Tower → the metrics of its weights, the norm first. All weights together, under an empty name, only if there are
+    no towers.
+    """
+    towers: dict[str, dict[str, str]] = defaultdict(dict)
+    for key in keys:
+        if found := _WEIGHTS.fullmatch(key):
+            towers[found[1] or ""][found[2]] = key
+    judged = {
+        name: [statistics[name_] for name_ in ("norm", "std", "mean", "min", "max") if name_ in statistics]
+        for name, statistics in towers.items()
+        if any(judge in statistics for judge in _JUDGES)
+    }
+    return {name: keys for name, keys in judged.items() if name or len(judged) == 1}
+
+
+def is_loss(key: str) -> bool:
+    return _sign(words_of(key)) == 1
+
+
+def is_plain_loss(key: str) -> bool:
+    return is_loss(key) and words_of(key) - TRAINING - VALIDATION <= PLAIN
+
+
+def is_gradient_norm(key: str) -> bool:
+    return bool(_GRADIENT_NORM.search(key))
+
+
+def is_vital(key: str) -> bool:
+    """Whether the metric is a loss, or of gradients or weights. A score may be undefined for good reasons."""
+    return "loss" in key.lower() or "grad" in key.lower() or bool(_WEIGHTS.fullmatch(key)) or is_histogram(key)
+
+
+@lru_cache(maxsize=16_384)
+def words_of(key: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(key.lower()))
+
+
+def _pairs(curves: Mapping[str, Curve]) -> Iterator[Pair]:
+    sides: dict[frozenset[str], tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for key, curve in curves.items():
+        if len(curve.steps) > 1:
+            words = words_of(key)
+            sides[words - VALIDATION - TRAINING - {"epoch"}][bool(words & VALIDATION)].append(key)
+    for words, (training, validation) in sides.items():
+        sign = _sign(words)
+        if sign and training and validation:
+            yield Pair(_longest(curves, training), _longest(curves, validation), sign)
+
+
+def _longest(curves: Mapping[str, Curve], keys: Iterable[str]) -> str:
+    return max(keys, key=lambda key: len(curves[key].steps))
+
+
+def _first_followed(curves: Mapping[str, Curve], keys: Iterable[str]) -> str | None:
+    """The first that the run has, and has followed for more than one step."""
+    return next((key for key in keys if key in curves and len(curves[key].steps) > 1), None)
+
+
+def _sign(words: frozenset[str]) -> int:
+    """1 where less is better, -1 where more is, 0 where nobody knows."""
+    if words & NO_LOSS:
+        return 0
+    if words & LESS_IS_BETTER or any("loss" in word for word in words):
+        return 1
+    return -1 if words & MORE_IS_BETTER else 0

@@ -1,0 +1,148 @@
+"""What one curve does without its noise, and how long its steps took. Pure; no input or output."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from workers.history.fetched import Curve, Indices, Values
+
+MOST_BLOCKS = 100
+"""A trend is read off so few values, each the median of a block of points: a long curve's cost and noise shrink."""
+WINDOW = 5
+"""A level is the median of five neighbours: two outliers side by side move it little."""
+DEVIATION = 1.4826
+"""Makes a median of absolute deviations a standard deviation, where the noise is normal."""
+SAME_AXIS = 0.2
+"""Two curves whose first or last steps lie further apart than this part of the run count in different units."""
+FEWEST_TIMED = 3
+LEAST_ELAPSED = 1000
+"""Milliseconds. Shorter runs tell when values were written, not how long epochs took."""
+
+
+@dataclass(frozen=True)
+class Trend:
+    """``levels`` are running medians over blocks of ``size`` points; block *i* begins at ``steps[i]``. ``noise`` is the
+    standard deviation of the blocks around the trend, ``scatter`` that of single points, both by robust estimates.
+    ``start`` is the median of the first few points: a long run may have won most of all within its first block.
+    """
+
+    steps: Indices
+    levels: Values
+    size: int
+    noise: float
+    start: float
+    scatter: float
+
+    @classmethod
+    def of(cls, steps: Indices, values: Values) -> Trend:
+        """Of at least ``WINDOW`` values, all finite."""
+        size = -(-len(values) // MOST_BLOCKS)
+        blocks = _blocks(values, size)
+        noise = max(_hops(blocks), _wandering(blocks))
+        return cls(
+            steps=steps[::size],
+            levels=_running_median(blocks, WINDOW),
+            size=size,
+            noise=noise,
+            start=float(np.median(values[:WINDOW])),
+            scatter=noise if size == 1 else max(noise, _hops(values)),
+        )
+
+    @property
+    def least(self) -> float:
+        return float(self.levels.min())
+
+    @property
+    def last(self) -> float:
+        return float(self.levels[-1])
+
+    @property
+    def fall(self) -> float:
+        """From the start to the least level."""
+        return max(self.start, float(self.levels[0])) - self.least
+
+    @property
+    def rise(self) -> float:
+        """From the least level to the last."""
+        return self.last - self.least
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long each step took in milliseconds: ``lasted[i]`` from ``steps[i]`` to ``steps[i + 1]``, per step; ``usual``
+    is the median.
+    """
+
+    steps: Indices
+    lasted: Values
+    usual: float
+
+    @classmethod
+    def of(cls, curve: Curve) -> Timing | None:
+        """None where the timestamps do not tell."""
+        if len(curve.steps) < FEWEST_TIMED or np.ptp(curve.timestamps) < LEAST_ELAPSED:
+            return None
+        lasted = np.diff(curve.timestamps) / np.diff(curve.steps)
+        usual = float(np.median(lasted))
+        return cls(curve.steps, lasted, usual) if usual > 0 else None
+
+
+def finite(curve: Curve) -> Curve:
+    """Its points that are finite."""
+    there = np.isfinite(curve.values)
+    if there.all():
+        return curve
+    return Curve(curve.steps[there], curve.values[there], curve.timestamps[there])
+
+
+def at_steps_of(curve: Curve, other: Curve) -> Values | None:
+    """The curve's last value at or before each step of the other; None where they do not count in the same unit.
+    Neither is empty.
+    """
+    span = max(curve.steps[-1], other.steps[-1]) - min(curve.steps[0], other.steps[0])
+    apart = max(abs(curve.steps[0] - other.steps[0]), abs(curve.steps[-1] - other.steps[-1]))
+    if apart > SAME_AXIS * span:
+        return None
+    before = np.searchsorted(curve.steps, other.steps, side="right") - 1
+    return curve.values[np.maximum(before, 0)]
+
+
+def begin_of_tail(holds: NDArray[np.bool_]) -> int:
+    """Where the last stretch of true values begins; the length where the last is false."""
+    broken = np.flatnonzero(~holds)
+    return int(broken[-1]) + 1 if len(broken) else 0
+
+
+def _blocks(values: Values, size: int) -> Values:
+    """The median of each ``size`` values; the last block may be shorter."""
+    if size == 1:
+        return values
+    whole = len(values) // size * size
+    blocks = np.median(values[:whole].reshape(-1, size), axis=1)
+    return blocks if whole == len(values) else np.append(blocks, np.median(values[whole:]))
+
+
+def _running_median(values: Values, window: int) -> Values:
+    """Of an odd number of neighbours; those at both ends share the outermost."""
+    middle = np.sort(sliding_window_view(values, window), axis=1)[:, window // 2]
+    return np.pad(middle, window // 2, mode="edge")
+
+
+def _hops(values: Values) -> float:
+    """The standard deviation from one value to the next. Second differences do not see a trend; of a noise of 1 their
+    variance is 6.
+    """
+    return DEVIATION * float(np.median(np.abs(np.diff(values, 2)))) / math.sqrt(6)
+
+
+def _wandering(values: Values) -> float:
+    """The standard deviation around the median of a quarter of the curve: noise whose values resemble their neighbours
+    makes no hops.
+    """
+    quarter = max(WINDOW, len(values) // 8 * 2 + 1)
+    return DEVIATION * float(np.median(np.abs(values - _running_median(values, quarter))))

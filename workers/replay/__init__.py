@@ -1,0 +1,1 @@
+"""Has past events processed again."""

@@ -1,0 +1,1 @@
+"""Warming one run: claim, fetch, sample, store."""

@@ -1,0 +1,65 @@
+"""``python -m workers warm``: warms runs here and now, without waiting for an event or a worker."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django.db import DatabaseError
+from tqdm import tqdm
+
+from store.warm import HotCopyError
+from workers.errors import WarmError
+from workers.fetch.fetcher import TrackingServer
+from workers.settings import Settings
+from workers.warm.pipeline import Warmed, fetcher, warm_from
+
+
+@dataclass
+class Report:
+    """What came of each run."""
+
+    warmed: list[Warmed] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        size = sum(warmed.size for warmed in self.warmed)
+        metrics = sum(warmed.metrics for warmed in self.warmed)
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        done = f"{_count(len(self.warmed), 'run')} warm{failed}"
+        return f"{done}: {_count(metrics, 'metric')}, {size / 1024:,.0f} KiB in {self.seconds:.1f} s"
+
+
+def runs_of(experiment: str, server: TrackingServer, settings: Settings) -> list[str]:
+    """The IDs of an experiment's runs. Raises TransientError, PermanentError."""
+    return list(fetcher(server, settings.fetch_concurrency).search_runs(experiment))
+
+
+def warm_now(run_ids: Iterable[str], server: TrackingServer, settings: Settings) -> Report:
+    """Warms the runs one after the other, with a progress bar; a run that fails does not stop the others."""
+    begin, report = time.monotonic(), Report()
+    # Nothing but the outcomes where nobody looks at a terminal.
+    with tqdm(list(run_ids), unit="run", desc="warming", file=sys.stderr, dynamic_ncols=True, disable=None) as bar:
+        for run_id in bar:
+            try:
+                warmed = warm_from(server, run_id, settings, alive=lambda: _tick(bar))
+            except (WarmError, HotCopyError, DatabaseError) as error:
+                report.failed[run_id] = str(error)
+                bar.write(f"run {run_id} failed: {error}", file=sys.stderr)
+                continue
+            report.warmed.append(warmed)
+            bar.write(f"run {run_id} {warmed}", file=sys.stdout)
+    report.seconds = time.monotonic() - begin
+    return report
+
+
+def _tick(bar: tqdm[str]) -> None:
+    """A long fetch goes on: the clock does, too."""
+    bar.update(0)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

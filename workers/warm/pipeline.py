@@ -1,0 +1,123 @@
+"""Fetch → sample → store: what warming one run is, whoever asked for it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+
+from django.utils import timezone
+
+from store import warm as door
+from workers import inbox
+from workers.documents.run import RunDocuments
+from workers.documents.sample import Sampling
+from workers.fetch.fetcher import Fetcher, TrackingServer
+from workers.history.fetched import FetchedRun
+from workers.history.ndjson import NotWholeError, read_run, write_run
+from workers.settings import Settings
+
+log = logging.getLogger(__name__)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Warmed:
+    """What came of warming one run. ``size`` is that of its bodies in bytes, compressed, in one coding."""
+
+    run_id: str
+    stored: bool
+    metrics: int
+    epochs: int
+    size: int
+    seconds: float
+
+    def __str__(self) -> str:
+        if not self.stored:
+            return f"left alone: a later fetch of run {self.run_id} is already stored"
+        return f"warm: {self.metrics} metrics, {self.epochs} epochs, {self.size:,} bytes in {self.seconds:.2f} s"
+
+
+def warm_from(
+    server: TrackingServer,
+    run_id: str,
+    settings: Settings,
+    *,
+    incremental: bool = False,
+    alive: Callable[[], None] = lambda: None,
+) -> Warmed:
+    """Fetches the run and stores it. ``incremental`` asks only for what the store lacks: for runs that still go on.
+
+    Raises TransientError, PermanentError, and what ``store.warm.put`` raises.
+    """
+    begin, fetched_at = time.monotonic(), timezone.now()
+    kept = _read(run_id, door.source(run_id)) if incremental else None
+    run = fetcher(server, settings.fetch_concurrency).fetch(run_id, kept=kept, alive=alive)
+    # A run that was asked for by its ID may be one that no event has announced.
+    inbox.announce_run(
+        run_id,
+        tracking_server=server.name,
+        experiment_name=run.experiment_name,
+        status=run.status,
+        time=next((time for time in (run.end_time, run.start_time) if time and time > EPOCH), None),
+    )
+    return _store(run, fetched_at, settings, begin)
+
+
+def rebuild_from_source(run_id: str, settings: Settings) -> Warmed | None:
+    """Makes a run's entries anew from what the store kept of its last fetch; None where it has nothing to read."""
+    begin = time.monotonic()
+    source = door.source(run_id)
+    run = _read(run_id, source)
+    return _store(run, source.fetched_at, settings, begin) if source and run else None
+
+
+def _read(run_id: str, source: door.Source | None) -> FetchedRun | None:
+    if source is None:
+        return None
+    try:
+        return read_run(source.body)
+    except NotWholeError as error:
+        log.error("what was kept of run %s can't be read, MLflow is asked for all of it: %s", run_id, error)
+        return None
+
+
+def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: float) -> Warmed:
+    run = run.printable()
+    sampling = Sampling(settings.epoch_sample_interval, settings.overview_points)
+    documents = RunDocuments(run, sampling, timezone.now())
+    entries = documents.entries()
+    stored = door.put(
+        door.WarmRun(
+            run_id=run.run_id,
+            fetched_at=fetched_at,
+            experiment_name=run.experiment_name,
+            name=run.name,
+            status=run.status,
+            start_time=run.start_time,
+            end_time=run.end_time,
+            epochs=len(documents.epochs),
+            params=dict(run.params),
+            final_metrics=documents.summary_metrics,
+            sparkline=documents.sparkline(),
+            entries=entries,
+            source=write_run(run),
+        )
+    )
+    return Warmed(
+        run_id=run.run_id,
+        stored=stored,
+        metrics=len(run.curves),
+        epochs=len(documents.epochs),
+        size=sum(len(entry.zstd) for entry in entries.values()),
+        seconds=time.monotonic() - begin,
+    )
+
+
+@cache
+def fetcher(server: TrackingServer, concurrency: int) -> Fetcher:
+    """One connection pool per tracking server and process."""
+    return Fetcher(server, concurrency=concurrency)
