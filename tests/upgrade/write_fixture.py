@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# ruff: noqa: E402 - the environment comes before everything that reads it
+# ruff: noqa: E402, S105, S608 - the environment comes before everything that reads it; nothing here is a secret
 """Write fixture/: what the version before the library was called ``warmboard`` leaves behind.
 
 This script imports the modules of that version (``contract``, ``trainer.spool``, ``workers.app``), so it runs in a
@@ -66,7 +66,13 @@ from django.core.management import call_command
 
 django.setup()
 
+import contract
 from celery.beat import Scheduler
+from contract.entries import SCHEMA_VERSION, EntryKey
+from contract.events import RunEvent, RunStatus
+from contract.info import RunInfo
+from contract.replay import ReplayRequest
+from contract.settings import SETTINGS, SettingError
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
@@ -74,13 +80,8 @@ from django.db import connection
 from django.db.models import JSONField
 from django.test import Client
 from django.urls import get_resolver
+from workers.fetched import Curve, FetchedRun
 
-import contract
-from contract.entries import SCHEMA_VERSION, EntryKey
-from contract.events import RunEvent, RunStatus
-from contract.info import RunInfo
-from contract.replay import ReplayRequest
-from contract.settings import SETTINGS, SettingError
 from deploy.local.postgres import Postgres
 from store.models import InboxEvent, Run, RunSource, WarmEntry
 from tests.conftest import start_valkey
@@ -90,8 +91,7 @@ from tests.workers import golden_run
 from tests.workers.small_server import serving
 from webapp.google_sign_in.models import GoogleAccount
 from workers import app as tasks
-from workers import inbox, pipeline, subscriber
-from workers.fetched import Curve, FetchedRun
+from workers import pipeline, subscriber
 
 GOLDEN = golden_run.RUN_ID
 PLAIN, SECRET, OUTDATED, AGED = "plain0000run", "secret000run", "outdated0run", "aged00000run"
@@ -186,8 +186,10 @@ class Fetcher:
             return golden_run.fetched(golden_run.metrics(), golden_run.params())
         run = self.runs[run_id].fetched()
         # As a fetch makes them; those of the samples may be slices.
-        curves = {key: Curve(*map(np.ascontiguousarray, (c.steps, c.values, c.timestamps)), c.repeated)
-                  for key, c in run.curves.items()}
+        curves = {
+            key: Curve(*map(np.ascontiguousarray, (c.steps, c.values, c.timestamps)), c.repeated)
+            for key, c in run.curves.items()
+        }
         return dataclasses.replace(run, curves=curves)
 
 
@@ -443,7 +445,12 @@ def answers(known: dict[str, Any]) -> list[dict[str, Any]]:
     asked += [(path, who) for path in bodies(runs) + documents(runs) for who in ("token ada", "")]
     # Who sees less than everything.
     asked += [(path, "session vera") for path in pages(runs) if "operations" in path or SECRET in path]
-    of_all = ("/api/operations/", "/api/runs/", "/api/runs/?q=is%3Aall&sort=name", "/api/quick-tests/7/training-history/")
+    of_all = (
+        "/api/operations/",
+        "/api/runs/",
+        "/api/runs/?q=is%3Aall&sort=name",
+        "/api/quick-tests/7/training-history/",
+    )
     asked += [(path, "token vera") for path in bodies(runs) + documents(runs) if path in of_all or SECRET in path]
     return [answer(path, who, known) for path, who in asked]
 
@@ -555,7 +562,9 @@ def interface() -> dict[str, Any]:
             "webapp manage visibility": options_of(Visibility().create_parser("", "visibility")),
         },
         "openapi": openapi(document),
-        "keys": {f"{entry.name} {entry.resolution}": entry_key(entry) for entry in WarmEntry.objects.filter(run_id=GOLDEN)},
+        "keys": {
+            f"{entry.name} {entry.resolution}": entry_key(entry) for entry in WarmEntry.objects.filter(run_id=GOLDEN)
+        },
         "tasks": sorted(name for name in tasks.app.tasks if not name.startswith("celery.")),
         "permissions": sorted(User.objects.get(username="ada").get_all_permissions()),
     }
@@ -607,9 +616,7 @@ def openapi(document: dict[str, Any]) -> dict[str, Any]:
         for method, operation in methods.items()
         if isinstance(operation, dict)
     }
-    shapes = {
-        name: sorted(shape.get("properties", {})) for name, shape in document["components"]["schemas"].items()
-    }
+    shapes = {name: sorted(shape.get("properties", {})) for name, shape in document["components"]["schemas"].items()}
     return {"paths": paths, "shapes": shapes}
 
 
