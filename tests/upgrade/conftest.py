@@ -13,7 +13,7 @@ from deploy.local.postgres import Postgres
 from deploy.local.process import Process
 from tests.upgrade.fixture import Database, Postgresql, Sqlite
 from tests.upgrade.mlflow import Mlflow
-from tests.upgrade.stack import Stack, manage, start, together, work
+from tests.upgrade.stack import Stack, ask, manage, serve, together, upgrade, work
 from tests.workers.fetch.small_server import SmallServer, serving
 
 NAMES = ("sqlite", "postgresql")
@@ -35,11 +35,16 @@ def stacks(
     static = folders["sqlite"] / "static"
     manage({**os.environ, "WEBAPP_STATIC_ROOT": str(static)}, "collectstatic", "--noinput", "--verbosity=0")
     databases = {"sqlite": _sqlite(folders["sqlite"]), "postgresql": _postgresql(postgres)}
-    asked = [(name, databases[name], REDIS_DATABASES[name], folders[name], static, mlflow.address) for name in NAMES]
-    started = together(start, asked)
-    yield dict(zip(NAMES, started, strict=True))
-    for stack in started:
-        stack.stop()
+    asked = [(databases[name], REDIS_DATABASES[name], folders[name], static, mlflow.address) for name in NAMES]
+    upgraded = together(upgrade, asked)
+    try:
+        for stack in upgraded:
+            serve(stack)
+        together(ask, [(stack,) for stack in upgraded])
+        yield dict(zip(NAMES, upgraded, strict=True))
+    finally:
+        for stack in upgraded:
+            stack.stop()
 
 
 @pytest.fixture(scope="session")

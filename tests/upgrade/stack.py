@@ -21,7 +21,7 @@ from tests.environment import VALKEY_PORT
 from tests.upgrade.fixture import Database, as_stored, load_redis, messages, read
 
 T = TypeVar("T")
-LONGEST_SECONDS = 120.0
+LONGEST_SECONDS = 240.0
 """The tests' patience; on a quiet machine each wait takes seconds."""
 
 
@@ -34,10 +34,10 @@ class Stack:
     database: Database
     redis: redis.Redis
     environ: dict[str, str]
-    address: str
     folder: Path
-    processes: list[Process]
-    survived: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+    address: str
+    survived: dict[str, list[tuple[Any, ...]]]
+    processes: list[Process] = field(default_factory=list)
     answers: dict[tuple[str, str], requests.Response] = field(default_factory=dict)
 
     def get(self, path: str, who: str = "token ada", accept_encoding: str = "identity") -> requests.Response:
@@ -58,8 +58,8 @@ class Stack:
             process.stop()
 
 
-def start(name: str, database: Database, number: int, folder: Path, static: Path, mlflow: str) -> Stack:
-    """Migrates, serves and reads every address. ``number`` is that of the Redis database."""
+def upgrade(database: Database, number: int, folder: Path, static: Path, mlflow: str) -> Stack:
+    """Loads Redis and migrates the tables. ``number`` is that of the Redis database."""
     port = free_port()
     days = str((datetime.now(UTC) - datetime(2023, 1, 1, tzinfo=UTC)).days)
     environ = os.environ | {
@@ -78,17 +78,23 @@ def start(name: str, database: Database, number: int, folder: Path, static: Path
     client = redis.Redis(port=VALKEY_PORT, db=number)
     client.flushdb()
     load_redis(client)
-    stack = Stack(database, client, environ, f"http://127.0.0.1:{port}", folder, [])
     manage(environ, "migrate", "--verbosity=0")
-    stack.survived = {table: _rows(database, table, content) for table, content in read("rows.json").items()}
-    try:
-        _serve(stack, name, port)
-        for asked in read("answers.json"):
-            stack.answers[asked["path"], asked["who"]] = stack.get(asked["path"], asked["who"])
-    except BaseException:
-        stack.stop()
-        raise
-    return stack
+    survived = {table: _rows(database, table, content) for table, content in read("rows.json").items()}
+    return Stack(database, client, environ, folder, f"http://127.0.0.1:{port}", survived)
+
+
+def serve(stack: Stack) -> None:
+    """Starts the webapp. To be called by the main thread: the kernel ends a process with the thread that began it."""
+    part = Part("webapp", [sys.executable, "-m", "webapp", "serve"], answers_tcp(int(stack.environ["WEBAPP_PORT"])))
+    stack.processes.append(Process(part, stack.environ, stack.folder / "webapp.log"))
+
+
+def ask(stack: Stack) -> None:
+    """Reads every address that the old version was asked for."""
+    for process in stack.processes:
+        process.wait_ready(LONGEST_SECONDS)
+    for asked in read("answers.json"):
+        stack.answers[asked["path"], asked["who"]] = stack.get(asked["path"], asked["who"])
 
 
 def manage(environ: dict[str, str], *words: str) -> None:
@@ -97,7 +103,9 @@ def manage(environ: dict[str, str], *words: str) -> None:
 
 
 def work(stack: Stack) -> str:
-    """Runs a worker until it has done every task that the old version left in Redis; returns what it said."""
+    """Runs a worker until it has done every task that the old version left in Redis, and what followed from them;
+    returns what it said.
+    """
     log = stack.folder / "worker.log"
     command = [sys.executable, "-m", "workers", "worker", "--concurrency=1"]
     # MLflow and Redis answer at once; what is tried again is tried for ever.
@@ -107,6 +115,8 @@ def work(stack: Stack) -> str:
     try:
         worker.wait_ready(LONGEST_SECONDS)
         _wait_until(lambda: all(outcome in log.read_text() for outcome in outcomes()), log)
+        unfinished = "SELECT event_id FROM store_inboxevent WHERE state IN ('pending', 'warming')"
+        _wait_until(lambda: not stack.database.query(unfinished), log)
     finally:
         worker.stop()
     return log.read_text()
@@ -123,13 +133,6 @@ def together(call: Callable[..., T], arguments: Iterable[tuple[Any, ...]]) -> li
         return list(pool.map(lambda some: call(*some), arguments))
 
 
-def _serve(stack: Stack, name: str, port: int) -> None:
-    part = Part(f"webapp on {name}", [sys.executable, "-m", "webapp", "serve"], answers_tcp(port))
-    process = Process(part, stack.environ, stack.folder / "webapp.log")
-    stack.processes.append(process)
-    process.wait_ready(LONGEST_SECONDS)
-
-
 def _rows(database: Database, table: str, content: dict[str, Any]) -> list[tuple[Any, ...]]:
     """The rows that the fixture has of a table, as they are now, with their columns of then."""
     names = ", ".join(f'"{column}"' for column in content["columns"])
@@ -143,5 +146,7 @@ def _rows(database: Database, table: str, content: dict[str, Any]) -> list[tuple
 def _wait_until(done: Callable[[], bool], log: Path) -> None:
     begin = time.monotonic()
     while not done():
-        assert time.monotonic() - begin < LONGEST_SECONDS, log.read_text()[-5000:]
+        said = log.read_text()
+        assert "unregistered task" not in said, said[-5000:]
+        assert time.monotonic() - begin < LONGEST_SECONDS, said[-5000:]
         time.sleep(0.05)
