@@ -148,5 +148,6 @@ def _wait_until(done: Callable[[], bool], log: Path) -> None:
     while not done():
         said = log.read_text()
         assert "unregistered task" not in said, said[-5000:]
+        assert "raised unexpected" not in said, said[-5000:]
         assert time.monotonic() - begin < LONGEST_SECONDS, said[-5000:]
         time.sleep(0.05)
