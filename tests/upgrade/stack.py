@@ -108,7 +108,7 @@ def work(stack: Stack) -> str:
     """
     log = stack.folder / "worker.log"
     command = [sys.executable, "-m", "workers", "worker", "--concurrency=1"]
-    # MLflow and Redis answer at once; what is tried again is tried for ever.
+    # No event runs out of attempts on a busy machine.
     environ = {**stack.environ, "WARM_ATTEMPTS": "100", "LOG_LEVEL": "INFO"}
     del environ["DJANGO_SETTINGS_MODULE"]
     worker = Process(Part("worker", command, has_said(log, " ready.")), environ, log)
