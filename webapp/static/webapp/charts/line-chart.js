@@ -1,8 +1,9 @@
 // Line charts over steps or time, drawn by uPlot, each with values, a summary and a data table.
 
-import { cssColor, el, lazyDetails, table } from "../page/dom.js";
+import { el, lazyDetails, table } from "../page/dom.js";
 import { count, duration, moment, number, second } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
+import { cssColor } from "./canvas.js";
 import { Columns, describe } from "./columns.js";
 import { plotOptions } from "./plot.js";
 import { smoother } from "./smooth.js";

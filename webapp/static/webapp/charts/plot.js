@@ -1,11 +1,10 @@
 // What uPlot is told about a chart: axes, scales, curves, and what is drawn around them. `chart` is a LineChart.
 
-import { cssColor } from "../page/dom.js";
 import { clock, count, duration, ticks } from "../page/format.js";
+import { cssColor, FONT } from "./canvas.js";
 import { paintBest, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
 import { mouseBindings, zoomToSelection } from "./zoom.js";
 
-const FONT = "11px system-ui, sans-serif";
 const LONELY_AT_MOST = 300;
 const FEW_POINTS = 30; // so many are drawn as points too
 const FAINT = "59"; // hexadecimal opacity of raw curves behind smoothed ones

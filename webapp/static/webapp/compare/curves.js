@@ -1,5 +1,6 @@
 // The curves of all runs, one chart a metric.
 
+import { notFinite } from "../charts/columns.js";
 import { LineChart } from "../charts/line-chart.js";
 import { unitOf } from "../charts/specs.js";
 import { chartTools } from "../charts/tools.js";
@@ -82,8 +83,7 @@ class OverlaidChart extends LineChart {
     if (runs.length <= ONE_BY_ONE || !lasts.length) return super.inWords();
     lasts.sort((a, b) => a.value - b.value);
     const [low, high] = [lasts[0], lasts.at(-1)];
-    const bad = this.data.non_finite.length;
-    const also = bad ? ` ${bad} ${bad === 1 ? "value is" : "values are"} not finite.` : "";
+    const also = notFinite(this.data.non_finite.length);
     return `${count(runs.length)} runs end between ${number(low.value)} (${low.label}) and ${number(high.value)} (${high.label}).${also}`;
   }
 }

@@ -1,6 +1,7 @@
 // Histograms of up to four runs at one epoch: one under another on the same axis, or laid over each other.
 
 import { valueAxis } from "../charts/axis.js";
+import { binAt, fullest, nearest } from "../histograms/find.js";
 import { choice, el, lazyDetails, section, table } from "../page/dom.js";
 import { count, exact, number } from "../page/format.js";
 import { inNextFrame, whenNear } from "../page/frames.js";
@@ -275,9 +276,7 @@ export class Histograms {
     if (this.shown.length)
       this.#say(
         "Fullest bin: ",
-        this.shown.map(({ data, index }) =>
-          data.counts[index].indexOf(Math.max(...data.counts[index].map((value) => value ?? -1))),
-        ),
+        this.shown.map(({ data, index }) => fullest(data.counts[index])),
       );
   }
 
@@ -286,7 +285,7 @@ export class Histograms {
     if (this.x)
       this.#say(
         "",
-        this.shown.map(({ data, index }) => binAt(data.bin_edges_by_epoch[index], this.x, x)),
+        this.shown.map(({ data, index }) => binAt(data.bin_edges_by_epoch[index], (edge) => x < this.x(edge))),
       );
   }
 
@@ -320,13 +319,4 @@ function extent({ run, data, index }) {
     ? `from ${number(edges[filled[0]])} to ${number(edges[filled.at(-1) + 1])}`
     : "without a value in any bin";
   return `${run.label} at epoch ${data.epochs[index]} ${inside}${beyond ? ` and ${count(beyond)} beyond` : ""}`;
-}
-
-function nearest(epochs, wanted) {
-  return epochs.reduce((best, kept, i) => (Math.abs(kept - wanted) < Math.abs(epochs[best] - wanted) ? i : best), 0);
-}
-
-function binAt(edges, x, at) {
-  if (at < x(edges[0]) || at > x(edges.at(-1))) return null;
-  return Math.max(0, edges.findIndex((edge) => x(edge) > at) - 1);
 }

@@ -1,10 +1,11 @@
 // Metrics that have no place in a run's history, as runs of other frameworks have by the hundred: listed once somebody looks
 // for them, read once they are chosen.
 
+import { byName } from "../page/documents.js";
 import { el } from "../page/dom.js";
 
 export class OtherMetrics {
-  #indexes = new Map(); // run ID → {key: entry of the run's index}
+  #indexes = new Map(); // run ID → Map of key → entry of the run's index
   #chunks = new Map(); // address → document
   #asked = new Set(); // addresses that were read since the runs changed
   #listed = null; // the promise of the indexes
@@ -28,7 +29,7 @@ export class OtherMetrics {
   }
 
   keys({ id }) {
-    return Object.keys(this.#indexes.get(id) ?? {});
+    return [...(this.#indexes.get(id)?.keys() ?? [])];
   }
 
   // Reads these metrics of all runs.
@@ -58,7 +59,7 @@ export class OtherMetrics {
   }
 
   #entry({ id }, key) {
-    return this.#indexes.get(id)?.[key];
+    return this.#indexes.get(id)?.get(key);
   }
 
   async #list() {
@@ -67,7 +68,7 @@ export class OtherMetrics {
     for (const [address, { groups = [] }] of changed)
       this.#indexes.set(
         owners.get(address),
-        Object.fromEntries(groups.flatMap(({ metrics }) => metrics.map((entry) => [entry.key, entry]))),
+        new Map(groups.flatMap(({ metrics }) => metrics.map((entry) => [entry.key, entry]))),
       );
     if (changed.length) this.onRead();
   }
@@ -91,7 +92,7 @@ const addressOf = ({ id }, { chunk }, resolution) => `/api/runs/${id}/metrics/${
 function narrowed({ history: { start_time } }, key, { metrics, axes, non_finite }) {
   const { values, min, max, axis } = metrics[key];
   const { steps: epochs, steps_total: epochs_total, timestamps } = axes[axis];
-  const nothing = { loss: {}, weight_norm: {}, gradient_norm: {} };
+  const nothing = { loss: [], weight_norm: [], gradient_norm: [] };
   return {
     curves: new Map([[key, values]]),
     history: {
@@ -100,7 +101,7 @@ function narrowed({ history: { start_time } }, key, { metrics, axes, non_finite 
       epochs_total,
       timestamps,
       start_time,
-      envelope: min ? { [key]: { min, max } } : {},
+      envelope: byName(min ? [[key, { min, max }]] : []),
       non_finite,
     },
   };

@@ -1,10 +1,10 @@
 // Any parameter or metric against any other, a point per run.
 
-import { choice, el, lazyDetails, section } from "../page/dom.js";
-import { count } from "../page/format.js";
+import { choice, el, lazyDetails, section, svg } from "../page/dom.js";
+import { count, shortened } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
 import { axisFields, GROUPS, rankedMetrics, rankedParameters, textOf } from "./fields.js";
-import { fieldTable, svg } from "./plot.js";
+import { fieldTable } from "./plot.js";
 import { COLORS } from "./runs.js";
 import { kindsOf, roomy, Scale } from "./scale.js";
 
@@ -154,11 +154,7 @@ export class Scatter {
       ]),
       ...roomy(up.ticks, 0.06).flatMap(([at, text]) => [
         svg("path", { d: `M${LEFT} ${y(at)}H${this.width - RIGHT}` }),
-        svg(
-          "text",
-          { x: LEFT - 8, y: y(at) + 4, "text-anchor": "end" },
-          text.length > 10 ? `${text.slice(0, 9)}…` : text,
-        ),
+        svg("text", { x: LEFT - 8, y: y(at) + 4, "text-anchor": "end" }, shortened(text, 10)),
       ]),
     ];
     const points = this.points.map(({ run, at }) =>

@@ -255,7 +255,7 @@ export class ComparisonTable {
         el(
           "span",
           { class: "value", title: value === null ? null : exact(value) },
-          value === null ? el("span", { class: "muted" }, "–") : shortened(text),
+          value === null ? el("span", { class: "muted" }, "–") : folded(text),
         ),
       ];
       const from = this.baseline && run !== this.baseline && this.#delta(field, value, zero);
@@ -288,7 +288,7 @@ export class ComparisonTable {
 
 const signed = (value, text) => `${value < 0 ? "−" : "+"}${text(Math.abs(value))}`;
 const LONG = 40;
-const shortened = (text) => (text.length <= LONG ? text : el("span", { class: "long", tabindex: "0" }, text));
+const folded = (text) => (text.length <= LONG ? text : el("span", { class: "long", tabindex: "0" }, text));
 const isLong = ({ group, raw }) => group === "param" && [...raw.values()].some((text) => text?.length > LONG);
 // Broken, where it must be, between its words.
 const fieldName = ({ name }) =>

@@ -1,12 +1,14 @@
 // One histogram of a run, of the weights or the gradients of a tower: a picture of all epochs, the bins of the chosen one.
 
 import { valueAxis } from "../charts/axis.js";
-import { context2d, el, lazyDetails, table } from "../page/dom.js";
+import { context2d } from "../charts/canvas.js";
+import { el, lazyDetails, table } from "../page/dom.js";
 import { count, exact, number } from "../page/format.js";
 import { drawAll } from "../page/frames.js";
 import { exportMenu } from "../page/menu.js";
 import { findBar, paintBars } from "./bars.js";
 import { countScale } from "./counts.js";
+import { fullest, nearest } from "./find.js";
 
 export class Panel {
   // `host` is the HistogramView: {history, view, kind, picture, counts, fit, choose(epoch), full(type, tower)}.
@@ -127,13 +129,6 @@ export class Panel {
 
   draw() {
     this.#paint("picture", "bars");
-  }
-
-  // The bin in which a place lies, null beside the edges. `before(edge)` is whether the place comes before an edge.
-  binAt(index, before) {
-    const edges = this.data.bin_edges_by_epoch[index];
-    const next = edges.findIndex(before);
-    return next > 0 ? next - 1 : null;
   }
 
   // Draws these parts with the next frame, once, however often they are asked for.
@@ -279,8 +274,3 @@ function reading({ epochs, counts, underflow, overflow, bin_edges_by_epoch: all 
 }
 
 const sizeOf = ({ clientWidth: width, clientHeight: height }) => ({ width, height });
-const fullest = (row) => row.reduce((best, value, bin) => ((value ?? -1) > (row[best] ?? -1) ? bin : best), 0);
-
-export function nearest(epochs, epoch) {
-  return epochs.reduce((best, kept, i) => (Math.abs(kept - epoch) < Math.abs(epochs[best] - epoch) ? i : best), 0);
-}

@@ -1,9 +1,11 @@
 // The histograms of a run: weights and gradients of both towers side by side, one epoch chosen for all of them.
 
 import { HISTOGRAM_DEFAULTS, HISTOGRAM_REFINED_UP_TO, pairsOf, TOWERS, TYPES } from "../charts/specs.js";
+import { read } from "../page/documents.js";
 import { choice, el } from "../page/dom.js";
 import { drawAll } from "../page/frames.js";
-import { nearest, Panel } from "./panel.js";
+import { nearest } from "./find.js";
+import { Panel } from "./panel.js";
 import { Player } from "./player.js";
 import * as ridgeline from "./ridgeline.js";
 
@@ -15,12 +17,12 @@ export class HistogramView {
   // goes through them; `source` reads both.
   constructor({ source, address, fullAddress, history, view, permalink }) {
     Object.assign(this, { source, address, fullAddress, history, view, permalink });
-    const read = (name, allowed) =>
+    const asked = (name, allowed) =>
       allowed.includes(permalink.get(name)) ? permalink.get(name) : HISTOGRAM_DEFAULTS[name];
-    this.kind = read("histogram", KINDS);
-    this.what = read("what", [...TYPES, "both"]);
-    this.tower = read("tower", [...TOWERS, "both"]);
-    this.counts = read("counts", COUNTS);
+    this.kind = asked("histogram", KINDS);
+    this.what = asked("what", [...TYPES, "both"]);
+    this.tower = asked("tower", [...TOWERS, "both"]);
+    this.counts = asked("counts", COUNTS);
     this.fit = permalink.get("bars") === "fit";
     this.epoch = /^\d+$/.test(permalink.get("epoch")) ? Number(permalink.get("epoch")) : null; // null follows the newest
     this.fine = (this.epoch !== null || this.kind !== "ridgeline") && history.epochs_total <= HISTOGRAM_REFINED_UP_TO;
@@ -170,10 +172,8 @@ export class HistogramView {
   }
 
   // All epochs of one histogram.
-  async full(type, tower) {
-    const response = await fetch(this.fullAddress(type, tower));
-    if (!response.ok) throw new Error(`the server answered ${response.status}.`);
-    return response.json();
+  full(type, tower) {
+    return read(this.fullAddress(type, tower));
   }
 
   show(kind) {

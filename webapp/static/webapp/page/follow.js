@@ -1,5 +1,7 @@
 // Polite polling: one conditional request at a time, slower while nothing changes and while nobody looks.
 
+import { documentOf } from "./documents.js";
+
 const HIDDEN_AT_LEAST = 15000;
 
 // Reads one address; a body that has not changed is not sent again.
@@ -54,7 +56,7 @@ export class Source {
     if (response.status === 304) return { changed: false };
     if (!response.ok)
       throw Object.assign(new Error(`The server answered ${response.status}.`), { status: response.status });
-    const document = await response.json();
+    const document = await documentOf(response);
     if (document.available) this.#etags.set(address, response.headers.get("ETag"));
     return { changed: true, document };
   }

@@ -56,6 +56,9 @@ export function byName(a, b) {
   return one < other ? -1 : Number(one > other);
 }
 
+// The text, cut to at most `most` characters.
+export const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
   if (seconds < 0.0005) return "0 ms";

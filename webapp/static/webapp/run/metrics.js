@@ -3,6 +3,7 @@
 import { el } from "../page/dom.js";
 import { count } from "../page/format.js";
 import { whenNear } from "../page/frames.js";
+import { decoded } from "../page/permalink.js";
 import { Tile } from "./tile.js";
 
 const AT_ONCE = 24; // charts that a group shows before it is asked for more, and that open by themselves at first
@@ -271,15 +272,7 @@ function readOpened(text) {
     .split(",")
     .filter(Boolean)
     .map((item) => /^(-?)(.*)$/.exec(item));
-  return new Map(items.map(([, closed, name]) => [decoded(name), !closed]));
-}
-
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+  return new Map(items.map(([, closed, name]) => [decoded(name, name), !closed]));
 }
 
 const metricCount = (value) => `${count(value)} ${value === 1 ? "metric" : "metrics"}`;
