@@ -12,7 +12,7 @@ STATIC = Path("webapp/static/webapp")
 SOURCES = sorted(path for path in STATIC.rglob("*") if path.suffix in {".js", ".css"})
 SCRIPTS = [path for path in SOURCES if path.suffix == ".js"]
 BANNED = {
-    r"(?:(?:const|let) \w+|this\.\w+) = \{\};|\b\w+: \{\}[,;]": "an empty object as a table: take a Map, or byName of documents.js",
+    r"(?:(?:const|let) \w+|this\.\w+) = \{\};|\b\w+: \{\}[,;]": "an object as a table: take a Map, or byName",
     r"\]\s*(?:\?\?|\|\|)=": "a default by a computed key: take a Map",
     r"\w in (?![A-Z_]+\b)": "`in` finds what objects inherit: take a Map, or Object.hasOwn",
     r"\.hasOwnProperty\b": "an object may have a key of that name: take a Map, or Object.hasOwn",
@@ -50,5 +50,7 @@ def test_such_a_table_is_found(line: str) -> None:
 
 def code(text: str) -> str:
     """Without comments and the content of strings."""
-    text = re.sub(r'"(?:[^"\\\n]|\\.)*"', '""', re.sub(r"^ *//.*$|(?<=[;,{}()\[\]]) // .*$", "", text, flags=re.MULTILINE))
+    text = re.sub(
+        r'"(?:[^"\\\n]|\\.)*"', '""', re.sub(r"^ *//.*$|(?<=[;,{}()\[\]]) // .*$", "", text, flags=re.MULTILINE)
+    )
     return re.sub(r"`[^`\n]*`", "``", text)
