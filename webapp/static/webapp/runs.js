@@ -66,7 +66,9 @@ function tidy({ target }) {
     const usual = { sort: "-announced", limit: "50" }[field.name] ?? "";
     if (field.name !== "columns" && field.value === usual) field.disabled = true;
   }
-  setTimeout(() => [...target.elements].forEach((field) => (field.disabled = false)));
+  setTimeout(() => {
+    for (const field of target.elements) field.disabled = false;
+  });
 }
 
 // Browsers would press the form's first button, which compares.
@@ -130,7 +132,9 @@ const focusedRow = () => rows().indexOf(document.activeElement.closest("tbody tr
 // To the next row, or the one before; from elsewhere to the first, or the last.
 function move(step) {
   const [all, at] = [rows(), focusedRow()];
-  const to = at < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + step, 0), all.length - 1);
+  const last = all.length - 1;
+  const elsewhere = step > 0 ? 0 : last;
+  const to = at < 0 ? elsewhere : Math.min(Math.max(at + step, 0), last);
   all[to]?.querySelector(".name a").focus({ preventScroll: true });
 }
 

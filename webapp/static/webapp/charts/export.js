@@ -127,7 +127,7 @@ function histogramCsv({ epochs, counts, underflow, overflow, bin_edges_by_epoch:
   return csv([["epoch", "bin", "from", "to", "count"], ...rows]);
 }
 
-const csv = (rows) => rows.map((row) => row.map(field).join(",") + "\r\n").join(""); // RFC 4180
+const csv = (rows) => rows.map((row) => `${row.map(field).join(",")}\r\n`).join(""); // RFC 4180
 
 function field(value) {
   const text = String(value);

@@ -154,7 +154,7 @@ export class LineChart {
     const texts = this.series.map((_, i) => this.#text(i, at));
     this.at.textContent = last < 0 ? "" : this.#place(at);
     if (this.spec.plain && texts.length) this.at.append(" ", el("b", {}, texts[0]));
-    texts.forEach((text, i) => (this.values[i].textContent = text));
+    for (const [i, text] of texts.entries()) this.values[i].textContent = text;
   }
 
   // Where the cursor is between the ends of what is shown; in the middle without one.
@@ -264,7 +264,10 @@ export class LineChart {
       event.key
     ];
     if (zoomKey(this, event)) event.preventDefault();
-    else if (to !== undefined) event.preventDefault(), this.#moveTo(Math.min(Math.max(to, 0), last));
+    else if (to !== undefined) {
+      event.preventDefault();
+      this.#moveTo(Math.min(Math.max(to, 0), last));
+    }
   }
 
   #moveTo(drawn) {

@@ -20,7 +20,7 @@ export function chartPicture(chart, context) {
   context.clip();
   for (const [low, high] of chart.spec.bands ?? [])
     paintBand(on, [chart.raws + 1 + high, chart.raws + 1 + low], chart.colors[low]);
-  u.series.forEach((series, i) => i && series.show && paintCurve(on, i, ratio));
+  for (const [i, { show }] of u.series.entries()) if (i && show) paintCurve(on, i, ratio);
   context.restore();
   paintNonFinite(on, chart);
   context.restore();
@@ -73,7 +73,7 @@ function paintBand(u, [high, low], fill) {
   const edge = [...places(u, high), ...places(u, low).reverse()].filter(Boolean);
   if (!edge.length) return;
   ctx.beginPath();
-  edge.forEach((point, i) => ctx[i ? "lineTo" : "moveTo"](...point));
+  for (const [i, point] of edge.entries()) ctx[i ? "lineTo" : "moveTo"](...point);
   ctx.closePath();
   ctx.fillStyle = fill;
   ctx.globalAlpha = 0.15;
@@ -81,14 +81,10 @@ function paintBand(u, [high, low], fill) {
   ctx.globalAlpha = 1;
 }
 
-// The points of a curve; null where it breaks.
+// The points of a curve, in device pixels; null where it breaks.
 function places(u, i) {
-  const passed = u.data[i].map((value, j) =>
-    value === undefined
-      ? undefined
-      : value === null
-        ? null
-        : [u.valToPos(u.data[0][j], "x", true), u.valToPos(value, "y", true)],
-  );
-  return passed.filter((place) => place !== undefined);
+  return u.data[i].flatMap((value, j) => {
+    if (value === undefined) return []; // passed over
+    return [value === null ? null : [u.valToPos(u.data[0][j], "x", true), u.valToPos(value, "y", true)]];
+  });
 }

@@ -111,7 +111,7 @@ function metricSpecs({ metrics, epochs, final_metrics: finals }) {
   // What MLflow measures of the machine stands last.
   for (const key of drawn.sort((a, b) => SYSTEM.test(a) - SYSTEM.test(b) || byName(a, b))) {
     const base = key.replace(/^(val|valid|validation|test|train|training|eval)[_/]/, "");
-    const title = /recall/i.test(base) ? RECALL : COUNTER.test(base) ? NOT_FINITE : base;
+    const title = titleOf(base);
     groups.set(title, [...(groups.get(title) ?? []), key]);
   }
   return [...groups].map(([title, members]) => {
@@ -129,9 +129,19 @@ function metricSpecs({ metrics, epochs, final_metrics: finals }) {
   });
 }
 
+function titleOf(base) {
+  if (/recall/i.test(base)) return RECALL;
+  return COUNTER.test(base) ? NOT_FINITE : base;
+}
+
+function roleColor(key) {
+  if (/^e?val/.test(key)) return "blue";
+  return /^test/.test(key) ? "teal" : "ember";
+}
+
 // Training and validation have the colours that they have in the chart of the loss.
 function colorsOf(title, members) {
-  const byRole = members.map((key) => (/^e?val/.test(key) ? "blue" : /^test/.test(key) ? "teal" : "ember"));
+  const byRole = members.map(roleColor);
   const roles =
     members.length > 1 && title !== RECALL && title !== NOT_FINITE && new Set(byRole).size === members.length;
   return roles ? byRole : members.map((_, i) => PALETTE[i % PALETTE.length]);

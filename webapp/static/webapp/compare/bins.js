@@ -98,7 +98,7 @@ function paintAxis(context, { axis, x, layout, shown }, width) {
     context.fillText(label, at, foot + 8);
   }
   context.fillStyle = muted;
-  shown.forEach((_, i) => context.fillRect(LEFT, layout.base(i), width - LEFT - RIGHT, 1));
+  for (const i of shown.keys()) context.fillRect(LEFT, layout.base(i), width - LEFT - RIGHT, 1);
 }
 
 const sum = (values) => values.reduce((total, value) => total + (value ?? 0), 0);

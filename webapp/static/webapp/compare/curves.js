@@ -121,7 +121,9 @@ export class Curves {
       this.#show();
     });
     this.inView = new IntersectionObserver(
-      (entries) => entries.forEach(({ target, isIntersecting }) => target.chart.wake(isIntersecting)),
+      (entries) => {
+        for (const { target, isIntersecting } of entries) target.chart.wake(isIntersecting);
+      },
       { rootMargin: AHEAD },
     );
     emphasis.listen(() => this.#emphasise());
@@ -179,7 +181,8 @@ export class Curves {
   #chart(metric, runs) {
     const { byTime } = this;
     const key = (run) => `${metric} of ${run.label}`;
-    const unit = byTime ? "second" : runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step";
+    const steps = runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step";
+    const unit = byTime ? "second" : steps;
     const series = runs.map((run) => ({
       id: run.id,
       label: run.label,

@@ -7,7 +7,7 @@ import { exact } from "../page/format.js";
 export function asCsv(runs, fields) {
   const head = ["run_id", "name", ...fields.map(({ id }) => id)];
   const lines = runs.map((run) => [run.id, run.row.name, ...fields.map(({ values }) => exact(values.get(run.id)))]);
-  return [head, ...lines].map((cells) => cells.map(quoted).join(",")).join("\r\n") + "\r\n";
+  return [head, ...lines].map((cells) => `${cells.map(quoted).join(",")}\r\n`).join("");
 }
 
 // Runs as the API gives them.

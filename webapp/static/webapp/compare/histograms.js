@@ -3,6 +3,7 @@
 import { valueAxis } from "../charts/axis.js";
 import { choice, el, lazyDetails, section, table } from "../page/dom.js";
 import { count, exact, number } from "../page/format.js";
+import { inNextFrame, whenNear } from "../page/frames.js";
 import { exportMenu } from "../page/menu.js";
 import { choiceOf, chosenIn } from "./address.js";
 import { drawHistograms, heights, overlaid, paintHistograms, stacked } from "./bins.js";
@@ -19,8 +20,6 @@ export class Histograms {
     this.documents = new Map(); // address → the API's answer
     this.able = []; // runs that have histograms
     this.shown = []; // {run, data, index}
-    const pick = (name) => (value) => (permalink.set({ [name]: value }), this.#load());
-    const draw = (name) => (value) => (permalink.set({ [name]: value }), this.#draw());
     this.chooser = new Chooser("Runs", (chosen) => this.#choose(chosen));
     this.legend = el("ul", { class: "run-legend", "aria-label": "Colours of the runs", hidden: true });
     this.canvas = el("canvas");
@@ -50,18 +49,42 @@ export class Histograms {
       this.summary,
       this.table.details,
     );
-    const tools = el(
+    const figure = el("figure", { class: "drawn" }, this.message, this.content);
+    this.section = section("histograms", "Weights and gradients", this.#tools(), figure);
+    this.#follow();
+  }
+
+  #follow() {
+    this.plot.addEventListener("pointermove", (event) => this.#hover(event));
+    this.plot.addEventListener("pointerleave", () => this.#fullest());
+    this.emphasis.listen(() => this.#paint());
+    addEventListener("themechange", () => this.#paint());
+    new ResizeObserver(() => this.#paint()).observe(this.plot);
+    whenNear(this.section, AHEAD, () => {
+      this.near = true;
+      this.#loadSoon();
+    });
+  }
+
+  #tools() {
+    const set = (name, show) => (value) => {
+      this.permalink.set({ [name]: value });
+      show();
+    };
+    const pick = (name) => set(name, () => this.#load());
+    const draw = (name) => set(name, () => this.#draw());
+    return el(
       "div",
       { class: "tools" },
       this.chooser.element,
-      choice("What", Object.entries(NAMES), permalink.get("what"), pick("what")),
+      choice("What", Object.entries(NAMES), this.permalink.get("what"), pick("what")),
       choice(
         "Tower",
         [
           ["query", "Query tower"],
           ["candidate", "Candidate tower"],
         ],
-        permalink.get("tower"),
+        this.permalink.get("tower"),
         pick("tower"),
       ),
       choice(
@@ -70,7 +93,7 @@ export class Histograms {
           ["each", "One each"],
           ["over", "Overlaid"],
         ],
-        permalink.get("bins"),
+        this.permalink.get("bins"),
         draw("bins"),
       ),
       choice(
@@ -79,28 +102,11 @@ export class Histograms {
           ["linear", "Linear"],
           ["log", "Log counts"],
         ],
-        permalink.get("counts"),
+        this.permalink.get("counts"),
         draw("counts"),
       ),
       exportMenu("Histograms", (kind) => this.#export(kind)),
     );
-    this.section = section(
-      "histograms",
-      "Weights and gradients",
-      tools,
-      el("figure", { class: "drawn" }, this.message, this.content),
-    );
-    this.plot.addEventListener("pointermove", (event) => this.#hover(event));
-    this.plot.addEventListener("pointerleave", () => this.#fullest());
-    emphasis.listen(() => this.#paint());
-    addEventListener("themechange", () => this.#paint());
-    new ResizeObserver(() => this.#paint()).observe(this.plot);
-    const near = new IntersectionObserver(
-      (entries) =>
-        entries.some((entry) => entry.isIntersecting) && (near.disconnect(), (this.near = true), this.#loadSoon()),
-      { rootMargin: AHEAD },
-    );
-    near.observe(this.section);
   }
 
   update(runs) {
@@ -225,13 +231,9 @@ export class Histograms {
     this.emphasis.show();
   }
 
-  // Draws with the next frame, once, however often it is asked for.
-  #paint() {
-    this.frame ??= requestAnimationFrame(() => {
-      this.frame = null;
-      if (this.shown.length && this.layout && this.plot.clientWidth) drawHistograms(this);
-    });
-  }
+  #paint = inNextFrame(() => {
+    if (this.shown.length && this.layout && this.plot.clientWidth) drawHistograms(this);
+  });
 
   async #export(kind) {
     const { shown, layout, emphasis } = this;
@@ -321,9 +323,7 @@ function extent({ run, data, index }) {
 }
 
 function nearest(epochs, wanted) {
-  let found = 0;
-  epochs.forEach((epoch, i) => (found = Math.abs(epoch - wanted) < Math.abs(epochs[found] - wanted) ? i : found));
-  return found;
+  return epochs.reduce((best, kept, i) => (Math.abs(kept - wanted) < Math.abs(epochs[best] - wanted) ? i : best), 0);
 }
 
 function binAt(edges, x, at) {

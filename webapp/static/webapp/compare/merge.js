@@ -34,7 +34,7 @@ export function elapsed({ history: { timestamps, start_time: start } }) {
 
 function spread(values, at, length) {
   const column = Array(length).fill(null);
-  values.forEach((value, j) => (column[at[j]] = value));
+  for (const [j, value] of values.entries()) column[at[j]] = value;
   return column;
 }
 

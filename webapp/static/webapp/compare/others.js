@@ -40,7 +40,7 @@ export class OtherMetrics {
       .filter(([, entry]) => entry);
     const wanted = new Set(entries.map(([run, entry]) => addressOf(run, entry, resolution)));
     const missing = [...wanted].filter((address) => !this.#asked.has(address));
-    missing.forEach((address) => this.#asked.add(address));
+    for (const address of missing) this.#asked.add(address);
     const changed = await this.#ask(missing);
     for (const [address, document] of changed) this.#chunks.set(address, document);
     if (changed.length) this.onRead();
@@ -80,7 +80,7 @@ export class OtherMetrics {
       this.element.textContent = failed ? `Not every other metric can be read: ${failed.reason.message}` : "";
     if (failed) {
       this.#listed = null;
-      answers.forEach(({ status }, i) => status === "rejected" && this.#asked.delete(addresses[i]));
+      for (const [i, { status }] of answers.entries()) if (status === "rejected") this.#asked.delete(addresses[i]);
     }
     return addresses.map((address, i) => [address, answers[i].value?.document]).filter(([, document]) => document);
   }

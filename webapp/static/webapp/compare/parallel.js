@@ -25,7 +25,10 @@ export class ParallelCoordinates {
     this.kinds = Object.fromEntries(
       Object.entries(unpackAll(permalink.get("kinds"))).map(([id, [kind]]) => [id, kind]),
     );
-    this.chooser = new Chooser("Axes", (chosen) => (permalink.set({ axes: choiceOf(chosen) }), this.#show()));
+    this.chooser = new Chooser("Axes", (chosen) => {
+      permalink.set({ axes: choiceOf(chosen) });
+      this.#show();
+    });
     this.said = el("span", { class: "muted tabular", role: "status" });
     this.clear = el("button", { type: "button", class: "button small", onclick: () => this.#clear() }, "Clear brushes");
     this.box = el("div", {
@@ -112,14 +115,8 @@ export class ParallelCoordinates {
 
   #line(run) {
     const points = this.scales.map((scale, i) => [this.x(i), scale.position(scale.field.values.get(run.id))]);
-    let pen = "M";
     const path = points
-      .map(([x, at]) => {
-        if (at === null) return (pen = "M"), "";
-        const part = `${pen}${x} ${y(at)}`;
-        pen = "L";
-        return part;
-      })
+      .map(([x, at], i) => (at === null ? "" : `${(points[i - 1]?.[1] ?? null) === null ? "M" : "L"}${x} ${y(at)}`))
       .join("");
     const title = svg("title", {}, run.label);
     return svg(

@@ -81,7 +81,7 @@ export class Scatter {
     this.fields = WAYS.map((way, i) => this.all.find(({ id }) => id === this.permalink.get(way)) ?? this.#usual(i));
     this.scales = this.fields.map((field, i) => new Scale(field, this.permalink.get(`${WAYS[i]}-kind`)));
     const options = JSON.stringify(this.all.map(({ id }) => id));
-    if (options !== this.options) this.selects.forEach((select) => select.replaceChildren(...this.#options()));
+    if (options !== this.options) for (const select of this.selects) select.replaceChildren(...this.#options());
     this.options = options;
     this.fields.forEach((field, i) => {
       this.selects[i].value = field.id;

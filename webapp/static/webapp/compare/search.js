@@ -107,9 +107,10 @@ export class RunSearch {
   #key(event) {
     const options = [...this.list.children];
     const at = options.indexOf(this.marked);
-    if (event.key in STEPS && options.length) {
-      const step = STEPS[event.key];
-      this.#mark(options[at < 0 ? (step > 0 ? 0 : options.length - 1) : (at + step + options.length) % options.length]);
+    const step = STEPS[event.key];
+    if (step && options.length) {
+      const from = at < 0 && step < 0 ? 0 : at; // the first step up goes to the last option
+      this.#mark(options[(from + step + options.length) % options.length]);
     } else if (event.key === "Enter") {
       if (this.marked) this.#choose(this.marked);
     } else {

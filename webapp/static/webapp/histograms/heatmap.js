@@ -29,7 +29,7 @@ export function paintBack(panel, context) {
       context.fillRect(left, top, right - left + 0.3, bottom - top + 0.3);
     };
     const edges = data.bin_edges_by_epoch[index];
-    data.counts[index].forEach((value, bin) => paint(value, shape.y(edges[bin + 1]), shape.y(edges[bin])));
+    for (const [bin, value] of data.counts[index].entries()) paint(value, shape.y(edges[bin + 1]), shape.y(edges[bin]));
     paint(data.overflow[index], shape.top - OUTSIDE - 2, shape.top - 2);
     paint(data.underflow[index], shape.bottom + 2, shape.bottom + 2 + OUTSIDE);
     painted = right;
@@ -67,12 +67,11 @@ function geometry({ size: { width, height }, data: { epochs }, axis }) {
   const [top, bottom] = [TOP + OUTSIDE, height - BOTTOM - OUTSIDE - 2];
   const half = (i) =>
     epochs.length > 1 ? (epochs[Math.min(i + 1, epochs.length - 1)] - epochs[Math.min(i, epochs.length - 2)]) / 2 : 0.5;
-  const border = (i) =>
-    i === 0
-      ? epochs[0] - half(0)
-      : i === epochs.length
-        ? epochs.at(-1) + half(epochs.length - 2)
-        : (epochs[i - 1] + epochs[i]) / 2;
+  const border = (i) => {
+    if (i === 0) return epochs[0] - half(0);
+    if (i === epochs.length) return epochs.at(-1) + half(epochs.length - 2);
+    return (epochs[i - 1] + epochs[i]) / 2;
+  };
   const [from, to] = [border(0), border(epochs.length)];
   const x = (epoch) => LEFT + ((epoch - from) / (to - from)) * (width - LEFT - RIGHT);
   return {

@@ -74,9 +74,8 @@ function ridge(context, { data, scale }, { baseline, x, tall }, index) {
   const base = baseline(index);
   context.beginPath();
   context.moveTo(x(edges[0]), base);
-  data.counts[index].forEach((value, bin) =>
-    context.lineTo((x(edges[bin]) + x(edges[bin + 1])) / 2, base - scale.height(value) * tall),
-  );
+  for (const [bin, value] of data.counts[index].entries())
+    context.lineTo((x(edges[bin]) + x(edges[bin + 1])) / 2, base - scale.height(value) * tall);
   context.lineTo(x(edges.at(-1)), base);
 }
 

@@ -1,7 +1,8 @@
 // The histograms of a run: weights and gradients of both towers side by side, one epoch chosen for all of them.
 
 import { HISTOGRAM_DEFAULTS, HISTOGRAM_REFINED_UP_TO, pairsOf, TOWERS, TYPES } from "../charts/specs.js";
-import { choice, drawAll, el } from "../page/dom.js";
+import { choice, el } from "../page/dom.js";
+import { drawAll } from "../page/frames.js";
 import { nearest, Panel } from "./panel.js";
 import { Player } from "./player.js";
 import * as ridgeline from "./ridgeline.js";
@@ -28,7 +29,9 @@ export class HistogramView {
     this.panels = new Map();
     this.#build();
     this.#readPicture();
-    addEventListener("themechange", () => this.#shown().forEach((panel) => panel.draw()));
+    addEventListener("themechange", () => {
+      for (const panel of this.#shown()) panel.draw();
+    });
   }
 
   #build() {
@@ -38,7 +41,7 @@ export class HistogramView {
       max: "0",
       value: "0",
       id: "epoch",
-      oninput: () => (this.player.stop(), this.choose(this.#epochs()[Number(this.slider.value)])),
+      oninput: () => this.#jump(this.#epochs()[Number(this.slider.value)]),
     });
     this.chosen = el("output", { class: "tabular", for: "epoch" });
     this.player = new Player(
@@ -47,7 +50,7 @@ export class HistogramView {
       () => this.epoch === null,
     );
     const jump = (text, find) =>
-      el("button", { type: "button", class: "quiet", onclick: () => (this.player.stop(), this.choose(find())) }, text);
+      el("button", { type: "button", class: "quiet", onclick: () => this.#jump(find()) }, text);
     const scrub = el(
       "div",
       { class: "scrub" },
@@ -58,6 +61,12 @@ export class HistogramView {
       jump("last", () => null),
       this.player.element,
     );
+    for (const begins of ["focusin", "pointerdown"]) scrub.addEventListener(begins, () => this.#refine());
+    this.grid = el("div", { class: "panels" });
+    this.element = el("div", { class: "histogram" }, this.#tools(), scrub, this.grid);
+  }
+
+  #tools() {
     this.kinds = choice(
       "Picture",
       [
@@ -68,7 +77,7 @@ export class HistogramView {
       this.kind,
       (kind) => this.show(kind),
     );
-    const tools = el(
+    return el(
       "div",
       { class: "tools" },
       choice(
@@ -100,7 +109,10 @@ export class HistogramView {
           ["symlog", "Symlog"],
         ],
         this.counts,
-        (counts) => ((this.counts = counts), this.#arrange({ counts })),
+        (counts) => {
+          this.counts = counts;
+          this.#arrange({ counts });
+        },
       ),
       choice(
         "Range of the bars",
@@ -109,12 +121,12 @@ export class HistogramView {
           ["fit", "Fit bars"],
         ],
         this.fit ? "fit" : "shared",
-        (bars) => ((this.fit = bars === "fit"), this.#arrange({ bars })),
+        (bars) => {
+          this.fit = bars === "fit";
+          this.#arrange({ bars });
+        },
       ),
     );
-    for (const begins of ["focusin", "pointerdown"]) scrub.addEventListener(begins, () => this.#refine());
-    this.grid = el("div", { class: "panels" });
-    this.element = el("div", { class: "histogram" }, tools, scrub, this.grid);
   }
 
   // Reads what is chosen again; what has not changed is not sent again.
@@ -132,7 +144,7 @@ export class HistogramView {
     const addresses = panels.map(({ type, tower }) => this.#addressOf(type, tower));
     const come = this.source.come(addresses);
     if (come) {
-      come.forEach(({ document }, i) => this.documents.set(addresses[i], document));
+      for (const [i, { document }] of come.entries()) this.documents.set(addresses[i], document);
       this.#fillAll(panels, come);
       return panels;
     }
@@ -153,7 +165,7 @@ export class HistogramView {
   }
 
   #fillAll(panels, found) {
-    panels.forEach((panel, i) => found[i] && this.#fill(panel, found[i]));
+    for (const [i, panel] of panels.entries()) if (found[i]) this.#fill(panel, found[i]);
     this.#setSlider();
   }
 
@@ -197,6 +209,11 @@ export class HistogramView {
 
   #addressOf(type, tower) {
     return this.fine ? this.fullAddress(type, tower) : this.address(type, tower);
+  }
+
+  #jump(epoch) {
+    this.player.stop();
+    this.choose(epoch);
   }
 
   #step(by) {

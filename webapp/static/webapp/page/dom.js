@@ -2,8 +2,7 @@
 
 export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
-  for (const name in attributes) {
-    const value = attributes[name];
+  for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
@@ -77,7 +76,18 @@ export function choice(label, options, value, onChange) {
   };
   for (const [option, text] of options) {
     group.append(
-      el("button", { type: "button", value: option, onclick: () => (press(option), onChange(option)) }, text),
+      el(
+        "button",
+        {
+          type: "button",
+          value: option,
+          onclick: () => {
+            press(option);
+            onChange(option);
+          },
+        },
+        text,
+      ),
     );
   }
   press(value);
@@ -109,7 +119,9 @@ export async function copy(button, text, otherwise) {
   } catch {
     button.textContent = otherwise;
   }
-  setTimeout(() => (button.textContent = button.dataset.text), 2000);
+  setTimeout(() => {
+    button.textContent = button.dataset.text;
+  }, 2000);
 }
 
 const palette = new Map(); // asked while the page changes, the browser would compute all styles anew for every colour
@@ -129,11 +141,4 @@ export function context2d(canvas, width, height) {
   const context = canvas.getContext("2d");
   context.scale(ratio, ratio);
   return context;
-}
-
-// Measures all before it paints any: after each the browser would have to lay out the page again to measure the next.
-export function drawAll(pictures) {
-  const all = [...pictures];
-  for (const picture of all) picture.measure();
-  for (const picture of all) picture.paint();
 }

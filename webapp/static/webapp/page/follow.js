@@ -12,7 +12,10 @@ export class Source {
     if (!this.#early.has(address)) {
       const early = { answer: this.#read(address), result: null };
       this.#early.set(address, early);
-      early.answer.then((result) => (early.result = result)).catch(() => {}); // whoever reads it hears of the error
+      const keep = (result) => {
+        early.result = result;
+      };
+      early.answer.then(keep, () => {}); // `read` throws the error
     }
     return this.#early.get(address).answer;
   }
@@ -28,7 +31,7 @@ export class Source {
   come(addresses) {
     const results = addresses.map((address) => this.#early.get(address)?.result);
     if (!results.every(Boolean)) return null;
-    addresses.forEach((address) => this.#early.delete(address));
+    for (const address of addresses) this.#early.delete(address);
     return results;
   }
 
@@ -79,7 +82,10 @@ export function follow(step) {
     timer = setTimeout(round, document.hidden ? Math.max(HIDDEN_AT_LEAST, pause * 3) : pause);
   }
 
-  const again = () => ((pause = 0), round());
+  const again = () => {
+    pause = 0;
+    return round();
+  };
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && timer !== null) again();
   });

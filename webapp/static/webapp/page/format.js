@@ -33,7 +33,10 @@ export const exact = (value) => (value === null || value === undefined ? "" : St
 // one a millisecond: they are made when they are first needed. A run of ours shows its charts without any.
 function made(Kind, language, options) {
   let one = null;
-  return () => (one ??= new Kind(language, options));
+  return () => {
+    one ??= new Kind(language, options);
+    return one;
+  };
 }
 
 // With commas between thousands, and at most three decimals.

@@ -6,8 +6,9 @@ import { chartTools, helpButton, linkButton } from "../charts/tools.js";
 import { hasTimes } from "../charts/view.js";
 import { showStretch } from "../charts/zoom.js";
 import { HistogramView } from "../histograms/view.js";
-import { drawAll, el, section } from "../page/dom.js";
+import { el, section } from "../page/dom.js";
 import { count } from "../page/format.js";
+import { drawAll } from "../page/frames.js";
 import { hasTables, tables, tiles } from "./head.js";
 import { Insights } from "./insights.js";
 import { provenance } from "./provenance.js";
@@ -153,7 +154,10 @@ export class RunBody {
         {
           type: "button",
           class: "button small",
-          onclick: (event) => ((event.currentTarget.disabled = true), this.page.loadFull(true)),
+          onclick: ({ currentTarget }) => {
+            currentTarget.disabled = true;
+            this.page.loadFull(true);
+          },
         },
         text,
       ),
