@@ -91,7 +91,7 @@ def test_the_reference_leads_to_what_it_names(look: Look, site: Site) -> None:
 def test_the_client_of_the_documents_works(site: Site, token: str, tmp_path: Path) -> None:
     site.seed("announce", {"state": "failed"}, run_id="never-warm")
     client, example = re.findall(r"```python\n(.*?)```", (ROOT / "docs/how-to/python-client.md").read_text(), re.DOTALL)
-    (tmp_path / "warmboard.py").write_text(client)
+    (tmp_path / "warmboard_client.py").write_text(client)
     (tmp_path / "example.py").write_text(example)
     environ = os.environ | {"WARMBOARD_URL": site.address, "WARMBOARD_TOKEN": token}
     done = subprocess.run(
@@ -106,7 +106,7 @@ def test_the_client_of_the_documents_works(site: Site, token: str, tmp_path: Pat
     assert "never-warm failed None" in done.stdout
     assert re.search(r"abc123def456 warm 0\.3652\n  best epoch \d+ of 20", done.stdout)
     assert (tmp_path / "abc123def456.csv").read_text().startswith("step,time,loss,val_loss")
-    cold = "from warmboard import Warmboard; Warmboard().export('never-warm', 'x.csv')"
+    cold = "from warmboard_client import Warmboard; Warmboard().export('never-warm', 'x.csv')"
     refused = subprocess.run(
         [sys.executable, "-c", cold], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
     )
