@@ -47,6 +47,7 @@ check: setup  ## lint, format, types, and who may import whom
 	@# Django's plugin reads the webapp's settings, which have no default for their secret.
 	WEBAPP_SECRET_KEY=$$(printf '%032d' 0) $(BIN)/mypy .
 	$(BIN)/lint-imports
+	$(BIN)/biome check --error-on-warnings .
 
 bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pages, -pipeline, -runs, -trainer, -warming, -web)
 	@$(BIN)/python -m benchmarks

@@ -115,24 +115,6 @@ def _record_new(event: RunEvent | ReplayRequest, message: Message, **of: str) ->
     return row if new else None
 
 
-def announce_run(
-    run_id: str, *, tracking_server: str, experiment_name: str, status: str, time: datetime | None = None
-) -> bool:
-    """Makes the row of a run that no event has announced, so that ``store.warm.put`` can store it. Returns False for a
-    run that is known, which is left as it is. ``time`` is where it stands in lists: by default, now.
-    """
-    _, new = Run.objects.get_or_create(
-        run_id=run_id,
-        defaults={
-            "tracking_server": tracking_server,
-            "experiment_name": experiment_name,
-            "status": status,
-            "announced_at": time or timezone.now(),
-        },
-    )
-    return new
-
-
 def claim(run_id: str, worker: str) -> list[InboxEvent]:
     """Takes all events of a run that ask for work and that nobody is at, for one attempt. They become one warming.
 

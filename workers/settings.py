@@ -1,4 +1,4 @@
-"""What the workers read from the environment; warmboard/contract/settings.py describes each variable."""
+"""What the workers read from the environment; warmboard/contract/settings/ describes each variable."""
 
 from __future__ import annotations
 

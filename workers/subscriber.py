@@ -23,10 +23,9 @@ from kombu.exceptions import OperationalError
 from store.models import InboxEvent
 from warmboard.contract.replay import REPLAY_REQUESTED
 from workers import inbox
-from workers.check import touch
-from workers.replay.batches import Turn
+from workers.heartbeat import touch
+from workers.queue import LIVE_SECONDS, Turn, dispatch, dispatch_turn, give_up_on_slow_broker
 from workers.settings import Settings
-from workers.tasks import LIVE_SECONDS, dispatch, dispatch_turn, give_up_on_slow_broker
 
 log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 2

@@ -1,9 +1,12 @@
 // Runs before any page's own scripts, in the scope of `drawn(within, inView)`, which is asked at every frame; what it sees
 // is on the screen with the next one. Vitals as browsers report them: https://web.dev/articles/vitals
 
-const vitals = (window.__vitals = { lcp: 0, cls: 0, inp: 0 });
+const vitals = { lcp: 0, cls: 0, inp: 0 };
+window.__vitals = vitals;
 let tell;
-const drawnAt = new Promise((resolve) => (tell = resolve));
+const drawnAt = new Promise((resolve) => {
+  tell = resolve;
+});
 
 // Milliseconds since the page was asked for; null if that takes longer than `patience`.
 window.__drawn = (patience) => Promise.race([drawnAt, new Promise((resolve) => setTimeout(resolve, patience, null))]);
@@ -31,8 +34,13 @@ function watch(type, see, more = {}) {
 }
 
 requestAnimationFrame(look);
-watch("largest-contentful-paint", (entry) => (vitals.lcp = entry.startTime));
-watch("layout-shift", (entry) => (vitals.cls += entry.hadRecentInput ? 0 : entry.value));
-watch("event", (entry) => (vitals.inp = entry.interactionId ? Math.max(vitals.inp, entry.duration) : vitals.inp), {
-  durationThreshold: 16,
+watch("largest-contentful-paint", ({ startTime }) => {
+  vitals.lcp = startTime;
 });
+watch("layout-shift", ({ hadRecentInput, value }) => {
+  if (!hadRecentInput) vitals.cls += value;
+});
+const keepLongest = (entry) => {
+  if (entry.interactionId) vitals.inp = Math.max(vitals.inp, entry.duration);
+};
+watch("event", keepLongest, { durationThreshold: 16 });

@@ -202,14 +202,22 @@ class TestUsage:
             main(["--help"])
         said = capsys.readouterr().out
         assert "examples:" in said
-        for command in ("[train]", "sweep", "flush", "publish"):
-            assert f"python -m trainer {command}" in said
+        for command in ("python -m trainer [train]", "python -m trainer sweep", "warmboard flush", "warmboard publish"):
+            assert f"  {command} " in said
 
-    @pytest.mark.parametrize("command", ["train", "sweep", "flush", "publish"])
+    @pytest.mark.parametrize("command", ["train", "sweep"])
     def test_every_command_has_its_help(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit, match="0"):
             main([command, "--help"])
         assert "usage: python -m trainer" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("command", ["flush", "publish"])
+    @pytest.mark.parametrize("more", [[], ["--help"], ["--list", "file"]])
+    def test_a_command_of_the_library_names_its_place(
+        self, command: str, more: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([command, *more]) == 2
+        assert f"warmboard {command}\n" in capsys.readouterr().err
 
     def test_an_unknown_command(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["swep"]) == 2

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,16 @@ print(run_id)
 """
 
 
+TASK = """
+import trainer
+import warmboard
+
+with warmboard.start_run(quick_test_id=8) as run:
+    run.log_metrics({"loss": 0.5}, step=0)
+print(trainer.__file__, run.run_id)
+"""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def bare() -> None:
     """The environment; made on first use, in seconds. The project is installed into it anew each time."""
@@ -96,6 +107,13 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     server.stop()
 
 
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A folder that holds the two-tower program and nothing else of the checkout."""
+    shutil.copytree(ROOT / "trainer", tmp_path / "trainer")
+    return tmp_path
+
+
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Runs the environment's Python in this folder, where nothing of the checkout is found."""
     given = {**GIVEN, "OUTPUT_URI": str(folder / "output"), "SPOOL_DIR": str(folder / "spool"), **environ}
@@ -117,10 +135,11 @@ def test_there_is_what_is_pinned_and_the_project() -> None:
 
 
 def test_the_project_brings_the_library_and_leaves_nothing_in_the_checkout(tmp_path: Path) -> None:
-    lines = "import importlib.metadata as m\nprint(*{str(file).split('/')[0] for file in m.files('warmboard')})"
-    done = run(tmp_path, "-c", lines)
+    lines = "import importlib.metadata as m\nprint(*m.files('warmboard'))"
+    brought = [Path(file) for file in run(tmp_path, "-c", lines).stdout.split() if ".dist-info/" not in file]
 
-    assert {name for name in done.stdout.split() if "dist-info" not in name} == {"warmboard"}
+    assert {file.parts[0] for file in brought if file.parts[0] != ".."} == {"warmboard"}
+    assert [str(file) for file in brought if file.parts[0] == ".."] == ["../../../bin/warmboard"]
     assert not [path for pattern in ("dist", "*.egg-info", "build/lib") for path in ROOT.glob(pattern)]
 
 
@@ -179,30 +198,54 @@ def test_what_waits_is_listed_and_flushed(mlflow: MlflowServer, pubsub: FakePubs
     lines += "    raise SystemExit(143)"
     assert run(tmp_path, "-c", lines, **environ).returncode == 143
 
-    listed = run(tmp_path, "-m", "trainer", "flush", "--list", **environ)
+    listed = run(tmp_path, "-m", "warmboard", "flush", "--list", **environ)
     assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 1), listed.stderr
     assert f"for {away.uri}; KILLED at " in listed.stdout
     away.start()
     try:
-        flushed = run(tmp_path, "-m", "trainer", "flush", **environ)
+        flushed = run(tmp_path, "-m", "warmboard", "flush", **environ)
         assert flushed.returncode == 0, flushed.stderr
         event = RunEvent.decode(pubsub.messages[-1].data, pubsub.messages[-1].attributes)
         found = MlflowClient(away.uri).get_run(event.run_id)
         assert (found.info.status, found.data.metrics) == ("KILLED", {"loss": 0.5})
     finally:
         away.stop()
-    assert run(tmp_path, "-m", "trainer", "flush", "--list", **environ).stdout.startswith("Nothing waits")
+    assert run(tmp_path, "-m", "warmboard", "flush", "--list", **environ).stdout.startswith("Nothing waits")
 
 
-def test_help_needs_no_framework(tmp_path: Path) -> None:
-    done = run(tmp_path, "-m", "trainer", "--help")
+def test_the_command_is_installed(tmp_path: Path) -> None:
+    done = subprocess.run([PYTHON.with_name("warmboard"), "--help"], cwd=tmp_path, env=GIVEN, capture_output=True)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"usage: warmboard ")
+
+
+def test_a_package_called_trainer_is_the_users_own(mlflow: MlflowServer, pubsub: FakePubsub, tmp_path: Path) -> None:
+    """Vertex AI calls a job's package ``trainer`` and its module ``trainer.task``."""
+    (tmp_path / "trainer").mkdir()
+    (tmp_path / "trainer" / "__init__.py").touch()
+    (tmp_path / "trainer" / "task.py").write_text(TASK)
+
+    done = run(tmp_path, "-m", "trainer.task", **addresses(mlflow, pubsub))
+
+    assert done.returncode == 0, done.stderr
+    place, run_id = done.stdout.split()
+    assert place == str(tmp_path / "trainer" / "__init__.py")
+    found = MlflowClient(mlflow.uri).get_run(run_id)
+    assert (found.info.status, found.info.run_name, found.data.metrics) == ("FINISHED", "quick-test-8", {"loss": 0.5})
+    event = RunEvent.decode(pubsub.messages[-1].data, pubsub.messages[-1].attributes)
+    assert (event.type, event.run_id, event.quick_test_id) == (EventType.COMPLETED, run_id, 8)
+
+
+def test_help_needs_no_framework(program: Path) -> None:
+    done = run(program, "-m", "trainer", "--help")
 
     assert done.returncode == 0, done.stderr
     assert "--epochs" in done.stdout
 
 
-def test_a_training_says_in_a_sentence_what_it_needs(tmp_path: Path) -> None:
-    done = run(tmp_path, "-m", "trainer", "--epochs", "1")
+def test_a_training_says_in_a_sentence_what_it_needs(program: Path) -> None:
+    done = run(program, "-m", "trainer", "--epochs", "1")
 
     assert done.returncode == 1
     assert done.stdout == ""

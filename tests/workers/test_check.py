@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.check import HEARTBEAT_AGE, UnhealthyError, check_heartbeat, touch
+from workers.heartbeat import HEARTBEAT_AGE, UnhealthyError, check_heartbeat, touch
 
 
 def test_a_heartbeat_says_whether_its_process_works(tmp_path: Path) -> None:

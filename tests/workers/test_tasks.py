@@ -23,8 +23,10 @@ from workers import inbox
 from workers.errors import PermanentError, TransientError
 from workers.fetch.fetcher import Fetcher, TrackingServer
 from workers.history.ndjson import write_run
+from workers.queue import dispatch
 from workers.settings import Settings
-from workers.tasks import dispatch, expire, rebuild_run, sweep
+from workers.sweep import sweep
+from workers.tasks import expire, rebuild_run
 from workers.tasks import warm_run as warm_run_task
 from workers.warm import pipeline
 
@@ -38,7 +40,8 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def configured(**environ: str) -> None:
         given = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "WARM_ATTEMPTS": "2", **environ}
-        monkeypatch.setattr("workers.tasks.settings", lambda: Settings.read(given))
+        for module in ("tasks", "sweep"):
+            monkeypatch.setattr(f"workers.{module}.settings", lambda: Settings.read(given))
 
     configured()
     return configured

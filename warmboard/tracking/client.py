@@ -36,8 +36,8 @@ from warmboard.errors import (
     ValuesRefused,
 )
 from warmboard.settings import Settings
+from warmboard.tracking.auth import credentials
 from warmboard.tracking.retry import Retry
-from warmboard.tracking.tokens import credentials
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,8 @@ import pytest
 
 from tests.paths import ROOT
 from warmboard.contract import settings as setting
-from warmboard.contract.settings import SETTINGS, SettingError, reference
+from warmboard.contract.settings import SETTINGS, SettingError
+from warmboard.contract.settings.__main__ import reference
 
 
 def test_an_unset_setting_has_its_default() -> None:
@@ -51,3 +52,8 @@ def test_the_reference_page_is_up_to_date() -> None:
     assert page.read_text() == reference(), (
         "write it anew: python -m warmboard.contract.settings > docs/reference/settings.md"
     )
+
+
+def test_every_setting_is_handed_on_by_the_package() -> None:
+    assert {name: getattr(setting, name) for name in SETTINGS} == SETTINGS
+    assert set(SETTINGS) <= set(setting.__all__)

@@ -22,8 +22,7 @@ from store.models import InboxEvent, QuickTest, Run
 from tests.store.samples import NOON, announce
 from tests.workers.test_inbox import message
 from warmboard.contract.events import EventType
-from workers import inbox
-from workers import tasks as app
+from workers import inbox, sweep
 from workers.discover.discovery import Discovery
 from workers.discover.mlflow import OVERLAP, MlflowLook
 from workers.discover.news import SETTLING
@@ -487,5 +486,5 @@ def test_all_configured_servers_and_the_files_are_looked_at() -> None:
 
 
 def test_it_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.tasks.settings", lambda: Settings.read({"DISCOVER_SECONDS": "0"}))
-    app._discover_for_ever()
+    monkeypatch.setattr("workers.sweep.settings", lambda: Settings.read({"DISCOVER_SECONDS": "0"}))
+    sweep._discover_for_ever()

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from tests.paths import ROOT
 from warmboard.contract.entries import Insight
 from workers.history.fetched import Curve
-from workers.insights import rules
-from workers.insights.rules import MOST_INSIGHTS, MOST_PER_RULE, RULES, SEVERITIES, insights
+from workers.insights import gradients as grad
+from workers.insights import losses as loss
+from workers.insights import run, timing
+from workers.insights.rules import MOST_INSIGHTS, MOST_PER_RULE, RULES, insights
+from workers.insights.words import SEVERITIES
 
 PAGE = ROOT / "docs" / "reference" / "insights.md"
 BEGIN = 1_700_000_000_000
@@ -668,24 +671,24 @@ def test_the_page_documents_every_rule_in_order_and_no_other() -> None:
 
 FIGURES: dict[str, list[Any]] = {
     "exploding-gradients": [
-        f"{rules.EXPLODED:g} times", f"at least {rules.EXPLODED_FLOOR}", f"after {rules.FEWEST_BEFORE} epochs",
-        f"at least {rules.FEWEST_AFTER} epochs", f"still {rules.EXPLODED_STAYS:g} times",
+        f"{grad.EXPLODED:g} times", f"at least {grad.EXPLODED_FLOOR}", f"after {grad.FEWEST_BEFORE} epochs",
+        f"at least {grad.FEWEST_AFTER} epochs", f"still {grad.EXPLODED_STAYS:g} times",
     ],
-    "vanishing-gradients": [f"at least {rules.FEWEST_VANISHED} epochs", f"{rules.VANISHED:g}".replace("e-07", "e-7")],
-    "dead-tower": [f"at least {rules.FEWEST_STILL} epochs", f"{rules.MOVING:g}".replace("0.0001", "1e-4")],
-    "diverging-loss": [f"{rules.DIVERGED_NOISE:g} times the noise", f"{rules.DIVERGED_OF_LEAST * 100:g} %"],
-    "no-improvement": [f"at least {rules.FEWEST_UNIMPROVED} epochs", f"{rules.UNIMPROVED * 100:g} %"],
+    "vanishing-gradients": [f"at least {grad.FEWEST_VANISHED} epochs", f"{grad.VANISHED:g}".replace("e-07", "e-7")],
+    "dead-tower": [f"at least {grad.FEWEST_STILL} epochs", f"{grad.MOVING:g}".replace("0.0001", "1e-4")],
+    "diverging-loss": [f"{loss.DIVERGED_NOISE:g} times the noise", f"{loss.DIVERGED_OF_LEAST * 100:g} %"],
+    "no-improvement": [f"at least {loss.FEWEST_UNIMPROVED} epochs", f"{loss.UNIMPROVED * 100:g} %"],
     "overfitting": [
-        f"{rules.OVERFITTING_NOISE:g} times the noise",
-        f"{rules.OVERFITTING_OF_BEST * 100:g} % of it", f"{rules.SUSTAINED * 100:g} % of the levels",
-        f"{rules.TRAINING_OF_LEVEL * 100:g} % of its level",
+        f"{loss.OVERFITTING_NOISE:g} times the noise",
+        f"{loss.OVERFITTING_OF_BEST * 100:g} % of it", f"{loss.SUSTAINED * 100:g} % of the levels",
+        f"{loss.TRAINING_OF_LEVEL * 100:g} % of its level",
     ],
-    "slowing-down": [f"at least {2 * rules.FEWEST_COMPARED} epochs"],
-    "plateau": [f"{rules.PLATEAU_IMPROVEMENT * 100:g} % of its whole fall", f"at least {rules.FEWEST_TREND} epochs"],
-    "best-epoch": [f"at least {rules.FEWEST_BEST}"],
+    "slowing-down": [f"at least {2 * timing.FEWEST_COMPARED} epochs"],
+    "plateau": [f"{loss.PLATEAU_IMPROVEMENT * 100:g} % of its whole fall", f"at least {run.FEWEST_TREND} epochs"],
+    "best-epoch": [f"at least {loss.FEWEST_BEST}"],
     "slow-epochs": [
-        f"at least {rules.FEWEST_COMPARED} epochs", f"{rules.SLOW:g} times the median",
-        f"{rules.SLOW_LEAST / 1000:g} seconds", f"{rules.SLOW_SHARE * 100:g} % of all",
+        f"at least {timing.FEWEST_COMPARED} epochs", f"{timing.SLOW:g} times the median",
+        f"{timing.SLOW_LEAST / 1000:g} seconds", f"{timing.SLOW_SHARE * 100:g} % of all",
     ],
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ import { viewKeys } from "./charts/view-keys.js";
 import { pack, unpack } from "./compare/address.js";
 import { Curves } from "./compare/curves.js";
 import { Emphasis } from "./compare/emphasis.js";
-import { asCsv, asJson, save } from "./compare/export.js";
+import { saveCsv, saveJson } from "./compare/export.js";
 import { fieldsOf } from "./compare/fields.js";
 import { Histograms } from "./compare/histograms.js";
 import { ParallelCoordinates } from "./compare/parallel.js";
@@ -20,6 +20,7 @@ import { follow, Source } from "./page/follow.js";
 import { count } from "./page/format.js";
 import { Permalink } from "./page/permalink.js";
 import { shortcuts } from "./page/shortcuts.js";
+import { retrying, toast } from "./page/toast.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
@@ -75,23 +76,14 @@ async function step() {
       page.documents = new Map(document.runs.map((run) => [run.mlflow_run_id, run]));
       await show();
     }
-    lost("");
+    toast(root, "");
     if (page.runs.some(({ history, row }) => !history && UNSETTLED.includes(row.state)))
       return { pause: WAITING, changed };
     return { pause: page.runs.some(({ row }) => row.status === "RUNNING") ? LIVE : null, changed };
   } catch (error) {
-    lost(
-      error.status === 401 ? "You have been signed out. Reload the page to sign in." : `${error.message} Trying again…`,
-    );
+    toast(root, retrying(error));
     return { pause: WAITING };
   }
-}
-
-function lost(message) {
-  const line =
-    document.getElementById("lost") ?? root.appendChild(el("p", { id: "lost", class: "toast", role: "status" }));
-  line.textContent = message;
-  line.hidden = !message;
 }
 
 // ── which runs ──
@@ -193,21 +185,12 @@ function build() {
   };
   page.parts = parts;
   part("body").replaceChildren(waiting, ...Object.values(parts).map(({ section }) => section));
-  const file = (text, type, content) =>
-    el(
-      "button",
-      {
-        type: "button",
-        class: "button",
-        onclick: () => save(`comparison.${type}`, type === "csv" ? "text/csv" : "application/json", content()),
-      },
-      text,
-    );
+  const file = (text, save) => el("button", { type: "button", class: "button", onclick: save }, text);
   page.link = linkButton(permalink);
   part("actions").replaceChildren(
     page.link,
-    file("CSV", "csv", () => asCsv(page.runs, page.fields)),
-    file("JSON", "json", () => asJson(page.runs)),
+    file("CSV", () => saveCsv(page.runs, page.fields)),
+    file("JSON", () => saveJson(page.runs)),
     helpButton(help),
   );
 }

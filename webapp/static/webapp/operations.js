@@ -3,7 +3,7 @@
 
 import "./base.js";
 import { follow } from "./page/follow.js";
-import { ago } from "./page/format.js";
+import { keepTimes } from "./page/times.js";
 
 const PACE = { first: 2000, most: 15000 };
 const root = document.getElementById("operations");
@@ -33,7 +33,7 @@ async function renew() {
     const fresh = page.getElementById(old.id);
     if (fresh) replace(old, document.importNode(fresh, true));
   }
-  times();
+  showTimes();
 }
 
 function replace(old, fresh) {
@@ -55,13 +55,5 @@ function find(within, { id, tag, turn }) {
   return turn < 0 ? home : home?.querySelectorAll(tag)[turn];
 }
 
-function times() {
-  for (const element of document.querySelectorAll("time[datetime]")) {
-    element.textContent = ago(element.dateTime);
-    element.title = new Date(element.dateTime).toLocaleString();
-  }
-}
-
-times();
-setInterval(times, 60000);
+const showTimes = keepTimes();
 follow(step);

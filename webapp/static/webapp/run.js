@@ -5,10 +5,11 @@ import { HISTOGRAM_DEFAULTS, pairsOf } from "./charts/specs.js";
 import { copyLink } from "./charts/tools.js";
 import { VIEW_DEFAULTS, View } from "./charts/view.js";
 import { viewKeys } from "./charts/view-keys.js";
-import { el } from "./page/dom.js";
+import { documentOf, parsed } from "./page/documents.js";
 import { follow, Source } from "./page/follow.js";
 import { Permalink } from "./page/permalink.js";
 import { shortcuts } from "./page/shortcuts.js";
+import { retrying, toast } from "./page/toast.js";
 import { RunBody } from "./run/body.js";
 import { badges, facts } from "./run/head.js";
 
@@ -35,7 +36,7 @@ const page = {
   api: root.dataset.api,
   resolution: root.dataset.resolution,
   asked: permalink.get("resolution") === "full", // the viewer wants every epoch, of the histograms and other metrics too
-  summary: JSON.parse(document.getElementById("summary").textContent),
+  summary: parsed(document.getElementById("summary").textContent),
   history: null,
   historyAddress: (resolution = page.resolution) => `${page.api}training-history/?resolution=${resolution}`,
   histogramAddress,
@@ -55,7 +56,7 @@ function histogramAddress(type, tower, wanted = null) {
 function take(address) {
   const carried = document.querySelector(`script[data-address="${address}"]`);
   if (!carried) return null;
-  const content = JSON.parse(carried.textContent);
+  const content = parsed(carried.textContent);
   source.give(address, content, carried.dataset.etag);
   return content;
 }
@@ -67,13 +68,11 @@ async function step() {
     await Promise.race([Promise.allSettled(ahead), new Promise((resolve) => setTimeout(resolve, SOON))]);
     if (address !== page.historyAddress()) return { pause: null }; // a finer one was asked for meanwhile, and comes next
     if (changed) await show(document);
-    lost("");
+    toast(root, "");
     if (!page.history) return { pause: WAITING };
     return { pause: page.history.status === "RUNNING" ? LIVE : null, changed };
   } catch (error) {
-    lost(
-      error.status === 401 ? "You have been signed out. Reload the page to sign in." : `${error.message} Trying again…`,
-    );
+    toast(root, retrying(error));
     return { pause: WAITING };
   }
 }
@@ -97,17 +96,9 @@ function fill(parts) {
   for (const [name, content] of Object.entries(parts)) part(name).replaceChildren(...content);
 }
 
-// A line at the edge of the page; an empty text takes it away.
-function lost(message) {
-  const line =
-    document.getElementById("lost") ?? root.appendChild(el("p", { id: "lost", class: "toast", role: "status" }));
-  line.textContent = message;
-  line.hidden = !message;
-}
-
 async function readSummary() {
   const response = await fetch(page.api, { cache: "no-store" });
-  if (response.ok) page.summary = await response.json();
+  if (response.ok) page.summary = await documentOf(response);
 }
 
 // Every epoch from now on. `asked`: the viewer wants it for the histograms and the other metrics too.

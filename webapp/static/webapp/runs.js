@@ -2,8 +2,8 @@
 
 import "./base.js";
 import { follow, Source } from "./page/follow.js";
-import { ago } from "./page/format.js";
 import { shortcuts } from "./page/shortcuts.js";
+import { keepTimes } from "./page/times.js";
 import { patch, remember } from "./runs/patch.js";
 import { Selection } from "./runs/selection.js";
 
@@ -37,14 +37,13 @@ for (const select of document.querySelectorAll("#find select"))
 if (table) {
   remember(table.querySelectorAll("tbody tr"));
   const selection = new Selection(form, form.querySelector(".chosen-bar"));
-  times();
-  setInterval(times, 60000);
+  const showTimes = keepTimes();
   table.addEventListener(
     "focusin",
     ({ target }) =>
       target.matches(":focus-visible") && target.closest("tbody tr")?.scrollIntoView({ block: "nearest" }),
   );
-  liveRows(selection);
+  liveRows(selection, showTimes);
   const bar = form.querySelector(".chosen-bar");
   new ResizeObserver(() => document.documentElement.style.setProperty("--chosen-bar", `${bar.offsetHeight}px`)).observe(
     bar,
@@ -66,7 +65,9 @@ function tidy({ target }) {
     const usual = { sort: "-announced", limit: "50" }[field.name] ?? "";
     if (field.name !== "columns" && field.value === usual) field.disabled = true;
   }
-  setTimeout(() => [...target.elements].forEach((field) => (field.disabled = false)));
+  setTimeout(() => {
+    for (const field of target.elements) field.disabled = false;
+  });
 }
 
 // Browsers would press the form's first button, which compares.
@@ -86,14 +87,7 @@ function lendTitle({ target: link, clientX, clientY }) {
     titled.find((each) => each.title)?.title ?? (titled.some((each) => each.matches(".name")) ? link.textContent : "");
 }
 
-function times() {
-  for (const element of table.querySelectorAll("time[datetime]")) {
-    element.textContent = ago(element.dateTime);
-    element.title = new Date(element.dateTime).toLocaleString();
-  }
-}
-
-function liveRows(selection) {
+function liveRows(selection, showTimes) {
   const source = new Source();
   follow(async () => {
     const pause = table.querySelector(
@@ -110,7 +104,7 @@ function liveRows(selection) {
         .querySelector("table");
       if (!patch(table, fresh)) return { pause, changed: false };
       selection.show();
-      times();
+      showTimes();
       return { pause, changed };
     } catch (error) {
       // Signed out, or the address is no longer good: a reload says so. A server that is away comes back.
@@ -130,7 +124,9 @@ const focusedRow = () => rows().indexOf(document.activeElement.closest("tbody tr
 // To the next row, or the one before; from elsewhere to the first, or the last.
 function move(step) {
   const [all, at] = [rows(), focusedRow()];
-  const to = at < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + step, 0), all.length - 1);
+  const last = all.length - 1;
+  const elsewhere = step > 0 ? 0 : last;
+  const to = at < 0 ? elsewhere : Math.min(Math.max(at + step, 0), last);
   all[to]?.querySelector(".name a").focus({ preventScroll: true });
 }
 

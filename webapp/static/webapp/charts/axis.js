@@ -42,6 +42,12 @@ function symlog(low, high, least, edges) {
   return { position: (value) => (forward(value) - from) / (to - from), ticks, symlog: true };
 }
 
+// 10, 100, … within these values, both of them positive.
+export function powersOfTen(low, high) {
+  const [first, last] = [Math.ceil(Math.log10(low)), Math.floor(Math.log10(high))];
+  return Array.from({ length: Math.max(last - first + 1, 0) }, (_, i) => 10 ** (first + i));
+}
+
 export function evenTicks(low, high, wanted = 6) {
   const raw = (high - low) / wanted || 1;
   const unit = 10 ** Math.floor(Math.log10(raw));

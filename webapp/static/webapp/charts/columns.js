@@ -2,6 +2,7 @@
 // metric lacks, or, in an overview, values logged between two steps that it keeps.
 
 import { exact, number } from "../page/format.js";
+import { valuesOf } from "./catalogue.js";
 
 const KIND = { NaN: "NaN", Infinity: "∞", "-Infinity": "−∞" };
 
@@ -14,7 +15,7 @@ export class Columns {
       ({ key }) =>
         new Map(data.non_finite.filter((mark) => mark.metric === key).map((mark) => [mark.epoch, mark.kind])),
     );
-    this.values = series.map((item) => item.read(data));
+    this.values = series.map((one) => read(one, data));
     // As uPlot draws them: `null` breaks a curve, `undefined` is passed over.
     this.drawn = this.values.map((values, i) =>
       values.map((value, j) => value ?? (this.gaps[i].has(data.epochs[j]) ? null : this.between(i, j)?.middle)),
@@ -22,8 +23,9 @@ export class Columns {
   }
 
   // Whether the metric has anything to show.
-  static has({ read, key }, data) {
-    const values = read(data);
+  static has(one, data) {
+    const { key } = one;
+    const values = read(one, data);
     const some = (column) => Boolean(column?.some((value) => value !== null));
     return (
       Boolean(values) &&
@@ -69,12 +71,16 @@ export class Columns {
   }
 }
 
+const read = (one, data) => (one.read ? one.read(data) : valuesOf(data, one.key));
+
+// A sentence that follows another.
+export const notFinite = (many) => (many ? ` ${many} ${many === 1 ? "value is" : "values are"} not finite.` : "");
+
 // One sentence that says what a curve does.
 export function describe(columns, i, { unit, plain }) {
   const { epochs } = columns.data;
   const name = plain ? "" : `${columns.series[i].label} `;
-  const bad = columns.gaps[i].size;
-  const also = bad ? ` ${bad} ${bad === 1 ? "value is" : "values are"} not finite.` : "";
+  const also = notFinite(columns.gaps[i].size);
   let [first, last, least, greatest, known] = [null, null, null, null, 0];
   columns.drawn[i].forEach((value, j) => {
     if (value === null || value === undefined) return;

@@ -1,6 +1,7 @@
 // Files of what a chart shows: every step as CSV or JSON, the picture as PNG or SVG. Read when first needed.
 
-import { cssColor } from "../page/dom.js";
+import { csv, saveFile } from "../page/files.js";
+import { context2d, cssColor, FONT, pixelRatio, textStyle } from "./canvas.js";
 import { Columns } from "./columns.js";
 import { chartPicture } from "./picture.js";
 import { SvgContext } from "./svg.js";
@@ -8,7 +9,6 @@ import { SvgContext } from "./svg.js";
 const HEAD = 46; // pixels above the curves, for title and legend
 const PADDING = 12;
 const ROW = 16; // of the legend, after its first
-const SMALL = "11px system-ui, sans-serif";
 
 // `kind` is csv, json, png or svg. Curves that are hidden are left out.
 export async function exportChart(chart, kind) {
@@ -55,11 +55,7 @@ export async function savePicture(title, kind, { width, height, legend = [], pai
     return save(title, kind, context.text());
   }
   const canvas = document.createElement("canvas");
-  const ratio = Math.max(devicePixelRatio, 2);
-  [canvas.width, canvas.height] = [whole.width * ratio, whole.height * ratio];
-  const context = canvas.getContext("2d");
-  context.scale(ratio, ratio);
-  compose(context);
+  compose(context2d(canvas, whole.width, whole.height, Math.max(pixelRatio(), 2)));
   // Not by toBlob, which waits until the browser has nothing else to do.
   const [, base64] = canvas.toDataURL("image/png").split(",");
   return save(
@@ -72,7 +68,7 @@ export async function savePicture(title, kind, { width, height, legend = [], pai
 // The legend's entries with their places, in as many rows as they need.
 function placed(legend, width) {
   const context = document.createElement("canvas").getContext("2d");
-  context.font = SMALL;
+  context.font = FONT;
   let [x, row] = [0, 0];
   return legend.map(([label, color]) => {
     const wide = 20 + context.measureText(label).width;
@@ -84,12 +80,10 @@ function placed(legend, width) {
 }
 
 function headline(context, title, entries) {
-  context.fillStyle = cssColor("ink");
+  textStyle(context, "left", "middle", cssColor("ink"));
   context.font = "600 13px system-ui, sans-serif";
-  context.textBaseline = "middle";
-  context.textAlign = "left";
   context.fillText(title, PADDING, 16);
-  context.font = SMALL;
+  context.font = FONT;
   for (const { label, color, x, row } of entries) {
     const y = 34 + ROW * row;
     context.fillStyle = color;
@@ -127,24 +121,7 @@ function histogramCsv({ epochs, counts, underflow, overflow, bin_edges_by_epoch:
   return csv([["epoch", "bin", "from", "to", "count"], ...rows]);
 }
 
-const csv = (rows) => rows.map((row) => row.map(field).join(",") + "\r\n").join(""); // RFC 4180
-
-function field(value) {
-  const text = String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-const TYPES = { csv: "text/csv", json: "application/json", png: "image/png", svg: "image/svg+xml" };
-
+// Named by the run, or the comparison, and what the file holds.
 function save(title, kind, content) {
-  const address = URL.createObjectURL(new Blob([content], { type: TYPES[kind] }));
-  const run = document.querySelector("h1").textContent;
-  const link = Object.assign(document.createElement("a"), {
-    href: address,
-    download: `${fileName(`${run} ${title}`)}.${kind}`,
-  });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 60000); // the browser may still be reading
+  saveFile(`${document.querySelector("h1").textContent} ${title}`, kind, content);
 }
-
-const fileName = (text) => text.replace(/[^\p{L}\p{N}@._-]+/gu, "-").replace(/^-+|-+$/g, "");

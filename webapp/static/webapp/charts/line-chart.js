@@ -1,8 +1,9 @@
 // Line charts over steps or time, drawn by uPlot, each with values, a summary and a data table.
 
-import { cssColor, el, lazyDetails, table } from "../page/dom.js";
+import { el, lazyDetails, table } from "../page/dom.js";
 import { count, duration, moment, number, second } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
+import { cssColor } from "./canvas.js";
 import { Columns, describe } from "./columns.js";
 import { plotOptions } from "./plot.js";
 import { smoother } from "./smooth.js";
@@ -154,7 +155,7 @@ export class LineChart {
     const texts = this.series.map((_, i) => this.#text(i, at));
     this.at.textContent = last < 0 ? "" : this.#place(at);
     if (this.spec.plain && texts.length) this.at.append(" ", el("b", {}, texts[0]));
-    texts.forEach((text, i) => (this.values[i].textContent = text));
+    for (const [i, text] of texts.entries()) this.values[i].textContent = text;
   }
 
   // Where the cursor is between the ends of what is shown; in the middle without one.
@@ -264,7 +265,10 @@ export class LineChart {
       event.key
     ];
     if (zoomKey(this, event)) event.preventDefault();
-    else if (to !== undefined) event.preventDefault(), this.#moveTo(Math.min(Math.max(to, 0), last));
+    else if (to !== undefined) {
+      event.preventDefault();
+      this.#moveTo(Math.min(Math.max(to, 0), last));
+    }
   }
 
   #moveTo(drawn) {

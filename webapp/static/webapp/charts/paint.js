@@ -1,9 +1,8 @@
 // What charts draw around and over their curves, on uPlot's canvas. `chart` is a LineChart.
 
-import { cssColor } from "../page/dom.js";
+import { cssColor, pixelRatio as ratio, textStyle } from "./canvas.js";
 
 const MARK_ROWS = 8; // of marks of several curves, one under another
-const ratio = () => devicePixelRatio || 1;
 
 // The steps that an insight speaks of: a band, or a bar where it is one step.
 export function paintMark(u, { view, spec, axis }) {
@@ -64,9 +63,7 @@ export function paintBest(u, { data, spec, axis }) {
   ctx.stroke();
   if (spec.best) {
     const right = x > bbox.left + bbox.width - 60 * ratio();
-    ctx.font = `${11 * ratio()}px system-ui, sans-serif`;
-    ctx.textAlign = right ? "right" : "left";
-    ctx.textBaseline = "top";
+    textStyle(ctx, right ? "right" : "left", "top", undefined, ratio());
     ctx.fillText(`best ${epoch}`, x + (right ? -5 : 5) * ratio(), bbox.top + 2 * ratio());
   }
   ctx.restore();

@@ -1,11 +1,10 @@
 // What uPlot is told about a chart: axes, scales, curves, and what is drawn around them. `chart` is a LineChart.
 
-import { cssColor } from "../page/dom.js";
 import { clock, count, duration, ticks } from "../page/format.js";
+import { cssColor, FONT } from "./canvas.js";
 import { paintBest, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
 import { mouseBindings, zoomToSelection } from "./zoom.js";
 
-const FONT = "11px system-ui, sans-serif";
 const LONELY_AT_MOST = 300;
 const FEW_POINTS = 30; // so many are drawn as points too
 const FAINT = "59"; // hexadecimal opacity of raw curves behind smoothed ones
@@ -45,7 +44,7 @@ export function plotOptions(chart, width, height) {
     cursor: {
       sync: { key: chart.group, scales: ["x", null] },
       y: false,
-      points: { size: 6, show: (u, i) => i > chart.raws },
+      points: { size: 6, show: (_, i) => i > chart.raws },
       drag: { x: true, y: false, setScale: false },
       bind: mouseBindings(chart),
     },
@@ -62,20 +61,20 @@ export function plotOptions(chart, width, height) {
       {
         ...style,
         grid,
-        size: (u, labels) => Math.max(50, 12 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length))),
+        size: (_, labels) => Math.max(50, 12 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length))),
         space: 34,
         splits: view.log ? (u) => logSplits(u.scales.y.min, u.scales.y.max) : undefined,
-        filter: (u, splits) => splits,
-        values: (u, splits) => ticks(splits),
+        filter: (_, splits) => splits,
+        values: (_, splits) => ticks(splits),
       },
     ],
     series: [{}, ...curves(chart)],
     bands: (spec.bands ?? []).map(([low, high]) => ({
       series: [high, low].map((i) => chart.raws + 1 + i),
-      fill: chart.colors[low] + "26",
+      fill: `${chart.colors[low]}26`,
     })),
     hooks: {
-      drawAxes: [(u) => (paintMark(u, chart), paintBest(u, chart), paintEnvelopes(u, chart))],
+      drawAxes: [paintMark, paintBest, paintEnvelopes].map((paint) => (u) => paint(u, chart)),
       draw: [(u) => paintNonFinite(u, chart)],
       setCursor: [(u) => chart.showValues(u.cursor.idx)],
       setSelect: [() => zoomToSelection(chart)],
@@ -87,17 +86,17 @@ function horizontalTicks({ mode, log, forward, backward }) {
   if (log)
     return {
       splits: (u) => logarithmicSteps(u.scales.x, forward, backward),
-      filter: (u, splits) => splits,
-      values: (u, splits) => splits.map(mode === "relative" ? duration : count),
+      filter: (_, splits) => splits,
+      values: (_, splits) => splits.map(mode === "relative" ? duration : count),
     };
   if (mode === "time")
-    return { space: 64, values: (u, splits, i, space, increment) => splits.map((at) => clock(at, increment)) };
+    return { space: 64, values: (_u, splits, _i, _space, increment) => splits.map((at) => clock(at, increment)) };
   if (mode === "relative")
-    return { incrs: [0.001, 0.01, 0.1, ...SPANS], space: 74, values: (u, splits) => splits.map(duration) };
+    return { incrs: [0.001, 0.01, 0.1, ...SPANS], space: 74, values: (_, splits) => splits.map(duration) };
   return {
     incrs: WHOLE,
     space: (u) => (Math.abs(u.scales.x.max) < 1e4 ? 44 : 74),
-    values: (u, splits) => splits.map((value) => count(value)),
+    values: (_, splits) => splits.map((value) => count(value)),
   };
 }
 
@@ -129,35 +128,44 @@ function horizontalRange({ view, group, axis }) {
 // Least and greatest of what is shown, envelopes too, with some air.
 function verticalRange(chart, u) {
   const { axis, data, view } = chart;
-  let low = Infinity;
-  let high = -Infinity;
+  const seen = { low: Infinity, high: -Infinity };
   const take = (value) => {
     if (value === null || value === undefined || (view.log && value <= 0)) return;
-    low = Math.min(low, value);
-    high = Math.max(high, value);
+    seen.low = Math.min(seen.low, value);
+    seen.high = Math.max(seen.high, value);
   };
-  const [xs] = u.data;
-  const [least, most] = horizontalRange(chart);
-  const from = firstFrom(xs, least);
-  const to = firstFrom(xs, most, true) - 1;
+  const edges = horizontalRange(chart);
   chart.series.forEach((series, i) => {
     if (chart.hides(series)) return;
     const drawn = [u.data[i + 1], ...(chart.raws ? [u.data[chart.raws + i + 1]] : [])];
-    const envelope = data.envelope[series.key];
-    for (let j = from; j <= to; j++) {
-      for (const column of drawn) take(column[j]);
-      if (envelope) [envelope.min, envelope.max].forEach((column) => take(column[axis.indexOf(j)]));
-    }
-    // Lines go on to the points beside what is shown, and leave it at these heights.
-    for (const column of drawn)
-      for (const [j, edge] of [
-        [from, least],
-        [to + 1, most],
-      ])
-        take(crossing(xs, column, j, edge));
+    takeInView(u.data[0], edges, drawn, data.envelope[series.key], axis, take);
   });
-  if (low > high) return view.log ? [0.1, 1] : [0, 1];
-  if (view.log) return low === high ? [low / 2, high * 2] : [low / (high / low) ** AIR, high * (high / low) ** AIR];
+  return view.log ? withLogAir(seen) : withAir(seen);
+}
+
+// Calls `take` with every value of a curve in view, of its envelope, and where its lines cross the edges of the view.
+function takeInView(xs, [left, right], drawn, envelope, axis, take) {
+  const from = firstFrom(xs, left);
+  const to = firstFrom(xs, right, true) - 1;
+  const extremes = envelope ? [envelope.min, envelope.max] : [];
+  for (let j = from; j <= to; j++) {
+    for (const column of drawn) take(column[j]);
+    for (const column of extremes) take(column[axis.indexOf(j)]);
+  }
+  for (const column of drawn) {
+    take(crossing(xs, column, from, left));
+    take(crossing(xs, column, to + 1, right));
+  }
+}
+
+function withLogAir({ low, high }) {
+  if (low > high) return [0.1, 1];
+  const factor = low === high ? 2 : (high / low) ** AIR;
+  return [low / factor, high * factor];
+}
+
+function withAir({ low, high }) {
+  if (low > high) return [0, 1];
   const air = (high - low || Math.abs(high) || 1) * AIR;
   return [low >= 0 && low - air < 0 ? 0 : low - air, high + air];
 }

@@ -1,6 +1,7 @@
 // Which charts and histograms a run has, what matters most first.
 
 import { byName } from "../page/format.js";
+import { keyAt } from "./catalogue.js";
 import { Columns } from "./columns.js";
 
 export const EPOCHS = "epochs"; // the axis that the charts of a history share
@@ -41,44 +42,38 @@ export function chartSpecs(history) {
       wide: true,
       best: true,
       series: [
-        { label: "train", key: "loss", color: "ember", read: (h) => h.loss.train },
-        { label: "validation", key: "val_loss", color: "blue", read: (h) => h.loss.val },
+        { label: "train", key: keyAt("loss", "train"), color: "ember" },
+        { label: "validation", key: keyAt("loss", "val"), color: "blue" },
       ],
     },
     ...metrics.filter((spec) => spec.title === RECALL),
     {
       title: "Total loss",
       series: [
-        { label: "train", key: "total_loss", color: "ember", read: (h) => h.loss.total },
-        { label: "validation", key: "val_total_loss", color: "blue", read: (h) => h.loss.val_total },
+        { label: "train", key: keyAt("loss", "total"), color: "ember" },
+        { label: "validation", key: keyAt("loss", "val_total"), color: "blue" },
       ],
     },
     {
       title: "Regularization loss",
       series: [
-        { label: "train", key: "regularization_loss", color: "ember", read: (h) => h.loss.regularization },
-        {
-          label: "validation",
-          key: "val_regularization_loss",
-          color: "blue",
-          dash: true,
-          read: (h) => h.loss.val_regularization,
-        },
+        { label: "train", key: keyAt("loss", "regularization"), color: "ember" },
+        { label: "validation", key: keyAt("loss", "val_regularization"), color: "blue", dash: true },
       ],
     },
     {
       title: "Gradient norms",
       series: [
-        { label: "query", key: "query_grad_norm", color: "teal", read: (h) => h.gradient_norm.query },
-        { label: "candidate", key: "candidate_grad_norm", color: "violet", read: (h) => h.gradient_norm.candidate },
+        { label: "query", key: keyAt("gradient_norm", "query"), color: "teal" },
+        { label: "candidate", key: keyAt("gradient_norm", "candidate"), color: "violet" },
       ],
     },
     {
       title: "Weight norms",
       series: [
-        { label: "total", key: "weight_norm", color: "ink", read: (h) => h.weight_norm.total },
-        { label: "query", key: "query_weight_norm", color: "teal", read: (h) => h.weight_norm.query },
-        { label: "candidate", key: "candidate_weight_norm", color: "violet", read: (h) => h.weight_norm.candidate },
+        { label: "total", key: keyAt("weight_norm", "total"), color: "ink" },
+        { label: "query", key: keyAt("weight_norm", "query"), color: "teal" },
+        { label: "candidate", key: keyAt("weight_norm", "candidate"), color: "violet" },
       ],
     },
     ...metrics.filter((spec) => spec.title !== RECALL),
@@ -106,12 +101,12 @@ function metricSpecs({ metrics, epochs, final_metrics: finals }) {
   // A single value that the table of final metrics shows needs no chart.
   const telling = Object.keys(metrics).filter((key) => !COUNTER.test(key) || !allFinite({ metrics }));
   const drawn = telling.filter(
-    (key) => epochs.length < 2 || !(key in finals) || metrics[key].filter((value) => value !== null).length > 1,
+    (key) => epochs.length < 2 || !Object.hasOwn(finals, key) || metrics[key].filter((value) => value !== null).length > 1,
   );
   // What MLflow measures of the machine stands last.
   for (const key of drawn.sort((a, b) => SYSTEM.test(a) - SYSTEM.test(b) || byName(a, b))) {
     const base = key.replace(/^(val|valid|validation|test|train|training|eval)[_/]/, "");
-    const title = /recall/i.test(base) ? RECALL : COUNTER.test(base) ? NOT_FINITE : base;
+    const title = titleOf(base);
     groups.set(title, [...(groups.get(title) ?? []), key]);
   }
   return [...groups].map(([title, members]) => {
@@ -121,7 +116,6 @@ function metricSpecs({ metrics, epochs, final_metrics: finals }) {
       key,
       color: colors[i],
       dash: i >= PALETTE.length,
-      read: (h) => h.metrics[key],
     }));
     // Alone, a metric is called what it is called, and needs no legend.
     const plain = members.length === 1 && title !== RECALL && title !== NOT_FINITE;
@@ -129,9 +123,19 @@ function metricSpecs({ metrics, epochs, final_metrics: finals }) {
   });
 }
 
+function titleOf(base) {
+  if (/recall/i.test(base)) return RECALL;
+  return COUNTER.test(base) ? NOT_FINITE : base;
+}
+
+function roleColor(key) {
+  if (/^e?val/.test(key)) return "blue";
+  return /^test/.test(key) ? "teal" : "ember";
+}
+
 // Training and validation have the colours that they have in the chart of the loss.
 function colorsOf(title, members) {
-  const byRole = members.map((key) => (/^e?val/.test(key) ? "blue" : /^test/.test(key) ? "teal" : "ember"));
+  const byRole = members.map(roleColor);
   const roles =
     members.length > 1 && title !== RECALL && title !== NOT_FINITE && new Set(byRole).size === members.length;
   return roles ? byRole : members.map((_, i) => PALETTE[i % PALETTE.length]);

@@ -25,7 +25,7 @@ export class SvgContext {
   }
 
   text() {
-    return `<svg xmlns="http://www.w3.org/2000/svg" width="${round(this.width)}" height="${round(this.height)}" viewBox="0 0 ${round(this.width)} ${round(this.height)}"><title>${escape(this.title)}</title>${this.#body.join("")}</svg>`;
+    return `<svg xmlns="http://www.w3.org/2000/svg" width="${round(this.width)}" height="${round(this.height)}" viewBox="0 0 ${round(this.width)} ${round(this.height)}"><title>${escaped(this.title)}</title>${this.#body.join("")}</svg>`;
   }
 
   save() {
@@ -54,7 +54,8 @@ export class SvgContext {
   }
 
   clip() {
-    const id = `clip-${(this.#clips += 1)}`;
+    this.#clips += 1;
+    const id = `clip-${this.#clips}`;
     this.#body.push(`<clipPath id="${id}"><path d="${this.#path}"/></clipPath>`);
     this.#open(`clip-path="url(#${id})"`);
   }
@@ -110,7 +111,7 @@ export class SvgContext {
     const [, weight, size, family] = /^(?:(\d+) )?([\d.]+)px (.*)$/.exec(this.font);
     const drop = DROPS[this.textBaseline] * size;
     this.#body.push(
-      `<text x="${round(x)}" y="${round(y + drop)}" text-anchor="${ANCHORS[this.textAlign]}" font-family="${escape(family)}" font-size="${size}" font-weight="${weight ?? 400}" fill="${this.fillStyle}"${this.#opacity()}>${escape(text)}</text>`,
+      `<text x="${round(x)}" y="${round(y + drop)}" text-anchor="${ANCHORS[this.textAlign]}" font-family="${escaped(family)}" font-size="${size}" font-weight="${weight ?? 400}" fill="${this.fillStyle}"${this.#opacity()}>${escaped(text)}</text>`,
     );
   }
 
@@ -130,5 +131,5 @@ export class SvgContext {
 }
 
 const round = (value) => Number(value.toFixed(2));
-const escape = (text) =>
+const escaped = (text) =>
   text.replace(/[&<>"]/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[sign]);

@@ -1,6 +1,7 @@
 // The tool bar over line charts: axes, smoothing, zoom, and a link to what is shown.
 
 import { choice, copy, el, toggle } from "../page/dom.js";
+import { inNextFrame } from "../page/frames.js";
 import { MOST } from "./smooth.js";
 import { away, closer, everyGroup, left, right } from "./zoom.js";
 
@@ -85,12 +86,10 @@ export const copyLink = (button, permalink) =>
 function smoothingControls(view) {
   const amount = el("output", { class: "tabular", for: "smoothing" });
   const slider = el("input", { type: "range", id: "smoothing", min: "0", max: String(MOST), step: "0.01" });
-  let frame = null;
+  const smooth = inNextFrame(() => view.set({ smooth: { ...view.smooth, amount: Number(slider.value) } }));
   slider.addEventListener("input", () => {
     amount.textContent = slider.value;
-    frame ??= requestAnimationFrame(
-      () => ((frame = null), view.set({ smooth: { ...view.smooth, amount: Number(slider.value) } })),
-    );
+    smooth();
   });
   const kind = choice(
     "Kind of smoothing",

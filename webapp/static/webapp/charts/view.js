@@ -1,7 +1,7 @@
 // How every chart of a page is drawn: axes, smoothing, zoom, hidden curves. Charts register here, so that one switch
 // reaches them all.
 
-import { drawAll } from "../page/dom.js";
+import { drawAll } from "../page/frames.js";
 import { NO_SMOOTHING, readSmoothing, smoothingText } from "./smooth.js";
 
 const ZOOM = "zoom."; // begins the parameters of an address that hold a zoom

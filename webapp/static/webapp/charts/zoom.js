@@ -79,7 +79,7 @@ export function zoomKey(chart, event) {
 // For uPlot: what the mouse does over a chart. Dragging selects, with Shift it pans.
 export function mouseBindings(chart) {
   return {
-    mousedown: (u, over, select) => (event) => {
+    mousedown: (_u, _over, select) => (event) => {
       if (event.button !== 0) return;
       chart.selects = !event.shiftKey;
       if (event.shiftKey) drag(chart, event);
@@ -113,7 +113,10 @@ function drag(chart, event) {
   const { width } = chart.u.over.getBoundingClientRect();
   let at = event.clientX;
   const stop = new AbortController();
-  const move = ({ clientX }) => (panBy(chart, (at - clientX) / width), (at = clientX));
+  const move = ({ clientX }) => {
+    panBy(chart, (at - clientX) / width);
+    at = clientX;
+  };
   document.addEventListener("mousemove", move, { signal: stop.signal });
   document.addEventListener("mouseup", () => stop.abort(), { signal: stop.signal });
 }

@@ -1,9 +1,8 @@
 // Draws the bins of several runs on one canvas.
 
-import { context2d, cssColor } from "../page/dom.js";
+import { BOTTOM, context2d, cssColor, paintValueTicks, textStyle } from "../charts/canvas.js";
 
-const FONT = "11px system-ui, sans-serif";
-const [LEFT, RIGHT, TITLE, BOTTOM, GAP] = [8, 8, 18, 26, 10];
+const [LEFT, RIGHT, TITLE, GAP] = [8, 8, 18, 10];
 const [ROW, WHOLE] = [96, 260];
 
 // Where the bins of each of so many runs go.
@@ -71,34 +70,15 @@ function outline(context, data, index, x, y) {
 }
 
 function title(context, text, y, color) {
-  context.font = FONT;
-  context.textAlign = "left";
-  context.textBaseline = "alphabetic";
   context.fillStyle = color;
   context.fillRect(LEFT, y - 8, 8, 8);
-  context.fillStyle = cssColor("ink");
-  context.fillText(text, LEFT + 14, y);
+  textStyle(context, "left", "alphabetic", cssColor("ink")).fillText(text, LEFT + 14, y);
 }
 
 function paintAxis(context, { axis, x, layout, shown }, width) {
-  context.font = FONT;
-  context.textAlign = "center";
-  context.textBaseline = "top";
-  const [muted, grid] = [cssColor("muted"), cssColor("grid")];
-  const foot = layout.height - BOTTOM;
-  let free = -Infinity;
-  for (const [value, label] of [...axis.ticks].sort((a, b) => a[0] - b[0])) {
-    const at = x(value);
-    context.fillStyle = grid;
-    context.fillRect(Math.round(at), 0, 1, foot);
-    const half = context.measureText(label).width / 2;
-    if (at - half < Math.max(free, 0) || at + half > width) continue;
-    free = at + half + 8;
-    context.fillStyle = muted;
-    context.fillText(label, at, foot + 8);
-  }
-  context.fillStyle = muted;
-  shown.forEach((_, i) => context.fillRect(LEFT, layout.base(i), width - LEFT - RIGHT, 1));
+  paintValueTicks(context, axis.ticks, x, { from: 0, width, height: layout.height });
+  context.fillStyle = cssColor("muted");
+  for (const i of shown.keys()) context.fillRect(LEFT, layout.base(i), width - LEFT - RIGHT, 1);
 }
 
 const sum = (values) => values.reduce((total, value) => total + (value ?? 0), 0);

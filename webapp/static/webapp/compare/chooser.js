@@ -31,7 +31,7 @@ export class Chooser {
         this.none,
       ),
     );
-    addEventListener("pointerdown", ({ target }) => this.element.contains(target) || (this.element.open = false));
+    closeOutside(this.element);
   }
 
   // `options` is [[value, text, note], …].
@@ -72,4 +72,11 @@ export class Chooser {
     this.element.open = false;
     this.title.focus();
   }
+}
+
+// Closes a <details> when something beside it is pressed.
+export function closeOutside(details) {
+  addEventListener("pointerdown", ({ target }) => {
+    if (!details.contains(target)) details.open = false;
+  });
 }

@@ -1,5 +1,6 @@
 // The curves of all runs, one chart a metric.
 
+import { notFinite } from "../charts/columns.js";
 import { LineChart } from "../charts/line-chart.js";
 import { unitOf } from "../charts/specs.js";
 import { chartTools } from "../charts/tools.js";
@@ -82,8 +83,7 @@ class OverlaidChart extends LineChart {
     if (runs.length <= ONE_BY_ONE || !lasts.length) return super.inWords();
     lasts.sort((a, b) => a.value - b.value);
     const [low, high] = [lasts[0], lasts.at(-1)];
-    const bad = this.data.non_finite.length;
-    const also = bad ? ` ${bad} ${bad === 1 ? "value is" : "values are"} not finite.` : "";
+    const also = notFinite(this.data.non_finite.length);
     return `${count(runs.length)} runs end between ${number(low.value)} (${low.label}) and ${number(high.value)} (${high.label}).${also}`;
   }
 }
@@ -121,7 +121,9 @@ export class Curves {
       this.#show();
     });
     this.inView = new IntersectionObserver(
-      (entries) => entries.forEach(({ target, isIntersecting }) => target.chart.wake(isIntersecting)),
+      (entries) => {
+        for (const { target, isIntersecting } of entries) target.chart.wake(isIntersecting);
+      },
       { rootMargin: AHEAD },
     );
     emphasis.listen(() => this.#emphasise());
@@ -179,7 +181,8 @@ export class Curves {
   #chart(metric, runs) {
     const { byTime } = this;
     const key = (run) => `${metric} of ${run.label}`;
-    const unit = byTime ? "second" : runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step";
+    const steps = runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step";
+    const unit = byTime ? "second" : steps;
     const series = runs.map((run) => ({
       id: run.id,
       label: run.label,

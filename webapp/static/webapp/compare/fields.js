@@ -1,12 +1,12 @@
 // What runs are compared by, besides curves: parameters, metrics that are one number, and facts of the run.
 
+import { isStatistic, keyAt } from "../charts/catalogue.js";
 import { byName, exact, number, seconds } from "../page/format.js";
 import { direction } from "./direction.js";
 import { lastOf } from "./metrics.js";
 import { kindsOf } from "./scale.js";
 
 export const GROUPS = { param: "Parameters", metric: "Metrics", run: "Run" };
-const STATISTIC = /_(weights|grad)_(mean|std|min|max|norm)$/;
 const SHORT_ENOUGH = 40; // characters of a value that an axis can show
 const [PARAMETERS_AT_FIRST, METRICS_AT_FIRST] = [5, 3];
 const TELLING = ["final_", "test_", "best_"]; // ever more
@@ -22,27 +22,31 @@ const FACTS = {
 // A field is {id, group, name, direction, numeric, varies, values, raw}: `values` is run ID → number, text or null; `raw`
 // has numbers as they were logged.
 export function fieldsOf(runs) {
-  const keys = (read) => [...new Set(runs.flatMap((run) => Object.keys(read(run))))].sort(byName);
+  const keys = (read) => [...new Set(runs.flatMap((run) => [...read(run).keys()]))].sort(byName);
+  const params = new Map(runs.map(({ id, row }) => [id, mapOf(row.params)]));
   const finals = new Map(runs.map((run) => [run.id, finalsOf(run)]));
+  const each = (group, maps) =>
+    keys(({ id }) => maps.get(id)).map((key) => field(group, key, runs, ({ id }) => maps.get(id).get(key)));
   return [
-    ...keys(({ row }) => row.params ?? {}).map((key) => field("param", key, runs, ({ row }) => row.params?.[key])),
-    ...keys(({ id }) => finals.get(id)).map((key) => field("metric", key, runs, ({ id }) => finals.get(id)[key])),
+    ...each("param", params),
+    ...each("metric", finals),
     ...Object.entries(FACTS).map(([key, read]) => field("run", key, runs, read)),
   ].filter(({ values }) => [...values.values()].some((value) => value !== null));
 }
 
 // What the run ended with, and where its curves ended that nothing of the former tells.
 function finalsOf({ row, history, curves }) {
-  const finals = { ...row.final_metrics };
+  const finals = mapOf(row.final_metrics);
   for (const [key, values] of curves) {
-    if (key in finals || `final_${key}` in finals || STATISTIC.test(key)) continue;
-    finals[key] = lastOf(values);
+    if (!finals.has(key) && !finals.has(`final_${key}`) && !isStatistic(key)) finals.set(key, lastOf(values));
   }
   const best = history?.best_epoch ?? null;
-  const val = curves.get("val_loss");
-  if (best !== null && val) finals.best_val_loss = val[history.epochs.indexOf(best)] ?? null;
+  const val = curves.get(keyAt("loss", "val"));
+  if (best !== null && val) finals.set("best_val_loss", val[history.epochs.indexOf(best)] ?? null);
   return finals;
 }
+
+const mapOf = (named) => new Map(Object.entries(named ?? {}));
 
 function field(group, name, runs, read) {
   const raw = new Map(runs.map((run) => [run.id, read(run) ?? null]));

@@ -1,8 +1,10 @@
 // Histograms of up to four runs at one epoch: one under another on the same axis, or laid over each other.
 
 import { valueAxis } from "../charts/axis.js";
+import { binAt, fullest, nearest } from "../histograms/find.js";
 import { choice, el, lazyDetails, section, table } from "../page/dom.js";
 import { count, exact, number } from "../page/format.js";
+import { inNextFrame, whenNear } from "../page/frames.js";
 import { exportMenu } from "../page/menu.js";
 import { choiceOf, chosenIn } from "./address.js";
 import { drawHistograms, heights, overlaid, paintHistograms, stacked } from "./bins.js";
@@ -19,8 +21,6 @@ export class Histograms {
     this.documents = new Map(); // address → the API's answer
     this.able = []; // runs that have histograms
     this.shown = []; // {run, data, index}
-    const pick = (name) => (value) => (permalink.set({ [name]: value }), this.#load());
-    const draw = (name) => (value) => (permalink.set({ [name]: value }), this.#draw());
     this.chooser = new Chooser("Runs", (chosen) => this.#choose(chosen));
     this.legend = el("ul", { class: "run-legend", "aria-label": "Colours of the runs", hidden: true });
     this.canvas = el("canvas");
@@ -50,18 +50,42 @@ export class Histograms {
       this.summary,
       this.table.details,
     );
-    const tools = el(
+    const figure = el("figure", { class: "drawn" }, this.message, this.content);
+    this.section = section("histograms", "Weights and gradients", this.#tools(), figure);
+    this.#follow();
+  }
+
+  #follow() {
+    this.plot.addEventListener("pointermove", (event) => this.#hover(event));
+    this.plot.addEventListener("pointerleave", () => this.#fullest());
+    this.emphasis.listen(() => this.#paint());
+    addEventListener("themechange", () => this.#paint());
+    new ResizeObserver(() => this.#paint()).observe(this.plot);
+    whenNear(this.section, AHEAD, () => {
+      this.near = true;
+      this.#loadSoon();
+    });
+  }
+
+  #tools() {
+    const set = (name, show) => (value) => {
+      this.permalink.set({ [name]: value });
+      show();
+    };
+    const pick = (name) => set(name, () => this.#load());
+    const draw = (name) => set(name, () => this.#draw());
+    return el(
       "div",
       { class: "tools" },
       this.chooser.element,
-      choice("What", Object.entries(NAMES), permalink.get("what"), pick("what")),
+      choice("What", Object.entries(NAMES), this.permalink.get("what"), pick("what")),
       choice(
         "Tower",
         [
           ["query", "Query tower"],
           ["candidate", "Candidate tower"],
         ],
-        permalink.get("tower"),
+        this.permalink.get("tower"),
         pick("tower"),
       ),
       choice(
@@ -70,7 +94,7 @@ export class Histograms {
           ["each", "One each"],
           ["over", "Overlaid"],
         ],
-        permalink.get("bins"),
+        this.permalink.get("bins"),
         draw("bins"),
       ),
       choice(
@@ -79,28 +103,11 @@ export class Histograms {
           ["linear", "Linear"],
           ["log", "Log counts"],
         ],
-        permalink.get("counts"),
+        this.permalink.get("counts"),
         draw("counts"),
       ),
       exportMenu("Histograms", (kind) => this.#export(kind)),
     );
-    this.section = section(
-      "histograms",
-      "Weights and gradients",
-      tools,
-      el("figure", { class: "drawn" }, this.message, this.content),
-    );
-    this.plot.addEventListener("pointermove", (event) => this.#hover(event));
-    this.plot.addEventListener("pointerleave", () => this.#fullest());
-    emphasis.listen(() => this.#paint());
-    addEventListener("themechange", () => this.#paint());
-    new ResizeObserver(() => this.#paint()).observe(this.plot);
-    const near = new IntersectionObserver(
-      (entries) =>
-        entries.some((entry) => entry.isIntersecting) && (near.disconnect(), (this.near = true), this.#loadSoon()),
-      { rootMargin: AHEAD },
-    );
-    near.observe(this.section);
   }
 
   update(runs) {
@@ -225,13 +232,9 @@ export class Histograms {
     this.emphasis.show();
   }
 
-  // Draws with the next frame, once, however often it is asked for.
-  #paint() {
-    this.frame ??= requestAnimationFrame(() => {
-      this.frame = null;
-      if (this.shown.length && this.layout && this.plot.clientWidth) drawHistograms(this);
-    });
-  }
+  #paint = inNextFrame(() => {
+    if (this.shown.length && this.layout && this.plot.clientWidth) drawHistograms(this);
+  });
 
   async #export(kind) {
     const { shown, layout, emphasis } = this;
@@ -273,9 +276,7 @@ export class Histograms {
     if (this.shown.length)
       this.#say(
         "Fullest bin: ",
-        this.shown.map(({ data, index }) =>
-          data.counts[index].indexOf(Math.max(...data.counts[index].map((value) => value ?? -1))),
-        ),
+        this.shown.map(({ data, index }) => fullest(data.counts[index])),
       );
   }
 
@@ -284,7 +285,7 @@ export class Histograms {
     if (this.x)
       this.#say(
         "",
-        this.shown.map(({ data, index }) => binAt(data.bin_edges_by_epoch[index], this.x, x)),
+        this.shown.map(({ data, index }) => binAt(data.bin_edges_by_epoch[index], (edge) => x < this.x(edge))),
       );
   }
 
@@ -318,15 +319,4 @@ function extent({ run, data, index }) {
     ? `from ${number(edges[filled[0]])} to ${number(edges[filled.at(-1) + 1])}`
     : "without a value in any bin";
   return `${run.label} at epoch ${data.epochs[index]} ${inside}${beyond ? ` and ${count(beyond)} beyond` : ""}`;
-}
-
-function nearest(epochs, wanted) {
-  let found = 0;
-  epochs.forEach((epoch, i) => (found = Math.abs(epoch - wanted) < Math.abs(epochs[found] - wanted) ? i : found));
-  return found;
-}
-
-function binAt(edges, x, at) {
-  if (at < x(edges[0]) || at > x(edges.at(-1))) return null;
-  return Math.max(0, edges.findIndex((edge) => x(edge) > at) - 1);
 }

@@ -1,5 +1,7 @@
 // Curves of several runs as one document that a LineChart reads: on the union of their steps, every value at its own.
 
+import { byName } from "../page/documents.js";
+
 // `curves` is [{key, metric, run}] of runs that have the metric; `key` names the curve. `byTime`: by the seconds since
 // each run's start instead of by its steps.
 export function merged(curves, byTime) {
@@ -12,9 +14,9 @@ export function merged(curves, byTime) {
     epochs_total: total,
     timestamps: [],
     best_epoch: null,
-    envelope: {},
+    envelope: byName([]),
     non_finite: [],
-    curves: {},
+    curves: byName([]),
   };
   curves.forEach(({ key, metric, run }, i) => {
     const at = placed[i].map((x) => index.get(x));
@@ -34,7 +36,7 @@ export function elapsed({ history: { timestamps, start_time: start } }) {
 
 function spread(values, at, length) {
   const column = Array(length).fill(null);
-  values.forEach((value, j) => (column[at[j]] = value));
+  for (const [j, value] of values.entries()) column[at[j]] = value;
   return column;
 }
 

@@ -1,12 +1,12 @@
 // Parallel coordinates: an axis per field, a line per run, and brushes that leave runs out everywhere on the page.
 
-import { choice, el, lazyDetails, section } from "../page/dom.js";
-import { count } from "../page/format.js";
+import { choice, el, lazyDetails, section, svg } from "../page/dom.js";
+import { count, shortened } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
 import { choiceOf, chosenIn, packAll, unpackAll } from "./address.js";
 import { Chooser } from "./chooser.js";
 import { axisFields, GROUPS, textOf, usualAxes } from "./fields.js";
-import { fieldTable, replace, svg } from "./plot.js";
+import { fieldTable, replace } from "./plot.js";
 import { kindsOf, roomy, Scale } from "./scale.js";
 
 const [HEIGHT, TOP, BOTTOM] = [300, 14, 14];
@@ -22,10 +22,11 @@ export class ParallelCoordinates {
   constructor(permalink, emphasis) {
     Object.assign(this, { permalink, emphasis });
     this.brushes = unpackAll(permalink.get("brush")); // field ID → [lowest, highest], as text, empty where open
-    this.kinds = Object.fromEntries(
-      Object.entries(unpackAll(permalink.get("kinds"))).map(([id, [kind]]) => [id, kind]),
-    );
-    this.chooser = new Chooser("Axes", (chosen) => (permalink.set({ axes: choiceOf(chosen) }), this.#show()));
+    this.kinds = unpackAll(permalink.get("kinds")); // field ID → [kind]
+    this.chooser = new Chooser("Axes", (chosen) => {
+      permalink.set({ axes: choiceOf(chosen) });
+      this.#show();
+    });
     this.said = el("span", { class: "muted tabular", role: "status" });
     this.clear = el("button", { type: "button", class: "button small", onclick: () => this.#clear() }, "Clear brushes");
     this.box = el("div", {
@@ -67,7 +68,7 @@ export class ParallelCoordinates {
       able.map(({ id, name, group, varies }) => [id, name, varies ? GROUPS[group] : `${GROUPS[group]}, all alike`]),
       chosen,
     );
-    this.scales = this.fields.map((field) => new Scale(field, this.kinds[field.id]));
+    this.scales = this.fields.map((field) => new Scale(field, this.kinds.get(field.id)?.[0]));
     this.summary.textContent = `${count(this.runs.length)} runs over ${this.fields.map(({ name }) => name).join(", ") || "no axis"}. A run without a value has no line at that axis.`;
     this.table.refresh();
     this.#draw();
@@ -112,14 +113,8 @@ export class ParallelCoordinates {
 
   #line(run) {
     const points = this.scales.map((scale, i) => [this.x(i), scale.position(scale.field.values.get(run.id))]);
-    let pen = "M";
     const path = points
-      .map(([x, at]) => {
-        if (at === null) return (pen = "M"), "";
-        const part = `${pen}${x} ${y(at)}`;
-        pen = "L";
-        return part;
-      })
+      .map(([x, at], i) => (at === null ? "" : `${(points[i - 1]?.[1] ?? null) === null ? "M" : "L"}${x} ${y(at)}`))
       .join("");
     const title = svg("title", {}, run.label);
     return svg(
@@ -135,7 +130,7 @@ export class ParallelCoordinates {
   #axis(scale, i) {
     const x = this.x(i);
     const labels = roomy(scale.ticks, 0.055).map(([at, text]) =>
-      svg("text", { x: x + 8, y: y(at) + 4 }, text.length > 14 ? `${text.slice(0, 13)}…` : text),
+      svg("text", { x: x + 8, y: y(at) + 4 }, shortened(text, 14)),
     );
     const hit = svg("rect", { class: "hit", x: x - 20, y: 0, width: 40, height: HEIGHT });
     hit.addEventListener("pointerdown", (event) => this.#drag(event, hit, i));
@@ -144,7 +139,7 @@ export class ParallelCoordinates {
 
   #head({ field, kind }) {
     const set = (value) => {
-      this.kinds[field.id] = value;
+      this.kinds.set(field.id, [value]);
       this.permalink.set({ kinds: packAll(this.kinds) });
       this.#show();
     };
@@ -191,7 +186,7 @@ export class ParallelCoordinates {
       const at = text ? scale.position(scale.categories ? text : Number(text)) : null;
       return at === null || !Number.isFinite(at) ? open : Math.min(Math.max(at, 0), 1);
     };
-    const [low, high] = this.brushes[scale.field.id] ?? [];
+    const [low, high] = this.brushes.get(scale.field.id) ?? [];
     return [place(low, 0), place(high, 1)];
   }
 
@@ -203,13 +198,13 @@ export class ParallelCoordinates {
   #set(i, [low, high]) {
     const scale = this.scales[i];
     const ends = [low <= 0 ? "" : String(scale.at(low)), high >= 1 ? "" : String(scale.at(high))];
-    if (ends.some(Boolean)) this.brushes[scale.field.id] = ends;
-    else delete this.brushes[scale.field.id];
+    if (ends.some(Boolean)) this.brushes.set(scale.field.id, ends);
+    else this.brushes.delete(scale.field.id);
     this.#changed();
   }
 
   #clear() {
-    this.brushes = {};
+    this.brushes.clear();
     this.#changed();
   }
 
@@ -241,7 +236,7 @@ export class ParallelCoordinates {
   #showBrushes() {
     this.scales.forEach((scale, i) => {
       const ends = this.#ends(scale);
-      const brushed = scale.field.id in this.brushes;
+      const brushed = this.brushes.has(scale.field.id);
       this.marks[i].setAttribute("y", y(ends[1]) - 2);
       this.marks[i].setAttribute("height", y(ends[0]) - y(ends[1]) + 4);
       this.marks[i].classList.toggle("open", !brushed);
@@ -267,7 +262,7 @@ export class ParallelCoordinates {
   }
 
   #match() {
-    const brushed = this.scales.filter(({ field }) => field.id in this.brushes);
+    const brushed = this.scales.filter(({ field }) => this.brushes.has(field.id));
     const within = (run) =>
       brushed.every((scale) => {
         const at = scale.position(scale.field.values.get(run.id));

@@ -1,7 +1,8 @@
 // The drawn parts of a comparison as pictures: painted once more, as they stand on the page. Read when first needed.
 
+import { cssColor } from "../charts/canvas.js";
 import { savePicture, saveTable } from "../charts/export.js";
-import { cssColor } from "../page/dom.js";
+import { shortened } from "../page/format.js";
 
 const ABOVE = 22; // pixels, for titles over the drawing
 const LETTER = 7; // pixels
@@ -124,5 +125,3 @@ function paintText(context, element, style) {
   context.fillStyle = style.fill;
   context.fillText(element.textContent, x, y);
 }
-
-const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);

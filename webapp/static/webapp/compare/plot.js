@@ -1,17 +1,9 @@
 // What the drawn parts of the page share: SVG elements, a run's line, a table of some fields.
 
-import { el, table } from "../page/dom.js";
+import { el, svg, table } from "../page/dom.js";
 import { textOf } from "./fields.js";
 
 const [LONG_NAME, TAIL] = [16, 8]; // characters
-
-export function svg(tag, attributes = {}, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes))
-    if (value !== null && value !== undefined) element.setAttribute(name, value);
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
-  return element;
-}
 
 // A short piece of a run's line, for eyes only.
 export function swatch({ color, dash }) {

@@ -49,10 +49,9 @@ function labelsOf(documents) {
   const names = documents.map(({ name, mlflow_run_id: id }) => name || id);
   const short = documents.map(({ mlflow_run_id: id }, i) => `${names[i]} · ${id.slice(0, SHORT)}`);
   const once = (list, text) => list.indexOf(text) === list.lastIndexOf(text);
-  return new Map(
-    documents.map(({ mlflow_run_id: id }, i) => [
-      id,
-      once(names, names[i]) ? names[i] : once(short, short[i]) ? short[i] : `${names[i]} · ${id}`,
-    ]),
-  );
+  const label = (id, i) => {
+    if (once(names, names[i])) return names[i];
+    return once(short, short[i]) ? short[i] : `${names[i]} · ${id}`;
+  };
+  return new Map(documents.map(({ mlflow_run_id: id }, i) => [id, label(id, i)]));
 }

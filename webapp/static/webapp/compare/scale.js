@@ -1,6 +1,6 @@
 // One axis of a field: from values to places between 0 and 1, and back.
 
-import { evenTicks } from "../charts/axis.js";
+import { evenTicks, powersOfTen } from "../charts/axis.js";
 import { byName, number } from "../page/format.js";
 
 const SPAN_FOR_LOG = 100; // values of one sign that differ by more than this factor are best read on a logarithmic axis
@@ -47,18 +47,15 @@ export class Scale {
     if (this.categories) return this.categories.map((value) => [this.position(value), value || "(empty)"]);
     if (this.low === this.high) return [[0.5, number(this.low)]];
     const values =
-      this.kind === "log" ? powers(this.low, this.high) : evenTicks(this.low, this.high, 4).map(([value]) => value);
+      this.kind === "log"
+        ? powersOfTen(this.low, this.high)
+        : evenTicks(this.low, this.high, 4).map(([value]) => value);
     return [...new Set([this.low, ...values, this.high])].map((value) => [this.position(value), number(value)]);
   }
 
   #forward(value) {
     return this.kind === "log" ? Math.log10(value) : value;
   }
-}
-
-function powers(low, high) {
-  const [first, last] = [Math.ceil(Math.log10(low)), Math.floor(Math.log10(high))];
-  return Array.from({ length: Math.max(last - first + 1, 0) }, (_, i) => 10 ** (first + i));
 }
 
 // Labels that have room: each at least `gap` (of 0 to 1) from the ones before; the ends go first.

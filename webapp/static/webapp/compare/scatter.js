@@ -1,10 +1,10 @@
 // Any parameter or metric against any other, a point per run.
 
-import { choice, el, lazyDetails, section } from "../page/dom.js";
-import { count } from "../page/format.js";
+import { choice, el, lazyDetails, section, svg } from "../page/dom.js";
+import { count, shortened } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
 import { axisFields, GROUPS, rankedMetrics, rankedParameters, textOf } from "./fields.js";
-import { fieldTable, svg } from "./plot.js";
+import { fieldTable } from "./plot.js";
 import { COLORS } from "./runs.js";
 import { kindsOf, roomy, Scale } from "./scale.js";
 
@@ -81,7 +81,7 @@ export class Scatter {
     this.fields = WAYS.map((way, i) => this.all.find(({ id }) => id === this.permalink.get(way)) ?? this.#usual(i));
     this.scales = this.fields.map((field, i) => new Scale(field, this.permalink.get(`${WAYS[i]}-kind`)));
     const options = JSON.stringify(this.all.map(({ id }) => id));
-    if (options !== this.options) this.selects.forEach((select) => select.replaceChildren(...this.#options()));
+    if (options !== this.options) for (const select of this.selects) select.replaceChildren(...this.#options());
     this.options = options;
     this.fields.forEach((field, i) => {
       this.selects[i].value = field.id;
@@ -154,11 +154,7 @@ export class Scatter {
       ]),
       ...roomy(up.ticks, 0.06).flatMap(([at, text]) => [
         svg("path", { d: `M${LEFT} ${y(at)}H${this.width - RIGHT}` }),
-        svg(
-          "text",
-          { x: LEFT - 8, y: y(at) + 4, "text-anchor": "end" },
-          text.length > 10 ? `${text.slice(0, 9)}…` : text,
-        ),
+        svg("text", { x: LEFT - 8, y: y(at) + 4, "text-anchor": "end" }, shortened(text, 10)),
       ]),
     ];
     const points = this.points.map(({ run, at }) =>

@@ -1,6 +1,7 @@
 // Finding runs to add: the search of the list of runs, as a field with a list of what it has found. The focus stays in the
 // field, and arrows go through the list.
 
+import { documentOf } from "../page/documents.js";
 import { el } from "../page/dom.js";
 import { number } from "../page/format.js";
 
@@ -71,7 +72,7 @@ export class RunSearch {
         columns: `metric.${LOSS}`,
       });
       const response = await fetch(`/api/runs/?${parameters}`, { cache: "no-store" });
-      const document = await response.json();
+      const document = await documentOf(response);
       if (asked !== this.#asked) return; // something newer is asked for
       if (!response.ok) throw new Error(document.error ?? `the server answered ${response.status}`);
       this.found = document.runs;
@@ -107,9 +108,10 @@ export class RunSearch {
   #key(event) {
     const options = [...this.list.children];
     const at = options.indexOf(this.marked);
-    if (event.key in STEPS && options.length) {
-      const step = STEPS[event.key];
-      this.#mark(options[at < 0 ? (step > 0 ? 0 : options.length - 1) : (at + step + options.length) % options.length]);
+    const step = STEPS[event.key];
+    if (step && options.length) {
+      const from = at < 0 && step < 0 ? 0 : at; // the first step up goes to the last option
+      this.#mark(options[(from + step + options.length) % options.length]);
     } else if (event.key === "Enter") {
       if (this.marked) this.#choose(this.marked);
     } else {

@@ -198,7 +198,7 @@ export class ComparisonTable {
     const attributes = {
       scope: "col",
       class: [field.varies && "varies", field.numeric && "number"].filter(Boolean).join(" ") || null,
-      "aria-sort": sorted === field ? (way > 0 ? "ascending" : "descending") : null,
+      "aria-sort": sorted === field && (way > 0 ? "ascending" : "descending"),
     };
     return el("th", attributes, button);
   }
@@ -255,7 +255,7 @@ export class ComparisonTable {
         el(
           "span",
           { class: "value", title: value === null ? null : exact(value) },
-          value === null ? el("span", { class: "muted" }, "–") : shortened(text),
+          value === null ? el("span", { class: "muted" }, "–") : folded(text),
         ),
       ];
       const from = this.baseline && run !== this.baseline && this.#delta(field, value, zero);
@@ -274,21 +274,21 @@ export class ComparisonTable {
     if (!numeric || value === null || zero === null || group === "param")
       return el("span", { class: "delta muted" }, "differs");
     const way = Math.sign(value - zero) * direction;
-    const [kind, word] = way > 0 ? ["better", ", better"] : way < 0 ? ["worse", ", worse"] : ["muted", ""];
+    const kind = { "-1": "worse", 1: "better" }[way] ?? "muted";
     const share =
       zero === 0 ? "" : ` (${signed((100 * (value - zero)) / Math.abs(zero), (x) => `${Number(x.toPrecision(3))} %`)})`;
     return el(
       "span",
       { class: `delta ${kind}` },
       `${signed(value - zero, number)}${share}`,
-      el("span", { class: "sr" }, word),
+      el("span", { class: "sr" }, way ? `, ${kind}` : ""),
     );
   }
 }
 
 const signed = (value, text) => `${value < 0 ? "−" : "+"}${text(Math.abs(value))}`;
 const LONG = 40;
-const shortened = (text) => (text.length <= LONG ? text : el("span", { class: "long", tabindex: "0" }, text));
+const folded = (text) => (text.length <= LONG ? text : el("span", { class: "long", tabindex: "0" }, text));
 const isLong = ({ group, raw }) => group === "param" && [...raw.values()].some((text) => text?.length > LONG);
 // Broken, where it must be, between its words.
 const fieldName = ({ name }) =>

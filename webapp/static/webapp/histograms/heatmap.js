@@ -2,9 +2,9 @@
 // ridgeline.js.
 
 import { evenTicks } from "../charts/axis.js";
-import { BOTTOM, FONT, LEFT, mix, RIGHT } from "../charts/canvas.js";
-import { cssColor } from "../page/dom.js";
+import { BOTTOM, cssColor, LEFT, mix, RIGHT, textStyle } from "../charts/canvas.js";
 import { count } from "../page/format.js";
+import { binAt } from "./find.js";
 
 const TOP = 34; // for the scale of colours
 const OUTSIDE = 8; // height of the strips for what lies below and above the edges
@@ -29,7 +29,7 @@ export function paintBack(panel, context) {
       context.fillRect(left, top, right - left + 0.3, bottom - top + 0.3);
     };
     const edges = data.bin_edges_by_epoch[index];
-    data.counts[index].forEach((value, bin) => paint(value, shape.y(edges[bin + 1]), shape.y(edges[bin])));
+    for (const [bin, value] of data.counts[index].entries()) paint(value, shape.y(edges[bin + 1]), shape.y(edges[bin]));
     paint(data.overflow[index], shape.top - OUTSIDE - 2, shape.top - 2);
     paint(data.underflow[index], shape.bottom + 2, shape.bottom + 2 + OUTSIDE);
     painted = right;
@@ -59,7 +59,7 @@ export function find(panel, left, top) {
   const bins = panel.data.counts[index].length;
   if (top < shape.top) return { index, bin: bins };
   if (top > shape.bottom) return { index, bin: -1 };
-  return { index, bin: panel.binAt(index, (edge) => top > shape.y(edge)) };
+  return { index, bin: binAt(panel.data.bin_edges_by_epoch[index], (edge) => top > shape.y(edge)) };
 }
 
 // A column reaches half way to its neighbours, so that unequal steps look unequal.
@@ -67,12 +67,11 @@ function geometry({ size: { width, height }, data: { epochs }, axis }) {
   const [top, bottom] = [TOP + OUTSIDE, height - BOTTOM - OUTSIDE - 2];
   const half = (i) =>
     epochs.length > 1 ? (epochs[Math.min(i + 1, epochs.length - 1)] - epochs[Math.min(i, epochs.length - 2)]) / 2 : 0.5;
-  const border = (i) =>
-    i === 0
-      ? epochs[0] - half(0)
-      : i === epochs.length
-        ? epochs.at(-1) + half(epochs.length - 2)
-        : (epochs[i - 1] + epochs[i]) / 2;
+  const border = (i) => {
+    if (i === 0) return epochs[0] - half(0);
+    if (i === epochs.length) return epochs.at(-1) + half(epochs.length - 2);
+    return (epochs[i - 1] + epochs[i]) / 2;
+  };
   const [from, to] = [border(0), border(epochs.length)];
   const x = (epoch) => LEFT + ((epoch - from) / (to - from)) * (width - LEFT - RIGHT);
   return {
@@ -100,10 +99,7 @@ function outline(context, left, right, top, bottom) {
 }
 
 function paintAxes(context, { axis, data }, { x, y, top, bottom, width, height }) {
-  context.font = FONT;
-  context.fillStyle = cssColor("muted");
-  context.textAlign = "right";
-  context.textBaseline = "middle";
+  textStyle(context, "right", "middle");
   let free = Infinity;
   for (const [value, label] of [...axis.ticks].sort((a, b) => a[0] - b[0])) {
     const at = y(value);
@@ -111,8 +107,7 @@ function paintAxes(context, { axis, data }, { x, y, top, bottom, width, height }
     context.fillText(label, LEFT - 8, at);
     free = at - 14;
   }
-  context.textAlign = "center";
-  context.textBaseline = "top";
+  textStyle(context, "center", "top");
   for (const [epoch] of evenTicks(data.epochs[0], data.epochs.at(-1), width / 60)) {
     if (Number.isInteger(epoch)) context.fillText(count(epoch), x(epoch), height - BOTTOM + 8);
   }
@@ -125,15 +120,8 @@ function paintScale(context, { scale, top }, { width }, shades) {
     context.fillStyle = shade;
     context.fillRect(start + (i * SCALE_WIDTH) / SHADES, 2, SCALE_WIDTH / SHADES + 0.3, 7);
   });
-  context.fillStyle = cssColor("muted");
-  context.textBaseline = "top";
-  for (const [value, align] of [
-    [0, "left"],
-    [top, "right"],
-  ]) {
-    context.textAlign = align;
-    context.fillText(count(value), start + (value ? scale.height(value) : 0) * SCALE_WIDTH, 12);
-  }
+  textStyle(context, "left", "top").fillText(count(0), start, 12);
+  textStyle(context, "right", "top").fillText(count(top), start + scale.height(top) * SCALE_WIDTH, 12);
 }
 
 function ramp() {

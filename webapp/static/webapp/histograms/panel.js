@@ -1,11 +1,14 @@
 // One histogram of a run, of the weights or the gradients of a tower: a picture of all epochs, the bins of the chosen one.
 
 import { valueAxis } from "../charts/axis.js";
-import { context2d, drawAll, el, lazyDetails, table } from "../page/dom.js";
+import { context2d } from "../charts/canvas.js";
+import { el, lazyDetails, table } from "../page/dom.js";
 import { count, exact, number } from "../page/format.js";
+import { drawAll } from "../page/frames.js";
 import { exportMenu } from "../page/menu.js";
 import { findBar, paintBars } from "./bars.js";
 import { countScale } from "./counts.js";
+import { fullest, nearest } from "./find.js";
 
 export class Panel {
   // `host` is the HistogramView: {history, view, kind, picture, counts, fit, choose(epoch), full(type, tower)}.
@@ -128,13 +131,6 @@ export class Panel {
     this.#paint("picture", "bars");
   }
 
-  // The bin in which a place lies, null beside the edges. `before(edge)` is whether the place comes before an edge.
-  binAt(index, before) {
-    const edges = this.data.bin_edges_by_epoch[index];
-    const next = edges.findIndex(before);
-    return next > 0 ? next - 1 : null;
-  }
-
   // Draws these parts with the next frame, once, however often they are asked for.
   #paint(...parts) {
     for (const part of parts) this.dirty.add(part);
@@ -164,7 +160,10 @@ export class Panel {
       size: { width, height },
       host: { picture },
     } = this;
-    if (again && !this.ground) picture.paintBack(this, context2d((this.ground = el("canvas")), width, height));
+    if (again && !this.ground) {
+      this.ground = el("canvas");
+      picture.paintBack(this, context2d(this.ground, width, height));
+    }
     const context = context2d(this.canvas, width, height);
     if (again) context.drawImage(this.ground, 0, 0, width, height);
     else picture.paintBack(this, context);
@@ -254,9 +253,11 @@ export class Panel {
     if (kind === "csv" || kind === "json")
       return exportHistogram(this.title, kind, await this.host.full(this.type, this.tower));
     if (this.host.kind === "quantiles") return exportChart(this.lines, kind);
-    const paint = (context) => (
-      this.host.picture.paintBack(this, context), this.host.picture.paintFront(this, context)
-    );
+    const { paintBack, paintFront } = this.host.picture;
+    const paint = (context) => {
+      paintBack(this, context);
+      paintFront(this, context);
+    };
     return savePicture(title, kind, { ...this.size, paint });
   }
 }
@@ -265,19 +266,11 @@ function reading({ epochs, counts, underflow, overflow, bin_edges_by_epoch: all 
   const [row, edges] = [counts[index], all[index]];
   const [below, above] = [underflow[index] ?? 0, overflow[index] ?? 0];
   const total = row.reduce((sum, value) => sum + (value ?? 0), below + above);
-  const [where, value] =
-    bin < 0
-      ? [`below ${number(edges[0])}`, below]
-      : bin >= row.length
-        ? [`above ${number(edges.at(-1))}`, above]
-        : [`${number(edges[bin])} to ${number(edges[bin + 1])}`, row[bin]];
+  let [where, value] = [`${number(edges[bin])} to ${number(edges[bin + 1])}`, row[bin]];
+  if (bin < 0) [where, value] = [`below ${number(edges[0])}`, below];
+  if (bin >= row.length) [where, value] = [`above ${number(edges.at(-1))}`, above];
   const share = total ? ((100 * (value ?? 0)) / total).toPrecision(3) : "0";
   return `epoch ${epochs[index]} · ${where} · ${count(value)} of ${count(total)} (${share} %)`;
 }
 
 const sizeOf = ({ clientWidth: width, clientHeight: height }) => ({ width, height });
-const fullest = (row) => row.reduce((best, value, bin) => ((value ?? -1) > (row[best] ?? -1) ? bin : best), 0);
-
-export function nearest(epochs, epoch) {
-  return epochs.reduce((best, kept, i) => (Math.abs(kept - epoch) < Math.abs(epochs[best] - epoch) ? i : best), 0);
-}

@@ -19,7 +19,9 @@ export class Player {
     );
     this.element = el("span", { class: "player" }, this.button, this.speed);
     this.speed.hidden = this.calm.matches;
-    this.calm.addEventListener("change", () => (this.speed.hidden = this.calm.matches));
+    this.calm.addEventListener("change", ({ matches }) => {
+      this.speed.hidden = matches;
+    });
   }
 
   toggle() {

@@ -2,6 +2,7 @@
 
 import { LineChart } from "../charts/line-chart.js";
 import { EPOCHS } from "../charts/specs.js";
+import { byName } from "../page/documents.js";
 
 const SHARES = [0.05, 0.25, 0.5, 0.75, 0.95];
 const MEDIAN = 2;
@@ -47,7 +48,7 @@ export function quantileData(histogram, history) {
     epochs_total,
     start_time: history.start_time,
     best_epoch: history.best_epoch,
-    envelope: {},
+    envelope: byName([]),
     non_finite: [],
     timestamps: timestamps.every((time) => time !== undefined) ? timestamps : [],
     quantiles: SHARES.map((_, q) => rows.map((row) => row[q])),

@@ -1,7 +1,7 @@
 // The histograms of all epochs as ridges, one behind the other. `panel` has {data, axis, scale, index, pointed, size}.
 
-import { BOTTOM, FONT, LEFT, mix, paintValueTicks, RIGHT, spread } from "../charts/canvas.js";
-import { cssColor } from "../page/dom.js";
+import { BOTTOM, cssColor, LEFT, mix, paintValueTicks, RIGHT, spread, textStyle } from "../charts/canvas.js";
+import { binAt } from "./find.js";
 
 const RIDGES_AT_MOST = 60;
 
@@ -57,7 +57,7 @@ export function find(panel, left, top) {
   const shape = geometry(panel);
   const distance = (index) => Math.abs(shape.baseline(index) - top - 3);
   const index = spread(panel.data.epochs.length, RIDGES_AT_MOST).reduce((a, b) => (distance(b) < distance(a) ? b : a));
-  return { index, bin: panel.binAt(index, (edge) => left < shape.x(edge)) };
+  return { index, bin: binAt(panel.data.bin_edges_by_epoch[index], (edge) => left < shape.x(edge)) };
 }
 
 // Baselines by true epoch, so that unequal steps look unequal.
@@ -74,21 +74,15 @@ function ridge(context, { data, scale }, { baseline, x, tall }, index) {
   const base = baseline(index);
   context.beginPath();
   context.moveTo(x(edges[0]), base);
-  data.counts[index].forEach((value, bin) =>
-    context.lineTo((x(edges[bin]) + x(edges[bin + 1])) / 2, base - scale.height(value) * tall),
-  );
+  for (const [bin, value] of data.counts[index].entries())
+    context.lineTo((x(edges[bin]) + x(edges[bin + 1])) / 2, base - scale.height(value) * tall);
   context.lineTo(x(edges.at(-1)), base);
 }
 
 // Epochs at the left, as many as have room beside the chosen one.
 function paintEpochs(context, { data, index: chosen }, { baseline }) {
-  context.font = FONT;
-  context.textAlign = "right";
-  context.textBaseline = "middle";
-  const label = (index, color) => {
-    context.fillStyle = color;
-    context.fillText(String(data.epochs[index]), LEFT - 16, baseline(index) - 1);
-  };
+  const label = (index, color) =>
+    textStyle(context, "right", "middle", color).fillText(String(data.epochs[index]), LEFT - 16, baseline(index) - 1);
   let free = -Infinity;
   for (const index of spread(data.epochs.length, RIDGES_AT_MOST)) {
     const y = baseline(index);

@@ -1,8 +1,11 @@
 // The histograms of a run: weights and gradients of both towers side by side, one epoch chosen for all of them.
 
 import { HISTOGRAM_DEFAULTS, HISTOGRAM_REFINED_UP_TO, pairsOf, TOWERS, TYPES } from "../charts/specs.js";
-import { choice, drawAll, el } from "../page/dom.js";
-import { nearest, Panel } from "./panel.js";
+import { read } from "../page/documents.js";
+import { choice, el } from "../page/dom.js";
+import { drawAll } from "../page/frames.js";
+import { nearest } from "./find.js";
+import { Panel } from "./panel.js";
 import { Player } from "./player.js";
 import * as ridgeline from "./ridgeline.js";
 
@@ -14,12 +17,12 @@ export class HistogramView {
   // goes through them; `source` reads both.
   constructor({ source, address, fullAddress, history, view, permalink }) {
     Object.assign(this, { source, address, fullAddress, history, view, permalink });
-    const read = (name, allowed) =>
+    const asked = (name, allowed) =>
       allowed.includes(permalink.get(name)) ? permalink.get(name) : HISTOGRAM_DEFAULTS[name];
-    this.kind = read("histogram", KINDS);
-    this.what = read("what", [...TYPES, "both"]);
-    this.tower = read("tower", [...TOWERS, "both"]);
-    this.counts = read("counts", COUNTS);
+    this.kind = asked("histogram", KINDS);
+    this.what = asked("what", [...TYPES, "both"]);
+    this.tower = asked("tower", [...TOWERS, "both"]);
+    this.counts = asked("counts", COUNTS);
     this.fit = permalink.get("bars") === "fit";
     this.epoch = /^\d+$/.test(permalink.get("epoch")) ? Number(permalink.get("epoch")) : null; // null follows the newest
     this.fine = (this.epoch !== null || this.kind !== "ridgeline") && history.epochs_total <= HISTOGRAM_REFINED_UP_TO;
@@ -28,7 +31,9 @@ export class HistogramView {
     this.panels = new Map();
     this.#build();
     this.#readPicture();
-    addEventListener("themechange", () => this.#shown().forEach((panel) => panel.draw()));
+    addEventListener("themechange", () => {
+      for (const panel of this.#shown()) panel.draw();
+    });
   }
 
   #build() {
@@ -38,7 +43,7 @@ export class HistogramView {
       max: "0",
       value: "0",
       id: "epoch",
-      oninput: () => (this.player.stop(), this.choose(this.#epochs()[Number(this.slider.value)])),
+      oninput: () => this.#jump(this.#epochs()[Number(this.slider.value)]),
     });
     this.chosen = el("output", { class: "tabular", for: "epoch" });
     this.player = new Player(
@@ -47,7 +52,7 @@ export class HistogramView {
       () => this.epoch === null,
     );
     const jump = (text, find) =>
-      el("button", { type: "button", class: "quiet", onclick: () => (this.player.stop(), this.choose(find())) }, text);
+      el("button", { type: "button", class: "quiet", onclick: () => this.#jump(find()) }, text);
     const scrub = el(
       "div",
       { class: "scrub" },
@@ -58,6 +63,12 @@ export class HistogramView {
       jump("last", () => null),
       this.player.element,
     );
+    for (const begins of ["focusin", "pointerdown"]) scrub.addEventListener(begins, () => this.#refine());
+    this.grid = el("div", { class: "panels" });
+    this.element = el("div", { class: "histogram" }, this.#tools(), scrub, this.grid);
+  }
+
+  #tools() {
     this.kinds = choice(
       "Picture",
       [
@@ -68,7 +79,7 @@ export class HistogramView {
       this.kind,
       (kind) => this.show(kind),
     );
-    const tools = el(
+    return el(
       "div",
       { class: "tools" },
       choice(
@@ -100,7 +111,10 @@ export class HistogramView {
           ["symlog", "Symlog"],
         ],
         this.counts,
-        (counts) => ((this.counts = counts), this.#arrange({ counts })),
+        (counts) => {
+          this.counts = counts;
+          this.#arrange({ counts });
+        },
       ),
       choice(
         "Range of the bars",
@@ -109,12 +123,12 @@ export class HistogramView {
           ["fit", "Fit bars"],
         ],
         this.fit ? "fit" : "shared",
-        (bars) => ((this.fit = bars === "fit"), this.#arrange({ bars })),
+        (bars) => {
+          this.fit = bars === "fit";
+          this.#arrange({ bars });
+        },
       ),
     );
-    for (const begins of ["focusin", "pointerdown"]) scrub.addEventListener(begins, () => this.#refine());
-    this.grid = el("div", { class: "panels" });
-    this.element = el("div", { class: "histogram" }, tools, scrub, this.grid);
   }
 
   // Reads what is chosen again; what has not changed is not sent again.
@@ -132,7 +146,7 @@ export class HistogramView {
     const addresses = panels.map(({ type, tower }) => this.#addressOf(type, tower));
     const come = this.source.come(addresses);
     if (come) {
-      come.forEach(({ document }, i) => this.documents.set(addresses[i], document));
+      for (const [i, { document }] of come.entries()) this.documents.set(addresses[i], document);
       this.#fillAll(panels, come);
       return panels;
     }
@@ -153,15 +167,13 @@ export class HistogramView {
   }
 
   #fillAll(panels, found) {
-    panels.forEach((panel, i) => found[i] && this.#fill(panel, found[i]));
+    for (const [i, panel] of panels.entries()) if (found[i]) this.#fill(panel, found[i]);
     this.#setSlider();
   }
 
   // All epochs of one histogram.
-  async full(type, tower) {
-    const response = await fetch(this.fullAddress(type, tower));
-    if (!response.ok) throw new Error(`the server answered ${response.status}.`);
-    return response.json();
+  full(type, tower) {
+    return read(this.fullAddress(type, tower));
   }
 
   show(kind) {
@@ -197,6 +209,11 @@ export class HistogramView {
 
   #addressOf(type, tower) {
     return this.fine ? this.fullAddress(type, tower) : this.address(type, tower);
+  }
+
+  #jump(epoch) {
+    this.player.stop();
+    this.choose(epoch);
   }
 
   #step(by) {

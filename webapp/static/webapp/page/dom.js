@@ -2,8 +2,7 @@
 
 export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
-  for (const name in attributes) {
-    const value = attributes[name];
+  for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
@@ -17,22 +16,23 @@ export function el(tag, attributes = {}, ...children) {
 
 const isSomething = (child) => child !== null && child !== undefined && child !== false && child !== "";
 
-// A small picture of the given paths, in a square of 16; for eyes only.
+// As `el`, an element of SVG; a child may be a list.
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes))
+    if (value !== null && value !== undefined) element.setAttribute(name, value);
+  element.append(...children.flat().filter(isSomething));
+  return element;
+}
+
+// A small decorative picture of the given paths, in a square of 16.
 export function icon(...paths) {
-  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  for (const [name, value] of [
-    ["viewBox", "0 0 16 16"],
-    ["width", "16"],
-    ["height", "16"],
-    ["aria-hidden", "true"],
-  ])
-    picture.setAttribute(name, value);
-  for (const path of paths) {
-    const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    line.setAttribute("d", path);
-    picture.append(line);
-  }
-  return picture;
+  const size = { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" };
+  return svg(
+    "svg",
+    size,
+    paths.map((d) => svg("path", { d })),
+  );
 }
 
 export function section(id, title, ...content) {
@@ -77,7 +77,18 @@ export function choice(label, options, value, onChange) {
   };
   for (const [option, text] of options) {
     group.append(
-      el("button", { type: "button", value: option, onclick: () => (press(option), onChange(option)) }, text),
+      el(
+        "button",
+        {
+          type: "button",
+          value: option,
+          onclick: () => {
+            press(option);
+            onChange(option);
+          },
+        },
+        text,
+      ),
     );
   }
   press(value);
@@ -109,31 +120,7 @@ export async function copy(button, text, otherwise) {
   } catch {
     button.textContent = otherwise;
   }
-  setTimeout(() => (button.textContent = button.dataset.text), 2000);
-}
-
-const palette = new Map(); // asked while the page changes, the browser would compute all styles anew for every colour
-addEventListener("themechange", () => palette.clear());
-
-export function cssColor(name) {
-  if (!palette.has(name))
-    palette.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
-  return palette.get(name);
-}
-
-// A canvas context in CSS pixels, cleared, sharp on any screen.
-export function context2d(canvas, width, height) {
-  const ratio = devicePixelRatio || 1;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  const context = canvas.getContext("2d");
-  context.scale(ratio, ratio);
-  return context;
-}
-
-// Measures all before it paints any: after each the browser would have to lay out the page again to measure the next.
-export function drawAll(pictures) {
-  const all = [...pictures];
-  for (const picture of all) picture.measure();
-  for (const picture of all) picture.paint();
+  setTimeout(() => {
+    button.textContent = button.dataset.text;
+  }, 2000);
 }

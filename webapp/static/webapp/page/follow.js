@@ -1,5 +1,7 @@
 // Polite polling: one conditional request at a time, slower while nothing changes and while nobody looks.
 
+import { documentOf } from "./documents.js";
+
 const HIDDEN_AT_LEAST = 15000;
 
 // Reads one address; a body that has not changed is not sent again.
@@ -12,7 +14,10 @@ export class Source {
     if (!this.#early.has(address)) {
       const early = { answer: this.#read(address), result: null };
       this.#early.set(address, early);
-      early.answer.then((result) => (early.result = result)).catch(() => {}); // whoever reads it hears of the error
+      const keep = (result) => {
+        early.result = result;
+      };
+      early.answer.then(keep, () => {}); // `read` throws the error
     }
     return this.#early.get(address).answer;
   }
@@ -28,7 +33,7 @@ export class Source {
   come(addresses) {
     const results = addresses.map((address) => this.#early.get(address)?.result);
     if (!results.every(Boolean)) return null;
-    addresses.forEach((address) => this.#early.delete(address));
+    for (const address of addresses) this.#early.delete(address);
     return results;
   }
 
@@ -51,7 +56,7 @@ export class Source {
     if (response.status === 304) return { changed: false };
     if (!response.ok)
       throw Object.assign(new Error(`The server answered ${response.status}.`), { status: response.status });
-    const document = await response.json();
+    const document = await documentOf(response);
     if (document.available) this.#etags.set(address, response.headers.get("ETag"));
     return { changed: true, document };
   }
@@ -79,7 +84,10 @@ export function follow(step) {
     timer = setTimeout(round, document.hidden ? Math.max(HIDDEN_AT_LEAST, pause * 3) : pause);
   }
 
-  const again = () => ((pause = 0), round());
+  const again = () => {
+    pause = 0;
+    return round();
+  };
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && timer !== null) again();
   });

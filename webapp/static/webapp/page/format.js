@@ -33,7 +33,10 @@ export const exact = (value) => (value === null || value === undefined ? "" : St
 // one a millisecond: they are made when they are first needed. A run of ours shows its charts without any.
 function made(Kind, language, options) {
   let one = null;
-  return () => (one ??= new Kind(language, options));
+  return () => {
+    one ??= new Kind(language, options);
+    return one;
+  };
 }
 
 // With commas between thousands, and at most three decimals.
@@ -52,6 +55,9 @@ export function byName(a, b) {
   );
   return one < other ? -1 : Number(one > other);
 }
+
+// The text, cut to at most `most` characters.
+export const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";

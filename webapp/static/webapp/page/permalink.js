@@ -30,3 +30,12 @@ export class Permalink {
     return `${location.pathname}${query && `?${query}`}${location.hash}`;
   }
 }
+
+// The text that an address holds encoded; `otherwise` for one that a broken link cut.
+export function decoded(text, otherwise = "") {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return otherwise;
+  }
+}

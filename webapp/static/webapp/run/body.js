@@ -6,8 +6,10 @@ import { chartTools, helpButton, linkButton } from "../charts/tools.js";
 import { hasTimes } from "../charts/view.js";
 import { showStretch } from "../charts/zoom.js";
 import { HistogramView } from "../histograms/view.js";
-import { drawAll, el, section } from "../page/dom.js";
+import { read } from "../page/documents.js";
+import { el, section } from "../page/dom.js";
 import { count } from "../page/format.js";
+import { drawAll } from "../page/frames.js";
 import { hasTables, tables, tiles } from "./head.js";
 import { Insights } from "./insights.js";
 import { provenance } from "./provenance.js";
@@ -153,7 +155,10 @@ export class RunBody {
         {
           type: "button",
           class: "button small",
-          onclick: (event) => ((event.currentTarget.disabled = true), this.page.loadFull(true)),
+          onclick: ({ currentTarget }) => {
+            currentTarget.disabled = true;
+            this.page.loadFull(true);
+          },
         },
         text,
       ),
@@ -211,9 +216,7 @@ export class RunBody {
   async #fullHistory() {
     const { page } = this;
     if (page.history.resolution === "full") return page.history;
-    const response = await fetch(page.historyAddress("full"));
-    if (!response.ok) throw new Error(`the server answered ${response.status}.`);
-    return response.json();
+    return read(page.historyAddress("full"));
   }
 
   // Metrics that have no place among the history's epochs. Most runs of ours have none, so what shows them comes when needed.
@@ -264,7 +267,7 @@ export class RunBody {
   async #chartOf(key) {
     const find = () => this.charts.find((chart) => chart.series.some((series) => series.key === key));
     if (!key || find()) return find();
-    if (key in this.page.history.metrics) this.#showAllCharts();
+    if (Object.hasOwn(this.page.history.metrics, key)) this.#showAllCharts();
     return find() ?? (this.metrics && (await this.metrics).reveal(key));
   }
 }

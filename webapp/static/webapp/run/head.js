@@ -34,7 +34,11 @@ export function facts({ history, summary }) {
     history.start_time &&
       el(
         "span",
-        { onpointerenter: (event) => (event.currentTarget.title = time(history.start_time)) },
+        {
+          onpointerenter: ({ currentTarget }) => {
+            currentTarget.title = time(history.start_time);
+          },
+        },
         `started ${ago(history.start_time)}`,
       ),
     ...(summary.quick_test_ids ?? []).map((test) => el("span", {}, `quick test ${test}`)),

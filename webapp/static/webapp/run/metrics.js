@@ -2,6 +2,8 @@
 
 import { el } from "../page/dom.js";
 import { count } from "../page/format.js";
+import { whenNear } from "../page/frames.js";
+import { decoded } from "../page/permalink.js";
 import { Tile } from "./tile.js";
 
 const AT_ONCE = 24; // charts that a group shows before it is asked for more, and that open by themselves at first
@@ -43,14 +45,12 @@ export class MetricBrowser {
       this.groups,
     );
     this.cells = new IntersectionObserver(
-      (entries) => entries.forEach(({ target, isIntersecting }) => target.tile.look(isIntersecting)),
+      (entries) => {
+        for (const { target, isIntersecting } of entries) target.tile.look(isIntersecting);
+      },
       { rootMargin: AHEAD },
     );
-    const near = new IntersectionObserver(
-      (entries) => entries.some((entry) => entry.isIntersecting) && (near.disconnect(), this.load()),
-      { rootMargin: AHEAD },
-    );
-    near.observe(this.element);
+    whenNear(this.element, AHEAD, () => this.load());
   }
 
   // Reads the index, the first time that anybody needs it.
@@ -64,7 +64,8 @@ export class MetricBrowser {
     if (!this.loading) return;
     await this.loading;
     this.version += 1;
-    await (this.loading = this.#readIndex());
+    this.loading = this.#readIndex();
+    await this.loading;
     for (const tile of this.tiles.values()) tile.refresh();
   }
 
@@ -271,15 +272,7 @@ function readOpened(text) {
     .split(",")
     .filter(Boolean)
     .map((item) => /^(-?)(.*)$/.exec(item));
-  return new Map(items.map(([, closed, name]) => [decoded(name), !closed]));
-}
-
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+  return new Map(items.map(([, closed, name]) => [decoded(name, name), !closed]));
 }
 
 const metricCount = (value) => `${count(value)} ${value === 1 ? "metric" : "metrics"}`;

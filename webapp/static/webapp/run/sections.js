@@ -1,6 +1,7 @@
 // The way through a long page: links to its sections that stay in view, the one being read marked.
 
 import { el } from "../page/dom.js";
+import { inNextFrame } from "../page/frames.js";
 
 // `sections` are [name, element] in the order of the page; those that are hidden have no link.
 export class SectionNav {
@@ -12,7 +13,11 @@ export class SectionNav {
       el("nav", { class: "section-nav", "aria-label": "On this page" }, [...this.links.values()]),
       after,
     );
-    addEventListener("scroll", () => (this.frame ??= requestAnimationFrame(() => this.#mark())), { passive: true });
+    addEventListener(
+      "scroll",
+      inNextFrame(() => this.#mark()),
+      { passive: true },
+    );
   }
 
   // `coming` are sections that are about to be there: their links have their places before.
@@ -32,7 +37,6 @@ export class SectionNav {
 
   // Of the last one that begins above the middle; at the end of the page, the last.
   #mark() {
-    this.frame = null;
     const shown = [...this.links].filter(([element]) => !element.hidden);
     const atEnd = scrollY > 0 && innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
     const read = atEnd

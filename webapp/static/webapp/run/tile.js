@@ -1,6 +1,7 @@
 // The place of one metric's chart among the others, which is read and drawn once somebody looks.
 
 import { LineChart, metricTitle } from "../charts/line-chart.js";
+import { byName } from "../page/documents.js";
 import { el } from "../page/dom.js";
 import { count, number } from "../page/format.js";
 
@@ -68,7 +69,7 @@ export class Tile {
       epochs_total: steps_total,
       timestamps,
       start_time: this.browser.page.history.start_time,
-      envelope: min ? { [key]: { min, max } } : {},
+      envelope: byName(min ? [[key, { min, max }]] : []),
       non_finite,
       best_epoch: null,
       values,

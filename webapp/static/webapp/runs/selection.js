@@ -1,5 +1,6 @@
 // Which runs are chosen, over all pages of the list, until the tab is closed.
 
+import { parsed } from "../page/documents.js";
 import { el } from "../page/dom.js";
 
 const KEY = "warmboard.chosen";
@@ -8,7 +9,7 @@ const LEAST = 2;
 const MOST = 50;
 
 export class Selection {
-  #chosen = new Set(JSON.parse(sessionStorage.getItem(KEY) ?? "[]"));
+  #chosen = new Set(parsed(sessionStorage.getItem(KEY) ?? "[]"));
   #last = null; // whose box was clicked last: a click with Shift takes all from there
   #all = el("input", { type: "checkbox", autocomplete: "off", "aria-label": ALL, title: ALL });
 

@@ -1,0 +1,70 @@
+"""What only the workers read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from warmboard.contract.settings.parsers import integer
+from warmboard.contract.settings.setting import Setting
+
+DISCOVER_SECONDS = Setting(
+    "DISCOVER_SECONDS",
+    integer(0, 86_400),
+    "60",
+    "How often the sweep looks for runs that no event announced, in MLflow and below OUTPUT_URI. 0: never.",
+    ("workers",),
+)
+DISCOVER_DAYS = Setting(
+    "DISCOVER_DAYS",
+    integer(1, 3650),
+    "7",
+    "The sweep looks for runs that began or ended within so many days.",
+    ("workers",),
+)
+RETENTION_DAYS = Setting(
+    "RETENTION_DAYS",
+    integer(0, 36_500),
+    "0",
+    "So many days after its last fetch a run's charts are dropped; its summary stays. 0: never.",
+    ("workers",),
+)
+INBOX_RETENTION_DAYS = Setting(
+    "INBOX_RETENTION_DAYS",
+    integer(0, 36_500),
+    "90",
+    "So many days after they came, events that are done or unreadable are deleted. 0: never.",
+    ("workers",),
+)
+EPOCH_SAMPLE_INTERVAL = Setting(
+    "EPOCH_SAMPLE_INTERVAL", integer(1, 1_000_000), "5", "An overview keeps every so many epochs.", ("workers",)
+)
+OVERVIEW_POINTS = Setting(
+    "OVERVIEW_POINTS",
+    integer(10, 100_000),
+    "100",
+    "An overview keeps at most so many epochs: the interval grows with the run.",
+    ("workers",),
+)
+FETCH_CONCURRENCY = Setting(
+    "FETCH_CONCURRENCY", integer(1, 64), "8", "How many requests a fetch has under way at once.", ("workers",)
+)
+WARM_ATTEMPTS = Setting(
+    "WARM_ATTEMPTS", integer(1, 100), "8", "After so many failed attempts an event is parked as failed.", ("workers",)
+)
+SUBSCRIBER_HEARTBEAT = Setting(
+    "SUBSCRIBER_HEARTBEAT",
+    Path,
+    ".warmboard/subscriber.heartbeat",
+    "A file that the subscriber touches while it listens; its health check reads the age.",
+    ("workers",),
+)
+BEAT_HEARTBEAT = Setting(
+    "BEAT_HEARTBEAT",
+    Path,
+    ".warmboard/beat.heartbeat",
+    "A file that beat touches whenever it has sent the sweep; its health check reads the age.",
+    ("workers",),
+)
+FLOWER_PORT = Setting(
+    "FLOWER_PORT", integer(1, 65535), "5555", "The port Flower listens on; Flower reads it by itself.", ("workers",)
+)

@@ -1,0 +1,33 @@
+"""A file that a process touches while it works; health checks read its age."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+HEARTBEAT_AGE = 30.0
+"""Seconds. Both heartbeats come every few seconds: the subscriber's every 2, beat's with every sweep that worked."""
+
+
+class UnhealthyError(Exception):
+    """A process does not work; the text says how it shows."""
+
+
+def touch(heartbeat: Path) -> None:
+    """Record that this process works."""
+    heartbeat.parent.mkdir(parents=True, exist_ok=True)
+    heartbeat.touch()
+
+
+def check_heartbeat(heartbeat: Path) -> str:
+    """Say how old the heartbeat is.
+
+    Raises UnhealthyError if there is none, or if it is older than ``HEARTBEAT_AGE``.
+    """
+    try:
+        age = time.time() - heartbeat.stat().st_mtime
+    except FileNotFoundError:
+        raise UnhealthyError(f"there is no heartbeat at {heartbeat}: the process has not begun to work") from None
+    if age > HEARTBEAT_AGE:
+        raise UnhealthyError(f"the last heartbeat at {heartbeat} is {age:.0f} s old")
+    return f"the last heartbeat is {age:.0f} s old"
