@@ -244,10 +244,10 @@ def test_without_redis_the_tables_answer_and_the_log_says_so_once(
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert get() == warm_run("first").entries[OVERVIEW].body(Encoding.GZIP)
-        with pytest.raises(HotCopyError, match="Redis is away"):
+        with pytest.raises(HotCopyError, match="Redis is down"):
             warm.put(warm_run("second", minutes=1))
         assert get() == warm_run("second").entries[OVERVIEW].body(Encoding.GZIP)
-    assert caplog.text.count("Redis is away") == 1
+    assert caplog.text.count("Redis is down") == 1
 
 
 def test_a_redis_that_is_back_is_used_again(
