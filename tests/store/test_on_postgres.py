@@ -1,4 +1,4 @@
-"""The tests of the store, the workers, the list of runs and who may see them once more, on PostgreSQL."""
+"""Run the tests of the store, the workers, the list of runs and visibility again, on PostgreSQL."""
 
 import os
 import subprocess
