@@ -12,7 +12,7 @@ from tests.mlflow_server.servers import ENTRYPOINT, Server, started
 
 @pytest.fixture(scope="session")
 def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Ours, as the start script starts it: uvicorn."""
+    """Our server on SQLite, started by the start script, under uvicorn."""
     folder = tmp_path_factory.mktemp("mlflow-sqlite")
     with started(folder, f"sqlite:///{folder}/mlflow.sqlite3") as server:
         yield server
@@ -20,7 +20,7 @@ def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def on_postgres(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Server]:
-    """The same on PostgreSQL."""
+    """Our server on PostgreSQL, under uvicorn."""
     with psycopg.connect(postgres.url(), autocommit=True) as admin:
         admin.execute("CREATE DATABASE mlflow")
     with started(tmp_path_factory.mktemp("mlflow-postgres"), postgres.url("mlflow")) as server:
@@ -29,7 +29,7 @@ def on_postgres(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) ->
 
 @pytest.fixture(scope="session")
 def prefixed(tmp_path_factory: pytest.TempPathFactory, on_postgres: Server) -> Iterator[Server]:
-    """Ours under gunicorn and a static prefix, on the same PostgreSQL."""
+    """Our server under gunicorn and a static prefix, on the same PostgreSQL."""
     folder: Path = tmp_path_factory.mktemp("mlflow-gunicorn")
     command = ["sh", str(ENTRYPOINT), "--gunicorn-opts=--threads=2", "--static-prefix=/tracking"]
     with started(folder, on_postgres.uri, command) as server:
@@ -38,6 +38,6 @@ def prefixed(tmp_path_factory: pytest.TempPathFactory, on_postgres: Server) -> I
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def server(request: pytest.FixtureRequest) -> Server:
-    """Each test on both databases."""
+    """Our server, once on each database."""
     found: Server = request.getfixturevalue(f"on_{request.param}")
     return found

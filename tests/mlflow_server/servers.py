@@ -1,4 +1,4 @@
-"""Real MLflow servers for these tests, and what a client does with the bulk route's answer."""
+"""Real MLflow servers for these tests, and a client's reader of the bulk route's response."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Point = tuple[str, int, int, float]
 
 @dataclass(frozen=True)
 class Server:
-    """One that runs. ``uri`` is its database; requests go out without any proxy."""
+    """A running server. ``uri`` is its database. Requests ignore the environment's proxy."""
 
     address: str
     uri: str
@@ -56,7 +56,7 @@ class Server:
         return self.session.post(self.address + path, timeout=60, **options)
 
     def history(self, run_id: str, **options: Any) -> requests.Response:
-        """The whole answer; `params` as of requests."""
+        """Get the bulk route's response. ``options`` are those of requests."""
         return self.get(f"{BULK}/runs/{run_id}/history", **options)
 
     def read(self, run_id: str, **parameters: Any) -> Answer:
@@ -67,11 +67,11 @@ class Server:
 
 @dataclass(frozen=True)
 class Answer:
-    """The bulk route's answer, checked: every axis comes before it is used, and the end says how much there was."""
+    """The bulk route's response, checked: each axis comes before its use, and the end line's totals are right."""
 
     head: dict[str, Any]
     curves: dict[str, Columns]
-    """Key → steps, timestamps, values."""
+    """Maps keys to steps, timestamps and values."""
     axes: int
     lines: int
 
@@ -95,7 +95,7 @@ class Answer:
         return cls(head, curves, len(axes), len(lines))
 
     def points(self, key: str) -> list[tuple[int, int, float]]:
-        """(step, timestamp, value) one by one."""
+        """A metric's points as (step, timestamp, value)."""
         return list(zip(*(column.tolist() for column in self.curves[key]), strict=True))
 
 
@@ -113,12 +113,12 @@ def _values(line: Mapping[str, Any]) -> NDArray[Any]:
 
 
 def _not_strict(name: str) -> float:
-    raise AssertionError(f"{name} is no JSON")
+    raise AssertionError(f"{name} is not strict JSON")
 
 
 @contextmanager
 def started(folder: Path, uri: str, command: Command = STARTS, **environ: str) -> Iterator[Server]:
-    """Our start script by default, in an environment of its own, until the block is left."""
+    """Run a server until the block ends: by default our start script, in its own environment."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     given = {
@@ -137,7 +137,7 @@ def started(folder: Path, uri: str, command: Command = STARTS, **environ: str) -
         process.wait_ready(READY_SECONDS)
         server = Server(address, uri)
         yield server
-        # A server that ends waits for its connections.
+        # A server waits for open connections before it exits.
         server.session.close()
     finally:
         process.stop()
@@ -148,7 +148,7 @@ def _prefix(command: Command) -> str:
 
 
 def insert(uri: str, run_id: str, points: Iterable[Point]) -> None:
-    """Writes points past the server, as it would: NaN and infinity have stand-ins, and the latest are kept apart."""
+    """Write points directly to the database, as the server does: latest metrics too, and substitutes for NaN and ±∞."""
     rows = [_row(run_id, *point) for point in points]
     latest = {row["key"]: row for row in sorted(rows, key=lambda row: (row["step"], row["timestamp"], row["value"]))}
     engine = sqlalchemy.create_engine(uri)

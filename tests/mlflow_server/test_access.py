@@ -1,4 +1,4 @@
-"""The bulk route behind MLflow's basic authentication: who may read, and that MLflow agrees."""
+"""The bulk route behind MLflow's basic authentication: its permissions are those of MLflow's own routes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PASSWORD = "only-for-tests-of-readers"  # noqa: S105
 
 @dataclass(frozen=True)
 class Guarded:
-    """A server with two experiments of one run each, and what each user may read there."""
+    """A server with two experiments of one run each, and users with different permissions."""
 
     server: Server
     runs: dict[str, str]
-    """`shown`, `hidden` → run ID."""
+    """Maps `shown` and `hidden` to run IDs."""
 
     def status(self, user: str | None, run: str = "shown", **parameters: str) -> int:
         return self.server.history(self.runs.get(run, run), auth=self.credentials(user), params=parameters).status_code
@@ -58,7 +58,7 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def configured(folder: Path, default: str) -> Path:
-    """Credentials are kept for a minute: each check takes a fifth of a second."""
+    """Write MLflow's configuration. It caches credentials for a minute, because each check takes 0.2 s."""
     path = folder / "basic_auth.ini"
     lines = [f"default_permission = {default}", f"database_uri = sqlite:///{folder}/users.sqlite3"]
     path.write_text("\n".join(["[mlflow]", *lines, "admin_username = admin", "auth_cache_ttl_seconds = 60"]))
@@ -87,7 +87,7 @@ def grant(server: Server, runs: dict[str, str], user: str, name: str, permission
     ("user", "run", "status"),
     [
         (None, "shown", 401),
-        ("nobody", "shown", 401),
+        ("unknown", "shown", 401),
         ("stranger", "shown", 403),
         ("reader", "shown", 200),
         ("reader", "hidden", 403),
@@ -104,12 +104,12 @@ def test_who_may_read_a_run(guarded: Guarded, user: str | None, run: str, status
 
 
 @pytest.mark.parametrize("name", ["run_id", "run_uuid"])
-def test_naming_a_run_that_is_shown_does_not_open_one_that_is_hidden(guarded: Guarded, name: str) -> None:
+def test_a_query_parameter_with_a_readable_run_does_not_open_a_hidden_one(guarded: Guarded, name: str) -> None:
     assert guarded.status("reader", "hidden", **{name: guarded.runs["shown"]}) == 403
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST"])
-def test_no_other_method_opens_a_run_that_is_hidden(guarded: Guarded, method: str) -> None:
+def test_no_other_method_opens_a_hidden_run(guarded: Guarded, method: str) -> None:
     address = f"{guarded.server.address}{BULK}/runs/{guarded.runs['hidden']}/history"
     answer = guarded.server.session.request(method, address, auth=guarded.credentials("reader"), timeout=60)
 
@@ -117,14 +117,14 @@ def test_no_other_method_opens_a_run_that_is_hidden(guarded: Guarded, method: st
     assert b'"version"' not in answer.content
 
 
-def test_the_version_is_for_whoever_has_an_account(guarded: Guarded) -> None:
+def test_every_account_may_read_the_version(guarded: Guarded) -> None:
     def status(user: str | None) -> int:
         return guarded.server.get(f"{BULK}/version", auth=guarded.credentials(user)).status_code
 
-    assert [status(user) for user in (None, "nobody", "stranger", "reader", "admin")] == [401, 401, 200, 200, 200]
+    assert [status(user) for user in (None, "unknown", "stranger", "reader", "admin")] == [401, 401, 200, 200, 200]
 
 
-def test_a_deleted_run_is_gone_for_those_who_may_read_it(guarded: Guarded) -> None:
+def test_a_deleted_run_is_not_found_by_its_readers(guarded: Guarded) -> None:
     run_id = new_run(guarded.server, "deleted")
     guarded.runs["deleted"] = run_id
     grant(guarded.server, guarded.runs, "reader", "deleted", "READ")

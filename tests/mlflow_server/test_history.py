@@ -1,4 +1,4 @@
-"""The bulk route on real servers: what it answers is what MLflow's own client reads, key by key."""
+"""The bulk route on real servers: it answers the same points that MLflow's own client reads, key by key."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def new_run(server: Server, **options: Any) -> str:
 
 @pytest.fixture(scope="module")
 def odd_runs() -> dict[str, str]:
-    """Server → a run with every oddity, logged by MLflow's client."""
+    """Maps servers to a run with every oddity, logged by MLflow's client."""
     return {}
 
 
@@ -61,7 +61,7 @@ def odd(server: Server, odd_runs: dict[str, str]) -> str:
 
 
 def by_mlflow(server: Server, run_id: str, key: str) -> list[tuple[int, int, float]]:
-    """By step, timestamp, value; NaN last. What stands in for infinity is told as infinity."""
+    """A metric's points by MLflow's client, with ±∞ restored: sorted by step, timestamp and value, NaN last."""
     found = server.client.get_metric_history(run_id, key)
     stands_for = {LARGEST: INFINITY, -LARGEST: -INFINITY}
     points = [(point.step, point.timestamp, stands_for.get(point.value, point.value)) for point in found]
@@ -73,7 +73,7 @@ def test_every_oddity_is_as_mlflows_own_client_reads_it(server: Server, odd: str
 
     assert answer.curves.keys() == ODD.keys()
     for key in ODD:
-        # NaN is equal to nothing; as text it is.
+        # As text, NaN equals NaN.
         assert list(map(repr, answer.points(key))) == list(map(repr, by_mlflow(server, odd, key)))
     assert [value for *_, value in answer.points("not finite")][1:] == [INFINITY, -INFINITY, 0.5, INFINITY]
     assert answer.axes < len(ODD)
@@ -121,7 +121,9 @@ def test_some_metrics_and_from_a_step_on(server: Server, odd: str) -> None:
 @pytest.mark.parametrize(
     ("accepted", "encoding"), [("gzip, zstd", "zstd"), ("gzip", "gzip"), ("identity, zstd;q=0", None)]
 )
-def test_it_is_compressed_as_the_client_asks(server: Server, odd: str, accepted: str, encoding: str | None) -> None:
+def test_the_response_is_compressed_as_the_client_accepts(
+    server: Server, odd: str, accepted: str, encoding: str | None
+) -> None:
     response = server.history(odd, headers={"Accept-Encoding": accepted}, stream=True)
     body = response.raw.read(decode_content=False)
 
@@ -131,7 +133,7 @@ def test_it_is_compressed_as_the_client_asks(server: Server, odd: str, accepted:
     assert Answer.of(UNPACK[encoding](body)).curves.keys() == ODD.keys()
 
 
-def test_an_empty_run_has_a_head_and_an_end(server: Server) -> None:
+def test_an_empty_run_has_a_head_and_an_end_line(server: Server) -> None:
     run_id = new_run(server)
     server.client.set_terminated(run_id, "FAILED", end_time=77)
     answer = server.read(run_id)
@@ -140,7 +142,7 @@ def test_an_empty_run_has_a_head_and_an_end(server: Server) -> None:
     assert answer.head["latest"] == answer.curves == {}
 
 
-def test_a_deleted_run_is_gone_until_it_is_restored(server: Server) -> None:
+def test_a_deleted_run_is_not_found_until_it_is_restored(server: Server) -> None:
     run_id = new_run(server)
     server.client.delete_run(run_id)
     gone = server.history(run_id)
@@ -152,7 +154,7 @@ def test_a_deleted_run_is_gone_until_it_is_restored(server: Server) -> None:
     assert server.history(run_id).status_code == 200
 
 
-def test_what_cannot_be_answered_is_an_error_of_mlflows_own_shape(server: Server, odd: str) -> None:
+def test_errors_have_the_shape_of_mlflows_own(server: Server, odd: str) -> None:
     unknown = server.history("0" * 32)
     stock = server.get("/api/2.0/mlflow/runs/get", params={"run_id": "0" * 32})
 
@@ -163,7 +165,7 @@ def test_what_cannot_be_answered_is_an_error_of_mlflows_own_shape(server: Server
         assert repr(wrong) in answer.json()["message"]
 
 
-def test_the_version_tells_that_the_route_is_there(server: Server) -> None:
+def test_the_version_tells_that_the_route_exists(server: Server) -> None:
     assert server.get(f"{BULK}/version").json() == {"history": 1, "mlflow": "3.17.2"}
 
 
@@ -189,7 +191,7 @@ def test_10_000_metrics(server: Server) -> None:
     assert answer.points("m/9999") == [(0, 0, 9999.0), (1, 1, 9999.5)]
 
 
-def test_a_run_that_is_written_to_meanwhile_is_whole_up_to_some_batch(server: Server) -> None:
+def test_a_run_that_is_being_written_is_complete_up_to_some_batch(server: Server) -> None:
     run_id = new_run(server)
     keys = [f"k{number}" for number in range(50)]
     stop = threading.Event()
@@ -208,7 +210,7 @@ def test_a_run_that_is_written_to_meanwhile_is_whole_up_to_some_batch(server: Se
             answer = server.read(run_id)
             lengths = {len(answer.points(key)) for key in answer.curves}
             latest = {tuple(point) for point in answer.head["latest"].values()}
-            # Not one metric a step ahead of another, nor the latest points of the history.
+            # No metric is a step ahead of another, and the latest points are not ahead of the history.
             assert len(lengths) == len(latest) <= 1
             assert [step for step, *_ in latest] == [length - 1 for length in lengths]
     finally:
@@ -216,10 +218,10 @@ def test_a_run_that_is_written_to_meanwhile_is_whole_up_to_some_batch(server: Se
         writer.join()
 
 
-def test_a_client_that_goes_away_leaves_nothing_behind(server: Server) -> None:
+def test_a_client_that_disconnects_leaves_nothing_open(server: Server) -> None:
     run_id = new_run(server)
     insert(server.uri, run_id, ((f"k{key}", step, step, step / 7) for key in range(40) for step in range(1000)))
-    for _ in range(16):  # more than the database's connections that the server keeps
+    for _ in range(16):  # more than the server's pool of database connections
         server.history(run_id, stream=True).close()
     server.session.head(f"{server.address}{BULK}/runs/{run_id}/history", timeout=60)
 
@@ -237,7 +239,7 @@ class TestUnderGunicornAndAPrefix:
         assert prefixed.get("/tracking" + path).content == on_postgres.get(path).content
         assert prefixed.session.head(f"{prefixed.address}/tracking{path}", timeout=60).content == b""
 
-    def test_a_client_that_goes_away_leaves_nothing_behind(self, prefixed: Server, on_postgres: Server) -> None:
+    def test_a_client_that_disconnects_leaves_nothing_open(self, prefixed: Server, on_postgres: Server) -> None:
         run_id = new_run(on_postgres)
         insert(
             on_postgres.uri, run_id, ((f"k{key}", step, step, step / 7) for key in range(40) for step in range(1000))
