@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
-from webapp.access.hardening import keeps_process
+from webapp.access.security_headers import keeps_process
 from webapp.annotations.views import may_annotate
 from webapp.listing.api import unreadable
 from webapp.listing.export import FORMATS
