@@ -8,9 +8,9 @@ from typing import Self
 
 from store.models import InboxEvent
 from warmboard.contract.cloudevents import format_time
-from webapp.listing.rows import ago
 from webapp.operations import api
 from webapp.operations.overview import AGES, Listed, StateCount
+from webapp.run.words import ago
 
 WORDS = {
     "pending": "waits for a worker",
