@@ -20,7 +20,8 @@ from google.protobuf.empty_pb2 import Empty
 from google.pubsub_v1 import types
 
 from deploy.local.pubsub import filters
-from deploy.local.pubsub.storage import SECOND, WEEK, Refused, Storage, now
+from deploy.local.pubsub.storage import SECOND, WEEK, Storage
+from deploy.local.pubsub.tables import StatusError, now
 
 _Calls = dict[str, Callable[[Any, Any], Any]]
 _MESSAGES = {"topic": types.Topic.pb(), "subscription": types.Subscription.pb(), "snapshot": types.Snapshot.pb()}
@@ -38,8 +39,8 @@ _PURGE_SECONDS = 60
 _MAX_CALLS = 256  # Each waiting Pull and each stream holds a thread.
 
 
-def _invalid(message: str) -> Refused:
-    return Refused(grpc.StatusCode.INVALID_ARGUMENT, message)
+def _invalid(message: str) -> StatusError:
+    return StatusError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def _name(kind: str, name: str) -> str:
@@ -50,7 +51,7 @@ def _name(kind: str, name: str) -> str:
 
 
 class Services:
-    """One method per RPC; each takes the request and the context, and raises Refused where the API has an error."""
+    """One method per RPC; each takes the request and the context, and raises StatusError where the API has an error."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
@@ -151,7 +152,7 @@ class Services:
         for field, value in config.ListFields():
             if field.name in _UNSUPPORTED or (field.name == "push_config" and value.push_endpoint):
                 text = f"{field.name} is not supported by the embedded Pub/Sub server"
-                raise Refused(grpc.StatusCode.UNIMPLEMENTED, text)
+                raise StatusError(grpc.StatusCode.UNIMPLEMENTED, text)
         if kind == "subscription" and not config.HasField("message_retention_duration"):
             config.message_retention_duration.FromMicroseconds(WEEK)
         if config.HasField("message_retention_duration"):
@@ -171,7 +172,7 @@ class Services:
             policy = config.dead_letter_policy
             policy.max_delivery_attempts = policy.max_delivery_attempts or _ATTEMPTS[0]
             if policy.max_delivery_attempts not in _ATTEMPTS:
-                raise Refused(grpc.StatusCode.OUT_OF_RANGE, "max_delivery_attempts must be between 5 and 100")
+                raise StatusError(grpc.StatusCode.OUT_OF_RANGE, "max_delivery_attempts must be between 5 and 100")
             self.storage.get("topic", policy.dead_letter_topic, "Dead letter topic not found")
         if config.HasField("retry_policy"):
             retry = config.retry_policy
@@ -248,7 +249,7 @@ class _Stream:
                 raise _invalid(f"first message must set {field}")
         self.storage, self.name, self.number = storage, _name("subscription", first.subscription), next(self._numbers)
         self.limits = {"limit": first.max_outstanding_messages, "limit_bytes": first.max_outstanding_bytes}
-        self.error: Refused | None = None
+        self.error: StatusError | None = None
         self.active = True
         self.seconds = 0
         config = types.Subscription.pb().FromString(storage.get("subscription", self.name))
@@ -272,8 +273,8 @@ class _Stream:
                 if request.subscription:
                     raise _invalid("subscription may only be set in first message")
                 self.apply(request)
-        except Refused as refused:
-            self.error = refused
+        except StatusError as error:
+            self.error = error
         except grpc.RpcError:  # The client is gone.
             pass
         finally:
@@ -304,14 +305,14 @@ def _handler(name: str, method: Callable[[Any, Any], Any]) -> grpc.RpcMethodHand
     def call(request: Any, context: Any) -> Any:
         try:
             return method(request, context)
-        except Refused as refused:
-            context.abort(refused.code, refused.message)
+        except StatusError as error:
+            context.abort(error.code, error.message)
 
     def stream(requests: Any, context: Any) -> Any:
         try:
             yield from method(requests, context)
-        except Refused as refused:
-            context.abort(refused.code, refused.message)
+        except StatusError as error:
+            context.abort(error.code, error.message)
 
     coders = (request_type.pb().FromString, lambda reply: reply.SerializeToString())
     if name == "StreamingPull":
