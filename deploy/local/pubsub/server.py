@@ -202,7 +202,7 @@ class Services:
         patience = 0 if request.return_immediately else min(_PULL_SECONDS, max(left - 1, left / 2))
         context.add_callback(partial(self.storage.wake, name))
         until = now() + int(patience * SECOND)
-        # A caller who is gone must not get a lease.
+        # A caller that has disconnected must not get a lease.
         received = self.storage.receive(name, context.is_active, until=until, limit=request.max_messages)
         return types.PullResponse.pb()(received_messages=received)
 
@@ -257,7 +257,7 @@ class _Stream:
         self.apply(first)
 
     def apply(self, request: Any) -> None:
-        """Take over the acks, deadlines and lease time that any request of the stream may carry."""
+        """Apply the acks, deadlines and lease time that any request of the stream may carry."""
         self.seconds = request.stream_ack_deadline_seconds or self.seconds
         if self.seconds not in _STREAM_ACK_DEADLINE:
             raise _invalid("stream_ack_deadline_seconds must be between 10 and 600 seconds")
@@ -275,7 +275,7 @@ class _Stream:
                 self.apply(request)
         except StatusError as error:
             self.error = error
-        except grpc.RpcError:  # The client is gone.
+        except grpc.RpcError:  # The client has disconnected.
             pass
         finally:
             self.stop()
@@ -299,7 +299,7 @@ def _check(config: Any, field: str, bounds: range) -> None:
 
 
 def _handler(name: str, method: Callable[[Any, Any], Any]) -> grpc.RpcMethodHandler:
-    # Each RPC has its request class, but for the two that take the bare resource.
+    # Each RPC has its request class, except for the two that take the bare resource.
     request_type = getattr(types, f"{name}Request", None) or getattr(types, name.removeprefix("Create"))
 
     def call(request: Any, context: Any) -> Any:
@@ -321,7 +321,7 @@ def _handler(name: str, method: Callable[[Any, Any], Any]) -> grpc.RpcMethodHand
 
 
 class Server:
-    """A running server; `port` is the bound one. Raises OSError if the address can't be had."""
+    """A running server; `port` is the bound one. Raises OSError if it can't listen on the address."""
 
     def __init__(self, storage: Storage, host: str, port: int) -> None:
         self._storage = storage
@@ -342,7 +342,7 @@ class Server:
             self._storage.purge()
 
     def stop(self) -> None:
-        """End all calls, after half a second for those under way, and close the file."""
+        """End all calls, after half a second for those in progress, and close the file."""
         self._stopped.set()
         self._grpc.stop(grace=0.5).wait()
         self._storage.close()

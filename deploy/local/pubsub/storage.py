@@ -63,7 +63,7 @@ class Storage(Tables):
             self._insert("topic", config, retention=config.message_retention_duration.ToMicroseconds())
 
     def create_subscription(self, config: Any) -> None:
-        """Create it with what the topic retains as its backlog; NOT_FOUND without the topic."""
+        """Create it, with the messages that the topic retains as its backlog; NOT_FOUND without the topic."""
         with self._transaction():
             topic = self._row("topic", config.topic, "Subscription topic does not exist")
             retention = config.message_retention_duration.ToMicroseconds()
@@ -126,7 +126,7 @@ class Storage(Tables):
     # Messages
 
     def publish(self, topic: str, messages: Iterable[Any]) -> list[str]:
-        """Store the messages for every subscription of the topic whose filter passes them; returns their IDs."""
+        """Store the messages for each subscription of the topic whose filter accepts them; return their IDs."""
         with self._transaction():
             return self._publish(self._row("topic", topic)["id"], messages)
 
@@ -154,7 +154,7 @@ class Storage(Tables):
         self.wake(row["name"])
 
     def _backfill(self, row: sqlite3.Row, condition: str, values: dict[str, int]) -> None:
-        """Offer those messages of the topic, by a condition on `messages`, that the subscription has no row of."""
+        """Offer the topic's messages that meet a condition on `messages` and that the subscription has no row of."""
         found = self._db.execute(
             f"SELECT * FROM messages WHERE topic = :topic AND {condition} AND NOT EXISTS"
             " (SELECT 1 FROM deliveries WHERE subscription = :id AND message = messages.id) ORDER BY id",
@@ -163,7 +163,7 @@ class Storage(Tables):
         self._offer(row, [(m["id"], m["published"], PubsubMessage.FromString(m["body"])) for m in found])
 
     def seek(self, subscription: str, *, to: int = 0, snapshot: str = "") -> None:
-        """Unack what was published from `to` on, or what the snapshot holds, as far as it is retained; ack the rest.
+        """Unack what was published from `to` on, or what the snapshot has, as far as it is retained; ack the rest.
 
         NOT_FOUND for either resource, FAILED_PRECONDITION for a snapshot of another topic.
         """
@@ -197,7 +197,7 @@ class Storage(Tables):
     def receive(self, name: str, wanted: Callable[[], bool], *, until: int | None = None, **terms: int) -> list[Any]:
         """Wait for messages and lease them on the terms of `_lease`. Empty at `until`, or when no longer `wanted`.
 
-        Between two looks it sleeps until something changes (`wake`) or the next lease or back-off ends.
+        Between two checks it sleeps until something changes (`wake`) or the next lease or back-off ends.
         """
         with self.lock:
             while wanted():
@@ -216,9 +216,9 @@ class Storage(Tables):
     def _lease(
         self, name: str, time_: int, *, limit: int, limit_bytes: int = 0, holder: int = PULLED, seconds: int = 0
     ) -> list[Any]:
-        """Hand out what is due as ReceivedMessages, for `seconds` or else the subscription's ack deadline.
+        """Lease due messages, as ReceivedMessages, for `seconds` or else the subscription's ack deadline.
 
-        A stream is a `holder` of its own: its `limit` and `limit_bytes` (0: none) count with what it holds already.
+        Each stream is its own `holder`: its `limit` and `limit_bytes` (0: none) include what it already holds.
         """
         with self._transaction() as db:
             row = self._row("subscription", name)
@@ -240,7 +240,7 @@ class Storage(Tables):
             leases = []
             for delivery in due:
                 room_bytes -= len(delivery["body"])
-                if room_bytes < 0 and received:  # One message alone may be larger than the limit.
+                if room_bytes < 0 and received:  # A single message may be larger than the limit.
                     break
                 entry = ReceivedMessage(ack_id=f"{row['id']}:{delivery['message']}:{delivery['lease'] + 1}")
                 entry.message.ParseFromString(delivery["body"])
@@ -289,9 +289,9 @@ class Storage(Tables):
         self._db.executemany(f"{statement} WHERE {condition}", values)
 
     def _release(self, row: sqlite3.Row, time_: int, condition: str, values: tuple[int, ...], *, renew: bool) -> None:
-        """End leases: forward the messages that had all their attempts, back off with the others.
+        """End leases: forward messages that have used all their attempts, back off with the others.
 
-        `renew` makes later acks of the lease void. Without it (the deadline passed) they count until the redelivery.
+        With `renew` later acks of the lease are void. Without it (the deadline passed) they count until the redelivery.
         """
         config = _subscription(row["config"])
         retry, policy = config.retry_policy, config.dead_letter_policy
@@ -304,11 +304,11 @@ class Storage(Tables):
         for lease in held.fetchall():
             if policy.max_delivery_attempts and lease["attempt"] >= policy.max_delivery_attempts:
                 topic = self._db.execute("SELECT id FROM topics WHERE name = ?", (policy.dead_letter_topic,)).fetchone()
-                if topic:  # Without its topic a dead letter goes on being delivered.
+                if topic:  # Without its topic a dead letter is delivered again.
                     self._forward(row, lease, topic["id"])
                     continue
             again = time_ + min(longest, shortest << min(lease["attempt"] - 1, 20))
-            # What follows in a key goes back too, so that it comes again in order.
+            # What follows in a key goes back too, so that it is redelivered in order.
             self._db.execute(
                 "UPDATE deliveries SET holder = 0, available = ?, lease = lease + ? WHERE subscription = ?"
                 " AND acked = 0 AND (message = ? OR (? <> '' AND ordering_key = ? AND message > ?))",
