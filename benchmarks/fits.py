@@ -121,7 +121,7 @@ def dropped() -> Iterator[Callbacks]:
 @contextmanager
 def tracked() -> Iterator[Callbacks]:
     with start_run(experiment="tracked") as run:
-        yield [run.callback()]
+        yield [MetricsBundle(run)]
 
 
 @contextmanager

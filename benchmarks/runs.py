@@ -13,8 +13,8 @@ import numpy as np
 import requests
 import sqlalchemy
 
-from warmboard.contract.catalogue import GRADIENT_STATS, LOSS, STEM, WEIGHT_NORM, WEIGHT_STATS
-from warmboard.contract.entries import Tower
+from warmboard.contract.catalogue import PLACES, bin_key, edges_param
+from warmboard.contract.entries import HistogramType, Tower
 
 Post = Callable[[str, dict[str, Any]], dict[str, Any]]
 Values = Callable[[int], Iterable[Mapping[str, float]]]
@@ -25,11 +25,8 @@ FINAL = ["final_loss", "final_val_loss", "test_loss", *(f"test_recall_at_{k}" fo
 
 def epoch_keys() -> list[str]:
     """The 127 keys of one epoch."""
-    keys = [*LOSS.values(), *WEIGHT_NORM.values()]
-    for tower in Tower:
-        keys += [*WEIGHT_STATS[tower].values(), *GRADIENT_STATS[tower].values()]
-        keys += [f"{tower}_{stem}_bin_{number}" for stem in STEM.values() for number in range(BINS)]
-    return keys
+    bins = [bin_key(type_, tower, number) for tower in Tower for type_ in HistogramType for number in range(BINS)]
+    return [*PLACES, *bins]
 
 
 def noise(epochs: int) -> Iterator[dict[str, float]]:
@@ -100,7 +97,7 @@ def _begin(tracking_uri: str) -> tuple[Post, str, int]:
 def _finish(post: Post, run_id: str, begin: int, epochs: int) -> None:
     finals = [{"key": key, "value": 0.5, "step": 0, "timestamp": begin} for key in FINAL]
     edges = ",".join(f"{edge:.6g}" for edge in np.linspace(-1, 1, BINS + 1))
-    params = [{"key": f"{tower}_{stem}_bin_edges", "value": edges} for tower in Tower for stem in STEM.values()]
+    params = [{"key": edges_param(type_, tower), "value": edges} for tower in Tower for type_ in HistogramType]
     post("runs/log-batch", {"run_id": run_id, "metrics": finals, "params": params})
     post("runs/update", {"run_id": run_id, "status": "FINISHED", "end_time": begin + epochs})
 

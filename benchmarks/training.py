@@ -28,7 +28,7 @@ from benchmarks.servers import our_server
 from deploy.local.process import Part, Process, answers_tcp, free_port
 from warmboard import TrackingClient
 from warmboard.contract.settings import GOOGLE_CLOUD_PROJECT, PUBSUB_TOPIC
-from warmboard.tracking.client import Metric
+from warmboard.tracking import Metric
 
 BATCHES, EACH_VALUE = 15, 5
 """How often an epoch is logged at once, and value by value."""

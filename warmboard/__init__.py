@@ -19,7 +19,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from warmboard.run.tracked import TrackedRun, start_run
+    from warmboard.run.start import start_run
+    from warmboard.run.tracked import TrackedRun
     from warmboard.settings import Settings
     from warmboard.tracking.client import TrackingClient
 
@@ -28,7 +29,7 @@ _HOMES = {
     "Settings": "warmboard.settings",
     "TrackedRun": "warmboard.run.tracked",
     "TrackingClient": "warmboard.tracking.client",
-    "start_run": "warmboard.run.tracked",
+    "start_run": "warmboard.run.start",
 }
 
 

@@ -7,23 +7,24 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.runs import BINS, epoch_keys
-from warmboard.contract.catalogue import LOSS, STEM
+from warmboard.contract.catalogue import PLACES, STEM
 from warmboard.contract.entries import Tower
 
 EDGES = np.linspace(-1, 1, BINS + 1)
 WEIGHTS = 400_000
 """So many weights a tower has."""
 MANY = 2_000
+LOSSES = [key for key, path in PLACES.items() if path[0] == "loss"]
 
 
 def two_towers(epochs: int) -> Iterator[dict[str, float]]:
     """The values of each epoch by MLflow's keys: the 127 of the catalogue and the learning rate, which has a chart."""
     random = np.random.default_rng(1)
-    others = [key for key in epoch_keys() if "_bin_" not in key and key not in LOSS.values()]
+    others = [key for key in epoch_keys() if "_bin_" not in key and key not in LOSSES]
     for epoch in range(epochs):
         falling = np.exp(-3 * epoch / epochs)
         values = {key: float(falling * random.uniform(0.98, 1.02) + 0.1 * number)
-                  for number, key in enumerate(LOSS.values())}  # fmt: skip
+                  for number, key in enumerate(LOSSES)}  # fmt: skip
         values["learning_rate"] = 1e-3 * float(falling)
         values |= {key: float((1 - falling) * random.uniform(0.95, 1.05) + number) for number, key in enumerate(others)}
         for stem in stems():

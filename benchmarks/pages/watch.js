@@ -1,5 +1,5 @@
-// Runs before any page's own scripts, in the scope of `drawn(within, inView)`, which is asked at every frame; what it sees
-// is on the screen with the next one. Vitals as browsers report them: https://web.dev/articles/vitals
+// Runs before any page's own scripts, in the scope of `drawn(within, inView)`, which is asked at every frame; what it
+// sees is on the screen with the next one. Vitals as browsers report them: https://web.dev/articles/vitals
 
 const vitals = { lcp: 0, cls: 0, inp: 0 };
 window.__vitals = vitals;

@@ -26,7 +26,7 @@ PAGES = {
     "unreadable query": ("/?q=metric.loss+%3C", "be read"),
     "no run": ("/?q=nobody-called-it-so", "No run meets"),
     "groups": ("/?group=status", "finished"),
-    "unknown": ("/runs/nobody/", "Not announced yet"),
+    "unknown": ("/runs/nobody/", "Not announced"),
     "quick test": ("/quick-tests/7/", "Fullest bin"),
     "quick test without a run": ("/quick-tests/77/", "has no run yet"),
     "operations": ("/operations/", "MLflow answered 404"),

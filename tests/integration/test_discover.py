@@ -30,7 +30,7 @@ GOLDEN = EXAMPLES / "mlflow-info-v1.json"
 EXPERIMENT = "nobody announces it"
 KILLED_TRAINING = """
 import os, signal, time
-from trainer import start_run
+from warmboard import start_run
 
 with start_run(quick_test_id=4711, experiment="nobody announces it") as run:
     for epoch in range(3):

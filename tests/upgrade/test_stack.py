@@ -21,7 +21,8 @@ from tests.upgrade.mlflow import EPOCHS
 from tests.upgrade.stack import Stack, outcomes
 from warmboard.contract.entries import Encoding, EntryKey, Resolution
 
-pytestmark = pytest.mark.integration
+# One process holds both stacks.
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("upgrade")]
 RUNS: dict[str, str] = read("known.json")["runs"]
 ROWS: dict[str, Any] = read("rows.json")
 ANSWERS: list[dict[str, Any]] = read("answers.json")

@@ -35,7 +35,7 @@ LOOP = """
 import math
 import numpy as np
 from warmboard import start_run
-from warmboard.statistics.values import GradientSums, weight_norms, weight_statistics
+from warmboard.statistics import GradientSums, weight_norms, weight_statistics
 
 random = np.random.default_rng(1)
 towers = {"query": [random.normal(size=(20, 4))], "candidate": [random.normal(size=(30, 4))]}
@@ -56,7 +56,7 @@ import sys
 from datetime import UTC, datetime
 from warmboard.contract.events import RunStatus
 from warmboard import TrackingClient
-from warmboard.tracking.client import Metric
+from warmboard.tracking import Metric
 
 client = TrackingClient(sys.argv[1])
 client.wait_until_ready(20)

@@ -23,7 +23,8 @@ from workers.warm.pipeline import rebuild_from_source, warm_from
 
 log = logging.getLogger(__name__)
 FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
-RENEW_SECONDS = 20.0
+RENEWALS = 6
+"""How often a claim is renewed within its lease."""
 
 
 class Postponed(Exception):
@@ -99,7 +100,7 @@ def _renewing(events: list[InboxEvent]) -> Callable[[], None]:
 
     def alive() -> None:
         nonlocal renewed
-        if time.monotonic() - renewed > RENEW_SECONDS:
+        if time.monotonic() - renewed > inbox.lease().total_seconds() / RENEWALS:
             renewed = time.monotonic()
             inbox.renew(events)
 

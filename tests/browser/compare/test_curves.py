@@ -143,7 +143,7 @@ def test_fifty_runs_are_drawn_where_one_looks(look: Look, site: Site) -> None:
 def test_long_runs_are_overviews_until_every_epoch_is_asked_for(look: Look, site: Site) -> None:
     site.seed_all("warm", [{"run_id": f"long{seed}", "seed": seed, "epochs": 1300} for seed in (1, 2)], kind="Varied")
     page = look("/compare/?runs=long1,long2")
-    expect(page.locator(".epochs")).to_contain_text("of 2,600 epochs; bands hold the extremes between")
+    expect(page.locator(".epochs")).to_contain_text("of 2,600 epochs; bands show min and max in between")
     figure = chart(page, "val_loss")
     histories = [run["history"] for run in compared(page, "long1,long2")]
     figure.locator("summary").click()

@@ -24,7 +24,7 @@ def test_histograms_of_four_runs_at_one_epoch_by_keyboard(look: Look) -> None:
     expect(slider).to_have_attribute("aria-valuetext", "epoch 10")
     assert changes(canvas, before)
     page.keyboard.press("End")
-    expect(histograms.get_by_text("search 0 is shown at epoch 39, the nearest that it keeps.")).to_be_visible()
+    expect(histograms.get_by_text("search 0 is shown at epoch 39, its nearest stored epoch.")).to_be_visible()
     histograms.get_by_text("Data table of this epoch").click()
     stored = page.request.get("/api/runs/search0/histogram-data/?type=weights&tower=query").json()
     lines = [line for line in cells(histograms) if line[0] == "search 0"][1:-1]

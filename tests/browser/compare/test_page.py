@@ -112,7 +112,7 @@ def test_keys_change_the_view_and_a_sheet_lists_them(look: Look) -> None:
     expect(page.get_by_role("button", name="copied")).to_be_visible()
     page.keyboard.press("?")
     sheet = page.get_by_role("dialog", name="Keyboard and mouse")
-    expect(sheet).to_contain_text("Only what differs in the table")
+    expect(sheet).to_contain_text("Only differences in the table")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Keyboard shortcuts").click()
     expect(sheet).to_be_visible()

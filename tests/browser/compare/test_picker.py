@@ -60,9 +60,9 @@ def test_any_run_is_found_and_added_by_keyboard(look: Look) -> None:
     expect(field).to_be_focused()
     expect(options).to_have_count(1)
     field.fill("param.seed >")
-    expect(page.get_by_text("No run can be found so: ")).to_be_visible()
+    expect(page.get_by_text("Can't search: ")).to_be_visible()
     field.fill("no such run")
-    expect(page.get_by_text("No other run meets this.")).to_be_visible()
+    expect(page.get_by_text("No other run matches.")).to_be_visible()
     expect(field).to_have_attribute("aria-expanded", "false")
     for word in ("adagrad", "not-yet-announced", "abcdef"):
         field.fill(word)

@@ -203,7 +203,7 @@ def test_pointing_at_a_ridge_reads_exact_numbers(look: Look) -> None:
 def test_a_long_run_shows_an_overview_and_every_epoch_on_demand(look: Look, site: Site) -> None:
     site.seed("warm", run_id="long", epochs=600, name="quick-test-8")
     page = look("/runs/long/", theme="dark")
-    expect(page.locator(".epochs")).to_contain_text("of 600 epochs; bands hold the extremes between")
+    expect(page.locator(".epochs")).to_contain_text("of 600 epochs; bands show min and max in between")
     screenshot(page, "run-long-1400-dark")
     page.get_by_role("button", name="All epochs").click()
     expect(page.locator(".epochs")).to_have_text("600 of 600 epochs")

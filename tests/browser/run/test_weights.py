@@ -119,7 +119,7 @@ def test_the_epochs_play_and_pause_by_keyboard(look: Look) -> None:
     page = look(f"{RUN}?epoch=2")
     chosen = page.locator(".scrub output")
     expect(chosen).to_have_text("2 of 19")
-    page.get_by_role("combobox", name="Epochs a second").select_option("20")
+    page.get_by_role("combobox", name="Epochs per second").select_option("20")
     page.get_by_role("button", name="Play").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Pause")).to_be_focused()

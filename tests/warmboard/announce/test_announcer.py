@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from tests.warmboard.servers import FakePubsub, settings
-from warmboard.announce.announcer import Announcer
+from warmboard.announce import Announcer
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 from warmboard.contract.info import RunInfo
 from warmboard.settings import Settings

@@ -25,8 +25,8 @@ from tests.warmboard.servers import FakePubsub, settings
 from tests.workers.fetch.small_server import Answer, serving
 from warmboard import TrackedRun, TrackingClient, start_run
 from warmboard.contract.events import EventType, RunEvent, RunStatus
-from warmboard.tracking.client import Metric, fit_key
-from warmboard.tracking.retry import Retry
+from warmboard.tracking import Metric, Retry
+from warmboard.tracking.values import fit_key
 
 pytestmark = pytest.mark.integration
 

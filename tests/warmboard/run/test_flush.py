@@ -30,16 +30,13 @@ from tests.warmboard.spool.test_buffer import QUICK, until, values
 from tests.warmboard.spool.test_spool import CREATION, END, a_run, creation, epoch
 from tests.warmboard.wire import Answer, Asked, Wire, error
 from warmboard import storage
-from warmboard.announce.publisher import write_info
+from warmboard.announce import write_info
 from warmboard.contract.events import RunEvent, RunStatus
 from warmboard.contract.info import RunInfo
 from warmboard.run.flush import main
 from warmboard.settings import Settings
-from warmboard.spool import records
-from warmboard.spool.buffer import Buffer
-from warmboard.spool.spool import Ended, Spool
-from warmboard.tracking.client import TrackingClient
-from warmboard.tracking.retry import Retry
+from warmboard.spool import Buffer, Ended, Spool, records
+from warmboard.tracking import Retry, TrackingClient
 
 MLFLOW = "http://mlflow.test:5000"
 
@@ -490,7 +487,7 @@ import sys, time
 from pathlib import Path
 from tests.warmboard.run.test_flush import MlflowServer, real
 from tests.warmboard.spool.test_buffer import values
-from warmboard.spool.buffer import Buffer
+from warmboard.spool import Buffer
 server = MlflowServer(Path(sys.argv[1]), int(sys.argv[2]))
 spool, client = real(server, Path(sys.argv[3]))
 experiment = client.experiment("flush")

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from store import warm as door
 from store.models import InboxEvent, QuickTest, Run, RunSource
@@ -139,9 +140,9 @@ def test_what_a_database_would_not_take_is_made_printable(server: Server) -> Non
 
 
 @pytest.mark.usefixtures("server")
+@override_settings(LEASE_SECONDS=0)
 def test_a_long_fetch_keeps_its_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     renewed: list[int] = []
-    monkeypatch.setattr("workers.warm.attempt.RENEW_SECONDS", 0.0)
     monkeypatch.setattr(inbox, "renew", lambda events: renewed.append(len(events)))
     announce()
     warm(RUN_ID, settings(), "w1")

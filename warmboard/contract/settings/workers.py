@@ -51,6 +51,34 @@ FETCH_CONCURRENCY = Setting(
 WARM_ATTEMPTS = Setting(
     "WARM_ATTEMPTS", integer(1, 100), "8", "After so many failed attempts an event is parked as failed.", ("workers",)
 )
+SWEEP_SECONDS = Setting(
+    "SWEEP_SECONDS",
+    integer(1, 3600),
+    "10",
+    "How often the sweep looks for unfinished events that no worker holds.",
+    ("workers",),
+)
+DISPATCH_SECONDS = Setting(
+    "DISPATCH_SECONDS",
+    integer(1, 3600),
+    "30",
+    "How long a queued event is left to Celery before the sweep queues it again.",
+    ("workers",),
+)
+LEASE_SECONDS = Setting(
+    "LEASE_SECONDS",
+    integer(6, 3600),
+    "120",
+    "How long a worker's claim on an event lasts without being renewed. Workers renew it six times as often.",
+    ("workers",),
+)
+HEARTBEAT_AGE_SECONDS = Setting(
+    "HEARTBEAT_AGE_SECONDS",
+    integer(5, 3600),
+    "30",
+    "The health checks of the subscriber and of beat fail when the last heartbeat is older than this.",
+    ("workers",),
+)
 SUBSCRIBER_HEARTBEAT = Setting(
     "SUBSCRIBER_HEARTBEAT",
     Path,

@@ -1,5 +1,5 @@
-// Operations follow along: the JSON says whether anything has changed, and the page itself says what. What is open stays
-// open, and what has the focus keeps it.
+// Keeps the page of operations up to date: when the JSON has changed, it takes the parts of the page again. Open
+// details and the focus stay.
 
 import "./base.js";
 import { follow } from "./page/follow.js";
@@ -44,7 +44,8 @@ function replace(old, fresh) {
   if (focused) find(fresh, focused)?.focus({ preventScroll: true });
 }
 
-// Where an element is, in words that still hold in a newer copy: the nearest ID above it, and its turn among the like.
+// Where an element is, so that `find` finds it in a newer copy: the nearest ID above it, and its index among elements
+// of its kind.
 function placeOf(element, within) {
   const home = element.closest("[id]") ?? within;
   return { id: home.id, tag: element.tagName, turn: [...home.querySelectorAll(element.tagName)].indexOf(element) };

@@ -34,7 +34,9 @@ const PLACES = [
   ["candidate_grad_max", "gradient_stats", "candidate", "max"],
   ["candidate_grad_norm", "gradient_stats", "candidate", "norm"],
 ];
+// A gradient norm has two places; the first of them counts.
 const PLACE_OF = new Map(PLACES.map(([key, ...place]) => [key, place]).reverse());
+const STATISTICS = new Set(PLACES.filter(([, member]) => /_stats$/.test(member)).map(([key]) => key));
 const KEY_AT = new Map(PLACES.map(([key, ...place]) => [place.join("."), key]));
 
 // The metric at a place: `keyAt("loss", "train")` is "loss".
@@ -58,6 +60,6 @@ export function allValues(history) {
 }
 
 // Whether the metric is a statistic of weights or gradients.
-export const isStatistic = (key) => ["weight_stats", "gradient_stats"].includes(PLACE_OF.get(key)?.[0]);
+export const isStatistic = (key) => STATISTICS.has(key);
 
 const at = (history, place) => place.reduce((part, name) => part?.[name], history);

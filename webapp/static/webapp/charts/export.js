@@ -1,4 +1,4 @@
-// Files of what a chart shows: every step as CSV or JSON, the picture as PNG or SVG. Read when first needed.
+// Exports a chart: every step as CSV or JSON, the picture as PNG or SVG. Loaded when first needed.
 
 import { csv, saveFile } from "../page/files.js";
 import { context2d, cssColor, FONT, pixelRatio, textStyle } from "./canvas.js";
@@ -8,9 +8,9 @@ import { SvgContext } from "./svg.js";
 
 const HEAD = 46; // pixels above the curves, for title and legend
 const PADDING = 12;
-const ROW = 16; // of the legend, after its first
+const ROW = 16; // pixels, for each further row of the legend
 
-// `kind` is csv, json, png or svg. Curves that are hidden are left out.
+// `kind` is csv, json, png or svg. Hidden curves are left out.
 export async function exportChart(chart, kind) {
   const data = kind === "png" || kind === "svg" ? null : ((await chart.spec.full?.()) ?? chart.data);
   const shown = chart.series.filter((series) => !chart.hides(series));
@@ -30,12 +30,12 @@ export function saveTable(title, kind, rows, document) {
   save(title, kind, kind === "csv" ? csv(rows) : JSON.stringify(document));
 }
 
-// The bins of every epoch. `document` is as the API has it, at full resolution.
+// The bins of every epoch. `document` is the API's, at full resolution.
 export function exportHistogram(title, kind, document) {
   save(title, kind, kind === "csv" ? histogramCsv(document) : JSON.stringify(document));
 }
 
-// `paint(context)` draws in CSS pixels on a canvas or on what stands for one.
+// `paint(context)` draws in CSS pixels, on a canvas context or an SvgContext.
 export async function savePicture(title, kind, { width, height, legend = [], paint }) {
   const entries = placed(legend, width);
   const head = HEAD + ROW * (entries.at(-1)?.row ?? 0);
@@ -56,7 +56,7 @@ export async function savePicture(title, kind, { width, height, legend = [], pai
   }
   const canvas = document.createElement("canvas");
   compose(context2d(canvas, whole.width, whole.height, Math.max(pixelRatio(), 2)));
-  // Not by toBlob, which waits until the browser has nothing else to do.
+  // toBlob would wait until the browser is idle.
   const [, base64] = canvas.toDataURL("image/png").split(",");
   return save(
     title,
@@ -65,7 +65,7 @@ export async function savePicture(title, kind, { width, height, legend = [], pai
   );
 }
 
-// The legend's entries with their places, in as many rows as they need.
+// The legend's entries with their places, in as many rows as needed.
 function placed(legend, width) {
   const context = document.createElement("canvas").getContext("2d");
   context.font = FONT;
@@ -121,7 +121,7 @@ function histogramCsv({ epochs, counts, underflow, overflow, bin_edges_by_epoch:
   return csv([["epoch", "bin", "from", "to", "count"], ...rows]);
 }
 
-// Named by the run, or the comparison, and what the file holds.
+// The file's name begins with that of the run, or of the comparison.
 function save(title, kind, content) {
   saveFile(`${document.querySelector("h1").textContent} ${title}`, kind, content);
 }

@@ -1,13 +1,13 @@
-// A line chart drawn once more, from its data, on another canvas or on what stands for one: see export.js.
+// Draws a line chart again from its data, on another canvas context or an SvgContext. See export.js.
 
 import { cssColor, pixelRatio, textStyle } from "./canvas.js";
 import { paintBest, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
 
-// In CSS pixels, as the chart stands on the screen: the same stretch, the same ticks.
+// In CSS pixels, with the range and ticks that are on the screen.
 export function chartPicture(chart, context) {
   const { u } = chart;
   const ratio = pixelRatio();
-  const on = Object.create(u, { ctx: { value: context } }); // the painters work in the canvas' own pixels
+  const on = Object.create(u, { ctx: { value: context } }); // the painters use device pixels
   context.save();
   context.scale(1 / ratio, 1 / ratio);
   paintMark(on, chart);
@@ -56,7 +56,7 @@ function paintCurve(u, i, ratio) {
   ctx.stroke();
   ctx.setLineDash([]);
   points.forEach((point, j) => {
-    if (!point || points[j - 1] || points[j + 1]) return; // no line shows it
+    if (!point || points[j - 1] || points[j + 1]) return; // lines show the others
     ctx.beginPath();
     ctx.arc(...point, 2 * ratio, 0, 2 * Math.PI);
     ctx.fill();

@@ -1,4 +1,4 @@
-// Which charts and histograms a run has, what matters most first.
+// The charts and histograms of a run, the most important first.
 
 import { byName } from "../page/format.js";
 import { keyAt } from "./catalogue.js";
@@ -7,10 +7,10 @@ import { Columns } from "./columns.js";
 export const EPOCHS = "epochs"; // the axis that the charts of a history share
 const RECALL = "Recall";
 const NOT_FINITE = "Values not finite";
-export const SYSTEM = /^system\//; // MLflow's name for what it measures of the machine
+export const SYSTEM = /^system\//; // MLflow's system metrics
 const COUNTER = /_nonfinite$/;
-// Histograms are larger than curves: every epoch at once only in short runs; in those up to here when somebody goes through them;
-// beyond, when all epochs are asked for.
+// Histograms are larger than curves. A short run's page reads every epoch at once; one of up to this many epochs when
+// the viewer moves through them; a longer one when the viewer asks for all epochs.
 export const HISTOGRAM_REFINED_UP_TO = 1000;
 const NARROW = matchMedia("(max-width: 820px)");
 const PALETTE = ["blue", "ember", "teal", "violet", "ink"];
@@ -18,7 +18,7 @@ const PALETTE = ["blue", "ember", "teal", "violet", "ink"];
 export const TYPES = ["weights", "gradients"];
 export const TOWERS = ["query", "candidate"];
 
-// What a permalink of a page with histograms has to know. Where there is room both towers are shown.
+// Defaults for the permalink of a page with histograms. A wide screen shows both towers.
 export const HISTOGRAM_DEFAULTS = {
   histogram: "ridgeline",
   what: "weights",
@@ -28,7 +28,7 @@ export const HISTOGRAM_DEFAULTS = {
   epoch: "",
 };
 
-// [[type, tower], …] that are shown.
+// The shown histograms, [[type, tower], …].
 export function pairsOf(what, tower) {
   const chosen = (all, one) => all.filter((name) => one === "both" || one === name);
   return chosen(TYPES, what).flatMap((type) => chosen(TOWERS, tower).map((name) => [type, name]));
@@ -83,27 +83,28 @@ export function chartSpecs(history) {
   return telling.map((spec) => ({ ...spec, unit, axis: EPOCHS }));
 }
 
-// Runs of the two-tower catalogue, and of Keras at large, count epochs. What others count is theirs to know.
+// Runs with catalogued metrics, as Keras logs them, count epochs. Others count steps of their own kind.
 export function unitOf({ loss, weight_norm, gradient_norm }) {
   const curves = [loss, weight_norm, gradient_norm].flatMap(Object.values);
   return curves.some((values) => values.some((value) => value !== null)) ? "epoch" : "step";
 }
 
-// Whether the run counted values that are not finite, and never found one: a sentence says so, no chart needs to.
+// Whether the run counted values that are not finite and found none. One sentence replaces their charts.
 export function allFinite({ metrics }) {
   const counters = Object.keys(metrics).filter((key) => COUNTER.test(key));
   return counters.length > 0 && counters.every((key) => metrics[key].every((value) => !value));
 }
 
-// All recalls together; any other metric with its training, validation and test values.
+// All recalls in one chart; each other metric with its training, validation and test values.
 function metricSpecs({ metrics, epochs, final_metrics: finals }) {
   const groups = new Map();
-  // A single value that the table of final metrics shows needs no chart.
+  // The table of final metrics shows single values.
   const telling = Object.keys(metrics).filter((key) => !COUNTER.test(key) || !allFinite({ metrics }));
   const drawn = telling.filter(
-    (key) => epochs.length < 2 || !Object.hasOwn(finals, key) || metrics[key].filter((value) => value !== null).length > 1,
+    (key) =>
+      epochs.length < 2 || !Object.hasOwn(finals, key) || metrics[key].filter((value) => value !== null).length > 1,
   );
-  // What MLflow measures of the machine stands last.
+  // MLflow's system metrics come last.
   for (const key of drawn.sort((a, b) => SYSTEM.test(a) - SYSTEM.test(b) || byName(a, b))) {
     const base = key.replace(/^(val|valid|validation|test|train|training|eval)[_/]/, "");
     const title = titleOf(base);
@@ -117,7 +118,7 @@ function metricSpecs({ metrics, epochs, final_metrics: finals }) {
       color: colors[i],
       dash: i >= PALETTE.length,
     }));
-    // Alone, a metric is called what it is called, and needs no legend.
+    // A single metric is titled by its key and has no legend.
     const plain = members.length === 1 && title !== RECALL && title !== NOT_FINITE;
     return { title: plain ? members[0] : title, plain, series };
   });
@@ -133,7 +134,7 @@ function roleColor(key) {
   return /^test/.test(key) ? "teal" : "ember";
 }
 
-// Training and validation have the colours that they have in the chart of the loss.
+// Training and validation have the same colours as in the chart of the loss.
 function colorsOf(title, members) {
   const byRole = members.map(roleColor);
   const roles =

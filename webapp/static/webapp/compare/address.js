@@ -1,13 +1,13 @@
-// Lists and pairs of any texts as one value of an address.
+// Packs lists and maps of texts into one value of an address.
 
 import { decoded } from "../page/permalink.js";
 
-const NOTHING = ","; // told from no choice at all, which is the usual one
+const NOTHING = ","; // an empty choice; an empty text means the default
 
 export const pack = (texts) => texts.map(encodeURIComponent).join(",");
 export const unpack = (text) => (text ? text.split(",").map((part) => decoded(part)) : []);
 
-// What a chooser has chosen; null: the usual.
+// A chooser's choice; null is the default.
 export const choiceOf = (chosen) => (chosen ? pack(chosen) || NOTHING : "");
 export const chosenIn = (text) => (text ? unpack(text) : null);
 

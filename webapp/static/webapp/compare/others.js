@@ -1,5 +1,5 @@
-// Metrics that have no place in a run's history, as runs of other frameworks have by the hundred: listed once somebody looks
-// for them, read once they are chosen.
+// Metrics without a place in a run's history; runs of other frameworks have hundreds of them. Their lists are read when
+// the chooser opens, their values when they are chosen.
 
 import { byName } from "../page/documents.js";
 import { el } from "../page/dom.js";
@@ -8,9 +8,9 @@ export class OtherMetrics {
   #indexes = new Map(); // run ID → Map of key → entry of the run's index
   #chunks = new Map(); // address → document
   #asked = new Set(); // addresses that were read since the runs changed
-  #listed = null; // the promise of the indexes
+  #listed = null; // a promise of the indexes
 
-  // `onRead` is called when more has been read.
+  // Calls `onRead` when more has been read.
   constructor(source, onRead) {
     Object.assign(this, { source, onRead });
     this.element = el("span", { class: "muted", role: "status" });
@@ -32,7 +32,7 @@ export class OtherMetrics {
     return [...(this.#indexes.get(id)?.keys() ?? [])];
   }
 
-  // Reads these metrics of all runs.
+  // Reads these metrics in all runs.
   async read(keys, resolution) {
     if (!keys.length) return;
     await this.list();
@@ -47,7 +47,7 @@ export class OtherMetrics {
     if (changed.length) this.onRead();
   }
 
-  // The run as if it had logged nothing but this metric; null where it has none, or none has been read.
+  // The run as if it had logged only this metric; null if it has no such metric or that has not been read.
   of(run, key) {
     const entry = this.#entry(run, key);
     const known =
@@ -73,12 +73,12 @@ export class OtherMetrics {
     if (changed.length) this.onRead();
   }
 
-  // [[address, document], …] of those that have changed. What can't be read is asked for again the next time.
+  // [[address, document], …] of those that have changed. A failed one is requested again next time.
   async #ask(addresses) {
     const answers = await Promise.allSettled(addresses.map((address) => this.source.read(address)));
     const failed = answers.find(({ status }) => status === "rejected");
     if (addresses.length)
-      this.element.textContent = failed ? `Not every other metric can be read: ${failed.reason.message}` : "";
+      this.element.textContent = failed ? `Some other metrics can't be read: ${failed.reason.message}` : "";
     if (failed) {
       this.#listed = null;
       for (const [i, { status }] of answers.entries()) if (status === "rejected") this.#asked.delete(addresses[i]);

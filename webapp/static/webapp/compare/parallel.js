@@ -1,4 +1,4 @@
-// Parallel coordinates: an axis per field, a line per run, and brushes that leave runs out everywhere on the page.
+// Parallel coordinates: an axis for each field, a line for each run, and brushes that leave runs out on the whole page.
 
 import { choice, el, lazyDetails, section, svg } from "../page/dom.js";
 import { count, shortened } from "../page/format.js";
@@ -11,9 +11,9 @@ import { kindsOf, roomy, Scale } from "./scale.js";
 
 const [HEIGHT, TOP, BOTTOM] = [300, 14, 14];
 const NARROWEST = 128;
-const STEPS = 100; // of a handle over a whole axis
-const CLICK = 4; // pixels; less is no drag
-const TOLERANCE = 1e-4; // a brush's ends are rounded for the address
+const STEPS = 100; // of a handle along an axis
+const CLICK = 4; // pixels; a shorter drag is a click
+const TOLERANCE = 1e-4; // the address rounds a brush's ends
 const KINDS = { linear: "Linear", log: "Log", category: "Categories" };
 
 const y = (position) => TOP + (1 - position) * (HEIGHT - TOP - BOTTOM);
@@ -21,7 +21,7 @@ const y = (position) => TOP + (1 - position) * (HEIGHT - TOP - BOTTOM);
 export class ParallelCoordinates {
   constructor(permalink, emphasis) {
     Object.assign(this, { permalink, emphasis });
-    this.brushes = unpackAll(permalink.get("brush")); // field ID → [lowest, highest], as text, empty where open
+    this.brushes = unpackAll(permalink.get("brush")); // field ID → [min, max] as texts, empty without a limit
     this.kinds = unpackAll(permalink.get("kinds")); // field ID → [kind]
     this.chooser = new Chooser("Axes", (chosen) => {
       permalink.set({ axes: choiceOf(chosen) });
@@ -65,11 +65,17 @@ export class ParallelCoordinates {
     this.fields = able.filter(({ id }) => chosen.includes(id));
     this.section.hidden = !able.length;
     this.chooser.update(
-      able.map(({ id, name, group, varies }) => [id, name, varies ? GROUPS[group] : `${GROUPS[group]}, all alike`]),
+      able.map(({ id, name, group, varies }) => [
+        id,
+        name,
+        varies ? GROUPS[group] : `${GROUPS[group]}, same in all runs`,
+      ]),
       chosen,
     );
     this.scales = this.fields.map((field) => new Scale(field, this.kinds.get(field.id)?.[0]));
-    this.summary.textContent = `${count(this.runs.length)} runs over ${this.fields.map(({ name }) => name).join(", ") || "no axis"}. A run without a value has no line at that axis.`;
+    const axes = this.fields.map(({ name }) => name).join(", ") || "no axis";
+    const many = `${count(this.runs.length)} runs over ${axes}.`;
+    this.summary.textContent = `${many} A run without a value has no line at that axis.`;
     this.table.refresh();
     this.#draw();
     this.#match();
@@ -105,7 +111,7 @@ export class ParallelCoordinates {
           )
         : el("p", { class: "muted none" }, "No axis is chosen, or nothing differs between these runs."),
     );
-    // Widths follow from the number of axes; the policy allows no style attributes, the object model it does.
+    // The content security policy allows no style attributes, but styles set by script.
     for (const column of this.box.querySelectorAll(".axis")) column.style.width = `${each}px`;
     this.#showBrushes();
     this.emphasis.show();
@@ -157,7 +163,7 @@ export class ParallelCoordinates {
     return [el("h3", { title: field.name }, field.name), pick];
   }
 
-  // Two handles: what the pointer does along the axis, for the keyboard.
+  // Two handles that do by keyboard what the pointer does along the axis.
   #handles(scale, i) {
     const most = scale.categories ? Math.max(scale.categories.length - 1, 0) : STEPS;
     return ["lowest", "highest"].map((end) => {
@@ -180,7 +186,7 @@ export class ParallelCoordinates {
     });
   }
 
-  // [lowest, highest] as places on the axis.
+  // [min, max] of the brush as places on the axis.
   #ends(scale) {
     const place = (text, open) => {
       const at = text ? scale.position(scale.categories ? text : Number(text)) : null;

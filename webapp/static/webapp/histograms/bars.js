@@ -1,11 +1,11 @@
-// The exact bins of the chosen epoch. `panel` as in ridgeline.js, with {barSize}; `fit` is whether the bars have an axis of
-// their own rather than that of all epochs.
+// Paints the bins of the chosen epoch as bars. `panel` as in ridgeline.js, with {barSize}; `fit`: whether the bars have
+// their own value axis instead of that of all epochs.
 
 import { valueAxis } from "../charts/axis.js";
 import { BOTTOM, cssColor, LEFT, paintValueTicks, textStyle } from "../charts/canvas.js";
 import { binAt } from "./find.js";
 
-const GUTTER = 16; // beside the bars, for what lies outside the edges
+const GUTTER = 16; // on both sides of the bars, for values outside the edges
 
 export function paintBars(panel, context) {
   const { data, index, pointed, scale } = panel;

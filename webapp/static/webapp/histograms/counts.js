@@ -1,11 +1,12 @@
-// How high, or how dark, a count is drawn: between 0 and 1 of the greatest.
+// How high, or how dark, a count is drawn: 0 to 1.
 
 import { evenTicks, powersOfTen } from "../charts/axis.js";
 import { count } from "../page/format.js";
 
-const LINEAR_SHARE = 1000; // a symmetric logarithm is linear up to this part of the greatest count
+const LINEAR_SHARE = 1000; // a symmetric logarithm is linear up to the highest count over this
 
-// `kind` is linear, log or symlog. Returns {height(value), ticks(wanted): [[value, label], …]}.
+// `kind` is linear, log or symlog; `top` is the highest count. Returns {height(value), ticks(wanted): [[value, label],
+// …]}.
 export function countScale(kind, top) {
   if (kind === "log")
     return {

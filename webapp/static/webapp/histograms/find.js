@@ -1,4 +1,4 @@
-// Places in a histogram's document.
+// Finds places in a histogram's document.
 
 // The index of the kept epoch that is nearest to this one.
 export const nearest = (epochs, epoch) =>

@@ -1,19 +1,19 @@
-// The histograms of all epochs as a heatmap: an epoch is a column, a bin a cell between its true edges. `panel` as in
-// ridgeline.js.
+// Paints the histograms of all epochs as a heatmap: a column for each epoch, a cell between the true edges for each
+// bin. `panel` as in ridgeline.js.
 
 import { evenTicks } from "../charts/axis.js";
 import { BOTTOM, cssColor, LEFT, mix, RIGHT, textStyle } from "../charts/canvas.js";
 import { count } from "../page/format.js";
 import { binAt } from "./find.js";
 
-const TOP = 34; // for the scale of colours
-const OUTSIDE = 8; // height of the strips for what lies below and above the edges
+const TOP = 34; // for the colour scale
+const OUTSIDE = 8; // height of the strips for values below and above the edges
 const SHADES = 64;
 const SCALE_WIDTH = 120;
 
 export const keys = { ArrowUp: { bin: 1 }, ArrowDown: { bin: -1 }, ArrowLeft: { epoch: -1 }, ArrowRight: { epoch: 1 } };
 export const says =
-  "The colour of a cell is the count in its bin; the strips at top and bottom are what lies outside the edges";
+  "The colour of a cell is the count in its bin; the strips at top and bottom are values outside the edges";
 
 export function paintBack(panel, context) {
   const shape = geometry(panel);
@@ -22,7 +22,7 @@ export function paintBack(panel, context) {
   let painted = -Infinity;
   data.epochs.forEach((_, index) => {
     const [left, right] = [shape.left(index), shape.left(index + 1)];
-    if (right - painted < 0.5) return; // columns thinner than the screen shows
+    if (right - painted < 0.5) return; // thinner than half a pixel
     const paint = (value, top, bottom) => {
       if (!value) return;
       context.fillStyle = shades[Math.max(1, Math.round(scale.height(value) * (SHADES - 1)))];
@@ -51,7 +51,7 @@ export function paintFront(panel, context) {
   outline(context, shape.left(pointed.index), shape.left(pointed.index + 1), high, low);
 }
 
-// {index, bin}: the bin is −1 below the edges and their number above.
+// {index, bin} at a place of the picture. The bin is −1 below the edges, and the number of bins above them.
 export function find(panel, left, top) {
   const shape = geometry(panel);
   const index = panel.data.epochs.findIndex((_, i) => left < shape.left(i + 1));
@@ -62,7 +62,7 @@ export function find(panel, left, top) {
   return { index, bin: binAt(panel.data.bin_edges_by_epoch[index], (edge) => top > shape.y(edge)) };
 }
 
-// A column reaches half way to its neighbours, so that unequal steps look unequal.
+// A column reaches half way to its neighbours, which shows unequal steps as such.
 function geometry({ size: { width, height }, data: { epochs }, axis }) {
   const [top, bottom] = [TOP + OUTSIDE, height - BOTTOM - OUTSIDE - 2];
   const half = (i) =>
@@ -115,7 +115,7 @@ function paintAxes(context, { axis, data }, { x, y, top, bottom, width, height }
 
 function paintScale(context, { scale, top }, { width }, shades) {
   const start = width - RIGHT - SCALE_WIDTH;
-  // Evenly in colour; the counts stand where they belong.
+  // The colours are even; the counts stand where the scale puts them.
   shades.forEach((shade, i) => {
     context.fillStyle = shade;
     context.fillRect(start + (i * SCALE_WIDTH) / SHADES, 2, SCALE_WIDTH / SHADES + 0.3, 7);

@@ -1,4 +1,4 @@
-// Quantiles over the epochs, computed from the bins: a line chart like the others, with bands between.
+// Quantiles over the epochs, computed from the bins, as a line chart with bands.
 
 import { LineChart } from "../charts/line-chart.js";
 import { EPOCHS } from "../charts/specs.js";
@@ -37,7 +37,7 @@ export function quantileChart({ title, type, tower, full }, data, view) {
   );
 }
 
-// The data of a LineChart from a histogram document, with the history's times where that has all its epochs.
+// Data for a LineChart from a histogram's document; with the history's times, if the history has all its epochs.
 export function quantileData(histogram, history) {
   const { epochs, epochs_total, counts, underflow, overflow, bin_edges_by_epoch: edges } = histogram;
   const at = new Map(history.epochs.map((epoch, i) => [epoch, history.timestamps?.[i]]));
@@ -55,7 +55,7 @@ export function quantileData(histogram, history) {
   };
 }
 
-// A quantile lies in its bin as if the bin's values were spread evenly; one outside the edges is given as the edge.
+// Values are taken as evenly spread within a bin. A quantile outside the edges is given as the edge.
 export function quantilesOf(edges, counts, underflow, overflow) {
   const total = counts.reduce((sum, value) => sum + (value ?? 0), underflow + overflow);
   if (!total) return SHARES.map(() => null);

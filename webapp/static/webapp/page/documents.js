@@ -1,5 +1,5 @@
-// JSON as the pages read it, always by this module. What users name (metrics, parameters, tags) becomes a key of an object
-// without a prototype: a metric called `constructor` is in it only when it was logged.
+// Reads JSON; no other module does. Objects keyed by users' names (metrics, parameters, tags) lose their prototype, so
+// that a metric called `constructor` is in one only if it was logged.
 
 const NAMED_BY_USERS = ["envelope", "final_metrics", "metrics", "params", "tags"];
 
@@ -15,14 +15,14 @@ export async function read(address, options) {
   return documentOf(response);
 }
 
-// Such an object of given [key, value].
+// An object without a prototype, of [[key, value], …].
 export function byName(entries) {
   const object = Object.create(null);
   for (const [key, value] of entries) object[key] = value;
   return object;
 }
 
-// The members of a document that users name, of a run in it, and of the run's history.
+// In the document itself, in each of its runs, and in a run's history.
 function withoutPrototypes(document) {
   for (const name of NAMED_BY_USERS) {
     const member = document[name];

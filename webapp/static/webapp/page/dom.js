@@ -39,7 +39,7 @@ export function section(id, title, ...content) {
   return el("section", { id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, title), ...content);
 }
 
-// A table whose first column names its rows. `rows` are arrays of texts.
+// A table. `rows` are arrays of texts, the first of each the row's heading.
 export function table(caption, head, rows, className = "data") {
   const body = el("tbody");
   for (const [name, ...cells] of rows) {
@@ -60,7 +60,7 @@ export function table(caption, head, rows, className = "data") {
   return el("table", { class: className }, el("caption", { class: "sr" }, caption), el("thead", {}, titles), body);
 }
 
-// A <details> whose content is built when it is opened, and again by `refresh` while it is open.
+// A <details> that builds its content when it opens, and again on `refresh` while it is open.
 export function lazyDetails(title, build) {
   const box = el("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": title });
   const details = el("details", {}, el("summary", {}, title), box);
@@ -69,7 +69,7 @@ export function lazyDetails(title, build) {
   return { details, refresh };
 }
 
-// Buttons of which one is pressed. `options` is [[value, label], …].
+// Buttons, one of them pressed. `options` is [[value, label], …]. `press(value)` of the result presses another one.
 export function choice(label, options, value, onChange) {
   const group = el("div", { class: "choice", role: "group", "aria-label": label });
   const press = (chosen) => {
@@ -92,26 +92,26 @@ export function choice(label, options, value, onChange) {
     );
   }
   press(value);
-  group.press = press; // shows a choice that was made elsewhere
+  group.press = press;
   return group;
 }
 
-// A button that is on or off.
+// A button that is on or off; `onChange` gets which.
 export function toggle(text, on, onChange, title = null) {
   const button = el("button", { type: "button", class: "button toggle", "aria-pressed": String(on), title }, text);
   button.addEventListener("click", () => onChange(button.getAttribute("aria-pressed") !== "true"));
   return button;
 }
 
-// `what` names a text that is too long to be read out.
+// `what` is the name of a text that is too long to read out.
 export function copyButton(text, what = text) {
   const button = el("button", { type: "button", class: "quiet copy", "aria-label": `Copy ${what}` }, "copy");
   button.addEventListener("click", () => copy(button, text, "select and copy"));
   return button;
 }
 
-// Puts the text on the clipboard and says so on the button, for a while; `otherwise` where the browser does not allow it,
-// as on addresses that are not secure.
+// Copies the text to the clipboard. For 2 s the button says "copied", or `otherwise` where the browser refuses, as it
+// does on addresses that are not secure.
 export async function copy(button, text, otherwise) {
   button.dataset.text ??= button.textContent;
   try {

@@ -1,4 +1,4 @@
-// Files that the page makes itself.
+// Saves files that the page makes.
 
 const TYPES = { csv: "text/csv", json: "application/json", png: "image/png", svg: "image/svg+xml" };
 const READ_BY = 60000; // ms: the browser may still be reading

@@ -1,8 +1,8 @@
-// Times that a page's HTML holds, as how long ago they are; the exact time as a title.
+// Shows the times in a page's HTML as how long ago they are, with the exact time as a title.
 
 import { ago } from "./format.js";
 
-const EACH = 60000; // ms
+const INTERVAL = 60000; // ms
 
 function showTimes() {
   for (const element of document.querySelectorAll("time[datetime]")) {
@@ -11,9 +11,9 @@ function showTimes() {
   }
 }
 
-// Keeps them up to date. Returns what shows them at once, for content that has come since.
+// Keeps them up to date. Returns a function that updates them at once, for new content.
 export function keepTimes() {
   showTimes();
-  setInterval(showTimes, EACH);
+  setInterval(showTimes, INTERVAL);
   return showTimes;
 }

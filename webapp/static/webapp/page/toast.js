@@ -1,4 +1,4 @@
-// A line at the edge of the page, for what keeps it from being up to date.
+// A line at the edge of the page that says why it is not up to date.
 
 import { el } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// The place of one metric's chart among the others, which is read and drawn once somebody looks.
+// The place of one metric's chart among the others. The chart is read and drawn when it comes into view.
 
 import { LineChart, metricTitle } from "../charts/line-chart.js";
 import { byName } from "../page/documents.js";
@@ -35,7 +35,7 @@ export class Tile {
     this.chart?.plot.focus({ preventScroll: true });
   }
 
-  // Reads its chunk again where that may have changed and somebody looks.
+  // Reads its chunk again if that may have changed and the tile is in view.
   refresh() {
     const resolution = this.fine ? "full" : this.browser.resolution;
     const key = `${this.browser.version} ${resolution}`;
@@ -48,14 +48,14 @@ export class Tile {
     try {
       const data = await this.#read(resolution);
       if (data) this.#draw(data);
-      else this.version = -1; // the index is newer than the chunk, or older: it comes with the next change
+      else this.version = -1; // index and chunk are of different versions: the next change brings both
     } catch (error) {
       this.version = -1;
       this.note.textContent = `The curve can't be read: ${error.message}`;
     }
   }
 
-  // What its chart draws; null where the chunk has no such metric.
+  // Data for a LineChart; null if the chunk has no such metric.
   async #read(resolution) {
     const { key, chunk } = this.metric;
     const document = await this.browser.chunk(chunk, resolution);
@@ -99,7 +99,7 @@ export class Tile {
     return this.chart.redraw();
   }
 
-  // Every step from now on, of this metric alone.
+  // Reads every step of this metric from now on.
   #refine(event) {
     event.stopPropagation();
     this.fine = true;
