@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -15,11 +13,6 @@ from tests.browser.conftest import Site
 from tests.chromium import screenshot
 
 Look = Callable[..., Page]
-VIEWER = """
-import django; django.setup()
-from django.contrib.auth.models import User
-User.objects.create_user("vera", password="only looking")
-"""
 
 
 # Whether the bar of the chosen runs lies over what has the focus.
@@ -33,24 +26,19 @@ COVERED = """window.covered = () => {
 @pytest.fixture(scope="module")
 def runs(site: Site) -> None:
     """Eight runs, of two names and two experiments, and somebody who may only look."""
-    steps = [
-        [
-            "Sample",
-            "warm",
-            {
-                "run_id": f"run{number}",
-                "seed": number + 2,
-                "epochs": 10 + number,
-                "name": f"{['broad', 'deep'][number % 2]}-{number}",
-                "experiment": ["towers", "sweeps"][number // 4],
-                "status": ["FINISHED", "FAILED"][number == 5],
-            },
-            {},
-        ]
+    runs = [
+        {
+            "run_id": f"run{number}",
+            "seed": number + 2,
+            "epochs": 10 + number,
+            "name": f"{['broad', 'deep'][number % 2]}-{number}",
+            "experiment": ["towers", "sweeps"][number // 4],
+            "status": ["FINISHED", "FAILED"][number == 5],
+        }
         for number in range(8)
     ]
-    subprocess.run([sys.executable, "-m", "tests.browser.seed", json.dumps(steps)], env=site.environ, check=True)
-    subprocess.run([sys.executable, "-c", VIEWER], env=site.environ, check=True)
+    site.seed_all("warm", runs)
+    site.seeder(("Account", {"name": "vera", "password": "only looking"}, "make", {}))
 
 
 def names(page: Page) -> list[str]:
@@ -298,10 +286,8 @@ TOO_WIDE = """() => {
 def endless(site: Site) -> None:
     """A run whose name and experiment are one word of 200 letters, and so is its tag."""
     site.seed("warm", run_id="endless", name="n" * 200, experiment="e" * 200)
-    change = "import django; django.setup()\nfrom webapp.annotations.change import Change\n"
-    change += "from webapp.visibility.reader import NOTHING\n"
-    change += 'Change(tags={"t" * 50: "v" * 200}, note="o" * 200).make(["endless"], "ada", NOTHING)'
-    subprocess.run([sys.executable, "-c", change], env=site.environ, check=True)
+    note = {"run_id": "endless", "tags": {"t" * 50: "v" * 200}, "note": "o" * 200}
+    site.seeder(("Annotation", note, "make", {}))
 
 
 @pytest.mark.usefixtures("runs", "endless")
