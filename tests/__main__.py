@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -78,8 +79,12 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _end(psutil.Process().children(recursive=True))
+        self.end()
         self._temporary.cleanup()
+
+    def end(self) -> None:
+        """Ends what is left of both runs."""
+        _end(psutil.Process().children(recursive=True))
 
     def start(self) -> None:
         processes = os.environ.get("TEST_PROCESSES") or "2"
@@ -114,7 +119,8 @@ class Session:
         counts = sum((run.counts() for run in self.runs), Counter[str]())
         told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "no tests ran"
         seconds = time.monotonic() - self._began
-        line = f" {told} in {seconds:.2f}s ({seconds // 60:.0f} min {seconds % 60:.0f} s) "
+        print(f"Processor time: {_processor_seconds():.0f} s, in {seconds:.0f} s")
+        line = f" {told} in {seconds:.2f}s ({seconds // 60:.0f}:{seconds % 60:02.0f} min) "
         print(line.center(shutil.get_terminal_size().columns, "="))
         not_run = list(dict.fromkeys(reason for run in self.runs for reason in run.not_run()))
         if len(self.runs) == 1:
@@ -149,10 +155,20 @@ def _end(processes: list[psutil.Process]) -> None:
             process.kill()
 
 
+def _processor_seconds() -> float:
+    """Of everything that this process has started and waited for."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:  # Orphans that have ended.
+            pass
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main(arguments: list[str]) -> int:
     with Session(arguments) as session:
         session.start()
         status = session.wait()
+        session.end()
         session.close()
     return status
 
