@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -21,8 +22,14 @@ from tests.environment import VALKEY_PORT
 from tests.groups import Groups, rank
 from tests.waiting import PATIENCE, PATIENCE_MS
 
+if TYPE_CHECKING:
+    from tests.mlflow_server.servers import Server
+
 NOT_RUN = "not run: "
-SERVERS = {"valkey", "postgres", "chromium", "running", "both_servers", "connect", "embedded", "on_sqlite"}
+SERVERS = {
+    *("valkey", "postgres", "chromium", "running", "connect", "embedded"),
+    *("stock_mlflow", "old_mlflow", "our_mlflow", "both_servers"),
+}
 """Fixtures that start a server or a browser."""
 TABLES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback"}
 OUTCOMES = ("failed", "passed", "skipped", "deselected", "xfailed", "xpassed", "error")
@@ -109,6 +116,35 @@ def postgres() -> Iterator[Postgres]:
         server.start()
         yield server
         server.stop()
+
+
+# MLflow's client takes seconds to import, so only tests with a server do it.
+@pytest.fixture(scope="session")
+def stock_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """MLflow's own server, for all tests that leave it running."""
+    from tests.mlflow_server.servers import stock
+
+    with stock(tmp_path_factory.mktemp("mlflow-stock")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def old_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same of MLflow 2.9.2."""
+    from tests.mlflow_server.servers import old
+
+    with old(tmp_path_factory.mktemp("mlflow-old")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def our_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Ours on SQLite, as the start script starts it: uvicorn."""
+    from tests.mlflow_server.servers import new_database, started
+
+    folder = tmp_path_factory.mktemp("mlflow-ours")
+    with started(folder, new_database(folder)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

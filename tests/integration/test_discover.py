@@ -17,8 +17,7 @@ from mlflow import MlflowClient
 
 from deploy.local.process import Part, Process, free_port, has_said
 from tests.integration.conftest import PATIENCE, Running
-from tests.mlflow_2_9 import binaries
-from tests.mlflow_server.servers import PATH, started
+from tests.mlflow_server.servers import Server
 from tests.paths import EXAMPLES
 from warmboard.contract.events import RunStatus
 from warmboard.contract.info import FILE_NAME, RunInfo
@@ -167,13 +166,9 @@ def stock(running: Running) -> str:
 
 
 @pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def old(old_mlflow: Server) -> str:
     """MLflow 2.9.2."""
-    programs, folder = binaries(), tmp_path_factory.mktemp("mlflow-old")
-    uri = f"sqlite:///{folder}/mlflow.sqlite3"
-    command = [str(programs / "mlflow"), "server", "--workers=1", f"--backend-store-uri={uri}"]
-    with started(folder, uri, command, PATH=f"{programs}:{PATH}") as server:
-        yield server.address
+    return old_mlflow.address
 
 
 @pytest.mark.parametrize("which", ["stock", "old"])
