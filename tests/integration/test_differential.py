@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from tests.mlflow_server import servers
+from tests.waiting import PATIENCE
 from tests.workers.fetch.small_server import Answer, Answering, serving
 from workers.errors import PermanentError
 from workers.fetch.fetcher import Fetcher, TrackingServer
@@ -221,7 +222,7 @@ def demanding(authorization: str, upstream: str) -> Answering:
         kept = {name: headers[name] for name in ("Accept-Encoding", "Content-Type") if headers.get(name)}
         request = urllib.request.Request(upstream + path.removeprefix("/proxied"), body or None, kept)
         try:
-            with urllib.request.urlopen(request, timeout=30) as found:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as found:
                 sent = {name: value for name, value in found.headers.items() if name.startswith("Content-") and value}
                 sent.pop("Content-Length", None)
                 return found.status, found.read(), sent

@@ -16,9 +16,10 @@ import requests
 from mlflow import MlflowClient
 
 from deploy.local.process import Part, Process, free_port, has_said
-from tests.integration.conftest import PATIENCE, Running
+from tests.integration.conftest import Running
 from tests.mlflow_server.servers import Server
 from tests.paths import EXAMPLES
+from tests.waiting import PATIENCE
 from warmboard.contract.events import RunStatus
 from warmboard.contract.info import FILE_NAME, RunInfo
 from workers.discover.mlflow import MlflowLook
@@ -78,7 +79,7 @@ def killed(running: Running, eager_beat: Path) -> str:
     """A run whose trainer was killed, while Pub/Sub was away for it."""
     environ = {**running.stack.environ, "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{free_port()}"}
     command = [sys.executable, "-c", KILLED_TRAINING]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == -9, done.stderr
     return done.stdout.strip()
 
@@ -101,7 +102,7 @@ def told_by_a_file(running: Running, client: MlflowClient, experiment_id: str, e
     )
     upload = f"{running.stack.environ['STORAGE_EMULATOR_HOST']}/upload/storage/v1/b/warmboard/o"
     parameters = {"uploadType": "media", "name": f"runs/{run_id}/mlflow_info.json"}
-    requests.post(upload, params=parameters, data=info.encode(), timeout=10).raise_for_status()
+    requests.post(upload, params=parameters, data=info.encode(), timeout=PATIENCE).raise_for_status()
     return run_id
 
 
@@ -135,7 +136,7 @@ def by_hand(running: Running, *arguments: str, **environ: str) -> subprocess.Com
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 

@@ -16,7 +16,8 @@ import pytest
 from deploy.local.stack import PORTS
 from deploy.local.supervisor import live_state, read_state
 from tests.environment import GIVEN
-from tests.integration.conftest import PATIENCE, Running, wait
+from tests.integration.conftest import Running
+from tests.waiting import PATIENCE, wait
 
 pytestmark = pytest.mark.integration
 

@@ -245,7 +245,7 @@ def test_other_metrics_follow_a_running_run(look: Look, site: Site) -> None:
     expect(insight.get_by_role("button")).to_contain_text("50")
     figure.locator(".plot").focus()
     site.seed("put", size=200, **fields)
-    expect(figure.locator(".at")).to_contain_text("step 199", timeout=15_000)
+    expect(figure.locator(".at")).to_contain_text("step 199")
     expect(insight.get_by_role("button")).to_contain_text("100")
     expect(figure.locator(".plot")).to_be_focused()
     assert page.evaluate("window.sameDocument")
