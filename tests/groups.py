@@ -10,14 +10,24 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 GROUPS = {
+    # The stack of `make up`.
     "tests/integration/test_differential.py": "mlflow",
     "tests/integration/": "stack",
+    # A webapp with a browser that looks at it.
     "tests/browser/": "browser",
+    # MLflow's servers: ours, a stock one, one of 2.9.2.
     "tests/mlflow_server/": "mlflow",
+    "tests/trainer/test_main.py": "mlflow",
+    "tests/warmboard/keras/test_catalogue.py": "mlflow",
+    "tests/warmboard/run/test_both_servers.py": "mlflow",
+    "tests/warmboard/statistics/test_custom_loops.py": "mlflow",
+    "tests/warmboard/test_bare_environment.py": "mlflow",
+    # Both servers of Pub/Sub.
     "tests/conformance/": "pubsub",
+    "tests/upgrade/": "upgrade",
 }
 """Path → group, the first that fits. Every other file is a group of its own."""
-ORDER = ["stack", "browser", "mlflow", "pubsub"]
+ORDER = ["browser", "stack", "mlflow", "upgrade", "pubsub", "tests/warmboard/keras/test_callbacks.py"]
 
 
 def group_of(nodeid: str) -> str:

@@ -24,6 +24,8 @@ from tests.waiting import PATIENCE, wait
 from warmboard.contract.events import RunEvent, RunStatus
 
 EPOCHS = 3
+CLOCKS = {"SWEEP_SECONDS": "1", "DISPATCH_SECONDS": "5"}
+"""Of the stack: what was queued and lost is queued again within seconds. Leases stay long: a busy machine is slow."""
 
 
 @dataclass
@@ -132,7 +134,7 @@ def _insecure_transport(host: str) -> Any:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Every part is up."""
-    with Supervisor(Stack(tmp_path_factory.mktemp("stack"), GIVEN)) as supervisor:
+    with Supervisor(Stack(tmp_path_factory.mktemp("stack"), {**GIVEN, **CLOCKS})) as supervisor:
         yield Running(supervisor)
 
 
