@@ -39,7 +39,8 @@ test: setup chromium  ## all tests, against real servers and a real browser (ARG
 	@$(BIN)/python -m tests $(ARGS)
 
 test-fast: setup  ## the tests that need no server and no browser: two minutes
-	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(BIN)/python -m pytest -n $${TEST_PROCESSES:-2} -m "not servers" $(FAST) $(ARGS)
+	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(BIN)/python -m pytest -n $${TEST_PROCESSES:-2} -m "not servers" \
+	  --ignore=tests/browser --ignore=tests/conformance --ignore=tests/integration --ignore=tests/upgrade $(ARGS)
 
 screenshots: setup chromium  ## take the pictures of docs/images again
 	@$(BIN)/python -m pytest -q tests/browser/pictures.py

@@ -211,7 +211,7 @@ def test_rows_follow_along_in_place(look: Look, site: Site) -> None:
     site.seed("put", run_id="growing", name="growing", epochs=10, status="RUNNING")
     site.seed("warm", run_id="growing2", name="growing too", epochs=3, status="RUNNING")
     expect(page.locator("td[data-label=epochs]").first).to_have_text("10")
-    expect(page.get_by_role("link", name="growing too")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("link", name="growing too")).to_be_visible()
     expect(page.get_by_role("status").filter(has_text="run")).to_have_text("2 runs")
     assert page.evaluate("window.sameDocument && window.sameRow.isConnected")
     expect(page.get_by_label("Choose growing", exact=True)).to_be_checked()
