@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from trainer.errors import TrainerError
 from trainer.options import OptionError, Parser, near
 from trainer.program import quiet_tensorflow
+from warmboard import Settings
 from warmboard.contract.settings import SettingError
-from warmboard.errors import TrainerError
-from warmboard.run.signals import Termination
-from warmboard.run.tracked import INTERRUPTED
-from warmboard.settings import Settings
+from warmboard.errors import WarmboardError
+from warmboard.run import INTERRUPTED, Termination
 
 __all__ = ["main", "parser", "quiet_tensorflow"]
 
@@ -111,7 +111,7 @@ def _guarded(parser: Parser, words: Sequence[str], run: Callable[[dict[str, Any]
         return run(given)
     except OptionError as error:
         parser.fail(error)
-    except (TrainerError, SettingError) as error:
+    except (TrainerError, WarmboardError, SettingError) as error:
         print(f"trainer: {error}", file=sys.stderr)
         return FAILURE
     except ModuleNotFoundError as error:

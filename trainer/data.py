@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainer import files
+from trainer.errors import DataError
 from trainer.options import COMPLETE_JOURNEY, Options
-from warmboard.errors import DataError
 
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.1

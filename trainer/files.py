@@ -18,9 +18,10 @@ import pandas as pd
 import pyarrow.parquet
 
 from trainer.bar import Bar
+from trainer.errors import DataError
 from trainer.options import COMPLETE_JOURNEY, read_place
 from warmboard import storage
-from warmboard.errors import DataError, StorageError
+from warmboard.errors import StorageError
 
 COLUMNS = ("buyer_id", "product_id", "timestamp")
 SUFFIXES = (".csv", ".parquet")

@@ -13,7 +13,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from warmboard.errors import TrainerError
+from trainer.errors import TrainerError
 
 COMPLETE_JOURNEY = "completejourney"
 OPTIMIZERS = ("adam", "adamw", "nadam", "adagrad", "rmsprop", "sgd")

@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any
 from trainer import config
 from trainer.config import Config
 from trainer.options import OptionError, Options
+from warmboard import Settings, TrackedRun, start_run
 from warmboard.contract.cloudevents import format_time
 from warmboard.errors import StorageError
-from warmboard.run.tracked import TrackedRun, start_run
-from warmboard.settings import Settings
 
 if TYPE_CHECKING:
     from trainer.data import Dataset

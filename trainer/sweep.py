@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from trainer import program
 from trainer.config import check_variable, read_text
 from trainer.options import OptionError, Options, Parser, show
-from warmboard.settings import Settings
+from warmboard import Settings
 
 if TYPE_CHECKING:
     from trainer.data import Dataset

@@ -17,7 +17,7 @@ from trainer.model import Schedule, TwoTower
 from trainer.options import DATA, FIELDS, VAL_LOSS, VAL_RECALL, VARIABLE, Options, show
 from trainer.recall import Vectors, recall_at
 from warmboard.keras import MetricsBundle
-from warmboard.spool.buffer import Log
+from warmboard.tracking import Log
 
 RECALL_AT = (5, 10, 50, 100)
 ROWS_AT_ONCE = 2**16

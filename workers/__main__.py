@@ -150,7 +150,7 @@ def discover_runs(args: argparse.Namespace, configured: Settings) -> int:
     from django.db import DatabaseError
 
     from workers.discover.discovery import SAYS, Discovery
-    from workers.tasks import dispatch_later, give_up_on_slow_broker
+    from workers.queue import dispatch_later, give_up_on_slow_broker
 
     give_up_on_slow_broker()
     try:
@@ -170,9 +170,9 @@ def replay_runs(args: argparse.Namespace, _: Settings) -> int:
 
     from warmboard.contract.cloudevents import EventError
     from warmboard.contract.replay import Selection
+    from workers.queue import dispatch, dispatch_later, give_up_on_slow_broker
     from workers.replay.batches import ReplayError, replay
     from workers.replay.command import replay_many, show
-    from workers.tasks import dispatch, dispatch_later, give_up_on_slow_broker
 
     give_up_on_slow_broker()
     try:
@@ -216,11 +216,15 @@ def warm_runs(args: argparse.Namespace, configured: Settings) -> int:
 
 
 def check_process(args: argparse.Namespace, configured: Settings) -> int:
-    from workers.check import UnhealthyError, check_heartbeat, check_worker
+    from workers.check import check_worker
+    from workers.heartbeat import UnhealthyError, check_heartbeat
 
     heartbeats = {"subscriber": configured.subscriber_heartbeat, "beat": configured.beat_heartbeat}
     try:
-        print(check_heartbeat(heartbeats[args.process]) if args.process in heartbeats else check_worker())
+        if args.process in heartbeats:
+            print(check_heartbeat(heartbeats[args.process], configured.heartbeat_age_seconds))
+        else:
+            print(check_worker())
     except UnhealthyError as error:
         print(f"workers check: {error}", file=sys.stderr)
         return 1
@@ -228,7 +232,7 @@ def check_process(args: argparse.Namespace, configured: Settings) -> int:
 
 
 def _celery(*arguments: str) -> NoReturn:
-    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.tasks", *arguments])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.queue", *arguments])  # noqa: S606
 
 
 if __name__ == "__main__":

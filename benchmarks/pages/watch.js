@@ -1,14 +1,17 @@
-// Runs before any page's own scripts, in the scope of `drawn(within, inView)`, which is asked at every frame; what it sees
-// is on the screen with the next one. Vitals as browsers report them: https://web.dev/articles/vitals
+// Runs before any page's own scripts, in the scope of `drawn(within, inView)`, which is asked at every frame; what it
+// sees is on the screen with the next one. Vitals as browsers report them: https://web.dev/articles/vitals
 
-const vitals = (window.__vitals = { lcp: 0, cls: 0, inp: 0 });
+const vitals = { lcp: 0, cls: 0, inp: 0 };
+window.__vitals = vitals;
 let tell;
-const drawnAt = new Promise((resolve) => (tell = resolve));
+const drawnAt = new Promise((resolve) => {
+  tell = resolve;
+});
 
-// Milliseconds since the page was asked for; null if that takes longer than `patience`.
+// Milliseconds from the page's request until its charts were drawn; null after `patience` ms.
 window.__drawn = (patience) => Promise.race([drawnAt, new Promise((resolve) => setTimeout(resolve, patience, null))]);
 
-// Elements by a path of selectors that leads into shadow roots.
+// Elements by a path of selectors, each within the shadow roots of the last.
 const within = (...path) =>
   path.reduce(
     (roots, selector) => roots.flatMap((root) => [...(root.shadowRoot ?? root).querySelectorAll(selector)]),
@@ -31,8 +34,13 @@ function watch(type, see, more = {}) {
 }
 
 requestAnimationFrame(look);
-watch("largest-contentful-paint", (entry) => (vitals.lcp = entry.startTime));
-watch("layout-shift", (entry) => (vitals.cls += entry.hadRecentInput ? 0 : entry.value));
-watch("event", (entry) => (vitals.inp = entry.interactionId ? Math.max(vitals.inp, entry.duration) : vitals.inp), {
-  durationThreshold: 16,
+watch("largest-contentful-paint", ({ startTime }) => {
+  vitals.lcp = startTime;
 });
+watch("layout-shift", ({ hadRecentInput, value }) => {
+  if (!hadRecentInput) vitals.cls += value;
+});
+const keepLongest = (entry) => {
+  if (entry.interactionId) vitals.inp = Math.max(vitals.inp, entry.duration);
+};
+watch("event", keepLongest, { durationThreshold: 16 });

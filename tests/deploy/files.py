@@ -20,6 +20,8 @@ from tests.paths import ROOT
 PROGRAMS = sorted(path.parent.name for path in ROOT.glob("*/Dockerfile"))
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+)(?P<operator>:[-?])?(?P<operand>[^}]*)\}|(?P<bare>\w+))")
+LIBRARY = "warmboard"
+CONTRACT = {"warmboard/__init__.py", "warmboard/contract"}
 # Long enough for every secret, and easy to find again where one is written out.
 SECRET = "sample-secret-" * 4
 
@@ -96,8 +98,15 @@ class Dockerfile:
                 pairs += [(source, target) for source in sources]
         return pairs
 
-    def copied_folders(self) -> list[tuple[str, str]]:
-        return [(source, target) for source, target in self.copies() if (ROOT / source).is_dir()]
+    def copied_code(self) -> dict[str, str]:
+        """Folders and Python modules of ours: path in the checkout and path in the image, neither with a last slash."""
+        pairs = {}
+        for source, target in self.copies():
+            if (ROOT / source).is_dir():
+                pairs[source] = target.rstrip("/")
+            elif source.endswith(".py"):
+                pairs[source] = f"{target.rstrip('/')}/{Path(source).name}"
+        return pairs
 
 
 def ignored(path: str) -> bool:
@@ -118,14 +127,14 @@ def own_packages() -> set[str]:
     return {path.parent.name for path in ROOT.glob("*/__init__.py")}
 
 
-def imports(package: str) -> set[str]:
-    """Every module that a package of ours imports, wherever in its files; what is for types alone is left out.
+def imports(path: str) -> set[str]:
+    """Every module that a folder's files or one file of ours import, wherever in them; not what is for types alone.
 
     ``from a.b import c`` is told as ``a.b.c``.
     """
     found: set[str] = set()
-    for path in (ROOT / package).rglob("*.py"):
-        for node in _running(ast.parse(path.read_text())):
+    for file in [ROOT / path] if path.endswith(".py") else (ROOT / path).rglob("*.py"):
+        for node in _running(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
@@ -142,13 +151,24 @@ def _running(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def reached(package: str) -> set[str]:
-    """The package and all of ours that it imports, and those import."""
+    """The folders and files of ours that a program needs: its package, what that imports, and what those import.
+
+    A program that imports only `warmboard.contract` needs that and ``warmboard/__init__.py``, which imports the rest
+    of the library only when it is used. Any other import of the library needs all of it.
+    """
     known, todo = set[str](), {package}
     while todo:
         name = todo.pop()
         known.add(name)
-        todo |= {module.partition(".")[0] for module in imports(name)} & own_packages() - known
-    return known
+        todo |= {needed for module in imports(name) for needed in _needed(module)} - known
+    return known - CONTRACT if LIBRARY in known else known
+
+
+def _needed(module: str) -> set[str]:
+    top = module.partition(".")[0]
+    if f"{module}.".startswith("warmboard.contract."):
+        return CONTRACT
+    return {top} & own_packages()
 
 
 def provided(requirements: str) -> set[str]:

@@ -25,6 +25,7 @@ from tests.deploy.files import (
 )
 from tests.environment import GIVEN
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 from warmboard.contract.settings import SETTINGS
 
 every_program = pytest.mark.parametrize("name", PROGRAMS)
@@ -89,10 +90,10 @@ def test_no_package_host_and_no_secret_is_written_into_it(name: str) -> None:
 
 @every_program
 def test_it_holds_what_its_program_imports_of_ours_and_nothing_else(name: str) -> None:
-    targets = dict(dockerfile(name).copied_folders())
+    targets = dockerfile(name).copied_code()
 
     assert set(targets) == reached(name)
-    assert all(target.rstrip("/") == source for source, target in targets.items())
+    assert all(target == source for source, target in targets.items())
 
 
 @every_program
@@ -201,13 +202,17 @@ def test_the_commands_of_the_compose_file_begin_with_its_entry_point(name: str) 
 
 def _assembled(name: str, folder: Path) -> Path:
     """A folder with just what the image's WORKDIR would hold."""
-    for source, target in dict(dockerfile(name).copied_folders()).items():
-        shutil.copytree(ROOT / source, folder / target, ignore=shutil.ignore_patterns("__pycache__"))
+    for source, target in dockerfile(name).copied_code().items():
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, folder / target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / source, folder / target)
     return folder
 
 
 def _run(line: list[str], folder: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{GIVEN.get('PATH', os.defpath)}"
     return subprocess.run(
-        line, cwd=folder, env={"PATH": path, **environ}, capture_output=True, text=True, timeout=60, check=False
+        line, cwd=folder, env={"PATH": path, **environ}, capture_output=True, text=True, timeout=PATIENCE, check=False
     )

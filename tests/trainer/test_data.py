@@ -14,8 +14,9 @@ import pytest
 
 from trainer import bar, files
 from trainer.data import load, prepare, split
+from trainer.errors import DataError
 from trainer.options import Options
-from warmboard.errors import DataError, StorageError
+from warmboard.errors import StorageError
 
 HEADER = "buyer_id,product_id,timestamp\n"
 GOOD = "007,p1,2026-01-02T10:30:00Z\n007,p2,2026-01-01\nb,p1,2026-01-03 08:00:00+02:00\n"

@@ -10,14 +10,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from tests.environment import GIVEN
+from tests.mlflow_server.servers import Server
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 from tests.warmboard.mlflow_server import MlflowServer
 from tests.warmboard.servers import FakePubsub
 from warmboard.contract.events import EventType, RunEvent, RunStatus
@@ -34,7 +35,7 @@ LOOP = """
 import math
 import numpy as np
 from warmboard import start_run
-from warmboard.statistics.values import GradientSums, weight_norms, weight_statistics
+from warmboard.statistics import GradientSums, weight_norms, weight_statistics
 
 random = np.random.default_rng(1)
 towers = {"query": [random.normal(size=(20, 4))], "candidate": [random.normal(size=(30, 4))]}
@@ -55,7 +56,7 @@ import sys
 from datetime import UTC, datetime
 from warmboard.contract.events import RunStatus
 from warmboard import TrackingClient
-from warmboard.tracking.client import Metric
+from warmboard.tracking import Metric
 
 client = TrackingClient(sys.argv[1])
 client.wait_until_ready(20)
@@ -63,6 +64,16 @@ run_id = client.create_run(client.experiment("client"), "bare", datetime.now(UTC
 client.log_batch(run_id, [Metric("loss", 0.5, 0, 1000)], {"rate": 1})
 client.end_run(run_id, RunStatus.FAILED, datetime.now(UTC))
 print(run_id)
+"""
+
+
+TASK = """
+import trainer
+import warmboard
+
+with warmboard.start_run(quick_test_id=8) as run:
+    run.log_metrics({"loss": 0.5}, step=0)
+print(trainer.__file__, run.run_id)
 """
 
 
@@ -88,12 +99,9 @@ def _uv(*arguments: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    server.start()
-    yield server
-    server.stop()
+@pytest.fixture
+def mlflow(stock_mlflow: Server) -> Server:
+    return stock_mlflow
 
 
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -101,12 +109,12 @@ def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedPr
     given = {**GIVEN, "OUTPUT_URI": str(folder / "output"), "SPOOL_DIR": str(folder / "spool"), **environ}
     given.pop("PYTHONPATH", None)
     return subprocess.run(
-        [PYTHON, *arguments], cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=120
+        [PYTHON, *arguments], cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
 
 
-def addresses(mlflow: MlflowServer, pubsub: FakePubsub) -> dict[str, str]:
-    return {"MLFLOW_TRACKING_URI": mlflow.uri, "PUBSUB_EMULATOR_HOST": pubsub.address, "MLFLOW_READY_SECONDS": "20"}
+def addresses(mlflow: str, pubsub: FakePubsub) -> dict[str, str]:
+    return {"MLFLOW_TRACKING_URI": mlflow, "PUBSUB_EMULATOR_HOST": pubsub.address, "MLFLOW_READY_SECONDS": "180"}
 
 
 def test_there_is_what_is_pinned_and_the_project() -> None:
@@ -117,10 +125,11 @@ def test_there_is_what_is_pinned_and_the_project() -> None:
 
 
 def test_the_project_brings_the_library_and_leaves_nothing_in_the_checkout(tmp_path: Path) -> None:
-    lines = "import importlib.metadata as m\nprint(*{str(file).split('/')[0] for file in m.files('warmboard')})"
-    done = run(tmp_path, "-c", lines)
+    lines = "import importlib.metadata as m\nprint(*m.files('warmboard'))"
+    brought = [Path(file) for file in run(tmp_path, "-c", lines).stdout.split() if ".dist-info/" not in file]
 
-    assert {name for name in done.stdout.split() if "dist-info" not in name} == {"warmboard"}
+    assert {file.parts[0] for file in brought if file.parts[0] != ".."} == {"warmboard"}
+    assert [str(file) for file in brought if file.parts[0] == ".."] == ["../../../bin/warmboard"]
     assert not [path for pattern in ("dist", "*.egg-info", "build/lib") for path in ROOT.glob(pattern)]
 
 
@@ -135,13 +144,13 @@ def test_it_is_that_installation_which_runs(tmp_path: Path) -> None:
     assert all(path.startswith(f"{ENVIRONMENT}/") for path in done.stdout.split()), done.stderr
 
 
-def test_a_loop_without_a_framework(mlflow: MlflowServer, pubsub: FakePubsub, tmp_path: Path) -> None:
-    done = run(tmp_path, "-c", LOOP, **addresses(mlflow, pubsub))
+def test_a_loop_without_a_framework(mlflow: Server, pubsub: FakePubsub, tmp_path: Path) -> None:
+    done = run(tmp_path, "-c", LOOP, **addresses(mlflow.address, pubsub))
 
     assert done.returncode == 0, done.stderr
     run_id, sent, *rest = done.stdout.split()
     assert rest == ["0", "0", "0"]
-    client = MlflowClient(mlflow.uri)
+    client = MlflowClient(mlflow.address)
     found = client.get_run(run_id)
     assert (found.info.status, found.info.run_name, found.data.params["optimizer"]) == (
         "FINISHED", "quick-test-7", "by hand",
@@ -162,47 +171,71 @@ def test_a_loop_without_a_framework(mlflow: MlflowServer, pubsub: FakePubsub, tm
     assert (tmp_path / "output" / run_id / "mlflow_info.json").is_file()
 
 
-def test_the_client_alone(mlflow: MlflowServer, tmp_path: Path) -> None:
-    done = run(tmp_path, "-c", CLIENT, mlflow.uri)
+def test_the_client_alone(mlflow: Server, tmp_path: Path) -> None:
+    done = run(tmp_path, "-c", CLIENT, mlflow.address)
 
     assert done.returncode == 0, done.stderr
-    found = MlflowClient(mlflow.uri).get_run(done.stdout.strip())
+    found = MlflowClient(mlflow.address).get_run(done.stdout.strip())
     assert (found.info.status, found.data.metrics, found.data.params) == ("FAILED", {"loss": 0.5}, {"rate": "1"})
 
 
-def test_what_waits_is_listed_and_flushed(mlflow: MlflowServer, pubsub: FakePubsub, tmp_path: Path) -> None:
+def test_what_waits_is_listed_and_flushed(mlflow: Server, pubsub: FakePubsub, tmp_path: Path) -> None:
     # The port of a server that has ended: nobody listens there yet.
     away = MlflowServer(tmp_path / "mlflow")
     away.folder.mkdir()
-    environ = {**addresses(away, pubsub), "MLFLOW_READY_SECONDS": "0"}
+    environ = {**addresses(away.uri, pubsub), "MLFLOW_READY_SECONDS": "0"}
     lines = "from warmboard import start_run\nwith start_run() as run:\n    run.log_metrics({'loss': 0.5}, step=0)\n"
     lines += "    raise SystemExit(143)"
     assert run(tmp_path, "-c", lines, **environ).returncode == 143
 
-    listed = run(tmp_path, "-m", "trainer", "flush", "--list", **environ)
+    listed = run(tmp_path, "-m", "warmboard", "flush", "--list", **environ)
     assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 1), listed.stderr
     assert f"for {away.uri}; KILLED at " in listed.stdout
     away.start()
     try:
-        flushed = run(tmp_path, "-m", "trainer", "flush", **environ)
+        flushed = run(tmp_path, "-m", "warmboard", "flush", **environ)
         assert flushed.returncode == 0, flushed.stderr
         event = RunEvent.decode(pubsub.messages[-1].data, pubsub.messages[-1].attributes)
         found = MlflowClient(away.uri).get_run(event.run_id)
         assert (found.info.status, found.data.metrics) == ("KILLED", {"loss": 0.5})
     finally:
         away.stop()
-    assert run(tmp_path, "-m", "trainer", "flush", "--list", **environ).stdout.startswith("Nothing waits")
+    assert run(tmp_path, "-m", "warmboard", "flush", "--list", **environ).stdout.startswith("Nothing waits")
 
 
-def test_help_needs_no_framework(tmp_path: Path) -> None:
-    done = run(tmp_path, "-m", "trainer", "--help")
+def test_the_command_is_installed(tmp_path: Path) -> None:
+    done = subprocess.run([PYTHON.with_name("warmboard"), "--help"], cwd=tmp_path, env=GIVEN, capture_output=True)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"usage: warmboard ")
+
+
+def test_a_package_called_trainer_is_the_users_own(mlflow: Server, pubsub: FakePubsub, tmp_path: Path) -> None:
+    """Vertex AI calls a job's package ``trainer`` and its module ``trainer.task``."""
+    (tmp_path / "trainer").mkdir()
+    (tmp_path / "trainer" / "__init__.py").touch()
+    (tmp_path / "trainer" / "task.py").write_text(TASK)
+
+    done = run(tmp_path, "-m", "trainer.task", **addresses(mlflow.address, pubsub))
+
+    assert done.returncode == 0, done.stderr
+    place, run_id = done.stdout.split()
+    assert place == str(tmp_path / "trainer" / "__init__.py")
+    found = MlflowClient(mlflow.address).get_run(run_id)
+    assert (found.info.status, found.info.run_name, found.data.metrics) == ("FINISHED", "quick-test-8", {"loss": 0.5})
+    event = RunEvent.decode(pubsub.messages[-1].data, pubsub.messages[-1].attributes)
+    assert (event.type, event.run_id, event.quick_test_id) == (EventType.COMPLETED, run_id, 8)
+
+
+def test_help_needs_no_framework(program: Path) -> None:
+    done = run(program, "-m", "trainer", "--help")
 
     assert done.returncode == 0, done.stderr
     assert "--epochs" in done.stdout
 
 
-def test_a_training_says_in_a_sentence_what_it_needs(tmp_path: Path) -> None:
-    done = run(tmp_path, "-m", "trainer", "--epochs", "1")
+def test_a_training_says_in_a_sentence_what_it_needs(program: Path) -> None:
+    done = run(program, "-m", "trainer", "--epochs", "1")
 
     assert done.returncode == 1
     assert done.stdout == ""

@@ -16,7 +16,7 @@ def tables(valkey: Process, transactional_db: None) -> None:
 @pytest.fixture
 def queue(valkey: Process) -> Iterator[None]:
     """Celery's, empty before and after."""
-    from workers.tasks import app
+    from workers.queue import app
 
     app.control.purge()
     yield
@@ -25,7 +25,7 @@ def queue(valkey: Process) -> Iterator[None]:
 
 def queued() -> list[tuple[str, list[object]]]:
     """Name and arguments of the tasks that wait, in the order in which a worker takes them."""
-    from workers.tasks import app
+    from workers.queue import app
 
     found = []
     with app.connection_for_read() as connection:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from store import runs
 from store.models import InboxEvent, QuickTest, Run
 from tests.store.samples import NOON
 from tests.warmboard.contract.test_events import golden
@@ -108,7 +109,7 @@ def test_what_nobody_works_at_becomes_due_once_per_grace_period() -> None:
     inbox.record(message())
     now = timezone.now()
     assert inbox.due(now) == []
-    later = now + inbox.DISPATCH_GRACE + timedelta(seconds=1)
+    later = now + inbox.dispatch_grace() + timedelta(seconds=1)
     assert inbox.due(later) == [RUN_ID]
     assert inbox.due(later) == []
 
@@ -277,7 +278,7 @@ def test_a_run_that_was_resumed_goes_on() -> None:
 def test_a_run_that_no_event_announced_can_be_announced() -> None:
     def announce_run(status: str) -> bool:
         known = {"tracking_server": "default", "experiment_name": "e"}
-        return inbox.announce_run("unheard", status=status, time=NOON, **known)
+        return runs.announce_run("unheard", status=status, time=NOON, **known)
 
     assert announce_run("FINISHED")
     assert not announce_run("RUNNING")

@@ -17,7 +17,7 @@ from warmboard import storage
 from warmboard.contract.events import RunEvent
 from warmboard.contract.info import FILE_NAME, RunInfo, RunInfoError
 from warmboard.contract.settings import SettingError
-from warmboard.errors import PublishError, TrainerError
+from warmboard.errors import PublishError, WarmboardError
 from warmboard.settings import Settings
 
 DEADLINE_SECONDS = 30.0
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if info.end_time is None:
             raise PublishError(f"run {info.run_id} has not ended: its {FILE_NAME} says {info.status}")
         message = publish(info.event(uri if "://" in uri else storage.join(uri)), settings)
-    except (TrainerError, RunInfoError, SettingError) as error:
+    except (WarmboardError, RunInfoError, SettingError) as error:
         print(f"Not published. {error}", file=sys.stderr)
         return 1
     print(f"Published run {info.run_id} ({info.status}) as message {message}.")

@@ -2,7 +2,7 @@
 is open, and each of its parts works alone.
 """
 
-from warmboard.keras.base import Fits, MetricsCallback
+from warmboard.keras.base import MetricsCallback
 from warmboard.keras.bundle import MetricsBundle
 from warmboard.keras.callback import WarmboardCallback
 from warmboard.keras.gradients import GradientStatistics
@@ -13,7 +13,6 @@ from warmboard.keras.towers import Towers
 from warmboard.keras.weights import WeightNorms, Weights, WeightStatistics
 
 __all__ = [
-    "Fits",
     "GradientStatistics",
     "GraphGradientSums",
     "LearningRate",

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import keras
 
-from warmboard.spool.buffer import Log
+from warmboard.tracking import Fits, Log
 
 Values = dict[str, float]
-
-
-@dataclass
-class Fits:
-    """What the fits of one run have logged, whichever callbacks they had: the next step, and parameters."""
-
-    next_step: int = 0
-    params: dict[str, object] = field(default_factory=dict)
 
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from warmboard.keras.losses import Losses
 from warmboard.keras.optimizer import LearningRate
 from warmboard.keras.towers import Towers
 from warmboard.keras.weights import Weights
-from warmboard.spool.buffer import Log
 from warmboard.statistics.bins import Scale
+from warmboard.tracking import Log
 
 
 class MetricsBundle(MetricsCallback):

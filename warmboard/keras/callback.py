@@ -22,7 +22,8 @@ import keras
 
 from warmboard.contract.events import RunStatus
 from warmboard.keras.bundle import MetricsBundle
-from warmboard.run.tracked import TrackedRun, start_run, status_of
+from warmboard.run import TrackedRun, start_run
+from warmboard.run.ending import status_of
 from warmboard.settings import Settings
 
 log = logging.getLogger(__name__)

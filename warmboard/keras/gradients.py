@@ -14,8 +14,8 @@ from warmboard.keras.base import MetricsCallback, Values
 from warmboard.keras.optimizer import inner
 from warmboard.keras.sums import GraphGradientSums, once_a_step
 from warmboard.keras.towers import Towers
-from warmboard.spool.buffer import Log
 from warmboard.statistics.bins import Scale
+from warmboard.tracking import Log
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from warmboard.keras.base import MetricsCallback, Values
-from warmboard.spool.buffer import Log
+from warmboard.tracking import Log
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from warmboard.keras.base import MetricsCallback, Values
-from warmboard.spool.buffer import Log
+from warmboard.tracking import Log
 
 # MLflow takes 6,000 characters; nobody reads more than a line.
 LONGEST = 500

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from warmboard.keras.base import MetricsCallback, Values
 from warmboard.keras.towers import Towers
-from warmboard.spool.buffer import Log
 from warmboard.statistics.moments import norm
 from warmboard.statistics.values import total_norm, weight_edges_param, weight_statistics
+from warmboard.tracking import Log
 
 
 class Weights(MetricsCallback):

@@ -16,25 +16,24 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from warmboard import storage
-from warmboard.announce.publisher import info_uri, publish, write_info
+from warmboard.announce import info_uri, publish, write_info
 from warmboard.contract.cloudevents import format_time
 from warmboard.contract.events import RunStatus
 from warmboard.contract.info import RunInfo, RunInfoError
 from warmboard.contract.settings import SettingError
 from warmboard.errors import (
     PublishError,
-    SpoolBusy,
     SpoolError,
+    SpoolLockedError,
     StorageError,
-    TrackingRefused,
-    TrackingUnavailable,
-    TrainerError,
+    TrackingRejectedError,
+    TrackingUnavailableError,
+    WarmboardError,
 )
 from warmboard.settings import Settings
-from warmboard.spool import records
-from warmboard.spool.delivery import Delivery
-from warmboard.spool.spool import REFUSED, SUFFIX, Ended, Spool
-from warmboard.tracking.client import Batch, TrackingClient
+from warmboard.spool import Delivery, Ended, Spool, records
+from warmboard.spool.spool import REFUSED, SUFFIX
+from warmboard.tracking import Batch, TrackingClient
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"Nothing waits in {settings.spool_dir}.")
             return 0
         return _list(named, settings) if options.list else _flush(named, settings)
-    except (TrainerError, SettingError) as error:
+    except (WarmboardError, SettingError) as error:
         print(f"warmboard flush: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -116,7 +115,7 @@ def _list(named: Sequence[str], settings: Settings) -> int:
     for name in named:
         try:
             print(_described(name, settings))
-        except (OSError, TrainerError) as error:
+        except (OSError, WarmboardError) as error:
             print(f"{name}: {error}")
     return 0
 
@@ -128,7 +127,7 @@ def _described(name: str, settings: Settings) -> str:
     else:
         try:
             Spool.open(_path(name)).close(delivered=False)
-        except SpoolBusy:
+        except SpoolLockedError:
             state = "its training still runs"
         data = _path(name).read_bytes()
     contents = records.read(io.BytesIO(data), name)
@@ -141,19 +140,19 @@ def _described(name: str, settings: Settings) -> str:
 def _flush(named: Sequence[str], settings: Settings) -> int:
     client = TrackingClient.of(settings)
     total = Total()
-    away: TrackingUnavailable | None = None
+    away: TrackingUnavailableError | None = None
     for name in named:
         try:
             if away:
                 raise away
             _flush_one(name, settings, client, total)
-        except SpoolBusy as error:
+        except SpoolLockedError as error:
             print(f"Skipped. {error}", file=sys.stderr)
-        except TrackingUnavailable as error:
+        except TrackingUnavailableError as error:
             total.failed = True
             away = error
             print(f"{name} still waits. MLflow is away: {error}", file=sys.stderr)
-        except TrainerError as error:
+        except WarmboardError as error:
             total.failed = True
             print(f"{name} still waits. {error}", file=sys.stderr)
     refused = f" ({total.refused:,} of them refused for good)" if total.refused else ""
@@ -229,8 +228,8 @@ class Flush:
         ended = self._spool.ended or self._end()
         try:
             self._client.end_run(self._run_id, ended.status, ended.end_time)
-        except TrackingRefused as error:
-            if not error.is_verdict:
+        except TrackingRejectedError as error:
+            if not error.is_final:
                 raise
             # It was deleted. What MLflow would not have of it is kept with the reason.
             print(f"run {self._run_id}: MLflow won't hear of its end; nothing waits any more. {error}", file=sys.stderr)

@@ -15,17 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from warmboard.errors import TrackingError, TrackingUnavailable
+from warmboard.errors import TrackingError, TrackingUnavailableError
 from warmboard.spool import records
 from warmboard.spool.delivery import Delivered, Delivery, Send
 from warmboard.spool.records import Record
 from warmboard.spool.spool import MEMORY_VALUES, Spool
-from warmboard.tracking.client import Batch, param
 from warmboard.tracking.retry import Retry
-
-__all__ = ["Batch", "Buffer", "Log", "Send"]
+from warmboard.tracking.values import Batch, param
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +35,6 @@ HUNG_SECONDS = 1.0
 """A disk that has taken nothing for so long is given up, until it takes something."""
 
 
-class Log(Protocol):
-    """What callbacks write to. Neither call waits for a server, nor raises for one or for a disk."""
-
-    def log_metrics(self, values: Mapping[str, float], step: int) -> None: ...
-
-    def log_params(self, params: Mapping[str, object]) -> None: ...
-
-
 class _Logged(NamedTuple):
     """What one call logged; ``step`` is None for parameters."""
 
@@ -54,10 +44,10 @@ class _Logged(NamedTuple):
 
 
 class Buffer:
-    """A `Log` that hands its values to ``send`` in order, in as few calls as MLflow's limits allow.
+    """A `warmboard.tracking.Log` that calls ``send`` with its values in order, as rarely as MLflow's limits allow.
 
-    ``send`` raises a TrackingError. While it does for any reason but the values themselves (ValuesRefused), they wait
-    and are tried again, for ever. ``on_sent`` is told what MLflow has taken, on the sending thread.
+    ``send`` raises a TrackingError. Unless the values themselves are at fault (ValuesRejectedError), they are kept and
+    retried without end. ``on_sent`` is called with each batch that MLflow has accepted, on the sending thread.
     """
 
     def __init__(
@@ -279,7 +269,7 @@ class Buffer:
         """Once per spell and kind of failure."""
         if self._said is type(error):
             log.debug("Values still wait: %s", error)
-        elif isinstance(error, TrackingUnavailable):
+        elif isinstance(error, TrackingUnavailableError):
             log.warning("MLflow is away, training goes on, values wait: %s", error)
         elif isinstance(error, TrackingError):
             log.error("MLflow can't be asked, training goes on, values wait: %s", error)

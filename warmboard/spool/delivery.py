@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from warmboard.errors import ValuesRefused
+from warmboard.errors import ValuesRejectedError
 from warmboard.spool.spool import Spool
-from warmboard.tracking.client import Batch
+from warmboard.tracking.values import Batch
 
 Send = Callable[[Batch], None]
-"""Sends one batch; raises a TrackingError, ValuesRefused among them."""
+"""Sends one batch; raises a TrackingError, ValuesRejectedError among them."""
 
 # One value among a thousand is found in 20 calls.
 MOST_IN_VAIN = 64
@@ -45,7 +45,7 @@ class Delivery:
     def one(self) -> Delivered | None:
         """Sends what is next; None where nothing waits.
 
-        Raises what ``send`` raises, but for ValuesRefused: then the same is next again.
+        Raises what ``send`` raises, but for ValuesRejectedError: then the same is next again.
         """
         batch = self._spool.next()
         if batch is None:
@@ -67,7 +67,7 @@ class Delivery:
             part = rest.pop()
             try:
                 self._send(part)
-            except ValuesRefused as error:
+            except ValuesRejectedError as error:
                 in_vain += 1
                 if self._halve(part, error, in_vain):
                     rest += reversed(_halves(part))
@@ -78,7 +78,7 @@ class Delivery:
                 delivered.taken.append(part)
         return delivered
 
-    def _halve(self, part: Batch, error: ValuesRefused, in_vain: int) -> bool:
+    def _halve(self, part: Batch, error: ValuesRejectedError, in_vain: int) -> bool:
         if len(part) < 2 or error.status == UNKNOWN_RUN:
             return False
         # A parameter that can't be changed says nothing of the metrics beside it, and a size nothing of any value.

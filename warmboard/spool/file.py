@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from warmboard.errors import SpoolBusy, SpoolError
+from warmboard.errors import SpoolError, SpoolLockedError
 from warmboard.spool import records
 from warmboard.spool.records import Contents, Record
-from warmboard.tracking.client import Batch
+from warmboard.tracking.values import Batch
 
 
 class SpoolFile:
@@ -44,7 +44,7 @@ class SpoolFile:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """A file that is there. Raises SpoolError; SpoolBusy where another process has it."""
+        """A file that is there. Raises SpoolError; SpoolLockedError where another process has it."""
         try:
             handle = os.open(path, os.O_RDWR)
         except OSError as error:
@@ -150,13 +150,13 @@ def _lock(handle: int, path: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         same = os.path.samestat(os.fstat(handle), path.stat())
     except BlockingIOError:
-        raise SpoolBusy(f"{path}: its training still runs, or another flush is at it.") from None
+        raise SpoolLockedError(f"{path}: its training still runs, or another flush is at it.") from None
     except FileNotFoundError:
         same = False
     except OSError as error:
         raise SpoolError(f"{path} can't be locked: {error.strerror}") from error
     if not same:
-        raise SpoolBusy(f"{path}: another flush has just dealt with it.")
+        raise SpoolLockedError(f"{path}: another flush has just dealt with it.")
 
 
 _open_files: weakref.WeakSet[SpoolFile] = weakref.WeakSet()

@@ -28,7 +28,7 @@ from typing import Any, BinaryIO
 from warmboard.contract.cloudevents import LARGEST, format_time
 from warmboard.contract.events import RunStatus
 from warmboard.errors import SpoolError
-from warmboard.tracking.client import (
+from warmboard.tracking.values import (
     MAX_ENTITIES_PER_BATCH,
     MAX_METRICS_PER_BATCH,
     MAX_PARAMS_PER_BATCH,

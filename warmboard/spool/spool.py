@@ -17,9 +17,7 @@ from typing import Self
 from warmboard.spool import records
 from warmboard.spool.file import SpoolFile
 from warmboard.spool.records import Contents, Ended, Record, SpooledRun
-from warmboard.tracking.client import Batch
-
-__all__ = ["REFUSED", "SUFFIX", "Ended", "Spool", "SpooledRun"]
+from warmboard.tracking.values import Batch
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +59,7 @@ class Spool:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """A spool that is there. Raises SpoolError; SpoolBusy while its training runs, or another flush is at it."""
+        """Open an existing spool. Raises SpoolError; SpoolLockedError while its training or another flush uses it."""
         file = SpoolFile.open(path)
         return cls(path, file.contents, file)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,19 @@ class Moments:
     distances: float = 0.0
     low: float = math.inf
     high: float = -math.inf
+
+    @classmethod
+    def of(cls, arrays: Sequence[Array]) -> Self:
+        """Return the moments of all numbers of the arrays, which may have any shapes and floating types."""
+        size = sum(array.size for array in arrays)
+        sums, low, high, n = [], math.inf, -math.inf, 0
+        for chunk in finite_chunks(arrays):
+            sums.append(float(chunk.sum()))
+            low, high, n = min(low, float(chunk.min())), max(high, float(chunk.max())), n + chunk.size
+        total = math.fsum(sums)
+        mean = total / n if n else NAN
+        distances = math.fsum(float(np.square(chunk - mean).sum()) for chunk in finite_chunks(arrays))
+        return cls(size - n, n, total, distances, low, high)
 
     @property
     def mean(self) -> float:
@@ -71,19 +84,6 @@ class Moments:
             min(self.low, other.low),
             max(self.high, other.high),
         )
-
-
-def moments(arrays: Sequence[Array]) -> Moments:
-    """The moments of all numbers of the arrays, whatever their shapes and floating types."""
-    size = sum(array.size for array in arrays)
-    sums, low, high, n = [], math.inf, -math.inf, 0
-    for chunk in finite_chunks(arrays):
-        sums.append(float(chunk.sum()))
-        low, high, n = min(low, float(chunk.min())), max(high, float(chunk.max())), n + chunk.size
-    total = math.fsum(sums)
-    mean = total / n if n else NAN
-    distances = math.fsum(float(np.square(chunk - mean).sum()) for chunk in finite_chunks(arrays))
-    return Moments(size - n, n, total, distances, low, high)
 
 
 def norm(arrays: Sequence[Array]) -> float:

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from warmboard.statistics import bins
-from warmboard.statistics.moments import Moments, chunks, finite_chunks, moments, norm
+from warmboard.statistics.moments import Moments, chunks, finite_chunks, norm
 
 TOWERS = ("query", "candidate")
 
@@ -59,7 +59,7 @@ def weight_statistics(tower: str, arrays: Arrays) -> Values:
     The statistics are NaN where no weight is finite. `weight_edges_param` has the edges as they are logged.
     """
     weights = [np.asarray(array) for array in arrays]
-    found = moments(weights)
+    found = Moments.of(weights)
     low, high = found.bounds
     values = {
         f"{tower}_weights_mean": found.mean,
@@ -88,7 +88,7 @@ class GradientTotals:
 
     def add(self, arrays: Sequence[npt.NDArray[Any]]) -> None:
         """Adds one step."""
-        step = moments(arrays)
+        step = Moments.of(arrays)
         self.moments = self.moments.merged(step)
         self.norms += norm(arrays) if step.nonfinite else step.norm
         self.steps += 1

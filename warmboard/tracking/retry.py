@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from warmboard.errors import TrackingUnavailable
+from warmboard.errors import TrackingUnavailableError
 
 T = TypeVar("T")
 # Of its own: Python's shared one belongs to the training, whose results follow from its seed.
@@ -38,7 +38,7 @@ class Retry:
         for attempt in range(self.attempts - 1):
             try:
                 return call()
-            except TrackingUnavailable as error:
+            except TrackingUnavailableError as error:
                 pause = self.delay(attempt, error.retry_after)
                 if until is not None and self.clock() + pause >= until:
                     raise

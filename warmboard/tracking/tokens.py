@@ -1,82 +1,39 @@
-"""Who we are to an MLflow server: a user with a password, a token, or one of Google's identities, as Cloud Run wants.
+"""Google's identity tokens, which an MLflow on Cloud Run wants.
 
-Identity tokens are tried in order from google-auth's default credentials, the metadata server, the gcloud command. One
-is kept until shortly before it expires. Where none can be had, requests go out without one, and no source is asked
-again for a while.
+google-auth finds the account: a service account's file in GOOGLE_APPLICATION_CREDENTIALS, else the metadata server of
+the machine. Where it finds none, the gcloud command is tried. Without any of them, requests carry no token.
 """
 
 from __future__ import annotations
 
-import base64
 import ipaddress
-import json
 import logging
 import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
-from requests.auth import AuthBase, HTTPBasicAuth
-
-from warmboard.contract.settings import SettingError, without_credentials
+from requests.auth import AuthBase
 
 log = logging.getLogger(__name__)
 
 REFRESH_BEFORE_EXPIRY_SECONDS = 300
-ASK_AGAIN_SECONDS = 600
-ASK_AGAIN_SOON_SECONDS = 30
-METADATA = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/identity"
-
+RETRY_SECONDS = 600
+RETRY_WHILE_VALID_SECONDS = 30
 CLOUD_RUN = ".run.app"
 
 Source = Callable[[str], str]
-"""Takes the audience and returns a token; raises anything when it can't."""
-
-
-class BearerToken(AuthBase):
-    """Puts a configured token on requests."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
-def credentials(
-    uri: str, username: str | None = None, password: str | None = None, token: str | None = None
-) -> AuthBase:
-    """What is configured, in this order: user name and password, token, what ``uri`` holds, Google's identity.
-
-    ``uri`` may hold USER:PASSWORD@ or, as a user name alone, TOKEN@, with %-escapes. Raises
-    warmboard.contract.settings.SettingError for a user name without a password, or the other way round.
-    """
-    if bool(username) != bool(password):
-        missing, given = ("PASSWORD", "USERNAME") if username else ("USERNAME", "PASSWORD")
-        raise SettingError(
-            f"MLFLOW_TRACKING_{missing} is not set, though MLFLOW_TRACKING_{given} is: they work together only."
-        )
-    if username and password:
-        return _basic(username, password)
-    if token:
-        return BearerToken(token)
-    parts = urlsplit(uri)
-    if parts.password is not None:
-        return _basic(unquote(parts.username or ""), unquote(parts.password))
-    return BearerToken(unquote(parts.username)) if parts.username else IdentityToken(without_credentials(uri))
-
-
-def _basic(username: str, password: str) -> AuthBase:
-    # As bytes: requests would encode text as Latin-1, and fail for others.
-    return HTTPBasicAuth(username.encode(), password.encode())
+"""Takes the audience and returns a token. Raises any exception if it has none."""
 
 
 def wants_token(uri: str) -> bool:
-    """Only https addresses of other machines: a token must not travel in clear, and this machine needs none."""
+    """Return True for https addresses of other machines.
+
+    A token must not travel unencrypted, and a server on this machine needs none.
+    """
     parts = urlsplit(uri)
     if parts.scheme != "https" or not parts.hostname:
         return False
@@ -93,17 +50,9 @@ def from_google_auth(audience: str) -> str:
     return str(id_token.fetch_id_token(Request(), audience))
 
 
-def from_metadata_server(audience: str) -> str:
-    answer = requests.get(
-        METADATA, params={"audience": audience}, headers={"Metadata-Flavor": "Google"}, timeout=2, allow_redirects=False
-    )
-    answer.raise_for_status()
-    return answer.text.strip()
-
-
 def from_gcloud(audience: str) -> str:
-    # Without --audiences: user accounts, for whom this source is, may not set it. Such a token opens every service that
-    # its user may call, so it goes to Google's own addresses alone.
+    # gcloud takes no --audiences for user accounts. Such a token opens every service that the user may call, so it is
+    # sent to Google's own addresses only.
     if not audience.endswith(CLOUD_RUN):
         raise PermissionError(f"{audience} is not on Cloud Run's {CLOUD_RUN}")
     gcloud = shutil.which("gcloud")
@@ -114,14 +63,18 @@ def from_gcloud(audience: str) -> str:
     return answer.stdout.strip()
 
 
-SOURCES: tuple[Source, ...] = (from_google_auth, from_metadata_server, from_gcloud)
+SOURCES: tuple[Source, ...] = (from_google_auth, from_gcloud)
 
 
 class IdentityToken(AuthBase):
-    """Puts ``Authorization: Bearer …`` on requests, when the tracking server wants it and a token is to be had."""
+    """Puts ``Authorization: Bearer …`` on requests if the server wants a token and a source has one.
+
+    A token is kept until 5 minutes before it expires. While no source has a new one, the old one is used until it
+    expires. Without any token, the sources are tried again after 10 minutes.
+    """
 
     def __init__(self, uri: str, sources: Sequence[Source] = SOURCES, clock: Callable[[], float] = time.time) -> None:
-        # Cloud Run's audience is the service, whatever path MLflow has within it.
+        # Cloud Run's audience is the service, without the path of MLflow in it.
         parts = urlsplit(uri)
         self._audience = f"{parts.scheme}://{parts.netloc}" if wants_token(uri) else None
         self._sources = sources
@@ -129,46 +82,37 @@ class IdentityToken(AuthBase):
         self._lock = threading.Lock()
         self._token: str | None = None
         self._expires = 0.0
-        self._ask_after = 0.0
+        self._refresh_at = 0.0
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        token = self.token()
-        if token:
+        if token := self.token():
             request.headers["Authorization"] = f"Bearer {token}"
         return request
 
     def token(self) -> str | None:
-        """The token to use now, or None."""
+        """Return the token to use now, or None."""
         if self._audience is None:
             return None
         with self._lock:
-            if self._clock() >= self._ask_after:
-                self._renew(self._audience)
+            if self._clock() >= self._refresh_at:
+                self._refresh(self._audience)
             return self._token
 
-    def _renew(self, audience: str) -> None:
+    def _refresh(self, audience: str) -> None:
+        from google.auth import jwt
+
         now = self._clock()
         for source in self._sources:
             try:
                 token = source(audience)
-                self._expires = _expiry(token)
-            except Exception as error:  # noqa: BLE001 - each source fails in its own ways, and the next may work
+                self._expires = float(jwt.decode(token, verify=False)["exp"])
+            except Exception as error:  # noqa: BLE001 - each source raises errors of its own, and the next may work
                 log.debug("no identity token %s: %s", source.__name__, error)
                 continue
-            self._token, self._ask_after = token, self._expires - REFRESH_BEFORE_EXPIRY_SECONDS
+            self._token, self._refresh_at = token, self._expires - REFRESH_BEFORE_EXPIRY_SECONDS
             return
         if self._token and now < self._expires:
-            self._ask_after = now + ASK_AGAIN_SOON_SECONDS
+            self._refresh_at = now + RETRY_WHILE_VALID_SECONDS
             return
-        log.info("No identity token was found; requests to %s go without one.", audience)
-        self._token, self._ask_after = None, now + ASK_AGAIN_SECONDS
-
-
-def _expiry(token: str) -> float:
-    """The ``exp`` claim of a JSON Web Token, in seconds since 1970. Raises ValueError for anything else."""
-    try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return float(claims["exp"])
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise ValueError("not a JSON Web Token with an expiry") from error
+        log.info("No identity token was found. Requests to %s are sent without one.", audience)
+        self._token, self._refresh_at = None, now + RETRY_SECONDS

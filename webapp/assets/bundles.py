@@ -2,7 +2,8 @@
 
 Written for how ours are written, each statement at the beginning of a line: ``import {…} from "./x.js";`` (or "../"),
 ``import * as x from "./x.js";``, ``import "./x.js";``, ``export`` before a function, class or const; and
-``import("./x.js")`` anywhere. Of style sheets: ``@import "x.css";``. Anything else of the kind is refused.
+``import("./x.js")`` anywhere. Of style sheets: ``@import "x.css";``. Anything else of the kind is refused, as is a
+template literal over several lines, since comments and indents are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ IMPORT = re.compile(r'^import\s+(?:(?:\{([^}]*)\}|\* as (\w+))\s+from\s+)?"(\.{1
 LAZY_IMPORT = re.compile(r'\bimport\("(\.{1,2}/[\w./-]+)"\)')
 RENAMED = re.compile(r"(\w+) as (\w+)")
 EXPORT = re.compile(r"^export ((?:async )?function|class|const) (\w+)", re.MULTILINE)
-COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
+COMMENT = re.compile(r"^ *//.*\n|(?<=[;,{}()\[\]]) // [^\"'`\n]*$", re.MULTILINE)
+"""A whole line, or the end of one. A comment with quotes stays: it could be part of a string."""
+INDENT = re.compile(r"^ +", re.MULTILINE)
+OPEN_TEMPLATE = re.compile(r"^[^`\n]*`(?:[^`\n]*`[^`\n]*`)*[^`\n]*$", re.MULTILINE)
+STYLE_COMMENT = re.compile(r"^ */\*.*?\*/\n", re.MULTILINE | re.DOTALL)
 ANY_MODULE_SYNTAX = re.compile(r"^(?:import|export)\b.*|\bimport\s*[.(].*", re.MULTILINE)
 STYLE_IMPORT = re.compile(r'^@import "([\w./-]+)";$', re.MULTILINE)
 ANY_STYLE_IMPORT = re.compile(r"^\s*@import\b.*", re.MULTILINE)
@@ -55,7 +60,7 @@ def script(entry: str, read: Read) -> tuple[str, set[str]]:
 
 def style(entry: str, read: Read) -> str:
     """The style sheet ``entry`` with those that it imports in their places. Raises BundleError."""
-    text = STYLE_IMPORT.sub(lambda found: style(_resolve(entry, found[1]), read), read(entry))
+    text = STYLE_IMPORT.sub(lambda found: style(_resolve(entry, found[1]), read), STYLE_COMMENT.sub("", read(entry)))
     _refuse(entry, ANY_STYLE_IMPORT.search(text))
     return text
 
@@ -90,6 +95,8 @@ def _as_function(name: str, text: str) -> str:
     text = LAZY_IMPORT.sub(lambda found: f'Promise.resolve().then(() => __load("{_resolve(name, found[1])}"))', text)
     text = COMMENT.sub("", EXPORT.sub(r"\1 \2", text))
     _refuse(name, ANY_MODULE_SYNTAX.search(text))
+    _refuse(name, OPEN_TEMPLATE.search(text))
+    text = INDENT.sub("", text)
     return f"() => {{\n{text}return {{ {', '.join(exported)} }};\n}}"
 
 

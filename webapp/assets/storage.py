@@ -26,7 +26,7 @@ process 17 ms; charts that bring the texts of their ticks, in the browser's own 
 """
 SCRIPTS = {"base": False, "compare": True, "copy": False, "operations": False, "run": True, "runs": False}
 """Pages' modules, by name; whether they draw with uPlot."""
-STYLES = ["compare", "run"]
+STYLES = ["compare", "run", "runs", "style"]
 
 Paths = Mapping[str, tuple[Storage, str]]
 """Each file's name, and where its text is: a storage, and its name there."""
@@ -55,6 +55,11 @@ def _bundled(paths: Paths) -> Paths:
             return str(file.read().decode())
 
     made, parts = InMemoryStorage(), set[str]()
+
+    def read_part(name: str) -> str:
+        parts.add(name)
+        return read(name)
+
     for page, draws in SCRIPTS.items():
         text, modules = bundles.script(f"webapp/{page}.js", read)
         uplot = UPLOT_MODULE.format(text=read(UPLOT)) if draws else ""
@@ -62,7 +67,7 @@ def _bundled(paths: Paths) -> Paths:
         parts |= modules
     parts.add(UPLOT)
     for page in STYLES:
-        made.save(f"webapp/{page}.css", ContentFile(bundles.style(f"webapp/{page}.css", read).encode()))
+        made.save(f"webapp/{page}.css", ContentFile(bundles.style(f"webapp/{page}.css", read_part).encode()))
     entries = [*(f"webapp/{page}.js" for page in SCRIPTS), *(f"webapp/{page}.css" for page in STYLES)]
     return {name: where for name, where in paths.items() if name not in parts} | {
         name: (made, name) for name in entries

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError
@@ -22,6 +21,7 @@ from store.selection import selected
 from warmboard.contract.replay import REPLAY_REQUESTED, ReplayRequest, Selection
 from workers import inbox
 from workers.inbox import UNFINISHED, State
+from workers.queue import Turn
 
 Dispatch = Callable[[str], None]
 BATCH = 100
@@ -32,18 +32,6 @@ PATIENCE = timedelta(minutes=10)
 
 class ReplayError(Exception):
     """The run was not warmed again; the text says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A batch of a request to be handed out: ``claim`` is good until the sweep makes another one. ``after`` is the last
-    run of the batch before it, ``handed`` how many runs there were so far.
-    """
-
-    request: int
-    claim: int
-    after: str = ""
-    handed: int = 0
 
 
 def replay(run_id: str, *, wait: float, dispatch: Dispatch, say: Callable[[str], None] = print) -> None:

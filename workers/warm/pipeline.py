@@ -12,7 +12,7 @@ from functools import cache
 from django.utils import timezone
 
 from store import warm as door
-from workers import inbox
+from store.runs import announce_run
 from workers.documents.run import RunDocuments
 from workers.documents.sample import Sampling
 from workers.fetch.fetcher import Fetcher, TrackingServer
@@ -57,7 +57,7 @@ def warm_from(
     kept = _read(run_id, door.source(run_id)) if incremental else None
     run = fetcher(server, settings.fetch_concurrency).fetch(run_id, kept=kept, alive=alive)
     # A run that was asked for by its ID may be one that no event has announced.
-    inbox.announce_run(
+    announce_run(
         run_id,
         tracking_server=server.name,
         experiment_name=run.experiment_name,

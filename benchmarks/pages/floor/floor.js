@@ -1,4 +1,4 @@
-// The charts of a run's page and nothing else: six of lines, two ridgelines, two of bars.
+// Only the charts of a run's page: six line charts, two ridgelines, two bar charts.
 
 const [WIDTH, HEIGHT, RIDGES] = [640, 200, 420];
 const COLORS = ["#c2410c", "#2563eb", "#0f766e"];
@@ -29,9 +29,8 @@ function ridges({ counts }) {
     const base = RIDGES - room + (room * i) / counts.length;
     context.beginPath();
     context.moveTo(0, base);
-    row.forEach((count, bin) =>
-      context.lineTo(((bin + 0.5) * WIDTH) / row.length, base - (count / top) * (RIDGES - room)),
-    );
+    for (const [bin, count] of row.entries())
+      context.lineTo(((bin + 0.5) * WIDTH) / row.length, base - (count / top) * (RIDGES - room));
     context.lineTo(WIDTH, base);
     context.fillStyle = "#fff";
     context.fill();
@@ -45,14 +44,9 @@ function bars({ counts }) {
   const row = counts.at(-1);
   const top = Math.max(...row);
   context.fillStyle = COLORS[1];
-  row.forEach((count, bin) =>
-    context.fillRect(
-      (bin * WIDTH) / row.length,
-      HEIGHT * (1 - count / top),
-      WIDTH / row.length - 1,
-      (HEIGHT * count) / top,
-    ),
-  );
+  const wide = WIDTH / row.length;
+  for (const [bin, count] of row.entries())
+    context.fillRect(bin * wide, HEIGHT * (1 - count / top), wide - 1, (HEIGHT * count) / top);
 }
 
 fetch("data.json")
@@ -65,6 +59,9 @@ fetch("data.json")
     lines(epochs, gradient_norm);
     lines(epochs, weight_norm);
     lines(epochs, history.metrics);
-    for (const histogram of histograms) ridges(histogram), bars(histogram);
+    for (const histogram of histograms) {
+      ridges(histogram);
+      bars(histogram);
+    }
     document.body.dataset.drawn = "true";
   });

@@ -11,8 +11,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakePubsub, settings
-from warmboard.announce.announcer import Announcer
+from warmboard.announce import Announcer
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 from warmboard.contract.info import RunInfo
 from warmboard.settings import Settings
@@ -45,7 +46,7 @@ def events(pubsub: FakePubsub) -> list[RunEvent]:
 def wait(reached: Callable[[], object]) -> None:
     begin = time.monotonic()
     while not reached():
-        assert time.monotonic() - begin < 20
+        assert time.monotonic() - begin < PATIENCE
         time.sleep(0.005)
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from tests.paths import ROOT
 from warmboard.contract import settings as setting
-from warmboard.contract.settings import SETTINGS, SettingError, reference
+from warmboard.contract.settings import SETTINGS, SettingError
+from warmboard.contract.settings.__main__ import reference
 
 
 def test_an_unset_setting_has_its_default() -> None:
@@ -20,7 +21,7 @@ def test_an_unset_setting_has_its_default() -> None:
         ("EPOCH_SAMPLE_INTERVAL", "0", "EPOCH_SAMPLE_INTERVAL: '0' is not a whole number"),
         ("MLFLOW_TRACKING_URI", "mlflow:5000", "does not start with http:// or https://"),
         ("PUBSUB_EMULATOR_HOST", "http://localhost:8085", "is not HOST:PORT"),
-        ("MLFLOW_TRACKING_SERVERS", "eu", "holds 'eu', which is not NAME=ADDRESS"),
+        ("MLFLOW_TRACKING_SERVERS", "eu", "contains 'eu', which is not NAME=ADDRESS"),
         ("WEBAPP_HTTPS", "maybe", "is neither true nor false"),
         ("WEBAPP_SECRET_KEY", "", "WEBAPP_SECRET_KEY is not set"),
     ],
@@ -49,5 +50,10 @@ def test_servers_are_named() -> None:
 def test_the_reference_page_is_up_to_date() -> None:
     page = ROOT / "docs" / "reference" / "settings.md"
     assert page.read_text() == reference(), (
-        "write it anew: python -m warmboard.contract.settings > docs/reference/settings.md"
+        "update it: python -m warmboard.contract.settings > docs/reference/settings.md"
     )
+
+
+def test_every_setting_is_handed_on_by_the_package() -> None:
+    assert {name: getattr(setting, name) for name in SETTINGS} == SETTINGS
+    assert set(SETTINGS) <= set(setting.__all__)

@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from trainer.model import TwoTower
 from warmboard.keras import (
-    Fits,
     GradientStatistics,
     GraphGradientSums,
     Losses,
@@ -27,6 +26,7 @@ from warmboard.keras import (
 )
 from warmboard.statistics.bins import gradient_edges, text
 from warmboard.statistics.values import GradientSums
+from warmboard.tracking import Fits
 
 Floats = npt.NDArray[np.float32]
 BUYERS, PRODUCTS, BATCH = 30, 40, 32

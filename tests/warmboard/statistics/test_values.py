@@ -13,7 +13,7 @@ import pytest
 
 from tests.paths import ROOT
 from warmboard.statistics import bins
-from warmboard.statistics.moments import CHUNK, Moments, moments, norm
+from warmboard.statistics.moments import CHUNK, Moments, norm
 from warmboard.statistics.values import (
     TOWERS,
     GradientSums,
@@ -46,7 +46,7 @@ class TestMoments:
     @pytest.mark.parametrize("dtype", TYPES)
     def test_of_arrays(self, dtype: Any) -> None:
         every = flat(arrays(dtype))
-        found = moments(arrays(dtype))
+        found = Moments.of(arrays(dtype))
         assert (found.n, found.nonfinite, found.bounds) == (every.size, 0, (every.min(), every.max()))
         assert found.mean == pytest.approx(every.mean(), rel=1e-12)
         assert found.std == pytest.approx(every.std(), rel=1e-12)
@@ -54,12 +54,12 @@ class TestMoments:
 
     def test_merged_are_those_of_both(self) -> None:
         first, second = np.array([1.0, 2, np.nan]), np.array([-5.0, np.inf, 7, 8])
-        both, every = moments([first]).merged(moments([second])), np.array([1.0, 2, -5, 7, 8])
+        both, every = Moments.of([first]).merged(Moments.of([second])), np.array([1.0, 2, -5, 7, 8])
         assert (both.n, both.nonfinite, both.bounds) == (5, 2, (-5, 8))
         assert (both.mean, both.std) == pytest.approx((every.mean(), every.std()), rel=1e-14)
 
     def test_merged_with_nothing_are_the_same(self) -> None:
-        some = moments([np.array([1.0, 2, np.nan])])
+        some = Moments.of([np.array([1.0, 2, np.nan])])
         assert some.merged(Moments()) == Moments().merged(some) == some
         assert np.isnan([Moments().mean, Moments().std, *Moments().bounds]).all()
 
@@ -67,7 +67,7 @@ class TestMoments:
         parts = np.split(1e6 + 1e-4 * np.random.default_rng(1).normal(size=4000), 8)
         found = Moments()
         for part in parts:
-            found = found.merged(moments([part]))
+            found = found.merged(Moments.of([part]))
         assert found.std == pytest.approx(np.concatenate(parts).std(), rel=1e-9)
 
     @pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])

@@ -12,10 +12,16 @@ import urllib3
 from tests.warmboard.wire import Answer, Asked, Handler, Wire, error, script
 from warmboard.contract.events import RunStatus
 from warmboard.contract.settings import SettingError
-from warmboard.errors import TrackingError, TrackingNotReady, TrackingRefused, TrackingUnavailable, ValuesRefused
+from warmboard.errors import (
+    TrackingError,
+    TrackingNotReadyError,
+    TrackingRejectedError,
+    TrackingUnavailableError,
+    ValuesRejectedError,
+)
 from warmboard.settings import Settings
-from warmboard.tracking.client import Metric, TrackingClient, fit_key, number, param
-from warmboard.tracking.retry import Retry
+from warmboard.tracking import Metric, Retry, TrackingClient
+from warmboard.tracking.values import fit_key, number, param
 
 START = datetime(2026, 1, 2, 10, 30, tzinfo=UTC)
 RUN = {"run": {"info": {"run_id": "r1"}}}
@@ -63,13 +69,13 @@ class TestWaiting:
         assert slept == [5, 10, 15]
 
     def test_the_wait_ends_after_120_seconds(self) -> None:
-        with pytest.raises(TrackingNotReady, match=r"not ready within 120 s.*MLFLOW_TRACKING_URI"):
+        with pytest.raises(TrackingNotReadyError, match=r"not ready within 120 s.*MLFLOW_TRACKING_URI"):
             self.wait(lambda asked: refused())
         assert self.slept[:5] == [5, 10, 15, 20, 20]
         assert sum(self.slept) == 120
 
     def test_a_plain_no_is_not_waited_for(self) -> None:
-        with pytest.raises(TrackingRefused, match="403"):
+        with pytest.raises(TrackingRejectedError, match="403"):
             self.wait(lambda asked: Answer(403))
 
 
@@ -153,7 +159,7 @@ class TestCreatingRuns:
         client = TrackingClient("http://mlflow.test:5000", session=wire.session(), retry=retry)
         for moment in (0, 1, 59):
             now[0] = moment
-            with pytest.raises(TrackingUnavailable):
+            with pytest.raises(TrackingUnavailableError):
                 client.create_run("7", "name", START, creation="c1")
         now[0] = 60
         assert client.create_run("7", "name", START, creation="c1") == "r1"
@@ -161,7 +167,7 @@ class TestCreatingRuns:
 
     def test_later_calls_for_the_same_creation_look_for_it_first(self) -> None:
         client, wire = client_and_wire(script(broken(), Answer(200, {"runs": [RUN["run"]]})), attempts=1)
-        with pytest.raises(TrackingUnavailable):
+        with pytest.raises(TrackingUnavailableError):
             client.create_run("7", "name", START, creation="c1")
         assert client.create_run("7", "name", START, creation="c1") == "r1"
         assert wire.routes() == ["runs/create", "runs/search"]
@@ -169,7 +175,7 @@ class TestCreatingRuns:
 
     def test_another_run_is_not_looked_for(self) -> None:
         client, wire = client_and_wire(script(broken(), Answer(200, RUN)), attempts=1)
-        with pytest.raises(TrackingUnavailable):
+        with pytest.raises(TrackingUnavailableError):
             client.create_run("7", "name", START, creation="c1")
         client.create_run("7", "name", START, creation="c2")
         assert wire.routes() == ["runs/create", "runs/create"]
@@ -183,7 +189,7 @@ class TestCreatingRuns:
 
     def test_an_answer_without_a_run_is_none_of_mlflow(self) -> None:
         client, _ = client_and_wire(lambda asked: Answer(200, {"run": {}}))
-        with pytest.raises(TrackingUnavailable, match=r"without run\.info\.run_id"):
+        with pytest.raises(TrackingUnavailableError, match=r"run\.info\.run_id is missing"):
             client.create_run("7", "name", START)
 
     @pytest.mark.parametrize("failure", [refused(), requests.ConnectTimeout(), Answer(429)])
@@ -227,7 +233,7 @@ class TestLogging:
     )
     def test_mlflow_refuses_the_values(self, answer: Answer) -> None:
         client, _ = client_and_wire(lambda asked: answer)
-        with pytest.raises(ValuesRefused):
+        with pytest.raises(ValuesRejectedError):
             client.log_batch("r1", [Metric("loss", 1.0, 0, 0)])
 
     @pytest.mark.parametrize(
@@ -244,14 +250,14 @@ class TestLogging:
     )
     def test_what_stands_in_between_refuses_nothing_for_good(self, answer: Answer) -> None:
         client, _ = client_and_wire(lambda asked: answer)
-        with pytest.raises(TrackingRefused) as caught:
+        with pytest.raises(TrackingRejectedError) as caught:
             client.log_batch("r1", [Metric("loss", 1.0, 0, 0)])
-        assert not isinstance(caught.value, ValuesRefused)
+        assert not isinstance(caught.value, ValuesRejectedError)
 
     @pytest.mark.parametrize("body", ["<html>Sign in", "[]"])
     def test_a_200_that_is_no_answer_of_mlflow_is_no_success(self, body: str) -> None:
         client, _ = client_and_wire(lambda asked: Answer(200, body))
-        with pytest.raises(TrackingRefused, match="MLFLOW_TRACKING_URI"):
+        with pytest.raises(TrackingRejectedError, match="MLFLOW_TRACKING_URI"):
             client.log_batch("r1", [Metric("loss", 1.0, 0, 0)])
 
     @pytest.mark.parametrize(
@@ -294,14 +300,14 @@ class TestLogging:
     )
     def test_broken_connections_are_tried_again_and_then_told(self, failure: Answer | Exception) -> None:
         client, wire = client_and_wire(lambda asked: failure, attempts=3)
-        with pytest.raises(TrackingUnavailable):
+        with pytest.raises(TrackingUnavailableError):
             client.log_batch("r1", [Metric("loss", 1.0, 0, 0)])
         assert len(wire.asked) == 3
 
     @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 409, 501])
     def test_a_no_is_not_tried_again(self, status: int) -> None:
         client, wire = client_and_wire(lambda asked: error(status, "INVALID_PARAMETER_VALUE", "bad key"))
-        with pytest.raises(TrackingRefused, match=rf"log-batch: HTTP {status} INVALID_PARAMETER_VALUE bad key"):
+        with pytest.raises(TrackingRejectedError, match=rf"log-batch: HTTP {status} INVALID_PARAMETER_VALUE bad key"):
             client.log_batch("r1", [Metric("loss", 1.0, 0, 0)])
         assert len(wire.asked) == 1
 
@@ -333,16 +339,16 @@ class TestLogging:
     def test_a_finite_value_is_never_taken_to_be_there(self) -> None:
         failed = error(400, "BAD_REQUEST", "(sqlite3.IntegrityError) UNIQUE constraint failed: metrics.key")
         client, wire = client_and_wire(lambda asked: failed)
-        with pytest.raises(TrackingRefused):
+        with pytest.raises(TrackingRejectedError):
             client.log_batch("r1", [Metric("loss", 0.5, 0, 0)])
-        with pytest.raises(TrackingRefused):
+        with pytest.raises(TrackingRejectedError):
             client.log_batch("r1", [Metric("loss", 0.5, 0, 0), Metric("nan", math.nan, 0, 0)])
         assert len(wire.asked) == 3
 
     def test_another_failure_of_the_database_is_no_sign_that_it_is_there(self) -> None:
         failed = error(400, "BAD_REQUEST", "(sqlite3.IntegrityError) UNIQUE constraint failed: latest_metrics.key")
         client, _ = client_and_wire(lambda asked: failed)
-        with pytest.raises(TrackingRefused):
+        with pytest.raises(TrackingRejectedError):
             client.log_batch("r1", [Metric("nan", math.nan, 0, 0)])
 
     def test_ending_sets_status_and_time(self) -> None:
@@ -368,7 +374,7 @@ class TestTheEndInTime:
             return Answer()
 
         client, _ = client_and_wire(hang)
-        with pytest.raises(TrackingUnavailable, match="did not take the run's end within"):
+        with pytest.raises(TrackingUnavailableError, match="did not accept the run's end within"):
             client.end_run("r1", RunStatus.KILLED, START, within=0.05)
         assert not released.is_set()
         released.set()
@@ -384,7 +390,7 @@ class TestTheEndInTime:
         wire = Wire(lambda asked: Answer(503))
         retry = Retry(attempts=100, first_delay=1.0, sleep=sleep, clock=lambda: now[0])
         client = TrackingClient("http://mlflow.test", session=wire.session(), retry=retry)
-        with pytest.raises(TrackingUnavailable, match="503"):
+        with pytest.raises(TrackingUnavailableError, match="503"):
             client.end_run("r1", RunStatus.KILLED, START, within=5)
         assert 1 < len(wire.asked) < 10
         assert sum(slept) < 5
@@ -395,7 +401,7 @@ class TestTheEndInTime:
 
     def test_a_refusal_is_told(self) -> None:
         client, _ = client_and_wire(lambda asked: error(404, "RESOURCE_DOES_NOT_EXIST"))
-        with pytest.raises(TrackingRefused):
+        with pytest.raises(TrackingRejectedError):
             client.end_run("r1", RunStatus.KILLED, START, within=5)
 
     def test_in_time(self) -> None:

@@ -1,19 +1,31 @@
+"""Identity tokens: where they come from, how long they are kept, and which servers get one."""
+
 from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
-from warmboard.tracking.tokens import IdentityToken, from_gcloud, wants_token
+from tests.environment import GIVEN
+from tests.paths import ROOT
+from warmboard.tracking.tokens import SOURCES, IdentityToken, from_gcloud, from_google_auth, wants_token
 
 CLOUD = "https://mlflow-abc.run.app"
 
 
 def token(expiry: float, name: str = "t") -> str:
-    payload = base64.urlsafe_b64encode(json.dumps({"exp": expiry, "name": name}).encode()).decode().rstrip("=")
-    return f"head.{payload}.signature"
+    parts = [{"alg": "RS256"}, {"exp": expiry, "name": name}]
+    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
+    return f"{encoded[0]}.{encoded[1]}.c2lnbmF0dXJl"
 
 
 class Source:
@@ -107,7 +119,7 @@ def test_the_audience_is_the_service_without_the_path() -> None:
     assert source.audiences == [CLOUD]
 
 
-@pytest.mark.parametrize("garbage", ["", "None", "a.b.c", "head.e30.signature"])
+@pytest.mark.parametrize("garbage", ["", "None", "a.b.c", "e30.e30.c2ln", token(0).replace("eyJleHAi", "eyJleHAj")])
 def test_what_is_no_token_is_not_sent(garbage: str) -> None:
     assert IdentityToken(CLOUD, [Source(garbage)], clock=lambda: 0.0).token() is None
 
@@ -116,3 +128,63 @@ def test_the_header() -> None:
     identity = IdentityToken(CLOUD, [Source(token(10_000))], clock=lambda: 0.0)
     request = identity(requests.Request("GET", CLOUD).prepare())
     assert request.headers["Authorization"] == f"Bearer {token(10_000)}"
+
+
+class _Metadata(BaseHTTPRequestHandler):
+    """What google-auth asks of the metadata server of a machine of Google's."""
+
+    audiences: list[str] = []
+
+    def do_GET(self) -> None:
+        asked = urlsplit(self.path)
+        body, kind = b"{}", "application/json"
+        if asked.path.endswith("/identity"):
+            self.audiences.extend(parse_qs(asked.query)["audience"])
+            body, kind = token(10_000, "machine").encode(), "text/html"
+        elif asked.path.endswith("/service-accounts/default/"):
+            body = b'{"email": "machine@example.com", "scopes": [], "aliases": []}'
+        self.send_response(200)
+        self.send_header("Metadata-Flavor", "Google")
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def metadata() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Metadata)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_google_auth_is_tried_before_gcloud() -> None:
+    assert (from_google_auth, from_gcloud) == SOURCES
+
+
+def test_google_auth_asks_the_metadata_server(metadata: str) -> None:
+    code = (
+        "from warmboard.tracking.tokens import IdentityToken\n"
+        f"print(IdentityToken({CLOUD!r}, clock=lambda: 0.0).token())"
+    )
+    # google-auth reads these when it is imported.
+    environ = {**GIVEN, "PYTHONPATH": str(ROOT), "GCE_METADATA_HOST": metadata, "GCE_METADATA_IP": metadata}
+    environ.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == token(10_000, "machine")
+    assert _Metadata.audiences == [CLOUD]
+
+
+def test_gcloud_gives_the_token_of_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gcloud = tmp_path / "gcloud"
+    gcloud.write_text(f'#!/bin/sh\ntest "$*" = "auth print-identity-token" && echo {token(10_000, "user")}\n')
+    gcloud.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert from_gcloud(CLOUD) == token(10_000, "user")

@@ -81,12 +81,20 @@ def test_what_runs_at_once_is_compiled_at_once() -> None:
         'export * from "./part.js";',
         "const later = import(name);",
         "const here = import.meta.url;",
+        "const text = `a",
     ],
 )
 def test_what_would_not_be_understood_is_refused(line: str) -> None:
     with pytest.raises(bundles.BundleError, match=r"page/part\.js can't be bundled because of this line: ") as refused:
         bundle({"page/part.js": f"{line}\n{MODULES['page/part.js']}"})
     assert line.endswith(str(refused.value).partition("this line: ")[2])
+
+
+def test_comments_and_indents_are_left_out() -> None:
+    text, _ = bundle({"page/lazy.js": 'export function answer() {\n  // why\n  return "a; // b"; // what\n}\n'})
+    assert 'function answer() {\nreturn "a; // b";\n}\n' in text
+    files = {"all.css": "/* one\n   two */\na {\n  /* three */\n  top: 0;\n}\n"}
+    assert bundles.style("all.css", files.__getitem__) == "a {\n  top: 0;\n}\n"
 
 
 def test_modules_that_import_one_another_are_refused() -> None:

@@ -272,8 +272,8 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_ten_colours_are_told_apart_whoever_looks(theme: str) -> None:
     value = rf"[^;]*var\(--{theme}, (#\w{{6}})\)"
-    panel = re.search(rf"--panel:{value}", (STATIC / "style.css").read_text())
-    colours = re.findall(rf"--run-\d:{value}", (STATIC / "compare.css").read_text())
+    panel = re.search(rf"--panel:{value}", (STATIC / "styles/base/theme.css").read_text())
+    colours = re.findall(rf"--run-\d:{value}", (STATIC / "styles/compare/colours.css").read_text())
     assert panel
     assert len(colours) == 10
     assert min(contrast(colour, panel[1]) for colour in colours) >= 3

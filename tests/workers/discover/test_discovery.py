@@ -22,8 +22,7 @@ from store.models import InboxEvent, QuickTest, Run
 from tests.store.samples import NOON, announce
 from tests.workers.test_inbox import message
 from warmboard.contract.events import EventType
-from workers import inbox
-from workers import tasks as app
+from workers import inbox, sweep
 from workers.discover.discovery import Discovery
 from workers.discover.mlflow import OVERLAP, MlflowLook
 from workers.discover.news import SETTLING
@@ -476,7 +475,7 @@ def test_with_redis_away_the_sweep_of_the_inbox_makes_up(
     assert len(Discovery([look], dispatch).turn(NOON + MINUTE).events) == 3
     assert len(tries) == 1, "it would be away for the others, too"
     assert "Redis is away" in caplog.text
-    assert inbox.due(timezone.now() + inbox.DISPATCH_GRACE) == ["r0", "r1", "r2"]
+    assert inbox.due(timezone.now() + inbox.dispatch_grace()) == ["r0", "r1", "r2"]
 
 
 def test_all_configured_servers_and_the_files_are_looked_at() -> None:
@@ -487,5 +486,5 @@ def test_all_configured_servers_and_the_files_are_looked_at() -> None:
 
 
 def test_it_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.tasks.settings", lambda: Settings.read({"DISCOVER_SECONDS": "0"}))
-    app._discover_for_ever()
+    monkeypatch.setattr("workers.sweep.settings", lambda: Settings.read({"DISCOVER_SECONDS": "0"}))
+    sweep._discover_for_ever()

@@ -17,10 +17,11 @@ from tests.workers.test_inbox import PROGRESSED, RUN_ID, message
 from warmboard.contract.replay import ReplayRequest, Selection
 from workers import inbox
 from workers.inbox import Message
+from workers.queue import Turn, dispatch
 from workers.replay import batches as replay
-from workers.replay.batches import Turn
 from workers.replay.command import replay_many, show
-from workers.tasks import dispatch, replay_runs, sweep
+from workers.sweep import sweep
+from workers.tasks import replay_runs
 
 pytestmark = pytest.mark.usefixtures("tables", "queue")
 State = InboxEvent.State

@@ -1,13 +1,12 @@
-// What uPlot is told about a chart: axes, scales, curves, and what is drawn around them. `chart` is a LineChart.
+// uPlot's options for a LineChart: axes, scales, curves, and what is painted around them.
 
-import { cssColor } from "../page/dom.js";
 import { clock, count, duration, ticks } from "../page/format.js";
+import { cssColor, FONT } from "./canvas.js";
 import { paintBest, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
 import { mouseBindings, zoomToSelection } from "./zoom.js";
 
-const FONT = "11px system-ui, sans-serif";
 const LONELY_AT_MOST = 300;
-const FEW_POINTS = 30; // so many are drawn as points too
+const FEW_POINTS = 30; // up to so many are drawn as points too
 const FAINT = "59"; // hexadecimal opacity of raw curves behind smoothed ones
 const AIR = 0.06;
 const WHOLE = [1, 2, 5]
@@ -45,7 +44,7 @@ export function plotOptions(chart, width, height) {
     cursor: {
       sync: { key: chart.group, scales: ["x", null] },
       y: false,
-      points: { size: 6, show: (u, i) => i > chart.raws },
+      points: { size: 6, show: (_, i) => i > chart.raws },
       drag: { x: true, y: false, setScale: false },
       bind: mouseBindings(chart),
     },
@@ -62,20 +61,20 @@ export function plotOptions(chart, width, height) {
       {
         ...style,
         grid,
-        size: (u, labels) => Math.max(50, 12 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length))),
+        size: (_, labels) => Math.max(50, 12 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length))),
         space: 34,
         splits: view.log ? (u) => logSplits(u.scales.y.min, u.scales.y.max) : undefined,
-        filter: (u, splits) => splits,
-        values: (u, splits) => ticks(splits),
+        filter: (_, splits) => splits,
+        values: (_, splits) => ticks(splits),
       },
     ],
     series: [{}, ...curves(chart)],
     bands: (spec.bands ?? []).map(([low, high]) => ({
       series: [high, low].map((i) => chart.raws + 1 + i),
-      fill: chart.colors[low] + "26",
+      fill: `${chart.colors[low]}26`,
     })),
     hooks: {
-      drawAxes: [(u) => (paintMark(u, chart), paintBest(u, chart), paintEnvelopes(u, chart))],
+      drawAxes: [paintMark, paintBest, paintEnvelopes].map((paint) => (u) => paint(u, chart)),
       draw: [(u) => paintNonFinite(u, chart)],
       setCursor: [(u) => chart.showValues(u.cursor.idx)],
       setSelect: [() => zoomToSelection(chart)],
@@ -87,21 +86,21 @@ function horizontalTicks({ mode, log, forward, backward }) {
   if (log)
     return {
       splits: (u) => logarithmicSteps(u.scales.x, forward, backward),
-      filter: (u, splits) => splits,
-      values: (u, splits) => splits.map(mode === "relative" ? duration : count),
+      filter: (_, splits) => splits,
+      values: (_, splits) => splits.map(mode === "relative" ? duration : count),
     };
   if (mode === "time")
-    return { space: 64, values: (u, splits, i, space, increment) => splits.map((at) => clock(at, increment)) };
+    return { space: 64, values: (_u, splits, _i, _space, increment) => splits.map((at) => clock(at, increment)) };
   if (mode === "relative")
-    return { incrs: [0.001, 0.01, 0.1, ...SPANS], space: 74, values: (u, splits) => splits.map(duration) };
+    return { incrs: [0.001, 0.01, 0.1, ...SPANS], space: 74, values: (_, splits) => splits.map(duration) };
   return {
     incrs: WHOLE,
     space: (u) => (Math.abs(u.scales.x.max) < 1e4 ? 44 : 74),
-    values: (u, splits) => splits.map((value) => count(value)),
+    values: (_, splits) => splits.map((value) => count(value)),
   };
 }
 
-// Faint raw curves first, where there are smoothed ones to stand before them.
+// Smoothed curves are drawn over their faint raw ones.
 function curves(chart) {
   const smoothed = chart.series.map((series, i) => curve(chart, series, chart.colors[i]));
   const raw = chart.series.map((series, i) => ({ ...curve(chart, series, chart.colors[i] + FAINT), width: 1 }));
@@ -115,7 +114,7 @@ function curve(chart, series, stroke) {
     width: series.width ?? 1.75,
     dash: series.dash === true ? [5, 4] : series.dash || undefined,
     show: !chart.hides(series),
-    // A value without a neighbour is a point: alone between two gaps, or one of a curve logged now and then.
+    // A value between two gaps is a point, as are those of a metric that is logged rarely.
     points: { show: few, size: 4, fill: stroke, filter: few ? undefined : lonely },
     spanGaps: false,
   };
@@ -126,43 +125,52 @@ function horizontalRange({ view, group, axis }) {
   return low === high ? [low - 0.5, high + 0.5] : [low, high];
 }
 
-// Least and greatest of what is shown, envelopes too, with some air.
+// Min and max of what is shown, envelopes included, with a margin.
 function verticalRange(chart, u) {
   const { axis, data, view } = chart;
-  let low = Infinity;
-  let high = -Infinity;
+  const seen = { low: Infinity, high: -Infinity };
   const take = (value) => {
     if (value === null || value === undefined || (view.log && value <= 0)) return;
-    low = Math.min(low, value);
-    high = Math.max(high, value);
+    seen.low = Math.min(seen.low, value);
+    seen.high = Math.max(seen.high, value);
   };
-  const [xs] = u.data;
-  const [least, most] = horizontalRange(chart);
-  const from = firstFrom(xs, least);
-  const to = firstFrom(xs, most, true) - 1;
+  const edges = horizontalRange(chart);
   chart.series.forEach((series, i) => {
     if (chart.hides(series)) return;
     const drawn = [u.data[i + 1], ...(chart.raws ? [u.data[chart.raws + i + 1]] : [])];
-    const envelope = data.envelope[series.key];
-    for (let j = from; j <= to; j++) {
-      for (const column of drawn) take(column[j]);
-      if (envelope) [envelope.min, envelope.max].forEach((column) => take(column[axis.indexOf(j)]));
-    }
-    // Lines go on to the points beside what is shown, and leave it at these heights.
-    for (const column of drawn)
-      for (const [j, edge] of [
-        [from, least],
-        [to + 1, most],
-      ])
-        take(crossing(xs, column, j, edge));
+    takeInView(u.data[0], edges, drawn, data.envelope[series.key], axis, take);
   });
-  if (low > high) return view.log ? [0.1, 1] : [0, 1];
-  if (view.log) return low === high ? [low / 2, high * 2] : [low / (high / low) ** AIR, high * (high / low) ** AIR];
+  return view.log ? withLogAir(seen) : withAir(seen);
+}
+
+// Calls `take` with every value of a curve in view, of its envelope, and where its lines cross the edges of the view.
+function takeInView(xs, [left, right], drawn, envelope, axis, take) {
+  const from = firstFrom(xs, left);
+  const to = firstFrom(xs, right, true) - 1;
+  const extremes = envelope ? [envelope.min, envelope.max] : [];
+  for (let j = from; j <= to; j++) {
+    for (const column of drawn) take(column[j]);
+    for (const column of extremes) take(column[axis.indexOf(j)]);
+  }
+  for (const column of drawn) {
+    take(crossing(xs, column, from, left));
+    take(crossing(xs, column, to + 1, right));
+  }
+}
+
+function withLogAir({ low, high }) {
+  if (low > high) return [0.1, 1];
+  const factor = low === high ? 2 : (high / low) ** AIR;
+  return [low / factor, high * factor];
+}
+
+function withAir({ low, high }) {
+  if (low > high) return [0, 1];
   const air = (high - low || Math.abs(high) || 1) * AIR;
   return [low >= 0 && low - air < 0 ? 0 : low - air, high + air];
 }
 
-// The first point that is not before this place, or that is beyond it.
+// The index of the first point at `place` or after it; if `beyond`, after it.
 function firstFrom(xs, place, beyond = false) {
   let [low, high] = [0, xs.length];
   while (low < high) {
@@ -173,14 +181,14 @@ function firstFrom(xs, place, beyond = false) {
   return low;
 }
 
-// Where the line between the points j − 1 and j is at this place; null where there is none.
+// The height of the line from point j − 1 to point j at `place`; null if there is no line.
 function crossing(xs, column, j, place) {
   const [before, after] = [column[j - 1] ?? null, column[j] ?? null];
   if (before === null || after === null) return null;
   return before + ((after - before) * (place - xs[j - 1])) / (xs[j] - xs[j - 1] || 1);
 }
 
-// 1, 2 and 5 of every decade, fewer over many decades; even steps within less than one.
+// 1, 2 and 5 of each decade, fewer over many decades; even steps over less than one.
 function logSplits(low, high) {
   const decades = Math.log10(high / low);
   if (decades < 1) return evenSplits(low, high);
@@ -200,7 +208,7 @@ function evenSplits(low, high) {
   return Array.from({ length: splits }, (_, i) => Number(((Math.ceil(low / step) + i) * step).toPrecision(12)));
 }
 
-// Of 0, 1, 2, 5, 10 … those that have room.
+// Those of 0, 1, 2, 5, 10, … that have room.
 function logarithmicSteps({ min, max }, forward, backward) {
   const wanted = [0, ...WHOLE].filter((value) => value >= min && value <= max);
   if (wanted.length < 3)
@@ -215,7 +223,7 @@ function logarithmicSteps({ min, max }, forward, backward) {
   return splits;
 }
 
-// Indexes of points that have no neighbour to be joined with; none of a curve that would be nothing but points.
+// Indexes of points without a neighbour; none if there are too many of them.
 function lonely(u, index) {
   const column = u.data[index];
   const [from, to] = u.series[0].idxs ?? [0, column.length - 1];

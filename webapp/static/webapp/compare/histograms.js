@@ -1,16 +1,18 @@
-// Histograms of up to four runs at one epoch: one under another on the same axis, or laid over each other.
+// Histograms of up to four runs at one epoch, one below the other on the same axis, or overlaid.
 
 import { valueAxis } from "../charts/axis.js";
+import { binAt, fullest, nearest } from "../histograms/find.js";
 import { choice, el, lazyDetails, section, table } from "../page/dom.js";
 import { count, exact, number } from "../page/format.js";
+import { inNextFrame, whenNear } from "../page/frames.js";
 import { exportMenu } from "../page/menu.js";
 import { choiceOf, chosenIn } from "./address.js";
-import { drawHistograms, heights, overlaid, paintHistograms, stacked } from "./bins.js";
+import { drawHistograms, heightsOf, overlaid, paintHistograms, stacked } from "./bins.js";
 import { Chooser } from "./chooser.js";
 import { nameOf, swatch } from "./plot.js";
 
 const AT_MOST = 4;
-const AHEAD = "400px"; // so far from view the histograms are read
+const AHEAD = "400px"; // distance from the view at which the histograms are read
 const NAMES = { weights: "Weights", gradients: "Gradients" };
 
 export class Histograms {
@@ -19,8 +21,6 @@ export class Histograms {
     this.documents = new Map(); // address → the API's answer
     this.able = []; // runs that have histograms
     this.shown = []; // {run, data, index}
-    const pick = (name) => (value) => (permalink.set({ [name]: value }), this.#load());
-    const draw = (name) => (value) => (permalink.set({ [name]: value }), this.#draw());
     this.chooser = new Chooser("Runs", (chosen) => this.#choose(chosen));
     this.legend = el("ul", { class: "run-legend", "aria-label": "Colours of the runs", hidden: true });
     this.canvas = el("canvas");
@@ -50,18 +50,42 @@ export class Histograms {
       this.summary,
       this.table.details,
     );
-    const tools = el(
+    const figure = el("figure", { class: "drawn" }, this.message, this.content);
+    this.section = section("histograms", "Weights and gradients", this.#tools(), figure);
+    this.#follow();
+  }
+
+  #follow() {
+    this.plot.addEventListener("pointermove", (event) => this.#hover(event));
+    this.plot.addEventListener("pointerleave", () => this.#fullest());
+    this.emphasis.listen(() => this.#paint());
+    addEventListener("themechange", () => this.#paint());
+    new ResizeObserver(() => this.#paint()).observe(this.plot);
+    whenNear(this.section, AHEAD, () => {
+      this.near = true;
+      this.#loadSoon();
+    });
+  }
+
+  #tools() {
+    const set = (name, show) => (value) => {
+      this.permalink.set({ [name]: value });
+      show();
+    };
+    const pick = (name) => set(name, () => this.#load());
+    const draw = (name) => set(name, () => this.#draw());
+    return el(
       "div",
       { class: "tools" },
       this.chooser.element,
-      choice("What", Object.entries(NAMES), permalink.get("what"), pick("what")),
+      choice("What", Object.entries(NAMES), this.permalink.get("what"), pick("what")),
       choice(
         "Tower",
         [
           ["query", "Query tower"],
           ["candidate", "Candidate tower"],
         ],
-        permalink.get("tower"),
+        this.permalink.get("tower"),
         pick("tower"),
       ),
       choice(
@@ -70,7 +94,7 @@ export class Histograms {
           ["each", "One each"],
           ["over", "Overlaid"],
         ],
-        permalink.get("bins"),
+        this.permalink.get("bins"),
         draw("bins"),
       ),
       choice(
@@ -79,28 +103,11 @@ export class Histograms {
           ["linear", "Linear"],
           ["log", "Log counts"],
         ],
-        permalink.get("counts"),
+        this.permalink.get("counts"),
         draw("counts"),
       ),
       exportMenu("Histograms", (kind) => this.#export(kind)),
     );
-    this.section = section(
-      "histograms",
-      "Weights and gradients",
-      tools,
-      el("figure", { class: "drawn" }, this.message, this.content),
-    );
-    this.plot.addEventListener("pointermove", (event) => this.#hover(event));
-    this.plot.addEventListener("pointerleave", () => this.#fullest());
-    emphasis.listen(() => this.#paint());
-    addEventListener("themechange", () => this.#paint());
-    new ResizeObserver(() => this.#paint()).observe(this.plot);
-    const near = new IntersectionObserver(
-      (entries) =>
-        entries.some((entry) => entry.isIntersecting) && (near.disconnect(), (this.near = true), this.#loadSoon()),
-      { rootMargin: AHEAD },
-    );
-    near.observe(this.section);
   }
 
   update(runs) {
@@ -109,12 +116,12 @@ export class Histograms {
     this.#loadSoon();
   }
 
-  // Once there is something to show, and somebody is about to look.
+  // If there is something to show and the section is near the view.
   #loadSoon() {
     if (this.able.length && this.near) this.#load();
   }
 
-  // Runs are named by their places.
+  // The address names runs by their slots.
   get #chosenRuns() {
     const slots = chosenIn(this.permalink.get("of"));
     return (slots ? this.able.filter(({ slot }) => slots.includes(String(slot))) : this.able).slice(0, AT_MOST);
@@ -122,7 +129,7 @@ export class Histograms {
 
   #choose(slots) {
     const added = slots?.find((slot) => !this.#chosenRuns.some((run) => String(run.slot) === slot));
-    // The one that was chosen last is wanted more than the first of the others.
+    // A fifth run replaces the first of the others.
     const kept =
       slots && slots.length > AT_MOST
         ? slots.filter((slot) => slot === added || slot !== slots.find((other) => other !== added))
@@ -131,11 +138,16 @@ export class Histograms {
     this.#load();
   }
 
-  #address(run) {
-    return `/api/runs/${run.id}/histogram-data/?type=${this.permalink.get("what")}&tower=${this.permalink.get("tower")}&resolution=overview`;
+  get #what() {
+    return `${NAMES[this.permalink.get("what")]} of the ${this.permalink.get("tower")} tower`;
   }
 
-  // Reads those of the chosen runs; what has not changed is not sent again.
+  #address(run) {
+    const [what, tower] = ["what", "tower"].map((name) => this.permalink.get(name));
+    return `/api/runs/${run.id}/histogram-data/?type=${what}&tower=${tower}&resolution=overview`;
+  }
+
+  // Reads the histograms of the chosen runs, if they have changed.
   async #load() {
     const runs = this.#chosenRuns;
     this.chooser.update(
@@ -148,7 +160,7 @@ export class Histograms {
     );
     const failed = answers.filter(({ status }) => status === "rejected");
     for (const { value } of answers) if (value?.[1].changed) this.documents.set(value[0], value[1].document);
-    if (wanted.some(([run, address]) => address !== this.#address(run))) return; // another one has been chosen meanwhile
+    if (wanted.some(([run, address]) => address !== this.#address(run))) return; // the choice has changed meanwhile
     const found = wanted
       .map(([run, address]) => ({ run, data: this.documents.get(address) }))
       .filter(({ data }) => data?.available && data.epochs.length);
@@ -158,9 +170,9 @@ export class Histograms {
   #show(found, missing, error) {
     const none = error
       ? `The histograms can't be read: ${error.message}`
-      : "None of these runs has logged such a histogram.";
+      : "None of these runs has logged this histogram.";
     this.message.textContent = found.length
-      ? `${count(missing)} of the chosen runs ${missing === 1 ? "has" : "have"} no such histogram.`
+      ? `${count(missing)} of the chosen runs ${missing === 1 ? "has" : "have"} not logged this histogram.`
       : none;
     this.message.hidden = found.length > 0 && !missing;
     this.content.hidden = !found.length;
@@ -186,7 +198,7 @@ export class Histograms {
     for (const one of this.shown) one.index = nearest(one.data.epochs, epoch);
     const others = this.shown.filter(({ data, index }) => data.epochs[index] !== epoch);
     this.differs.textContent = others
-      .map(({ run, data, index }) => `${run.label} is shown at epoch ${data.epochs[index]}, the nearest that it keeps.`)
+      .map(({ run, data, index }) => `${run.label} is shown at epoch ${data.epochs[index]}, its nearest stored epoch.`)
       .join(" ");
     this.table.refresh();
     this.#draw();
@@ -197,16 +209,17 @@ export class Histograms {
     const over = this.permalink.get("bins") === "over";
     this.layout = (over ? overlaid : stacked)(this.shown.length);
     this.plot.style.height = `${this.layout.height}px`;
-    this.height = heights(this.shown, this.permalink.get("counts") === "log");
+    this.height = heightsOf(this.shown, this.permalink.get("counts") === "log");
     this.#name(over);
-    const what = `${NAMES[this.permalink.get("what")]} of the ${this.permalink.get("tower")} tower`;
-    this.summary.textContent = `${what}: ${this.shown.map(extent).join("; ")}. Heights are shares of all values of the run${this.axis.symlog ? ", on a symmetric-log axis" : ""}.`;
+    const axis = this.axis.symlog ? ", on a symmetric-log axis" : "";
+    const heights = `Heights are shares of all values of the run${axis}.`;
+    this.summary.textContent = `${this.#what}: ${this.shown.map(extent).join("; ")}. ${heights}`;
     this.plot.setAttribute("aria-label", `Histograms. ${this.summary.textContent}`);
     this.#fullest();
     this.#paint();
   }
 
-  // Where the runs have a picture each, their names stand in it.
+  // Pictures of single runs name them; overlaid ones have a legend.
   #name(over) {
     this.legend.hidden = !over;
     this.legend.replaceChildren(
@@ -225,19 +238,15 @@ export class Histograms {
     this.emphasis.show();
   }
 
-  // Draws with the next frame, once, however often it is asked for.
-  #paint() {
-    this.frame ??= requestAnimationFrame(() => {
-      this.frame = null;
-      if (this.shown.length && this.layout && this.plot.clientWidth) drawHistograms(this);
-    });
-  }
+  #paint = inNextFrame(() => {
+    if (this.shown.length && this.layout && this.plot.clientWidth) drawHistograms(this);
+  });
 
   async #export(kind) {
     const { shown, layout, emphasis } = this;
     if (!shown.length) throw new Error("there is no histogram.");
     const { legendOf, saveBins } = await import("./picture.js");
-    const title = `${NAMES[this.permalink.get("what")]} of the ${this.permalink.get("tower")} tower, epoch ${this.epochs[this.slider.value]}`;
+    const title = `${this.#what}, epoch ${this.epochs[this.slider.value]}`;
     if (kind === "csv" || kind === "json") return saveBins(title, kind, shown);
     const { savePicture } = await import("../charts/export.js");
     const width = this.plot.clientWidth;
@@ -263,7 +272,7 @@ export class Histograms {
           const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
           const bin = bins[i];
           return bin === null
-            ? `${run.label} has none here`
+            ? `${run.label} has no bin here`
             : `${run.label} ${count(counts[bin])} from ${number(edges[bin])} to ${number(edges[bin + 1])}`;
         })
         .join(" · ");
@@ -273,9 +282,7 @@ export class Histograms {
     if (this.shown.length)
       this.#say(
         "Fullest bin: ",
-        this.shown.map(({ data, index }) =>
-          data.counts[index].indexOf(Math.max(...data.counts[index].map((value) => value ?? -1))),
-        ),
+        this.shown.map(({ data, index }) => fullest(data.counts[index])),
       );
   }
 
@@ -284,7 +291,7 @@ export class Histograms {
     if (this.x)
       this.#say(
         "",
-        this.shown.map(({ data, index }) => binAt(data.bin_edges_by_epoch[index], this.x, x)),
+        this.shown.map(({ data, index }) => binAt(data.bin_edges_by_epoch[index], (edge) => x < this.x(edge))),
       );
   }
 
@@ -309,24 +316,13 @@ export class Histograms {
   }
 }
 
-// Between which edges the run's values lie, at the epoch that is shown: the outermost edges are alike for most runs.
+// The range of a run's filled bins at the shown epoch; the outermost edges are the same in most runs.
 function extent({ run, data, index }) {
   const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
   const filled = counts.map((value, bin) => (value > 0 ? bin : -1)).filter((bin) => bin >= 0);
   const beyond = (data.underflow[index] ?? 0) + (data.overflow[index] ?? 0);
   const inside = filled.length
     ? `from ${number(edges[filled[0]])} to ${number(edges[filled.at(-1) + 1])}`
-    : "without a value in any bin";
+    : "without values in its bins";
   return `${run.label} at epoch ${data.epochs[index]} ${inside}${beyond ? ` and ${count(beyond)} beyond` : ""}`;
-}
-
-function nearest(epochs, wanted) {
-  let found = 0;
-  epochs.forEach((epoch, i) => (found = Math.abs(epoch - wanted) < Math.abs(epochs[found] - wanted) ? i : found));
-  return found;
-}
-
-function binAt(edges, x, at) {
-  if (at < x(edges[0]) || at > x(edges.at(-1))) return null;
-  return Math.max(0, edges.findIndex((edge) => x(edge) > at) - 1);
 }

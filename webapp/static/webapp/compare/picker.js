@@ -1,6 +1,7 @@
-// The runs that are compared: their colours, states and links; showing, hiding, removing and adding them.
+// The compared runs, with their colours, states and links; shows, hides, removes and adds runs.
 
 import { el } from "../page/dom.js";
+import { closeOutside } from "./chooser.js";
 import { nameOf, replace, swatch } from "./plot.js";
 import { WholeRows } from "./rows.js";
 import { RunSearch } from "./search.js";
@@ -20,9 +21,7 @@ export class RunPicker {
   constructor(emphasis, most, { add, remove }) {
     Object.assign(this, { emphasis, most, add, remove });
     this.toggles = new Map(); // run ID → the button that shows and hides it
-    emphasis.listen(() =>
-      this.toggles.forEach((button, id) => button.setAttribute("aria-pressed", String(!emphasis.hidden.has(id)))),
-    );
+    emphasis.listen(() => this.#press());
     this.list = el("ul", { class: "compared", "aria-label": "Compared runs" });
     this.rows = new WholeRows(this.list);
     this.search = new RunSearch(add);
@@ -36,7 +35,7 @@ export class RunPicker {
       el("summary", {}, "Add a run"),
       this.search.element,
     );
-    addEventListener("pointerdown", ({ target }) => this.adding.contains(target) || (this.adding.open = false));
+    closeOutside(this.adding);
     this.element = el("div", { class: "picker" }, this.adding, this.list, this.rows.button);
   }
 
@@ -49,6 +48,10 @@ export class RunPicker {
     this.adding.hidden = runs.length >= this.most;
     this.search.update(runs.map(({ id }) => id));
     this.emphasis.show();
+  }
+
+  #press() {
+    for (const [id, button] of this.toggles) button.setAttribute("aria-pressed", String(!this.emphasis.hidden.has(id)));
   }
 
   #chip(run) {
@@ -94,7 +97,7 @@ export class RunPicker {
   }
 }
 
-// What there is to say of a run besides its charts: that it goes on, or why it has none.
+// Says that a run is in progress, or why it has no charts.
 function badge({ row, history }) {
   if (history) return row.status === "RUNNING" ? el("span", { class: "status status-running" }, "live") : null;
   return row.state

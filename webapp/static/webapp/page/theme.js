@@ -1,17 +1,20 @@
-// The viewer's theme: the system's, or one chosen by the button, which a cookie keeps so that the page comes with it.
+// The theme: the system's, or one chosen with the button. A cookie keeps it, so that the server sends pages with it.
 
 const CHOICES = ["system", "light", "dark"];
 const YEAR = 365 * 86400;
 const root = document.documentElement;
 const button = document.getElementById("theme");
 const chosen = () => root.dataset.theme ?? "system";
-const say = () => ["aria-label", "title"].forEach((name) => button.setAttribute(name, `Theme: ${chosen()}`));
+const say = () => {
+  for (const name of ["aria-label", "title"]) button.setAttribute(name, `Theme: ${chosen()}`);
+};
 const tell = () => dispatchEvent(new Event("themechange"));
 
 function choose(theme) {
   if (theme === "system") delete root.dataset.theme;
   else root.dataset.theme = theme;
   const secure = location.protocol === "https:" ? "; secure" : "";
+  // biome-ignore lint/suspicious/noDocumentCookie: the Cookie Store API needs a secure address
   document.cookie = `theme=${theme}; path=/; max-age=${YEAR}; samesite=lax${secure}`;
   say();
   tell();

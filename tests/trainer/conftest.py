@@ -1,0 +1,3 @@
+from tests.warmboard.fixtures import pubsub
+
+__all__ = ["pubsub"]

@@ -1,0 +1,29 @@
+"""The settings of a run's files and of logs, which several programs read."""
+
+from __future__ import annotations
+
+from warmboard.contract.settings.parsers import choice, folder, optional
+from warmboard.contract.settings.setting import Setting
+
+OUTPUT_URI = Setting(
+    "OUTPUT_URI",
+    folder,
+    ".warmboard/output",
+    "The folder of runs' files, such as mlflow_info.json: gs://BUCKET/PATH or a folder. The workers' sweep looks there"
+    " for runs that no event announced.",
+    ("trainer", "workers"),
+)
+STORAGE_EMULATOR_HOST = Setting(
+    "STORAGE_EMULATOR_HOST",
+    optional,
+    "",
+    "Address of a Cloud Storage emulator, http://HOST:PORT. Unset: Google's Cloud Storage.",
+    ("trainer", "workers"),
+)
+LOG_LEVEL = Setting(
+    "LOG_LEVEL",
+    choice("DEBUG", "INFO", "WARNING", "ERROR"),
+    "INFO",
+    "The min level of log messages.",
+    ("trainer", "workers", "webapp"),
+)

@@ -1,0 +1,30 @@
+"""A file that a process touches while it works; health checks read its age."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+
+class UnhealthyError(Exception):
+    """A process does not work; the text says how it shows."""
+
+
+def touch(heartbeat: Path) -> None:
+    """Record that this process works."""
+    heartbeat.parent.mkdir(parents=True, exist_ok=True)
+    heartbeat.touch()
+
+
+def check_heartbeat(heartbeat: Path, max_age: float) -> str:
+    """Say how old the heartbeat is. The subscriber's comes every 2 s, beat's with every sweep that worked.
+
+    Raises UnhealthyError if there is none, or if it is older than ``max_age`` seconds.
+    """
+    try:
+        age = time.time() - heartbeat.stat().st_mtime
+    except FileNotFoundError:
+        raise UnhealthyError(f"there is no heartbeat at {heartbeat}: the process has not begun to work") from None
+    if age > max_age:
+        raise UnhealthyError(f"the last heartbeat at {heartbeat} is {age:.0f} s old")
+    return f"the last heartbeat is {age:.0f} s old"

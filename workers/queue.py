@@ -1,0 +1,87 @@
+"""The queue: the Celery application, and sending its tasks by name (``celery -A workers.queue worker``).
+
+A program that queues a task imports this module alone; `workers.tasks`, which runs them, brings all of warming with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+from celery import Celery
+from celery.schedules import crontab
+
+from workers.settings import settings, setup_django
+
+setup_django()
+
+TASK_SECONDS = 540
+BROKER_SECONDS = 3
+LIVE_SECONDS = 1.0
+"""How long a started or progressed event waits for others, in seconds: a burst of them costs one fetch."""
+SOON, LATER = 0, 9
+"""Priorities: a task that is LATER is begun only when no other task waits."""
+
+app = Celery("warmboard", broker=settings().redis_url, include=["workers.tasks", "workers.sweep"])
+app.conf.update(
+    # A task leaves the queue when it is done, not when it is begun; the inbox makes repeating it harmless.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    task_time_limit=TASK_SECONDS,
+    # Longer than any task may take: a task that outlives it would be delivered twice.
+    broker_transport_options={"visibility_timeout": TASK_SECONDS + 60, "global_keyprefix": "warmboard:celery:"},
+    broker_connection_retry_on_startup=True,
+    task_ignore_result=True,
+    # What Flower shows.
+    worker_send_task_events=True,
+    task_send_sent_event=True,
+    # At night; by the clock, since beat may forget when it last ran.
+    beat_schedule={
+        "expire": {"task": "expire", "schedule": crontab(hour=3, minute=30), "options": {"priority": LATER}}
+    },
+)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One batch of a replay request.
+
+    ``claim`` is valid until the sweep makes another one. ``after`` is the last run of the batch before it, ``handed``
+    the number of runs so far.
+    """
+
+    request: int
+    claim: int
+    after: str = ""
+    handed: int = 0
+
+
+def dispatch(run_id: str, countdown: float = 0, priority: int = SOON) -> None:
+    """Queue ``warm_run``, to begin after ``countdown`` seconds.
+
+    Raises kombu's OperationalError if Redis is down; the sweep makes up for it.
+    """
+    app.send_task("warm_run", [run_id], retry=False, countdown=countdown, priority=priority)
+
+
+def dispatch_later(run_id: str) -> None:
+    """Queue ``warm_run`` behind everything else. Raises kombu's OperationalError if Redis is down."""
+    dispatch(run_id, priority=LATER)
+
+
+def dispatch_rebuild(run_id: str, attempts: int, priority: int) -> None:
+    """Queue ``rebuild_run``. Raises kombu's OperationalError if Redis is down."""
+    app.send_task("rebuild_run", [run_id, attempts], retry=False, priority=priority)
+
+
+def dispatch_turn(turn: Turn, priority: int = SOON) -> None:
+    """Queue one batch of a replay request. Raises kombu's OperationalError if Redis is down."""
+    app.send_task("replay_runs", list(astuple(turn)), retry=False, priority=priority)
+
+
+def give_up_on_slow_broker() -> None:
+    """Set a short broker timeout, for programs that queue tasks and run none.
+
+    Workers must not: they wait for tasks on the same connections.
+    """
+    app.conf.broker_transport_options |= {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
