@@ -30,7 +30,7 @@ class NotWarm:
     attempts: int = 0
 
     def response(self) -> JsonResponse:
-        return JsonResponse(asdict(self), headers=NO_STORE)
+        return JsonResponse(asdict(self), headers=NO_STORE | {"Vary": "Cookie"})
 
 
 def reading(view: View) -> View:
