@@ -1,7 +1,7 @@
 """Replay requested: somebody wants runs warmed again. Which runs is said by what is known of them, never by an address.
 
-CloudEvents on Pub/Sub, in the envelope of `cloudevents.py`. Written by the webapp, read by the workers'
-subscriber. ``examples/replay-*.json`` holds golden messages.
+CloudEvents on Pub/Sub, in the envelope of `cloudevents.py`. Written by the webapp, and by
+``python -m workers replay`` straight into the inbox; read by the workers. ``examples/replay-*.json`` holds golden messages.
 """
 
 from __future__ import annotations
