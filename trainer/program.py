@@ -153,7 +153,7 @@ def document(trained: Trained) -> dict[str, Any]:
         "test": dict(trained.test),
         "values_sent": run.sent,
         "values_waiting": run.waiting,
-        "values_refused": run.refused,
+        "values_refused": run.rejected,
         "values_lost": run.lost,
         "waiting_at": run.waiting_at,
         "mlflow_info_uri": run.info_uri,
@@ -241,8 +241,8 @@ def _report_values(run: TrackedRun) -> None:
         where = f" {run.waiting_at}" if run.waiting_at.startswith("gs://") else ""
         say(f"        {what} for MLflow in {run.waiting_at}")
         say(f"        when it is back, send them with: warmboard flush{where}")
-    if run.refused:
-        say(f"        {run.refused:,} values were REFUSED by MLflow: kept with its reason in {run.settings.spool_dir}")
+    if run.rejected:
+        say(f"        {run.rejected:,} values were REJECTED by MLflow: kept with the reason in {run.settings.spool_dir}")
     if run.lost:
         say(f"        {run.lost:,} values are LOST: neither MLflow nor this machine's disk took them")
 

@@ -49,7 +49,7 @@ with start_run(quick_test_id=7, experiment="bare") as run:
         for tower, arrays in towers.items():
             values |= weight_statistics(tower, arrays)
         run.log_metrics(values, step=epoch)
-print(run.run_id, run.sent, run.waiting, run.refused, run.lost)
+print(run.run_id, run.sent, run.waiting, run.rejected, run.lost)
 """
 CLIENT = """
 import sys
@@ -210,7 +210,7 @@ def test_what_waits_is_listed_and_flushed(mlflow: MlflowServer, pubsub: FakePubs
         assert (found.info.status, found.data.metrics) == ("KILLED", {"loss": 0.5})
     finally:
         away.stop()
-    assert run(tmp_path, "-m", "warmboard", "flush", "--list", **environ).stdout.startswith("Nothing waits")
+    assert run(tmp_path, "-m", "warmboard", "flush", "--list", **environ).stdout.startswith("No spools")
 
 
 def test_the_command_is_installed(tmp_path: Path) -> None:

@@ -157,9 +157,9 @@ class TrackedRun:
         return self.buffer.waiting
 
     @property
-    def refused(self) -> int:
+    def rejected(self) -> int:
         """How many values MLflow rejected for good; they are kept in ``SPOOL_DIR`` with the reason."""
-        return self.buffer.refused
+        return self.buffer.rejected
 
     @property
     def lost(self) -> int:

@@ -121,13 +121,13 @@ def test_pubsub_coming_back_is_told_the_latest(
     announcer = Announcer(there, progress_seconds=QUICK)
     announcer.started(INFO)
     announcer.progressed(1)
-    wait(lambda: "did not take the event" in caplog.text)
+    wait(lambda: "did not accept the event" in caplog.text)
     pubsub.refuse_with = None
     announcer.progressed(2)
     wait(lambda: pubsub.messages)
     announcer.close()
     assert events(pubsub)[-1].epochs == 2
-    assert caplog.text.count("did not take the event") == 1
+    assert caplog.text.count("did not accept the event") == 1
 
 
 def test_an_end_that_comes_first_is_not_overwritten(there: Settings, tmp_path: Path) -> None:

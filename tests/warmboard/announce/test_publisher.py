@@ -90,7 +90,7 @@ def test_pubsub_being_away_is_told_within_the_deadline(tmp_path: Path) -> None:
     # A port of ours on which nothing listens any more.
     with pubsub_server() as server:
         nowhere = settings(str(tmp_path), server.address)
-    with pytest.raises(PublishError, match="did not take the event for topic projects/warmboard-local/topics"):
+    with pytest.raises(PublishError, match="did not accept the event for topic projects/warmboard-local/topics"):
         publish.publish(INFO.event(None), nowhere, deadline=1)
 
 

@@ -485,7 +485,7 @@ class TestTowers:
             Towers(**options)
 
     def test_a_pattern_that_is_none_is_an_error(self) -> None:
-        with pytest.raises(ValueError, match="no regular expression for a tower"):
+        with pytest.raises(ValueError, match="not a regular expression for a tower"):
             Towers(patterns={"query": "("})
 
     def test_one_warning_when_nothing_matches_and_the_rest_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -561,7 +561,7 @@ def test_a_metric_that_is_no_single_number_is_left_out_with_one_warning(caplog: 
     for epoch in range(2):
         losses.on_epoch_end(epoch, {"loss": 0.5, "f1_score": np.array([0.1, 0.2]), "note": "0.5", "nothing": None})
     assert notes.epochs == [(0, {"loss": 0.5}), (1, {"loss": 0.5})]
-    assert caplog.text.count("no single numbers: f1_score, note, nothing") == 1
+    assert caplog.text.count("not single numbers: f1_score, note, nothing") == 1
 
 
 class TestFits:

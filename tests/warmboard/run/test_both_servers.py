@@ -260,7 +260,7 @@ class TestATrackedRun:
 
         found = only_run(server, experiment)
         assert (found.info.run_id, found.info.status, found.info.run_name) == (run.run_id, "FINISHED", "quick-test-7")
-        assert (run.sent, run.waiting, run.refused, run.lost) == (3 + 3 * len(VALUES) + len(ODD_KEYS) + 1500, 0, 0, 0)
+        assert (run.sent, run.waiting, run.rejected, run.lost) == (3 + 3 * len(VALUES) + len(ODD_KEYS) + 1500, 0, 0, 0)
         assert found.data.params == {"long": "x" * 6000, "a_b": "1", "nul": "a_b"}
         assert found.data.tags["note"] == "zwei\nZeilen"
         assert found.data.metrics.keys() == {
@@ -288,7 +288,7 @@ class TestATrackedRun:
         found = only_run(server, experiment)
         assert found.data.params == {"rate": "1", "other": "a", "more": "b"}
         assert found.data.metrics == {"loss": 0.5}
-        assert (run.sent, run.waiting, run.refused, run.lost) == (4, 0, 1, 0)
+        assert (run.sent, run.waiting, run.rejected, run.lost) == (4, 0, 1, 0)
         [kept] = (tmp_path / "output" / "spool").glob("*.refused.ndjson")
         assert "Changing param values is not allowed" in kept.read_text()
         assert found.info.status == "FINISHED"
@@ -322,7 +322,7 @@ class TestATrackedRun:
         assert points(server.client, run.run_id, "loss") == [(0, 0.5), (1, 0.25)]
         history = server.client.get_metric_history(run.run_id, "nan")
         assert [point.step for point in history] == [0, 1]
-        assert (run.waiting, run.refused, run.lost) == (0, 0, 0)
+        assert (run.waiting, run.rejected, run.lost) == (0, 0, 0)
         assert left_over(tmp_path) == []
 
     def test_a_run_that_is_deleted_meanwhile_ends_without_a_flood_of_calls(
@@ -335,7 +335,7 @@ class TestATrackedRun:
             for epoch in range(1, 4):
                 run.log_metrics({f"m{number}": 1.0 for number in range(300)}, step=epoch)
 
-        assert (run.sent, run.waiting, run.refused, run.lost) == (1, 0, 900, 0)
+        assert (run.sent, run.waiting, run.rejected, run.lost) == (1, 0, 900, 0)
         assert cut.asked["runs/log-batch"] < 100
         assert server.client.get_run(run.run_id).data.metrics == {"loss": 0.5}
 

@@ -170,7 +170,7 @@ class TestOneRun:
         wire.asked.clear()
         assert main([]) == 0
         assert wire.asked == []
-        assert f"Nothing waits in {path.parent}" in capsys.readouterr().out
+        assert f"No spools in {path.parent}" in capsys.readouterr().out
 
     def test_a_run_that_mlflow_has_is_not_made_again(
         self, environ: dict[str, str], mlflow: FakeTracking, wire: Wire
@@ -188,7 +188,7 @@ class TestOneRun:
         path = waiting(environ, epochs=20)
         mlflow.calls = 2
         assert main([]) == 1
-        assert f"{path} still waits. MLflow is away" in capsys.readouterr().err
+        assert f"{path} is not sent. MLflow is down" in capsys.readouterr().err
         assert len(mlflow.values) == 14 * 127
         assert (pubsub.messages, mlflow.ended) == ([], [])
         mlflow.calls = None
@@ -229,10 +229,10 @@ class TestOneRun:
         made.close(delivered=False)
         assert main([]) == 0
         assert len(mlflow.values) == 5
-        assert "7 values (1 of them refused for good)" in capsys.readouterr().out
+        assert "7 values (1 of them rejected for good)" in capsys.readouterr().out
         assert [path.name for path in made.path.parent.iterdir()] == [f"{CREATION}.refused.ndjson"]
         assert main([]) == 0
-        assert "Nothing waits" in capsys.readouterr().out
+        assert "No spools" in capsys.readouterr().out
 
     def test_what_the_training_told_of_its_model_stays(self, environ: dict[str, str], wire: Wire) -> None:
         waiting(environ)
@@ -259,8 +259,8 @@ class TestOneRun:
         mlflow.deleted = True
         assert main([]) == 0
         said = capsys.readouterr()
-        assert "381 of them refused for good" in said.out
-        assert "MLflow won't hear of its end" in said.err
+        assert "381 of them rejected for good" in said.out
+        assert "MLflow rejects its end" in said.err
         assert [left.name for left in path.parent.iterdir()] == [f"{CREATION}.refused.ndjson"]
         assert pubsub.messages == []
 
@@ -288,7 +288,7 @@ class TestSeveral:
         assert main([]) == 1
         said = capsys.readouterr()
         assert "set MLFLOW_TRACKING_URI=http://elsewhere.test" in said.err
-        assert "written by a newer trainer" in said.err
+        assert "written by a newer version of warmboard" in said.err
         assert f"Skipped. {alive.path}: its training still runs" in said.err
         assert said.out.startswith("Flushed 1 of 4 runs: 381 values")
         assert list(mlflow.runs) == [creation("c4")]
@@ -310,7 +310,7 @@ class TestSeveral:
         assert main([]) == 1
         assert len(wire.asked) == 4
         said = capsys.readouterr()
-        assert all(f"{path} still waits" in said.err for path in paths)
+        assert all(f"{path} is not sent" in said.err for path in paths)
         assert said.out == "Flushed 0 of 3 runs: 0 values, 0 bytes.\n"
 
     def test_some_can_be_named(self, environ: dict[str, str], mlflow: FakeTracking, wire: Wire) -> None:
@@ -336,7 +336,7 @@ class TestSeveral:
         assert "381 values" in lines[str(path)]
         assert "not in MLflow yet" in lines[str(path)]
         assert "FINISHED at 2026-01-02T11:00:00.000Z" in lines[str(path)]
-        assert "ended without a word" in lines[str(path.with_name(f"{creation('c2')}.ndjson"))]
+        assert "killed before its end was noted" in lines[str(path.with_name(f"{creation('c2')}.ndjson"))]
         assert "(r3)" in lines[str(alive.path)]
         assert "its training still runs" in lines[str(alive.path)]
         assert (wire.asked, path.read_bytes()) == ([], content)
@@ -440,7 +440,7 @@ def test_a_server_that_is_killed_under_a_training_and_comes_back_or_does_not(
     assert 0 < buffer.waiting < 60 * 127
     server.start()
     until(lambda: buffer.waiting == 0)
-    assert (buffer.sent, buffer.refused, buffer.lost) == (1 + 60 * 127, 0, 0)
+    assert (buffer.sent, buffer.rejected, buffer.lost) == (1 + 60 * 127, 0, 0)
     assert rows(server, run_id) == 60 * 127
     for key, value in values().items():
         assert history(server, run_id, key) == [(step, value) for step in range(60)]
@@ -461,7 +461,7 @@ def test_a_server_that_is_killed_under_a_training_and_comes_back_or_does_not(
     shutil.copy(other.path, copy)
     monkeypatch.setattr(Retry, "delay", lambda *arguments: 0.0)
     assert main([]) == 1
-    assert f"{spool.path} still waits" in capsys.readouterr().err
+    assert f"{spool.path} is not sent" in capsys.readouterr().err
 
     server.start()
     assert main([]) == 0
@@ -477,7 +477,7 @@ def test_a_server_that_is_killed_under_a_training_and_comes_back_or_does_not(
     # Again, from the folder and from the copy: nothing becomes double.
     capsys.readouterr()
     assert main([]) == 0
-    assert "Nothing waits" in capsys.readouterr().out
+    assert "No spools" in capsys.readouterr().out
     assert main([str(copy)]) == 0
     assert (rows(server, second), runs(server)) == (3 * 127, before + 2)
 

@@ -91,7 +91,7 @@ class TestSending:
         buffer.close(PATIENCE)
         assert [{metric.step for metric in batch.metrics} for batch in server.batches] == [{0}, {1}, {2}]
         assert server.points[:127] == [(key, 0, value) for key, value in values().items()]
-        assert (buffer.sent, buffer.waiting, buffer.refused, buffer.lost) == (3 * 127, 0, 0, 0)
+        assert (buffer.sent, buffer.waiting, buffer.rejected, buffer.lost) == (3 * 127, 0, 0, 0)
 
     def test_parameters_go_with_the_first_epoch(self, buffer: Buffer, server: Server) -> None:
         server.failing = TrackingUnavailableError("away")
@@ -343,12 +343,12 @@ class TestAServerThatIsAway:
     @pytest.mark.parametrize(
         ("failure", "said"),
         [
-            (TrackingUnavailableError("away"), "MLflow is away"),
-            (TrackingRejectedError("sign in first", status=401), "MLflow can't be asked"),
-            (TrackingRejectedError("no such page", status=404), "MLflow can't be asked"),
+            (TrackingUnavailableError("down"), "MLflow is down"),
+            (TrackingRejectedError("sign in first", status=401), "MLflow rejects requests"),
+            (TrackingRejectedError("no such page", status=404), "MLflow rejects requests"),
             (ZeroDivisionError("unforeseen"), "Values can't be sent"),
         ],
-        ids=["away", "401", "404", "unforeseen"],
+        ids=["down", "401", "404", "unforeseen"],
     )
     def test_values_wait_and_it_is_said_once(
         self, failure: Exception, said: str, buffer: Buffer, server: Server, caplog: pytest.LogCaptureFixture
@@ -362,9 +362,9 @@ class TestAServerThatIsAway:
         server.failing = None
         until(lambda: buffer.waiting == 0)
         assert [step for _, step, _ in server.points] == [0, 1]
-        assert (buffer.sent, buffer.refused, buffer.lost) == (2, 0, 0)
+        assert (buffer.sent, buffer.rejected, buffer.lost) == (2, 0, 0)
         assert caplog.text.count(said) == 1
-        until(lambda: "takes values again" in caplog.text)
+        until(lambda: "is up again" in caplog.text)
 
     def test_what_is_left_stays_on_disk(self, buffer: Buffer, spool: Spool, server: Server) -> None:
         server.failing = TrackingUnavailableError("away")
@@ -431,7 +431,7 @@ def bad(*keys: str, status: int = 400) -> Callable[[Batch], Exception | None]:
 
 
 class TestRefusals:
-    def refused(self, spool: Spool) -> list[str]:
+    def rejected(self, spool: Spool) -> list[str]:
         lines = spool.path.with_name(f"{spool.run.creation}.refused.ndjson").read_text().splitlines()
         documents = [json.loads(line) for line in lines]
         assert {document["reason"] for document in documents} == {"not this one"}
@@ -443,8 +443,8 @@ class TestRefusals:
         buffer.log_metrics(values(), step=0)
         buffer.log_metrics({"loss": 1.0}, step=1)
         buffer.close(PATIENCE)
-        assert (buffer.sent, buffer.refused, buffer.waiting) == (129, 2, 0)
-        assert self.refused(spool) == ["learning_rate", "key_70"]
+        assert (buffer.sent, buffer.rejected, buffer.waiting) == (129, 2, 0)
+        assert self.rejected(spool) == ["learning_rate", "key_70"]
         assert [key for key, _, _ in server.points] == [*(key for key in values() if key != "key_70"), "loss"]
         assert server.attempts < 40
 
@@ -455,21 +455,21 @@ class TestRefusals:
         server.failing = bad(*keys[::2])
         buffer.log_metrics(values(), step=0)
         buffer.close(PATIENCE)
-        assert (buffer.sent, buffer.refused) == (63, 64)
-        assert self.refused(spool) == keys[::2]
+        assert (buffer.sent, buffer.rejected) == (63, 64)
+        assert self.rejected(spool) == keys[::2]
         assert server.attempts < 2 * 127
-        assert caplog.text.count("MLflow refused 64 values for good") == 1
+        assert caplog.text.count("MLflow rejected 64 values for good") == 1
 
     def test_one_that_was_refused_alone_takes_no_later_one_with_it(self, buffer: Buffer, server: Server) -> None:
         server.failing = bad("rate")
         buffer.log_params({"rate": 2})
-        until(lambda: buffer.refused == 1)
+        until(lambda: buffer.rejected == 1)
         server.failing = TrackingUnavailableError("away")
         buffer.log_params({"rate": 3})
         buffer.log_metrics(values(), step=1)
         server.failing = bad("rate")
         buffer.close(PATIENCE)
-        assert (buffer.sent, buffer.refused, buffer.waiting) == (127, 2, 0)
+        assert (buffer.sent, buffer.rejected, buffer.waiting) == (127, 2, 0)
 
     def test_what_is_too_large_goes_in_parts(self, buffer: Buffer, server: Server) -> None:
         def judge(batch: Batch) -> Exception | None:
@@ -479,15 +479,15 @@ class TestRefusals:
         for step in range(3):
             buffer.log_metrics(values(), step)
         buffer.close(PATIENCE)
-        assert (buffer.sent, buffer.refused, buffer.waiting) == (3 * 127, 0, 0)
+        assert (buffer.sent, buffer.rejected, buffer.waiting) == (3 * 127, 0, 0)
 
     def test_where_nothing_is_taken_halving_ends(self, buffer: Buffer, server: Server) -> None:
         server.failing = bad()
         buffer.log_metrics(values(), step=0)
-        until(lambda: buffer.refused == 127)
+        until(lambda: buffer.rejected == 127)
         attempts = server.attempts
         buffer.log_metrics(values(), step=1)
-        until(lambda: buffer.refused == 254)
+        until(lambda: buffer.rejected == 254)
         assert server.attempts == attempts + 1
         server.failing = None
         buffer.log_metrics(values(2), step=2)
@@ -495,13 +495,13 @@ class TestRefusals:
         server.failing = bad("key_1")
         buffer.log_metrics(values(2), step=3)
         buffer.close(PATIENCE)
-        assert (buffer.sent, buffer.refused) == (3, 255)
+        assert (buffer.sent, buffer.rejected) == (3, 255)
 
     def test_a_run_that_is_gone_is_refused_in_one_call(self, buffer: Buffer, server: Server) -> None:
         server.failing = bad(status=404)
         buffer.log_metrics(values(), step=0)
         buffer.close(PATIENCE)
-        assert (buffer.refused, server.attempts) == (127, 1)
+        assert (buffer.rejected, server.attempts) == (127, 1)
 
     def test_a_server_that_goes_away_meanwhile_leaves_no_doubles(
         self, buffer: Buffer, spool: Spool, server: Server
@@ -514,8 +514,8 @@ class TestRefusals:
         server.failing = away_at_times
         buffer.log_metrics(values(), step=0)
         buffer.close(PATIENCE)
-        assert (buffer.sent, buffer.refused) == (126, 1)
-        assert self.refused(spool) == ["key_0"]
+        assert (buffer.sent, buffer.rejected) == (126, 1)
+        assert self.rejected(spool) == ["key_0"]
 
 
 def test_with_the_client_and_the_wire(spool: Spool) -> None:
@@ -541,5 +541,5 @@ def test_with_the_client_and_the_wire(spool: Spool) -> None:
         ([{"key": "epochs", "value": "2"}], None),
         (None, "NaN"),
     ]
-    assert (buffer.sent, buffer.refused, buffer.waiting) == (2, 1, 0)
+    assert (buffer.sent, buffer.rejected, buffer.waiting) == (2, 1, 0)
     assert datetime.fromtimestamp(taken[1]["metrics"][0]["timestamp"] / 1000, UTC).year >= 2026

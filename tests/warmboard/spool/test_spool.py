@@ -189,7 +189,7 @@ class TestOtherFiles:
             (b"a,b\n1,2\n", "no spool of this program"),
             (b'{"warmboard_spool":1,"creation":"c1"', "no spool of this program"),
             (b'{"warmboard_spool":2,"anything":"else"}\n', "newer trainer"),
-            (b'{"warmboard_spool":1,"creation":"c1"}\n', "first line can't be used"),
+            (b'{"warmboard_spool":1,"creation":"c1"}\n', "first line is invalid"),
             (b"[" * 100_000 + b"\n", "no spool of this program"),
         ],
     )
@@ -208,7 +208,7 @@ class TestOtherFiles:
         content = records.encode({**json.loads(records.head(a_run())), "creation": creation})
         path = tmp_path / "x.ndjson"
         path.write_bytes(content)
-        with pytest.raises(SpoolError, match="first line can't be used"):
+        with pytest.raises(SpoolError, match="first line is invalid"):
             Spool.open(path)
         assert path.read_bytes() == content
 
@@ -265,7 +265,7 @@ class TestLock:
             lock(handle, operation)
 
         monkeypatch.setattr(fcntl, "flock", late)
-        with pytest.raises(SpoolLockedError, match="just dealt with it"):
+        with pytest.raises(SpoolLockedError, match="just sent it"):
             Spool.open(made.path)
 
     def test_a_forked_child_does_not_hold_it(self, tmp_path: Path) -> None:
@@ -434,7 +434,7 @@ class TestDisk:
 
 def test_what_was_refused_is_kept_with_the_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = Spool.create(tmp_path, a_run())
-    made.refuse([(Batch([Metric("loss", math.nan, 3, 17)], {"optimizer": "adam"}), "no such run")])
+    made.keep_rejected([(Batch([Metric("loss", math.nan, 3, 17)], {"optimizer": "adam"}), "no such run")])
     path = tmp_path / f"{CREATION}.refused.ndjson"
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"key": "loss", "value": "NaN", "step": 3, "time": 17, "reason": "no such run"},
@@ -532,5 +532,5 @@ def test_a_head_that_was_cut_is_no_spool(share: int, tmp_path: Path) -> None:
     if share == 100:
         assert Spool.open(made.path).run == a_run()
     else:
-        with pytest.raises(SpoolError, match="left as it is"):
+        with pytest.raises(SpoolError, match="not changed"):
             Spool.open(made.path)
