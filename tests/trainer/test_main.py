@@ -168,7 +168,7 @@ class TestServersThatAreAway:
         assert (result["run_id"], result["values_sent"], result["published_at"]) == ("", 0, None)
         (spool,) = (away.folder / "spool").iterdir()
         assert result["waiting_at"] == str(spool)
-        assert f"{result['values_waiting']:,} values WAIT for MLflow in {spool}" in said
+        assert f"{result['values_waiting']:,} values are NOT SENT to MLflow, but kept in {spool}" in said
         assert "warmboard flush\n" in said
         assert Path(str(result["model_uri"]).removeprefix("file://")).is_file()
 
@@ -193,7 +193,7 @@ class TestServersThatAreAway:
         assert main(away.words) == 1
         result = away.result()
         assert result["model_uri"] is None
-        assert "model   NOT KEPT" in capsys.readouterr().err
+        assert "model   NOT SAVED" in capsys.readouterr().err
 
 
 class TestUsage:

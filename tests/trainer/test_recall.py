@@ -48,10 +48,10 @@ def test_by_default_a_batch_is_as_large_as_memory_allows(monkeypatch: pytest.Mon
     vectors = np.eye(8, dtype=np.float32)
     rows = np.arange(8, dtype=np.int32)
     sizes: list[int] = []
-    monkeypatch.setattr(recall, "MOST_SCORES", 24)
+    monkeypatch.setattr(recall, "MAX_SCORES", 24)
     assert recall_at((1,), vectors, vectors, rows, rows, done=sizes.append) == {1: 1.0}
     assert sizes == [3, 3, 2]
     sizes.clear()
-    monkeypatch.setattr(recall, "MOST_SCORES", 1)
+    monkeypatch.setattr(recall, "MAX_SCORES", 1)
     recall_at((1,), vectors, vectors, rows, rows, done=sizes.append)
     assert sizes == [1] * 8

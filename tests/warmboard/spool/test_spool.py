@@ -185,12 +185,12 @@ class TestOtherFiles:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b"", "no spool of this program"),
-            (b"a,b\n1,2\n", "no spool of this program"),
-            (b'{"warmboard_spool":1,"creation":"c1"', "no spool of this program"),
-            (b'{"warmboard_spool":2,"anything":"else"}\n', "newer trainer"),
+            (b"", "is not a spool"),
+            (b"a,b\n1,2\n", "is not a spool"),
+            (b'{"warmboard_spool":1,"creation":"c1"', "is not a spool"),
+            (b'{"warmboard_spool":2,"anything":"else"}\n', "newer version of warmboard"),
             (b'{"warmboard_spool":1,"creation":"c1"}\n', "first line is invalid"),
-            (b"[" * 100_000 + b"\n", "no spool of this program"),
+            (b"[" * 100_000 + b"\n", "is not a spool"),
         ],
     )
     def test_they_are_named_and_left_alone(self, content: bytes, message: str, tmp_path: Path) -> None:
