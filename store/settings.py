@@ -30,6 +30,9 @@ DATABASES = {"default": _database(setting.DATABASE_URL.read())}
 REDIS_URL = setting.REDIS_URL.read()
 HOT_SECONDS = setting.HOT_SECONDS.read()
 LOCAL_CACHE_MEGABYTES = setting.LOCAL_CACHE_MEGABYTES.read()
+# The inbox's clocks, in seconds.
+LEASE_SECONDS = setting.LEASE_SECONDS.read()
+DISPATCH_SECONDS = setting.DISPATCH_SECONDS.read()
 USE_TZ = True
 TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

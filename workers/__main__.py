@@ -221,7 +221,10 @@ def check_process(args: argparse.Namespace, configured: Settings) -> int:
 
     heartbeats = {"subscriber": configured.subscriber_heartbeat, "beat": configured.beat_heartbeat}
     try:
-        print(check_heartbeat(heartbeats[args.process]) if args.process in heartbeats else check_worker())
+        if args.process in heartbeats:
+            print(check_heartbeat(heartbeats[args.process], configured.heartbeat_age_seconds))
+        else:
+            print(check_worker())
     except UnhealthyError as error:
         print(f"workers check: {error}", file=sys.stderr)
         return 1

@@ -5,9 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-HEARTBEAT_AGE = 30.0
-"""Seconds. Both heartbeats come every few seconds: the subscriber's every 2, beat's with every sweep that worked."""
-
 
 class UnhealthyError(Exception):
     """A process does not work; the text says how it shows."""
@@ -19,15 +16,15 @@ def touch(heartbeat: Path) -> None:
     heartbeat.touch()
 
 
-def check_heartbeat(heartbeat: Path) -> str:
-    """Say how old the heartbeat is.
+def check_heartbeat(heartbeat: Path, max_age: float) -> str:
+    """Say how old the heartbeat is. The subscriber's comes every 2 s, beat's with every sweep that worked.
 
-    Raises UnhealthyError if there is none, or if it is older than ``HEARTBEAT_AGE``.
+    Raises UnhealthyError if there is none, or if it is older than ``max_age`` seconds.
     """
     try:
         age = time.time() - heartbeat.stat().st_mtime
     except FileNotFoundError:
         raise UnhealthyError(f"there is no heartbeat at {heartbeat}: the process has not begun to work") from None
-    if age > HEARTBEAT_AGE:
+    if age > max_age:
         raise UnhealthyError(f"the last heartbeat at {heartbeat} is {age:.0f} s old")
     return f"the last heartbeat is {age:.0f} s old"

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.core.management.color import no_style
 from django.db import DataError, connection, transaction
 from django.db.models import F, Q, QuerySet, Value
@@ -27,10 +28,6 @@ State = InboxEvent.State
 UNFINISHED = (State.PENDING, State.WARMING)
 SETTLED = (State.DONE, State.UNREADABLE)
 LIVE = (EventType.STARTED, EventType.PROGRESSED)
-DISPATCH_GRACE = timedelta(seconds=30)
-"""How long a queued row is left to Celery before the sweep hands it out again."""
-LEASE = timedelta(seconds=120)
-"""How long a worker may be at a row without renewing it before the sweep takes the worker for dead."""
 UNREADABLE_SOURCE = "unreadable"
 REPLAY_SOURCE = "/warmboard/workers"
 SWEEP_SOURCE = "/warmboard/sweep"
@@ -47,6 +44,16 @@ class Message:
     data: bytes
     attributes: dict[str, str]
     published_at: datetime
+
+
+def dispatch_grace() -> timedelta:
+    """How long a queued row is left to Celery before the sweep queues it again."""
+    return timedelta(seconds=settings.DISPATCH_SECONDS)
+
+
+def lease() -> timedelta:
+    """How long a claim lasts without being renewed; after that the worker counts as dead."""
+    return timedelta(seconds=settings.LEASE_SECONDS)
 
 
 def record(message: Message) -> InboxEvent | None:
@@ -109,7 +116,7 @@ def _record_new(event: RunEvent | ReplayRequest, message: Message, **of: str) ->
             "data": message.data,
             "published_at": message.published_at,
             "state": State.PENDING,
-            "due_at": timezone.now() + DISPATCH_GRACE,
+            "due_at": timezone.now() + dispatch_grace(),
         },
     )
     return row if new else None
@@ -137,7 +144,7 @@ def claim(run_id: str, worker: str) -> list[InboxEvent]:
             state=State.WARMING,
             attempts=F("attempts") + 1,
             claims=F("claims") + 1,
-            due_at=now + LEASE,
+            due_at=now + lease(),
             claimed_by=worker,
             claimed_at=now,
         )
@@ -157,7 +164,7 @@ def release(worker: str) -> None:
 
 def renew(events: Sequence[InboxEvent]) -> None:
     """A worker is still at it."""
-    _update(events, due_at=timezone.now() + LEASE)
+    _update(events, due_at=timezone.now() + lease())
 
 
 def finish(events: Sequence[InboxEvent]) -> None:
@@ -167,7 +174,7 @@ def finish(events: Sequence[InboxEvent]) -> None:
 
 def postpone(events: Sequence[InboxEvent], reason: str, seconds: float) -> None:
     """Something transient is in the way; Celery tries again in ``seconds``."""
-    _update(events, state=State.PENDING, reason=reason, due_at=timezone.now() + timedelta(seconds=seconds) + LEASE)
+    _update(events, state=State.PENDING, reason=reason, due_at=timezone.now() + timedelta(seconds=seconds) + lease())
 
 
 def give_up(events: Sequence[InboxEvent], reason: str) -> None:
@@ -180,7 +187,7 @@ def due(now: datetime) -> list[str]:
     overdue = _unfinished().filter(due_at__lte=now)
     runs = sorted(set(overdue.values_list("run_id", flat=True)))
     # Pending from now on, whoever was at them: else the worker they are handed to would find them held.
-    overdue.update(state=State.PENDING, due_at=now + DISPATCH_GRACE)
+    overdue.update(state=State.PENDING, due_at=now + dispatch_grace())
     return runs
 
 
@@ -194,7 +201,7 @@ def pending() -> list[str]:
     return sorted(set(_unfinished().filter(state=State.PENDING).values_list("run_id", flat=True)))
 
 
-def reopen(run_id: str, grace: timedelta = DISPATCH_GRACE) -> InboxEvent | None:
+def reopen(run_id: str, grace: timedelta | None = None) -> InboxEvent | None:
     """Makes an event of the run pending, as if it had just arrived: its newest completed one, else its newest; and
     those that have failed, which the same warming settles. A run whose events are all deleted gets one made of its row.
     None if nothing is known of the run. ``grace`` is how long Celery has before the sweep hands it out again.
@@ -207,7 +214,7 @@ def reopen(run_id: str, grace: timedelta = DISPATCH_GRACE) -> InboxEvent | None:
             run = Run.objects.filter(pk=run_id).first()
             return _record_replay(run) if run else None
         again = InboxEvent.objects.filter(Q(pk=newest.pk) | Q(run_id=run_id, state=State.FAILED))
-        again.update(state=State.PENDING, reason="", attempts=0, due_at=timezone.now() + grace)
+        again.update(state=State.PENDING, reason="", attempts=0, due_at=timezone.now() + (grace or dispatch_grace()))
         newest.refresh_from_db()
         return newest
 

@@ -32,6 +32,8 @@ class Settings:
     warm_attempts: int
     output_uri: str
     storage_emulator_host: str | None
+    sweep_seconds: int
+    heartbeat_age_seconds: int
     discover_seconds: int
     discover_days: int
     retention_days: int
@@ -57,6 +59,8 @@ class Settings:
             warm_attempts=setting.WARM_ATTEMPTS.read(environ),
             output_uri=setting.OUTPUT_URI.read(environ),
             storage_emulator_host=setting.STORAGE_EMULATOR_HOST.read(environ),
+            sweep_seconds=setting.SWEEP_SECONDS.read(environ),
+            heartbeat_age_seconds=setting.HEARTBEAT_AGE_SECONDS.read(environ),
             discover_seconds=setting.DISCOVER_SECONDS.read(environ),
             discover_days=setting.DISCOVER_DAYS.read(environ),
             retention_days=setting.RETENTION_DAYS.read(environ),

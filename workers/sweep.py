@@ -21,7 +21,6 @@ from workers.settings import settings
 from workers.warm import rebuilds
 
 log = logging.getLogger(__name__)
-SWEEP_SECONDS = 10
 
 
 def sweep() -> int:
@@ -44,15 +43,16 @@ def sweep() -> int:
 
 
 def _sweep_for_ever() -> None:
+    seconds = settings().sweep_seconds
     while True:
         close_old_connections()
         try:
             sweep()
         except (DatabaseError, BrokerError) as error:
-            log.error("the sweep failed, again in %d s: %s", SWEEP_SECONDS, error)
+            log.error("the sweep failed, again in %d s: %s", seconds, error)
         else:
             touch(settings().beat_heartbeat)
-        time.sleep(SWEEP_SECONDS)
+        time.sleep(seconds)
 
 
 def _discover_for_ever() -> None:

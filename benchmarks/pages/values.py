@@ -1,4 +1,4 @@
-"""What a run of two towers logs, as it looks: losses that fall, bell-shaped histograms that grow wider."""
+"""Realistic values of a two-tower run: falling losses, bell-shaped histograms that become wider."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.runs import BINS, epoch_keys
-from warmboard.contract.catalogue import LOSS, STEM
+from warmboard.contract.catalogue import PLACES, STEM
 from warmboard.contract.entries import Tower
 
 EDGES = np.linspace(-1, 1, BINS + 1)
 WEIGHTS = 400_000
-"""So many weights a tower has."""
+"""The number of weights of a tower."""
 MANY = 2_000
+LOSSES = [key for key, path in PLACES.items() if path[0] == "loss"]
 
 
 def two_towers(epochs: int) -> Iterator[dict[str, float]]:
     """The values of each epoch by MLflow's keys: the 127 of the catalogue and the learning rate, which has a chart."""
     random = np.random.default_rng(1)
-    others = [key for key in epoch_keys() if "_bin_" not in key and key not in LOSS.values()]
+    others = [key for key in epoch_keys() if "_bin_" not in key and key not in LOSSES]
     for epoch in range(epochs):
         falling = np.exp(-3 * epoch / epochs)
         values = {key: float(falling * random.uniform(0.98, 1.02) + 0.1 * number)
-                  for number, key in enumerate(LOSS.values())}  # fmt: skip
+                  for number, key in enumerate(LOSSES)}  # fmt: skip
         values["learning_rate"] = 1e-3 * float(falling)
         values |= {key: float((1 - falling) * random.uniform(0.95, 1.05) + number) for number, key in enumerate(others)}
         for stem in stems():
@@ -33,7 +34,7 @@ def two_towers(epochs: int) -> Iterator[dict[str, float]]:
 
 
 def many_metrics(epochs: int) -> Iterator[dict[str, float]]:
-    """The same, and so many others, in groups of fifty, that there are ``MANY``."""
+    """The same, filled up to ``MANY`` metrics, in groups of fifty."""
     random = np.random.default_rng(2)
     for values in two_towers(epochs):
         more = range(MANY - len(values))
@@ -41,7 +42,7 @@ def many_metrics(epochs: int) -> Iterator[dict[str, float]]:
 
 
 def stems() -> list[str]:
-    """What the keys of the four histograms begin with: ``query_hist``, …"""
+    """The prefixes of the keys of the four histograms: ``query_hist``, …"""
     return [f"{tower}_{stem}" for tower in Tower for stem in STEM.values()]
 
 

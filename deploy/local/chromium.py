@@ -3,7 +3,7 @@
 import shutil
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-"""None where there is none: ``deploy/local/chromium.sh`` installs Debian's where it may."""
+"""None if there is none: ``deploy/local/chromium.sh`` installs Debian's, if it may."""
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",

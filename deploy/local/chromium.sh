@@ -1,6 +1,6 @@
 #!/bin/sh
-# The browser tests need a Chromium: Debian's is installed where it is missing and this user may. Never fails: tests
-# that can't run say so themselves.
+# Installs Debian's Chromium for the browser tests, if there is none and this user may. Never fails: tests that can't
+# run say so themselves.
 for name in chromium chromium-browser google-chrome; do
     command -v "$name" >/dev/null && exit 0
 done

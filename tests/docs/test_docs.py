@@ -1,4 +1,4 @@
-"""What the documents say exists: links, files, make targets, commands, variables."""
+"""Links, files, make targets, commands and variables that the documents name exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.paths import ROOT
 from warmboard.contract.settings import SETTINGS
 from workers.__main__ import parser as workers_parser
 
-PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 FOLDERS = [path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
 WRITTEN = "benchmarks/results/"
 """What is written there is not committed."""

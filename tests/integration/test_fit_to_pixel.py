@@ -10,20 +10,17 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.integration.conftest import EPOCHS, Running
-from warmboard.contract.catalogue import GRADIENT_NORM, GRADIENT_STATS, LOSS, WEIGHT_NORM, WEIGHT_STATS
+from warmboard.contract.catalogue import PLACES, bin_key, binned_series, named_series
 from warmboard.contract.entries import HistogramType, Tower
 
 pytestmark = pytest.mark.integration
-STEM = {HistogramType.WEIGHTS: "hist", HistogramType.GRADIENTS: "grad_hist"}
 FINAL = ["final_loss", "final_val_loss", "test_loss", *(f"test_recall_at_{k}" for k in (5, 10, 50, 100))]
 
 
 def catalogue() -> set[str]:
     """The 134 metric keys of one run: 127 an epoch, 7 at its end."""
-    keys = {*LOSS.values(), *WEIGHT_NORM.values(), *FINAL}
-    for tower in Tower:
-        keys |= {*WEIGHT_STATS[tower].values(), *GRADIENT_STATS[tower].values()}
-        keys |= {f"{tower}_{stem}_bin_{number}" for stem in STEM.values() for number in range(25)}
+    bins = {bin_key(type_, tower, number) for type_ in HistogramType for tower in Tower for number in range(25)}
+    keys = {*PLACES, *FINAL} | bins
     assert len(keys) == 134
     return keys
 
@@ -38,12 +35,7 @@ def from_mlflow(running: Running, run_id: str) -> dict[str, dict[int, float]]:
 def from_json(running: Running, run_id: str) -> dict[str, dict[int, float]]:
     """Every metric as the webapp's JSON tells it at full resolution: key → epoch → value."""
     history = running.get(f"/api/runs/{run_id}/training-history/?resolution=full")
-    series: dict[str, list[Any]] = dict(history["metrics"])
-    for names, group in ((LOSS, "loss"), (WEIGHT_NORM, "weight_norm"), (GRADIENT_NORM, "gradient_norm")):
-        series |= {key: history[group][name] for name, key in names.items()}
-    for tower in Tower:
-        series |= {key: history["weight_stats"][tower][name] for name, key in WEIGHT_STATS[tower].items()}
-        series |= {key: history["gradient_stats"][tower][name] for name, key in GRADIENT_STATS[tower].items()}
+    series = history["metrics"] | named_series(history)
     found = {key: dict(zip(history["epochs"], values, strict=True)) for key, values in series.items()}
     for tower in Tower:
         for type_ in HistogramType:
@@ -54,13 +46,8 @@ def from_json(running: Running, run_id: str) -> dict[str, dict[int, float]]:
 def _bins(running: Running, run_id: str, type_: HistogramType, tower: Tower) -> dict[str, dict[int, float]]:
     path = f"/api/runs/{run_id}/histogram-data/?type={type_}&tower={tower}&resolution=full"
     histogram = running.get(path)
-    columns = zip(*histogram["counts"], strict=True)
-    stem = f"{tower}_{STEM[type_]}"
-    found = {f"{stem}_bin_{b}": dict(zip(histogram["epochs"], column, strict=True)) for b, column in enumerate(columns)}
-    if type_ is HistogramType.GRADIENTS:
-        for side in ("underflow", "overflow"):
-            found[f"{stem}_{side}"] = dict(zip(histogram["epochs"], histogram[side], strict=True))
-    return found
+    columns: dict[str, list[Any]] = binned_series(histogram)
+    return {key: dict(zip(histogram["epochs"], values, strict=True)) for key, values in columns.items()}
 
 
 def test_every_value_in_the_json_is_the_one_mlflow_tells(running: Running, trained: dict[str, Any]) -> None:

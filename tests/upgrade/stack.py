@@ -108,7 +108,7 @@ def work(stack: Stack) -> str:
     """
     log = stack.folder / "worker.log"
     command = [sys.executable, "-m", "workers", "worker", "--concurrency=1"]
-    # MLflow and Redis answer at once; what is tried again is tried for ever.
+    # No event runs out of attempts on a busy machine.
     environ = {**stack.environ, "WARM_ATTEMPTS": "100", "LOG_LEVEL": "INFO"}
     del environ["DJANGO_SETTINGS_MODULE"]
     worker = Process(Part("worker", command, has_said(log, " ready.")), environ, log)
@@ -148,5 +148,6 @@ def _wait_until(done: Callable[[], bool], log: Path) -> None:
     while not done():
         said = log.read_text()
         assert "unregistered task" not in said, said[-5000:]
+        assert "raised unexpected" not in said, said[-5000:]
         assert time.monotonic() - begin < LONGEST_SECONDS, said[-5000:]
         time.sleep(0.05)

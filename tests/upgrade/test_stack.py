@@ -21,7 +21,8 @@ from tests.upgrade.mlflow import EPOCHS
 from tests.upgrade.stack import Stack, outcomes
 from warmboard.contract.entries import Encoding, EntryKey, Resolution
 
-pytestmark = pytest.mark.integration
+# One process holds both stacks.
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("upgrade")]
 RUNS: dict[str, str] = read("known.json")["runs"]
 ROWS: dict[str, Any] = read("rows.json")
 ANSWERS: list[dict[str, Any]] = read("answers.json")
@@ -138,14 +139,14 @@ class TestAnswers:
         assert RUNS["secret"].encode() not in stack.get("/api/runs/?q=is%3Aall", "token vera").content
 
     def test_pages_name_the_run_and_what_was_said_about_it(self, stack: Stack) -> None:
-        page = gzip_free(stack.answers[f"/runs/{RUNS['golden']}/", "session ada"])
+        page = _text(stack.answers[f"/runs/{RUNS['golden']}/", "session ada"])
         for text in ("quick-test-7", "The best so far.", "ranking"):
             assert text in page
-        audit = gzip_free(stack.answers["/operations/audit/", "session ada"])
+        audit = _text(stack.answers["/operations/audit/", "session ada"])
         for record in rows("accounts_auditrecord"):
             assert record["action"] in audit
 
-    def test_passwords_still_open_the_door(self, stack: Stack) -> None:
+    def test_a_password_still_signs_in(self, stack: Stack) -> None:
         with requests.Session() as browser:
             page = browser.get(f"{stack.address}/sign-in/", timeout=60).text
             guard = page.partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
@@ -244,6 +245,7 @@ def _address(row: dict[str, Any]) -> str:
     return f"{run}training-history/?resolution={row['resolution']}"
 
 
-def gzip_free(answer: requests.Response) -> str:
+def _text(answer: requests.Response) -> str:
+    """A page, decompressed if it was sent compressed."""
     content = answer.content
     return (gzip.decompress(content) if answer.headers.get("Content-Encoding") == "gzip" else content).decode()

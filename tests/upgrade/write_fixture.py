@@ -172,7 +172,7 @@ def redis_client() -> redis.Redis:
 
 
 class Fetcher:
-    """Stands where the network is: what MLflow would have told of these runs."""
+    """Takes the place of the network: returns these runs as MLflow would have."""
 
     runs = {
         PLAIN: Framework(PLAIN, logged="steps", size=60, name="other-framework", experiment="digits"),
@@ -239,7 +239,7 @@ def warm_runs() -> None:
     # Called here, a task has no worker's name.
     InboxEvent.objects.filter(claimed_by=HOST).update(claimed_by=WORKER)
     receive_message(b"no event at all", {"ce-type": "warmboard.run.completed.v1", "who": "a curl at night"})
-    # The version before: its entries have another schema, and are made anew from what was kept of the fetch.
+    # The version before: its entries have another schema, and are rebuilt from the stored fetch.
     WarmEntry.objects.filter(run_id=OUTDATED).delete()
     Run.objects.filter(pk=OUTDATED).update(schema_version=SCHEMA_VERSION - 1)
     assert RunSource.objects.filter(pk=OUTDATED).exists()
@@ -439,7 +439,7 @@ def manage_on(url: str, *words: str) -> None:
 
 
 def answers(known: dict[str, Any]) -> list[dict[str, Any]]:
-    """How the old webapp answered, for every address: by session the pages, by token the API."""
+    """The old webapp's answer for every address: pages are read with a session, the API with a token."""
     runs = known["runs"]
     asked = [(path, who) for path in pages(runs) for who in ("session ada", "")]
     asked += [(path, who) for path in bodies(runs) + documents(runs) for who in ("token ada", "")]

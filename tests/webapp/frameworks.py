@@ -25,6 +25,8 @@ SCIKIT_PARAMS = {
     "bootstrap": "True", "ccp_alpha": "0.0", "class_weight": "None", "criterion": "gini", "max_depth": "8",
     "max_features": "sqrt", "min_samples_leaf": "1", "min_samples_split": "2", "n_estimators": "200", "n_jobs": "-1",
 }  # fmt: skip
+INHERITED = ("constructor", "__proto__", "toString", "hasOwnProperty", "valueOf")
+"""Names that every JavaScript object has a member of."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,14 @@ class Framework(Sample):
             curves[key] = _curve(steps, np.cumsum(chance.normal(0, 1, len(steps))))
         return curves
 
+    def inherited(self) -> dict[str, Curve]:
+        """Metrics named like inherited members: three by epoch, one with an axis of its own, one single value."""
+        epochs = np.arange(self.size)
+        named = {name: _curve(epochs, at + self.seed / (1 + epochs)) for at, name in enumerate(INHERITED[:3])}
+        steps = np.arange(3 * self.size) * 7
+        own = {"hasOwnProperty": _curve(steps, np.sin(steps / self.size))}
+        return {"loss": _curve(epochs, np.exp(-epochs / 6))} | named | own | {"valueOf": _curve([0], [self.seed])}
+
     @staticmethod
     def _epochs() -> dict[str, Curve]:
         epochs = np.arange(20)
@@ -103,14 +113,19 @@ class Framework(Sample):
         curves: Mapping[str, Curve] = getattr(self, self.logged)()
         return FetchedRun(
             run_id=self.run_id, experiment_name=self.experiment, name=self.name, status=self.status, start_time=START,
-            end_time=START + timedelta(hours=1), params=self.params(), tags={"mlflow.user": "ada", "team": "ranking"},
-            curves=curves,
+            end_time=START + timedelta(hours=1), params=self.params(), tags=self.tags(), curves=curves,
         )  # fmt: skip
 
     def entries(self) -> dict[EntryKey, Entry]:
         return self.documents.entries()
 
+    def tags(self) -> dict[str, str]:
+        named = {name: f"tag {name}" for name in INHERITED} if self.logged == "inherited" else {}
+        return {"mlflow.user": "ada", "team": "ranking"} | named
+
     def params(self) -> dict[str, str]:
+        if self.logged == "inherited":
+            return {name: f"{at}.{self.seed}" for at, name in enumerate(INHERITED)}
         return SCIKIT_PARAMS if self.logged == "scikit" else {"batch_size": "128", "lr": "0.001", "model": "resnet18"}
 
     def final_metrics(self) -> dict[str, float | None]:

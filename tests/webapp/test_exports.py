@@ -17,7 +17,7 @@ from store import warm
 from store.models import Run
 from tests.webapp.frameworks import Framework, _curve
 from tests.webapp.samples import Golden, Sample
-from warmboard.contract.catalogue import GRADIENT_STATS, LOSS, WEIGHT_NORM, WEIGHT_STATS
+from warmboard.contract.catalogue import named_series
 from warmboard.contract.entries import Encoding, EntryKey, HistogramType, Resolution, Series, Tower
 from webapp.exports import read
 from webapp.exports.formats import FORMATS
@@ -106,12 +106,7 @@ def stored(key: EntryKey) -> Any:
 
 def of_sample(history: dict[str, Any]) -> Table:
     """The table of a stored history, read by hand."""
-    series: dict[str, Series] = dict(history["metrics"])
-    series |= {key: history["loss"][name] for name, key in LOSS.items()}
-    series |= {key: history["weight_norm"][name] for name, key in WEIGHT_NORM.items()}
-    for tower in Tower:
-        series |= {key: history["weight_stats"][tower][name] for name, key in WEIGHT_STATS[tower].items()}
-        series |= {key: history["gradient_stats"][tower][name] for name, key in GRADIENT_STATS[tower].items()}
+    series: dict[str, Series] = history["metrics"] | named_series(history)
     found = {
         key: {step: value for step, value in zip(history["epochs"], values, strict=True) if value is not None}
         for key, values in series.items()

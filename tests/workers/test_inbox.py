@@ -109,7 +109,7 @@ def test_what_nobody_works_at_becomes_due_once_per_grace_period() -> None:
     inbox.record(message())
     now = timezone.now()
     assert inbox.due(now) == []
-    later = now + inbox.DISPATCH_GRACE + timedelta(seconds=1)
+    later = now + inbox.dispatch_grace() + timedelta(seconds=1)
     assert inbox.due(later) == [RUN_ID]
     assert inbox.due(later) == []
 

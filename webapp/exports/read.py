@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from store import warm
-from warmboard.contract.catalogue import GRADIENT_NORM, GRADIENT_STATS, LOSS, STEM, WEIGHT_NORM, WEIGHT_STATS
+from warmboard.contract.catalogue import binned_series, named_series
 from warmboard.contract.entries import Axis, Encoding, EntryKey, HistogramType, Resolution, Series, Tower
-from webapp.exports.run import Column, WholeRun
+from webapp.exports.table import Column, WholeRun
 
 ATTEMPTS = 3
 Document = dict[str, Any]
@@ -58,12 +58,12 @@ class _Gathered:
         self.run = WholeRun(history)
         times = dict(zip(history["epochs"], history["timestamps"], strict=True))
         self._note_gaps(history)
-        self._add(_axis(history["epochs"], times), dict(_named(history)) | history["metrics"])
+        self._add(_axis(history["epochs"], times), named_series(history) | history["metrics"])
         for document in others:
             if "axes" in document:
                 self._add_chunk(document)
             else:
-                self._add(_axis(document["epochs"], times), dict(_bins(document)))
+                self._add(_axis(document["epochs"], times), binned_series(document))
         finals = history["final_metrics"].items()
         self.run.finals = {key: value for key, value in finals if key not in self.run.columns}
 
@@ -124,26 +124,3 @@ def _chunks(first: Mapping[str, Document]) -> dict[str, int]:
 
 def _histogram(run_id: str, type_: HistogramType, tower: Tower) -> EntryKey:
     return EntryKey.histogram(run_id, type_, tower, Resolution.FULL)
-
-
-def _named(history: Document) -> Iterator[tuple[str, Series]]:
-    """The metrics that have a place of their own in the history, by their MLflow keys."""
-    places = [(history["loss"], LOSS), (history["weight_norm"], WEIGHT_NORM), (history["gradient_norm"], GRADIENT_NORM)]
-    for tower in Tower:
-        places += [(history["weight_stats"][tower], WEIGHT_STATS[tower])]
-        places += [(history["gradient_stats"][tower], GRADIENT_STATS[tower])]
-    for series, keys in places:
-        for name, key in keys.items():
-            if name in series:
-                yield key, series[name]
-
-
-def _bins(histogram: Document) -> Iterator[tuple[str, Series]]:
-    """``query_hist_bin_0`` …; of gradients, what lay outside too."""
-    type_ = HistogramType(histogram["type"])
-    stem = f"{histogram['tower']}_{STEM[type_]}"
-    for number, counts in enumerate(zip(*histogram["counts"], strict=True)):
-        yield f"{stem}_bin_{number}", list(counts)
-    if type_ is HistogramType.GRADIENTS:
-        yield f"{stem}_underflow", histogram["underflow"]
-        yield f"{stem}_overflow", histogram["overflow"]

@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Count, Exists, F, FilteredRelation, Max, Min, OuterRef, Q, QuerySet
 
 from store.models import Run, RunParam
+from warmboard.contract.directions import lower_is_better
 from webapp.listing.conditions import Rows, narrow
 from webapp.listing.find import follow, walk
 from webapp.listing.query import Condition
@@ -17,7 +18,6 @@ from webapp.listing.view import Column, View
 from webapp.run.summary import Listed, listed
 
 MOST_GROUPS, RUNS_SHOWN = 20, 5
-LOWER_IS_BETTER = ("loss", "error", "mae", "mse", "rmse", "perplexity")
 GROUP_COLUMNS = {"status": "status", "experiment": "experiment_name"}
 
 
@@ -46,11 +46,6 @@ class Group:
     count: int
     best: float | None
     runs: list[Listed]
-
-
-def lower_is_better(metric: str) -> bool:
-    """By its name."""
-    return any(word in metric.lower() for word in LOWER_IS_BETTER)
 
 
 def groups(view: View, best: Best | None, hidden: frozenset[str]) -> list[Group]:

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from warmboard.contract.catalogue import STEM, bin_of
+from warmboard.contract.catalogue import bin_key, bin_of, edges_param, outside_key, weights_key
 from warmboard.contract.entries import EntryKey, Histogram, HistogramType, Resolution, Series, Tower
 from workers.documents.partition import Partition
 from workers.documents.sample import Sampling, kept
@@ -52,10 +52,9 @@ class HistogramDocuments:
         self, type_: HistogramType, tower: Tower, resolution: Resolution, bins: _Bins, positions: Indices
     ) -> Histogram:
         kept_ = self._whole_epochs(bins.whole, resolution, positions)
-        stem = f"{tower}_{STEM[type_]}"
 
         def outside(side: str) -> Series:
-            return cast(Series, counts(np.nan_to_num(self._partition.values(f"{stem}_{side}")[kept_])))
+            return cast(Series, counts(np.nan_to_num(self._partition.values(outside_key(type_, tower, side))[kept_])))
 
         return {
             "available": True,
@@ -84,7 +83,7 @@ class HistogramDocuments:
 
     def _read(self, type_: HistogramType, tower: Tower) -> _Bins | None:
         """None where no epoch has every bin, and edges."""
-        keys = self._bins.get(f"{tower}_{STEM[type_]}")
+        keys = self._bins.get((type_, tower))
         if not keys:
             return None
         columns = np.stack([self._partition.values(key) for key in keys], axis=1)
@@ -93,14 +92,14 @@ class HistogramDocuments:
         return _Bins(columns, edges, whole) if whole.any() else None
 
     @cached_property
-    def _bins(self) -> dict[str, list[str]]:
-        """Stem → the metric keys of its bins in order, where the run has all of them up to the highest."""
-        numbers: dict[str, list[int]] = {}
-        for stem, number_ in filter(None, map(bin_of, self._partition.curves)):
-            numbers.setdefault(stem, []).append(number_)
+    def _bins(self) -> dict[tuple[HistogramType, Tower], list[str]]:
+        """Type and tower → the metric keys of its bins in order, where the run has all of them up to the highest."""
+        numbers: dict[tuple[HistogramType, Tower], list[int]] = {}
+        for type_, tower, number_ in filter(None, map(bin_of, self._partition.curves)):
+            numbers.setdefault((type_, tower), []).append(number_)
         return {
-            stem: [f"{stem}_bin_{number_}" for number_ in range(len(found))]
-            for stem, found in numbers.items()
+            (type_, tower): [bin_key(type_, tower, number_) for number_ in range(len(found))]
+            for (type_, tower), found in numbers.items()
             if sorted(found) == list(range(len(found)))
         }
 
@@ -108,11 +107,9 @@ class HistogramDocuments:
         """(epochs, bins + 1). Weights: equal width from that epoch's minimum to its maximum. Otherwise, and where an
         epoch has neither, the run's parameter; NaN where there is none.
         """
-        edges = np.tile(
-            self._edges_of_param(f"{tower}_{STEM[type_]}_bin_edges", bins), (len(self._partition.epochs), 1)
-        )
+        edges = np.tile(self._edges_of_param(edges_param(type_, tower), bins), (len(self._partition.epochs), 1))
         if type_ is HistogramType.WEIGHTS:
-            low, high = self._partition.values(f"{tower}_weights_min"), self._partition.values(f"{tower}_weights_max")
+            low, high = (self._partition.values(weights_key(tower, name)) for name in ("min", "max"))
             known = np.isfinite(low) & np.isfinite(high)
             edges[known] = np.linspace(low[known], high[known], bins + 1, axis=1)
         return edges

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from warmboard.contract.catalogue import (
-    GRADIENT_NORM,
-    GRADIENT_STATS,
-    LOSS,
-    WEIGHT_NORM,
-    WEIGHT_STATS,
-    is_histogram,
-    is_named,
-)
+from warmboard.contract.catalogue import arrange, is_histogram, is_named
 from warmboard.contract.cloudevents import format_time
 from warmboard.contract.entries import (
     Document,
@@ -27,8 +19,6 @@ from warmboard.contract.entries import (
     History,
     Resolution,
     Series,
-    Tower,
-    TowerStatistics,
 )
 from workers.documents.encoding import encode
 from workers.documents.histograms import HistogramDocuments
@@ -92,10 +82,7 @@ class RunDocuments:
         def one(key: str) -> Series:
             return series(self._values(key)[positions], resolution)
 
-        def group(keys: Mapping[str, str]) -> Any:
-            return {name: one(key) for name, key in keys.items()}
-
-        weight_norm = group(WEIGHT_NORM)
+        named = arrange(one)
         gaps = Gaps.of(self._curves, resolution)
         return {
             "available": True,
@@ -105,12 +92,12 @@ class RunDocuments:
             "timestamps": integers(self._timestamps[positions]),
             "best_epoch": None if self.best is None else int(self.epochs[self.best]),
             "insights": self._insights,
-            "loss": group(LOSS),
-            "weight_norm": weight_norm,
-            "gradient_norm": group(GRADIENT_NORM),
-            "gradient": weight_norm,
-            "weight_stats": {tower.value: cast(TowerStatistics, group(WEIGHT_STATS[tower])) for tower in Tower},
-            "gradient_stats": {tower.value: cast(TowerStatistics, group(GRADIENT_STATS[tower])) for tower in Tower},
+            "loss": named["loss"],
+            "weight_norm": named["weight_norm"],
+            "gradient_norm": named["gradient_norm"],
+            "gradient": named["gradient"],
+            "weight_stats": named["weight_stats"],
+            "gradient_stats": named["gradient_stats"],
             "metrics": {key: one(key) for key in self._curves if not is_named(key)},
             "more_metrics": len(self._partition.others),
             "envelope": self._envelopes(positions, resolution),

@@ -1,4 +1,4 @@
-"""Pages that come before their data: they say what to expect and turn into the charts by themselves."""
+"""Pages without data yet: they say what to expect, and show the charts when they are there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_page_that_waits_turns_into_the_charts(look: Look, site: Site) -> None
 
 def test_an_unknown_run_may_still_come(look: Look, site: Site) -> None:
     page = look("/runs/tomorrow/")
-    expect(page.get_by_role("heading", name="Not announced yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="Not announced")).to_be_visible()
     site.seed("warm", run_id="tomorrow")
     expect(page.locator("figure.chart:visible")).to_have_count(6, timeout=15_000)
 

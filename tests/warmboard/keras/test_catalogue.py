@@ -25,6 +25,7 @@ from tests.warmboard.servers import pubsub_server, settings
 from trainer import train
 from trainer.data import Part
 from warmboard import start_run
+from warmboard.contract.catalogue import PLACES, is_named, key_of, place_of
 from warmboard.statistics.bins import gradient_edges
 
 pytestmark = pytest.mark.integration
@@ -122,6 +123,14 @@ def test_every_metric_is_in_mlflow_and_is_what_numpy_makes_of_the_training(resul
     assert stored.keys() == expected.keys()
     for key, value in expected.items():
         assert stored[key] == pytest.approx(value, rel=DOUBLE, abs=DOUBLE * scale(key, recorded)), key
+
+
+def test_every_metric_has_one_place_in_the_documents(result: Result) -> None:
+    keys = result.histories.keys()
+    assert len({place_of(key) for key in keys}) == len(keys)
+    assert all(key_of(place_of(key)) == key for key in keys)
+    assert {key for key in keys if is_named(key)} >= CATALOGUE
+    assert PLACES.keys() <= keys
 
 
 def test_losses_and_recall_are_those_of_the_recorded_weights(result: Result) -> None:

@@ -19,6 +19,7 @@ from pytest_django import DjangoAssertNumQueries
 from store import warm
 from store.state import EXPECT
 from tests.webapp.samples import Sample, Varied
+from warmboard.contract import directions
 from warmboard.contract.entries import Encoding, EntryKey, Resolution
 from warmboard.contract.events import RUN_ID
 
@@ -197,7 +198,26 @@ def test_the_rule_of_better_is_the_documented_one(name: str, way: str) -> None:
     told = re.search(rf"^\| {way} \|(.*)\|$", REFERENCE, re.MULTILINE)
     assert rule
     assert told
-    assert re.findall(r'"(\w+)"', rule[1]) == re.findall(r"`(\w+)`", told[1])
+    assert re.findall(r'"(\w+)"', rule[1]) == re.findall(r"`(\w+)`", told[1]) == list(getattr(directions, name))
+
+
+@pytest.mark.parametrize(
+    ("key", "way"),
+    [
+        ("val_loss", -1),
+        ("valLoss", -1),
+        ("test/RMSE", -1),
+        ("test_recall_at_10", 1),
+        ("recall_loss", -1),
+        ("query_weights_mean", 0),
+        # The word "mae" is not in it, nor is "loss".
+        ("maelstrom", 0),
+        ("glossary", 0),
+    ],
+)
+def test_a_word_of_the_key_decides(key: str, way: int) -> None:
+    assert directions.direction(key) == way
+    assert directions.lower_is_better(key) == (way < 0)
 
 
 def test_the_documented_parameters_are_those_of_the_address() -> None:

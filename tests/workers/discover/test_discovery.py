@@ -475,7 +475,7 @@ def test_with_redis_away_the_sweep_of_the_inbox_makes_up(
     assert len(Discovery([look], dispatch).turn(NOON + MINUTE).events) == 3
     assert len(tries) == 1, "it would be away for the others, too"
     assert "Redis is away" in caplog.text
-    assert inbox.due(timezone.now() + inbox.DISPATCH_GRACE) == ["r0", "r1", "r2"]
+    assert inbox.due(timezone.now() + inbox.dispatch_grace()) == ["r0", "r1", "r2"]
 
 
 def test_all_configured_servers_and_the_files_are_looked_at() -> None:

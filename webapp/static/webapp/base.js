@@ -1,4 +1,4 @@
-// What every page does: pages with a script of their own have it in that.
+// What every page does. The scripts of pages that have one include it.
 
 import "./page/focus.js";
 import "./page/theme.js";

@@ -1,4 +1,4 @@
-// The page that compares runs: reads them all in one answer, shows them in every way, follows those that go on.
+// The comparison: reads all its runs in one request, shows them in several ways, stays up to date while runs train.
 
 import "./base.js";
 import { copyLink, helpButton, linkButton } from "./charts/tools.js";
@@ -7,7 +7,7 @@ import { viewKeys } from "./charts/view-keys.js";
 import { pack, unpack } from "./compare/address.js";
 import { Curves } from "./compare/curves.js";
 import { Emphasis } from "./compare/emphasis.js";
-import { asCsv, asJson, save } from "./compare/export.js";
+import { saveCsv, saveJson } from "./compare/export.js";
 import { fieldsOf } from "./compare/fields.js";
 import { Histograms } from "./compare/histograms.js";
 import { ParallelCoordinates } from "./compare/parallel.js";
@@ -20,6 +20,7 @@ import { follow, Source } from "./page/follow.js";
 import { count } from "./page/format.js";
 import { Permalink } from "./page/permalink.js";
 import { shortcuts } from "./page/shortcuts.js";
+import { retrying, toast } from "./page/toast.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
@@ -70,28 +71,19 @@ async function step() {
   const asked = address();
   try {
     const { changed, document } = await source.read(asked);
-    if (asked !== address()) return { pause: LIVE, changed: true }; // other runs were chosen meanwhile, and come next
+    if (asked !== address()) return { pause: LIVE, changed: true }; // other runs come next
     if (changed) {
       page.documents = new Map(document.runs.map((run) => [run.mlflow_run_id, run]));
       await show();
     }
-    lost("");
+    toast(root, "");
     if (page.runs.some(({ history, row }) => !history && UNSETTLED.includes(row.state)))
       return { pause: WAITING, changed };
     return { pause: page.runs.some(({ row }) => row.status === "RUNNING") ? LIVE : null, changed };
   } catch (error) {
-    lost(
-      error.status === 401 ? "You have been signed out. Reload the page to sign in." : `${error.message} Trying again…`,
-    );
+    toast(root, retrying(error));
     return { pause: WAITING };
   }
-}
-
-function lost(message) {
-  const line =
-    document.getElementById("lost") ?? root.appendChild(el("p", { id: "lost", class: "toast", role: "status" }));
-  line.textContent = message;
-  line.hidden = !message;
 }
 
 // ── which runs ──
@@ -113,7 +105,7 @@ function changed() {
   permalink.set({ runs: names.join(","), slots: slots.every((slot, i) => slot === i) ? "" : slots.join(",") });
   keepHidden();
   show();
-  if (names.every((id) => page.documents.has(id))) return; // what was read tells of all that are left
+  if (names.every((id) => page.documents.has(id))) return; // all of them have been read
   again();
 }
 
@@ -142,7 +134,7 @@ function show() {
   );
   page.runs = runsOf(known, page.slots);
   page.fields = fieldsOf(page.runs);
-  if (size >= 2 && !page.documents.size) return undefined; // the answer is on its way
+  if (size >= 2 && !page.documents.size) return undefined; // not read yet
   picker.update(page.runs);
   if (size < 2) return showChoose(size);
   return showAll();
@@ -160,14 +152,15 @@ function showChoose(size) {
       el(
         "p",
         {},
-        `“Add a run” above searches by words of the name, the experiment or the beginning of the run ID, and by conditions such as param.optimizer = adam. Up to ${root.dataset.most} runs stand side by side: curves, parameters, metrics and histograms.`,
+        "“Add a run” above searches names, experiments, the beginnings of run IDs, and conditions such as ",
+        `param.optimizer = adam. Compare up to ${root.dataset.most} runs: curves, parameters, metrics, histograms.`,
       ),
       el("p", {}, el("a", { class: "button", href: "/" }, "All runs")),
     ),
   );
 }
 
-// Part by part, a frame each, so that what is at the top is drawn while the rest is built.
+// One part per frame, so that the top is drawn while the rest is built.
 async function showAll() {
   page.parts ?? build();
   const { runs, fields, parts } = page;
@@ -179,7 +172,7 @@ async function showAll() {
   for (const one of Object.values(parts)) {
     one.update(runs, fields);
     await new Promise(requestAnimationFrame);
-    if (page.runs !== runs || page.parts !== parts) return; // there is something newer to show
+    if (page.runs !== runs || page.parts !== parts) return; // outdated
   }
 }
 
@@ -193,26 +186,17 @@ function build() {
   };
   page.parts = parts;
   part("body").replaceChildren(waiting, ...Object.values(parts).map(({ section }) => section));
-  const file = (text, type, content) =>
-    el(
-      "button",
-      {
-        type: "button",
-        class: "button",
-        onclick: () => save(`comparison.${type}`, type === "csv" ? "text/csv" : "application/json", content()),
-      },
-      text,
-    );
+  const file = (text, save) => el("button", { type: "button", class: "button", onclick: save }, text);
   page.link = linkButton(permalink);
   part("actions").replaceChildren(
     page.link,
-    file("CSV", "csv", () => asCsv(page.runs, page.fields)),
-    file("JSON", "json", () => asJson(page.runs)),
+    file("CSV", () => saveCsv(page.runs, page.fields)),
+    file("JSON", () => saveJson(page.runs)),
     helpButton(help),
   );
 }
 
-// Runs without charts, each with why, and what to expect.
+// Runs without charts, each with the reason and what to expect.
 function showWaiting(cold, warm) {
   waiting.hidden = !cold.length;
   if (!cold.length) return;
@@ -234,14 +218,14 @@ function showWaiting(cold, warm) {
       { class: "notice small" },
       el("h2", {}, title),
       el("ul", {}, rows),
-      el("p", { class: "muted", role: "status" }, "They appear here by themselves."),
+      el("p", { class: "muted", role: "status" }, "They will appear here once they are warm."),
     ),
   );
 }
 
 const help = shortcuts([
-  ...viewKeys(() => page.parts?.curves.view, ["step", "relative"], "Steps, or elapsed time"),
-  ["d", "Only what differs in the table, or everything", () => page.parts?.table.only.click()],
+  ...viewKeys(() => page.parts?.curves.view, ["step", "relative"], "Steps or elapsed time"),
+  ["d", "Only differences in the table, or everything", () => page.parts?.table.only.click()],
   ["c", "Copy the link to this view", () => page.parts && copyLink(page.link, permalink)],
 ]);
 

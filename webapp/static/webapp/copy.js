@@ -1,4 +1,4 @@
-// A button to copy, at every element that names in data-copy what its text is.
+// Adds a copy button to every element with data-copy, which names its text.
 
 import "./base.js";
 import { copyButton } from "./page/dom.js";

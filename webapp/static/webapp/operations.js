@@ -1,9 +1,9 @@
-// Operations follow along: the JSON says whether anything has changed, and the page itself says what. What is open stays
-// open, and what has the focus keeps it.
+// Keeps the page of operations up to date: when the JSON has changed, it takes the parts of the page again. Open
+// details and the focus stay.
 
 import "./base.js";
 import { follow } from "./page/follow.js";
-import { ago } from "./page/format.js";
+import { keepTimes } from "./page/times.js";
 
 const PACE = { first: 2000, most: 15000 };
 const root = document.getElementById("operations");
@@ -33,7 +33,7 @@ async function renew() {
     const fresh = page.getElementById(old.id);
     if (fresh) replace(old, document.importNode(fresh, true));
   }
-  times();
+  showTimes();
 }
 
 function replace(old, fresh) {
@@ -44,7 +44,8 @@ function replace(old, fresh) {
   if (focused) find(fresh, focused)?.focus({ preventScroll: true });
 }
 
-// Where an element is, in words that still hold in a newer copy: the nearest ID above it, and its turn among the like.
+// Where an element is, so that `find` finds it in a newer copy: the nearest ID above it, and its index among elements
+// of its kind.
 function placeOf(element, within) {
   const home = element.closest("[id]") ?? within;
   return { id: home.id, tag: element.tagName, turn: [...home.querySelectorAll(element.tagName)].indexOf(element) };
@@ -55,13 +56,5 @@ function find(within, { id, tag, turn }) {
   return turn < 0 ? home : home?.querySelectorAll(tag)[turn];
 }
 
-function times() {
-  for (const element of document.querySelectorAll("time[datetime]")) {
-    element.textContent = ago(element.dateTime);
-    element.title = new Date(element.dateTime).toLocaleString();
-  }
-}
-
-times();
-setInterval(times, 60000);
+const showTimes = keepTimes();
 follow(step);

@@ -1,21 +1,22 @@
-// One run's page: shows what the API answers, waits while the run is not warm, follows along while it trains.
+// A run's page: shows the API's documents, waits while the run is not warm, stays up to date while it trains.
 
 import "./base.js";
 import { HISTOGRAM_DEFAULTS, pairsOf } from "./charts/specs.js";
 import { copyLink } from "./charts/tools.js";
 import { VIEW_DEFAULTS, View } from "./charts/view.js";
 import { viewKeys } from "./charts/view-keys.js";
-import { el } from "./page/dom.js";
+import { documentOf, parsed } from "./page/documents.js";
 import { follow, Source } from "./page/follow.js";
 import { Permalink } from "./page/permalink.js";
 import { shortcuts } from "./page/shortcuts.js";
+import { retrying, toast } from "./page/toast.js";
 import { RunBody } from "./run/body.js";
 import { badges, facts } from "./run/head.js";
 
 const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
 const SOON = 50; // ms
-const LIVE_FULL_UP_TO = 2000; // epochs: a longer run that still goes on is not read whole time and again for a zoom
+const LIVE_FULL_UP_TO = 2000; // epochs; of a longer run in progress a zoom does not read every epoch again and again
 
 const root = document.getElementById("run");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
@@ -34,8 +35,8 @@ const page = {
   view: new View(permalink),
   api: root.dataset.api,
   resolution: root.dataset.resolution,
-  asked: permalink.get("resolution") === "full", // the viewer wants every epoch, of the histograms and other metrics too
-  summary: JSON.parse(document.getElementById("summary").textContent),
+  asked: permalink.get("resolution") === "full", // every epoch, also of histograms and other metrics
+  summary: parsed(document.getElementById("summary").textContent),
   history: null,
   historyAddress: (resolution = page.resolution) => `${page.api}training-history/?resolution=${resolution}`,
   histogramAddress,
@@ -43,7 +44,7 @@ const page = {
   showHelp: () => help(),
 };
 let body = null;
-let ahead = []; // answers to come: histograms that are there soon are shown together with the curves, which is quicker for both
+let ahead = []; // promises of histograms; drawing them together with the curves is faster
 
 function histogramAddress(type, tower, wanted = null) {
   const full =
@@ -51,11 +52,12 @@ function histogramAddress(type, tower, wanted = null) {
   return `${page.api}histogram-data/?type=${type}&tower=${tower}&resolution=${wanted ?? (full ? "full" : "overview")}`;
 }
 
-// Reads what the page carries of this address. Only of what is shown at once: when somebody asks for it later, it is old.
+// Takes the document that the page carries for this address, null without one. It is only for the first view: later it
+// would be stale.
 function take(address) {
   const carried = document.querySelector(`script[data-address="${address}"]`);
   if (!carried) return null;
-  const content = JSON.parse(carried.textContent);
+  const content = parsed(carried.textContent);
   source.give(address, content, carried.dataset.etag);
   return content;
 }
@@ -65,15 +67,13 @@ async function step() {
   try {
     const { changed, document } = await source.read(address);
     await Promise.race([Promise.allSettled(ahead), new Promise((resolve) => setTimeout(resolve, SOON))]);
-    if (address !== page.historyAddress()) return { pause: null }; // a finer one was asked for meanwhile, and comes next
+    if (address !== page.historyAddress()) return { pause: null }; // another resolution comes next
     if (changed) await show(document);
-    lost("");
+    toast(root, "");
     if (!page.history) return { pause: WAITING };
     return { pause: page.history.status === "RUNNING" ? LIVE : null, changed };
   } catch (error) {
-    lost(
-      error.status === 401 ? "You have been signed out. Reload the page to sign in." : `${error.message} Trying again…`,
-    );
+    toast(root, retrying(error));
     return { pause: WAITING };
   }
 }
@@ -97,20 +97,12 @@ function fill(parts) {
   for (const [name, content] of Object.entries(parts)) part(name).replaceChildren(...content);
 }
 
-// A line at the edge of the page; an empty text takes it away.
-function lost(message) {
-  const line =
-    document.getElementById("lost") ?? root.appendChild(el("p", { id: "lost", class: "toast", role: "status" }));
-  line.textContent = message;
-  line.hidden = !message;
-}
-
 async function readSummary() {
   const response = await fetch(page.api, { cache: "no-store" });
-  if (response.ok) page.summary = await response.json();
+  if (response.ok) page.summary = await documentOf(response);
 }
 
-// Every epoch from now on. `asked`: the viewer wants it for the histograms and the other metrics too.
+// Reads every epoch from now on; if `asked`, also of histograms and other metrics.
 function loadFull(asked = false) {
   if (asked) permalink.set({ resolution: "full" });
   else if (page.history.status === "RUNNING" && page.history.epochs_total > LIVE_FULL_UP_TO) return undefined;
@@ -126,10 +118,10 @@ function loadFull(asked = false) {
 const { view } = page;
 const help = shortcuts(
   [
-    ["1", "Go to the first section; 2, 3 … to the others", () => body?.nav.go(0)],
-    ...viewKeys(() => view, ["step", "time", "relative"], "Steps, clock, or elapsed time"),
-    ["h", "Ridgeline, heatmap, or quantiles", () => body?.histogram?.showNext()],
-    ["p", "Play through the epochs, or pause", () => body?.histogram?.player.toggle()],
+    ["1", "Go to the first section; 2, 3, … to the others", () => body?.nav.go(0)],
+    ...viewKeys(() => view, ["step", "time", "relative"], "Steps, clock or elapsed time"),
+    ["h", "Ridgeline, heatmap or quantiles", () => body?.histogram?.showNext()],
+    ["p", "Play or pause the epochs", () => body?.histogram?.player.toggle()],
     ["/", "Search the other metrics", () => body?.focusSearch()],
     ["c", "Copy the link to this view", () => body && copyLink(body.link, permalink)],
   ],

@@ -1,18 +1,18 @@
-// The list of runs: what a script makes smoother. Everything also works as plain links and forms.
+// The list of runs. Everything also works without scripts, as links and forms.
 
 import "./base.js";
 import { follow, Source } from "./page/follow.js";
-import { ago } from "./page/format.js";
 import { shortcuts } from "./page/shortcuts.js";
+import { keepTimes } from "./page/times.js";
 import { patch, remember } from "./runs/patch.js";
 import { Selection } from "./runs/selection.js";
 
 const MOVING = { first: 4000, most: 30000 };
 const SETTLED = { first: 15000, most: 60000 };
 const KEYS_OF_ROWS = [
-  ["j", "To the next run; so does ↓", () => move(1)],
-  ["k", "To the one before; so does ↑", () => move(-1)],
-  ["x", "Choose the run that has the focus, or no longer", () => choose()],
+  ["j", "Next run; also ↓", () => move(1)],
+  ["k", "Previous run; also ↑", () => move(-1)],
+  ["x", "Choose the focused run, or undo that", () => choose()],
   ["Enter", "Open it"],
   ["c", "Compare the chosen runs", () => form.querySelector("#compare").click()],
 ];
@@ -21,7 +21,7 @@ const BY_MOUSE = [
     "By mouse",
     [
       ["click", "Open the run"],
-      ["Shift click", "On a box: choose all from the one that was clicked last"],
+      ["Shift click", "On a checkbox: choose all runs from the last one clicked"],
     ],
   ],
 ];
@@ -37,14 +37,13 @@ for (const select of document.querySelectorAll("#find select"))
 if (table) {
   remember(table.querySelectorAll("tbody tr"));
   const selection = new Selection(form, form.querySelector(".chosen-bar"));
-  times();
-  setInterval(times, 60000);
+  const showTimes = keepTimes();
   table.addEventListener(
     "focusin",
     ({ target }) =>
       target.matches(":focus-visible") && target.closest("tbody tr")?.scrollIntoView({ block: "nearest" }),
   );
-  liveRows(selection);
+  liveRows(selection, showTimes);
   const bar = form.querySelector(".chosen-bar");
   new ResizeObserver(() => document.documentElement.style.setProperty("--chosen-bar", `${bar.offsetHeight}px`)).observe(
     bar,
@@ -60,7 +59,7 @@ const help = shortcuts(
 document.getElementById("keys").addEventListener("click", help);
 search.addEventListener("keydown", ({ key }) => key === "Escape" && search.blur());
 
-// An address says only what differs from the list as it begins.
+// Leaves defaults out of the address.
 function tidy({ target }) {
   for (const field of target.elements) {
     const usual = { sort: "-announced", limit: "50" }[field.name] ?? "";
@@ -71,14 +70,14 @@ function tidy({ target }) {
   });
 }
 
-// Browsers would press the form's first button, which compares.
+// In the field for tags, Enter adds the tag. Browsers would press the form's first button, which compares.
 function tagByEnter(event) {
   if (event.key !== "Enter" || event.isComposing) return;
   event.preventDefault();
   if (event.target.value.trim()) form.requestSubmit(form.querySelector('[formaction$="/tag/"]'));
 }
 
-// A row's link lies over its cells, whose titles would not show: it takes that of what the pointer sees.
+// A row's link covers its cells and their titles, so it takes the title of what is under the pointer.
 function lendTitle({ target: link, clientX, clientY }) {
   if (!link.matches(".name > a:first-child")) return;
   const titled = document
@@ -88,14 +87,7 @@ function lendTitle({ target: link, clientX, clientY }) {
     titled.find((each) => each.title)?.title ?? (titled.some((each) => each.matches(".name")) ? link.textContent : "");
 }
 
-function times() {
-  for (const element of table.querySelectorAll("time[datetime]")) {
-    element.textContent = ago(element.dateTime);
-    element.title = new Date(element.dateTime).toLocaleString();
-  }
-}
-
-function liveRows(selection) {
+function liveRows(selection, showTimes) {
   const source = new Source();
   follow(async () => {
     const pause = table.querySelector(
@@ -112,10 +104,10 @@ function liveRows(selection) {
         .querySelector("table");
       if (!patch(table, fresh)) return { pause, changed: false };
       selection.show();
-      times();
+      showTimes();
       return { pause, changed };
     } catch (error) {
-      // Signed out, or the address is no longer good: a reload says so. A server that is away comes back.
+      // Signed out, or a bad address: a reload says so. A server that is down comes back.
       return { pause: error.status >= 400 && error.status < 500 ? null : SETTLED, changed: false };
     }
   });
@@ -129,7 +121,7 @@ function goTo(field) {
 const rows = () => [...table.querySelectorAll("tbody tr:not(.group-head)")];
 const focusedRow = () => rows().indexOf(document.activeElement.closest("tbody tr"));
 
-// To the next row, or the one before; from elsewhere to the first, or the last.
+// Moves the focus to the next or previous row; from elsewhere to the first or last one.
 function move(step) {
   const [all, at] = [rows(), focusedRow()];
   const last = all.length - 1;
@@ -140,7 +132,7 @@ function move(step) {
 
 const choose = () => rows()[focusedRow()]?.querySelector('input[name="run"]').click();
 
-// Elsewhere the arrows do what browsers do with them.
+// Arrows move through the rows, unless a control has the focus.
 function arrows(key, event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[key];
   if (!step || (focusedRow() < 0 && document.activeElement.closest("summary, button, input, fieldset"))) return;

@@ -1,4 +1,4 @@
-// The value axis of histograms: linear, or symmetric-log where the edges are spread over decades on both sides of zero.
+// The value axis of histograms: linear, or symmetric-log if the edges span decades on both sides of zero.
 
 import { number, power } from "../page/format.js";
 
@@ -13,7 +13,7 @@ export function valueAxis(edgesByEpoch) {
   const least = Math.min(...sizes);
   const decades = Math.log10(Math.max(...sizes) / least);
   const gaps = first.slice(1).map((edge, i) => edge - first[i]);
-  // Equal bins may have an edge close to zero by chance; those of a symmetric-log axis differ by decades.
+  // Of equal bins an edge may be near zero by chance; the bins of a symmetric-log axis differ in width by decades.
   const uneven = Math.max(...gaps) / Math.min(...gaps) > 10 ** DECADES_THAT_NEED_LOG;
   return decades > DECADES_THAT_NEED_LOG && uneven ? symlog(low, high, least, first) : linear(low, high);
 }
@@ -23,7 +23,7 @@ function linear(low, high) {
   return { position: (value) => (value - low) / span, ticks: evenTicks(low, high), symlog: false };
 }
 
-// Linear within ±least, logarithmic outside. The middle is as wide as one of the bins beside it.
+// Linear within ±`least`, logarithmic outside. The linear part is as wide as one bin beside it.
 function symlog(low, high, least, edges) {
   const outer = edges.filter((edge) => edge >= least);
   const middle = outer.length > 1 ? Math.log10(outer[1] / outer[0]) / 2 : 0.5;
@@ -40,6 +40,12 @@ function symlog(low, high, least, edges) {
   }
   if (low < 0 && high > 0) ticks.push([0, "0"]);
   return { position: (value) => (forward(value) - from) / (to - from), ticks, symlog: true };
+}
+
+// 10, 100, … within these values, both of them positive.
+export function powersOfTen(low, high) {
+  const [first, last] = [Math.ceil(Math.log10(low)), Math.floor(Math.log10(high))];
+  return Array.from({ length: Math.max(last - first + 1, 0) }, (_, i) => 10 ** (first + i));
 }
 
 export function evenTicks(low, high, wanted = 6) {

@@ -1,7 +1,8 @@
-// The values of a chart's curves, and what may stand where there is none: a value that is not finite, a step that the
-// metric lacks, or, in an overview, values logged between two steps that it keeps.
+// The values of a chart's curves. A step without one has a value that is not finite, or none of this metric; in an
+// overview there may be values between two kept steps.
 
 import { exact, number } from "../page/format.js";
+import { valuesOf } from "./catalogue.js";
 
 const KIND = { NaN: "NaN", Infinity: "∞", "-Infinity": "−∞" };
 
@@ -9,21 +10,22 @@ export class Columns {
   constructor(series, data) {
     this.series = series;
     this.data = data;
-    // One map a curve: step → kind of a value that is not finite.
+    // For each curve: step → kind of a value that is not finite.
     this.gaps = series.map(
       ({ key }) =>
         new Map(data.non_finite.filter((mark) => mark.metric === key).map((mark) => [mark.epoch, mark.kind])),
     );
-    this.values = series.map((item) => item.read(data));
-    // As uPlot draws them: `null` breaks a curve, `undefined` is passed over.
+    this.values = series.map((one) => read(one, data));
+    // As uPlot takes them: `null` breaks the curve, `undefined` does not.
     this.drawn = this.values.map((values, i) =>
       values.map((value, j) => value ?? (this.gaps[i].has(data.epochs[j]) ? null : this.between(i, j)?.middle)),
     );
   }
 
-  // Whether the metric has anything to show.
-  static has({ read, key }, data) {
-    const values = read(data);
+  // Whether there is anything to show for this series.
+  static has(one, data) {
+    const { key } = one;
+    const values = read(one, data);
     const some = (column) => Boolean(column?.some((value) => value !== null));
     return (
       Boolean(values) &&
@@ -31,7 +33,7 @@ export class Columns {
     );
   }
 
-  // What was logged after the kept step before this one; undefined where nothing was.
+  // {low, high, middle} of what was logged since the kept step before; undefined if nothing was.
   between(i, j) {
     const envelope = this.data.envelope[this.series[i].key];
     if (envelope?.passing?.[j]) return undefined; // a step of another curve
@@ -39,7 +41,7 @@ export class Columns {
     return low === null || high === null ? undefined : { low, high, middle: low + (high - low) / 2 };
   }
 
-  // For people: the value, or the last one before.
+  // The value as text, or the last one before with its step.
   text(i, j) {
     const { epochs } = this.data;
     for (let at = j; at >= 0; at--) {
@@ -58,7 +60,7 @@ export class Columns {
     return this.values[i][j] ?? this.gaps[i].get(this.data.epochs[j]) ?? null;
   }
 
-  // For tables: as the JSON has it.
+  // For tables: all digits.
   exact(i, j) {
     const value = this.values[i][j];
     if (value !== null) return exact(value);
@@ -69,24 +71,28 @@ export class Columns {
   }
 }
 
-// One sentence that says what a curve does.
+const read = (one, data) => (one.read ? one.read(data) : valuesOf(data, one.key));
+
+// A sentence that follows another.
+export const notFinite = (many) => (many ? ` ${many} ${many === 1 ? "value is" : "values are"} not finite.` : "");
+
+// One sentence about a curve: its first and last value, its min or max.
 export function describe(columns, i, { unit, plain }) {
   const { epochs } = columns.data;
   const name = plain ? "" : `${columns.series[i].label} `;
-  const bad = columns.gaps[i].size;
-  const also = bad ? ` ${bad} ${bad === 1 ? "value is" : "values are"} not finite.` : "";
-  let [first, last, least, greatest, known] = [null, null, null, null, 0];
+  const also = notFinite(columns.gaps[i].size);
+  let [first, last, min, max, known] = [null, null, null, null, 0];
   columns.drawn[i].forEach((value, j) => {
     if (value === null || value === undefined) return;
     known += 1;
     last = { value, epoch: epochs[j] };
     first ??= last;
-    if (!least || value < least.value) least = last;
-    if (!greatest || value > greatest.value) greatest = last;
+    if (!min || value < min.value) min = last;
+    if (!max || value > max.value) max = last;
   });
   if (!known) return `${plain ? "No" : `${name.trim()}: no`} finite value.${also}`;
   if (known === 1) return `${name}${number(first.value)} at ${unit} ${first.epoch}.${also}`;
-  const falls = last.value < first.value;
-  const extreme = falls ? least : greatest;
-  return `${name}${number(first.value)} → ${number(last.value)}, ${falls ? "least" : "greatest"} ${number(extreme.value)} at ${unit} ${extreme.epoch}.${also}`;
+  const [word, extreme] = last.value < first.value ? ["min", min] : ["max", max];
+  const range = `${number(first.value)} → ${number(last.value)}`;
+  return `${name}${range}, ${word} ${number(extreme.value)} at ${unit} ${extreme.epoch}.${also}`;
 }

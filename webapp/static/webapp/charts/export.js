@@ -1,16 +1,16 @@
-// Files of what a chart shows: every step as CSV or JSON, the picture as PNG or SVG. Read when first needed.
+// Exports a chart: every step as CSV or JSON, the picture as PNG or SVG. Loaded when first needed.
 
-import { cssColor } from "../page/dom.js";
+import { csv, saveFile } from "../page/files.js";
+import { context2d, cssColor, FONT, pixelRatio, textStyle } from "./canvas.js";
 import { Columns } from "./columns.js";
 import { chartPicture } from "./picture.js";
 import { SvgContext } from "./svg.js";
 
 const HEAD = 46; // pixels above the curves, for title and legend
 const PADDING = 12;
-const ROW = 16; // of the legend, after its first
-const SMALL = "11px system-ui, sans-serif";
+const ROW = 16; // pixels, for each further row of the legend
 
-// `kind` is csv, json, png or svg. Curves that are hidden are left out.
+// `kind` is csv, json, png or svg. Hidden curves are left out.
 export async function exportChart(chart, kind) {
   const data = kind === "png" || kind === "svg" ? null : ((await chart.spec.full?.()) ?? chart.data);
   const shown = chart.series.filter((series) => !chart.hides(series));
@@ -30,12 +30,12 @@ export function saveTable(title, kind, rows, document) {
   save(title, kind, kind === "csv" ? csv(rows) : JSON.stringify(document));
 }
 
-// The bins of every epoch. `document` is as the API has it, at full resolution.
+// The bins of every epoch. `document` is the API's, at full resolution.
 export function exportHistogram(title, kind, document) {
   save(title, kind, kind === "csv" ? histogramCsv(document) : JSON.stringify(document));
 }
 
-// `paint(context)` draws in CSS pixels on a canvas or on what stands for one.
+// `paint(context)` draws in CSS pixels, on a canvas context or an SvgContext.
 export async function savePicture(title, kind, { width, height, legend = [], paint }) {
   const entries = placed(legend, width);
   const head = HEAD + ROW * (entries.at(-1)?.row ?? 0);
@@ -55,12 +55,8 @@ export async function savePicture(title, kind, { width, height, legend = [], pai
     return save(title, kind, context.text());
   }
   const canvas = document.createElement("canvas");
-  const ratio = Math.max(devicePixelRatio, 2);
-  [canvas.width, canvas.height] = [whole.width * ratio, whole.height * ratio];
-  const context = canvas.getContext("2d");
-  context.scale(ratio, ratio);
-  compose(context);
-  // Not by toBlob, which waits until the browser has nothing else to do.
+  compose(context2d(canvas, whole.width, whole.height, Math.max(pixelRatio(), 2)));
+  // toBlob would wait until the browser is idle.
   const [, base64] = canvas.toDataURL("image/png").split(",");
   return save(
     title,
@@ -69,10 +65,10 @@ export async function savePicture(title, kind, { width, height, legend = [], pai
   );
 }
 
-// The legend's entries with their places, in as many rows as they need.
+// The legend's entries with their places, in as many rows as needed.
 function placed(legend, width) {
   const context = document.createElement("canvas").getContext("2d");
-  context.font = SMALL;
+  context.font = FONT;
   let [x, row] = [0, 0];
   return legend.map(([label, color]) => {
     const wide = 20 + context.measureText(label).width;
@@ -84,12 +80,10 @@ function placed(legend, width) {
 }
 
 function headline(context, title, entries) {
-  context.fillStyle = cssColor("ink");
+  textStyle(context, "left", "middle", cssColor("ink"));
   context.font = "600 13px system-ui, sans-serif";
-  context.textBaseline = "middle";
-  context.textAlign = "left";
   context.fillText(title, PADDING, 16);
-  context.font = SMALL;
+  context.font = FONT;
   for (const { label, color, x, row } of entries) {
     const y = 34 + ROW * row;
     context.fillStyle = color;
@@ -127,24 +121,7 @@ function histogramCsv({ epochs, counts, underflow, overflow, bin_edges_by_epoch:
   return csv([["epoch", "bin", "from", "to", "count"], ...rows]);
 }
 
-const csv = (rows) => rows.map((row) => `${row.map(field).join(",")}\r\n`).join(""); // RFC 4180
-
-function field(value) {
-  const text = String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-const TYPES = { csv: "text/csv", json: "application/json", png: "image/png", svg: "image/svg+xml" };
-
+// The file's name begins with that of the run, or of the comparison.
 function save(title, kind, content) {
-  const address = URL.createObjectURL(new Blob([content], { type: TYPES[kind] }));
-  const run = document.querySelector("h1").textContent;
-  const link = Object.assign(document.createElement("a"), {
-    href: address,
-    download: `${fileName(`${run} ${title}`)}.${kind}`,
-  });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 60000); // the browser may still be reading
+  saveFile(`${document.querySelector("h1").textContent} ${title}`, kind, content);
 }
-
-const fileName = (text) => text.replace(/[^\p{L}\p{N}@._-]+/gu, "-").replace(/^-+|-+$/g, "");

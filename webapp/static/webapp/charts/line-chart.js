@@ -1,8 +1,9 @@
 // Line charts over steps or time, drawn by uPlot, each with values, a summary and a data table.
 
-import { cssColor, el, lazyDetails, table } from "../page/dom.js";
+import { el, lazyDetails, table } from "../page/dom.js";
 import { count, duration, moment, number, second } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
+import { cssColor } from "./canvas.js";
 import { Columns, describe } from "./columns.js";
 import { plotOptions } from "./plot.js";
 import { smoother } from "./smooth.js";
@@ -11,14 +12,18 @@ import { HorizontalAxis } from "./view.js";
 import { bringIntoView, onWheel, zoomKey } from "./zoom.js";
 
 const ROWS_AT_MOST = 2000;
-const COARSE_BELOW = 60; // so few points in view are too few where more were logged
+const COARSE_BELOW = 60; // points in view
 
-// One chart. `spec` is {title, unit, axis, series: [{label, key, color, dash, column, read(data)}], wide, best, plain, tile, bands,
-// full}; `key` is the MLflow metric key, `column` what a CSV calls it otherwise, `dash` true or lengths; charts of one `axis` share their cursor and zoom; a `plain`
-// one has a single curve and no legend; a `tile` is one of many; `bands` are pairs of series with colour between; `full()`
-// resolves to the data of every step, for exports.
-// `data` is {epochs, epochs_total, timestamps, start_time, envelope, non_finite, best_epoch} as the history has it.
-// Zoomed so far that few of the logged steps are in view, its element dispatches "coarse".
+// One chart. Its element dispatches "coarse" when zoomed in so far that few of the logged steps are in view.
+//
+// `spec` is {title, unit, axis, series, wide, best, plain, tile, bands, full}: charts of one `axis` share their cursor
+// and zoom; a `plain` one has a single curve and no legend; a `tile` is one of many; `bands` are pairs of series with
+// colour between them; `full()` resolves to the data of every step, for exports.
+//
+// `series` is [{label, key, color, dash, column, read(data)}]: `key` is the MLflow metric; `column` its name in a CSV,
+// if another; `dash` true or lengths; `read` returns the values, if they are not at the metric's place in the document.
+//
+// `data` is {epochs, epochs_total, timestamps, start_time, envelope, non_finite, best_epoch, …}, as in a history.
 export class LineChart {
   constructor(spec, data, view) {
     this.spec = spec;
@@ -101,7 +106,7 @@ export class LineChart {
 
   rescale() {
     const [min, max] = this.axis.extent;
-    this.u?.setScale("x", { min, max }); // the scale's own range knows of the zoom
+    this.u?.setScale("x", { min, max }); // `range` of the scale applies the zoom
     this.#askForMore();
   }
 
@@ -114,7 +119,7 @@ export class LineChart {
     });
   }
 
-  // Which curves are hidden is the view's to say, unless a chart of another kind knows better.
+  // A subclass may decide otherwise.
   hides(series) {
     return this.view.hides(series);
   }
@@ -123,7 +128,7 @@ export class LineChart {
     this.view.toggle(series);
   }
 
-  // What the curves do, in sentences.
+  // Sentences about the curves.
   inWords() {
     return this.series.map((_, i) => describe(this.columns, i, this.spec)).join(" ");
   }
@@ -133,7 +138,7 @@ export class LineChart {
     return el("span", {}, label);
   }
 
-  // A chart out of sight gives its canvas back, and draws it again when it comes into view.
+  // A chart out of view frees its canvas, and draws again when it comes into view.
   wake(awake) {
     if (Boolean(this.resting) === !awake) return;
     this.resting = !awake;
@@ -147,7 +152,7 @@ export class LineChart {
     this.element.remove();
   }
 
-  // Values under the cursor; without one, the last.
+  // Shows the values under the cursor; without a cursor, the last ones.
   showValues(drawn) {
     const last = this.data.epochs.length - 1;
     const at = drawn === null || drawn === undefined ? last : this.axis.indexOf(drawn);
@@ -157,7 +162,7 @@ export class LineChart {
     for (const [i, text] of texts.entries()) this.values[i].textContent = text;
   }
 
-  // Where the cursor is between the ends of what is shown; in the middle without one.
+  // The cursor's place, 0 to 1 from left to right; 0.5 without a cursor.
   cursorShare() {
     const { left } = this.u.cursor;
     return left >= 0 ? left / this.u.over.clientWidth : 0.5;
@@ -175,18 +180,13 @@ export class LineChart {
   }
 
   #summarize() {
-    const said = [this.inWords()];
     const left = this.view.log ? this.columns.drawn.flat().filter((value) => value !== null && value <= 0).length : 0;
-    this.noted = left > 0; // what a logarithmic axis leaves out
-    if (left)
-      said.push(
-        `${count(left)} ${left === 1 ? "value of zero or less has" : "values of zero or less have"} no place on the logarithmic axis.`,
-      );
-    this.summary.textContent = said.join(" ");
-    this.plot.setAttribute(
-      "aria-label",
-      `${this.spec.title}. ${this.summary.textContent} Arrow keys move through the ${this.spec.unit}s, plus and minus zoom.`,
-    );
+    this.noted = left > 0; // the summary tells what a logarithmic axis leaves out
+    const values = left === 1 ? "value of zero or less is" : "values of zero or less are";
+    this.summary.textContent =
+      this.inWords() + (left ? ` ${count(left)} ${values} not shown on the logarithmic axis.` : "");
+    const keys = `Arrow keys move through the ${this.spec.unit}s, plus and minus zoom.`;
+    this.plot.setAttribute("aria-label", `${this.spec.title}. ${this.summary.textContent} ${keys}`);
   }
 
   #smooth() {
@@ -194,11 +194,11 @@ export class LineChart {
     this.smoothed = view.smooth.amount
       ? this.columns.drawn.map(smoother(view.smooth, data.epochs, data.epochs_total ?? data.epochs.length))
       : null;
-    this.raws = this.smoothed ? this.series.length : 0; // so many raw curves come first
+    this.raws = this.smoothed ? this.series.length : 0; // the number of raw curves, which come first
     this.legend.classList.toggle("smoothed", Boolean(this.smoothed));
   }
 
-  // uPlot's columns. A logarithmic axis has no place for zero and below.
+  // uPlot's columns. A logarithmic axis can't show zero and below.
   #drawn() {
     const { axis, view } = this;
     const columns = [...this.columns.drawn, ...(this.smoothed ?? [])].map((column) =>
@@ -240,7 +240,7 @@ export class LineChart {
     this.showValues(null);
   }
 
-  // As logged, and as smoothed.
+  // The value as logged, and smoothed.
   #text(i, at) {
     const smooth = this.smoothed?.[i][at];
     return this.columns.text(i, at) + (Number.isFinite(smooth) ? ` ~${number(smooth)}` : "");
@@ -272,11 +272,12 @@ export class LineChart {
 
   #moveTo(drawn) {
     bringIntoView(this, this.u.data[0][drawn]);
-    // After uPlot has taken the zoom; and tell the other charts.
+    // Once uPlot has taken the zoom. The other charts follow.
     queueMicrotask(() => this.u?.setCursor({ left: this.u.valToPos(this.u.data[0][drawn], "x"), top: 0 }, true, true));
     const at = this.axis.indexOf(drawn);
     const place = this.#place(at);
-    this.said.textContent = `${place[0].toUpperCase()}${place.slice(1)}: ${this.series.map((series, i) => `${series.label} ${this.#text(i, at)}`).join(", ")}`;
+    const values = this.series.map(({ label }, i) => `${label} ${this.#text(i, at)}`).join(", ");
+    this.said.textContent = `${place[0].toUpperCase()}${place.slice(1)}: ${values}`;
   }
 
   #table() {
@@ -304,7 +305,7 @@ export class LineChart {
   }
 }
 
-// A metric's key, whose group goes without saying where its chart stands among the others of it.
+// A metric's key as a heading. Style sheets hide its group among the charts of that group.
 export function metricTitle(key) {
   const [, group, rest] = /^([^/]*\/)?(.*)$/s.exec(key);
   return el("h4", { title: key }, el("span", { class: "of-group" }, group ?? ""), rest);

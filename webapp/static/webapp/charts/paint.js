@@ -1,11 +1,10 @@
-// What charts draw around and over their curves, on uPlot's canvas. `chart` is a LineChart.
+// Paints around and over the curves of a LineChart, on uPlot's canvas, in device pixels.
 
-import { cssColor } from "../page/dom.js";
+import { cssColor, pixelRatio as ratio, textStyle } from "./canvas.js";
 
-const MARK_ROWS = 8; // of marks of several curves, one under another
-const ratio = () => devicePixelRatio || 1;
+const MARK_ROWS = 8; // rows for the marks of several curves
 
-// The steps that an insight speaks of: a band, or a bar where it is one step.
+// The steps of the marked insight, as a band; at least 6 px wide.
 export function paintMark(u, { view, spec, axis }) {
   if (!view.mark || view.mark.axis !== spec.axis) return;
   const { ctx, bbox } = u;
@@ -36,7 +35,7 @@ export function paintEnvelopes(u, chart) {
     ctx.fillStyle = colors[i];
     for (let j = 1; j < axis.x.length; j++) {
       const [low, high] = [envelope.min[j], envelope.max[j]];
-      // A stretch of one value has no extremes to show.
+      // One value between two kept steps has no extremes.
       if (low === null || high === null || low === high || (view.log && high <= 0)) continue;
       const [left, right] = [u.valToPos(axis.x[j - 1], "x", true), u.valToPos(axis.x[j], "x", true)];
       const top = u.valToPos(high, "y", true);
@@ -64,15 +63,13 @@ export function paintBest(u, { data, spec, axis }) {
   ctx.stroke();
   if (spec.best) {
     const right = x > bbox.left + bbox.width - 60 * ratio();
-    ctx.font = `${11 * ratio()}px system-ui, sans-serif`;
-    ctx.textAlign = right ? "right" : "left";
-    ctx.textBaseline = "top";
+    textStyle(ctx, right ? "right" : "left", "top", undefined, ratio());
     ctx.fillText(`best ${epoch}`, x + (right ? -5 : 5) * ratio(), bbox.top + 2 * ratio());
   }
   ctx.restore();
 }
 
-// Every value that is no number: a cross at the top, or at the bottom for −∞, in its curve's colour.
+// Every value that is not finite: a cross at the top, or at the bottom for −∞, in its curve's colour.
 export function paintNonFinite(u, chart) {
   const { series, colors, axis, gaps } = chart;
   const { ctx, bbox } = u;

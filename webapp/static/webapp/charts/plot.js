@@ -1,13 +1,12 @@
-// What uPlot is told about a chart: axes, scales, curves, and what is drawn around them. `chart` is a LineChart.
+// uPlot's options for a LineChart: axes, scales, curves, and what is painted around them.
 
-import { cssColor } from "../page/dom.js";
 import { clock, count, duration, ticks } from "../page/format.js";
+import { cssColor, FONT } from "./canvas.js";
 import { paintBest, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
 import { mouseBindings, zoomToSelection } from "./zoom.js";
 
-const FONT = "11px system-ui, sans-serif";
 const LONELY_AT_MOST = 300;
-const FEW_POINTS = 30; // so many are drawn as points too
+const FEW_POINTS = 30; // up to so many are drawn as points too
 const FAINT = "59"; // hexadecimal opacity of raw curves behind smoothed ones
 const AIR = 0.06;
 const WHOLE = [1, 2, 5]
@@ -101,7 +100,7 @@ function horizontalTicks({ mode, log, forward, backward }) {
   };
 }
 
-// Faint raw curves first, where there are smoothed ones to stand before them.
+// Smoothed curves are drawn over their faint raw ones.
 function curves(chart) {
   const smoothed = chart.series.map((series, i) => curve(chart, series, chart.colors[i]));
   const raw = chart.series.map((series, i) => ({ ...curve(chart, series, chart.colors[i] + FAINT), width: 1 }));
@@ -115,7 +114,7 @@ function curve(chart, series, stroke) {
     width: series.width ?? 1.75,
     dash: series.dash === true ? [5, 4] : series.dash || undefined,
     show: !chart.hides(series),
-    // A value without a neighbour is a point: alone between two gaps, or one of a curve logged now and then.
+    // A value between two gaps is a point, as are those of a metric that is logged rarely.
     points: { show: few, size: 4, fill: stroke, filter: few ? undefined : lonely },
     spanGaps: false,
   };
@@ -126,7 +125,7 @@ function horizontalRange({ view, group, axis }) {
   return low === high ? [low - 0.5, high + 0.5] : [low, high];
 }
 
-// Least and greatest of what is shown, envelopes too, with some air.
+// Min and max of what is shown, envelopes included, with a margin.
 function verticalRange(chart, u) {
   const { axis, data, view } = chart;
   const seen = { low: Infinity, high: -Infinity };
@@ -171,7 +170,7 @@ function withAir({ low, high }) {
   return [low >= 0 && low - air < 0 ? 0 : low - air, high + air];
 }
 
-// The first point that is not before this place, or that is beyond it.
+// The index of the first point at `place` or after it; if `beyond`, after it.
 function firstFrom(xs, place, beyond = false) {
   let [low, high] = [0, xs.length];
   while (low < high) {
@@ -182,14 +181,14 @@ function firstFrom(xs, place, beyond = false) {
   return low;
 }
 
-// Where the line between the points j − 1 and j is at this place; null where there is none.
+// The height of the line from point j − 1 to point j at `place`; null if there is no line.
 function crossing(xs, column, j, place) {
   const [before, after] = [column[j - 1] ?? null, column[j] ?? null];
   if (before === null || after === null) return null;
   return before + ((after - before) * (place - xs[j - 1])) / (xs[j] - xs[j - 1] || 1);
 }
 
-// 1, 2 and 5 of every decade, fewer over many decades; even steps within less than one.
+// 1, 2 and 5 of each decade, fewer over many decades; even steps over less than one.
 function logSplits(low, high) {
   const decades = Math.log10(high / low);
   if (decades < 1) return evenSplits(low, high);
@@ -209,7 +208,7 @@ function evenSplits(low, high) {
   return Array.from({ length: splits }, (_, i) => Number(((Math.ceil(low / step) + i) * step).toPrecision(12)));
 }
 
-// Of 0, 1, 2, 5, 10 … those that have room.
+// Those of 0, 1, 2, 5, 10, … that have room.
 function logarithmicSteps({ min, max }, forward, backward) {
   const wanted = [0, ...WHOLE].filter((value) => value >= min && value <= max);
   if (wanted.length < 3)
@@ -224,7 +223,7 @@ function logarithmicSteps({ min, max }, forward, backward) {
   return splits;
 }
 
-// Indexes of points that have no neighbour to be joined with; none of a curve that would be nothing but points.
+// Indexes of points without a neighbour; none if there are too many of them.
 function lonely(u, index) {
   const column = u.data[index];
   const [from, to] = u.series[0].idxs ?? [0, column.length - 1];

@@ -1,11 +1,11 @@
-// Smoothing of curves. Both kinds weigh by step, not by position: an overview and every step give the same curve.
+// Smoothing. Both kinds weigh by step, not by position, so that an overview gives the same curve as all steps.
 
 export const NO_SMOOTHING = { kind: "ema", amount: 0 };
 export const MOST = 0.99;
 const KINDS = ["ema", "gaussian"];
-const REACH = 3; // standard deviations of the Gaussian that count
+const REACH = 3; // standard deviations; the Gaussian ends there
 
-// As an address has it: "ema-0.6", empty without smoothing.
+// For an address: "ema-0.6", empty without smoothing.
 export const smoothingText = ({ kind, amount }) => (amount ? `${kind}-${amount}` : "");
 
 export function readSmoothing(text) {
@@ -15,9 +15,9 @@ export function readSmoothing(text) {
     : NO_SMOOTHING;
 }
 
-// Returns what smooths one column over `steps`, of which `total` were logged from the first to the last. `amount` is the
-// weight that a moment's value keeps one step later, 0 to 1. The Gaussian's standard deviation is the age in steps that
-// the values of such an average have.
+// Returns a function that smooths a column of values at `steps`; `total` steps were logged from the first to the last.
+// `amount`, 0 to 1, is the weight that the average keeps from one step to the next. The Gaussian's standard deviation
+// is the mean age in steps of the values in such an average.
 export function smoother({ kind, amount }, steps, total) {
   const step = (steps.at(-1) - steps[0]) / Math.max(total - 1, 1) || 1;
   return kind === "ema"
@@ -25,7 +25,7 @@ export function smoother({ kind, amount }, steps, total) {
     : (column) => gaussian(column, steps, (step * amount) / (1 - amount));
 }
 
-// Exponential moving average, debiased: the first values don't lean towards zero.
+// Exponential moving average, debiased, so that the first values don't lean towards zero.
 function average(column, steps, step, amount) {
   let [sum, weight, before] = [0, 0, null];
   return column.map((value, i) => {

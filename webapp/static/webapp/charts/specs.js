@@ -1,15 +1,16 @@
-// Which charts and histograms a run has, what matters most first.
+// The charts and histograms of a run, the most important first.
 
 import { byName } from "../page/format.js";
+import { keyAt } from "./catalogue.js";
 import { Columns } from "./columns.js";
 
 export const EPOCHS = "epochs"; // the axis that the charts of a history share
 const RECALL = "Recall";
 const NOT_FINITE = "Values not finite";
-export const SYSTEM = /^system\//; // MLflow's name for what it measures of the machine
+export const SYSTEM = /^system\//; // MLflow's system metrics
 const COUNTER = /_nonfinite$/;
-// Histograms are larger than curves: every epoch at once only in short runs; in those up to here when somebody goes through them;
-// beyond, when all epochs are asked for.
+// Histograms are larger than curves. A short run's page reads every epoch at once; one of up to this many epochs when
+// the viewer moves through them; a longer one when the viewer asks for all epochs.
 export const HISTOGRAM_REFINED_UP_TO = 1000;
 const NARROW = matchMedia("(max-width: 820px)");
 const PALETTE = ["blue", "ember", "teal", "violet", "ink"];
@@ -17,7 +18,7 @@ const PALETTE = ["blue", "ember", "teal", "violet", "ink"];
 export const TYPES = ["weights", "gradients"];
 export const TOWERS = ["query", "candidate"];
 
-// What a permalink of a page with histograms has to know. Where there is room both towers are shown.
+// Defaults for the permalink of a page with histograms. A wide screen shows both towers.
 export const HISTOGRAM_DEFAULTS = {
   histogram: "ridgeline",
   what: "weights",
@@ -27,7 +28,7 @@ export const HISTOGRAM_DEFAULTS = {
   epoch: "",
 };
 
-// [[type, tower], …] that are shown.
+// The shown histograms, [[type, tower], …].
 export function pairsOf(what, tower) {
   const chosen = (all, one) => all.filter((name) => one === "both" || one === name);
   return chosen(TYPES, what).flatMap((type) => chosen(TOWERS, tower).map((name) => [type, name]));
@@ -41,44 +42,38 @@ export function chartSpecs(history) {
       wide: true,
       best: true,
       series: [
-        { label: "train", key: "loss", color: "ember", read: (h) => h.loss.train },
-        { label: "validation", key: "val_loss", color: "blue", read: (h) => h.loss.val },
+        { label: "train", key: keyAt("loss", "train"), color: "ember" },
+        { label: "validation", key: keyAt("loss", "val"), color: "blue" },
       ],
     },
     ...metrics.filter((spec) => spec.title === RECALL),
     {
       title: "Total loss",
       series: [
-        { label: "train", key: "total_loss", color: "ember", read: (h) => h.loss.total },
-        { label: "validation", key: "val_total_loss", color: "blue", read: (h) => h.loss.val_total },
+        { label: "train", key: keyAt("loss", "total"), color: "ember" },
+        { label: "validation", key: keyAt("loss", "val_total"), color: "blue" },
       ],
     },
     {
       title: "Regularization loss",
       series: [
-        { label: "train", key: "regularization_loss", color: "ember", read: (h) => h.loss.regularization },
-        {
-          label: "validation",
-          key: "val_regularization_loss",
-          color: "blue",
-          dash: true,
-          read: (h) => h.loss.val_regularization,
-        },
+        { label: "train", key: keyAt("loss", "regularization"), color: "ember" },
+        { label: "validation", key: keyAt("loss", "val_regularization"), color: "blue", dash: true },
       ],
     },
     {
       title: "Gradient norms",
       series: [
-        { label: "query", key: "query_grad_norm", color: "teal", read: (h) => h.gradient_norm.query },
-        { label: "candidate", key: "candidate_grad_norm", color: "violet", read: (h) => h.gradient_norm.candidate },
+        { label: "query", key: keyAt("gradient_norm", "query"), color: "teal" },
+        { label: "candidate", key: keyAt("gradient_norm", "candidate"), color: "violet" },
       ],
     },
     {
       title: "Weight norms",
       series: [
-        { label: "total", key: "weight_norm", color: "ink", read: (h) => h.weight_norm.total },
-        { label: "query", key: "query_weight_norm", color: "teal", read: (h) => h.weight_norm.query },
-        { label: "candidate", key: "candidate_weight_norm", color: "violet", read: (h) => h.weight_norm.candidate },
+        { label: "total", key: keyAt("weight_norm", "total"), color: "ink" },
+        { label: "query", key: keyAt("weight_norm", "query"), color: "teal" },
+        { label: "candidate", key: keyAt("weight_norm", "candidate"), color: "violet" },
       ],
     },
     ...metrics.filter((spec) => spec.title !== RECALL),
@@ -88,27 +83,28 @@ export function chartSpecs(history) {
   return telling.map((spec) => ({ ...spec, unit, axis: EPOCHS }));
 }
 
-// Runs of the two-tower catalogue, and of Keras at large, count epochs. What others count is theirs to know.
+// Runs with catalogued metrics, as Keras logs them, count epochs. Others count steps of their own kind.
 export function unitOf({ loss, weight_norm, gradient_norm }) {
   const curves = [loss, weight_norm, gradient_norm].flatMap(Object.values);
   return curves.some((values) => values.some((value) => value !== null)) ? "epoch" : "step";
 }
 
-// Whether the run counted values that are not finite, and never found one: a sentence says so, no chart needs to.
+// Whether the run counted values that are not finite and found none. One sentence replaces their charts.
 export function allFinite({ metrics }) {
   const counters = Object.keys(metrics).filter((key) => COUNTER.test(key));
   return counters.length > 0 && counters.every((key) => metrics[key].every((value) => !value));
 }
 
-// All recalls together; any other metric with its training, validation and test values.
+// All recalls in one chart; each other metric with its training, validation and test values.
 function metricSpecs({ metrics, epochs, final_metrics: finals }) {
   const groups = new Map();
-  // A single value that the table of final metrics shows needs no chart.
+  // The table of final metrics shows single values.
   const telling = Object.keys(metrics).filter((key) => !COUNTER.test(key) || !allFinite({ metrics }));
   const drawn = telling.filter(
-    (key) => epochs.length < 2 || !(key in finals) || metrics[key].filter((value) => value !== null).length > 1,
+    (key) =>
+      epochs.length < 2 || !Object.hasOwn(finals, key) || metrics[key].filter((value) => value !== null).length > 1,
   );
-  // What MLflow measures of the machine stands last.
+  // MLflow's system metrics come last.
   for (const key of drawn.sort((a, b) => SYSTEM.test(a) - SYSTEM.test(b) || byName(a, b))) {
     const base = key.replace(/^(val|valid|validation|test|train|training|eval)[_/]/, "");
     const title = titleOf(base);
@@ -121,9 +117,8 @@ function metricSpecs({ metrics, epochs, final_metrics: finals }) {
       key,
       color: colors[i],
       dash: i >= PALETTE.length,
-      read: (h) => h.metrics[key],
     }));
-    // Alone, a metric is called what it is called, and needs no legend.
+    // A single metric is titled by its key and has no legend.
     const plain = members.length === 1 && title !== RECALL && title !== NOT_FINITE;
     return { title: plain ? members[0] : title, plain, series };
   });
@@ -139,7 +134,7 @@ function roleColor(key) {
   return /^test/.test(key) ? "teal" : "ember";
 }
 
-// Training and validation have the colours that they have in the chart of the loss.
+// Training and validation have the same colours as in the chart of the loss.
 function colorsOf(title, members) {
   const byRole = members.map(roleColor);
   const roles =

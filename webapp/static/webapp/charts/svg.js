@@ -1,8 +1,8 @@
-// Draws as a canvas does, into SVG: what paints a chart on the screen makes its file too. Of a canvas' context it has what
-// the painters of this folder use.
+// A canvas context that draws SVG, so that the code that paints a chart on the screen makes its file too. It has the
+// members that the painters use.
 
 const ANCHORS = { left: "start", center: "middle", right: "end" };
-const DROPS = { top: 0.8, middle: 0.35, alphabetic: 0 }; // from the baseline that is asked for to the letters', in em
+const DROPS = { top: 0.8, middle: 0.35, alphabetic: 0 }; // em, from the given baseline to the alphabetic one
 const SCRATCH = document.createElement("canvas").getContext("2d");
 
 export class SvgContext {
@@ -17,7 +17,7 @@ export class SvgContext {
   #path = "";
   #body = [];
   #stack = [];
-  #groups = 0; // opened since the last save
+  #groups = 0; // open ones since the last `save`
   #clips = 0;
 
   constructor(width, height, title) {
@@ -25,7 +25,13 @@ export class SvgContext {
   }
 
   text() {
-    return `<svg xmlns="http://www.w3.org/2000/svg" width="${round(this.width)}" height="${round(this.height)}" viewBox="0 0 ${round(this.width)} ${round(this.height)}"><title>${escaped(this.title)}</title>${this.#body.join("")}</svg>`;
+    const [width, height] = [round(this.width), round(this.height)];
+    return [
+      `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`,
+      `<title>${escaped(this.title)}</title>`,
+      ...this.#body,
+      "</svg>",
+    ].join("");
   }
 
   save() {
@@ -86,7 +92,8 @@ export class SvgContext {
 
   // Whole circles only.
   arc(x, y, radius) {
-    this.#path += `M${round(x - radius)} ${round(y)}a${round(radius)} ${round(radius)} 0 1 0 ${round(2 * radius)} 0a${round(radius)} ${round(radius)} 0 1 0 ${round(-2 * radius)} 0`;
+    const half = (width) => `a${round(radius)} ${round(radius)} 0 1 0 ${round(width)} 0`;
+    this.#path += `M${round(x - radius)} ${round(y)}${half(2 * radius)}${half(-2 * radius)}`;
   }
 
   fill() {
@@ -95,24 +102,22 @@ export class SvgContext {
 
   stroke() {
     const dash = this.#dash.length ? ` stroke-dasharray="${this.#dash.map(round).join(" ")}"` : "";
-    this.#body.push(
-      `<path d="${this.#path}" fill="none" stroke="${this.strokeStyle}" stroke-width="${round(this.lineWidth)}" stroke-linejoin="round"${dash}${this.#opacity()}/>`,
-    );
+    const line = `stroke="${this.strokeStyle}" stroke-width="${round(this.lineWidth)}" stroke-linejoin="round"${dash}`;
+    this.#body.push(`<path d="${this.#path}" fill="none" ${line}${this.#opacity()}/>`);
   }
 
   fillRect(x, y, width, height) {
-    if (width > 0 && height > 0)
-      this.#body.push(
-        `<rect x="${round(x)}" y="${round(y)}" width="${round(width)}" height="${round(height)}" fill="${this.fillStyle}"${this.#opacity()}/>`,
-      );
+    if (!(width > 0 && height > 0)) return;
+    const size = `x="${round(x)}" y="${round(y)}" width="${round(width)}" height="${round(height)}"`;
+    this.#body.push(`<rect ${size} fill="${this.fillStyle}"${this.#opacity()}/>`);
   }
 
   fillText(text, x, y) {
     const [, weight, size, family] = /^(?:(\d+) )?([\d.]+)px (.*)$/.exec(this.font);
     const drop = DROPS[this.textBaseline] * size;
-    this.#body.push(
-      `<text x="${round(x)}" y="${round(y + drop)}" text-anchor="${ANCHORS[this.textAlign]}" font-family="${escaped(family)}" font-size="${size}" font-weight="${weight ?? 400}" fill="${this.fillStyle}"${this.#opacity()}>${escaped(text)}</text>`,
-    );
+    const place = `x="${round(x)}" y="${round(y + drop)}" text-anchor="${ANCHORS[this.textAlign]}"`;
+    const font = `font-family="${escaped(family)}" font-size="${size}" font-weight="${weight ?? 400}"`;
+    this.#body.push(`<text ${place} ${font} fill="${this.fillStyle}"${this.#opacity()}>${escaped(text)}</text>`);
   }
 
   measureText(text) {

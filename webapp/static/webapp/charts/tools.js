@@ -1,13 +1,13 @@
-// The tool bar over line charts: axes, smoothing, zoom, and a link to what is shown.
+// The tool bar above line charts: axes, smoothing, zoom, and a link to the view.
 
 import { choice, copy, el, toggle } from "../page/dom.js";
 import { inNextFrame } from "../page/frames.js";
 import { MOST } from "./smooth.js";
 import { away, closer, everyGroup, left, right } from "./zoom.js";
 
-// `permalink` is that of the view. `steps` is what the charts' steps are called, `times` whether they have times; both may
-// change by `update`; `clock`: whether a common clock makes sense. Returns {element, update}; `before` and `after` are further controls, `link` whether the button for
-// the link is among them.
+// `steps` is the name of the charts' steps and `times` whether they have times; `update` changes both. `clock`: whether
+// the charts have a clock in common. `before` and `after` are further controls; `link`: whether to add the link button.
+// Returns {element, update}.
 export function chartTools(
   view,
   permalink,
@@ -36,7 +36,7 @@ export function chartTools(
     link ? linkButton(permalink) : [],
   );
 
-  // Shows the view as it is, however it was changed.
+  // The view may change elsewhere.
   const show = () => {
     x.press(view.x);
     for (const [button, on] of [
@@ -81,7 +81,7 @@ export const helpButton = (show) =>
   );
 
 export const copyLink = (button, permalink) =>
-  copy(button, new URL(permalink.address, location).href, "it is in the address bar");
+  copy(button, new URL(permalink.address, location).href, "copy it from the address bar");
 
 function smoothingControls(view) {
   const amount = el("output", { class: "tabular", for: "smoothing" });
@@ -133,13 +133,13 @@ function zoomButtons(view) {
       class: "choice zoom",
       role: "group",
       "aria-label": "Zoom",
-      title: "Drag over a chart to zoom, with Shift to pan; double-click shows all",
+      title: "Drag over a chart to zoom, Shift-drag to pan, double-click to show everything",
     },
     buttons,
     reset,
   );
   const show = () => {
-    // A zoom of steps is none of the clock; before the charts are there, any zoom may be theirs.
+    // A zoom of steps does not apply to the clock. Before there are charts, any zoom may apply.
     const whole = view.charts.size ? ![...view.charts].some((chart) => view.zooms.has(chart.group)) : !view.zooms.size;
     for (const one of [buttons[0], buttons[2], buttons[3], reset]) one.disabled = whole;
   };

@@ -1,13 +1,14 @@
-// Fingers on a chart: two zoom and pan it, one pans what is zoomed, or else reads its values. Up and down the page scrolls.
+// Touch: two fingers zoom and pan a chart, one pans a zoomed chart or else reads its values. Vertically the page
+// scrolls.
 
 import { carry } from "./zoom.js";
 
 export function followFingers(chart, place) {
-  const fingers = new Map(); // pointer → how far right it is
+  const fingers = new Map(); // pointer → its clientX
   place.addEventListener("pointerdown", ({ pointerType, pointerId, clientX }) => {
     if (pointerType !== "touch" || !chart.u) return;
     fingers.set(pointerId, clientX);
-    place.setPointerCapture(pointerId); // whatever becomes of the canvas meanwhile
+    place.setPointerCapture(pointerId); // the canvas may be replaced meanwhile
   });
   place.addEventListener("pointermove", ({ pointerId, clientX }) => {
     if (!fingers.has(pointerId) || !chart.u) return;

@@ -1,12 +1,11 @@
-// How every chart of a page is drawn: axes, smoothing, zoom, hidden curves. Charts register here, so that one switch
-// reaches them all.
+// How all charts of a page are drawn: axes, smoothing, zoom, hidden curves. Charts register in `charts`.
 
 import { drawAll } from "../page/frames.js";
 import { NO_SMOOTHING, readSmoothing, smoothingText } from "./smooth.js";
 
-const ZOOM = "zoom."; // begins the parameters of an address that hold a zoom
+const ZOOM = "zoom."; // prefix of an address's parameters that hold a zoom
 
-// What a permalink of a page with charts has to know.
+// Defaults for the permalink of a page with charts.
 export const VIEW_DEFAULTS = { x: "step", "x-scale": "linear", "y-scale": "linear", smooth: "", hide: "" };
 
 export class View {
@@ -14,12 +13,12 @@ export class View {
   xLog = false;
   log = false; // the vertical axes
   smooth = NO_SMOOTHING;
-  mark = null; // {from, to, axis}: the steps that an insight speaks of, on the charts of that axis
-  hidden = new Set(); // what curves are called in `idOf`
-  zooms = new Map(); // group of charts → [least, greatest] along their horizontal axis
+  mark = null; // {from, to, axis}: the steps of the marked insight, on the charts of that axis
+  hidden = new Set(); // `idOf` of curves
+  zooms = new Map(); // group of charts → [min, max] on their horizontal axis
   charts = new Set();
 
-  // With a permalink (of VIEW_DEFAULTS at least) the view is as the address has it, and the address follows.
+  // With a permalink (of VIEW_DEFAULTS at least) the view is read from the address and kept in it.
   constructor(permalink = null) {
     this.permalink = permalink;
     if (permalink) this.#read(permalink);
@@ -32,7 +31,7 @@ export class View {
     dispatchEvent(new Event("viewchange"));
   }
 
-  // Charts of one group show the same stretch. `range` is null for all of it.
+  // All charts of a group show the same range, [min, max]; null shows everything.
   zoom(group, range) {
     if (range) this.zooms.set(group, range);
     else this.zooms.delete(group);
@@ -47,7 +46,7 @@ export class View {
     for (const group of [...this.zooms.keys()]) this.zoom(group, null);
   }
 
-  // [least, greatest] of all charts of a group.
+  // [min, max] over all charts of a group.
   extent(group) {
     const extents = [...this.charts]
       .filter((chart) => chart.group === group && chart.data.epochs.length)
@@ -92,19 +91,19 @@ export class View {
   }
 }
 
-// Curves of one id are shown and hidden together, on all charts.
+// Curves with the same id are shown and hidden together, on all charts.
 const idOf = ({ id, key }) => id ?? key;
 
-// Where a chart's points lie. `data` is {epochs, timestamps, start_time, …} as the history has it.
+// The horizontal places of a chart's points. `data` is {epochs, timestamps, start_time, …}, as in a history.
 export class HorizontalAxis {
   constructor(data, { x, xLog }) {
     this.epochs = data.epochs;
     this.mode = hasTimes(data) ? x : "step";
-    this.log = xLog && this.mode !== "time"; // no clock has a zero
+    this.log = xLog && this.mode !== "time"; // a clock has no zero
     const origin =
       this.mode === "relative" ? Math.min(Date.parse(data.start_time ?? NaN) || Infinity, data.timestamps[0]) : 0;
     this.x = this.mode === "step" ? data.epochs : data.timestamps.map((ms) => (ms - origin) / 1000);
-    // A run that was resumed at an earlier step has times that go back; uPlot wants its columns in order.
+    // The times of a run resumed at an earlier step go back, and uPlot needs ascending columns.
     const ascends = this.x.every((value, i) => i === 0 || value >= this.x[i - 1]);
     this.order = ascends ? null : this.x.map((_, i) => i).sort((a, b) => this.x[a] - this.x[b]);
   }
@@ -114,7 +113,7 @@ export class HorizontalAxis {
     return this.order ? [x[this.order[0]], x[this.order.at(-1)]] : [x[0], x.at(-1)];
   }
 
-  // Whether everything happened on one day of the viewer's.
+  // Whether all points are of one day, in the viewer's time zone.
   get oneDay() {
     const [first, last] = this.extent.map((seconds) => new Date(seconds * 1000).toDateString());
     return first === last;
@@ -124,12 +123,12 @@ export class HorizontalAxis {
     return this.order ? this.order.map((i) => column[i]) : column;
   }
 
-  // The position in the document of what uPlot calls `index`, and back.
+  // uPlot's index as an index of the document.
   indexOf(drawn) {
     return this.order ? this.order[drawn] : drawn;
   }
 
-  // Any step, also one that an overview leaves out: between its neighbours.
+  // The place of any step; one that an overview leaves out lies between its neighbours.
   at(epoch) {
     if (this.mode === "step") return epoch;
     const { epochs, x } = this;
@@ -143,13 +142,13 @@ export class HorizontalAxis {
     return x[low] + (x[high] - x[low]) * Math.min(Math.max((epoch - epochs[low]) / span, 0), 1);
   }
 
-  // Along the axis as it is drawn. Steps begin at 0, which has no logarithm: log(1 + x) is as good from 10 on.
+  // From values to places on the axis, and back. Steps begin at 0, so a logarithmic axis is log(1 + x).
   forward = (value) => (this.log ? Math.sign(value) * Math.log10(1 + Math.abs(value)) : value);
 
   backward = (place) => (this.log ? Math.sign(place) * (10 ** Math.abs(place) - 1) : place);
 }
 
-// Whether the points can be drawn by wall time: they have times, and not all the same one.
+// Whether the points can be drawn by time: they have times, and at least two different ones.
 export function hasTimes({ epochs, timestamps }) {
   return timestamps?.length === epochs.length && timestamps.some((time) => time !== timestamps[0]);
 }

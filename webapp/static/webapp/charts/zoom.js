@@ -1,8 +1,8 @@
-// How people zoom and pan charts: by mouse, by wheel, by keyboard, by the buttons of the tool bar. All of them change the
-// view's zoom of the chart's group, never a single chart.
+// Zooming and panning by mouse, wheel, keyboard and the tool bar's buttons. Each changes the view's zoom of the chart's
+// group, never a single chart.
 
-const CLOSER = 0.5; // the share of what is shown that stays after a step closer
-const ASIDE = 0.25; // by how much of what is shown a step aside goes
+const CLOSER = 0.5; // of the visible range, after zooming in by one step
+const ASIDE = 0.25; // of the visible range, for panning by one step
 const KEYS = {
   "+": (chart) => zoomBy(chart, CLOSER, chart.cursorShare()),
   "=": (chart) => zoomBy(chart, CLOSER, chart.cursorShare()),
@@ -12,14 +12,14 @@ const KEYS = {
 };
 const WITH_SHIFT = { ArrowLeft: -ASIDE, ArrowRight: ASIDE };
 
-// Goes closer (`factor` below 1) or away, around a place between 0, the left end, and 1.
+// Zooms in (`factor` below 1) or out around a place, 0 at the left and 1 at the right.
 export function zoomBy(chart, factor, around = 0.5) {
   const [low, high] = shown(chart);
   const pivot = low + (high - low) * around;
   show(chart, pivot - (pivot - low) * factor, pivot + (high - pivot) * factor);
 }
 
-// Goes aside by a share of what is shown, as far as there is something.
+// Pans by a share of the visible range, within the data.
 export function panBy(chart, share) {
   const [low, high] = shown(chart);
   const [least, most] = chart.view.extent(chart.group).map(chart.axis.forward);
@@ -27,7 +27,7 @@ export function panBy(chart, share) {
   if (way) show(chart, low + way, high + way);
 }
 
-// Brings what is at one place, a share of the width, to another; `factor` times as much is shown then.
+// Moves what is at place `from` to place `to`, both 0 to 1, and makes the visible range `factor` times as wide.
 export function carry(chart, factor, from, to) {
   const [low, high] = shown(chart);
   const [least, most] = chart.view.extent(chart.group).map(chart.axis.forward);
@@ -36,7 +36,7 @@ export function carry(chart, factor, from, to) {
   show(chart, start, start + span);
 }
 
-// Pans as far as it takes to have this place in view.
+// Pans until this value is in view.
 export function bringIntoView(chart, x) {
   const [low, high] = shown(chart);
   const place = chart.axis.forward(x);
@@ -44,9 +44,9 @@ export function bringIntoView(chart, x) {
   if (place > high) panBy(chart, (place - high) / (high - low) + ASIDE);
 }
 
-// Leaves the zoom, or goes aside within it, as far as it takes to have all of this stretch in view.
-export function showStretch(chart, from, to) {
-  // As the view has it: a chart that has just been made has not taken it yet.
+// Pans until this range is in view, or leaves the zoom if the range is wider.
+export function showRange(chart, from, to) {
+  // The view's zoom, since a chart that was just made has not applied it yet.
   const [low, high] = (chart.view.zooms.get(chart.group) ?? chart.axis.extent).map(chart.axis.forward);
   const [start, end] = [from, to].map(chart.axis.forward);
   const span = high - low;
@@ -57,7 +57,7 @@ export function showStretch(chart, from, to) {
   show(chart, first, first + span);
 }
 
-// What the buttons of a tool bar do: the same to every group.
+// Does the same to every group, for the tool bar's buttons.
 export function everyGroup(view, act) {
   const groups = new Map([...view.charts].filter((chart) => chart.u).map((chart) => [chart.group, chart]));
   for (const chart of groups.values()) act(chart);
@@ -67,7 +67,7 @@ export const away = (chart) => zoomBy(chart, 1 / CLOSER);
 export const left = (chart) => panBy(chart, -ASIDE);
 export const right = (chart) => panBy(chart, ASIDE);
 
-// Whether the key was one of these.
+// Handles the keys that zoom and pan. Whether this was one of them.
 export function zoomKey(chart, event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
   if (event.shiftKey && event.key in WITH_SHIFT) panBy(chart, WITH_SHIFT[event.key]);
@@ -76,7 +76,7 @@ export function zoomKey(chart, event) {
   return true;
 }
 
-// For uPlot: what the mouse does over a chart. Dragging selects, with Shift it pans.
+// For uPlot: dragging selects, Shift-dragging pans, a double click shows everything.
 export function mouseBindings(chart) {
   return {
     mousedown: (_u, _over, select) => (event) => {
@@ -89,7 +89,7 @@ export function mouseBindings(chart) {
   };
 }
 
-// The stretch that the mouse has selected; the charts that share the cursor select it too, and have no say.
+// Zooms to what the mouse has selected. Charts that share the cursor select it too; they only clear it.
 export function zoomToSelection(chart) {
   const { u } = chart;
   const { left: from, width } = u.select;
@@ -99,7 +99,8 @@ export function zoomToSelection(chart) {
   show(chart, ...[u.posToVal(from, "x"), u.posToVal(from + width, "x")].map(chart.axis.forward));
 }
 
-// Ctrl or ⌘ with the wheel, and pinching, zoom around the pointer; Shift with the wheel pans; else the page scrolls.
+// Ctrl or ⌘ with the wheel, and pinching, zoom around the pointer; Shift with the wheel pans; otherwise the page
+// scrolls.
 export function onWheel(chart, event) {
   if (!chart.u || !(event.ctrlKey || event.metaKey || event.shiftKey)) return;
   event.preventDefault();
@@ -123,7 +124,7 @@ function drag(chart, event) {
 
 const shown = (chart) => [chart.u.scales.x.min, chart.u.scales.x.max].map(chart.axis.forward);
 
-// All that there is, is no zoom.
+// Zooms to these places on the axis; to everything means no zoom.
 function show(chart, low, high) {
   const [least, most] = chart.view.extent(chart.group).map(chart.axis.forward);
   if (!(high > low)) return;

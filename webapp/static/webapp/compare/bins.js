@@ -1,15 +1,14 @@
-// Draws the bins of several runs on one canvas.
+// Paints the bins of several runs on one canvas.
 
-import { context2d, cssColor } from "../page/dom.js";
+import { BOTTOM, context2d, cssColor, paintValueTicks, textStyle } from "../charts/canvas.js";
 
-const FONT = "11px system-ui, sans-serif";
-const [LEFT, RIGHT, TITLE, BOTTOM, GAP] = [8, 8, 18, 26, 10];
+const [LEFT, RIGHT, TITLE, GAP] = [8, 8, 18, 10];
 const [ROW, WHOLE] = [96, 260];
 
-// Where the bins of each of so many runs go.
-export function stacked(many) {
+// Where the bins of each run go: one below the other, or on top of each other.
+export function stacked(runs) {
   return {
-    height: many * (TITLE + ROW + GAP) + BOTTOM,
+    height: runs * (TITLE + ROW + GAP) + BOTTOM,
     tall: ROW,
     base: (i) => (i + 1) * (TITLE + ROW) + i * GAP,
     titled: true,
@@ -20,8 +19,8 @@ export function overlaid() {
   return { height: WHOLE + TITLE + BOTTOM, tall: WHOLE, base: () => WHOLE + TITLE, titled: false };
 }
 
-// (run's place, count) → 0 to 1: the share of all values of the run, over the greatest of them at this epoch.
-export function heights(shown, log) {
+// A function (index of the run, count) → 0 to 1: the count's share of the run's values, relative to the highest one.
+export function heightsOf(shown, log) {
   const totals = shown.map(
     ({ data, index }) => sum(data.counts[index]) + (data.underflow[index] ?? 0) + (data.overflow[index] ?? 0),
   );
@@ -36,7 +35,7 @@ export function drawHistograms(view) {
   paintHistograms(view, context2d(view.canvas, width, view.layout.height), width);
 }
 
-// On a canvas, or on what stands for one.
+// On a canvas context or an SvgContext.
 export function paintHistograms(view, context, width) {
   const { axis, layout, shown, emphasis } = view;
   view.x = (value) => LEFT + axis.position(value) * (width - LEFT - RIGHT);
@@ -58,7 +57,7 @@ export function paintHistograms(view, context, width) {
   });
 }
 
-// Steps between the true edges.
+// A step for each bin, between its true edges.
 function outline(context, data, index, x, y) {
   const edges = data.bin_edges_by_epoch[index];
   context.beginPath();
@@ -71,33 +70,14 @@ function outline(context, data, index, x, y) {
 }
 
 function title(context, text, y, color) {
-  context.font = FONT;
-  context.textAlign = "left";
-  context.textBaseline = "alphabetic";
   context.fillStyle = color;
   context.fillRect(LEFT, y - 8, 8, 8);
-  context.fillStyle = cssColor("ink");
-  context.fillText(text, LEFT + 14, y);
+  textStyle(context, "left", "alphabetic", cssColor("ink")).fillText(text, LEFT + 14, y);
 }
 
 function paintAxis(context, { axis, x, layout, shown }, width) {
-  context.font = FONT;
-  context.textAlign = "center";
-  context.textBaseline = "top";
-  const [muted, grid] = [cssColor("muted"), cssColor("grid")];
-  const foot = layout.height - BOTTOM;
-  let free = -Infinity;
-  for (const [value, label] of [...axis.ticks].sort((a, b) => a[0] - b[0])) {
-    const at = x(value);
-    context.fillStyle = grid;
-    context.fillRect(Math.round(at), 0, 1, foot);
-    const half = context.measureText(label).width / 2;
-    if (at - half < Math.max(free, 0) || at + half > width) continue;
-    free = at + half + 8;
-    context.fillStyle = muted;
-    context.fillText(label, at, foot + 8);
-  }
-  context.fillStyle = muted;
+  paintValueTicks(context, axis.ticks, x, { from: 0, width, height: layout.height });
+  context.fillStyle = cssColor("muted");
   for (const i of shown.keys()) context.fillRect(LEFT, layout.base(i), width - LEFT - RIGHT, 1);
 }
 

@@ -1,10 +1,11 @@
-// Many things of which some are chosen: a list with a search, behind a button that says how many.
+// A list of checkboxes with a search, behind a button that says how many are checked.
 
 import { el } from "../page/dom.js";
 import { count } from "../page/format.js";
 
 export class Chooser {
-  // `onChange(chosen)` gets the values in the order of the options; `extra` are controls beside the search.
+  // `onChange(chosen)` gets the checked values in the order of the options, or null for the default; `extra` are
+  // controls next to the search.
   constructor(label, onChange, extra = []) {
     Object.assign(this, { label, onChange });
     this.title = el("summary", {}, label);
@@ -17,8 +18,8 @@ export class Chooser {
       oninput: () => this.#filter(),
     });
     this.list = el("ul", { class: "choices" });
-    this.none = el("p", { class: "muted", hidden: true }, "Nothing matches.");
-    const few = el("button", { type: "button", class: "quiet", onclick: () => onChange(null) }, "The usual ones");
+    this.none = el("p", { class: "muted", hidden: true }, "No matches.");
+    const few = el("button", { type: "button", class: "quiet", onclick: () => onChange(null) }, "Default");
     this.element = el(
       "details",
       { class: "chooser", onkeydown: (event) => this.#key(event) },
@@ -37,7 +38,8 @@ export class Chooser {
   // `options` is [[value, text, note], …].
   update(options, chosen) {
     const set = new Set(chosen);
-    this.title.textContent = `${this.label}: ${count(options.filter(([value]) => set.has(value)).length)} of ${count(options.length)}`;
+    const checked = options.filter(([value]) => set.has(value)).length;
+    this.title.textContent = `${this.label}: ${count(checked)} of ${count(options.length)}`;
     const values = options.map(([value]) => value).join("\n");
     if (values !== this.values) this.#build(options);
     this.values = values;
@@ -74,7 +76,7 @@ export class Chooser {
   }
 }
 
-// Closes a <details> when something beside it is pressed.
+// Closes a <details> when the pointer is pressed outside it.
 export function closeOutside(details) {
   addEventListener("pointerdown", ({ target }) => {
     if (!details.contains(target)) details.open = false;

@@ -1,5 +1,6 @@
-// The curves of all runs, one chart a metric.
+// The curves of all runs, one chart per metric.
 
+import { notFinite } from "../charts/columns.js";
 import { LineChart } from "../charts/line-chart.js";
 import { unitOf } from "../charts/specs.js";
 import { chartTools } from "../charts/tools.js";
@@ -16,12 +17,12 @@ import { OtherMetrics } from "./others.js";
 import { nameOf } from "./plot.js";
 import { WholeRows } from "./rows.js";
 
-const AHEAD = "300px"; // so far from view a chart is made ready
-const POINTS_AT_MOST = 30; // more steps than these are drawn without points, as LineChart decides for good
+const AHEAD = "300px"; // distance from the view at which a chart is made ready
+const POINTS_AT_MOST = 30; // steps; a chart of more has no points, which LineChart decides when it is made
 const STRONG_BANDS = 5;
-const ONE_BY_ONE = 4; // up to so many curves a sentence tells of each
+const ONE_BY_ONE = 4; // up to so many curves have a sentence each
 
-// `spec` has besides `emphasis` and `runs`, one per series.
+// `spec` also has `emphasis`, and `runs`, one per series.
 class OverlaidChart extends LineChart {
   constructor(spec, data, view) {
     super(spec, data, view);
@@ -30,7 +31,7 @@ class OverlaidChart extends LineChart {
     this.rows.update(this.series.length);
   }
 
-  // Runs are hidden rather than curves, everywhere on the page.
+  // Runs are hidden instead of curves, everywhere on the page.
   hides({ id }) {
     return this.spec.emphasis.hidden.has(id);
   }
@@ -45,7 +46,7 @@ class OverlaidChart extends LineChart {
 
   update(data, spec = this.spec) {
     super.update(data, spec);
-    this.rows?.update(this.series.length); // the first time, before there are any
+    this.rows?.update(this.series.length); // undefined in the constructor of LineChart
   }
 
   remove() {
@@ -59,7 +60,7 @@ class OverlaidChart extends LineChart {
     this.shade();
   }
 
-  // Draws every curve as strongly as its run stands out. Bands of many runs lie over each other, so that each is fainter.
+  // Draws each curve as strongly as its run is emphasized. Bands of many runs overlap, so each of them is fainter.
   shade() {
     if (!this.u) return;
     const { runs, emphasis } = this.spec;
@@ -73,7 +74,7 @@ class OverlaidChart extends LineChart {
     this.u.redraw(false);
   }
 
-  // Of many runs: between which values they end.
+  // For many runs, the range of their last values.
   inWords() {
     const { runs } = this.spec;
     const lasts = this.columns.values
@@ -82,9 +83,9 @@ class OverlaidChart extends LineChart {
     if (runs.length <= ONE_BY_ONE || !lasts.length) return super.inWords();
     lasts.sort((a, b) => a.value - b.value);
     const [low, high] = [lasts[0], lasts.at(-1)];
-    const bad = this.data.non_finite.length;
-    const also = bad ? ` ${bad} ${bad === 1 ? "value is" : "values are"} not finite.` : "";
-    return `${count(runs.length)} runs end between ${number(low.value)} (${low.label}) and ${number(high.value)} (${high.label}).${also}`;
+    const also = notFinite(this.data.non_finite.length);
+    const range = `${number(low.value)} (${low.label}) and ${number(high.value)} (${high.label})`;
+    return `${count(runs.length)} runs end between ${range}.${also}`;
   }
 }
 
@@ -94,15 +95,15 @@ export class Curves {
     this.detail = new Detail(permalink, source, () => this.#show());
     this.others = new OtherMetrics(source, () => this.#show());
     this.view = new View(permalink);
-    if (this.view.x === "time") this.view.x = "relative"; // runs of different days have no clock in common
+    if (this.view.x === "time") this.view.x = "relative"; // runs have no clock in common
     this.byTime = this.view.x === "relative";
     this.charts = new Map(); // metric → OverlaidChart
     this.grid = el("div", { class: "charts" });
-    this.none = el("p", { class: "muted", hidden: true }, "No metric is chosen.");
+    this.none = el("p", { class: "muted", hidden: true }, "No metric chosen.");
     const shared = el("input", { type: "checkbox", onchange: () => this.#set({ shared: shared.checked ? "1" : "0" }) });
     shared.checked = permalink.get("shared") === "1";
     this.chooser = new Chooser("Metrics", (chosen) => this.#set({ metrics: choiceOf(chosen) }), [
-      el("label", { class: "check" }, shared, "only what two runs have"),
+      el("label", { class: "check" }, shared, "only metrics that two runs have"),
       this.others.element,
     ]);
     this.chooser.element.addEventListener("toggle", () => this.chooser.element.open && this.others.list());
@@ -146,8 +147,8 @@ export class Curves {
   #show() {
     this.runs = this.warm.map((run) => this.detail.of(run));
     const counts = metricCounts(this.runs, (run) => [...run.curves.keys(), ...this.others.keys(run)]);
-    const least = this.permalink.get("shared") === "1" ? 2 : 1;
-    const offered = [...counts.keys()].filter((key) => counts.get(key) >= Math.min(least, this.runs.length));
+    const atLeast = this.permalink.get("shared") === "1" ? 2 : 1;
+    const offered = [...counts.keys()].filter((key) => counts.get(key) >= Math.min(atLeast, this.runs.length));
     const asked = chosenIn(this.permalink.get("metrics"));
     const inHistories = offered.filter((key) => this.runs.some(({ curves }) => curves.has(key)));
     if (!inHistories.length) this.others.list();
@@ -173,7 +174,7 @@ export class Curves {
     for (const metric of gone) this.#drop(metric);
   }
 
-  // Those of which something of this metric has been read.
+  // The runs whose values of this metric have been read.
   #runsWith(metric) {
     return this.runs.map((run) => (run.curves.has(metric) ? run : this.others.of(run, metric))).filter(Boolean);
   }
@@ -213,7 +214,7 @@ export class Curves {
     }
     if (known) this.#drop(metric);
     const chart = new OverlaidChart(spec, data, this.view);
-    const way = { "-1": "less is better", 0: "", 1: "more is better" }[direction(metric)];
+    const way = { "-1": "lower is better", 0: "", 1: "higher is better" }[direction(metric)];
     if (way) chart.element.querySelector("h3").after(el("span", { class: "muted way" }, way));
     chart.wake(false);
     chart.element.chart = chart;
@@ -237,10 +238,10 @@ export class Curves {
   }
 }
 
-// A run's name and ID, as a table outside needs both.
+// The name and ID of a run, for a column of a CSV.
 const columnOf = ({ id, row: { name } }) => (name && name !== id ? `${name} (${id})` : id);
 
-// Whether a chart of the one can show the other: the same curves in the same colours and manner on the same axis.
+// Whether a chart with one spec can show the other: same curves, colours and axis.
 const alike = (a, b) =>
   ["axis", "unit", "dense"].every((name) => a[name] === b[name]) &&
   a.runs.length === b.runs.length &&

@@ -1,15 +1,15 @@
-// How many of the runs' epochs the curves show: those of the overviews at first, every one where that is little, or asked.
+// How many epochs the curves show: at first those of the overviews; every one if there are few, or if the viewer asks.
 
 import { el } from "../page/dom.js";
 import { count } from "../page/format.js";
 import { curvesOf } from "./metrics.js";
 
-const FEW = 2500; // epochs of all runs together that are read without being asked for
+const FEW = 2500; // epochs of all runs together; up to so many every one is read
 
 export class Detail {
   #histories = new Map(); // run ID → its history in full resolution
 
-  // `onRead` is called when more has been read.
+  // Calls `onRead` when more has been read.
   constructor(permalink, source, onRead) {
     Object.assign(this, { permalink, source, onRead });
     this.text = el("span", { class: "tabular" });
@@ -17,7 +17,7 @@ export class Detail {
     this.element = el("span", { class: "epochs", role: "status" }, this.text, this.button);
   }
 
-  // The run with the finest history that has been read.
+  // The run, with its full history if that has been read.
   of(run) {
     const history = this.#histories.get(run.id);
     return history ? { ...run, history, curves: curvesOf(history) } : run;
@@ -30,20 +30,19 @@ export class Detail {
     if (this.wanted) this.#read();
   }
 
-  // Whether every epoch is.
+  // Whether to show every epoch.
   get wanted() {
     return this.permalink.get("detail") === "full" || total(this.runs) <= FEW;
   }
 
-  // From now on, whatever there is.
+  // Shows every epoch from now on.
   readAll() {
     if (this.permalink.get("detail") === "full") return;
     this.permalink.set({ detail: "full" });
     this.#read();
-    this.onRead(); // of other metrics the caller reads every step now
+    this.onRead(); // the caller now reads every step of other metrics
   }
 
-  // What has not changed is not sent again.
   async #read() {
     const read = async ({ id }) => [id, await this.source.read(`/api/runs/${id}/training-history/?resolution=full`)];
     const answers = await Promise.allSettled(this.runs.map(read));
@@ -59,11 +58,11 @@ export class Detail {
   #say(error) {
     const all = total(this.runs);
     const shown = this.runs.reduce((sum, run) => sum + this.of(run).history.epochs.length, 0);
-    const more = shown < all && !this.wanted; // what is on its way needs no words
+    const more = shown < all && !this.wanted;
     this.button.hidden = !more;
-    const bands = more ? "; bands hold the extremes between" : "";
+    const bands = more ? "; bands show min and max in between" : "";
     this.text.textContent = error
-      ? `Not every epoch can be read: ${error.message}`
+      ? `Some epochs can't be read: ${error.message}`
       : `${count(shown)} of ${count(all)} epochs${bands}`;
   }
 }

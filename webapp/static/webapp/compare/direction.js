@@ -1,4 +1,4 @@
-// Which way a metric gets better: the one rule, as docs/reference/compare.md tells it.
+// Whether lower or higher values of a metric are better. See docs/reference/compare.md.
 
 const LOWER = [
   "loss",
@@ -36,7 +36,7 @@ const HIGHER = [
   "score",
 ];
 
-// −1 where less is better, 1 where more is, 0 where nobody can say. A word of the key decides; a word of a loss first.
+// −1: lower is better, 1: higher is better, 0: unknown. The words of the key decide; those in LOWER count first.
 export function direction(key) {
   const words = key
     .replace(/([a-z])([A-Z])/g, "$1 $2")
@@ -47,7 +47,7 @@ export function direction(key) {
   return names(HIGHER) ? 1 : 0;
 }
 
-// The best of these values; undefined where there is none, where all are alike, or where nobody can say.
+// The best of these values; undefined if all are equal, fewer than two are known, or the direction is unknown.
 export function best(values, way) {
   const known = values.filter(Number.isFinite);
   if (!way || known.length < 2) return undefined;

@@ -1,15 +1,15 @@
-// Which runs stand out: hidden ones, those that a brush leaves out, and the one that is pointed at. Charts draw it, and
-// every element with `data-run` shows it as `data-level`.
+// How much each run stands out: hidden, left out by a brush, or under the pointer. Charts draw it, and every element
+// with `data-run` has it as `data-level`.
 
 const ALPHA = { lit: 1, plain: 1, back: 0.22, dim: 0.1, hidden: 0 };
 
 export class Emphasis {
   hidden = new Set(); // run IDs
-  #matching = null; // run IDs that every brush lets through; null: there is no brush
+  #matching = null; // run IDs within all brushes; null without a brush
   #lit = null;
   #listeners = new Set();
 
-  // `root` is what holds all elements with `data-run`; `onToggle` hears when runs are shown and hidden.
+  // `root` holds all elements with `data-run`; calls `onToggle` when a run is shown or hidden.
   constructor(root, onToggle) {
     Object.assign(this, { root, onToggle });
     const follow = ({ target }) => this.light(target.closest?.("[data-run]")?.dataset.run ?? null);
@@ -53,7 +53,7 @@ export class Emphasis {
     return ALPHA[this.level(id)];
   }
 
-  // Tells everybody; also after elements were built anew.
+  // Updates all elements and listeners. Call it after building elements.
   show() {
     for (const element of this.root.querySelectorAll("[data-run]"))
       element.dataset.level = this.level(element.dataset.run);

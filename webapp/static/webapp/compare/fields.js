@@ -1,15 +1,15 @@
-// What runs are compared by, besides curves: parameters, metrics that are one number, and facts of the run.
+// The fields that runs are compared by: parameters, metrics that are one number, and facts of the run.
 
+import { isStatistic, keyAt } from "../charts/catalogue.js";
 import { byName, exact, number, seconds } from "../page/format.js";
 import { direction } from "./direction.js";
 import { lastOf } from "./metrics.js";
 import { kindsOf } from "./scale.js";
 
 export const GROUPS = { param: "Parameters", metric: "Metrics", run: "Run" };
-const STATISTIC = /_(weights|grad)_(mean|std|min|max|norm)$/;
 const SHORT_ENOUGH = 40; // characters of a value that an axis can show
 const [PARAMETERS_AT_FIRST, METRICS_AT_FIRST] = [5, 3];
-const TELLING = ["final_", "test_", "best_"]; // ever more
+const TELLING = ["final_", "test_", "best_"]; // prefixes of metrics, the most telling last
 
 const FACTS = {
   status: ({ row }) => row.status?.toLowerCase(),
@@ -19,30 +19,34 @@ const FACTS = {
   experiment: ({ row }) => row.experiment_name,
 };
 
-// A field is {id, group, name, direction, numeric, varies, values, raw}: `values` is run ID → number, text or null; `raw`
-// has numbers as they were logged.
+// A field is {id, group, name, direction, numeric, varies, values, raw}. `values` is run ID → number, text or null;
+// `raw` is the same with numbers as they were logged.
 export function fieldsOf(runs) {
-  const keys = (read) => [...new Set(runs.flatMap((run) => Object.keys(read(run))))].sort(byName);
+  const keys = (read) => [...new Set(runs.flatMap((run) => [...read(run).keys()]))].sort(byName);
+  const params = new Map(runs.map(({ id, row }) => [id, mapOf(row.params)]));
   const finals = new Map(runs.map((run) => [run.id, finalsOf(run)]));
+  const each = (group, maps) =>
+    keys(({ id }) => maps.get(id)).map((key) => field(group, key, runs, ({ id }) => maps.get(id).get(key)));
   return [
-    ...keys(({ row }) => row.params ?? {}).map((key) => field("param", key, runs, ({ row }) => row.params?.[key])),
-    ...keys(({ id }) => finals.get(id)).map((key) => field("metric", key, runs, ({ id }) => finals.get(id)[key])),
+    ...each("param", params),
+    ...each("metric", finals),
     ...Object.entries(FACTS).map(([key, read]) => field("run", key, runs, read)),
   ].filter(({ values }) => [...values.values()].some((value) => value !== null));
 }
 
-// What the run ended with, and where its curves ended that nothing of the former tells.
+// A run's final metrics, and the last values of curves that no final metric covers.
 function finalsOf({ row, history, curves }) {
-  const finals = { ...row.final_metrics };
+  const finals = mapOf(row.final_metrics);
   for (const [key, values] of curves) {
-    if (key in finals || `final_${key}` in finals || STATISTIC.test(key)) continue;
-    finals[key] = lastOf(values);
+    if (!finals.has(key) && !finals.has(`final_${key}`) && !isStatistic(key)) finals.set(key, lastOf(values));
   }
   const best = history?.best_epoch ?? null;
-  const val = curves.get("val_loss");
-  if (best !== null && val) finals.best_val_loss = val[history.epochs.indexOf(best)] ?? null;
+  const val = curves.get(keyAt("loss", "val"));
+  if (best !== null && val) finals.set("best_val_loss", val[history.epochs.indexOf(best)] ?? null);
   return finals;
 }
+
+const mapOf = (named) => new Map(Object.entries(named ?? {}));
 
 function field(group, name, runs, read) {
   const raw = new Map(runs.map((run) => [run.id, read(run) ?? null]));
@@ -69,7 +73,7 @@ export const axisFields = (fields) =>
     ({ numeric, values }) => numeric || [...values.values()].every((value) => (value ?? "").length <= SHORT_ENOUGH),
   );
 
-// The IDs of the fields that tell runs apart best: varied parameters, then metrics that have a better and a worse.
+// The IDs of the default axes: parameters that vary, then metrics with a known direction.
 export function usualAxes(fields) {
   const able = axisFields(fields);
   const of = (group) => able.filter((one) => one.group === group);
@@ -77,14 +81,15 @@ export function usualAxes(fields) {
   return [...parameters.slice(0, PARAMETERS_AT_FIRST), ...metrics.slice(0, METRICS_AT_FIRST)].map(({ id }) => id);
 }
 
-// Numbers over decades are what a search is about; then whatever has most values. All that differ come before the rest.
+// Ranks fields that vary first; then numbers over decades, as searches draw them; then fields with many values.
 export function rankedParameters(fields) {
   const known = ({ values }) => new Set([...values.values()].filter((value) => value !== null)).size;
   const rank = (one) => [one.varies, known(one) > 1, kindsOf(one)[0] === "log", one.numeric, known(one)];
   return ranked(fields, rank);
 }
 
-// One where less is better, one where more is, then the others; what tells of the whole run before what a curve ends with.
+// Ranks one metric that is better when lower and one that is better when higher first; then final metrics before the
+// ends of curves.
 export function rankedMetrics(fields) {
   const sorted = ranked(fields, ({ varies, name, direction: way }) => [
     varies,
@@ -95,7 +100,7 @@ export function rankedMetrics(fields) {
   return [...new Set([...firsts, ...sorted])];
 }
 
-// The greatest first, by the first number that differs.
+// Sorts by ranks, which are lists of numbers, the highest first.
 function ranked(fields, rank) {
   const ranks = new Map(fields.map((one) => [one, rank(one).map(Number)]));
   const compare = (a, b) =>

@@ -1,17 +1,18 @@
-// Histograms of up to four runs at one epoch: one under another on the same axis, or laid over each other.
+// Histograms of up to four runs at one epoch, one below the other on the same axis, or overlaid.
 
 import { valueAxis } from "../charts/axis.js";
+import { binAt, fullest, nearest } from "../histograms/find.js";
 import { choice, el, lazyDetails, section, table } from "../page/dom.js";
 import { count, exact, number } from "../page/format.js";
 import { inNextFrame, whenNear } from "../page/frames.js";
 import { exportMenu } from "../page/menu.js";
 import { choiceOf, chosenIn } from "./address.js";
-import { drawHistograms, heights, overlaid, paintHistograms, stacked } from "./bins.js";
+import { drawHistograms, heightsOf, overlaid, paintHistograms, stacked } from "./bins.js";
 import { Chooser } from "./chooser.js";
 import { nameOf, swatch } from "./plot.js";
 
 const AT_MOST = 4;
-const AHEAD = "400px"; // so far from view the histograms are read
+const AHEAD = "400px"; // distance from the view at which the histograms are read
 const NAMES = { weights: "Weights", gradients: "Gradients" };
 
 export class Histograms {
@@ -115,12 +116,12 @@ export class Histograms {
     this.#loadSoon();
   }
 
-  // Once there is something to show, and somebody is about to look.
+  // If there is something to show and the section is near the view.
   #loadSoon() {
     if (this.able.length && this.near) this.#load();
   }
 
-  // Runs are named by their places.
+  // The address names runs by their slots.
   get #chosenRuns() {
     const slots = chosenIn(this.permalink.get("of"));
     return (slots ? this.able.filter(({ slot }) => slots.includes(String(slot))) : this.able).slice(0, AT_MOST);
@@ -128,7 +129,7 @@ export class Histograms {
 
   #choose(slots) {
     const added = slots?.find((slot) => !this.#chosenRuns.some((run) => String(run.slot) === slot));
-    // The one that was chosen last is wanted more than the first of the others.
+    // A fifth run replaces the first of the others.
     const kept =
       slots && slots.length > AT_MOST
         ? slots.filter((slot) => slot === added || slot !== slots.find((other) => other !== added))
@@ -137,11 +138,16 @@ export class Histograms {
     this.#load();
   }
 
-  #address(run) {
-    return `/api/runs/${run.id}/histogram-data/?type=${this.permalink.get("what")}&tower=${this.permalink.get("tower")}&resolution=overview`;
+  get #what() {
+    return `${NAMES[this.permalink.get("what")]} of the ${this.permalink.get("tower")} tower`;
   }
 
-  // Reads those of the chosen runs; what has not changed is not sent again.
+  #address(run) {
+    const [what, tower] = ["what", "tower"].map((name) => this.permalink.get(name));
+    return `/api/runs/${run.id}/histogram-data/?type=${what}&tower=${tower}&resolution=overview`;
+  }
+
+  // Reads the histograms of the chosen runs, if they have changed.
   async #load() {
     const runs = this.#chosenRuns;
     this.chooser.update(
@@ -154,7 +160,7 @@ export class Histograms {
     );
     const failed = answers.filter(({ status }) => status === "rejected");
     for (const { value } of answers) if (value?.[1].changed) this.documents.set(value[0], value[1].document);
-    if (wanted.some(([run, address]) => address !== this.#address(run))) return; // another one has been chosen meanwhile
+    if (wanted.some(([run, address]) => address !== this.#address(run))) return; // the choice has changed meanwhile
     const found = wanted
       .map(([run, address]) => ({ run, data: this.documents.get(address) }))
       .filter(({ data }) => data?.available && data.epochs.length);
@@ -164,9 +170,9 @@ export class Histograms {
   #show(found, missing, error) {
     const none = error
       ? `The histograms can't be read: ${error.message}`
-      : "None of these runs has logged such a histogram.";
+      : "None of these runs has logged this histogram.";
     this.message.textContent = found.length
-      ? `${count(missing)} of the chosen runs ${missing === 1 ? "has" : "have"} no such histogram.`
+      ? `${count(missing)} of the chosen runs ${missing === 1 ? "has" : "have"} not logged this histogram.`
       : none;
     this.message.hidden = found.length > 0 && !missing;
     this.content.hidden = !found.length;
@@ -192,7 +198,7 @@ export class Histograms {
     for (const one of this.shown) one.index = nearest(one.data.epochs, epoch);
     const others = this.shown.filter(({ data, index }) => data.epochs[index] !== epoch);
     this.differs.textContent = others
-      .map(({ run, data, index }) => `${run.label} is shown at epoch ${data.epochs[index]}, the nearest that it keeps.`)
+      .map(({ run, data, index }) => `${run.label} is shown at epoch ${data.epochs[index]}, its nearest stored epoch.`)
       .join(" ");
     this.table.refresh();
     this.#draw();
@@ -203,16 +209,17 @@ export class Histograms {
     const over = this.permalink.get("bins") === "over";
     this.layout = (over ? overlaid : stacked)(this.shown.length);
     this.plot.style.height = `${this.layout.height}px`;
-    this.height = heights(this.shown, this.permalink.get("counts") === "log");
+    this.height = heightsOf(this.shown, this.permalink.get("counts") === "log");
     this.#name(over);
-    const what = `${NAMES[this.permalink.get("what")]} of the ${this.permalink.get("tower")} tower`;
-    this.summary.textContent = `${what}: ${this.shown.map(extent).join("; ")}. Heights are shares of all values of the run${this.axis.symlog ? ", on a symmetric-log axis" : ""}.`;
+    const axis = this.axis.symlog ? ", on a symmetric-log axis" : "";
+    const heights = `Heights are shares of all values of the run${axis}.`;
+    this.summary.textContent = `${this.#what}: ${this.shown.map(extent).join("; ")}. ${heights}`;
     this.plot.setAttribute("aria-label", `Histograms. ${this.summary.textContent}`);
     this.#fullest();
     this.#paint();
   }
 
-  // Where the runs have a picture each, their names stand in it.
+  // Pictures of single runs name them; overlaid ones have a legend.
   #name(over) {
     this.legend.hidden = !over;
     this.legend.replaceChildren(
@@ -239,7 +246,7 @@ export class Histograms {
     const { shown, layout, emphasis } = this;
     if (!shown.length) throw new Error("there is no histogram.");
     const { legendOf, saveBins } = await import("./picture.js");
-    const title = `${NAMES[this.permalink.get("what")]} of the ${this.permalink.get("tower")} tower, epoch ${this.epochs[this.slider.value]}`;
+    const title = `${this.#what}, epoch ${this.epochs[this.slider.value]}`;
     if (kind === "csv" || kind === "json") return saveBins(title, kind, shown);
     const { savePicture } = await import("../charts/export.js");
     const width = this.plot.clientWidth;
@@ -265,7 +272,7 @@ export class Histograms {
           const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
           const bin = bins[i];
           return bin === null
-            ? `${run.label} has none here`
+            ? `${run.label} has no bin here`
             : `${run.label} ${count(counts[bin])} from ${number(edges[bin])} to ${number(edges[bin + 1])}`;
         })
         .join(" · ");
@@ -275,9 +282,7 @@ export class Histograms {
     if (this.shown.length)
       this.#say(
         "Fullest bin: ",
-        this.shown.map(({ data, index }) =>
-          data.counts[index].indexOf(Math.max(...data.counts[index].map((value) => value ?? -1))),
-        ),
+        this.shown.map(({ data, index }) => fullest(data.counts[index])),
       );
   }
 
@@ -286,7 +291,7 @@ export class Histograms {
     if (this.x)
       this.#say(
         "",
-        this.shown.map(({ data, index }) => binAt(data.bin_edges_by_epoch[index], this.x, x)),
+        this.shown.map(({ data, index }) => binAt(data.bin_edges_by_epoch[index], (edge) => x < this.x(edge))),
       );
   }
 
@@ -311,22 +316,13 @@ export class Histograms {
   }
 }
 
-// Between which edges the run's values lie, at the epoch that is shown: the outermost edges are alike for most runs.
+// The range of a run's filled bins at the shown epoch; the outermost edges are the same in most runs.
 function extent({ run, data, index }) {
   const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
   const filled = counts.map((value, bin) => (value > 0 ? bin : -1)).filter((bin) => bin >= 0);
   const beyond = (data.underflow[index] ?? 0) + (data.overflow[index] ?? 0);
   const inside = filled.length
     ? `from ${number(edges[filled[0]])} to ${number(edges[filled.at(-1) + 1])}`
-    : "without a value in any bin";
+    : "without values in its bins";
   return `${run.label} at epoch ${data.epochs[index]} ${inside}${beyond ? ` and ${count(beyond)} beyond` : ""}`;
-}
-
-function nearest(epochs, wanted) {
-  return epochs.reduce((best, kept, i) => (Math.abs(kept - wanted) < Math.abs(epochs[best] - wanted) ? i : best), 0);
-}
-
-function binAt(edges, x, at) {
-  if (at < x(edges[0]) || at > x(edges.at(-1))) return null;
-  return Math.max(0, edges.findIndex((edge) => x(edge) > at) - 1);
 }

@@ -1,7 +1,9 @@
-// Curves of several runs as one document that a LineChart reads: on the union of their steps, every value at its own.
+// Merges curves of several runs into one document for a LineChart, on the union of their steps.
 
-// `curves` is [{key, metric, run}] of runs that have the metric; `key` names the curve. `byTime`: by the seconds since
-// each run's start instead of by its steps.
+import { byName } from "../page/documents.js";
+
+// `curves` is [{key, metric, run}] of runs that have the metric; `key` names the curve. `byTime`: on the seconds since
+// each run's start instead of its steps.
 export function merged(curves, byTime) {
   const placed = curves.map(({ run }) => (byTime ? elapsed(run) : run.history.epochs));
   const epochs = [...new Set(placed.flat())].sort((a, b) => a - b);
@@ -12,9 +14,9 @@ export function merged(curves, byTime) {
     epochs_total: total,
     timestamps: [],
     best_epoch: null,
-    envelope: {},
+    envelope: byName([]),
     non_finite: [],
-    curves: {},
+    curves: byName([]),
   };
   curves.forEach(({ key, metric, run }, i) => {
     const at = placed[i].map((x) => index.get(x));
@@ -26,7 +28,7 @@ export function merged(curves, byTime) {
   return document;
 }
 
-// Seconds since the start of the run, one per epoch.
+// Seconds since the start of the run, one for each epoch.
 export function elapsed({ history: { timestamps, start_time: start } }) {
   const zero = start ? Date.parse(start) : timestamps[0];
   return timestamps.map((ms) => Number(((ms - zero) / 1000).toFixed(3)));
@@ -38,7 +40,7 @@ function spread(values, at, length) {
   return column;
 }
 
-// What lies between two steps that the run keeps lies there on the union too, over all steps that others keep between.
+// Repeats an envelope between two of the run's steps at all steps of the union that lie between them.
 function stretched({ min, max }, at, length) {
   const column = () => Array(length).fill(null);
   const wide = { min: column(), max: column(), passing: Array(length).fill(true) };
@@ -49,7 +51,7 @@ function stretched({ min, max }, at, length) {
   return wide;
 }
 
-// By time, a value that is not finite stands at the first kept step from its own on.
+// The marks of values that are not finite; by time, at the first kept step that is not before their own.
 function marks({ epochs, non_finite: found }, metric, placed) {
   const ours = found.filter((mark) => mark.metric === metric);
   if (placed === epochs) return ours;

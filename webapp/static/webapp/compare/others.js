@@ -1,15 +1,16 @@
-// Metrics that have no place in a run's history, as runs of other frameworks have by the hundred: listed once somebody looks
-// for them, read once they are chosen.
+// Metrics without a place in a run's history; runs of other frameworks have hundreds of them. Their lists are read when
+// the chooser opens, their values when they are chosen.
 
+import { byName } from "../page/documents.js";
 import { el } from "../page/dom.js";
 
 export class OtherMetrics {
-  #indexes = new Map(); // run ID → {key: entry of the run's index}
+  #indexes = new Map(); // run ID → Map of key → entry of the run's index
   #chunks = new Map(); // address → document
   #asked = new Set(); // addresses that were read since the runs changed
-  #listed = null; // the promise of the indexes
+  #listed = null; // a promise of the indexes
 
-  // `onRead` is called when more has been read.
+  // Calls `onRead` when more has been read.
   constructor(source, onRead) {
     Object.assign(this, { source, onRead });
     this.element = el("span", { class: "muted", role: "status" });
@@ -28,10 +29,10 @@ export class OtherMetrics {
   }
 
   keys({ id }) {
-    return Object.keys(this.#indexes.get(id) ?? {});
+    return [...(this.#indexes.get(id)?.keys() ?? [])];
   }
 
-  // Reads these metrics of all runs.
+  // Reads these metrics in all runs.
   async read(keys, resolution) {
     if (!keys.length) return;
     await this.list();
@@ -46,7 +47,7 @@ export class OtherMetrics {
     if (changed.length) this.onRead();
   }
 
-  // The run as if it had logged nothing but this metric; null where it has none, or none has been read.
+  // The run as if it had logged only this metric; null if it has no such metric or that has not been read.
   of(run, key) {
     const entry = this.#entry(run, key);
     const known =
@@ -58,7 +59,7 @@ export class OtherMetrics {
   }
 
   #entry({ id }, key) {
-    return this.#indexes.get(id)?.[key];
+    return this.#indexes.get(id)?.get(key);
   }
 
   async #list() {
@@ -67,17 +68,17 @@ export class OtherMetrics {
     for (const [address, { groups = [] }] of changed)
       this.#indexes.set(
         owners.get(address),
-        Object.fromEntries(groups.flatMap(({ metrics }) => metrics.map((entry) => [entry.key, entry]))),
+        new Map(groups.flatMap(({ metrics }) => metrics.map((entry) => [entry.key, entry]))),
       );
     if (changed.length) this.onRead();
   }
 
-  // [[address, document], …] of those that have changed. What can't be read is asked for again the next time.
+  // [[address, document], …] of those that have changed. A failed one is requested again next time.
   async #ask(addresses) {
     const answers = await Promise.allSettled(addresses.map((address) => this.source.read(address)));
     const failed = answers.find(({ status }) => status === "rejected");
     if (addresses.length)
-      this.element.textContent = failed ? `Not every other metric can be read: ${failed.reason.message}` : "";
+      this.element.textContent = failed ? `Some other metrics can't be read: ${failed.reason.message}` : "";
     if (failed) {
       this.#listed = null;
       for (const [i, { status }] of answers.entries()) if (status === "rejected") this.#asked.delete(addresses[i]);
@@ -91,7 +92,7 @@ const addressOf = ({ id }, { chunk }, resolution) => `/api/runs/${id}/metrics/${
 function narrowed({ history: { start_time } }, key, { metrics, axes, non_finite }) {
   const { values, min, max, axis } = metrics[key];
   const { steps: epochs, steps_total: epochs_total, timestamps } = axes[axis];
-  const nothing = { loss: {}, weight_norm: {}, gradient_norm: {} };
+  const nothing = { loss: [], weight_norm: [], gradient_norm: [] };
   return {
     curves: new Map([[key, values]]),
     history: {
@@ -100,7 +101,7 @@ function narrowed({ history: { start_time } }, key, { metrics, axes, non_finite 
       epochs_total,
       timestamps,
       start_time,
-      envelope: min ? { [key]: { min, max } } : {},
+      envelope: byName(min ? [[key, { min, max }]] : []),
       non_finite,
     },
   };

@@ -1,19 +1,19 @@
-// Parallel coordinates: an axis per field, a line per run, and brushes that leave runs out everywhere on the page.
+// Parallel coordinates: an axis for each field, a line for each run, and brushes that leave runs out on the whole page.
 
-import { choice, el, lazyDetails, section } from "../page/dom.js";
-import { count } from "../page/format.js";
+import { choice, el, lazyDetails, section, svg } from "../page/dom.js";
+import { count, shortened } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
 import { choiceOf, chosenIn, packAll, unpackAll } from "./address.js";
 import { Chooser } from "./chooser.js";
 import { axisFields, GROUPS, textOf, usualAxes } from "./fields.js";
-import { fieldTable, replace, svg } from "./plot.js";
+import { fieldTable, replace } from "./plot.js";
 import { kindsOf, roomy, Scale } from "./scale.js";
 
 const [HEIGHT, TOP, BOTTOM] = [300, 14, 14];
 const NARROWEST = 128;
-const STEPS = 100; // of a handle over a whole axis
-const CLICK = 4; // pixels; less is no drag
-const TOLERANCE = 1e-4; // a brush's ends are rounded for the address
+const STEPS = 100; // of a handle along an axis
+const CLICK = 4; // pixels; a shorter drag is a click
+const TOLERANCE = 1e-4; // the address rounds a brush's ends
 const KINDS = { linear: "Linear", log: "Log", category: "Categories" };
 
 const y = (position) => TOP + (1 - position) * (HEIGHT - TOP - BOTTOM);
@@ -21,10 +21,8 @@ const y = (position) => TOP + (1 - position) * (HEIGHT - TOP - BOTTOM);
 export class ParallelCoordinates {
   constructor(permalink, emphasis) {
     Object.assign(this, { permalink, emphasis });
-    this.brushes = unpackAll(permalink.get("brush")); // field ID → [lowest, highest], as text, empty where open
-    this.kinds = Object.fromEntries(
-      Object.entries(unpackAll(permalink.get("kinds"))).map(([id, [kind]]) => [id, kind]),
-    );
+    this.brushes = unpackAll(permalink.get("brush")); // field ID → [min, max] as texts, empty without a limit
+    this.kinds = unpackAll(permalink.get("kinds")); // field ID → [kind]
     this.chooser = new Chooser("Axes", (chosen) => {
       permalink.set({ axes: choiceOf(chosen) });
       this.#show();
@@ -67,11 +65,17 @@ export class ParallelCoordinates {
     this.fields = able.filter(({ id }) => chosen.includes(id));
     this.section.hidden = !able.length;
     this.chooser.update(
-      able.map(({ id, name, group, varies }) => [id, name, varies ? GROUPS[group] : `${GROUPS[group]}, all alike`]),
+      able.map(({ id, name, group, varies }) => [
+        id,
+        name,
+        varies ? GROUPS[group] : `${GROUPS[group]}, same in all runs`,
+      ]),
       chosen,
     );
-    this.scales = this.fields.map((field) => new Scale(field, this.kinds[field.id]));
-    this.summary.textContent = `${count(this.runs.length)} runs over ${this.fields.map(({ name }) => name).join(", ") || "no axis"}. A run without a value has no line at that axis.`;
+    this.scales = this.fields.map((field) => new Scale(field, this.kinds.get(field.id)?.[0]));
+    const axes = this.fields.map(({ name }) => name).join(", ") || "no axis";
+    const many = `${count(this.runs.length)} runs over ${axes}.`;
+    this.summary.textContent = `${many} A run without a value has no line at that axis.`;
     this.table.refresh();
     this.#draw();
     this.#match();
@@ -107,7 +111,7 @@ export class ParallelCoordinates {
           )
         : el("p", { class: "muted none" }, "No axis is chosen, or nothing differs between these runs."),
     );
-    // Widths follow from the number of axes; the policy allows no style attributes, the object model it does.
+    // The content security policy allows no style attributes, but styles set by script.
     for (const column of this.box.querySelectorAll(".axis")) column.style.width = `${each}px`;
     this.#showBrushes();
     this.emphasis.show();
@@ -132,7 +136,7 @@ export class ParallelCoordinates {
   #axis(scale, i) {
     const x = this.x(i);
     const labels = roomy(scale.ticks, 0.055).map(([at, text]) =>
-      svg("text", { x: x + 8, y: y(at) + 4 }, text.length > 14 ? `${text.slice(0, 13)}…` : text),
+      svg("text", { x: x + 8, y: y(at) + 4 }, shortened(text, 14)),
     );
     const hit = svg("rect", { class: "hit", x: x - 20, y: 0, width: 40, height: HEIGHT });
     hit.addEventListener("pointerdown", (event) => this.#drag(event, hit, i));
@@ -141,7 +145,7 @@ export class ParallelCoordinates {
 
   #head({ field, kind }) {
     const set = (value) => {
-      this.kinds[field.id] = value;
+      this.kinds.set(field.id, [value]);
       this.permalink.set({ kinds: packAll(this.kinds) });
       this.#show();
     };
@@ -159,7 +163,7 @@ export class ParallelCoordinates {
     return [el("h3", { title: field.name }, field.name), pick];
   }
 
-  // Two handles: what the pointer does along the axis, for the keyboard.
+  // Two handles that do by keyboard what the pointer does along the axis.
   #handles(scale, i) {
     const most = scale.categories ? Math.max(scale.categories.length - 1, 0) : STEPS;
     return ["lowest", "highest"].map((end) => {
@@ -182,13 +186,13 @@ export class ParallelCoordinates {
     });
   }
 
-  // [lowest, highest] as places on the axis.
+  // [min, max] of the brush as places on the axis.
   #ends(scale) {
     const place = (text, open) => {
       const at = text ? scale.position(scale.categories ? text : Number(text)) : null;
       return at === null || !Number.isFinite(at) ? open : Math.min(Math.max(at, 0), 1);
     };
-    const [low, high] = this.brushes[scale.field.id] ?? [];
+    const [low, high] = this.brushes.get(scale.field.id) ?? [];
     return [place(low, 0), place(high, 1)];
   }
 
@@ -200,13 +204,13 @@ export class ParallelCoordinates {
   #set(i, [low, high]) {
     const scale = this.scales[i];
     const ends = [low <= 0 ? "" : String(scale.at(low)), high >= 1 ? "" : String(scale.at(high))];
-    if (ends.some(Boolean)) this.brushes[scale.field.id] = ends;
-    else delete this.brushes[scale.field.id];
+    if (ends.some(Boolean)) this.brushes.set(scale.field.id, ends);
+    else this.brushes.delete(scale.field.id);
     this.#changed();
   }
 
   #clear() {
-    this.brushes = {};
+    this.brushes.clear();
     this.#changed();
   }
 
@@ -238,7 +242,7 @@ export class ParallelCoordinates {
   #showBrushes() {
     this.scales.forEach((scale, i) => {
       const ends = this.#ends(scale);
-      const brushed = scale.field.id in this.brushes;
+      const brushed = this.brushes.has(scale.field.id);
       this.marks[i].setAttribute("y", y(ends[1]) - 2);
       this.marks[i].setAttribute("height", y(ends[0]) - y(ends[1]) + 4);
       this.marks[i].classList.toggle("open", !brushed);
@@ -264,7 +268,7 @@ export class ParallelCoordinates {
   }
 
   #match() {
-    const brushed = this.scales.filter(({ field }) => field.id in this.brushes);
+    const brushed = this.scales.filter(({ field }) => this.brushes.has(field.id));
     const within = (run) =>
       brushed.every((scale) => {
         const at = scale.position(scale.field.values.get(run.id));

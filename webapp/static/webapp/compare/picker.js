@@ -1,4 +1,4 @@
-// The runs that are compared: their colours, states and links; showing, hiding, removing and adding them.
+// The compared runs, with their colours, states and links; shows, hides, removes and adds runs.
 
 import { el } from "../page/dom.js";
 import { closeOutside } from "./chooser.js";
@@ -97,7 +97,7 @@ export class RunPicker {
   }
 }
 
-// What there is to say of a run besides its charts: that it goes on, or why it has none.
+// Says that a run is in progress, or why it has no charts.
 function badge({ row, history }) {
   if (history) return row.status === "RUNNING" ? el("span", { class: "status status-running" }, "live") : null;
   return row.state

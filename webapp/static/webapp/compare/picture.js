@@ -1,12 +1,14 @@
-// The drawn parts of a comparison as pictures: painted once more, as they stand on the page. Read when first needed.
+// Exports the drawn parts of a comparison as they are on the page. Loaded when first needed.
 
+import { cssColor } from "../charts/canvas.js";
 import { savePicture, saveTable } from "../charts/export.js";
-import { cssColor } from "../page/dom.js";
+import { shortened } from "../page/format.js";
 
 const ABOVE = 22; // pixels, for titles over the drawing
 const LETTER = 7; // pixels
 
-// `drawing` is an SVG element of paths, circles, rectangles and texts; `titles` are [[x, text]] over it, with `room` for each.
+// `drawing` is an SVG element of paths, circles, rectangles and texts; `titles` are [[x, text]] above it, each at most
+// `room` wide.
 export function saveDrawing(title, kind, { drawing, runs, emphasis, titles = [], room = 0 }) {
   const [width, height] = ["width", "height"].map((name) => Number(drawing.getAttribute(name)));
   const above = titles.length ? ABOVE : 0;
@@ -22,7 +24,7 @@ export function saveDrawing(title, kind, { drawing, runs, emphasis, titles = [],
   return savePicture(title, kind, { width, height: height + above, legend: legendOf(runs, emphasis), paint });
 }
 
-// Of each run the values of these fields.
+// Saves the values of these fields, for each run.
 export function saveFields(title, kind, runs, fields) {
   const valuesOf = (run) => fields.map(({ id, values }) => [id, values.get(run.id)]);
   const rows = runs.map((run) => [run.id, run.row.name ?? "", ...valuesOf(run).map(([, value]) => value ?? "")]);
@@ -33,7 +35,7 @@ export function saveFields(title, kind, runs, fields) {
   saveTable(title, kind, [["run_id", "name", ...fields.map(({ id }) => id)], ...rows], document);
 }
 
-// Of each run the bins at the epoch that is shown. `shown` is [{run, data, index}].
+// Saves the bins of each run at the shown epoch. `shown` is [{run, data, index}].
 export function saveBins(title, kind, shown) {
   const rows = shown.flatMap(({ run, data, index }) => {
     const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
@@ -93,7 +95,7 @@ function paintShape(context, element, style) {
   context.setLineDash([]);
 }
 
-// Straight lines from place to place, as all of our paths are.
+// Straight lines only.
 function trace(context, path) {
   let [x, y] = [0, 0];
   for (const [, command, rest] of path.matchAll(/([MLHVZ])([^MLHVZ]*)/g)) {
@@ -113,7 +115,7 @@ function paintText(context, element, style) {
   context.textBaseline = "alphabetic";
   context.textAlign = { middle: "center", end: "right" }[style.textAnchor] ?? "left";
   if (style.stroke !== "none") {
-    // What keeps a text apart from the lines under it.
+    // A background keeps the text readable over lines.
     const { width } = context.measureText(element.textContent);
     const alpha = context.globalAlpha;
     context.globalAlpha = 0.75;
@@ -124,5 +126,3 @@ function paintText(context, element, style) {
   context.fillStyle = style.fill;
   context.fillText(element.textContent, x, y);
 }
-
-const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);

@@ -1,19 +1,11 @@
-// What the drawn parts of the page share: SVG elements, a run's line, a table of some fields.
+// What the parts of the comparison share: a run's line and name, a table of fields, keeping the focus.
 
-import { el, table } from "../page/dom.js";
+import { el, svg, table } from "../page/dom.js";
 import { textOf } from "./fields.js";
 
 const [LONG_NAME, TAIL] = [16, 8]; // characters
 
-export function svg(tag, attributes = {}, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes))
-    if (value !== null && value !== undefined) element.setAttribute(name, value);
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
-  return element;
-}
-
-// A short piece of a run's line, for eyes only.
+// A short decorative piece of a run's line.
 export function swatch({ color, dash }) {
   return svg(
     "svg",
@@ -22,8 +14,7 @@ export function swatch({ color, dash }) {
   );
 }
 
-// A name that is cut in its middle where there is no room for it: names of runs that were made by one program differ at
-// their ends.
+// A name that is cut in the middle without enough room, since names made by one program differ at their ends.
 export function nameOf(label) {
   const tail = label.length > LONG_NAME ? label.slice(-TAIL) : "";
   return el(
@@ -42,7 +33,7 @@ export function fieldTable(caption, runs, fields) {
   );
 }
 
-// Puts new content in place; what had the focus has it again, known by its `data-key`.
+// Replaces the content. The element with the same `data-key` gets the focus back.
 export function replace(box, ...content) {
   const key = box.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
   box.replaceChildren(...content);

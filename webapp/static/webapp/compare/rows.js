@@ -1,4 +1,4 @@
-// A list of runs that shows all of few runs; of many some whole rows, which scroll, until all are asked for.
+// A list of runs that shows all of a few runs. Of many it shows some whole rows that scroll, and a button for all.
 
 import { el } from "../page/dom.js";
 import { count } from "../page/format.js";
@@ -31,7 +31,7 @@ export class WholeRows {
     this.#show();
   }
 
-  // Many runs of short names may be few rows.
+  // Many runs with short names may fit.
   #show() {
     const all = this.list.classList.contains("all");
     this.button.hidden = !(this.many > FEW) || (!all && this.list.scrollHeight <= this.list.clientHeight + 1);

@@ -1,13 +1,13 @@
-// The runs of a comparison: what each is called, and the place that gives it its colour for as long as it is there.
+// The runs of a comparison, each with its label, and its slot, which keeps its colour.
 
 import { curvesOf } from "./metrics.js";
 
 export const COLORS = 10;
-const DASHES = [null, [7, 4], [2, 3], [10, 3, 2, 3], [4, 2]]; // of the first ten places, the next ten, …
-const SHORT = 8; // characters of a run ID that tell it from others of its name
+const DASHES = [null, [7, 4], [2, 3], [10, 3, 2, 3], [4, 2]]; // of the first ten slots, the next ten, …
+const SHORT = 8; // characters of a run ID in the label of runs with the same name
 
-// A run is {id, slot, color, dash, label, row, history, curves}: `row` is the API's, `history` null while it is not warm,
-// `curves` its metrics by key.
+// A run is {id, slot, color, dash, label, row, history, curves}. `row` is the API's; `history` is null while it is not
+// warm; `curves` is key → values.
 export function runsOf(documents, slots) {
   const labels = labelsOf(documents);
   return documents.map(({ history, ...row }) => {
@@ -26,7 +26,7 @@ export function runsOf(documents, slots) {
   });
 }
 
-// Run ID → place, of an address's `runs` and `slots`. Without the latter, or with one that does not fit, by order.
+// Run ID → slot, from an address's `runs` and `slots`; by order, if `slots` is missing or does not fit.
 export function slotsOf(ids, text) {
   const named = text
     .split(",")
@@ -36,7 +36,7 @@ export function slotsOf(ids, text) {
   return new Map(ids.map((id, i) => [id, fits ? named[i] : i]));
 }
 
-// The least place that no run has.
+// The lowest slot that no run has.
 export function freeSlot(slots) {
   const taken = new Set(slots.values());
   let slot = 0;
@@ -44,7 +44,7 @@ export function freeSlot(slots) {
   return slot;
 }
 
-// A run's name; where several have it, with as much of the ID as tells them apart.
+// A run's name; if several have it, with enough of the ID to tell them apart.
 function labelsOf(documents) {
   const names = documents.map(({ name, mlflow_run_id: id }) => name || id);
   const short = documents.map(({ mlflow_run_id: id }, i) => `${names[i]} · ${id.slice(0, SHORT)}`);

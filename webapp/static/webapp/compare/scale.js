@@ -1,11 +1,11 @@
-// One axis of a field: from values to places between 0 and 1, and back.
+// The axis of a field: from values to places, 0 to 1, and back.
 
-import { evenTicks } from "../charts/axis.js";
+import { evenTicks, powersOfTen } from "../charts/axis.js";
 import { byName, number } from "../page/format.js";
 
-const SPAN_FOR_LOG = 100; // values of one sign that differ by more than this factor are best read on a logarithmic axis
+const SPAN_FOR_LOG = 100; // positive values that differ by this factor have a logarithmic axis by default
 
-// "linear", "log" or "category", as many as suit the field; the first that it has by default.
+// The kinds of axis that suit the field, "linear", "log" or "category"; the default comes first.
 export function kindsOf({ numeric, values }) {
   if (!numeric) return ["category"];
   const known = [...values.values()].filter((value) => value !== null);
@@ -25,7 +25,7 @@ export class Scale {
       : [Math.min(...known), Math.max(...known)];
   }
 
-  // null where there is no such value.
+  // null for a value that is not on the axis.
   position(value) {
     if (value === null || value === undefined) return null;
     const at = this.categories ? this.categories.indexOf(value) : value;
@@ -34,7 +34,7 @@ export class Scale {
     return (this.#forward(at) - this.#forward(this.low)) / (this.#forward(this.high) - this.#forward(this.low));
   }
 
-  // The value at a place; of categories the nearest.
+  // The value at a place, or the nearest category.
   at(position) {
     const [from, to] = [this.#forward(this.low), this.#forward(this.high)];
     const value = from + (to - from) * position;
@@ -47,7 +47,9 @@ export class Scale {
     if (this.categories) return this.categories.map((value) => [this.position(value), value || "(empty)"]);
     if (this.low === this.high) return [[0.5, number(this.low)]];
     const values =
-      this.kind === "log" ? powers(this.low, this.high) : evenTicks(this.low, this.high, 4).map(([value]) => value);
+      this.kind === "log"
+        ? powersOfTen(this.low, this.high)
+        : evenTicks(this.low, this.high, 4).map(([value]) => value);
     return [...new Set([this.low, ...values, this.high])].map((value) => [this.position(value), number(value)]);
   }
 
@@ -56,12 +58,7 @@ export class Scale {
   }
 }
 
-function powers(low, high) {
-  const [first, last] = [Math.ceil(Math.log10(low)), Math.floor(Math.log10(high))];
-  return Array.from({ length: Math.max(last - first + 1, 0) }, (_, i) => 10 ** (first + i));
-}
-
-// Labels that have room: each at least `gap` (of 0 to 1) from the ones before; the ends go first.
+// The labels that have room, each at least `gap` (0 to 1) from those before; the two ends come first.
 export function roomy(ticks, gap) {
   const kept = [];
   for (const tick of [ticks[0], ticks.at(-1), ...ticks.slice(1, -1)])

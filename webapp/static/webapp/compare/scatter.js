@@ -1,17 +1,17 @@
-// Any parameter or metric against any other, a point per run.
+// A scatter plot of any parameter or metric against any other, with a point for each run.
 
-import { choice, el, lazyDetails, section } from "../page/dom.js";
-import { count } from "../page/format.js";
+import { choice, el, lazyDetails, section, svg } from "../page/dom.js";
+import { count, shortened } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
 import { axisFields, GROUPS, rankedMetrics, rankedParameters, textOf } from "./fields.js";
-import { fieldTable, svg } from "./plot.js";
+import { fieldTable } from "./plot.js";
 import { COLORS } from "./runs.js";
 import { kindsOf, roomy, Scale } from "./scale.js";
 
 const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM, AIR] = [340, 74, 20, 16, 34, 14];
 const AXES = { across: "Across", up: "Up" };
 const WAYS = Object.keys(AXES);
-// A circle, a square, a triangle, a diamond, a cross: of the first ten places, the next ten, …
+// A circle, a square, a triangle, a diamond, a cross: for the first ten slots, the next ten, …
 const SHAPES = [
   null,
   "M-4.5 -4.5H4.5V4.5H-4.5Z",
@@ -106,7 +106,7 @@ export class Scatter {
     this.#draw();
   }
 
-  // Across the parameter that was searched, up the metric that tells most, if there are such.
+  // By default the highest-ranked parameter across, the highest-ranked metric up.
   #usual(i) {
     const ours = this.all.filter(({ group }) => group === ["param", "metric"][i]);
     const [usual] = i ? rankedMetrics(ours) : rankedParameters(ours);
@@ -126,7 +126,7 @@ export class Scatter {
       );
   }
 
-  // Points from left to right, without runs that lack one of the two.
+  // Points from left to right, without runs that lack a value.
   #place() {
     const places = this.runs.map((run) => ({
       run,
@@ -135,7 +135,8 @@ export class Scatter {
     this.points = places.filter(({ at }) => at.every((place) => place !== null)).sort((a, b) => a.at[0] - b.at[0]);
     const [across, up] = this.fields.map(({ name }) => name);
     const missing = this.runs.length - this.points.length;
-    this.summary.textContent = `${up} against ${across}: ${count(this.points.length)} runs${missing ? `; ${count(missing)} lack one of the two` : ""}.`;
+    const lacking = missing ? `; ${count(missing)} without both values` : "";
+    this.summary.textContent = `${up} against ${across}: ${count(this.points.length)} runs${lacking}.`;
     this.plot.setAttribute("aria-label", `Scatter. ${this.summary.textContent} Arrow keys move through the runs.`);
     this.table.refresh();
     this.#say(undefined);
@@ -154,11 +155,7 @@ export class Scatter {
       ]),
       ...roomy(up.ticks, 0.06).flatMap(([at, text]) => [
         svg("path", { d: `M${LEFT} ${y(at)}H${this.width - RIGHT}` }),
-        svg(
-          "text",
-          { x: LEFT - 8, y: y(at) + 4, "text-anchor": "end" },
-          text.length > 10 ? `${text.slice(0, 9)}…` : text,
-        ),
+        svg("text", { x: LEFT - 8, y: y(at) + 4, "text-anchor": "end" }, shortened(text, 10)),
       ]),
     ];
     const points = this.points.map(({ run, at }) =>
@@ -201,7 +198,7 @@ export class Scatter {
     const text = (field) => `${field.name} ${textOf(field.values.get(point.run.id))}`;
     this.read.textContent = point
       ? `${point.run.label}: ${text(across)}, ${text(up)}`
-      : "Point at a run, or move through them by the arrow keys.";
+      : "Point at a run, or use the arrow keys.";
   }
 
   #key(event) {

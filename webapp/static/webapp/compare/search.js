@@ -1,24 +1,25 @@
-// Finding runs to add: the search of the list of runs, as a field with a list of what it has found. The focus stays in the
-// field, and arrows go through the list.
+// Finds runs to add: the search of the list of runs, as a field with a list of results. The focus stays in the field;
+// arrow keys move through the list.
 
+import { documentOf } from "../page/documents.js";
 import { el } from "../page/dom.js";
 import { number } from "../page/format.js";
 
 const SHOWN = 30;
-const PAUSE = 200; // ms without a key, before it asks
+const PAUSE = 200; // ms without a key before it searches
 const LOSS = "final_val_loss";
-const RUN_ID = /^[0-9a-f]{12,64}$/; // as MLflow makes them; any word could be one otherwise
+const RUN_ID = /^[0-9a-f]{12,64}$/; // MLflow's; otherwise any word could be one
 const STEPS = { ArrowDown: 1, ArrowUp: -1 };
 
 export class RunSearch {
   #asked = 0;
   #timer = null;
 
-  // `add(id)` takes a run into the comparison.
+  // `add(id)` adds a run to the comparison.
   constructor(add) {
     this.add = add;
-    this.ids = []; // of the runs that are compared already
-    this.found = null; // the newest runs that meet the query; null before the first answer
+    this.ids = []; // of the compared runs
+    this.found = null; // the newest runs that match; null before the first answer
     this.field = el("input", {
       type: "search",
       role: "combobox",
@@ -49,7 +50,7 @@ export class RunSearch {
     if (!this.found) this.#ask();
   }
 
-  // Runs that are compared are not offered.
+  // Compared runs are not offered.
   update(ids) {
     this.ids = ids;
     if (this.found) this.#show();
@@ -71,18 +72,18 @@ export class RunSearch {
         columns: `metric.${LOSS}`,
       });
       const response = await fetch(`/api/runs/?${parameters}`, { cache: "no-store" });
-      const document = await response.json();
-      if (asked !== this.#asked) return; // something newer is asked for
+      const document = await documentOf(response);
+      if (asked !== this.#asked) return; // outdated
       if (!response.ok) throw new Error(document.error ?? `the server answered ${response.status}`);
       this.found = document.runs;
       this.further = Boolean(document.next);
       this.#show();
-      if (document.problem) this.said.textContent = `No run can be found so: ${document.problem}`;
+      if (document.problem) this.said.textContent = `Can't search: ${document.problem}`;
     } catch (error) {
       if (asked !== this.#asked) return;
       this.found = [];
       this.#show();
-      this.said.textContent = `No run can be found so: ${error.message}`;
+      this.said.textContent = `Can't search: ${error.message}`;
     }
   }
 
@@ -146,8 +147,8 @@ const lossOf = ({ final_metrics: { [LOSS]: loss } }) => (typeof loss === "number
 function summary(shown, query, further) {
   if (!shown)
     return query
-      ? "No other run meets this. Fewer words find more; conditions are those of the list of runs."
-      : "There are no other runs.";
+      ? "No other run matches. Try fewer words. Conditions are those of the list of runs."
+      : "No other runs.";
   if (further) return `The newest ${shown}; type to find others.`;
   return `${shown} ${shown === 1 ? "run" : "runs"}.`;
 }

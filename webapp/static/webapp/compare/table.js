@@ -1,4 +1,4 @@
-// Parameters and metrics of all runs side by side, with what differs, what is best, and how far from a baseline.
+// Parameters and metrics of all runs side by side: differences, best values, and deltas from a baseline.
 
 import { choice, el, section } from "../page/dom.js";
 import { byName, count, exact, number } from "../page/format.js";
@@ -6,7 +6,7 @@ import { best } from "./direction.js";
 import { GROUPS, textOf } from "./fields.js";
 import { nameOf, replace, swatch } from "./plot.js";
 
-const COLUMNS_AT_MOST = 8; // more runs than these are rows, unless somebody says otherwise
+const COLUMNS_AT_MOST = 8; // more runs are rows by default
 
 export class ComparisonTable {
   constructor(permalink, emphasis) {
@@ -29,7 +29,8 @@ export class ComparisonTable {
       "p",
       { class: "summary" },
       el("span", { class: "best" }, "best"),
-      " marks the best value of a metric whose name says which way is better. Choose a baseline to see how far the others are from it.",
+      " marks the best value of a metric whose name tells whether lower or higher is better. ",
+      "Choose a baseline to see how much the other runs differ from it.",
     );
     this.section = section(
       "table",
@@ -94,7 +95,7 @@ export class ComparisonTable {
     this.emphasis.show();
   }
 
-  // Fields whose values fill a line come after the others of their group.
+  // Fields with long values come last in their group.
   #groups() {
     const sorted = [...this.shown].sort((a, b) => isLong(a) - isLong(b));
     return Object.entries(GROUPS)
@@ -102,7 +103,7 @@ export class ComparisonTable {
       .filter(([, fields]) => fields.length);
   }
 
-  // Scrolls the table so far that a group comes after the names that stay.
+  // Scrolls the table to a group, next to the sticky names.
   #goTo(title) {
     const { box } = this;
     const corner = box.querySelector("thead tr:last-child > :first-child").getBoundingClientRect();
@@ -178,14 +179,14 @@ export class ComparisonTable {
     );
   }
 
-  // [field, −1 for descending], as the address has it: `FIELD` or `-FIELD`.
+  // [field, −1 if descending], from the address: `FIELD` or `-FIELD`.
   get #sort() {
     const text = this.permalink.get("sort");
     const descending = text.startsWith("-");
     return [this.fields.find(({ id }) => id === text.slice(descending ? 1 : 0)), descending ? -1 : 1];
   }
 
-  // Ascending, descending, as chosen; where more is better, the best come first.
+  // Each press sorts: best first, worst first, not at all. Fields without a direction begin ascending.
   #sortable(field) {
     const [sorted, way] = this.#sort;
     const order = field.direction > 0 ? [`-${field.id}`, field.id, ""] : [field.id, `-${field.id}`, ""];
@@ -203,7 +204,7 @@ export class ComparisonTable {
     return el("th", attributes, button);
   }
 
-  // Runs without the value come last either way.
+  // Runs without the value always come last.
   #order() {
     const [field, way] = this.#sort;
     if (!field) return this.runs;
@@ -255,7 +256,7 @@ export class ComparisonTable {
         el(
           "span",
           { class: "value", title: value === null ? null : exact(value) },
-          value === null ? el("span", { class: "muted" }, "–") : shortened(text),
+          value === null ? el("span", { class: "muted" }, "–") : folded(text),
         ),
       ];
       const from = this.baseline && run !== this.baseline && this.#delta(field, value, zero);
@@ -268,7 +269,7 @@ export class ComparisonTable {
     });
   }
 
-  // How far a value is from the baseline's; of what is no number, that it differs.
+  // The difference from the baseline; for values that are not numbers, whether they differ.
   #delta({ numeric, direction, group }, value, zero) {
     if (value === zero) return null;
     if (!numeric || value === null || zero === null || group === "param")
@@ -288,9 +289,9 @@ export class ComparisonTable {
 
 const signed = (value, text) => `${value < 0 ? "−" : "+"}${text(Math.abs(value))}`;
 const LONG = 40;
-const shortened = (text) => (text.length <= LONG ? text : el("span", { class: "long", tabindex: "0" }, text));
+const folded = (text) => (text.length <= LONG ? text : el("span", { class: "long", tabindex: "0" }, text));
 const isLong = ({ group, raw }) => group === "param" && [...raw.values()].some((text) => text?.length > LONG);
-// Broken, where it must be, between its words.
+// Wraps between words only.
 const fieldName = ({ name }) =>
   el(
     "span",

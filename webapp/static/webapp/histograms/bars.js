@@ -1,18 +1,18 @@
-// The exact bins of the chosen epoch. `panel` as in ridgeline.js, with {barSize}; `fit` is whether the bars have an axis of
-// their own rather than that of all epochs.
+// Paints the bins of the chosen epoch as bars. `panel` as in ridgeline.js, with {barSize}; `fit`: whether the bars have
+// their own value axis instead of that of all epochs.
 
 import { valueAxis } from "../charts/axis.js";
-import { BOTTOM, FONT, LEFT, paintValueTicks } from "../charts/canvas.js";
-import { cssColor } from "../page/dom.js";
+import { BOTTOM, cssColor, LEFT, paintValueTicks, textStyle } from "../charts/canvas.js";
+import { binAt } from "./find.js";
 
-const GUTTER = 16; // beside the bars, for what lies outside the edges
+const GUTTER = 16; // on both sides of the bars, for values outside the edges
 
 export function paintBars(panel, context) {
   const { data, index, pointed, scale } = panel;
   const { width, height, edges, axis, x, base, tall } = geometry(panel);
   const hovered = pointed?.inBars ? pointed.bin : null;
   paintCounts(context, scale, width, base, tall);
-  paintValueTicks(context, axis.ticks, x, { left: LEFT + GUTTER, width, height });
+  paintValueTicks(context, axis.ticks, x, { from: LEFT + GUTTER - 20, width, height });
   const bar = (left, right, value, color) => {
     context.fillStyle = color;
     const size = value ? Math.max(scale.height(value) * tall, 1) : 0;
@@ -31,8 +31,8 @@ export function paintBars(panel, context) {
 }
 
 export function findBar(panel, left) {
-  const { x } = geometry(panel);
-  return { index: panel.index, bin: panel.binAt(panel.index, (edge) => left < x(edge)), inBars: true };
+  const { edges, x } = geometry(panel);
+  return { index: panel.index, bin: binAt(edges, (edge) => left < x(edge)), inBars: true };
 }
 
 function geometry({ barSize: { width, height }, data, index, fit, axis: shared }) {
@@ -52,9 +52,7 @@ function geometry({ barSize: { width, height }, data, index, fit, axis: shared }
 
 function paintCounts(context, scale, width, base, tall) {
   const [muted, grid] = [cssColor("muted"), cssColor("grid")];
-  context.font = FONT;
-  context.textAlign = "right";
-  context.textBaseline = "middle";
+  textStyle(context, "right", "middle");
   let free = Infinity;
   for (const [value, label] of scale.ticks(4)) {
     const y = base - scale.height(value) * tall;

@@ -1,11 +1,12 @@
-// How high, or how dark, a count is drawn: between 0 and 1 of the greatest.
+// How high, or how dark, a count is drawn: 0 to 1.
 
-import { evenTicks } from "../charts/axis.js";
+import { evenTicks, powersOfTen } from "../charts/axis.js";
 import { count } from "../page/format.js";
 
-const LINEAR_SHARE = 1000; // a symmetric logarithm is linear up to this part of the greatest count
+const LINEAR_SHARE = 1000; // a symmetric logarithm is linear up to the highest count over this
 
-// `kind` is linear, log or symlog. Returns {height(value), ticks(wanted): [[value, label], …]}.
+// `kind` is linear, log or symlog; `top` is the highest count. Returns {height(value), ticks(wanted): [[value, label],
+// …]}.
 export function countScale(kind, top) {
   if (kind === "log")
     return {
@@ -26,12 +27,7 @@ export function countScale(kind, top) {
   };
 }
 
-function powers(least, top) {
-  const [from, to] = [Math.ceil(Math.log10(least)), Math.floor(Math.log10(top))];
-  return Array.from({ length: Math.max(to - from + 1, 0) }, (_, i) => 10 ** (from + i)).map((value) => [
-    value,
-    value >= 1000 ? thousands(value) : count(value),
-  ]);
-}
+const powers = (low, high) =>
+  powersOfTen(low, high).map((value) => [value, value >= 1000 ? thousands(value) : count(value)]);
 
 const thousands = (value) => `${count(value / 1000)}k`;

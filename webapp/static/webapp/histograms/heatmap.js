@@ -1,19 +1,19 @@
-// The histograms of all epochs as a heatmap: an epoch is a column, a bin a cell between its true edges. `panel` as in
-// ridgeline.js.
+// Paints the histograms of all epochs as a heatmap: a column for each epoch, a cell between the true edges for each
+// bin. `panel` as in ridgeline.js.
 
 import { evenTicks } from "../charts/axis.js";
-import { BOTTOM, FONT, LEFT, mix, RIGHT } from "../charts/canvas.js";
-import { cssColor } from "../page/dom.js";
+import { BOTTOM, cssColor, LEFT, mix, RIGHT, textStyle } from "../charts/canvas.js";
 import { count } from "../page/format.js";
+import { binAt } from "./find.js";
 
-const TOP = 34; // for the scale of colours
-const OUTSIDE = 8; // height of the strips for what lies below and above the edges
+const TOP = 34; // for the colour scale
+const OUTSIDE = 8; // height of the strips for values below and above the edges
 const SHADES = 64;
 const SCALE_WIDTH = 120;
 
 export const keys = { ArrowUp: { bin: 1 }, ArrowDown: { bin: -1 }, ArrowLeft: { epoch: -1 }, ArrowRight: { epoch: 1 } };
 export const says =
-  "The colour of a cell is the count in its bin; the strips at top and bottom are what lies outside the edges";
+  "The colour of a cell is the count in its bin; the strips at top and bottom are values outside the edges";
 
 export function paintBack(panel, context) {
   const shape = geometry(panel);
@@ -22,7 +22,7 @@ export function paintBack(panel, context) {
   let painted = -Infinity;
   data.epochs.forEach((_, index) => {
     const [left, right] = [shape.left(index), shape.left(index + 1)];
-    if (right - painted < 0.5) return; // columns thinner than the screen shows
+    if (right - painted < 0.5) return; // thinner than half a pixel
     const paint = (value, top, bottom) => {
       if (!value) return;
       context.fillStyle = shades[Math.max(1, Math.round(scale.height(value) * (SHADES - 1)))];
@@ -51,7 +51,7 @@ export function paintFront(panel, context) {
   outline(context, shape.left(pointed.index), shape.left(pointed.index + 1), high, low);
 }
 
-// {index, bin}: the bin is −1 below the edges and their number above.
+// {index, bin} at a place of the picture. The bin is −1 below the edges, and the number of bins above them.
 export function find(panel, left, top) {
   const shape = geometry(panel);
   const index = panel.data.epochs.findIndex((_, i) => left < shape.left(i + 1));
@@ -59,10 +59,10 @@ export function find(panel, left, top) {
   const bins = panel.data.counts[index].length;
   if (top < shape.top) return { index, bin: bins };
   if (top > shape.bottom) return { index, bin: -1 };
-  return { index, bin: panel.binAt(index, (edge) => top > shape.y(edge)) };
+  return { index, bin: binAt(panel.data.bin_edges_by_epoch[index], (edge) => top > shape.y(edge)) };
 }
 
-// A column reaches half way to its neighbours, so that unequal steps look unequal.
+// A column reaches half way to its neighbours, which shows unequal steps as such.
 function geometry({ size: { width, height }, data: { epochs }, axis }) {
   const [top, bottom] = [TOP + OUTSIDE, height - BOTTOM - OUTSIDE - 2];
   const half = (i) =>
@@ -99,10 +99,7 @@ function outline(context, left, right, top, bottom) {
 }
 
 function paintAxes(context, { axis, data }, { x, y, top, bottom, width, height }) {
-  context.font = FONT;
-  context.fillStyle = cssColor("muted");
-  context.textAlign = "right";
-  context.textBaseline = "middle";
+  textStyle(context, "right", "middle");
   let free = Infinity;
   for (const [value, label] of [...axis.ticks].sort((a, b) => a[0] - b[0])) {
     const at = y(value);
@@ -110,8 +107,7 @@ function paintAxes(context, { axis, data }, { x, y, top, bottom, width, height }
     context.fillText(label, LEFT - 8, at);
     free = at - 14;
   }
-  context.textAlign = "center";
-  context.textBaseline = "top";
+  textStyle(context, "center", "top");
   for (const [epoch] of evenTicks(data.epochs[0], data.epochs.at(-1), width / 60)) {
     if (Number.isInteger(epoch)) context.fillText(count(epoch), x(epoch), height - BOTTOM + 8);
   }
@@ -119,20 +115,13 @@ function paintAxes(context, { axis, data }, { x, y, top, bottom, width, height }
 
 function paintScale(context, { scale, top }, { width }, shades) {
   const start = width - RIGHT - SCALE_WIDTH;
-  // Evenly in colour; the counts stand where they belong.
+  // The colours are even; the counts stand where the scale puts them.
   shades.forEach((shade, i) => {
     context.fillStyle = shade;
     context.fillRect(start + (i * SCALE_WIDTH) / SHADES, 2, SCALE_WIDTH / SHADES + 0.3, 7);
   });
-  context.fillStyle = cssColor("muted");
-  context.textBaseline = "top";
-  for (const [value, align] of [
-    [0, "left"],
-    [top, "right"],
-  ]) {
-    context.textAlign = align;
-    context.fillText(count(value), start + (value ? scale.height(value) : 0) * SCALE_WIDTH, 12);
-  }
+  textStyle(context, "left", "top").fillText(count(0), start, 12);
+  textStyle(context, "right", "top").fillText(count(top), start + scale.height(top) * SCALE_WIDTH, 12);
 }
 
 function ramp() {

@@ -1,12 +1,14 @@
-// One histogram of a run, of the weights or the gradients of a tower: a picture of all epochs, the bins of the chosen one.
+// One histogram of a run, of a tower's weights or gradients: a picture of all epochs, and the bins of the chosen one.
 
 import { valueAxis } from "../charts/axis.js";
-import { context2d, el, lazyDetails, table } from "../page/dom.js";
+import { context2d } from "../charts/canvas.js";
+import { el, lazyDetails, table } from "../page/dom.js";
 import { count, exact, number } from "../page/format.js";
 import { drawAll } from "../page/frames.js";
 import { exportMenu } from "../page/menu.js";
 import { findBar, paintBars } from "./bars.js";
 import { countScale } from "./counts.js";
+import { fullest, nearest } from "./find.js";
 
 export class Panel {
   // `host` is the HistogramView: {history, view, kind, picture, counts, fit, choose(epoch), full(type, tower)}.
@@ -15,10 +17,10 @@ export class Panel {
     this.title = `${type === "weights" ? "Weights" : "Gradients"}, ${tower} tower`;
     this.data = null;
     this.epoch = null;
-    this.pointed = null; // {index, bin, inBars} under the pointer, or where the arrow keys are
+    this.pointed = null; // {index, bin, inBars} under the pointer, or chosen by the arrow keys
     this.dirty = new Set();
     this.frame = null;
-    this.ground = null; // a canvas: the picture without the marks, from when they first move
+    this.ground = null; // a canvas with the picture without marks, since the marks first moved
     this.#build();
   }
 
@@ -71,10 +73,10 @@ export class Panel {
     for (const box of [this.picture, this.bars]) observer.observe(box);
   }
 
-  // A document of the API, or one that says why there is none.
+  // `document` is the API's; it may say why there is no histogram.
   show(document) {
     if (!document.available || !document.epochs.length)
-      return this.say(document.reason || document.expect || "No histogram has been logged.");
+      return this.say(document.reason || document.expect || "No histogram logged.");
     this.say("");
     this.data = document;
     this.axis = valueAxis(document.bin_edges_by_epoch);
@@ -89,7 +91,7 @@ export class Panel {
     this.content.hidden = Boolean(text);
   }
 
-  // Follows what the viewer has set for all panels.
+  // Applies the settings of all panels.
   arrange() {
     const { kind, counts, fit } = this.host;
     if (!this.data) return;
@@ -106,13 +108,12 @@ export class Panel {
   #summarize() {
     const { kind, picture } = this.host;
     this.summary.textContent = this.#describe(kind === "quantiles" ? "" : picture.says);
-    this.picture.setAttribute(
-      "aria-label",
-      `${kind === "heatmap" ? "Heatmap" : "Ridgeline"}. ${this.summary.textContent} Arrow keys move through epochs and bins.`,
-    );
+    const name = kind === "heatmap" ? "Heatmap" : "Ridgeline";
+    const keys = "Arrow keys move through epochs and bins.";
+    this.picture.setAttribute("aria-label", `${name}. ${this.summary.textContent} ${keys}`);
   }
 
-  // Goes to the kept epoch nearest to this one; null is the last.
+  // Shows the nearest kept epoch; null means the last one.
   choose(epoch) {
     this.epoch = epoch;
     if (!this.data) return;
@@ -129,14 +130,7 @@ export class Panel {
     this.#paint("picture", "bars");
   }
 
-  // The bin in which a place lies, null beside the edges. `before(edge)` is whether the place comes before an edge.
-  binAt(index, before) {
-    const edges = this.data.bin_edges_by_epoch[index];
-    const next = edges.findIndex(before);
-    return next > 0 ? next - 1 : null;
-  }
-
-  // Draws these parts with the next frame, once, however often they are asked for.
+  // Draws these parts in the next frame, once for any number of calls.
   #paint(...parts) {
     for (const part of parts) this.dirty.add(part);
     this.frame ??= requestAnimationFrame(() => drawAll([this]));
@@ -147,7 +141,7 @@ export class Panel {
     this.barSize = sizeOf(this.bars);
   }
 
-  // Draws at once what waits for the next frame.
+  // Draws now what waits for the next frame.
   paint() {
     cancelAnimationFrame(this.frame);
     this.frame = null;
@@ -159,7 +153,7 @@ export class Panel {
     if (dirty.has("bars")) paintBars(this, context2d(this.barCanvas, barSize.width, barSize.height));
   }
 
-  // All of it; or again with other marks, over a ground that is painted once for as long as only they move.
+  // Paints everything; or, `again`, only the marks, over a picture that is kept while nothing else changes.
   #paintPicture(again) {
     const {
       size: { width, height },
@@ -184,7 +178,9 @@ export class Panel {
     const { epochs, epochs_total: total, bin_edges_by_epoch: all } = this.data;
     const edges = all[this.index];
     const how = says && ` ${says}.${this.axis.symlog ? " The axis of the values is symmetric-logarithmic." : ""}`;
-    return `${this.title}: ${count(edges.length - 1)} bins, ${count(epochs.length)} of ${count(total)} epochs; at epoch ${epochs[this.index]} from ${number(edges[0])} to ${number(edges.at(-1))}.${how}`;
+    const many = `${count(edges.length - 1)} bins, ${count(epochs.length)} of ${count(total)} epochs`;
+    const range = `at epoch ${epochs[this.index]} from ${number(edges[0])} to ${number(edges.at(-1))}`;
+    return `${this.title}: ${many}; ${range}.${how}`;
   }
 
   async #showQuantiles() {
@@ -215,7 +211,7 @@ export class Panel {
     this.#point({ index, bin: Math.min(Math.max(now.bin + (step.bin ?? 0), -1), this.data.counts[index].length) });
   }
 
-  // Says in exact numbers what is under the pointer; without one, the fullest bin of the chosen epoch.
+  // Reads out the bin under the pointer; without a pointer, the fullest bin of the chosen epoch.
   #point(found) {
     if (!this.data) return;
     this.pointed = found;
@@ -228,7 +224,9 @@ export class Panel {
   #statistics() {
     const { epochs, underflow, overflow, bin_edges_by_epoch: edges } = this.data;
     const [low, high] = [edges[this.index][0], edges[this.index].at(-1)];
-    this.outside.textContent = `Outside the edges: ${count(underflow[this.index])} below ${number(low)}, ${count(overflow[this.index])} above ${number(high)}.`;
+    const below = `${count(underflow[this.index])} below ${number(low)}`;
+    const above = `${count(overflow[this.index])} above ${number(high)}`;
+    this.outside.textContent = `Outside the edges: ${below}, ${above}.`;
     const { history } = this.host;
     const statistics = history[this.type === "weights" ? "weight_stats" : "gradient_stats"][this.tower] ?? {};
     const at = history.epochs.indexOf(epochs[this.index]);
@@ -279,8 +277,3 @@ function reading({ epochs, counts, underflow, overflow, bin_edges_by_epoch: all 
 }
 
 const sizeOf = ({ clientWidth: width, clientHeight: height }) => ({ width, height });
-const fullest = (row) => row.reduce((best, value, bin) => ((value ?? -1) > (row[best] ?? -1) ? bin : best), 0);
-
-export function nearest(epochs, epoch) {
-  return epochs.reduce((best, kept, i) => (Math.abs(kept - epoch) < Math.abs(epochs[best] - epoch) ? i : best), 0);
-}

@@ -1,20 +1,21 @@
-// Plays through something step by step: a button, and how fast. Who asks for less motion gets one step a second.
+// A button that plays step by step, and a choice of speed. With reduced motion, it plays one step per second.
 
 import { el } from "../page/dom.js";
 
-const SPEEDS = [2, 5, 10, 20]; // steps a second
+const SPEEDS = [2, 5, 10, 20]; // steps per second
 
 export class Player {
   #timer = null;
 
-  // `advance()` goes one step on and returns whether there is a further one; `rewind()` goes to the start.
+  // `advance()` takes one step and returns whether there is another; `rewind()` goes to the start; `atEnd()`: whether
+  // there is no further step.
   constructor(advance, rewind, atEnd) {
     Object.assign(this, { advance, rewind, atEnd });
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
     this.button = el("button", { type: "button", class: "button play", onclick: () => this.toggle() }, "Play");
     this.speed = el(
       "select",
-      { "aria-label": "Epochs a second" },
+      { "aria-label": "Epochs per second" },
       SPEEDS.map((speed) => el("option", { value: String(speed), selected: speed === 5 }, `${speed}/s`)),
     );
     this.element = el("span", { class: "player" }, this.button, this.speed);

@@ -1,7 +1,8 @@
-// Quantiles over the epochs, computed from the bins: a line chart like the others, with bands between.
+// Quantiles over the epochs, computed from the bins, as a line chart with bands.
 
 import { LineChart } from "../charts/line-chart.js";
 import { EPOCHS } from "../charts/specs.js";
+import { byName } from "../page/documents.js";
 
 const SHARES = [0.05, 0.25, 0.5, 0.75, 0.95];
 const MEDIAN = 2;
@@ -36,7 +37,7 @@ export function quantileChart({ title, type, tower, full }, data, view) {
   );
 }
 
-// The data of a LineChart from a histogram document, with the history's times where that has all its epochs.
+// Data for a LineChart from a histogram's document; with the history's times, if the history has all its epochs.
 export function quantileData(histogram, history) {
   const { epochs, epochs_total, counts, underflow, overflow, bin_edges_by_epoch: edges } = histogram;
   const at = new Map(history.epochs.map((epoch, i) => [epoch, history.timestamps?.[i]]));
@@ -47,14 +48,14 @@ export function quantileData(histogram, history) {
     epochs_total,
     start_time: history.start_time,
     best_epoch: history.best_epoch,
-    envelope: {},
+    envelope: byName([]),
     non_finite: [],
     timestamps: timestamps.every((time) => time !== undefined) ? timestamps : [],
     quantiles: SHARES.map((_, q) => rows.map((row) => row[q])),
   };
 }
 
-// A quantile lies in its bin as if the bin's values were spread evenly; one outside the edges is given as the edge.
+// Values are taken as evenly spread within a bin. A quantile outside the edges is given as the edge.
 export function quantilesOf(edges, counts, underflow, overflow) {
   const total = counts.reduce((sum, value) => sum + (value ?? 0), underflow + overflow);
   if (!total) return SHARES.map(() => null);

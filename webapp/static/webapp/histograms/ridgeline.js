@@ -1,11 +1,12 @@
-// The histograms of all epochs as ridges, one behind the other. `panel` has {data, axis, scale, index, pointed, size}.
+// Paints the histograms of all epochs as ridges, one behind the other. `panel` is {data, axis, scale, index, pointed,
+// size}.
 
-import { BOTTOM, FONT, LEFT, mix, paintValueTicks, RIGHT, spread } from "../charts/canvas.js";
-import { cssColor } from "../page/dom.js";
+import { BOTTOM, cssColor, LEFT, mix, paintValueTicks, RIGHT, spread, textStyle } from "../charts/canvas.js";
+import { binAt } from "./find.js";
 
 const RIDGES_AT_MOST = 60;
 
-// Which way the arrow keys go, in epochs or in bins.
+// The steps of the arrow keys, in epochs or bins.
 export const keys = { ArrowUp: { epoch: -1 }, ArrowDown: { epoch: 1 }, ArrowLeft: { bin: -1 }, ArrowRight: { bin: 1 } };
 export const says = "The height of a ridge is the count in each bin";
 
@@ -28,7 +29,7 @@ export function paintBack(panel, context) {
   }
 }
 
-// The chosen epoch, and what is pointed at.
+// The chosen epoch, and what is under the pointer.
 export function paintFront(panel, context) {
   const shape = geometry(panel);
   const { pointed, index } = panel;
@@ -52,15 +53,15 @@ export function paintFront(panel, context) {
   if (hover) paintPoint(context, panel, shape, hover);
 }
 
-// {index, bin} at a place of the picture; the bin is null beside the edges.
+// {index, bin} at a place of the picture; the bin is null outside the edges.
 export function find(panel, left, top) {
   const shape = geometry(panel);
   const distance = (index) => Math.abs(shape.baseline(index) - top - 3);
   const index = spread(panel.data.epochs.length, RIDGES_AT_MOST).reduce((a, b) => (distance(b) < distance(a) ? b : a));
-  return { index, bin: panel.binAt(index, (edge) => left < shape.x(edge)) };
+  return { index, bin: binAt(panel.data.bin_edges_by_epoch[index], (edge) => left < shape.x(edge)) };
 }
 
-// Baselines by true epoch, so that unequal steps look unequal.
+// Baselines are placed by epoch, which shows unequal steps as such.
 function geometry({ size: { width, height }, data: { epochs }, axis }) {
   const tall = Math.min(120, height * 0.28);
   const [from, to] = [tall + 6, height - BOTTOM];
@@ -79,15 +80,10 @@ function ridge(context, { data, scale }, { baseline, x, tall }, index) {
   context.lineTo(x(edges.at(-1)), base);
 }
 
-// Epochs at the left, as many as have room beside the chosen one.
+// Epochs at the left, as many as have room next to the chosen one.
 function paintEpochs(context, { data, index: chosen }, { baseline }) {
-  context.font = FONT;
-  context.textAlign = "right";
-  context.textBaseline = "middle";
-  const label = (index, color) => {
-    context.fillStyle = color;
-    context.fillText(String(data.epochs[index]), LEFT - 16, baseline(index) - 1);
-  };
+  const label = (index, color) =>
+    textStyle(context, "right", "middle", color).fillText(String(data.epochs[index]), LEFT - 16, baseline(index) - 1);
   let free = -Infinity;
   for (const index of spread(data.epochs.length, RIDGES_AT_MOST)) {
     const y = baseline(index);
@@ -98,7 +94,7 @@ function paintEpochs(context, { data, index: chosen }, { baseline }) {
   label(chosen, cssColor("accent"));
 }
 
-// Small arrows where values lay outside the edges.
+// Small arrows for values outside the edges.
 function paintOutside(context, { data }, { baseline, width }, index) {
   const base = baseline(index);
   context.fillStyle = cssColor("muted");

@@ -1,9 +1,11 @@
-// The histograms of a run: weights and gradients of both towers side by side, one epoch chosen for all of them.
+// The histograms of a run, of both towers' weights and gradients, with one chosen epoch for all.
 
 import { HISTOGRAM_DEFAULTS, HISTOGRAM_REFINED_UP_TO, pairsOf, TOWERS, TYPES } from "../charts/specs.js";
+import { read } from "../page/documents.js";
 import { choice, el } from "../page/dom.js";
 import { drawAll } from "../page/frames.js";
-import { nearest, Panel } from "./panel.js";
+import { nearest } from "./find.js";
+import { Panel } from "./panel.js";
 import { Player } from "./player.js";
 import * as ridgeline from "./ridgeline.js";
 
@@ -11,18 +13,19 @@ const KINDS = ["ridgeline", "heatmap", "quantiles"];
 const COUNTS = ["linear", "log", "symlog"];
 
 export class HistogramView {
-  // `address(type, tower)` is where the JSON is, `fullAddress(type, tower)` that of every epoch, which is read once somebody
-  // goes through them; `source` reads both.
+  // `address(type, tower)` is that of the JSON, `fullAddress(type, tower)` that of every epoch, read when the viewer
+  // moves through the epochs; `source` reads both.
   constructor({ source, address, fullAddress, history, view, permalink }) {
     Object.assign(this, { source, address, fullAddress, history, view, permalink });
-    const read = (name, allowed) =>
+    const asked = (name, allowed) =>
       allowed.includes(permalink.get(name)) ? permalink.get(name) : HISTOGRAM_DEFAULTS[name];
-    this.kind = read("histogram", KINDS);
-    this.what = read("what", [...TYPES, "both"]);
-    this.tower = read("tower", [...TOWERS, "both"]);
-    this.counts = read("counts", COUNTS);
+    this.kind = asked("histogram", KINDS);
+    this.what = asked("what", [...TYPES, "both"]);
+    this.tower = asked("tower", [...TOWERS, "both"]);
+    this.counts = asked("counts", COUNTS);
     this.fit = permalink.get("bars") === "fit";
-    this.epoch = /^\d+$/.test(permalink.get("epoch")) ? Number(permalink.get("epoch")) : null; // null follows the newest
+    const epoch = permalink.get("epoch");
+    this.epoch = /^\d+$/.test(epoch) ? Number(epoch) : null; // null follows the newest
     this.fine = (this.epoch !== null || this.kind !== "ridgeline") && history.epochs_total <= HISTOGRAM_REFINED_UP_TO;
     this.picture = ridgeline;
     this.documents = new Map();
@@ -129,7 +132,7 @@ export class HistogramView {
     );
   }
 
-  // Reads what is chosen again; what has not changed is not sent again.
+  // Reads the chosen histograms again, if they have changed.
   async load(history = this.history) {
     this.history = history;
     const panels = this.#place();
@@ -138,21 +141,21 @@ export class HistogramView {
     drawAll(panels);
   }
 
-  // As `load`, for the first time: what has come already is filled in at once, and the panels are the caller's to draw.
+  // Loads for the first time. Fills in what has already arrived and returns its panels, for the caller to draw.
   begin() {
     const panels = this.#place();
     const addresses = panels.map(({ type, tower }) => this.#addressOf(type, tower));
-    const come = this.source.come(addresses);
-    if (come) {
-      for (const [i, { document }] of come.entries()) this.documents.set(addresses[i], document);
-      this.#fillAll(panels, come);
+    const arrived = this.source.arrived(addresses);
+    if (arrived) {
+      for (const [i, { document }] of arrived.entries()) this.documents.set(addresses[i], document);
+      this.#fillAll(panels, arrived);
       return panels;
     }
     this.load();
     return [];
   }
 
-  // The panels of what is chosen, in their places.
+  // Puts the chosen panels in place and returns them.
   #place() {
     const panels = this.#shown();
     if (
@@ -170,10 +173,8 @@ export class HistogramView {
   }
 
   // All epochs of one histogram.
-  async full(type, tower) {
-    const response = await fetch(this.fullAddress(type, tower));
-    if (!response.ok) throw new Error(`the server answered ${response.status}.`);
-    return response.json();
+  full(type, tower) {
+    return read(this.fullAddress(type, tower));
   }
 
   show(kind) {
@@ -188,7 +189,7 @@ export class HistogramView {
     return this.show(KINDS[(KINDS.indexOf(this.kind) + 1) % KINDS.length]);
   }
 
-  // Goes to the kept epoch nearest to this one; null is the newest, and follows it.
+  // Shows the nearest kept epoch; null means the newest one, and follows it.
   choose(epoch) {
     const epochs = this.#epochs();
     if (!epochs.length) return;
@@ -200,7 +201,7 @@ export class HistogramView {
     for (const panel of this.#shown()) panel.choose(this.epoch);
   }
 
-  // Every epoch from now on.
+  // Reads every epoch from now on.
   #refine() {
     if (this.fine || !this.#epochs().length || this.history.epochs_total > HISTOGRAM_REFINED_UP_TO) return;
     this.fine = true;
@@ -234,14 +235,14 @@ export class HistogramView {
     for (const panel of this.#shown()) panel.arrange();
   }
 
-  // What paints heatmaps comes when it is asked for.
+  // Loads the heatmap's module when it is needed.
   async #readPicture() {
     const picture = this.kind === "heatmap" ? await import("./heatmap.js") : ridgeline;
     this.picture = picture;
     for (const panel of this.#shown()) panel.arrange();
   }
 
-  // {document} or {error}; null where another resolution was wanted meanwhile.
+  // {document} or {error}; null if the resolution has changed meanwhile.
   async #read(type, tower) {
     const address = this.#addressOf(type, tower);
     try {
@@ -273,7 +274,7 @@ export class HistogramView {
     this.slider.setAttribute("aria-valuetext", `epoch ${epoch}`);
   }
 
-  // The epochs of the slider: those of the first panel that has some.
+  // The slider's epochs: those of the first panel with data.
   #epochs() {
     return this.#shown().find((panel) => panel.data)?.data.epochs ?? [];
   }

@@ -16,29 +16,30 @@ export function el(tag, attributes = {}, ...children) {
 
 const isSomething = (child) => child !== null && child !== undefined && child !== false && child !== "";
 
-// A small picture of the given paths, in a square of 16; for eyes only.
+// As `el`, an element of SVG; a child may be a list.
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes))
+    if (value !== null && value !== undefined) element.setAttribute(name, value);
+  element.append(...children.flat().filter(isSomething));
+  return element;
+}
+
+// A small decorative picture of the given paths, in a square of 16.
 export function icon(...paths) {
-  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  for (const [name, value] of [
-    ["viewBox", "0 0 16 16"],
-    ["width", "16"],
-    ["height", "16"],
-    ["aria-hidden", "true"],
-  ])
-    picture.setAttribute(name, value);
-  for (const path of paths) {
-    const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    line.setAttribute("d", path);
-    picture.append(line);
-  }
-  return picture;
+  const size = { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" };
+  return svg(
+    "svg",
+    size,
+    paths.map((d) => svg("path", { d })),
+  );
 }
 
 export function section(id, title, ...content) {
   return el("section", { id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, title), ...content);
 }
 
-// A table whose first column names its rows. `rows` are arrays of texts.
+// A table. `rows` are arrays of texts, the first of each the row's heading.
 export function table(caption, head, rows, className = "data") {
   const body = el("tbody");
   for (const [name, ...cells] of rows) {
@@ -59,7 +60,7 @@ export function table(caption, head, rows, className = "data") {
   return el("table", { class: className }, el("caption", { class: "sr" }, caption), el("thead", {}, titles), body);
 }
 
-// A <details> whose content is built when it is opened, and again by `refresh` while it is open.
+// A <details> that builds its content when it opens, and again on `refresh` while it is open.
 export function lazyDetails(title, build) {
   const box = el("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": title });
   const details = el("details", {}, el("summary", {}, title), box);
@@ -68,7 +69,7 @@ export function lazyDetails(title, build) {
   return { details, refresh };
 }
 
-// Buttons of which one is pressed. `options` is [[value, label], …].
+// Buttons, one of them pressed. `options` is [[value, label], …]. `press(value)` of the result presses another one.
 export function choice(label, options, value, onChange) {
   const group = el("div", { class: "choice", role: "group", "aria-label": label });
   const press = (chosen) => {
@@ -91,26 +92,26 @@ export function choice(label, options, value, onChange) {
     );
   }
   press(value);
-  group.press = press; // shows a choice that was made elsewhere
+  group.press = press;
   return group;
 }
 
-// A button that is on or off.
+// A button that is on or off; `onChange` gets which.
 export function toggle(text, on, onChange, title = null) {
   const button = el("button", { type: "button", class: "button toggle", "aria-pressed": String(on), title }, text);
   button.addEventListener("click", () => onChange(button.getAttribute("aria-pressed") !== "true"));
   return button;
 }
 
-// `what` names a text that is too long to be read out.
+// `what` is the name of a text that is too long to read out.
 export function copyButton(text, what = text) {
   const button = el("button", { type: "button", class: "quiet copy", "aria-label": `Copy ${what}` }, "copy");
   button.addEventListener("click", () => copy(button, text, "select and copy"));
   return button;
 }
 
-// Puts the text on the clipboard and says so on the button, for a while; `otherwise` where the browser does not allow it,
-// as on addresses that are not secure.
+// Copies the text to the clipboard. For 2 s the button says "copied", or `otherwise` where the browser refuses, as it
+// does on addresses that are not secure.
 export async function copy(button, text, otherwise) {
   button.dataset.text ??= button.textContent;
   try {
@@ -122,23 +123,4 @@ export async function copy(button, text, otherwise) {
   setTimeout(() => {
     button.textContent = button.dataset.text;
   }, 2000);
-}
-
-const palette = new Map(); // asked while the page changes, the browser would compute all styles anew for every colour
-addEventListener("themechange", () => palette.clear());
-
-export function cssColor(name) {
-  if (!palette.has(name))
-    palette.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
-  return palette.get(name);
-}
-
-// A canvas context in CSS pixels, cleared, sharp on any screen.
-export function context2d(canvas, width, height) {
-  const ratio = devicePixelRatio || 1;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  const context = canvas.getContext("2d");
-  context.scale(ratio, ratio);
-  return context;
 }

@@ -1,4 +1,4 @@
-// What gets the focus by keyboard is seen as a whole: browsers are content with an edge of it, in boxes that scroll sideways.
+// Scrolls what gets the keyboard focus wholly into view. In boxes that scroll sideways browsers show only its edge.
 addEventListener("focusin", ({ target }) => {
   if (target.matches(":focus-visible")) target.scrollIntoView({ block: "nearest", inline: "nearest" });
 });

@@ -1,13 +1,15 @@
-// Polite polling: one conditional request at a time, slower while nothing changes and while nobody looks.
+// Polling: one conditional request at a time, slower while nothing changes and while the page is hidden.
+
+import { documentOf } from "./documents.js";
 
 const HIDDEN_AT_LEAST = 15000;
 
-// Reads one address; a body that has not changed is not sent again.
+// Reads JSON documents; the server does not send an unchanged one again.
 export class Source {
   #etags = new Map();
-  #early = new Map(); // address → {answer: promise, result: what has come of it}
+  #early = new Map(); // address → {answer: a promise, result: its result, null before}
 
-  // Asks ahead of the first `read` of this address. Resolves, as that will.
+  // Requests an address ahead of its first `read`. Resolves as `read` will.
   ahead(address) {
     if (!this.#early.has(address)) {
       const early = { answer: this.#read(address), result: null };
@@ -20,48 +22,48 @@ export class Source {
     return this.#early.get(address).answer;
   }
 
-  // What the page has carried, as if it had been asked for ahead.
+  // Takes a document that the page carried, as if it had been requested ahead.
   give(address, document, etag) {
     const result = { changed: true, document };
     this.#etags.set(address, etag);
     this.#early.set(address, { answer: Promise.resolve(result), result });
   }
 
-  // What `read` would resolve to for each of these, where all were asked for ahead and have come; else null.
-  come(addresses) {
+  // What `read` of each address would resolve to, if all were requested ahead and have arrived; else null.
+  arrived(addresses) {
     const results = addresses.map((address) => this.#early.get(address)?.result);
     if (!results.every(Boolean)) return null;
     for (const address of addresses) this.#early.delete(address);
     return results;
   }
 
-  // {changed, document} or {changed: false}. Throws on anything but 200 and 304.
+  // {changed: true, document} or {changed: false}. Throws on any status but 200 and 304.
   read(address) {
     const early = this.#early.get(address);
     this.#early.delete(address);
     return early?.answer ?? this.#read(address);
   }
 
-  // The next `read` of this address has the whole document again.
+  // Makes the next `read` of this address return the document even if it has not changed.
   forget(address) {
     this.#etags.delete(address);
   }
 
   async #read(address) {
     const etag = this.#etags.get(address);
-    // Without an ETag the browser may use what the page has preloaded.
+    // Without an ETag the browser may use what the page preloaded.
     const response = await fetch(address, etag ? { cache: "no-store", headers: { "If-None-Match": etag } } : {});
     if (response.status === 304) return { changed: false };
     if (!response.ok)
       throw Object.assign(new Error(`The server answered ${response.status}.`), { status: response.status });
-    const document = await response.json();
+    const document = await documentOf(response);
     if (document.available) this.#etags.set(address, response.headers.get("ETag"));
     return { changed: true, document };
   }
 }
 
-// Calls `step` now and again. It returns {pause: {first, most} or null to stop, changed}; every round without a change
-// lengthens the pause by half. `again` runs it at once.
+// Calls `step` repeatedly. It resolves to {pause: {first, most} in ms, or null to stop; changed}. Each round without a
+// change makes the pause half as long again. Returns a function that starts a round at once.
 export function follow(step) {
   let timer = null;
   let pause = 0;

@@ -1,4 +1,4 @@
-// Numbers and times in words.
+// Numbers, times and names as texts.
 
 export function number(value) {
   if (value === null || value === undefined) return "–";
@@ -8,7 +8,7 @@ export function number(value) {
   return String(Number(value.toPrecision(4))).replace("-", "−");
 }
 
-// Labels of an axis: as short as they can be, and no two alike.
+// Labels of an axis, as short as possible, all different.
 export function ticks(values) {
   let labels = [];
   for (let digits = 4; digits <= 12; digits++) {
@@ -26,11 +26,11 @@ function tick(value, digits) {
   return text.replaceAll("-", "−");
 }
 
-// As the JSON has it, for tables.
+// All digits, as in the JSON.
 export const exact = (value) => (value === null || value === undefined ? "" : String(value));
 
-// The first thing that goes by the rules of a language takes a new browser process fifteen milliseconds to make, each further
-// one a millisecond: they are made when they are first needed. A run of ours shows its charts without any.
+// Makes an Intl object when it is first needed. The first one takes a new browser process 15 ms, each further one 1 ms,
+// and most run pages need none to show their charts.
 function made(Kind, language, options) {
   let one = null;
   return () => {
@@ -46,7 +46,7 @@ export function count(value) {
   return whole.replace(/\B(?=(\d{3})+$)/g, ",") + (decimals ? `.${decimals}` : "");
 }
 
-// Puts names in order whatever their case, and numbers in them by their size.
+// Compares names without case, and numbers in them by value.
 export function byName(a, b) {
   const [one, other] = [a, b].map((name) =>
     String(name)
@@ -55,6 +55,9 @@ export function byName(a, b) {
   );
   return one < other ? -1 : Number(one > other);
 }
+
+// The text, cut to at most `most` characters.
+export const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
@@ -76,10 +79,10 @@ const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle
 const MOMENT = made(Intl.DateTimeFormat, "en", { month: "short", day: "numeric", ...CLOCK });
 const SECOND = made(Intl.DateTimeFormat, "en", CLOCK);
 export const moment = (ms) => MOMENT().format(ms);
-// Without the day, where that is clear.
+// Without the date.
 export const second = (ms) => SECOND().format(ms);
 
-// A tick of a time axis whose ticks are `increment` seconds apart, as short as it can be.
+// The label of a tick on a time axis, as short as possible. Ticks are `increment` seconds apart.
 export function clock(seconds, increment) {
   const at = new Date(seconds * 1000);
   const two = (value) => String(value).padStart(2, "0");
@@ -92,7 +95,7 @@ export function clock(seconds, increment) {
     : `${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, "0")}`;
 }
 
-// "3 min ago", the same words as the server's.
+// "3 min ago", as the server says it.
 export function ago(text) {
   const passed = Math.max(0, (Date.now() - Date.parse(text)) / 1000);
   for (const [size, unit] of [

@@ -1,4 +1,4 @@
-// When things are drawn: with the next frame, when they come into view, all after all are measured.
+// When to draw: in the next frame, on coming into view, or after everything is measured.
 
 // Calls `act` once, when the element comes within `margin` of the view.
 export function whenNear(element, margin, act) {
@@ -13,7 +13,7 @@ export function whenNear(element, margin, act) {
   observer.observe(element);
 }
 
-// Returns a function that has `act` called with the next frame, once however often it is asked for.
+// Returns a function that calls `act` in the next frame, once for any number of calls before.
 export function inNextFrame(act) {
   let waiting = false;
   return () => {
@@ -26,7 +26,7 @@ export function inNextFrame(act) {
   };
 }
 
-// Measures all before it paints any: after each the browser would have to lay out the page again to measure the next.
+// Measures everything before painting anything, so that the browser computes the layout once.
 export function drawAll(pictures) {
   const all = [...pictures];
   for (const picture of all) picture.measure();

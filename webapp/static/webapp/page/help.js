@@ -3,14 +3,14 @@
 import { el } from "./dom.js";
 
 const ON_A_CHART = [
-  ["← →", "Move through the steps; Home, End, Page Up and Page Down too"],
+  ["← →", "Move through the steps; also Home, End, Page Up and Page Down"],
   ["+ −", "Zoom in and out"],
   ["Shift ← →", "Pan"],
   ["Esc", "Show everything"],
 ];
 const BY_MOUSE = [
-  ["drag", "Zoom to the stretch, on all charts of the same axis"],
-  ["Shift drag", "Pan; so does Shift with the wheel"],
+  ["drag", "Zoom to the range, on all charts with the same axis"],
+  ["Shift drag", "Pan; or Shift with the wheel"],
   ["Ctrl wheel", "Zoom around the pointer"],
   ["double-click", "Show everything"],
 ];
@@ -20,8 +20,8 @@ const OF_CHARTS = [
   ["By mouse", BY_MOUSE],
 ];
 
-// `list` is [[key, what it does, …]]; `isOn` is whether the keys work, `turn(on)` changes that; `beside` is what else there
-// is, [[title, [[keys, what they do]]]].
+// `list` is [[key, what it does, …]]; `isOn`: whether the keys work, which `turn(on)` changes; `beside` are further
+// parts, [[title, [[keys, what they do]]]].
 export function showHelp(list, isOn, turn, beside = OF_CHARTS) {
   const on = el("input", { type: "checkbox", id: "shortcuts-on", checked: isOn, onchange: () => turn(on.checked) });
   const dialog = el(
@@ -43,7 +43,7 @@ export function showHelp(list, isOn, turn, beside = OF_CHARTS) {
         beside.map(([title, rows]) => part(title, rows)),
       ),
     ),
-    el("label", { class: "check" }, on, "Single keys do this, except while typing"),
+    el("label", { class: "check" }, on, "Enable single-key shortcuts (never while typing)"),
   );
   dialog.addEventListener("close", () => dialog.remove()); // the focus returns by itself
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());

@@ -1,4 +1,4 @@
-// The small menu at a chart: a button that shows what to export.
+// The export menu of a chart.
 
 import { el, icon } from "./dom.js";
 
@@ -9,7 +9,7 @@ const KINDS = [
   ["svg", "Picture as SVG"],
 ];
 
-// `save(kind)` resolves when the file is made; what it throws is said in the menu.
+// `save(kind)` resolves when the file is saved; the menu shows the message of an error.
 export function exportMenu(title, save) {
   const list = el("div", { class: "menu-list", role: "group", "aria-label": `Export ${title}`, hidden: true });
   const button = el(
@@ -36,7 +36,7 @@ export function exportMenu(title, save) {
       open(false);
       button.focus();
     } catch (error) {
-      list.append(el("p", { role: "alert" }, `It can't be exported: ${error.message}`));
+      list.append(el("p", { role: "alert" }, `Export failed: ${error.message}`));
     }
   };
   button.addEventListener("click", () => open(list.hidden));

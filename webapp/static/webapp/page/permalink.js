@@ -1,8 +1,9 @@
-// What a page shows, kept in its address, so that whoever opens the link sees the same.
+// Keeps what a page shows in its address, so that the link opens the same view.
 
-const SETTLED = 200; // browsers take few changes of an address a second; a slider makes many
+const SETTLED = 200; // ms; browsers limit changes of the address per second, and a slider makes many
 
-// `defaults` is {name: text}: what is as by default stands in no address. Parameters of other names stay as they are.
+// `defaults` is {name: text}; the address leaves out what is at its default. Parameters with other names stay
+// unchanged.
 export class Permalink {
   #timer = null;
 
@@ -15,7 +16,7 @@ export class Permalink {
     return this.parameters.get(name) ?? this.defaults[name];
   }
 
-  // `changes` is {name: text}; an empty text is one too.
+  // `changes` is {name: text}.
   set(changes) {
     for (const [name, value] of Object.entries(changes)) {
       if (value === this.defaults[name]) this.parameters.delete(name);
@@ -28,5 +29,14 @@ export class Permalink {
   get address() {
     const query = String(this.parameters);
     return `${location.pathname}${query && `?${query}`}${location.hash}`;
+  }
+}
+
+// The text that an address holds encoded; `otherwise` for one that a broken link cut.
+export function decoded(text, otherwise = "") {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return otherwise;
   }
 }

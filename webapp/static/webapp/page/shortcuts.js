@@ -1,4 +1,4 @@
-// Keyboard shortcuts of a page: single keys, never while somebody types, and none at all where the viewer has said so.
+// Keyboard shortcuts of a page: single keys, never while typing. The viewer can switch them off.
 
 const TYPING = "input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]";
 const SETTING = "shortcuts";
@@ -9,13 +9,13 @@ function setShortcuts(on) {
   try {
     localStorage.setItem(SETTING, on ? "on" : "off");
   } catch {
-    return; // storage may be forbidden; shortcuts stay as they are
+    return; // the browser forbids storage
   }
 }
 
-// `list` is [[key, what it does, run]], of which those that browsers run have no `run`; `others(key, event)` hears of keys
-// that are not in it. "?" shows the list, and `beside` it, as help.js has it. Returns what shows it too, for those who have
-// switched the keys off.
+// `list` is [[key, what it does, run]], without `run` where the browser does it; `others(key, event)` gets all other
+// keys. "?" shows the list with `beside` (see help.js). Returns a function that shows it too, for when the keys are
+// off.
 export function shortcuts(list, others = () => {}, beside = undefined) {
   const keys = new Map(list.map(([key, , run]) => [key, run]));
   const showHelp = async () => (await import("./help.js")).showHelp(list, shortcutsOn(), setShortcuts, beside);

@@ -1,4 +1,4 @@
-// The viewer's theme: the system's, or one chosen by the button, which a cookie keeps so that the page comes with it.
+// The theme: the system's, or one chosen with the button. A cookie keeps it, so that the server sends pages with it.
 
 const CHOICES = ["system", "light", "dark"];
 const YEAR = 365 * 86400;

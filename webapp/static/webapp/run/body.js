@@ -1,11 +1,12 @@
-// What the page of a warm run consists of. Parts without content hide.
+// The page of a warm run. Parts without content are hidden.
 
 import { LineChart } from "../charts/line-chart.js";
 import { allFinite, chartSpecs, EPOCHS, HISTOGRAM_REFINED_UP_TO, unitOf } from "../charts/specs.js";
 import { chartTools, helpButton, linkButton } from "../charts/tools.js";
 import { hasTimes } from "../charts/view.js";
-import { showStretch } from "../charts/zoom.js";
+import { showRange } from "../charts/zoom.js";
 import { HistogramView } from "../histograms/view.js";
+import { read } from "../page/documents.js";
 import { el, section } from "../page/dom.js";
 import { count } from "../page/format.js";
 import { drawAll } from "../page/frames.js";
@@ -17,7 +18,7 @@ import { goToHash, SectionNav } from "./sections.js";
 const METRICS_SHOWN = 12;
 const TABLES_AFTER = 300; // ms at most
 
-// It is under way and has logged nothing that charts show.
+// In progress, with nothing logged that charts show.
 const hasJustBegun = (history) => history.status === "RUNNING" && !history.epochs_total && !history.more_metrics;
 
 export class RunBody {
@@ -26,7 +27,7 @@ export class RunBody {
     this.page = page;
     this.charts = [];
     this.histogram = null; // the HistogramView
-    this.metrics = null; // of the MetricBrowser
+    this.metrics = null; // a promise of the MetricBrowser
     const { view, permalink } = page;
     this.insights = new Insights((insight, go) => this.#showInsight(insight, go), permalink);
     this.shownEpochs = el("span", { class: "epochs" });
@@ -35,7 +36,7 @@ export class RunBody {
     this.#build(place);
     place.addEventListener("coarse", () => page.loadFull());
     this.first = true;
-    this.live = false; // whether it was running while somebody looked: what is said of it has a place of a fixed height
+    this.live = false; // whether it has been running on this page; then the insights keep their height
   }
 
   #build(place) {
@@ -44,11 +45,7 @@ export class RunBody {
     this.parts = {
       tiles: el("dl", { class: "tiles" }),
       grid: el("div", { class: "charts" }),
-      awaited: el(
-        "p",
-        { class: "notice awaited", hidden: true },
-        "The run has begun and has not logged a metric yet. Its charts appear here by themselves.",
-      ),
+      awaited: el("p", { class: "notice awaited", hidden: true }, "No metric logged yet. The charts will appear here."),
       more: el("p", { class: "more" }),
       histogram: el("div", { class: "hist-place" }),
       provenance: el("div"),
@@ -85,7 +82,7 @@ export class RunBody {
     place.replaceChildren(this.nav.element, parts.tiles, insights, training, others, distributions, this.single, way);
   }
 
-  // The page's history is a new one.
+  // Shows the page's new history.
   update() {
     const { parts, sections, page } = this;
     const { history } = page;
@@ -108,7 +105,7 @@ export class RunBody {
     drawAll(pictures);
     this.#showOthers();
     this.insights.markAgain();
-    // Charts first: what stands far below them can wait until they are on the screen.
+    // Charts first: what is far below them can wait until they are drawn.
     if (this.histogram) requestIdleCallback(() => this.#showTables(), { timeout: TABLES_AFTER });
     else this.#showTables();
   }
@@ -144,7 +141,7 @@ export class RunBody {
     place.replaceChildren(el("span", { class: "tabular" }, `${count(shown)} of ${count(total)} ${unit}s`));
     const unmarked = history.non_finite_total - history.non_finite.length;
     if (unmarked > 0) place.append(el("span", { class: "muted" }, `; ${count(unmarked)} more values are not finite`));
-    if (shown < total) place.append(el("span", { class: "muted" }, "; bands hold the extremes between"));
+    if (shown < total) place.append(el("span", { class: "muted" }, "; bands show min and max in between"));
     const sampled = history.histogram_available && total > HISTOGRAM_REFINED_UP_TO;
     if (this.page.asked || (shown === total && !sampled)) return;
     const text = `All ${unit}s${shown === total ? " of the histograms" : ""}`;
@@ -164,7 +161,7 @@ export class RunBody {
     );
   }
 
-  // Returns those that are to be drawn.
+  // Returns the charts to draw.
   #showCharts() {
     const {
       page: { history, view },
@@ -178,7 +175,7 @@ export class RunBody {
     shown.forEach((spec, i) => {
       const chart = this.charts[i];
       if (before.delete(spec.title)) chart.update(history, spec);
-      // What is in its place stays there: an element that moves loses the focus.
+      // An element that moves loses the focus, so what is in place stays.
       if (parts.grid.children[i] !== chart.element)
         parts.grid.insertBefore(chart.element, parts.grid.children[i] ?? null);
     });
@@ -211,16 +208,14 @@ export class RunBody {
     drawAll(this.#showCharts());
   }
 
-  // For exports: every epoch, whatever is drawn.
+  // For exports: the history with every epoch.
   async #fullHistory() {
     const { page } = this;
     if (page.history.resolution === "full") return page.history;
-    const response = await fetch(page.historyAddress("full"));
-    if (!response.ok) throw new Error(`the server answered ${response.status}.`);
-    return response.json();
+    return read(page.historyAddress("full"));
   }
 
-  // Metrics that have no place among the history's epochs. Most runs of ours have none, so what shows them comes when needed.
+  // Metrics without a place among the history's epochs. Most runs have none, so their module loads when needed.
   async #showOthers() {
     const { page, sections } = this;
     sections.others.querySelector("h2").textContent = sections.training.hidden ? "Metrics" : "Other metrics";
@@ -233,7 +228,7 @@ export class RunBody {
     });
   }
 
-  // Returns the panels that are to be drawn; what is yet to be read draws itself.
+  // Returns the panels to draw. Those that wait for their documents draw themselves.
   #showHistogram() {
     const { page, parts, sections } = this;
     const { history, histogramAddress, source, view, permalink } = page;
@@ -258,8 +253,7 @@ export class RunBody {
     view.set({ mark: { from: insight.epochs[0], to: insight.epochs.at(-1), axis: chart?.spec.axis ?? EPOCHS } });
     if (!go) return undefined;
     const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
-    if (chart?.u)
-      showStretch(chart, ...[insight.epochs[0], insight.epochs.at(-1)].map((epoch) => chart.axis.at(epoch)));
+    if (chart?.u) showRange(chart, ...[insight.epochs[0], insight.epochs.at(-1)].map((epoch) => chart.axis.at(epoch)));
     (chart?.element ?? this.sections.final).scrollIntoView({ block: "center", behavior });
     if (chart) chart.said.textContent = `Marked: ${insight.text}`;
     return chart?.plot.focus({ preventScroll: true });
@@ -268,7 +262,7 @@ export class RunBody {
   async #chartOf(key) {
     const find = () => this.charts.find((chart) => chart.series.some((series) => series.key === key));
     if (!key || find()) return find();
-    if (key in this.page.history.metrics) this.#showAllCharts();
+    if (Object.hasOwn(this.page.history.metrics, key)) this.#showAllCharts();
     return find() ?? (this.metrics && (await this.metrics).reveal(key));
   }
 }

@@ -1,4 +1,4 @@
-// The top of a run's page: what it is, where it stands, its main figures; and its tables of single values.
+// The top of a run's page (state, facts, main figures) and its tables of single values.
 
 import { SYSTEM, unitOf } from "../charts/specs.js";
 import { copyButton, el, table } from "../page/dom.js";
@@ -11,7 +11,7 @@ const FILES = [
   ["json", "JSON"],
   ["parquet", "Parquet"],
 ];
-const OWN_TAG = /^mlflow\./; // MLflow's own; what matters of them is on the page already
+const OWN_TAG = /^mlflow\./; // MLflow's own tags; the page shows what matters of them elsewhere
 
 export function badges({ history, summary }) {
   const status = history.status.toLowerCase();
@@ -58,7 +58,7 @@ export function facts({ history, summary }) {
 export function tiles(history) {
   const catalogued = unitOf(history) === "epoch" ? catalogueTiles(history) : [];
   const known = catalogued.length ? catalogued : otherTiles(history);
-  // Of a run that has just begun: the place of what is to come.
+  // A run that has just begun has placeholders.
   const shown =
     known.length || history.status !== "RUNNING"
       ? known
@@ -77,7 +77,7 @@ export function tiles(history) {
 }
 
 function catalogueTiles({ best_epoch: best, epochs, loss, final_metrics: final }) {
-  // A run without any validation is judged by its training loss.
+  // A run without validation is judged by its training loss.
   const [judged, curve] = loss.val.some((value) => value !== null)
     ? ["validation", loss.val]
     : ["training", loss.train];
@@ -88,7 +88,7 @@ function catalogueTiles({ best_epoch: best, epochs, loss, final_metrics: final }
   return wanted.filter(([, value]) => (value ?? null) !== null);
 }
 
-// What a run of any other kind ended with: its single values, then the ends of its curves; those of the machine last.
+// For runs of other kinds: single values, then the last values of curves; system metrics come last.
 function otherTiles({ epochs, metrics, final_metrics: finals }) {
   const single = Object.entries(finals)
     .filter(([, value]) => value !== null)
@@ -109,7 +109,7 @@ const ownTags = (tags) => Object.entries(tags ?? {}).filter(([name]) => !OWN_TAG
 export const hasTables = ({ final_metrics, params, tags }) =>
   [final_metrics ?? {}, params ?? {}].some((values) => Object.keys(values).length) || ownTags(tags).length > 0;
 
-// {final, params, tags}: a table each, null where there is nothing to show.
+// {final, params, tags}: a table each, or null.
 export function tables({ final_metrics, params, tags }) {
   const byNames = (pairs) => pairs.sort(([a], [b]) => byName(a, b));
   const sorted = (values) => byNames(Object.entries(values ?? {}));
@@ -131,7 +131,7 @@ export function tables({ final_metrics, params, tags }) {
   };
 }
 
-// A long value, such as 26 edges, in one line that unfolds while it has the focus.
+// A long value, such as 26 edges, takes one line and unfolds on focus.
 function folded(value) {
   return value.length <= LONG_VALUE
     ? value

@@ -1,4 +1,4 @@
-// What the workers noticed about a run: plain statements, each with a way to the epochs that it speaks of.
+// Insights: statements about a run, each with a button that shows its epochs on the charts.
 
 import { el, icon } from "../page/dom.js";
 
@@ -10,16 +10,16 @@ const SEVERITY = {
 const ORDER = Object.keys(SEVERITY);
 
 export class Insights {
-  // `show(insight, go)` marks the epochs of one on the charts, and goes there; `show(null)` marks none. The permalink holds
-  // which is marked.
+  // `show(insight, go)` marks an insight's epochs on the charts and, if `go`, scrolls there; `show(null)` removes the
+  // mark. The permalink holds which is marked.
   constructor(show, permalink) {
     Object.assign(this, { show, permalink });
     this.list = el("ul", { class: "insights" });
     this.shown = [];
-    this.stale = false; // whether what is marked may be no longer what is listed
+    this.stale = false; // whether the list has changed since the last mark
   }
 
-  // Of a run that goes on: what comes to be said moves nothing below.
+  // For a run in progress: new insights move nothing below.
   keepHeight() {
     this.list.classList.add("live");
     this.list.setAttribute("tabindex", "0");
@@ -30,7 +30,7 @@ export class Insights {
     return this.permalink.get("insight");
   }
 
-  // Returns whether there is anything to say.
+  // Returns whether there are insights.
   update(insights, unit) {
     const sorted = [...(insights ?? [])].sort((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
     const now = JSON.stringify([sorted, unit]);
@@ -78,7 +78,7 @@ export class Insights {
     this.show(this.marked ? insight : null, true);
   }
 
-  // Once the charts are there: what the address has marked, and what has grown since.
+  // Once the charts are there, marks what the address says, and again when the insight's epochs have changed.
   markAgain() {
     if (!this.marked || !this.stale) return;
     this.stale = false;
@@ -94,7 +94,7 @@ export class Insights {
 
 const nameOf = ({ rule, metric }) => `${rule} ${metric ?? ""}`;
 
-// In the statement's own word for the steps, where it has one.
+// Uses the statement's own word for steps, if it has one.
 function range({ epochs, text }, unit) {
   const word = /\b(epoch|step)/i.exec(text)?.[1].toLowerCase() ?? unit;
   const [from, to] = [epochs[0], epochs.at(-1)];

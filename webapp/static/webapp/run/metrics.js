@@ -1,17 +1,18 @@
-// All other metrics of a run: in groups, searchable, each chart fetched and drawn only while it is in view.
+// All other metrics of a run: in groups, searchable, each chart read and drawn when it comes into view.
 
 import { el } from "../page/dom.js";
 import { count } from "../page/format.js";
 import { whenNear } from "../page/frames.js";
+import { decoded } from "../page/permalink.js";
 import { Tile } from "./tile.js";
 
-const AT_ONCE = 24; // charts that a group shows before it is asked for more, and that open by themselves at first
+const AT_ONCE = 24; // charts that a group shows at first, and that all groups opened at first have together
 const GROUPS_AT_ONCE = 40;
 const FEW_IN_GROUP = 4;
-const FEW = 6; // so many are found without a search
+const FEW = 6; // up to so many metrics there is no search
 const CHUNKS_KEPT = 24;
-const DRAWN_OUT_OF_VIEW = 48; // their canvases are kept for those who scroll back
-const AHEAD = "400px"; // so far from view a chart is made ready
+const DRAWN_OUT_OF_VIEW = 48; // charts that keep their canvases, for scrolling back
+const AHEAD = "400px"; // distance from the view at which a chart is made ready
 
 export class MetricBrowser {
   // `page` is that of run.js.
@@ -19,11 +20,11 @@ export class MetricBrowser {
     const { source, api, view, permalink } = page;
     Object.assign(this, { page, source, api, view, permalink });
     this.index = null;
-    this.version = 0; // of the run: what was read at an earlier one is read again
+    this.version = 0; // of the run; documents of earlier versions are read again
     this.chunks = new Map(); // address → {version, document: promise}
     this.tiles = new Map(); // key → Tile
-    this.asked = new Map(); // group, or text of a search → how many charts the viewer asked for
-    this.outOfView = new Set(); // tiles whose charts are still drawn, the longest so first
+    this.asked = new Map(); // group, or text of a search → how many charts to show
+    this.outOfView = new Set(); // tiles whose charts are still drawn, the oldest first
     this.opened = readOpened(permalink.get("groups")); // group → whether the viewer opened or closed it
     this.groupsShown = GROUPS_AT_ONCE;
     this.search = el("input", {
@@ -52,13 +53,13 @@ export class MetricBrowser {
     whenNear(this.element, AHEAD, () => this.load());
   }
 
-  // Reads the index, the first time that anybody needs it.
+  // Reads the index, once.
   load() {
     this.loading ??= this.#readIndex();
     return this.loading;
   }
 
-  // The run has changed, or is wanted in another resolution.
+  // Reads again: the run or the resolution has changed.
   async refresh() {
     if (!this.loading) return;
     await this.loading;
@@ -68,12 +69,12 @@ export class MetricBrowser {
     for (const tile of this.tiles.values()) tile.refresh();
   }
 
-  // The resolution that charts are read in.
+  // The resolution of the charts.
   get resolution() {
     return this.page.asked ? "full" : "overview";
   }
 
-  // Brings the chart of this metric into view and resolves to it; null where there is none.
+  // Shows the chart of this metric and resolves to it, or to null without one.
   async reveal(key) {
     await this.load();
     if (!this.#all().some((metric) => metric.key === key)) return null;
@@ -89,7 +90,7 @@ export class MetricBrowser {
     return tile.chart;
   }
 
-  // Called by a tile that comes into view, or leaves it.
+  // A tile calls this when it comes into view or leaves it.
   seen(tile, inView) {
     this.outOfView.delete(tile);
     if (inView) return tile.chart?.wake(true);
@@ -106,7 +107,7 @@ export class MetricBrowser {
     const known = this.chunks.get(address);
     if (known?.version === this.version) return known.document;
     const document = this.#read(address, known?.document);
-    this.chunks.delete(address); // the newest stand last
+    this.chunks.delete(address); // the newest come last
     this.chunks.set(address, { version: this.version, document });
     for (const old of [...this.chunks.keys()].slice(0, -CHUNKS_KEPT)) {
       this.chunks.delete(old);
@@ -129,23 +130,15 @@ export class MetricBrowser {
     try {
       const { changed, document } = await this.source.read(`${this.api}metrics/`);
       if (!changed) return;
-      const before = this.#all()
-        .map((metric) => metric.key + metric.chunk)
-        .join();
+      const before = this.#signature();
       this.index = document.available ? document : null;
       for (const metric of this.#all()) if (this.tiles.has(metric.key)) this.tiles.get(metric.key).metric = metric;
-      if (
-        before !==
-        this.#all()
-          .map((metric) => metric.key + metric.chunk)
-          .join()
-      )
-        this.#render();
+      if (before !== this.#signature()) this.#render();
     } catch (error) {
       this.loading = null;
       this.said.textContent = `The metrics can't be read: ${error.message}`;
       this.groups.replaceChildren(
-        el("button", { type: "button", class: "button", onclick: () => this.load() }, "Try again"),
+        el("button", { type: "button", class: "button", onclick: () => this.load() }, "Retry"),
       );
     } finally {
       this.element.classList.remove("loading");
@@ -156,8 +149,15 @@ export class MetricBrowser {
     return this.index?.groups.flatMap((group) => group.metrics) ?? [];
   }
 
+  // Changes when metrics come or move to another chunk.
+  #signature() {
+    return this.#all()
+      .map((metric) => metric.key + metric.chunk)
+      .join();
+  }
+
   #searchSoon() {
-    this.only = null; // a metric that was asked for by its whole name
+    this.only = null; // the key of a metric that `reveal` shows alone
     this.permalink.set({ search: this.search.value });
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.#render(), 120);
@@ -177,7 +177,7 @@ export class MetricBrowser {
       : `${metricCount(all)} in ${groups.length === 1 ? "1 group" : `${count(groups.length)} groups`}`;
     this.filter.hidden = all <= FEW;
     this.cells.disconnect();
-    // Few metrics in many groups, and what a search finds, are one field of charts: groups would be mostly headings.
+    // Few metrics in many groups, and what a search finds, have no groups, which would be mostly headings.
     const flat = words.length > 0 || (all <= AT_ONCE && all < FEW_IN_GROUP * groups.length);
     this.groups.classList.toggle("flat", flat);
     if (flat) this.#showFlat(groups);
@@ -220,12 +220,12 @@ export class MetricBrowser {
     const title = el(
       "summary",
       {},
-      el("h3", {}, name || "Without a group"),
+      el("h3", {}, name || "No group"),
       el("span", { class: "muted tabular" }, count(metrics.length)),
     );
     const details = el("details", { class: "group", open }, title, content);
     if (open) this.#fill(grid, metrics, name);
-    // The event comes late, for the first opening too: only what the viewer did is remembered.
+    // The first opening fires this too; only what the viewer did is remembered.
     details.addEventListener("toggle", () => {
       if (details.open === open && !this.opened.has(name)) return;
       this.opened.set(name, details.open);
@@ -235,7 +235,7 @@ export class MetricBrowser {
     return details;
   }
 
-  // Shows the first of these metrics, and more with each press of a button.
+  // Shows the first of these metrics, and a button for more.
   #fill(grid, metrics, name) {
     const shown = this.asked.get(name) ?? AT_ONCE;
     for (const metric of metrics.slice(grid.childElementCount, shown)) {
@@ -262,7 +262,7 @@ export class MetricBrowser {
   }
 }
 
-// In an address: groups that were opened, and with a minus those that were closed.
+// For an address: opened groups, and closed ones after a minus.
 const openedText = (opened) =>
   [...opened].map(([name, open]) => (open ? "" : "-") + encodeURIComponent(name)).join(",");
 
@@ -271,15 +271,7 @@ function readOpened(text) {
     .split(",")
     .filter(Boolean)
     .map((item) => /^(-?)(.*)$/.exec(item));
-  return new Map(items.map(([, closed, name]) => [decoded(name), !closed]));
-}
-
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+  return new Map(items.map(([, closed, name]) => [decoded(name, name), !closed]));
 }
 
 const metricCount = (value) => `${count(value)} ${value === 1 ? "metric" : "metrics"}`;

@@ -1,4 +1,4 @@
-// How a run came here: its events, how long each part of the way took, and what was fetched.
+// Where a run's data came from: its events, how long each step took, and what was fetched.
 
 import { el, table } from "../page/dom.js";
 import { count, duration, seconds, time } from "../page/format.js";
@@ -27,7 +27,7 @@ export function provenance({ history, summary }) {
     ["attempts", String(attempts ?? 0)],
     ["tracking server", server ?? "–"],
     ["data as of", time(history.cached_at)],
-    ...(repeated ? [["steps logged again", `${count(repeated)} points; the last of each step counts`]] : []),
+    ...(repeated ? [["steps logged again", `${count(repeated)} points; the last value of a step counts`]] : []),
   ];
   const rows = events.map((event) => [
     event.type || "unreadable",

@@ -1,9 +1,9 @@
-// The way through a long page: links to its sections that stay in view, the one being read marked.
+// A bar of links to the page's sections. It stays in view and marks the section being read.
 
 import { el } from "../page/dom.js";
 import { inNextFrame } from "../page/frames.js";
 
-// `sections` are [name, element] in the order of the page; those that are hidden have no link.
+// `sections` are [name, element] in the order of the page; hidden ones have no link.
 export class SectionNav {
   constructor(sections, ...after) {
     this.links = new Map(sections.map(([name, element]) => [element, el("a", { href: `#${element.id}` }, name)]));
@@ -20,7 +20,7 @@ export class SectionNav {
     );
   }
 
-  // `coming` are sections that are about to be there: their links have their places before.
+  // `coming` are sections that will appear soon; their links are shown already.
   offer(coming = []) {
     for (const [element, link] of this.links) link.hidden = element.hidden && !coming.includes(element);
   }
@@ -30,12 +30,12 @@ export class SectionNav {
     this.#mark();
   }
 
-  // The section number `i`, from 0, of those that are shown.
+  // Goes to shown section number `i`, from 0.
   go(i) {
     [...this.links.values()].filter((link) => !link.hidden)[i]?.click();
   }
 
-  // Of the last one that begins above the middle; at the end of the page, the last.
+  // Marks the last section that begins above the middle; at the end of the page, the last one.
   #mark() {
     const shown = [...this.links].filter(([element]) => !element.hidden);
     const atEnd = scrollY > 0 && innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
@@ -54,7 +54,7 @@ export class SectionNav {
   }
 }
 
-// The browser looked for the address's section before it was there.
+// Goes to the address's section, which was not there when the browser looked for it.
 export function goToHash() {
   if (location.hash.length > 1) document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }

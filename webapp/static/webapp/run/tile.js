@@ -1,6 +1,7 @@
-// The place of one metric's chart among the others, which is read and drawn once somebody looks.
+// The place of one metric's chart among the others. The chart is read and drawn when it comes into view.
 
 import { LineChart, metricTitle } from "../charts/line-chart.js";
+import { byName } from "../page/documents.js";
 import { el } from "../page/dom.js";
 import { count, number } from "../page/format.js";
 
@@ -34,7 +35,7 @@ export class Tile {
     this.chart?.plot.focus({ preventScroll: true });
   }
 
-  // Reads its chunk again where that may have changed and somebody looks.
+  // Reads its chunk again if that may have changed and the tile is in view.
   refresh() {
     const resolution = this.fine ? "full" : this.browser.resolution;
     const key = `${this.browser.version} ${resolution}`;
@@ -47,14 +48,14 @@ export class Tile {
     try {
       const data = await this.#read(resolution);
       if (data) this.#draw(data);
-      else this.version = -1; // the index is newer than the chunk, or older: it comes with the next change
+      else this.version = -1; // index and chunk are of different versions: the next change brings both
     } catch (error) {
       this.version = -1;
       this.note.textContent = `The curve can't be read: ${error.message}`;
     }
   }
 
-  // What its chart draws; null where the chunk has no such metric.
+  // Data for a LineChart; null if the chunk has no such metric.
   async #read(resolution) {
     const { key, chunk } = this.metric;
     const document = await this.browser.chunk(chunk, resolution);
@@ -68,7 +69,7 @@ export class Tile {
       epochs_total: steps_total,
       timestamps,
       start_time: this.browser.page.history.start_time,
-      envelope: min ? { [key]: { min, max } } : {},
+      envelope: byName(min ? [[key, { min, max }]] : []),
       non_finite,
       best_epoch: null,
       values,
@@ -98,7 +99,7 @@ export class Tile {
     return this.chart.redraw();
   }
 
-  // Every step from now on, of this metric alone.
+  // Reads every step of this metric from now on.
   #refine(event) {
     event.stopPropagation();
     this.fine = true;

@@ -1,4 +1,4 @@
-// What a run's page shows while there is nothing to draw.
+// A run's page while there is nothing to draw.
 
 import { copyButton, el } from "../page/dom.js";
 
@@ -6,12 +6,12 @@ const STATES = {
   pending: "Waiting for a worker",
   warming: "Warming now",
   failed: "Warming failed",
-  rebuilding: "Being made anew",
-  expired: "Charts have expired",
-  unknown: "Not announced yet",
+  rebuilding: "Rebuilding",
+  expired: "Charts expired",
+  unknown: "Not announced",
 };
 
-// `answer` is what the API says of a run that is not warm: {badges, facts, body}.
+// `answer` is the API's for a run that is not warm. Returns {badges, facts, body}.
 export function waiting(answer) {
   const { state, expect, reason, attempts, mlflow_run_id: id } = answer;
   const notice = el(
@@ -21,12 +21,7 @@ export function waiting(answer) {
     el("p", { role: "status" }, expect),
     reason && el("pre", { class: "reason", tabindex: "0" }, reason),
     attempts ? el("p", { class: "muted" }, `Attempts so far: ${attempts}.`) : null,
-    el(
-      "p",
-      { class: "muted" },
-      el("i", { class: "pulse", "aria-hidden": "true" }),
-      "This page turns into the charts by itself.",
-    ),
+    el("p", { class: "muted" }, el("i", { class: "pulse", "aria-hidden": "true" }), "The charts will appear here."),
   );
   return {
     badges: [el("span", { class: `state state-${state}` }, STATES[state])],

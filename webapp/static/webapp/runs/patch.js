@@ -1,8 +1,8 @@
-// Rows that follow along: only cells that the server has written anew are replaced, so that focus, choice and scroll stay.
+// Updates rows: replaces only the cells that the server has changed, so that focus, selection and scroll position stay.
 
-const written = new WeakMap(); // of each row: its cells as the server wrote them
+const written = new WeakMap(); // row → its cells as the server wrote them
 
-// Called before anything else touches the rows.
+// Call this before anything else changes the rows.
 export function remember(rows) {
   for (const row of rows)
     written.set(
@@ -11,7 +11,7 @@ export function remember(rows) {
     );
 }
 
-// Makes the bodies of `table` those of `fresh`, another table. Whether anything has changed.
+// Gives `table` the bodies of `fresh`, another table. Returns whether anything has changed.
 export function patch(table, fresh) {
   const bodies = [...fresh.tBodies];
   for (const body of bodies) remember(body.rows);

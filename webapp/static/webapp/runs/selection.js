@@ -1,18 +1,18 @@
-// Which runs are chosen, over all pages of the list, until the tab is closed.
+// The chosen runs, on all pages of the list, until the tab is closed.
 
+import { parsed } from "../page/documents.js";
 import { el } from "../page/dom.js";
 
 const KEY = "warmboard.chosen";
 const ALL = "Choose all runs shown";
-const LEAST = 2;
-const MOST = 50;
+const [MIN, MAX] = [2, 50]; // runs to compare
 
 export class Selection {
-  #chosen = new Set(JSON.parse(sessionStorage.getItem(KEY) ?? "[]"));
-  #last = null; // whose box was clicked last: a click with Shift takes all from there
+  #chosen = new Set(parsed(sessionStorage.getItem(KEY) ?? "[]"));
+  #last = null; // the run whose box was clicked last; Shift-click chooses all from there
   #all = el("input", { type: "checkbox", autocomplete: "off", "aria-label": ALL, title: ALL });
 
-  // `form` holds the check boxes, `bar` what can be done with the chosen runs.
+  // `form` holds the checkboxes, `bar` the actions on the chosen runs.
   constructor(form, bar) {
     this.form = form;
     this.bar = bar;
@@ -22,11 +22,11 @@ export class Selection {
     form.addEventListener("submit", (event) => this.#submit(event));
     bar.querySelector("#forget").addEventListener("click", () => this.#keep([]));
     bar.querySelector("#forget").hidden = false;
-    addEventListener("pageshow", () => this.show()); // a browser that goes back shows its own idea of the boxes
+    addEventListener("pageshow", () => this.show()); // after going back, browsers restore older boxes
     this.show();
   }
 
-  // The boxes and the bar say what is chosen.
+  // Updates the boxes and the bar.
   show() {
     for (const box of this.#boxes) box.checked = this.#chosen.has(box.value);
     const here = this.#boxes.filter((box) => box.checked).length;
@@ -37,8 +37,8 @@ export class Selection {
     this.bar.querySelector("#chosen-count").textContent = count ? `${count} chosen` : "";
     const compare = this.bar.querySelector("#compare");
     compare.textContent = `Compare (${count})`;
-    compare.disabled = count < LEAST || count > MOST;
-    compare.title = compare.disabled ? `Choose ${LEAST} to ${MOST} runs to compare` : "";
+    compare.disabled = count < MIN || count > MAX;
+    compare.title = compare.disabled ? `Choose ${MIN} to ${MAX} runs to compare` : "";
   }
 
   get #boxes() {
@@ -66,7 +66,7 @@ export class Selection {
     this.show();
   }
 
-  // The form sends the runs of other pages too.
+  // The form also sends the runs of other pages.
   #submit(event) {
     if (event.submitter === this.bar.querySelector("#compare")) {
       event.preventDefault();

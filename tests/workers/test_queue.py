@@ -1,0 +1,27 @@
+"""Queueing a task costs a program no import of what runs it."""
+
+import subprocess
+import sys
+
+LISTS = """
+import sys
+from workers.settings import setup_django
+setup_django()
+import workers.subscriber
+print(*sorted(name for name in sys.modules if name == "numpy" or name.startswith("workers.")))
+"""
+
+
+def test_the_subscriber_imports_nothing_of_warming() -> None:
+    done = subprocess.run([sys.executable, "-c", LISTS], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {
+        "workers.backoff",
+        "workers.errors",
+        "workers.fetch",
+        "workers.fetch.server",
+        "workers.heartbeat",
+        "workers.inbox",
+        "workers.queue",
+        "workers.settings",
+        "workers.subscriber",
+    }
