@@ -69,7 +69,7 @@ class TestLoading:
         with pytest.raises(DataError, match=message):
             load(str(tmp_path / "bad.csv"))
 
-    def test_a_byte_order_mark_is_no_part_of_a_name(self, tmp_path: Path) -> None:
+    def test_a_byte_order_mark_is_not_part_of_a_name(self, tmp_path: Path) -> None:
         (tmp_path / "good.csv").write_bytes((HEADER + GOOD).encode("utf-8-sig"))
         assert len(load(str(tmp_path / "good.csv"))) == 3
 
@@ -97,7 +97,7 @@ class TestLoading:
             ("x" * 5000 + ".csv", "File name too long"),
         ],
     )
-    def test_names_that_cannot_be_a_file(self, source: str, message: str) -> None:
+    def test_invalid_file_names(self, source: str, message: str) -> None:
         with pytest.raises(DataError, match=message) as caught:
             load(source)
         assert "\n" not in str(caught.value)
@@ -149,7 +149,7 @@ class TestLoading:
             (HEADER.replace(",", ";") + "a;p;2026-01-01\n", "buyer_id is missing; columns found: buyer_id;product_id;"),
         ],
     )
-    def test_a_malformed_file_is_told_by_column_and_row(self, tmp_path: Path, text: str, message: str) -> None:
+    def test_an_error_names_column_and_row(self, tmp_path: Path, text: str, message: str) -> None:
         with pytest.raises(DataError, match=message):
             load(write(tmp_path / "bad.csv", text))
 
@@ -230,7 +230,9 @@ class TestLoading:
         with pytest.raises(DataError, match=r"neither \.csv nor \.parquet"):
             load("gs://bucket/folder")
 
-    def test_reading_a_large_file_shows_on_a_terminal(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_reading_a_large_file_shows_progress_on_a_terminal(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         terminal = Terminal()
         monkeypatch.setattr(sys, "stderr", terminal)
         monkeypatch.setattr(bar, "REDRAW_SECONDS", 0)
@@ -263,7 +265,7 @@ class TestLoading:
 
 
 def interactions(n: int) -> pd.DataFrame:
-    """Buyer i % 5 buys product i % 7 at second i; given in another order."""
+    """Buyer i % 5 buys product i % 7 at second i. The rows are in another order."""
     index = np.random.default_rng(0).permutation(n)
     times = pd.to_datetime(index, unit="s", utc=True)
     return pd.DataFrame({"buyer_id": index % 5, "product_id": index % 7, "timestamp": times})
@@ -274,7 +276,7 @@ class TestSplitting:
         data = split(interactions(1000))
         assert [len(data.train), len(data.validation), len(data.test)] == [800, 100, 100]
         assert (data.buyers, data.products) == (5, 7)
-        # Numbered as they first occur, which here is 0, 1, 2 …
+        # Numbered in order of first occurrence, which here is 0, 1, 2 …
         everything = np.concatenate([data.train.buyers, data.validation.buyers, data.test.buyers])
         assert np.array_equal(everything, np.arange(1000) % 5)
 
@@ -283,7 +285,7 @@ class TestSplitting:
         assert len(data.train) == 80
         assert data.test.products.tolist() == [(index - 900) % 7 for index in range(990, 1000)]
 
-    def test_what_training_does_not_know_is_dropped_and_counted(self) -> None:
+    def test_unknown_buyers_and_products_are_dropped_and_counted(self) -> None:
         frame = interactions(100)
         late = frame["timestamp"] >= pd.Timestamp(95, unit="s", tz="UTC")
         frame.loc[late, "product_id"] = 99
@@ -322,7 +324,7 @@ class TestSplitting:
         with pytest.raises(DataError, match=rf"training has one {word} only \(8\)"):
             split(interactions(100).assign(**{column: 8}))
 
-    def test_options_say_how(self, tmp_path: Path) -> None:
+    def test_options_set_the_split(self, tmp_path: Path) -> None:
         path = tmp_path / "good.parquet"
         interactions(1000).to_parquet(path)
         options = Options(data=str(path), max_interactions=200, min_buyers=1, validation_share=0.2, test_share=0.3)

@@ -1,4 +1,4 @@
-"""A real MLflow server that a test can kill and bring back."""
+"""A real MLflow server that a test can kill and restart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ READY_SECONDS = 120.0
 
 
 class MlflowServer:
-    """MLflow on SQLite, in a folder of its own and at one address for all its lives."""
+    """MLflow on SQLite, in its own folder, at the same address after every restart."""
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder
@@ -26,7 +26,7 @@ class MlflowServer:
         return self._process is None
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Start it, and return when it answers."""
         command = [
             sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
             "--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}",
@@ -38,7 +38,7 @@ class MlflowServer:
         self._process.wait_ready(READY_SECONDS)
 
     def kill(self) -> None:
-        """kill -9, of the server and all its processes."""
+        """Send SIGKILL to the server and all its processes."""
         if self._process:
             self._process.kill()
             self._process = None
