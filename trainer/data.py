@@ -157,7 +157,7 @@ def _checked(frame: pd.DataFrame, source: str) -> pd.DataFrame:
         frame[column] = _identifiers(frame[column], source)
     times, kind = _times(frame["timestamp"])
     wanted = f"row 1 is {kind}, this is not" if pd.notna(times.iloc[0]) else f"{ISO}, or {SECONDS}"
-    _refuse(frame["timestamp"], times.isna(), source, f"is no time ({wanted})")
+    _refuse(frame["timestamp"], times.isna(), source, f"is not a time ({wanted})")
     _refuse(frame["timestamp"], times >= LATEST, source, "is after the year 2200: numbers are seconds since 1970")
     return frame.assign(timestamp=times)
 

@@ -126,15 +126,15 @@ def _without_announcements() -> Iterator[None]:
     """Drop TensorFlow's oneDNN message, which it writes to standard error at any log level. Other lines are kept."""
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-            said.seek(0)
-            for line in said:
+            captured.seek(0)
+            for line in captured:
                 if not ANNOUNCEMENT.search(line):
                     os.write(2, line)
 

@@ -58,12 +58,12 @@ class Plan:
         first = self.options.quick_test_id
         number = None if first is None else read_text("quick_test_id", str(first + position))
         name = self.options.run_name or self.settings.mlflow_run_name
-        told = ", ".join(f"{key}={show(value)}" for key, value in values.items())
+        varied = ", ".join(f"{key}={show(value)}" for key, value in values.items())
         return dataclasses.replace(
             self.options,
             **values,
             quick_test_id=number,
-            run_name=f"{name}-{number or f'{self.sweep_id}-{position + 1}'} {told}",
+            run_name=f"{name}-{number or f'{self.sweep_id}-{position + 1}'} {varied}",
         )
 
 
@@ -81,9 +81,9 @@ class Result:
         return self.trained is None
 
     def document(self) -> dict[str, Any]:
-        told = program.document(self.trained) if self.trained else {"run_name": self.name}
+        document = program.document(self.trained) if self.trained else {"run_name": self.name}
         varied = {key: list(value) if isinstance(value, tuple) else value for key, value in self.values.items()}
-        return {**told, "values": varied, "error": self.error}
+        return {**document, "values": varied, "error": self.error}
 
 
 def parser() -> Parser:

@@ -119,20 +119,20 @@ class TestLoading:
             ("", "empty"),
             (HEADER, "no rows"),
             ("buyer_id,timestamp\na,2026-01-01\n", "column product_id is missing; columns found: buyer_id, timestamp"),
-            (HEADER + "a,p,2026-01-01\nb,p,yesterday\n", r"column timestamp, row 2: 'yesterday' is no time"),
+            (HEADER + "a,p,2026-01-01\nb,p,yesterday\n", r"column timestamp, row 2: 'yesterday' is not a time"),
             (
                 HEADER + "a,p,1767349800\nb,p,2026-01-01\n",
-                r"column timestamp, row 2: '2026-01-01' is no time .row 1 is seconds since 1970, this is not",
+                r"column timestamp, row 2: '2026-01-01' is not a time .row 1 is seconds since 1970, this is not",
             ),
-            (HEADER + "a,p,2026-01-01\nb,p,\nc,p,\n", r"column timestamp, row 2: '' is no time.*and 1 more rows"),
+            (HEADER + "a,p,2026-01-01\nb,p,\nc,p,\n", r"column timestamp, row 2: '' is not a time.*and 1 more rows"),
             (HEADER + "a,p,2026-01-01\n,p,2026-01-01\n", "column buyer_id, row 2: '' is empty"),
             (
                 HEADER + "a,p,2026-01-01\nb,p,1712102000\n",
-                r"row 2: '1712102000' is no time .row 1 is ISO 8601, this is not",
+                r"row 2: '1712102000' is not a time .row 1 is ISO 8601, this is not",
             ),
             (
                 HEADER + "a,p,20260101\nb,p,1712102000\n",
-                r"row 2: '1712102000' is no time .row 1 is ISO 8601, this is not",
+                r"row 2: '1712102000' is not a time .row 1 is ISO 8601, this is not",
             ),
             (HEADER + "a,p,2026-01-01\n  ,p,2026-01-01\n", "column buyer_id, row 2: '  ' is empty"),
             (
@@ -143,7 +143,7 @@ class TestLoading:
             (HEADER + "a,,2026-01-01\n", "column product_id, row 1: '' is empty"),
             (HEADER + "a,p,2026-01-01\nb,p,2026-01-01,surplus\n", "line 3"),
             (HEADER + "x,a,p,2026-01-01\ny,b,p,2026-01-01\n", "row 1 has more values than the first line names"),
-            (HEADER + "a,p,2026-01-01\nb,p\n", "column timestamp, row 2: '' is no time"),
+            (HEADER + "a,p,2026-01-01\nb,p\n", "column timestamp, row 2: '' is not a time"),
             (HEADER + 'a,"p,2026-01-01\nb,p,2026-01-01\n', "not a readable CSV file: .*EOF inside string"),
             (HEADER + "a,p,1767349800000\n", "column timestamp, row 1: '1767349800000' is after the year 2200"),
             (HEADER.replace(",", ";") + "a;p;2026-01-01\n", "buyer_id is missing; columns found: buyer_id;product_id;"),
@@ -169,9 +169,9 @@ class TestLoading:
             ("buyer_id", [b"a", b"b"], "column buyer_id, row 1: b'a' is of type bytes"),
             ("buyer_id", [["a"], ["b"]], "column buyer_id, row 1: .* is of type ndarray"),
             ("buyer_id", ["a", ""], "column buyer_id, row 2: '' is empty"),
-            ("timestamp", [True, False], "column timestamp, row 1: 'True' is no time"),
-            ("timestamp", [["a"], ["b"]], "column timestamp, row 1: .* is no time"),
-            ("timestamp", [1e9, None], "column timestamp, row 2: '' is no time"),
+            ("timestamp", [True, False], "column timestamp, row 1: 'True' is not a time"),
+            ("timestamp", [["a"], ["b"]], "column timestamp, row 1: .* is not a time"),
+            ("timestamp", [1e9, None], "column timestamp, row 2: '' is not a time"),
         ],
     )
     def test_parquet_of_other_types(self, tmp_path: Path, column: str, values: list[Any], message: str) -> None:
@@ -213,7 +213,7 @@ class TestLoading:
     def test_one_bad_file_of_several_is_named(self, tmp_path: Path) -> None:
         write(tmp_path / "1.csv", HEADER + "a,p,2026-01-01\n")
         write(tmp_path / "2.csv", HEADER + "a,p,2026-01-01\nb,q,x\n")
-        with pytest.raises(DataError, match=r"2\.csv: column timestamp, row 2: 'x' is no time"):
+        with pytest.raises(DataError, match=r"2\.csv: column timestamp, row 2: 'x' is not a time"):
             load(str(tmp_path))
 
     def test_files_of_different_types_are_not_mixed(self, tmp_path: Path) -> None:

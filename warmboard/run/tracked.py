@@ -64,6 +64,7 @@ class TrackedRun:
         tags: Mapping[str, str] | None = None,
         client: TrackingClient | None = None,
     ) -> None:
+        """The arguments are those of `warmboard.start_run`."""
         self.settings = replace(settings, mlflow_experiment_name=experiment or settings.mlflow_experiment_name)
         self.quick_test_id = quick_test_id
         self.run_id = ""

@@ -273,7 +273,7 @@ def _note_created(contents: Contents, document: Mapping[str, Any]) -> None:
 def _note_sent(contents: Contents, document: Mapping[str, Any]) -> None:
     to, values = int(document["sent"]["to"]), int(document["sent"]["values"])
     if not contents.sent_to <= to <= contents.end or not contents.sent_values <= values <= contents.values:
-        raise ValueError("marks what is not there")
+        raise ValueError("marks values that are not in the file")
     contents.sent_to, contents.sent_values = to, values
 
 
