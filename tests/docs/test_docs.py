@@ -16,7 +16,7 @@ from workers.__main__ import parser as workers_parser
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 FOLDERS = [path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
 WRITTEN = "benchmarks/results/"
-"""What is written there is not committed."""
+"""Files there are not committed."""
 OTHERS = {
     "FLOWER_BASIC_AUTH",
     "GOOGLE_APPLICATION_CREDENTIALS",
@@ -25,7 +25,7 @@ OTHERS = {
     "NO_PROXY",
     "REQUESTS_CA_BUNDLE",
 }
-"""Variables that libraries read by themselves."""
+"""Variables that libraries read, not our code."""
 
 
 def found(pattern: str) -> Iterator[tuple[Path, str]]:
@@ -38,6 +38,22 @@ def test_links_lead_somewhere() -> None:
     links = list(found(r"\]\(([^)#]+?)(?:#[^)]*)?\)"))
     assert links
     dead = [f"{page.name}: {link}" for page, link in links if "://" not in link and not (page.parent / link).exists()]
+    assert dead == []
+
+
+def anchor(heading: str) -> str:
+    """GitHub's anchor of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_anchors_lead_somewhere() -> None:
+    links = [(page, *link.split("#")) for page, link in found(r"\]\(([^):]*#[^)]*)\)")]
+    assert links
+    dead = []
+    for page, target, name in links:
+        text = (page.parent / target if target else page).read_text()
+        if name not in map(anchor, re.findall(r"^#+ (.+)$", text, re.MULTILINE)):
+            dead.append(f"{page.name}: {target}#{name}")
     assert dead == []
 
 
