@@ -44,8 +44,8 @@ INSTALLED_APPS = [
 ]
 # Every one costs each answer some microseconds. AccessMiddleware checks the host, which CommonMiddleware would.
 MIDDLEWARE = [
-    "webapp.access.hardening.HardeningMiddleware",
-    "webapp.access.shortcut.ShortcutMiddleware",
+    "webapp.access.security_headers.SecurityHeadersMiddleware",
+    "webapp.access.fast_path.FastPathMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -17,7 +17,7 @@ Look = Callable[..., Page]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/?group=status&q=quick", "/runs/abc123def456/", "/runs/nobody/", "/sign-in/"])
+@pytest.mark.parametrize("path", ["/", "/?group=status&q=quick", "/runs/abc123def456/", "/runs/unknown/", "/sign-in/"])
 def test_nothing_scrolls_sideways_on_a_narrow_screen(look: Look, path: str, theme: str) -> None:
     page = look(path, width=360, theme=theme)
     page.wait_for_timeout(400)
@@ -35,7 +35,7 @@ def test_signing_in_by_browser(look: Look) -> None:
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-def test_a_site_that_opens_a_page_of_ours_loses_hold_of_the_window(chromium: Browser, site: Site) -> None:
+def test_a_site_that_opens_a_page_loses_its_window(chromium: Browser, site: Site) -> None:
     context = chromium.new_context()
     try:
         context.route(

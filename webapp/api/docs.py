@@ -14,8 +14,8 @@ from store.models import Run
 from warmboard.contract.entries import SCHEMA_VERSION
 from webapp.api.document import document
 from webapp.api.operation import Operation, describes
+from webapp.api.reading import reading
 from webapp.api.reference import Reference
-from webapp.run.api import reading
 from webapp.visibility.reader import reader_of, visible
 
 

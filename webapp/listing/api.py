@@ -11,12 +11,12 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from webapp.annotations.views import annotation_document
 from webapp.api.operation import Operation, describes
 from webapp.api.parameters import BadRequest, Parameter, choice, whole_number
+from webapp.api.reading import NO_STORE, reading
 from webapp.api.shapes import RunList
 from webapp.listing.find import find
 from webapp.listing.query import LONGEST, parse
 from webapp.listing.sorting import Sort
 from webapp.listing.view import DEFAULT_LIMIT, MOST, MOST_COLUMNS, View, ViewError, read_columns
-from webapp.run.api import NO_STORE, reading
 from webapp.run.summary import Listed, run_fields
 from webapp.visibility.reader import reader_of
 

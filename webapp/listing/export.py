@@ -20,9 +20,10 @@ from warmboard.contract.cloudevents import format_time
 from webapp.exports.formats import number, safe
 from webapp.listing.api import run_document, unreadable
 from webapp.listing.find import find
-from webapp.listing.rows import STATUS_WORDS, choose_columns
+from webapp.listing.rows import choose_columns
 from webapp.listing.view import MOST, Column, View, ViewError
 from webapp.run.summary import Listed
+from webapp.run.words import STATUS_WORDS
 from webapp.visibility.reader import reader_of
 
 MOST_EXPORTED = 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.urls import reverse
 
@@ -15,8 +15,8 @@ from webapp.listing.query import Condition
 from webapp.listing.sparkline import Sparkline, sparkline
 from webapp.listing.view import Column, View
 from webapp.run.summary import Listed
+from webapp.run.words import NO_VALUE, STATE_WORDS, STATUS_WORDS, ago, number
 
-NO_VALUE = "\N{EN DASH}"
 # Of these the key that most of the runs have is shown.
 FAVOURITES = (
     ("metric", ("final_val_loss", "val_loss", "final_loss", "loss", "test_loss")),
@@ -27,22 +27,6 @@ FAVOURITES = (
     ("param", ("batch_size",)),
 )
 MOST_CHOSEN, MOST_OFFERED, LONGEST_CELL = 5, 200, 24
-STATUS_WORDS = {
-    "FINISHED": "finished",
-    "RUNNING": "running",
-    "FAILED": "failed",
-    "KILLED": "killed",
-    "SCHEDULED": "scheduled",
-}
-STATE_WORDS = {
-    "warm": "warm",
-    "pending": "waiting",
-    "warming": "warming",
-    "failed": "not warmed",
-    "rebuilding": "rebuilding",
-    "expired": "expired",
-    "unknown": "not warm",
-}
 
 
 @dataclass(frozen=True)
@@ -124,21 +108,6 @@ def offered_columns(runs: Iterable[Listed], chosen: Sequence[Column]) -> list[Co
     """Those that are chosen, and what else these runs have, by name."""
     others = sorted(_count_keys(runs).keys() - set(chosen), key=lambda column: (column.kind, column.key))
     return [*chosen, *others[:MOST_OFFERED]]
-
-
-def ago(moment: datetime, now: datetime) -> str:
-    """How long ago, in one unit: ``3 min ago``."""
-    passed = max(now - moment, timedelta())
-    units = ((86_400, "d"), (3_600, "h"), (60, "min"))
-    for seconds, unit in units:
-        if passed.total_seconds() >= seconds:
-            return f"{int(passed.total_seconds() // seconds)} {unit} ago"
-    return "just now"
-
-
-def number(value: float | None) -> str:
-    """Four significant digits."""
-    return NO_VALUE if value is None else f"{value:#.4g}".rstrip(".")
 
 
 def _tag_link(tag: Tag, view: View) -> Link:

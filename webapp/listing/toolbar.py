@@ -8,9 +8,10 @@ from typing import Any
 from warmboard.contract.directions import lower_is_better
 from warmboard.contract.events import RunStatus
 from webapp.listing.query import Condition, Query
-from webapp.listing.rows import STATUS_WORDS, Link
+from webapp.listing.rows import Link
 from webapp.listing.sorting import COLUMNS, Sort
 from webapp.listing.view import GROUPS, LIMITS, Column, View
+from webapp.run.words import STATUS_WORDS
 
 ASCENDING = ("name", "status")
 ALL_RUNS = "./"

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 from store import warm
 from store.state import EXPECT
 from warmboard.contract.entries import Body, Encoding, EntryKey, HistogramType, Resolution, Tower
-from webapp.access.hardening import keeps_process
+from webapp.access.security_headers import keeps_process
 from webapp.api.bodies import packed
 from webapp.run.api import run_of
 from webapp.run.summary import Summary

@@ -155,7 +155,7 @@ def test_thousands_of_metrics_cost_nothing_until_they_are_looked_at(look: Look, 
     groups = page.locator("details.group")
     expect(page.get_by_text("2,000 metrics in 31 groups")).to_be_visible()
     expect(groups).to_have_count(31)
-    assert asked == ["metrics/"], "no curve is read before somebody looks"
+    assert asked == ["metrics/"], "curves out of view are not read"
     expect(page.locator("figure.metric")).to_have_count(0)
     summary = groups.nth(1).locator("> summary")
     expect(summary).to_contain_text("layer_01")
@@ -213,7 +213,7 @@ def test_a_run_that_has_just_begun_says_so_and_moves_nothing_when_it_logs(look: 
     assert page.evaluate("window.movers") == []
 
 
-def test_metrics_are_found_as_one_types(look: Look, others: Site) -> None:
+def test_metrics_are_found_while_typing(look: Look, others: Site) -> None:
     page = look("/runs/many/")
     page.get_by_role("searchbox").fill("WEIGHT_007 layer_1")
     expect(page.get_by_text("8 of 2,000 metrics")).to_be_visible()

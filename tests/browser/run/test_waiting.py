@@ -1,4 +1,4 @@
-"""Pages that come before their data: they say what to expect and turn into the charts by themselves."""
+"""Pages without data yet: they say what to expect, and show the charts when they are there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of runs as people use it: find, sort, group, choose, annotate, by mouse and by keyboard alone."""
+"""The list of runs: find, sort, group, choose, annotate, by mouse and by keyboard."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ User.objects.create_user("vera", password="only looking")
 """
 
 
-# Whether the bar of the chosen runs lies over what has the focus.
+# Whether the bar of the chosen runs covers the focused element.
 COVERED = """window.covered = () => {
   const [focused, bar] = [document.activeElement, document.querySelector(".chosen-bar")];
   const shown = focused.matches(".name a") ? focused.closest("tr") : focused;
@@ -32,7 +32,7 @@ COVERED = """window.covered = () => {
 
 @pytest.fixture(scope="module")
 def runs(site: Site) -> None:
-    """Eight runs, of two names and two experiments, and somebody who may only look."""
+    """Eight runs with two names and two experiments, and a viewer."""
     steps = [
         [
             "Sample",
@@ -283,7 +283,7 @@ def test_it_fits(look: Look, width: int, theme: str) -> None:
     screenshot(page, f"runs-{width}-{theme}")
 
 
-# What of the rows lies over another cell or beyond its own, and how many pixels the table wants more than it has.
+# Cells that overflow, and how many pixels wider than its box the table is.
 TOO_WIDE = """() => {
   const box = document.querySelector(".runs-box");
   const places = [...box.querySelectorAll("tbody tr > *")].map(cell => [cell, cell.getBoundingClientRect()]);
@@ -296,7 +296,7 @@ TOO_WIDE = """() => {
 
 @pytest.fixture(scope="module")
 def endless(site: Site) -> None:
-    """A run whose name and experiment are one word of 200 letters, and so is its tag."""
+    """A run whose name, experiment and tag are single words of 200 letters."""
     site.seed("warm", run_id="endless", name="n" * 200, experiment="e" * 200)
     change = "import django; django.setup()\nfrom webapp.annotations.change import Change\n"
     change += "from webapp.visibility.reader import NOTHING\n"

@@ -21,7 +21,7 @@ def test_an_unset_setting_has_its_default() -> None:
         ("EPOCH_SAMPLE_INTERVAL", "0", "EPOCH_SAMPLE_INTERVAL: '0' is not a whole number"),
         ("MLFLOW_TRACKING_URI", "mlflow:5000", "does not start with http:// or https://"),
         ("PUBSUB_EMULATOR_HOST", "http://localhost:8085", "is not HOST:PORT"),
-        ("MLFLOW_TRACKING_SERVERS", "eu", "holds 'eu', which is not NAME=ADDRESS"),
+        ("MLFLOW_TRACKING_SERVERS", "eu", "contains 'eu', which is not NAME=ADDRESS"),
         ("WEBAPP_HTTPS", "maybe", "is neither true nor false"),
         ("WEBAPP_SECRET_KEY", "", "WEBAPP_SECRET_KEY is not set"),
     ],
@@ -50,7 +50,7 @@ def test_servers_are_named() -> None:
 def test_the_reference_page_is_up_to_date() -> None:
     page = ROOT / "docs" / "reference" / "settings.md"
     assert page.read_text() == reference(), (
-        "write it anew: python -m warmboard.contract.settings > docs/reference/settings.md"
+        "update it: python -m warmboard.contract.settings > docs/reference/settings.md"
     )
 
 

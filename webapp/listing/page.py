@@ -16,16 +16,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
-from webapp.access.hardening import keeps_process
+from webapp.access.security_headers import keeps_process
 from webapp.annotations.views import may_annotate
 from webapp.listing.api import unreadable
 from webapp.listing.export import FORMATS
 from webapp.listing.find import find
 from webapp.listing.groups import Best, groups
 from webapp.listing.query import QueryError
-from webapp.listing.rows import Row, choose_columns, number, offered_columns
+from webapp.listing.rows import Row, choose_columns, offered_columns
 from webapp.listing.toolbar import toolbar
 from webapp.listing.view import DEFAULT_LIMIT, View, ViewError
+from webapp.run.words import number
 from webapp.visibility.reader import reader_of
 
 BULK = [("pin", "Pin"), ("unpin", "Unpin"), ("archive", "Archive"), ("restore", "Restore")]
