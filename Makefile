@@ -36,7 +36,11 @@ logs: setup  ## follow all logs of what is up
 	@$(BIN)/python -m deploy.local logs
 
 test: setup chromium  ## all tests, against real servers and a real browser (ARGS=… goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m tests $(ARGS)
+
+test-fast: setup  ## the tests that need no server and no browser: two minutes
+	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(BIN)/python -m pytest -n $${TEST_PROCESSES:-2} -m "not servers" \
+	  --ignore=tests/browser --ignore=tests/conformance --ignore=tests/integration --ignore=tests/upgrade $(ARGS)
 
 screenshots: setup chromium  ## take the pictures in docs/images again
 	@$(BIN)/python -m pytest -q tests/browser/pictures.py

@@ -23,13 +23,14 @@ from kombu.exceptions import OperationalError
 from store.models import InboxEvent
 from warmboard.contract.replay import REPLAY_REQUESTED
 from workers import inbox
+from workers.backoff import backoff
 from workers.heartbeat import touch
 from workers.queue import LIVE_SECONDS, Turn, dispatch, dispatch_turn, give_up_on_slow_broker
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 2
-FIRST_PAUSE, LONGEST_PAUSE = 1, 30
+LONGEST_PAUSE = 30.0
 # A short lease extension: after a subscriber was killed its messages come again within seconds.
 FLOW = pubsub_v1.types.FlowControl(max_messages=100, max_duration_per_lease_extension=10)
 
@@ -39,15 +40,16 @@ def subscribe(settings: Settings, stop: threading.Event) -> None:
     give_up_on_slow_broker()
     with pubsub_v1.SubscriberClient() as client:
         path = client.subscription_path(settings.project, settings.subscription)
-        pause = FIRST_PAUSE
+        failures = 0
         while not stop.is_set():
             begin = time.monotonic()
             try:
                 _listen(client, path, settings, stop)
             except GoogleAPIError as error:
                 lasted = time.monotonic() - begin
-                pause = FIRST_PAUSE if lasted > LONGEST_PAUSE else min(LONGEST_PAUSE, pause * 2)
-                log.error("the stream from %s broke, opening it again in %d s: %s", path, pause, error)
+                failures = 1 if lasted > LONGEST_PAUSE else failures + 1
+                pause = backoff(failures, longest=LONGEST_PAUSE)
+                log.error("the stream from %s broke, opening it again in %.1f s: %s", path, pause, error)
                 stop.wait(pause)
 
 

@@ -7,17 +7,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.db import OperationalError
 from django.utils import timezone
 
 from store import retention
-from store.warm import HotCopyError
 from workers import inbox
-from workers.errors import TransientError
 from workers.queue import LATER, LIVE_SECONDS, Turn, app, dispatch, dispatch_later, dispatch_turn
 from workers.replay import batches
 from workers.settings import settings
-from workers.warm import rebuilds
 from workers.warm.attempt import Postponed, rebuild, warm
 
 log = logging.getLogger(__name__)
@@ -40,21 +36,15 @@ def warm_run(self: Any, run_id: str) -> str:
 
 @app.task(name="rebuild_run")
 def rebuild_run(run_id: str, attempts: int) -> str:
-    """Make the entries of a run again whose schema is of an older version. ``attempts``: how many there were."""
-    if not rebuilds.claim(run_id, attempts):
-        return "nothing to do: another worker claimed it"
-    most = settings().warm_attempts
+    """Rebuild the entries of a run whose schema is outdated; ``attempts`` is how many there were before.
+
+    The sweep queues it again when it was postponed: it is background work, so no queue holds it meanwhile.
+    """
     try:
-        outcome = rebuild(run_id, settings())
-    except (TransientError, HotCopyError, OperationalError) as error:
-        if attempts + 1 < most:
-            rebuilds.postpone(run_id, str(error))
-        else:
-            rebuilds.give_up(run_id, f"gave up after {most} attempts: {error}", most)
-        raise
-    except Exception as error:
-        rebuilds.give_up(run_id, f"{type(error).__name__}: {error}", most)
-        raise
+        outcome = rebuild(run_id, attempts, settings())
+    except Postponed as error:
+        log.warning("run %s not rebuilt: %s", run_id, error)
+        return f"postponed: {error}"
     log.info("run %s rebuilt: %s", run_id, outcome)
     return outcome
 

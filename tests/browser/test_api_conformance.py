@@ -13,6 +13,7 @@ import requests
 
 from tests.browser.conftest import Site
 from tests.browser.test_api_tokens import ELSEWHERE
+from tests.waiting import PATIENCE
 
 VALUES: dict[str, list[str] | list[int]] = {
     "run_id": ["abc123def456", "wide", "cold"],
@@ -33,7 +34,7 @@ def schema(site: Site, tmp_path: Path) -> Path:
     """The webapp's schema, with existing runs and tests as examples."""
     site.seed("warm", {"quick_test": 9}, kind="Framework", run_id="wide", logged="many", size=100)
     site.seed("announce", {"state": "failed", "reason": "MLflow is down"}, run_id="cold")
-    document: dict[str, Any] = requests.get(f"{site.address}/api/openapi.json", timeout=10).json()
+    document: dict[str, Any] = requests.get(f"{site.address}/api/openapi.json", timeout=PATIENCE).json()
     for item in document["paths"].values():
         for part in item.get("parameters", []):
             part["examples"] = {str(value): {"value": value} for value in VALUES[part["name"]]}

@@ -16,6 +16,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Site
 from tests.chromium import screenshot
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 
 Look = Callable[..., Page]
 ELSEWHERE = {"X-Forwarded-For": "192.0.2.1"}
@@ -24,7 +25,7 @@ ELSEWHERE = {"X-Forwarded-For": "192.0.2.1"}
 
 def read(site: Site, token: str) -> int:
     address = f"{site.address}/api/runs/abc123def456/training-history/"
-    return requests.get(address, headers={"Authorization": f"Bearer {token}"} | ELSEWHERE, timeout=10).status_code
+    return requests.get(address, headers={"Authorization": f"Bearer {token}"} | ELSEWHERE, timeout=PATIENCE).status_code
 
 
 def sign_in(page: Page) -> None:
@@ -100,7 +101,7 @@ def test_the_client_of_the_documents_works(site: Site, token: str, tmp_path: Pat
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     assert "never-warm failed None" in done.stdout
@@ -108,6 +109,6 @@ def test_the_client_of_the_documents_works(site: Site, token: str, tmp_path: Pat
     assert (tmp_path / "abc123def456.csv").read_text().startswith("step,time,loss,val_loss")
     cold = "from warmboard_client import Warmboard; Warmboard().export('never-warm', 'x.csv')"
     refused = subprocess.run(
-        [sys.executable, "-c", cold], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", cold], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=PATIENCE
     )
     assert "never-warm is not warm: Warming failed" in refused.stderr

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from deploy.local.process import Part, Process, answers_tcp, free_port
 from tests.browser.conftest import Site
 from tests.chromium import screenshot
+from tests.waiting import PATIENCE
 
 Look = Callable[..., Page]
 
@@ -60,11 +61,11 @@ def test_sigterm_ends_every_process(site: Site) -> None:
     port = free_port()
     part = Part("webapp", site.process.part.command, answers_tcp(port), environ={"WEBAPP_PORT": str(port)})
     process = Process(part, site.environ, site.process.log)
-    process.wait_ready(20)
+    process.wait_ready(PATIENCE)
     parent = psutil.Process(process.pid)
     family = [parent, *parent.children(recursive=True)]
     assert len(family) >= 3
     process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
     assert alive == []
     assert process.ended() == 0

@@ -27,9 +27,9 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 from deploy.local.pubsub import google
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 
 PROJECT = "projects/conformance"
-PATIENCE = 30.0  # Seconds: an upper bound on what takes milliseconds, for busy machines.
 QUIET = 0.2  # Seconds to wait before checking that nothing came.
 CHANNEL = [  # Like the client library's own channels, but reconnecting soon after a restart.
     ("grpc.max_send_message_length", -1),

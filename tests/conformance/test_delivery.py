@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from google.pubsub_v1 import types
 
-from .conftest import PATIENCE, Bus
+from tests.waiting import PATIENCE
+
+from .conftest import Bus
 
 pytestmark = pytest.mark.integration
 

@@ -22,8 +22,9 @@ from google.pubsub_v1 import types
 
 from deploy.local.pubsub import google, storage
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 
-from .conftest import PATIENCE, Bus, Embedded
+from .conftest import Bus, Embedded
 
 
 @pytest.mark.integration

@@ -25,6 +25,7 @@ from tests.deploy.files import (
 )
 from tests.environment import GIVEN
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 from warmboard.contract.settings import SETTINGS
 
 every_program = pytest.mark.parametrize("name", PROGRAMS)
@@ -213,5 +214,5 @@ def _assembled(name: str, folder: Path) -> Path:
 def _run(line: list[str], folder: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{GIVEN.get('PATH', os.defpath)}"
     return subprocess.run(
-        line, cwd=folder, env={"PATH": path, **environ}, capture_output=True, text=True, timeout=60, check=False
+        line, cwd=folder, env={"PATH": path, **environ}, capture_output=True, text=True, timeout=PATIENCE, check=False
     )

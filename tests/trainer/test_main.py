@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -17,8 +16,9 @@ import pytest
 from mlflow import MlflowClient
 
 from deploy.local.process import free_port
+from tests.mlflow_server.servers import Server
+from tests.waiting import PATIENCE
 from tests.warmboard.keras.test_callbacks import CATALOGUE, COUNTERS
-from tests.warmboard.mlflow_server import MlflowServer
 from tests.warmboard.servers import FakePubsub, pubsub_server
 from trainer.__main__ import main
 from warmboard.contract.events import RunEvent, RunStatus
@@ -38,12 +38,9 @@ def purchases(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="module")
-def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    server.start()
-    yield server.uri
-    server.stop()
+@pytest.fixture
+def mlflow_uri(stock_mlflow: Server) -> str:
+    return stock_mlflow.address
 
 
 def start(arguments: list[str], mlflow_uri: str, pubsub: FakePubsub, folder: Path) -> subprocess.Popen[str]:
@@ -67,7 +64,7 @@ def test_a_run_lands_in_mlflow_whole(purchases: str, mlflow_uri: str, pubsub: Fa
         "--quick-test-id", "11", "--experiment", "tests", "--json", str(tmp_path / "result.json"),
     ]  # fmt: skip
     program = start(arguments, mlflow_uri, pubsub, tmp_path)
-    _, said = program.communicate(timeout=120)
+    _, said = program.communicate(timeout=PATIENCE)
     assert program.returncode == 0, said
     assert "epoch 3/3  loss" in said
 
@@ -118,7 +115,7 @@ def test_a_terminated_run_is_killed_and_announced(
     lines = iter(program.stderr.readline, "")
     assert any("epoch      2/" in line for line in lines)
     program.send_signal(signal.SIGTERM)
-    program.communicate(timeout=60)
+    program.communicate(timeout=PATIENCE)
     assert program.returncode == 143
     event = RunEvent.decode(pubsub.messages[-1].data, pubsub.messages[-1].attributes)
     assert event.status is RunStatus.KILLED

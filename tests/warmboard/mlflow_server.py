@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from deploy.local.process import Part, Process, answers_http, free_port
 from tests.environment import GIVEN
-
-READY_SECONDS = 120.0
+from tests.mlflow_server.servers import PATH, new_database
+from tests.waiting import PATIENCE
 
 
 class MlflowServer:
@@ -27,15 +26,25 @@ class MlflowServer:
 
     def start(self) -> None:
         """Returns when it answers."""
-        command = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}",
-            "--artifacts-destination", str(self.folder / "artifacts"),
-        ]  # fmt: skip
-        environ = {**GIVEN, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PATH": os.environ["PATH"]}
-        part = Part("mlflow", command, answers_http(f"{self.uri}/health"), self.uri, stop_all=True)
+        database = self.folder / "mlflow.db"
+        if not database.exists():
+            new_database(self.folder, database.name)
+        # What `mlflow server` starts, without its command line, which imports all of MLflow for itself.
+        command = [sys.executable, "-m", "uvicorn", "--port", str(self.port), "mlflow.server.fastapi_app:app"]
+        environ = {
+            **GIVEN,
+            "PATH": PATH,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "_MLFLOW_SGI_NAME": "uvicorn",
+            "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{database}",
+            "_MLFLOW_SERVER_REGISTRY_STORE": f"sqlite:///{database}",
+            "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+            "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(self.folder / "artifacts"),
+            "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        }
+        part = Part("mlflow", command, answers_http(f"{self.uri}/health"), self.uri)
         self._process = Process(part, environ, self.folder / "mlflow.log")
-        self._process.wait_ready(READY_SECONDS)
+        self._process.wait_ready(PATIENCE)
 
     def kill(self) -> None:
         """kill -9, of the server and all its processes."""

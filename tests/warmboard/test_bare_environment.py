@@ -8,17 +8,17 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from tests.environment import GIVEN
+from tests.mlflow_server.servers import Server
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 from tests.warmboard.mlflow_server import MlflowServer
 from tests.warmboard.servers import FakePubsub
 from warmboard.contract.events import EventType, RunEvent, RunStatus
@@ -99,19 +99,9 @@ def _uv(*arguments: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def program(tmp_path: Path) -> Path:
-    """A folder that holds the two-tower program and nothing else of the checkout."""
-    shutil.copytree(ROOT / "trainer", tmp_path / "trainer")
-    return tmp_path
+def mlflow(stock_mlflow: Server) -> Server:
+    return stock_mlflow
 
 
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -119,12 +109,12 @@ def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedPr
     given = {**GIVEN, "OUTPUT_URI": str(folder / "output"), "SPOOL_DIR": str(folder / "spool"), **environ}
     given.pop("PYTHONPATH", None)
     return subprocess.run(
-        [PYTHON, *arguments], cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=120
+        [PYTHON, *arguments], cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
 
 
-def addresses(mlflow: MlflowServer, pubsub: FakePubsub) -> dict[str, str]:
-    return {"MLFLOW_TRACKING_URI": mlflow.uri, "PUBSUB_EMULATOR_HOST": pubsub.address, "MLFLOW_READY_SECONDS": "20"}
+def addresses(mlflow: str, pubsub: FakePubsub) -> dict[str, str]:
+    return {"MLFLOW_TRACKING_URI": mlflow, "PUBSUB_EMULATOR_HOST": pubsub.address, "MLFLOW_READY_SECONDS": "180"}
 
 
 def test_there_is_what_is_pinned_and_the_project() -> None:
@@ -154,13 +144,13 @@ def test_it_is_that_installation_which_runs(tmp_path: Path) -> None:
     assert all(path.startswith(f"{ENVIRONMENT}/") for path in done.stdout.split()), done.stderr
 
 
-def test_a_loop_without_a_framework(mlflow: MlflowServer, pubsub: FakePubsub, tmp_path: Path) -> None:
-    done = run(tmp_path, "-c", LOOP, **addresses(mlflow, pubsub))
+def test_a_loop_without_a_framework(mlflow: Server, pubsub: FakePubsub, tmp_path: Path) -> None:
+    done = run(tmp_path, "-c", LOOP, **addresses(mlflow.address, pubsub))
 
     assert done.returncode == 0, done.stderr
     run_id, sent, *rest = done.stdout.split()
     assert rest == ["0", "0", "0"]
-    client = MlflowClient(mlflow.uri)
+    client = MlflowClient(mlflow.address)
     found = client.get_run(run_id)
     assert (found.info.status, found.info.run_name, found.data.params["optimizer"]) == (
         "FINISHED", "quick-test-7", "by hand",
@@ -181,19 +171,19 @@ def test_a_loop_without_a_framework(mlflow: MlflowServer, pubsub: FakePubsub, tm
     assert (tmp_path / "output" / run_id / "mlflow_info.json").is_file()
 
 
-def test_the_client_alone(mlflow: MlflowServer, tmp_path: Path) -> None:
-    done = run(tmp_path, "-c", CLIENT, mlflow.uri)
+def test_the_client_alone(mlflow: Server, tmp_path: Path) -> None:
+    done = run(tmp_path, "-c", CLIENT, mlflow.address)
 
     assert done.returncode == 0, done.stderr
-    found = MlflowClient(mlflow.uri).get_run(done.stdout.strip())
+    found = MlflowClient(mlflow.address).get_run(done.stdout.strip())
     assert (found.info.status, found.data.metrics, found.data.params) == ("FAILED", {"loss": 0.5}, {"rate": "1"})
 
 
-def test_what_waits_is_listed_and_flushed(mlflow: MlflowServer, pubsub: FakePubsub, tmp_path: Path) -> None:
+def test_what_waits_is_listed_and_flushed(mlflow: Server, pubsub: FakePubsub, tmp_path: Path) -> None:
     # The port of a server that has ended: nobody listens there yet.
     away = MlflowServer(tmp_path / "mlflow")
     away.folder.mkdir()
-    environ = {**addresses(away, pubsub), "MLFLOW_READY_SECONDS": "0"}
+    environ = {**addresses(away.uri, pubsub), "MLFLOW_READY_SECONDS": "0"}
     lines = "from warmboard import start_run\nwith start_run() as run:\n    run.log_metrics({'loss': 0.5}, step=0)\n"
     lines += "    raise SystemExit(143)"
     assert run(tmp_path, "-c", lines, **environ).returncode == 143
@@ -220,18 +210,18 @@ def test_the_command_is_installed(tmp_path: Path) -> None:
     assert done.stdout.startswith(b"usage: warmboard ")
 
 
-def test_a_package_called_trainer_is_the_users_own(mlflow: MlflowServer, pubsub: FakePubsub, tmp_path: Path) -> None:
+def test_a_package_called_trainer_is_the_users_own(mlflow: Server, pubsub: FakePubsub, tmp_path: Path) -> None:
     """Vertex AI calls a job's package ``trainer`` and its module ``trainer.task``."""
     (tmp_path / "trainer").mkdir()
     (tmp_path / "trainer" / "__init__.py").touch()
     (tmp_path / "trainer" / "task.py").write_text(TASK)
 
-    done = run(tmp_path, "-m", "trainer.task", **addresses(mlflow, pubsub))
+    done = run(tmp_path, "-m", "trainer.task", **addresses(mlflow.address, pubsub))
 
     assert done.returncode == 0, done.stderr
     place, run_id = done.stdout.split()
     assert place == str(tmp_path / "trainer" / "__init__.py")
-    found = MlflowClient(mlflow.uri).get_run(run_id)
+    found = MlflowClient(mlflow.address).get_run(run_id)
     assert (found.info.status, found.info.run_name, found.data.metrics) == ("FINISHED", "quick-test-8", {"loss": 0.5})
     event = RunEvent.decode(pubsub.messages[-1].data, pubsub.messages[-1].attributes)
     assert (event.type, event.run_id, event.quick_test_id) == (EventType.COMPLETED, run_id, 8)

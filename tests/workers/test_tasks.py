@@ -20,7 +20,7 @@ from tests.workers.fetch.fake_mlflow import FakeMlflow
 from tests.workers.test_inbox import PROGRESSED, RUN_ID, STARTED, message
 from warmboard.contract.entries import SCHEMA_VERSION, Encoding, EntryKey, Resolution
 from workers import inbox
-from workers.errors import PermanentError, TransientError
+from workers.errors import PermanentError
 from workers.fetch.fetcher import Fetcher, TrackingServer
 from workers.history.ndjson import write_run
 from workers.queue import dispatch
@@ -89,11 +89,16 @@ def test_a_run_is_rebuilt_from_what_the_store_kept() -> None:
 
 def test_a_rebuilding_that_needs_mlflow_is_tried_again_and_then_given_up() -> None:
     outdated()
-    for attempts, reason in ((0, ""), (1, "gave up after 2 attempts: ")):
-        with pytest.raises(TransientError):
-            rebuild_run("run1", attempts)
-        assert Run.objects.get().rebuild_reason.startswith(reason)
-        assert Run.objects.get().rebuild_reason
+    assert rebuild_run("run1", 0).startswith("postponed: ")
+    waiting = Run.objects.get()
+    assert waiting.rebuild_reason
+    assert waiting.rebuild_due_at
+    assert timedelta(seconds=29) < waiting.rebuild_due_at - timezone.now() <= timedelta(seconds=60)
+    with pytest.raises(PermanentError, match="gave up after 2 attempts: "):
+        rebuild_run("run1", 1)
+    parked = Run.objects.get()
+    assert parked.rebuild_reason.startswith("gave up after 2 attempts: ")
+    assert parked.rebuild_due_at is None
     Run.objects.update(rebuild_due_at=NOON)
     sweep()
     assert queued() == []

@@ -90,7 +90,7 @@ def test_what_is_not_warm_is_told_and_appears(look: Look, site: Site) -> None:
     assert is_drawn(chart(page, "val_loss").locator("canvas"))
     screenshot(page, "compare-partly-warm")
     site.seed("put", **fields)
-    expect(page.get_by_text("2 of 4 runs are not warm")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("2 of 4 runs are not warm")).to_be_visible()
     expect(chart(page, "val_loss").locator(".legend")).to_contain_text("arrives")
 
 

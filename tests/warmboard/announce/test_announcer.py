@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakePubsub, settings
 from warmboard.announce import Announcer
 from warmboard.contract.events import EventType, RunEvent, RunStatus
@@ -45,7 +46,7 @@ def events(pubsub: FakePubsub) -> list[RunEvent]:
 def wait(reached: Callable[[], object]) -> None:
     begin = time.monotonic()
     while not reached():
-        assert time.monotonic() - begin < 20
+        assert time.monotonic() - begin < PATIENCE
         time.sleep(0.005)
 
 

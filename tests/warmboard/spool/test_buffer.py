@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.waiting import PATIENCE
 from tests.warmboard.spool.test_spool import a_run
 from tests.warmboard.wire import Answer, Asked, Wire, error
 from warmboard.errors import TrackingRejectedError, TrackingUnavailableError, ValuesRejectedError
@@ -26,7 +27,6 @@ from warmboard.spool import buffer as buffer_module
 from warmboard.tracking import Batch, Retry, TrackingClient
 
 QUICK = Retry(first_delay=0.001, longest_delay=0.005)
-PATIENCE = 20.0
 
 
 class Server:

@@ -6,7 +6,6 @@ import doctest
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.environment import GIVEN
+from tests.mlflow_server.servers import Server
 from tests.paths import ROOT
-from tests.warmboard.mlflow_server import MlflowServer
+from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakePubsub
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 from warmboard.contract.info import RunInfo
@@ -64,25 +64,22 @@ class TestReference:
         assert tried.attempted > 5
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    mlflow = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    mlflow.start()
-    yield mlflow
-    mlflow.stop()
+@pytest.fixture
+def server(stock_mlflow: Server) -> Server:
+    return stock_mlflow
 
 
-def train(code: str, folder: Path, server: MlflowServer, pubsub: FakePubsub) -> str:
+def train(code: str, folder: Path, server: Server, pubsub: FakePubsub) -> str:
     """Runs the loop as a program of its own; returns its run's ID."""
     environ = {
-        **GIVEN, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "MLFLOW_TRACKING_URI": server.uri,
+        **GIVEN, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "MLFLOW_TRACKING_URI": server.address,
         "PUBSUB_EMULATOR_HOST": pubsub.address, "OUTPUT_URI": str(folder / "output"),
         "SPOOL_DIR": str(folder / "spool"),
     }  # fmt: skip
     (folder / "your_loop.py").write_text(code)
     done = subprocess.run(
         [sys.executable, "your_loop.py"],
-        cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=240,
+        cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = re.search(r"^run (\w+)$", done.stdout, re.MULTILINE)
@@ -113,12 +110,12 @@ def assert_counted(values: dict[str, list[float]], tower: str) -> None:
 
 @pytest.mark.integration
 @pytest.mark.parametrize(("framework", "module"), [("TensorFlow", "tensorflow"), ("PyTorch", "torch")])
-def test_a_loop(framework: str, module: str, tmp_path: Path, server: MlflowServer, pubsub: FakePubsub) -> None:
+def test_a_loop(framework: str, module: str, tmp_path: Path, server: Server, pubsub: FakePubsub) -> None:
     if not find_spec(module):
         pytest.skip(f"not run: the {framework} loop ({module} is not installed)")
     run_id = train(LOOPS[framework], tmp_path, server, pubsub)
 
-    client = MlflowClient(server.uri)
+    client = MlflowClient(server.address)
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
     logged = {"loss", "val_loss"} | statistics().keys()

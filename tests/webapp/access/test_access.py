@@ -17,6 +17,7 @@ from django.middleware.security import SecurityMiddleware
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
+from tests.waiting import PATIENCE
 from tests.webapp.samples import Sample
 from webapp.access.readers import readers
 from webapp.access.security_headers import SecurityHeadersMiddleware
@@ -195,7 +196,7 @@ def test_a_session_that_ended_elsewhere_is_noticed_soon(
     assert read_twice(reader) == 200
     Session.objects.all().delete()
     # However busy the session is.
-    until = time.monotonic() + 2
+    until = time.monotonic() + PATIENCE
     while reader.get(BODY).status_code == 200:
         assert time.monotonic() < until
     assert reader.get(BODY).status_code == 401

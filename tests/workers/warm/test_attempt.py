@@ -18,7 +18,7 @@ from workers.errors import PermanentError
 from workers.fetch.fetcher import Fetcher
 from workers.settings import Settings
 from workers.warm import pipeline
-from workers.warm.attempt import LONGEST_DELAY, Postponed, backoff, rebuild, warm
+from workers.warm.attempt import Postponed, rebuild_entries, warm
 from workers.warm.command import warm_now
 
 pytestmark = pytest.mark.usefixtures("tables")
@@ -179,7 +179,7 @@ def test_entries_are_made_anew_without_asking_mlflow(server: Server) -> None:
     announce()
     warm(RUN_ID, settings(), "w1")
     asked, before = len(server.transport.requests), full_history()
-    assert "12 epochs" in rebuild(RUN_ID, settings(EPOCH_SAMPLE_INTERVAL="3"))
+    assert "12 epochs" in rebuild_entries(RUN_ID, settings(EPOCH_SAMPLE_INTERVAL="3"))
     assert len(server.transport.requests) == asked
     assert {**full_history(), "cached_at": ""} == {**before, "cached_at": ""}
     overview = door.get(EntryKey.history(RUN_ID, Resolution.OVERVIEW), Encoding.GZIP)
@@ -196,7 +196,7 @@ def test_a_run_without_a_source_to_read_is_made_anew_from_mlflow(server: Server,
     else:
         RunSource.objects.update(body=left)
     asked = len(server.transport.requests)
-    rebuild(RUN_ID, settings())
+    rebuild_entries(RUN_ID, settings())
     assert len(server.transport.requests) > asked
     assert RunSource.objects.exists()
 
@@ -217,9 +217,3 @@ def up_to(metrics: dict[str, Points], epochs: int) -> dict[str, Points]:
         for key, points in metrics.items()
         if not key.startswith(("final_", "test_", "batch/"))
     }
-
-
-def test_the_pauses_grow_and_stay_within_their_limit() -> None:
-    for attempts in range(1, 30):
-        ceiling = min(LONGEST_DELAY, 2.0 ** (attempts - 1))
-        assert ceiling / 2 <= backoff(attempts) <= ceiling

@@ -9,7 +9,7 @@ from store.models import Run
 from tests.store.samples import NOON, announce
 from warmboard.contract.entries import SCHEMA_VERSION
 from workers.warm import rebuilds
-from workers.warm.rebuilds import LEASE, OUTSTANDING, RETRY
+from workers.warm.rebuilds import LEASE, OUTSTANDING, Rebuild
 
 pytestmark = pytest.mark.usefixtures("tables")
 MOST = 3
@@ -24,6 +24,10 @@ def outdated(run_id: str = "run1", minutes: int = 0) -> None:
 
 def hand_out(after: timedelta = timedelta()) -> list[str]:
     return [handed.run_id for handed in rebuilds.hand_out(timezone.now() + after, MOST)]
+
+
+def claim(attempts: int) -> Rebuild | None:
+    return rebuilds.claim("run1", attempts, MOST)
 
 
 def test_only_runs_of_an_older_schema_are_handed_out() -> None:
@@ -56,27 +60,31 @@ def test_what_nobody_got_to_is_handed_out_again_as_waiting() -> None:
 def test_only_one_claim_holds() -> None:
     outdated()
     assert hand_out() == ["run1"]
-    assert rebuilds.claim("run1", 0)
-    assert not rebuilds.claim("run1", 0), "the task was delivered twice"
+    assert claim(0)
+    assert not claim(0), "the task was delivered twice"
     assert hand_out(LEASE - SECOND) == []
     Run.objects.update(schema_version=SCHEMA_VERSION)
-    assert not rebuilds.claim("run1", 1), "it is done"
+    assert not claim(1), "it is done"
 
 
 def test_a_run_that_cannot_be_rebuilt_is_not_handed_out_for_ever() -> None:
     outdated()
     for attempts in range(MOST):
-        assert hand_out(attempts * (RETRY + SECOND)) == ["run1"]
-        assert rebuilds.claim("run1", attempts)
-        rebuilds.postpone("run1", "MLflow is away")
-        assert Run.objects.get().rebuild_reason == "MLflow is away"
+        assert hand_out(attempts * timedelta(seconds=61)) == ["run1"]
+        claimed = claim(attempts)
+        assert claimed
+        claimed.postpone("MLflow is down", 60)
+        assert Run.objects.get().rebuild_reason == "MLflow is down"
+        assert hand_out() == [], "not before its time"
     assert hand_out(timedelta(days=1)) == []
     assert (Run.objects.get().rebuild_reason, Run.objects.get().rebuild_due_at) == (rebuilds.NO_RESULT, None)
 
 
 def test_a_run_that_was_given_up_is_not_handed_out() -> None:
     outdated()
-    rebuilds.give_up("run1", "its source is broken", MOST)
+    claimed = claim(0)
+    assert claimed
+    claimed.give_up("its source is broken")
     assert hand_out(timedelta(days=1)) == []
     run = Run.objects.get()
     assert (run.rebuild_reason, run.rebuild_due_at) == ("its source is broken", None)

@@ -11,7 +11,7 @@ DISCOVER_SECONDS = Setting(
     "DISCOVER_SECONDS",
     integer(0, 86_400),
     "60",
-    "How often, in seconds, the sweep looks for runs that no event announced, in MLflow and below OUTPUT_URI. 0: never.",
+    "How often, in seconds, the sweep looks for unannounced runs, in MLflow and below OUTPUT_URI. 0: never.",
     ("workers",),
 )
 DISCOVER_DAYS = Setting(
