@@ -24,8 +24,9 @@ OTHERS = {
     "HTTP_PROXY",
     "NO_PROXY",
     "REQUESTS_CA_BUNDLE",
+    "TEST_PROCESSES",
 }
-"""Variables that libraries read, not our code."""
+"""Variables that libraries read, or our tests."""
 
 
 def found(pattern: str) -> Iterator[tuple[Path, str]]:
