@@ -1,32 +1,32 @@
-"""Everything that can go wrong in the trainer, as one tree; each message is meant for the person at the terminal."""
+"""The library's errors. Their messages are for the person at the terminal."""
 
 from __future__ import annotations
 
-
-class TrainerError(Exception):
-    """Any error of this program that its user can act on."""
-
-
-class DataError(TrainerError):
-    """The interactions can't be used: a column is missing, a value doesn't parse, or too little is left."""
+# A 400 without one of MLflow's codes comes from a proxy. MLflow answers BAD_REQUEST when its own database fails.
+CODES_OF_OTHERS = ("", "BAD_REQUEST")
+NO_SUCH_RESOURCE = "RESOURCE_DOES_NOT_EXIST"
 
 
-class StorageError(TrainerError):
+class WarmboardError(Exception):
+    """The base class: an error that the user of the library can act on."""
+
+
+class StorageError(WarmboardError):
     """A file can't be read from or written to its folder or bucket."""
 
 
-class PublishError(TrainerError):
-    """The run event was not accepted by Pub/Sub in time."""
+class PublishError(WarmboardError):
+    """Pub/Sub did not accept the run event before the timeout."""
 
 
-class TrackingError(TrainerError):
-    """The MLflow tracking server could not do what was asked."""
+class TrackingError(WarmboardError):
+    """A request to the MLflow tracking server failed."""
 
 
-class TrackingUnavailable(TrackingError):
-    """A transient failure: no connection, no whole answer in time, HTTP 408, 425, 429 or 5xx but 501.
+class TrackingUnavailableError(TrackingError):
+    """A transient failure: no connection, no complete answer before the timeout, HTTP 408, 425, 429 or 5xx but 501.
 
-    ``retry_after`` is what the server asked to be left alone for, in seconds; 0 where it did not ask.
+    ``retry_after`` is the pause in seconds that the server asked for (its ``Retry-After`` header); 0 if it did not ask.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
@@ -34,21 +34,20 @@ class TrackingUnavailable(TrackingError):
         self.retry_after = retry_after
 
 
-class NeverSent(TrackingUnavailable):
-    """A transient failure that certainly changed nothing on the server: no connection came about, or HTTP 429."""
+class RequestNotProcessedError(TrackingUnavailableError):
+    """A transient failure that certainly changed nothing on the server: no connection, or HTTP 429."""
 
 
-class NoAnswer(TrackingUnavailable):
-    """A transient failure after which the server may still be at it: no answer in time, HTTP 504 or 524."""
+class TrackingTimeoutError(TrackingUnavailableError):
+    """A transient failure after which the server may still process the request: a timeout, HTTP 504 or 524."""
 
 
-# A 400 without MLflow's code is a proxy's; BAD_REQUEST is what MLflow says of its own database's failures.
-NO_VERDICT = ("", "BAD_REQUEST")
-UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
+class TrackingNotReadyError(TrackingError):
+    """The server did not become ready before the timeout."""
 
 
-class TrackingRefused(TrackingError):
-    """The server understood and said no. Asking again gives the same answer.
+class TrackingRejectedError(TrackingError):
+    """The server rejected the request. Retrying gives the same answer.
 
     ``code`` is MLflow's ``error_code`` (such as ``RESOURCE_DOES_NOT_EXIST``), or empty; ``status`` is the HTTP status.
     """
@@ -59,22 +58,19 @@ class TrackingRefused(TrackingError):
         self.code = code
 
     @property
-    def is_verdict(self) -> bool:
-        """Whether it is MLflow's own word on what was asked, not that of a proxy or of a database that is away."""
-        return (self.status, self.code) == (404, UNKNOWN) or (self.status == 400 and self.code not in NO_VERDICT)
+    def is_final(self) -> bool:
+        """True if MLflow itself rejected the request; False for a proxy's answer or a database that is down."""
+        missing = (self.status, self.code) == (404, NO_SUCH_RESOURCE)
+        return missing or (self.status == 400 and self.code not in CODES_OF_OTHERS)
 
 
-class TrackingNotReady(TrackingError):
-    """The server did not become ready in the time it was given."""
+class ValuesRejectedError(TrackingRejectedError):
+    """MLflow rejected these values, or their run, for good. Only ``TrackingClient.log_batch`` raises it."""
 
 
-class ValuesRefused(TrackingRefused):
-    """MLflow took the request and refuses these values, or their run, for good. Only ``log_batch`` raises it."""
+class SpoolError(WarmboardError):
+    """The file is not a spool, or can't be read. The file is not changed."""
 
 
-class SpoolError(TrainerError):
-    """The file holds no unsent values that this program can read. It is left as it is."""
-
-
-class SpoolBusy(SpoolError):
-    """The file is in use: its training still runs, or another flush is at it."""
+class SpoolLockedError(SpoolError):
+    """The spool is in use: its training still runs, or another flush is sending it."""

@@ -6,10 +6,9 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -21,10 +20,12 @@ from deploy.local.process import Process, signal_group
 from deploy.local.stack import Stack
 from deploy.local.supervisor import Supervisor
 from tests.environment import GIVEN
+from tests.waiting import PATIENCE, wait
 from warmboard.contract.events import RunEvent, RunStatus
 
-PATIENCE = 60.0
 EPOCHS = 3
+CLOCKS = {"SWEEP_SECONDS": "1", "DISPATCH_SECONDS": "5"}
+"""Of the stack: what was queued and lost is queued again within seconds. Leases stay long: a busy machine is slow."""
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Running:
 
     def get(self, path: str) -> dict[str, Any]:
         """The JSON at a path of the webapp. Raises HTTPError."""
-        with urllib.request.urlopen(self.stack.urls["web"].rstrip("/") + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.stack.urls["web"].rstrip("/") + path, timeout=PATIENCE) as answer:
             document: dict[str, Any] = json.load(answer)
         return document
 
@@ -73,7 +74,7 @@ class Running:
         publisher = pubsub_v1.PublisherClient(transport=_insecure_transport(settings["PUBSUB_EMULATOR_HOST"]))
         topic = publisher.topic_path("warmboard-local", "warmboard-runs")
         for published in [publisher.publish(topic, data, **attributes) for data, attributes in messages]:
-            published.result(timeout=20)
+            published.result(timeout=PATIENCE)
         publisher.stop()
 
     def complete(self, run_id: str, **change: Any) -> None:
@@ -88,7 +89,7 @@ class Running:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=PATIENCE,
         )
 
     def process(self, name: str) -> Process:
@@ -123,15 +124,6 @@ def completed(run_id: str, **change: Any) -> RunEvent:
     return RunEvent.completed(**{**fact, **change})
 
 
-def wait(reached: Callable[[], Any], what: str, last: Callable[[], Any] = lambda: "") -> Any:
-    """What ``reached`` returns as soon as it is true."""
-    begin = time.monotonic()
-    while not (found := reached()):
-        assert time.monotonic() - begin < PATIENCE, f"waited {PATIENCE:.0f} s in vain for {what}; last seen: {last()}"
-        time.sleep(0.1)
-    return found
-
-
 def _insecure_transport(host: str) -> Any:
     import grpc
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
@@ -142,7 +134,7 @@ def _insecure_transport(host: str) -> Any:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Every part is up."""
-    with Supervisor(Stack(tmp_path_factory.mktemp("stack"), GIVEN)) as supervisor:
+    with Supervisor(Stack(tmp_path_factory.mktemp("stack"), {**GIVEN, **CLOCKS})) as supervisor:
         yield Running(supervisor)
 
 

@@ -18,8 +18,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from tests.mlflow_2_9 import binaries
-from tests.mlflow_server.servers import insert, started
+from tests.mlflow_server import servers
+from tests.waiting import PATIENCE
 from tests.workers.fetch.small_server import Answer, Answering, serving
 from workers.errors import PermanentError
 from workers.fetch.fetcher import Fetcher, TrackingServer
@@ -65,10 +65,8 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("mlflow-ours")
-    with started(folder, f"sqlite:///{folder}/mlflow.sqlite3") as server:
-        yield Server(server.address, server.uri, server.client, bulk=True)
+def ours(our_mlflow: servers.Server) -> Server:
+    return Server(our_mlflow.address, our_mlflow.uri, our_mlflow.client, bulk=True)
 
 
 @pytest.fixture(scope="module")
@@ -76,18 +74,14 @@ def stock(tmp_path_factory: pytest.TempPathFactory, ours: Server) -> Iterator[Se
     """On our server's database; two processes and no uvloop, so that kept connections wait."""
     command = ["mlflow", "server", f"--backend-store-uri={ours.database}", "--static-prefix=/tracking"]
     command += ["--workers=2", "--uvicorn-opts=--loop asyncio"]
-    with started(tmp_path_factory.mktemp("mlflow-stock"), ours.database, command) as server:
+    with servers.started(tmp_path_factory.mktemp("mlflow-stock"), ours.database, command) as server:
         yield Server(f"{server.address}/tracking", ours.database, ours.client)
 
 
 @pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def old(old_mlflow: servers.Server) -> Server:
     """MLflow 2.9.2."""
-    programs, folder = binaries(), tmp_path_factory.mktemp("mlflow-old")
-    uri = f"sqlite:///{folder}/mlflow.sqlite3"
-    command = [str(programs / "mlflow"), "server", "--workers=1", f"--backend-store-uri={uri}"]
-    with started(folder, uri, command, PATH=f"{programs}:/usr/bin:/bin") as server:
-        yield Server(server.address, uri, server.client)
+    return Server(old_mlflow.address, old_mlflow.uri, old_mlflow.client)
 
 
 @pytest.fixture(params=["ours", "stock", "old"])
@@ -109,7 +103,7 @@ def odd_run(server: Server, odd_runs: dict[str, str]) -> str:
         server.log(run_id, **ODD)
         server.client.log_batch(run_id, params=[Param("optimizer", "adagrad"), Param("a b/c", "ü" * 400)])
         server.client.log_batch(run_id, tags=[RunTag("note", "zwei\nZeilen")])
-        insert(server.database, run_id, [("long", step, 5_000 + step, math.sin(step)) for step in range(LONG)])
+        servers.insert(server.database, run_id, [("long", step, 5_000 + step, math.sin(step)) for step in range(LONG)])
         server.client.set_terminated(run_id, "FAILED", end_time=1_760_000_009_000)
     return odd_runs[server.database]
 
@@ -228,7 +222,7 @@ def demanding(authorization: str, upstream: str) -> Answering:
         kept = {name: headers[name] for name in ("Accept-Encoding", "Content-Type") if headers.get(name)}
         request = urllib.request.Request(upstream + path.removeprefix("/proxied"), body or None, kept)
         try:
-            with urllib.request.urlopen(request, timeout=30) as found:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as found:
                 sent = {name: value for name, value in found.headers.items() if name.startswith("Content-") and value}
                 sent.pop("Content-Length", None)
                 return found.status, found.read(), sent

@@ -16,10 +16,10 @@ import requests
 from mlflow import MlflowClient
 
 from deploy.local.process import Part, Process, free_port, has_said
-from tests.integration.conftest import PATIENCE, Running
-from tests.mlflow_2_9 import binaries
-from tests.mlflow_server.servers import PATH, started
+from tests.integration.conftest import Running
+from tests.mlflow_server.servers import Server
 from tests.paths import EXAMPLES
+from tests.waiting import PATIENCE
 from warmboard.contract.events import RunStatus
 from warmboard.contract.info import FILE_NAME, RunInfo
 from workers.discover.mlflow import MlflowLook
@@ -30,7 +30,7 @@ GOLDEN = EXAMPLES / "mlflow-info-v1.json"
 EXPERIMENT = "nobody announces it"
 KILLED_TRAINING = """
 import os, signal, time
-from trainer import start_run
+from warmboard import start_run
 
 with start_run(quick_test_id=4711, experiment="nobody announces it") as run:
     for epoch in range(3):
@@ -79,7 +79,7 @@ def killed(running: Running, eager_beat: Path) -> str:
     """A run whose trainer was killed, while Pub/Sub was away for it."""
     environ = {**running.stack.environ, "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{free_port()}"}
     command = [sys.executable, "-c", KILLED_TRAINING]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == -9, done.stderr
     return done.stdout.strip()
 
@@ -102,7 +102,7 @@ def told_by_a_file(running: Running, client: MlflowClient, experiment_id: str, e
     )
     upload = f"{running.stack.environ['STORAGE_EMULATOR_HOST']}/upload/storage/v1/b/warmboard/o"
     parameters = {"uploadType": "media", "name": f"runs/{run_id}/mlflow_info.json"}
-    requests.post(upload, params=parameters, data=info.encode(), timeout=10).raise_for_status()
+    requests.post(upload, params=parameters, data=info.encode(), timeout=PATIENCE).raise_for_status()
     return run_id
 
 
@@ -136,7 +136,7 @@ def by_hand(running: Running, *arguments: str, **environ: str) -> subprocess.Com
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -167,13 +167,9 @@ def stock(running: Running) -> str:
 
 
 @pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def old(old_mlflow: Server) -> str:
     """MLflow 2.9.2."""
-    programs, folder = binaries(), tmp_path_factory.mktemp("mlflow-old")
-    uri = f"sqlite:///{folder}/mlflow.sqlite3"
-    command = [str(programs / "mlflow"), "server", "--workers=1", f"--backend-store-uri={uri}"]
-    with started(folder, uri, command, PATH=f"{programs}:{PATH}") as server:
-        yield server.address
+    return old_mlflow.address
 
 
 @pytest.mark.parametrize("which", ["stock", "old"])

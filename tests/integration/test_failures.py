@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from tests.integration.conftest import Running, completed, wait
+from tests.integration.conftest import Running, completed
+from tests.waiting import PATIENCE, wait
 
 pytestmark = pytest.mark.integration
 
@@ -180,7 +181,7 @@ def test_checks_tell_a_living_process_from_a_dead_one(running: Running) -> None:
 
 
 def _status(running: Running, path: str) -> int:
-    with urllib.request.urlopen(running.stack.urls["web"] + path, timeout=10) as answer:
+    with urllib.request.urlopen(running.stack.urls["web"] + path, timeout=PATIENCE) as answer:
         return int(answer.status)
 
 

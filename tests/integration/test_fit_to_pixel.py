@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.integration.conftest import EPOCHS, Running
+from tests.waiting import PATIENCE
 from warmboard.contract.catalogue import PLACES, bin_key, binned_series, named_series
 from warmboard.contract.entries import HistogramType, Tower
 
@@ -85,7 +86,7 @@ def test_demo_writes_down_what_it_did(running: Running, trained: dict[str, Any])
     assert all(seconds > 0 for seconds in trained["seconds"].values())
     assert trained["urls"].keys() == {"web", "run", "history", "histogram", "mlflow", "flower"}
     for url in trained["urls"].values():
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             assert answer.status == 200, url
     by_test = running.get(f"/api/quick-tests/{trained['quick_test_id']}/training-history/")
     assert by_test["mlflow_run_id"] == trained["run_id"]
@@ -94,14 +95,14 @@ def test_demo_writes_down_what_it_did(running: Running, trained: dict[str, Any])
 def test_the_bridge_file_is_in_the_bucket(running: Running, trained: dict[str, Any]) -> None:
     storage = running.stack.environ["STORAGE_EMULATOR_HOST"]
     url = f"{storage}/storage/v1/b/warmboard/o/runs%2F{trained['run_id']}%2Fmlflow_info.json?alt=media"
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         assert trained["run_id"] in answer.read().decode()
 
 
 def test_flower_shows_the_task(running: Running, trained: dict[str, Any]) -> None:
     query = "tasks/datatable?draw=1&start=0&length=100&search[value]=&order[0][column]=0&order[0][dir]=asc"
     columns = "&columns[0][data]=name&columns[0][name]=name&columns[0][orderable]=true"
-    with urllib.request.urlopen(running.stack.urls["flower"] + query + columns, timeout=10) as answer:
+    with urllib.request.urlopen(running.stack.urls["flower"] + query + columns, timeout=PATIENCE) as answer:
         shown = answer.read().decode()
     assert "warm_run" in shown
     assert trained["run_id"] in shown

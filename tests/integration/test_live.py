@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from mlflow import MlflowClient
 
-from tests.integration.conftest import Running, wait
+from tests.integration.conftest import Running
+from tests.waiting import wait
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 from workers.inbox import SUPERSEDED
 

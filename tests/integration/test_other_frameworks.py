@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.chromium import screenshot
 from tests.integration.conftest import Running
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
 
@@ -44,7 +45,7 @@ def logged_by(script: str, running: Running) -> str:
     """The run that a script of the stock client logs."""
     environ = {**running.stack.environ, "GIT_PYTHON_REFRESH": "quiet"}
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()[-1]
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.integration.conftest import Running, wait
+from tests.integration.conftest import Running
 from tests.integration.test_failures import run_id  # noqa: F401  a fixture
+from tests.waiting import PATIENCE, wait
 from warmboard.contract.replay import REPLAY_REQUESTED
 
 pytestmark = pytest.mark.integration
@@ -28,7 +29,7 @@ def sign_in(running: Running, chromium: Browser) -> Iterator[SignIn]:
         # Made by the command that people are told of.
         command = [sys.executable, "-m", "webapp", "manage", "account", group, f"--group={group}", "--password"]
         environ = running.stack.environ
-        subprocess.run(command, env=environ, input=f"{PASSWORD}\n", text=True, check=True, timeout=60)
+        subprocess.run(command, env=environ, input=f"{PASSWORD}\n", text=True, check=True, timeout=PATIENCE)
         page = context.new_page()
         page.goto(f"/sign-in/?next={path}")
         page.get_by_label("Name").fill(group)
@@ -41,7 +42,7 @@ def sign_in(running: Running, chromium: Browser) -> Iterator[SignIn]:
 
 
 def tables(running: Running) -> sqlite3.Connection:
-    return sqlite3.connect(running.stack.data / "warmboard.sqlite3", timeout=20)
+    return sqlite3.connect(running.stack.data / "warmboard.sqlite3", timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_an_operator_replays_a_failed_run_and_sees_it_warm(running: Running, fai
     # As a person who is not sure whether it worked, and clicks again.
     page.get_by_role("button", name="Warm 1 run again").dblclick()
     # The page follows along by itself.
-    expect(page.get_by_label("Your replay")).to_contain_text("queued 1 run", timeout=30_000)
+    expect(page.get_by_label("Your replay")).to_contain_text("queued 1 run")
     expect(page.get_by_label("Your replay")).to_contain_text("asked for by operator")
     assert settled(running, before + 1)[-1] == ("done", "queued 1 run")
     running.wait_state(failed, "warm")
@@ -124,11 +125,11 @@ def test_a_pubsub_that_is_away_loses_nothing(running: Running, failed: str, sign
     running.kill("pubsub")
     try:
         page.get_by_role("button", name="Warm 1 run again").click()
-        expect(page.get_by_role("alert")).to_contain_text("Pub/Sub has not confirmed the request", timeout=30_000)
+        expect(page.get_by_role("alert")).to_contain_text("Pub/Sub has not confirmed the request")
     finally:
         running.start("pubsub")
     page.get_by_role("button", name="Warm 1 run again").click()
-    expect(page.get_by_label("Your replay")).to_contain_text("queued 1 run", timeout=60_000)
+    expect(page.get_by_label("Your replay")).to_contain_text("queued 1 run")
     running.wait_state(failed, "warm")
     assert len(settled(running, before + 1)) == before + 1
 

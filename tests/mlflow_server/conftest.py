@@ -11,11 +11,8 @@ from tests.mlflow_server.servers import ENTRYPOINT, Server, started
 
 
 @pytest.fixture(scope="session")
-def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Ours, as the start script starts it: uvicorn."""
-    folder = tmp_path_factory.mktemp("mlflow-sqlite")
-    with started(folder, f"sqlite:///{folder}/mlflow.sqlite3") as server:
-        yield server
+def on_sqlite(our_mlflow: Server) -> Server:
+    return our_mlflow
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +24,22 @@ from numpy.typing import NDArray
 
 from deploy.local.process import Part, Process, answers_http, free_port
 from tests.environment import GIVEN
+from tests.mlflow_2_9 import binaries
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 
 ENTRYPOINT = ROOT / "mlflow_server" / "entrypoint.sh"
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{GIVEN['PATH']}"
 Command = Sequence[str]
 STARTS = ("sh", str(ENTRYPOINT))
 BULK = "/api/2.0/warmboard"
-READY_SECONDS = 120
+BUILD = ROOT / "build"
+NEW_DATABASE = """
+import sys
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+SqlAlchemyStore(sys.argv[1], "mlflow-artifacts:/")
+"""
 LARGEST = sys.float_info.max
 Columns = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 Point = tuple[str, int, int, float]
@@ -50,10 +62,10 @@ class Server:
         return MlflowClient(self.address)
 
     def get(self, path: str, **options: Any) -> requests.Response:
-        return self.session.get(self.address + path, timeout=60, **options)
+        return self.session.get(self.address + path, timeout=PATIENCE, **options)
 
     def post(self, path: str, **options: Any) -> requests.Response:
-        return self.session.post(self.address + path, timeout=60, **options)
+        return self.session.post(self.address + path, timeout=PATIENCE, **options)
 
     def history(self, run_id: str, **options: Any) -> requests.Response:
         """The whole answer; `params` as of requests."""
@@ -134,13 +146,44 @@ def started(folder: Path, uri: str, command: Command = STARTS, **environ: str) -
     part = Part("mlflow", list(command), answers_http(f"{address}{_prefix(command)}/health"), address, stop_all=True)
     process = Process(part, given, folder / "mlflow.log")
     try:
-        process.wait_ready(READY_SECONDS)
+        process.wait_ready(PATIENCE)
         server = Server(address, uri)
         yield server
         # A server that ends waits for its connections.
         server.session.close()
     finally:
         process.stop()
+
+
+def stock(folder: Path) -> AbstractContextManager[Server]:
+    """MLflow's own server, with nothing of ours."""
+    given = {"MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts")}
+    return started(folder, new_database(folder), ["mlflow", "server"], **given)
+
+
+def old(folder: Path) -> AbstractContextManager[Server]:
+    """The server of MLflow 2.9.2. Skips the test where it can't be installed."""
+    programs, uri = binaries(), f"sqlite:///{folder}/mlflow.sqlite3"
+    command = [str(programs / "mlflow"), "server", "--workers=1", f"--backend-store-uri={uri}"]
+    return started(folder, uri, command, PATH=f"{programs}:/usr/bin:/bin")
+
+
+def new_database(folder: Path, name: str = "mlflow.sqlite3") -> str:
+    """The URI of a tracking database in the folder, with MLflow's tables.
+
+    MLflow takes seconds to make them, so one is made, kept in ``build/`` and copied. Processes wait for each other.
+    """
+    template = BUILD / f"mlflow-{version('mlflow')}.sqlite3"
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "mlflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not template.exists():
+            draft = template.with_suffix(".draft")
+            draft.unlink(missing_ok=True)
+            subprocess.run([sys.executable, "-c", NEW_DATABASE, f"sqlite:///{draft}"], env=GIVEN, check=True)
+            draft.replace(template)
+    shutil.copy(template, folder / name)
+    return f"sqlite:///{folder / name}"
 
 
 def _prefix(command: Command) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mlflow_server.servers import BULK, ENTRYPOINT, Server, started
+from tests.mlflow_server.servers import BULK, ENTRYPOINT, Server, new_database, started
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
 ADMIN = ("admin", "only-for-tests-only-for-tests")
@@ -46,7 +47,7 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "only-for-tests",
     }
     command = ["sh", str(ENTRYPOINT), *request.param["options"]]
-    with started(folder, f"sqlite:///{folder}/mlflow.sqlite3", command, **environ) as server:
+    with started(folder, new_database(folder), command, **environ) as server:
         runs = {name: new_run(server, name) for name in ("shown", "hidden")}
         for user in ("reader", "stranger"):
             as_admin(server, "2.0", "users/create", username=user, password=PASSWORD)
@@ -111,7 +112,7 @@ def test_naming_a_run_that_is_shown_does_not_open_one_that_is_hidden(guarded: Gu
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST"])
 def test_no_other_method_opens_a_run_that_is_hidden(guarded: Guarded, method: str) -> None:
     address = f"{guarded.server.address}{BULK}/runs/{guarded.runs['hidden']}/history"
-    answer = guarded.server.session.request(method, address, auth=guarded.credentials("reader"), timeout=60)
+    answer = guarded.server.session.request(method, address, auth=guarded.credentials("reader"), timeout=PATIENCE)
 
     assert answer.status_code >= 400
     assert b'"version"' not in answer.content

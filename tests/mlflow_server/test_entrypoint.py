@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.mlflow_server.servers import BULK, ENTRYPOINT, PATH, Server
+from tests.waiting import PATIENCE
 
 
 def start(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -22,7 +23,7 @@ def start(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -69,7 +70,13 @@ print(answer.status_code, answer.json["error_code"])
         "_MLFLOW_SGI_NAME": "gunicorn",
     }
     done = subprocess.run(
-        [sys.executable, "-c", code], env=given, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code],
+        env=given,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert done.stdout == "501 NOT_IMPLEMENTED\n", done.stderr
 

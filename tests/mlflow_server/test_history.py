@@ -16,6 +16,7 @@ import zstandard
 from mlflow.entities import Metric, Param, RunTag
 
 from tests.mlflow_server.servers import BULK, LARGEST, Answer, Server, insert
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
 NAN, INFINITY = math.nan, math.inf
@@ -221,7 +222,7 @@ def test_a_client_that_goes_away_leaves_nothing_behind(server: Server) -> None:
     insert(server.uri, run_id, ((f"k{key}", step, step, step / 7) for key in range(40) for step in range(1000)))
     for _ in range(16):  # more than the database's connections that the server keeps
         server.history(run_id, stream=True).close()
-    server.session.head(f"{server.address}{BULK}/runs/{run_id}/history", timeout=60)
+    server.session.head(f"{server.address}{BULK}/runs/{run_id}/history", timeout=PATIENCE)
 
     assert len(server.read(run_id).curves) == 40
 
@@ -235,7 +236,7 @@ class TestUnderGunicornAndAPrefix:
         assert prefixed.get(f"{BULK}/version").status_code == 404
         assert prefixed.get(f"/tracking{BULK}/version").json()["history"] == 1
         assert prefixed.get("/tracking" + path).content == on_postgres.get(path).content
-        assert prefixed.session.head(f"{prefixed.address}/tracking{path}", timeout=60).content == b""
+        assert prefixed.session.head(f"{prefixed.address}/tracking{path}", timeout=PATIENCE).content == b""
 
     def test_a_client_that_goes_away_leaves_nothing_behind(self, prefixed: Server, on_postgres: Server) -> None:
         run_id = new_run(on_postgres)

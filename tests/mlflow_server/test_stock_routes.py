@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-from tests.mlflow_server.servers import Server, started
+from tests.mlflow_server.servers import Server
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
 API = "/api/2.0/mlflow/"
@@ -18,12 +19,9 @@ NOW = re.compile(r"\b1[789]\d{11}\b")
 TOLD = ("Content-Type", "Location", "WWW-Authenticate", "X-Frame-Options", "X-Content-Type-Options", "Allow", "Vary")
 
 
-@pytest.fixture(scope="module")
-def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("mlflow-stock")
-    environ = {"MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts")}
-    with started(folder, f"sqlite:///{folder}/mlflow.sqlite3", ["mlflow", "server"], **environ) as server:
-        yield server
+@pytest.fixture
+def stock(stock_mlflow: Server) -> Server:
+    return stock_mlflow
 
 
 class Talk:
@@ -40,7 +38,7 @@ class Talk:
 
     def ask(self, method: str, path: str, /, **options: Any) -> Any:
         address = self.server.address + (path if path.startswith("/") else API + path)
-        response = self.server.session.request(method, address, timeout=60, **options)
+        response = self.server.session.request(method, address, timeout=PATIENCE, **options)
         # The methods of `Allow` are in any order.
         headers = {name: sorted(response.headers.get(name, "").split(", ")) for name in TOLD}
         self.tell((method, path, response.status_code, headers, response.text))

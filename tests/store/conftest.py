@@ -10,7 +10,7 @@ from django.db import connection
 from deploy.local.process import Process
 from store import warm
 
-# PostgreSQL's plans; test_on_postgres.py runs it.
+# PostgreSQL's plans: of the second run of `python -m tests`.
 collect_ignore = [] if connection.vendor == "postgresql" else ["test_plans.py"]
 
 

@@ -26,8 +26,8 @@ from webapp.annotations.change import Change
 from webapp.listing.find import find
 from webapp.listing.query import parse
 from webapp.listing.sorting import Sort
-from webapp.operations.inbox import Overview
-from webapp.operations.parameters import Filter
+from webapp.operations.filter import Filter
+from webapp.operations.overview import Overview
 from webapp.run.summary import Summary
 from webapp.visibility.reader import NOTHING, Reader
 from workers import inbox

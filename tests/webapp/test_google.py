@@ -13,6 +13,7 @@ from django.test import Client
 from pytest_django import Settings
 
 import webapp.urls
+from tests.waiting import PATIENCE
 from tests.webapp.access.test_no_outgoing import guarded, read_everything
 from tests.webapp.google import ADA, CLIENT_ID, CLIENT_SECRET, Google, google, new_key
 from tests.webapp.samples import Sample
@@ -36,7 +37,7 @@ def come_back(client: Client, path: str = BEGIN) -> str:
     """As a browser does: to Google, and where that leads to."""
     away = client.get(path)
     assert away.status_code == 302
-    sent = requests.get(away["Location"], allow_redirects=False, timeout=10)
+    sent = requests.get(away["Location"], allow_redirects=False, timeout=PATIENCE)
     back = urlsplit(sent.headers["Location"])
     assert back.path == BACK
     return f"{back.path}?{back.query}"

@@ -15,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from tests.webapp.samples import Sample
 from webapp.accounts.models import AuditRecord
 from webapp.tokens.models import Token
-from webapp.tokens.pages import MOST
+from webapp.tokens.page import MOST
 
 BODY = "/api/runs/abc123def456/training-history/"
 

@@ -20,6 +20,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 import webapp.urls
 from store.models import Run
+from tests.waiting import PATIENCE
 from tests.webapp.samples import Sample
 from webapp.access.middleware import PAGES_OF_THE_API
 from webapp.access.readers import readers
@@ -296,7 +297,7 @@ def test_a_change_in_another_process_takes_hold_soon(secret: Group, monkeypatch:
     # Past the signals of this process.
     User.groups.through.objects.all().delete()
     Run.objects.filter(pk=SECRET).update(name="trinity")
-    until = time.monotonic() + 2
+    until = time.monotonic() + PATIENCE
     while sees(client):
         assert time.monotonic() < until
     assert not sees(client)

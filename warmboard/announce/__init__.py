@@ -1,1 +1,6 @@
-"""Tells Warmboard about a run: `mlflow_info.json` and run events."""
+"""Tells Warmboard about a run: run events on Pub/Sub, and ``mlflow_info.json`` for the sweep."""
+
+from warmboard.announce.announcer import Announcer
+from warmboard.announce.publisher import Publisher, info_uri, publish, write_info
+
+__all__ = ["Announcer", "Publisher", "info_uri", "publish", "write_info"]

@@ -1,8 +1,8 @@
-"""Keras callbacks that log a run: `WarmboardCallback` tracks a whole run, `MetricsBundle` logs every metric of one that
-is open, and each of its parts works alone.
+"""Keras callbacks. `WarmboardCallback` tracks a whole run in one line. `MetricsBundle` logs all metrics to an open run;
+each of its parts can be used alone.
 """
 
-from warmboard.keras.base import Fits, MetricsCallback
+from warmboard.keras.base import MetricsCallback
 from warmboard.keras.bundle import MetricsBundle
 from warmboard.keras.callback import WarmboardCallback
 from warmboard.keras.gradients import GradientStatistics
@@ -13,7 +13,6 @@ from warmboard.keras.towers import Towers
 from warmboard.keras.weights import WeightNorms, Weights, WeightStatistics
 
 __all__ = [
-    "Fits",
     "GradientStatistics",
     "GraphGradientSums",
     "LearningRate",

@@ -1,4 +1,4 @@
-"""The time that each part of a run's end may take, and what makes it shorter."""
+"""How a run ends: its status, and a timeout for each part of the end."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from dataclasses import dataclass, fields
 from typing import TypeVar
 
 from warmboard.bounded import Bounded
-from warmboard.run.signals import Termination
+from warmboard.contract.events import RunStatus
+from warmboard.run.signals import INTERRUPTED, TERMINATED, Termination
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 SLACK_SECONDS = 0.2
-"""So much later than agreed a part that keeps its time itself may end."""
+"""Added to each timeout, for parts that keep their timeout themselves."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """So many seconds each part of a run's end may take: sending what waits, noting the end in the spool, telling
-    MLflow, writing ``mlflow_info.json``, putting what is left into the bucket, publishing.
+    """The timeout of each part of a run's end, in seconds: sending the values that are left, noting the end in the
+    spool, ending the run in MLflow, writing ``mlflow_info.json``, moving unsent values to the bucket, publishing.
     """
 
     flush: float
@@ -31,18 +32,18 @@ class Limits:
     event: float
 
     def at_most(self, other: Limits) -> Limits:
-        """The shorter of each."""
+        """Return the shorter timeout of each part."""
         return Limits(*(min(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)))
 
 
 PATIENT = Limits(flush=60, spool=5, end=20, info=30, unsent=30, event=30)
-# Of the 10 to 30 s that a pre-empted cloud job has left, these take 10 where everything hangs, slack and all.
+# A pre-empted cloud job has 10 to 30 s left. With slack, these take 10 s if everything hangs.
 HURRIED = Limits(flush=2.5, spool=0.4, end=1.2, info=1.2, unsent=1.2, event=1.2)
 
 
 class Ending:
-    """Goes through the parts of an end one by one. None of them can hold it up, and none that fails ends it: whatever
-    hangs is left behind on a thread of its own. A signal that `Termination` has put off makes what is left hurry.
+    """Runs the parts of an end one by one. A part that fails or times out never stops the next: a part that hangs is
+    left behind on its own thread. A signal that `Termination` has deferred shortens the timeouts from then on.
     """
 
     def __init__(self, limits: Limits, hurried: Limits, termination: Termination) -> None:
@@ -51,41 +52,55 @@ class Ending:
         self._termination = termination
 
     def part(self, name: str, action: Callable[[float], T], *, again: bool = False) -> T | None:
-        """What ``action`` returns, which is told its seconds; None where it failed or took too long.
+        """Call ``action`` with its timeout in seconds and return its result; None if it failed or timed out.
 
-        ``again``: where it has to hurry, it is called a second time, with the shorter time, while the first call lasts.
+        ``name`` is a field of `Limits`. With ``again``, a signal calls ``action`` a second time, with the shorter
+        timeout, while the first call still runs.
         """
         try:
             work = self._run(name, action, again)
             return work.result()
         except Exception:
-            log.exception("The end of the run goes on, but this part of it failed: %s", name)
+            log.exception("The end of the run continues, but this part of it failed: %s", name)
             return None
 
     def _run(self, name: str, action: Callable[[float], T], again: bool) -> Bounded[T]:
-        before = self._told()
+        before = self._signalled()
         seconds = getattr(self.limits, name)
         work = Bounded(lambda: action(seconds), f"ending-{name}")
-        ended = self._wait(work, seconds, lambda: self._told() and not before)
-        if not ended and self._told() and not before:
+        ended = self._wait(work, seconds, lambda: self._signalled() and not before)
+        if not ended and self._signalled() and not before:
             self.limits = self.limits.at_most(self._hurried)
             seconds = getattr(self.limits, name)
             if again:
                 work = Bounded(lambda: action(seconds), f"ending-{name}-again")
             ended = self._wait(work, seconds, lambda: False)
-        elif self._told():
+        elif self._signalled():
             self.limits = self.limits.at_most(self._hurried)
         if not ended:
-            log.error("The end of the run goes on without waiting any longer: %s took more than %.1f s", name, seconds)
+            log.error("The end of the run continues without this part: %s took more than %.1f s", name, seconds)
         return work
 
     def _wait(self, work: Bounded[T], seconds: float, hurry: Callable[[], bool]) -> bool:
         try:
             return work.wait(seconds + SLACK_SECONDS, hurry)
-        except (KeyboardInterrupt, SystemExit) as told:
-            # From a handler that is not ours.
-            self._termination.noted = told
+        except (KeyboardInterrupt, SystemExit) as error:
+            # From a signal handler that is not ours.
+            self._termination.deferred = error
             return False
 
-    def _told(self) -> bool:
-        return self._termination.noted is not None
+    def _signalled(self) -> bool:
+        return self._termination.deferred is not None
+
+
+def status_of(error: BaseException | None) -> RunStatus:
+    """Return the final status of a run whose training code raised this exception, or none."""
+    if error is None:
+        return RunStatus.FINISHED
+    if isinstance(error, KeyboardInterrupt):
+        return RunStatus.KILLED
+    if isinstance(error, SystemExit):
+        if error.code in (INTERRUPTED, TERMINATED):
+            return RunStatus.KILLED
+        return RunStatus.FAILED if error.code else RunStatus.FINISHED
+    return RunStatus.FAILED

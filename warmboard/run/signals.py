@@ -1,4 +1,4 @@
-"""SIGTERM, as a cloud sends it before it takes the machine away; and Ctrl-C while a run ends."""
+"""SIGTERM, which a cloud sends before it stops a machine, and Ctrl-C while a run ends."""
 
 from __future__ import annotations
 
@@ -8,78 +8,81 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+INTERRUPTED = 130
+"""The exit status of a process that Ctrl-C ended, by the convention of shells: 128 + SIGINT."""
 TERMINATED = 143
-"""The exit status of a process that SIGTERM ended, as shells tell it."""
+"""The exit status of a process that SIGTERM ended: 128 + SIGTERM."""
 
-_active: list[Termination] = []
-"""Who listens to SIGTERM, the innermost last."""
+_listening: list[Termination] = []
+"""The innermost is the last."""
 
 
 class Termination:
-    """Turns SIGTERM into SystemExit(143) in the main thread, so that ``with`` blocks end as they should.
+    """Turns SIGTERM into SystemExit(143) in the main thread, so that ``with`` blocks are left as usual.
 
-    Only where SIGTERM has its default action: a program's own handler is its own business. Where several listen, the
-    latest gets the signal. Python takes handlers in the main thread only; elsewhere this does nothing.
+    Only if SIGTERM has its default action: a program's own handler is not replaced. If several listen, the last one
+    gets the signal. Python sets handlers in the main thread only; in other threads this does nothing.
     """
 
     def __init__(self) -> None:
         self.before: Callable[[], None] = lambda: None
         """Called before SystemExit is raised."""
-        self.noted: BaseException | None = None
-        """What came while it was `put_off`."""
-        self._puts_off = False
+        self.deferred: BaseException | None = None
+        """The exception of a signal that came after `defer`."""
+        self._defers = False
         self._interrupt: Any = None
 
     def listen(self) -> None:
-        if not _in_main_thread() or self in _active:
+        """Start to handle SIGTERM."""
+        if not _in_main_thread() or self in _listening:
             return
-        if not _active and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        if not _listening and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _on_sigterm)
         if signal.getsignal(signal.SIGTERM) is _on_sigterm:
-            _active.append(self)
+            _listening.append(self)
 
-    def put_off(self) -> None:
-        """From now on SIGTERM and Ctrl-C are only noted: what is under way must not be left half done."""
-        self._puts_off = True
+    def defer(self) -> None:
+        """From now on only note SIGTERM and Ctrl-C, so that they can't interrupt the end of a run."""
+        self._defers = True
         if _in_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             self._interrupt = signal.signal(signal.SIGINT, self._note_interrupt)
 
     def settle(self) -> None:
-        """Signals do again what they did before; one that was put off is raised now."""
-        if self in _active and _in_main_thread():
-            _active.remove(self)
-            if not _active and signal.getsignal(signal.SIGTERM) is _on_sigterm:
+        """Restore the signal handlers. Raises the exception of a deferred signal."""
+        if self in _listening and _in_main_thread():
+            _listening.remove(self)
+            if not _listening and signal.getsignal(signal.SIGTERM) is _on_sigterm:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if self._interrupt is not None and _in_main_thread():
             signal.signal(signal.SIGINT, self._interrupt)
             self._interrupt = None
-        self._puts_off = False
-        if self.noted is not None:
-            noted, self.noted = self.noted, None
-            raise noted
+        self._defers = False
+        if self.deferred is not None:
+            deferred, self.deferred = self.deferred, None
+            raise deferred
 
     def terminate(self) -> None:
-        """SIGTERM came."""
-        if self._puts_off:
-            self.noted = SystemExit(TERMINATED)
+        """Handle SIGTERM."""
+        if self._defers:
+            self.deferred = SystemExit(TERMINATED)
             return
         self.before()
         raise SystemExit(TERMINATED)
 
     def _note_interrupt(self, number: int, frame: Any) -> None:
-        self.noted = KeyboardInterrupt()
+        self.deferred = KeyboardInterrupt()
 
 
 def _on_sigterm(number: int, frame: Any) -> None:
-    if not _active:
-        # The last one has just ended.
+    if not _listening:
+        # The last one has just stopped listening.
         raise SystemExit(TERMINATED)
-    _active[-1].terminate()
+    _listening[-1].terminate()
 
 
 def _forget() -> None:
     """In a forked process, such as a data loader's: the run is the parent's, and SIGTERM just ends the child."""
-    _active.clear()
+    _listening.clear()
     if signal.getsignal(signal.SIGTERM) is _on_sigterm:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -1,12 +1,4 @@
-"""One tracked run, from its creation to its announcement, around any training code.
-
-::
-
-    import warmboard
-
-    with warmboard.start_run(quick_test_id=7) as run:
-        model.fit(..., callbacks=[run.callback()])
-"""
+"""One tracked run, from its creation in MLflow to its completed event, around any training code."""
 
 from __future__ import annotations
 
@@ -21,43 +13,45 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 from warmboard import storage
-from warmboard.announce.announcer import Announcer
+from warmboard.announce import Announcer
 from warmboard.bounded import Bounded
 from warmboard.contract.events import RunStatus
 from warmboard.contract.info import RunInfo
-from warmboard.errors import StorageError, TrackingError, TrackingNotReady, TrackingRefused, TrackingUnavailable
-from warmboard.run.ending import HURRIED, PATIENT, Ending
-from warmboard.run.signals import TERMINATED, Termination
+from warmboard.errors import (
+    StorageError,
+    TrackingError,
+    TrackingNotReadyError,
+    TrackingRejectedError,
+    TrackingUnavailableError,
+)
+from warmboard.run.ending import HURRIED, PATIENT, Ending, status_of
+from warmboard.run.signals import Termination
 from warmboard.settings import Settings
-from warmboard.spool.buffer import Batch, Buffer
+from warmboard.spool import Buffer, Ended, Spool, SpooledRun
 from warmboard.spool.records import epochs_at
-from warmboard.spool.spool import Ended, Spool, SpooledRun
-from warmboard.tracking.client import TrackingClient
-
-if TYPE_CHECKING:
-    from warmboard.keras import Fits, MetricsBundle
+from warmboard.tracking import Batch, Fits, TrackingClient
 
 log = logging.getLogger(__name__)
 
-INTERRUPTED = 130
 UNSENT = "unsent.ndjson"
-LEAST_CREATE_SECONDS = 10.0
-"""So long a server that has said it is ready is waited for."""
+MIN_CREATE_SECONDS = 10.0
+"""The min timeout for creating the run on a server that is ready."""
 
 
 class TrackedRun:
-    """A run of MLflow as a context manager, and the `Log` that callbacks write to.
+    """A run of MLflow as a context manager, and the `warmboard.tracking.Log` that callbacks log to.
 
-    Entering it waits ``MLFLOW_READY_SECONDS`` at most for the server. One that is still away by then does not keep the
-    training from beginning: the run is created as soon as the server is back, or by ``warmboard flush``. A
-    server that says no (credentials, address) is a TrackingRefused at once. From then on no server can end the
-    training: what is not sent waits on this machine's disk, in ``SPOOL_DIR``.
+    Entering it waits up to ``MLFLOW_READY_SECONDS`` for the server. If the server is still down then, training starts
+    anyway, and the run is created as soon as the server is up, or by ``warmboard flush``. A server that rejects the
+    request (credentials, address) raises TrackingRejectedError at once. After that no server can end the training:
+    values that are not sent stay on this machine's disk, in ``SPOOL_DIR``.
 
-    Leaving it sends what waits, ends the run as FINISHED, FAILED (an exception) or KILLED (interrupted, terminated),
-    writes ``mlflow_info.json`` and publishes the completed event: within two minutes, within 10 s when it is killed.
+    Leaving it sends the values that are left, ends the run as FINISHED, FAILED (an exception) or KILLED (interrupted,
+    terminated), writes ``mlflow_info.json`` and publishes the completed event. That takes two minutes at most, 10 s if
+    the run is killed.
     """
 
     def __init__(
@@ -70,6 +64,7 @@ class TrackedRun:
         tags: Mapping[str, str] | None = None,
         client: TrackingClient | None = None,
     ) -> None:
+        """The arguments are those of `warmboard.start_run`."""
         self.settings = replace(settings, mlflow_experiment_name=experiment or settings.mlflow_experiment_name)
         self.quick_test_id = quick_test_id
         self.run_id = ""
@@ -78,8 +73,8 @@ class TrackedRun:
         self.tags = dict(tags or {})
         self.status = RunStatus.SCHEDULED
         self.epochs = 0
-        self.fits: Fits | None = None
-        """Where the run's callbacks keep how far its fits have come: all of them count on."""
+        self.fits = Fits()
+        """The progress that the run's Keras callbacks share: a second ``fit`` continues the steps of the first."""
         self.model_uri: str | None = None
         self.index_uri: str | None = None
         self.info_uri: str | None = None
@@ -121,12 +116,12 @@ class TrackedRun:
         self.end(status_of(error))
 
     def end(self, status: RunStatus) -> None:
-        """Ends the run; what leaving the context does. Does nothing where it has ended already, nor in a forked
-        process, such as a data loader's.
+        """End the run, as leaving the context does. Does nothing in a forked process (such as a data loader's), nor if
+        the run has ended.
         """
         if self.status is not RunStatus.RUNNING or os.getpid() != self._process:
             return
-        self.termination.put_off()
+        self.termination.defer()
         self.status = status
         ending = Ending(HURRIED if status is RunStatus.KILLED else PATIENT, HURRIED, self.termination)
         try:
@@ -137,59 +132,54 @@ class TrackedRun:
     @property
     def buffer(self) -> Buffer:
         if self._buffer is None:
-            raise RuntimeError("the run has not begun: use it in a with statement")
+            raise RuntimeError("the run has not started: use it in a with statement")
         return self._buffer
 
     @property
     def url(self) -> str:
-        """The run's page in MLflow; empty while MLflow does not have the run."""
+        """The run's page in MLflow; empty until MLflow has the run."""
         return f"{self._client.uri}/#/experiments/{self.experiment_id}/runs/{self.run_id}" if self.run_id else ""
 
     @property
     def output_uri(self) -> str:
-        """The folder of this run's files: ``OUTPUT_URI/{run_id}``. It is named by the creation ID, which the run's tag
-        ``warmboard.creation`` holds, while MLflow does not have the run.
+        """The folder of this run's files: ``OUTPUT_URI/{run_id}``. Until MLflow has the run, the creation ID takes the
+        place of the run ID; it is also the value of the run's tag ``warmboard.creation``.
         """
         return storage.join(self.settings.output_uri, self.run_id or self._creation)
 
     @property
     def sent(self) -> int:
-        """How many values MLflow has taken."""
+        """How many values MLflow has accepted."""
         return self.buffer.sent
 
     @property
     def waiting(self) -> int:
-        """How many values MLflow has not taken yet; after the run they are at ``waiting_at``."""
+        """How many values are not sent yet; after the run they are in the file ``waiting_at``."""
         return self.buffer.waiting
 
     @property
-    def refused(self) -> int:
-        """How many values MLflow refused for good; they are kept in ``SPOOL_DIR`` with the reason."""
-        return self.buffer.refused
+    def rejected(self) -> int:
+        """How many values MLflow rejected for good; they are kept in ``SPOOL_DIR`` with the reason."""
+        return self.buffer.rejected
 
     @property
     def lost(self) -> int:
-        """How many values neither MLflow nor this machine's disk took."""
+        """How many values neither MLflow nor this machine's disk accepted."""
         return self.buffer.lost
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Takes one value per key, for this step (the epoch, counted from 0), and returns at once."""
-        # What is no step at all the buffer leaves out, and says so.
+        """Log one value per metric key, for this step (the epoch, counted from 0). Returns at once.
+
+        Values that ``float`` can't convert are left out with a warning.
+        """
+        # The buffer warns about an invalid step and leaves it out.
         with suppress(TypeError, ValueError, OverflowError):
             self.epochs = max(self.epochs, epochs_at(int(step)))
         self.buffer.log_metrics(values, step)
 
     def log_params(self, params: Mapping[str, object]) -> None:
-        """Takes parameters and returns at once. MLflow refuses a second value for the same key."""
+        """Log parameters as text, up to 6,000 characters. Returns at once. MLflow rejects a second value of a key."""
         self.buffer.log_params(params)
-
-    def callback(self, **options: Any) -> MetricsBundle:
-        """The Keras callback that logs everything; ``options`` are those of `warmboard.keras.MetricsBundle`."""
-        # Imported here: a tracked run by itself needs no TensorFlow.
-        from warmboard.keras import Fits, MetricsBundle
-
-        self.fits = self.fits or Fits()
-        return MetricsBundle(self, **options)
 
     def _make_spool(self) -> Spool:
         header = SpooledRun(
@@ -205,20 +195,20 @@ class TrackedRun:
         return Spool.create(self.settings.spool_dir, header)
 
     def _begin(self) -> None:
-        """Raises TrackingError where the server refuses; one that is away, or hangs, is only told."""
+        """Raises TrackingRejectedError if the server rejects the run. A server that is down or hangs is only logged."""
         deadline = time.monotonic() + self.settings.mlflow_ready_seconds
         try:
             self._client.wait_until_ready(self.settings.mlflow_ready_seconds)
             creating = Bounded(self._create, "creating")
-            if not creating.wait(max(LEAST_CREATE_SECONDS, deadline - time.monotonic())):
-                raise TrackingNotReady(f"MLflow at {self._client.uri} does not answer to the run's creation")
+            if not creating.wait(max(MIN_CREATE_SECONDS, deadline - time.monotonic())):
+                raise TrackingNotReadyError(f"MLflow at {self._client.uri} did not answer to the run's creation")
             creating.result()
-        except (TrackingNotReady, TrackingUnavailable) as error:
-            log.warning("Training begins without MLflow; the run is created when it is back. %s", error)
+        except (TrackingNotReadyError, TrackingUnavailableError) as error:
+            log.warning("Training starts without MLflow; the run is created when it is up again. %s", error)
 
     def _abandon(self, error: BaseException) -> None:
-        """Nothing has begun, nothing is left behind; but a run that MLflow has, or may have by now, is ended."""
-        if self.run_id or (self._asked and not isinstance(error, TrackingRefused)):
+        """Leave nothing behind of a run that did not start. If MLflow has the run, or may have it, end the run."""
+        if self.run_id or (self._asked and not isinstance(error, TrackingRejectedError)):
             self.status = RunStatus.RUNNING
             with suppress(SystemExit, KeyboardInterrupt):
                 self.end(status_of(error))
@@ -234,13 +224,13 @@ class TrackedRun:
             self.termination.settle()
 
     def _create(self) -> None:
-        """Makes sure that MLflow has the run. Raises TrackingError."""
+        """Create the run in MLflow, if it is not there. Raises TrackingError."""
         with self._creating:
             if self.run_id:
                 return
             experiment_id = self._client.experiment(self.settings.mlflow_experiment_name)
             if self._over:
-                raise TrackingUnavailable("the run has ended: it is for `warmboard flush` to create it")
+                raise TrackingUnavailableError("the run has ended: `warmboard flush` creates it")
             self._asked = True
             run_id = self._client.create_run(
                 experiment_id, self.run_name, self._start, self.tags, creation=self._creation
@@ -260,7 +250,7 @@ class TrackedRun:
             self._announcer.progressed(max(metric.step for metric in batch.metrics) + 1)
 
     def _finish(self, ending: Ending) -> None:
-        """Every part of the end, in the order of what would be missed most; each is done whatever became of others."""
+        """Do every part of the end, the most important first. A part that fails does not stop the others."""
         ending.part("flush", self.buffer.close, again=True)
         self._over = True
         self._end = _whole_milliseconds()
@@ -294,12 +284,12 @@ class TrackedRun:
             )
 
     def _tell_mlflow(self, seconds: float) -> bool:
-        """Whether MLflow knows that the run has ended, or does not want to, as of a run that was deleted."""
+        """Return True if MLflow has the run's end, or rejects it for good, as it does for a deleted run."""
         try:
             self._client.end_run(self.run_id, self.status, self._end, within=seconds)
         except TrackingError as error:
-            if isinstance(error, TrackingRefused) and error.is_verdict:
-                log.error("MLflow won't hear that run %s is %s: %s", self.run_id, self.status, error)
+            if isinstance(error, TrackingRejectedError) and error.is_final:
+                log.error("MLflow rejects that run %s is %s: %s", self.run_id, self.status, error)
                 return True
             log.error("MLflow does not know yet that run %s is %s: %s", self.run_id, self.status, error)
             return False
@@ -311,13 +301,13 @@ class TrackedRun:
             self.waiting_at = str(self._spool.path) if self._spool.path.exists() else None
 
     def _leave_unsent(self, ending: Ending) -> None:
-        """What waits goes to the bucket, if there is one: a cloud job's disk ends with it."""
+        """Move the unsent values to the bucket, if there is one: the disk of a cloud job is deleted with the job."""
         path = Path(self.waiting_at or "")
         if self.settings.output_uri.startswith("gs://"):
             self.waiting_at = ending.part("unsent", lambda seconds: self._move_to_bucket(path, seconds)) or str(path)
         what = f"{self.waiting:,} values wait in {self.waiting_at}. To send them"
         if not self.waiting:
-            what = "MLflow does not know of the run's end. To tell it"
+            what = "MLflow does not know the run's end. To send it"
         log.error("%s: warmboard flush %s", what, self.waiting_at)
 
     def _move_to_bucket(self, path: Path, seconds: float) -> str:
@@ -332,7 +322,7 @@ class TrackedRun:
             )
             path.unlink()
         except (StorageError, OSError) as error:
-            log.error("What MLflow has not taken stays on this machine: %s", error)
+            log.error("The values that are not sent stay on this machine: %s", error)
             return str(path)
         return uri
 
@@ -356,43 +346,6 @@ class TrackedRun:
         )
 
 
-def start_run(
-    *,
-    quick_test_id: int | None = None,
-    run_name: str | None = None,
-    experiment: str | None = None,
-    tags: Mapping[str, str] | None = None,
-    settings: Settings | None = None,
-    client: TrackingClient | None = None,
-) -> TrackedRun:
-    """A run with the settings of the environment. Raises warmboard.contract.settings.SettingError for a bad one.
-
-    It is called ``run_name``, or ``MLFLOW_RUN_NAME`` with the quick-test ID or the time; ``experiment`` takes the place
-    of ``MLFLOW_EXPERIMENT_NAME``.
-    """
-    return TrackedRun(
-        settings or Settings.read(),
-        quick_test_id=quick_test_id,
-        run_name=run_name,
-        experiment=experiment,
-        tags=tags,
-        client=client,
-    )
-
-
-def status_of(error: BaseException | None) -> RunStatus:
-    """How a run ended whose training code ended with this exception, or with none."""
-    if error is None:
-        return RunStatus.FINISHED
-    if isinstance(error, KeyboardInterrupt):
-        return RunStatus.KILLED
-    if isinstance(error, SystemExit):
-        if error.code in (INTERRUPTED, TERMINATED):
-            return RunStatus.KILLED
-        return RunStatus.FAILED if error.code else RunStatus.FINISHED
-    return RunStatus.FAILED
-
-
 def _whole_milliseconds() -> datetime:
-    """Now, as MLflow and the events tell it."""
+    """Return the current time, in UTC, with the precision of MLflow and of events."""
     return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)

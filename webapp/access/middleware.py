@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, Jso
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from webapp.access import limits
+from webapp.access import rate_limit
 from webapp.access.readers import credential, readers
 from webapp.accounts.backend import ADMINISTRATOR, role_of
 from webapp.accounts.groups import Role
@@ -66,7 +66,7 @@ class AccessMiddleware(LoginRequiredMiddleware):
         return redirect_to_login(page_of(request))
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        standing: limits.Standing | None = getattr(request, "standing", None)
+        standing: rate_limit.Standing | None = getattr(request, "standing", None)
         return standing.tell(response) if standing else response
 
 
@@ -76,8 +76,8 @@ def _enter_api(request: HttpRequest, view: Callable[..., Any]) -> HttpResponseBa
     try:
         reader = _api_reader(request, view)
     except Refused as error:
-        reader, refused = limits.by_address(request), error.response
-    standing = limits.count(reader)
+        reader, refused = rate_limit.by_address(request), error.response
+    standing = rate_limit.count(reader)
     request.standing = standing  # type: ignore[attr-defined]
     return (standing.refusal() if standing else None) or refused
 
@@ -92,7 +92,7 @@ def _api_reader(request: HttpRequest, view: Callable[..., Any]) -> str:
     if _admit(request):
         return credential(request)
     if reads_from_loopback(request):
-        return limits.by_address(request)
+        return rate_limit.by_address(request)
     raise Refused(401, NOBODY, "Bearer")
 
 

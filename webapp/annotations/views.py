@@ -21,13 +21,13 @@ from webapp.annotations.change import Change, ChangeError, read_tags
 from webapp.annotations.models import Annotation
 from webapp.api import shapes
 from webapp.api.operation import Operation, describes
+from webapp.api.reading import NO_STORE
 from webapp.visibility.reader import reader_of, visible
 
 PERMISSION = "annotations.change_annotation"
 REFUSED = "Your account may look at runs but not change what is said about them."
 ADVICE = f"It lacks the permission {PERMISSION}, which whoever manages the accounts can give it."
 NAMES_OF_TYPES: dict[type, str] = {str: "string", bool: "boolean", dict: "object"}
-NO_STORE = {"Cache-Control": "no-store"}
 View = Callable[..., HttpResponse]
 BULK: dict[str, Callable[[str], Change]] = {
     "pin": lambda _: Change(pinned=True),

@@ -8,9 +8,9 @@ from typing import Self
 
 from store.models import InboxEvent
 from warmboard.contract.cloudevents import format_time
-from webapp.listing.rows import ago
-from webapp.operations import documents
-from webapp.operations.inbox import AGES, Listed, StateCount
+from webapp.operations import api
+from webapp.operations.overview import AGES, Listed, StateCount
+from webapp.run.words import ago
 
 WORDS = {
     "pending": "waits for a worker",
@@ -86,7 +86,7 @@ class Row:
     @classmethod
     def of(cls, listed: Listed, now: datetime) -> Self:
         event, run = listed.event, listed.run
-        request = documents.request_in(event)
+        request = api.request_in(event)
         asked = f"{request.selection}, asked for by {request.requested_by}" if request else ""
         return cls(
             event=event,
@@ -103,7 +103,7 @@ class Row:
 
     @property
     def payload(self) -> str:
-        return documents.payload(bytes(self.event.data))
+        return api.payload(bytes(self.event.data))
 
     @property
     def facts(self) -> dict[str, str]:

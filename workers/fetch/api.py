@@ -31,7 +31,7 @@ HOW_TO_SIGN_IN = (
 )
 
 
-class Refused(PermanentError):
+class MlflowStatusError(PermanentError):
     """The server answered, and not with 200. ``code`` is MLflow's word for it; empty if somebody else answered."""
 
     def __init__(self, text: str, status: int, code: str) -> None:
@@ -124,14 +124,14 @@ class MlflowApi:
             headers["Authorization"] = authorization
         return headers
 
-    def _refusal(self, path: str, answer: urllib3.BaseHTTPResponse) -> TransientError | Refused:
+    def _refusal(self, path: str, answer: urllib3.BaseHTTPResponse) -> TransientError | MlflowStatusError:
         code, reason = _reason(_decompressed(answer).read(LONGEST_REFUSAL))
         text = f"MLflow answered {answer.status} to {path.removeprefix(API)}: {reason}"
         if answer.status in (408, 429) or (answer.status >= 500 and answer.status != 501):
             return TransientError(text)
         if answer.status == 401:
             text = f"{text.rstrip('.')}. {HOW_TO_SIGN_IN}"
-        return Refused(text, answer.status, code)
+        return MlflowStatusError(text, answer.status, code)
 
 
 def _decompressed(answer: urllib3.BaseHTTPResponse) -> Body:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from workers.errors import PermanentError, TransientError
-from workers.fetch.api import MlflowApi, Refused
+from workers.fetch.api import MlflowApi, MlflowStatusError
 from workers.fetch.incremental import first_guess, goes_on, merged, needed_from
 from workers.history.fetched import FetchedRun
 from workers.history.ndjson import NotWholeError, Reading, read_lines, split_lines
@@ -16,7 +16,11 @@ HISTORY_PATH = "api/2.0/warmboard/runs/{}/history"
 
 
 class BulkRoute:
-    """Every method raises TransientError or PermanentError; Refused with ``is_no_route`` from a server without it."""
+    """Reads runs by Warmboard's route on the MLflow server.
+
+    Every method raises TransientError or PermanentError: of a server without the route MlflowStatusError, with
+    ``is_no_route``.
+    """
 
     def __init__(self, api: MlflowApi) -> None:
         self._api = api
@@ -26,7 +30,7 @@ class BulkRoute:
         try:
             return bool(self._api.get(VERSION_PATH, "history") == 1)
         except PermanentError as error:
-            if isinstance(error, Refused) and error.status == 401:
+            if isinstance(error, MlflowStatusError) and error.status == 401:
                 raise
             return False
 
@@ -53,7 +57,7 @@ class BulkRoute:
                 return read_lines(split_lines(body), alive)
         except NotWholeError as error:
             raise TransientError(f"run {run_id} did not come whole: {error}") from error
-        except Refused as error:
+        except MlflowStatusError as error:
             if error.code == "RESOURCE_DOES_NOT_EXIST" and "deleted" in str(error):
                 raise PermanentError(f"run {run_id} is deleted in MLflow") from error
             raise

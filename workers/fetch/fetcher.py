@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import urllib3
 
-from workers.fetch.api import MlflowApi, Refused
+from workers.fetch.api import MlflowApi, MlflowStatusError
 from workers.fetch.bulk import BulkRoute
 from workers.fetch.server import TrackingServer
 from workers.fetch.stock import StockServer
@@ -47,7 +47,7 @@ class Fetcher:
         if self._bulk_exists():
             try:
                 return self._bulk.fetch(run_id, kept, alive)
-            except Refused as error:
+            except MlflowStatusError as error:
                 if not error.is_no_route:
                     raise
                 self._remember(False)

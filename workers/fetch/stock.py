@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from workers.errors import PermanentError
-from workers.fetch.api import API, Body, MlflowApi, Refused
+from workers.fetch.api import API, Body, MlflowApi, MlflowStatusError
 from workers.fetch.incremental import goes_on, has_moved
 from workers.history.fetched import MLFLOW_INFINITY, Curve, FetchedRun, Indices, Point, Values, moment
 
@@ -63,7 +63,7 @@ class StockServer:
         """The IDs of an experiment's runs, the oldest first, so that a new one shifts no page."""
         try:
             experiment = self._experiment("get-by-name", experiment_name=experiment_name)
-        except Refused as error:
+        except MlflowStatusError as error:
             if error.code == "RESOURCE_DOES_NOT_EXIST":
                 raise PermanentError(f"MLflow has no experiment {experiment_name!r}") from error
             raise
@@ -118,7 +118,7 @@ class StockServer:
                 points = _lenient(body.read())["metrics"]
         except (PermanentError, KeyError, TypeError) as error:
             # Without a word of MLflow's own: something before it lets only /api/ through.
-            self._has_short_history = isinstance(error, Refused) and bool(error.code)
+            self._has_short_history = isinstance(error, MlflowStatusError) and bool(error.code)
             return None
         return _columns(points) if len(points) < SHORT else None
 

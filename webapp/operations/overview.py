@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from store.models import InboxEvent, Run
 from warmboard.contract.replay import REPLAY_REQUESTED
-from webapp.operations.parameters import ALL, ATTENTION, Filter
+from webapp.operations.filter import ALL, ATTENTION, Filter
 
 State = InboxEvent.State
 AGES = {

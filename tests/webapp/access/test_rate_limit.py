@@ -13,8 +13,8 @@ from pytest_django import Settings
 
 from store.hot import hot
 from tests.webapp.samples import Sample
-from webapp.access import limits
-from webapp.access.limits import Limits
+from webapp.access import rate_limit
+from webapp.access.rate_limit import Limits
 from webapp.tokens.models import Token
 
 BODY = "/api/runs/abc123def456/training-history/"
@@ -25,11 +25,11 @@ NOON = 1_800_000_000.0 // 60 * 60
 def a_limit_of_five(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Five requests a minute, on a clock that stands still, 15 s into its minute; the test may move it."""
     now = [NOON + 15]
-    monkeypatch.setattr(limits, "clock", lambda: now[0])
+    monkeypatch.setattr(rate_limit, "clock", lambda: now[0])
     settings.RATE_LIMIT = 5
-    limits._limits.cache_clear()
+    rate_limit._limits.cache_clear()
     yield now
-    limits._limits.cache_clear()
+    rate_limit._limits.cache_clear()
 
 
 @pytest.mark.parametrize("address", [BODY, "/api/runs/", "/api/runs/abc123def456/export.csv"])
@@ -122,14 +122,14 @@ def test_without_redis_every_process_counts_alone(
 
 def test_zero_is_no_limit(reader: Client, sample: Sample, settings: Settings) -> None:
     settings.RATE_LIMIT = 0
-    limits._limits.cache_clear()
+    rate_limit._limits.cache_clear()
     answers = [reader.get(address) for address in (BODY, "/api/runs/") for _ in range(8)]
     assert {answer.status_code for answer in answers} == {200}
     assert "RateLimit-Limit" not in answers[-1]
 
 
 def test_the_memory_of_readers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MOST_READERS", 10)
+    monkeypatch.setattr(rate_limit, "MOST_READERS", 10)
     counting = Limits(5)
     for number in range(50):
         counting.count(f"reader {number}")

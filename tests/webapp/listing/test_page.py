@@ -16,8 +16,8 @@ from store.models import Run
 from tests.webapp.listing.conftest import Make
 from tests.webapp.samples import Sample
 from webapp.annotations.change import Change
-from webapp.listing.rows import ago
 from webapp.listing.sparkline import sparkline
+from webapp.run.words import ago
 from webapp.visibility.reader import NOTHING
 
 

@@ -14,7 +14,7 @@ Asked = QuerySet[Any, tuple[str]]
 """Run IDs: a query of one column, sliced."""
 
 
-def together(questions: Sequence[Asked]) -> list[list[str]]:
+def run_batch(questions: Sequence[Asked]) -> list[list[str]]:
     """The run IDs that each question finds, in its order. At most one statement."""
     statements: list[str] = []
     parameters: list[Any] = []
@@ -34,7 +34,7 @@ def together(questions: Sequence[Asked]) -> list[list[str]]:
     return found
 
 
-class Among(Lookup):
+class InList(Lookup):
     """Whether the column is one of these texts: as ``__in``, but by one parameter."""
 
     lookup_name = "among"

@@ -11,17 +11,17 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 
-from webapp.access import limits
+from webapp.access import rate_limit
 from webapp.access.middleware import reads_from_loopback
 from webapp.access.readers import credential, readers
-from webapp.run.api import View
 from webapp.visibility.reader import Reader
 
 ADDRESSES_REMEMBERED, LONGEST = 4096, 200
 """A body's address is shorter. What anybody makes up must not fill the memory."""
+View = Callable[..., HttpResponseBase]
 
 
-class ShortcutMiddleware:
+class FastPathMiddleware:
     """Calls a view of ``api.reading_bodies`` itself when the reader's right to it is already known.
 
     Whoever has still to be asked who they are, and everything that is no read of a stored body, goes the whole way.
@@ -42,7 +42,7 @@ class ShortcutMiddleware:
         request.get_host()
         view, parts = found
         counted_as, request.reader = known  # type: ignore[attr-defined]
-        standing = limits.count(counted_as)
+        standing = rate_limit.count(counted_as)
         if standing is None:
             return view(request, **parts)
         refusal = standing.refusal()
@@ -56,7 +56,7 @@ def _known_reader(request: HttpRequest) -> tuple[str, Reader] | None:
         return found, reader
     # Who sends a token is told what is wrong with it, from wherever; who has a session may see more than anybody.
     if not found and "HTTP_AUTHORIZATION" not in request.META and reads_from_loopback(request):
-        return limits.by_address(request), readers.anybody()
+        return rate_limit.by_address(request), readers.anybody()
     return None
 
 
