@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 TRANSIENT = (TransientError, HotCopyError, OperationalError)
 """Errors that may go away: of MLflow, of Redis, of the database. All others are parked at once."""
 FIRST_SECONDS = 1.0
-"""The first pause of an event: somebody may be waiting for the run."""
+"""The first pause of an event: a reader may be waiting for the run."""
 FIRST_REBUILD_SECONDS = 60.0
 """The first pause of a rebuild, which is background work."""
 RENEWALS = 6
