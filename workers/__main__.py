@@ -90,8 +90,9 @@ def _add_replay(commands: Any) -> None:
     replay = commands.add_parser(
         "replay",
         help="warm runs again from their events",
-        description="Warms again the runs for which every given criterion holds, 100 at a time and behind what "
-        "else there is to warm. Always safe, also repeated.",
+        description="Warm again the runs for which all given criteria hold: records a request, which the workers "
+        "carry out 100 runs at a time, behind all events, and waits. Stopping the command doesn't stop the replay. "
+        "Always safe, also repeated.",
         epilog=REPLAY_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -102,7 +103,12 @@ def _add_replay(commands: Any) -> None:
     replay.add_argument("--experiment", metavar="NAME", help="runs of this MLflow experiment")
     replay.add_argument("--all", action="store_true", help="every run")
     replay.add_argument("--dry-run", action="store_true", help="only show the runs")
-    replay.add_argument("--wait", type=float, default=60, help="seconds to wait for a result, 0: none (default: 60)")
+    replay.add_argument(
+        "--wait",
+        type=float,
+        default=60,
+        help="give up waiting after this many seconds without progress; 0: don't wait (default: 60)",
+    )
     replay.set_defaults(command=replay_runs)
 
 
@@ -166,13 +172,11 @@ def discover_runs(args: argparse.Namespace, configured: Settings) -> int:
 
 def replay_runs(args: argparse.Namespace, _: Settings) -> int:
     from django.db import DatabaseError
-    from kombu.exceptions import OperationalError
 
     from warmboard.contract.cloudevents import EventError
     from warmboard.contract.replay import Selection
-    from workers.queue import dispatch, dispatch_later, give_up_on_slow_broker
-    from workers.replay.batches import ReplayError, replay
-    from workers.replay.command import replay_many, show
+    from workers.queue import give_up_on_slow_broker
+    from workers.replay.command import ReplayError, replay, show
 
     give_up_on_slow_broker()
     try:
@@ -186,17 +190,17 @@ def replay_runs(args: argparse.Namespace, _: Settings) -> int:
         )
         if args.dry_run:
             show(selection)
-        elif args.run and selection == Selection(run_id=args.run):
-            replay(args.run, wait=args.wait, dispatch=dispatch)
-        else:
-            return 1 if replay_many(selection, args.wait, dispatch_later) else 0
+            return 0
+        return 1 if replay(selection, args.wait) else 0
     except EventError as error:
         print(f"workers replay: {error}; see python -m workers replay --help", file=sys.stderr)
         return 2
-    except (ReplayError, DatabaseError, OperationalError) as error:
+    except (ReplayError, DatabaseError) as error:
         print(f"workers replay: {error}", file=sys.stderr)
         return 1
-    return 0
+    except KeyboardInterrupt:
+        print("workers replay: stopped waiting; what was asked for goes on", file=sys.stderr)
+        return 130
 
 
 def warm_runs(args: argparse.Namespace, configured: Settings) -> int:

@@ -36,9 +36,9 @@ def sweep() -> int:
     for turn in batches.due(timezone.now()):
         log.warning("no worker holds replay request %d, starting it again", turn.request)
         dispatch_turn(turn)
-    for handed in rebuilds.hand_out(timezone.now(), settings().warm_attempts):
+    for rebuild in rebuilds.due(timezone.now(), settings().warm_attempts):
         # A rebuild that has waited a whole lease must not wait for ever behind events that never cease.
-        dispatch_rebuild(handed.run_id, handed.attempts, SOON if handed.waited else LATER)
+        dispatch_rebuild(rebuild.run_id, rebuild.attempts, SOON if rebuild.waited else LATER)
     return len(runs)
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from store import retention
 from workers import inbox
-from workers.queue import LATER, LIVE_SECONDS, Turn, app, dispatch, dispatch_later, dispatch_turn
+from workers.queue import LATER, LIVE_SECONDS, Turn, app, dispatch, dispatch_turn
 from workers.replay import batches
 from workers.settings import settings
 from workers.warm.attempt import Postponed, rebuild, warm
@@ -52,7 +52,7 @@ def rebuild_run(run_id: str, attempts: int) -> str:
 @app.task(bind=True, name="replay_runs")
 def replay_runs(self: Any, *turn: Any) -> str:
     """Reopen one batch of a replay request, and queue the next one behind it. ``turn``: the fields of a `Turn`."""
-    following = batches.take(Turn(*turn), dispatch_later, self.request.hostname)
+    following = batches.take(Turn(*turn), self.request.hostname)
     if following:
         dispatch_turn(following, LATER)
     return f"request {turn[0]}: {f'{following.handed} runs so far' if following else 'nothing more to do'}"

@@ -88,9 +88,9 @@ def test_an_operator_replays_a_failed_run_and_sees_it_warm(running: Running, fai
     # Like a person who is not sure whether it worked, and clicks again.
     page.get_by_role("button", name="Warm 1 run again").dblclick()
     # The page updates itself.
-    expect(page.get_by_label("Your replay")).to_contain_text("handed out 1 run")
+    expect(page.get_by_label("Your replay")).to_contain_text("queued 1 run")
     expect(page.get_by_label("Your replay")).to_contain_text("asked for by operator")
-    assert settled(running, before + 1)[-1] == ("done", "handed out 1 run")
+    assert settled(running, before + 1)[-1] == ("done", "queued 1 run")
     running.wait_state(failed, "warm")
     page.goto(f"/runs/{failed}/")
     expect(page.locator("figure.chart").first).to_be_visible()
@@ -129,7 +129,7 @@ def test_a_pubsub_that_is_down_loses_nothing(running: Running, failed: str, sign
     finally:
         running.start("pubsub")
     page.get_by_role("button", name="Warm 1 run again").click()
-    expect(page.get_by_label("Your replay")).to_contain_text("handed out 1 run")
+    expect(page.get_by_label("Your replay")).to_contain_text("queued 1 run")
     running.wait_state(failed, "warm")
     assert len(settled(running, before + 1)) == before + 1
 

@@ -21,7 +21,7 @@ from warmboard.contract.events import RunEvent
 from warmboard.contract.info import ENDED, FILE_NAME, RunInfo, RunInfoError
 from workers.discover.mlflow import GRACE
 from workers.discover.news import NEVER, Fact
-from workers.discover.pace import Pace
+from workers.discover.throttle import Throttle
 from workers.errors import PermanentError, TransientError
 from workers.inbox import SWEEP_SOURCE
 from workers.settings import Settings
@@ -65,7 +65,7 @@ class FilesLook:
         self.place = f"OUTPUT_URI {uri}"
         self._files = files
         self._days = timedelta(days=days)
-        self._pace = Pace(clock)
+        self._throttle = Throttle(clock)
         self._seen: dict[str, str] = {}
         self._failed: dict[str, str] = {}
         """Those that could not be read at the last try, and why: tried again, in this order, after all others."""
@@ -80,9 +80,9 @@ class FilesLook:
         """What the files say, the newest first. Raises TransientError, PermanentError; for files that could not be read
         once all others were.
         """
-        if not self._pace.due:
+        if not self._throttle.due:
             return
-        with self._pace.measured():
+        with self._throttle.measured():
             listed = [file for file in self._files.files() if now - self._days <= file.written_at <= now - GRACE]
         uris = {file.uri for file in listed}
         self._seen = {uri: version for uri, version in self._seen.items() if uri in uris}
@@ -92,7 +92,7 @@ class FilesLook:
         turns = {uri: number for number, uri in enumerate(self._failed)}
         new.sort(key=lambda file: (turns.get(file.uri, -1), -file.written_at.timestamp()))
         yield from self._read(new)
-        self._pace.done()
+        self._throttle.done()
         if self._failed:
             uri, reason = next(iter(self._failed.items()))
             raise TransientError(f"{len(self._failed):,} files could not be read, one of them {uri}: {reason}")

@@ -19,7 +19,7 @@ from store.models import ENDED
 from warmboard.contract.cloudevents import LARGEST, LONGEST, LONGEST_ATTRIBUTE
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 from workers.discover.news import Fact
-from workers.discover.pace import Pace
+from workers.discover.throttle import Throttle
 from workers.errors import PermanentError
 from workers.fetch.api import API, MlflowApi
 from workers.fetch.server import TrackingServer
@@ -63,14 +63,14 @@ class MlflowLook:
         self._server = server
         self._days = timedelta(days=days)
         self._api = MlflowApi(server, connections=1, transport=transport)
-        self._pace = Pace(clock)
+        self._throttle = Throttle(clock)
         self._looked_at: datetime | None = None
 
     def look(self, now: datetime) -> Iterator[list[Fact]]:
         """What the runs say, page by page, the newest first. What has ended long ago is looked at anew as often as the
         pace allows, every turn where there is little of it. Raises TransientError, PermanentError.
         """
-        whole = self._looked_at is None or self._pace.due
+        whole = self._looked_at is None or self._throttle.due
         began, settled = now - self._days, now - GRACE
         since = began if whole or self._looked_at is None else self._looked_at - OVERLAP
         experiments = self._experiments()
@@ -86,7 +86,7 @@ class MlflowLook:
             yield self._facts(page, experiments, now)
         self._looked_at = now
         if whole:
-            self._pace.done()
+            self._throttle.done()
 
     def _without_times(
         self, experiments: Mapping[str, str], began: datetime, settled: datetime
@@ -129,7 +129,7 @@ class MlflowLook:
 
     def _pages(self, what: str, asked: dict[str, Any], *, measured: bool = False) -> Iterator[list[Document]]:
         for _ in range(MOST_PAGES):
-            with self._pace.measured(measured):
+            with self._throttle.measured(measured):
                 page = self._api.post(f"{API}{what}/search", asked)
             with self._understood(what):
                 found, token = page.get(what, []), page.get("next_page_token")

@@ -23,7 +23,7 @@ NO_RESULT = "the last attempt ended without a result, as if its worker was kille
 
 
 @dataclass(frozen=True)
-class Handed:
+class Due:
     """A run to be rebuilt. ``waited`` means that it was handed out before and nobody got to it."""
 
     run_id: str
@@ -31,7 +31,7 @@ class Handed:
     waited: bool
 
 
-def hand_out(now: datetime, max_attempts: int) -> list[Handed]:
+def due(now: datetime, max_attempts: int) -> list[Due]:
     """The next runs to be rebuilt, each for LEASE."""
     with transaction.atomic():
         used_up = _outdated().filter(rebuild_attempts__gte=max_attempts, rebuild_due_at__lte=now)
@@ -42,7 +42,7 @@ def hand_out(now: datetime, max_attempts: int) -> list[Handed]:
             return []
         runs = list(outdated.exclude(rebuild_due_at__gt=now).order_by("-announced_at")[:free])
         outdated.filter(pk__in=[run.pk for run in runs]).update(rebuild_due_at=now + LEASE)
-    return [Handed(run.pk, run.rebuild_attempts, _waited(run)) for run in runs]
+    return [Due(run.pk, run.rebuild_attempts, _waited(run)) for run in runs]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from workers import inbox
 from workers.inbox import Message
 from workers.queue import Turn, dispatch
 from workers.replay import batches as replay
-from workers.replay.command import replay_many, show
 from workers.sweep import sweep
 from workers.tasks import replay_runs
 
@@ -98,12 +97,23 @@ def test_a_request_is_expanded_into_warmings_behind_live_events() -> None:
     row = recorded(Selection(failed=True))
     replay_runs.apply([row.pk, 0]).get()
     row.refresh_from_db()
-    assert (row.state, row.reason, row.due_at) == (State.DONE, "handed out 2 runs", None)
+    assert (row.state, row.reason, row.due_at) == (State.DONE, "queued 2 runs", None)
     assert inbox.pending() == ["a", "b"]
     dispatch("live")
     assert [(name, arguments[0]) for name, arguments in queued()] == [
         ("warm_run", "live"), ("warm_run", "a"), ("warm_run", "b"),
     ]  # fmt: skip
+
+
+def test_a_request_for_one_run_is_queued_like_an_event() -> None:
+    run_with(State.DONE, "a")
+    dispatch("before")
+    replay_runs.apply([recorded(Selection(run_id="a")).pk, 0]).get()
+    dispatch("after")
+    assert queued() == [("warm_run", ["before"]), ("warm_run", ["a"]), ("warm_run", ["after"])]
+    event = InboxEvent.objects.get(run_id="a")
+    assert event.due_at
+    assert event.due_at - timezone.now() <= inbox.dispatch_grace(), "someone may be waiting for it"
 
 
 def test_a_large_request_goes_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,13 +123,13 @@ def test_a_large_request_goes_batch_by_batch(monkeypatch: pytest.MonkeyPatch) ->
     row = recorded(Selection(failed=True))
     replay_runs.apply([row.pk, 0]).get()
     row.refresh_from_db()
-    assert (row.state, row.reason) == (State.WARMING, "handed out 2 runs so far")
+    assert (row.state, row.reason) == (State.WARMING, "queued 2 runs so far")
     following = queued()
     assert following == [("warm_run", ["run0"]), ("warm_run", ["run1"]), ("replay_runs", [row.pk, 0, "run1", 2])]
     replay_runs.apply(following[-1][1]).get()
     replay_runs.apply(queued()[-1][1]).get()
     row.refresh_from_db()
-    assert (row.state, row.reason) == (State.DONE, "handed out 5 runs")
+    assert (row.state, row.reason) == (State.DONE, "queued 5 runs")
     assert inbox.pending() == [f"run{number}" for number in range(5)]
     assert replay_runs.apply([row.pk, 0]).get().endswith("nothing more to do"), "a task that comes twice"
     assert queued() == [("warm_run", ["run4"])]
@@ -138,12 +148,11 @@ def test_a_lost_request_is_begun_anew_without_what_was_fetched_since(monkeypatch
     InboxEvent.objects.filter(pk=row.pk).update(due_at=NOON)
     sweep()
     assert queued() == [("replay_runs", [row.pk, 1, "", 0])]
-    assert replay.take(Turn(row.pk, 0, "run1", 2), lambda _: None, "slow") is None, "its turn is over"
-    handed: list[str] = []
-    turn = replay.take(Turn(row.pk, 1), handed.append, "w1")
+    assert replay.take(Turn(row.pk, 0, "run1", 2), "slow") is None, "its turn is over"
+    turn = replay.take(Turn(row.pk, 1), "w1")
     while turn:
-        turn = replay.take(turn, handed.append, "w1")
-    assert handed == ["run1", "run2", "run3"]
+        turn = replay.take(turn, "w1")
+    assert queued() == [("warm_run", ["run1"]), ("warm_run", ["run2"]), ("warm_run", ["run3"])]
 
 
 def test_a_request_that_a_fault_of_ours_stops_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,9 +161,9 @@ def test_a_request_that_a_fault_of_ours_stops_says_so(monkeypatch: pytest.Monkey
     def broken(*_: object) -> list[str]:
         raise ZeroDivisionError("nobody thought of it")
 
-    monkeypatch.setattr(replay, "hand_out", broken)
+    monkeypatch.setattr(replay, "queue_batch", broken)
     with pytest.raises(ZeroDivisionError):
-        replay.take(Turn(row.pk, 0), lambda _: None, "w1")
+        replay.take(Turn(row.pk, 0), "w1")
     row.refresh_from_db()
     assert (row.state, row.reason) == (State.FAILED, "ZeroDivisionError: nobody thought of it")
 
@@ -165,7 +174,7 @@ def test_a_replay_takes_up_all_that_failed_of_a_run() -> None:
     inbox.record(message(event_id="c"))
     inbox.finish(inbox.claim(RUN_ID, "w1"))
     assert of(failed=True) == [RUN_ID]
-    replay.hand_out(Selection(failed=True), timezone.now(), "", lambda _: None)
+    replay.queue_batch(Selection(failed=True), timezone.now(), "")
     inbox.finish(inbox.claim(RUN_ID, "w1"))
     assert of(failed=True) == []
 
@@ -176,48 +185,3 @@ def test_a_worker_that_takes_an_event_says_since_when() -> None:
     claimed = inbox.claim(RUN_ID, "w1")[0]
     assert claimed.claimed_at
     assert before <= claimed.claimed_at <= timezone.now()
-
-
-def test_by_hand_each_batch_waits_for_the_one_before(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(replay, "BATCH", 2)
-    for number in range(3):
-        run_with(State.FAILED, f"run{number}")
-
-    def worker(run_id: str) -> None:
-        """Does at once what is handed out; run1 fails again."""
-        events = inbox.claim(run_id, "w1")
-        if run_id == "run1":
-            inbox.give_up(events, "still no such run")
-        else:
-            inbox.finish(events)
-
-    assert replay_many(Selection(failed=True), 5, worker) == ["run1"]
-    said = capsys.readouterr()
-    assert "runs with failed events: 2 warm, 1 failed" in said.out
-    assert "run run1 failed" in said.err
-
-
-def test_by_hand_a_worker_that_is_not_there_is_noticed() -> None:
-    run_with(State.FAILED, "a")
-    with pytest.raises(replay.ReplayError, match="still not warm: 1 run; none became so for 0 s: is a worker running"):
-        replay_many(Selection(failed=True), 0.2, lambda _: None)
-    assert inbox.pending() == ["a"]
-
-
-def test_by_hand_nobody_needs_to_wait(capsys: pytest.CaptureFixture[str]) -> None:
-    run_with(State.FAILED, "a")
-    assert replay_many(Selection(failed=True), 0, lambda _: None) == []
-    assert "handed out 1" in capsys.readouterr().out
-
-
-def test_a_dry_run_shows_and_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    for number in range(22):
-        run_with(State.FAILED, f"run{number:02}")
-    show(Selection(failed=True))
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "run run00 (FINISHED, e)"
-    assert lines[-2:] == ["… and 2 more", "runs with failed events: 22 would be warmed again"]
-    assert len(lines) == 22
-    assert inbox.pending() == []
