@@ -1,5 +1,7 @@
 """Django settings of the webapp: those of the store, and what serving pages needs. Secure unless told otherwise."""
 
+from pathlib import Path
+
 from csp.constants import NONE, SELF
 
 from store.settings import *  # noqa: F403
@@ -7,6 +9,7 @@ from store.settings import INSTALLED_APPS as STORE_APPS
 from warmboard.contract import settings as setting
 from webapp.google_sign_in.endpoints import Endpoints
 
+WEBAPP = Path(__file__).parent
 SECRET_KEY = setting.WEBAPP_SECRET_KEY.read()
 DEBUG = False
 ALLOWED_HOSTS = setting.WEBAPP_ALLOWED_HOSTS.read()
@@ -57,6 +60,9 @@ WSGI_APPLICATION = "webapp.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Templates stand beside the code that renders them: "run/run.html" in webapp/run/templates. Django looks into
+        # the apps by itself; these folders are not apps.
+        "DIRS": [WEBAPP / name / "templates" for name in ("api", "compare", "listing", "run")],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": ["django.template.context_processors.request", "webapp.access.middleware.reader"]

@@ -13,7 +13,7 @@ from webapp.accounts import throttle
 
 
 class SignIn(LoginView):
-    template_name = "webapp/sign_in.html"
+    template_name = "accounts/sign_in.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(with_google=bool(settings.GOOGLE_CLIENT_ID), **kwargs)

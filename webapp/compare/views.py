@@ -92,7 +92,7 @@ def page(request: HttpRequest) -> HttpResponse:
         context = {"status": 400, "what": str(error), "advice": "Choose the runs to compare in the list of runs."}
         return render(request, "webapp/error.html", context, status=400)
     data = f"/api/compare?runs={','.join(run_ids)}" if len(run_ids) >= FEWEST else ""
-    return render(request, "webapp/compare.html", {"run_ids": run_ids, "data": data, "most": MOST})
+    return render(request, "compare/compare.html", {"run_ids": run_ids, "data": data, "most": MOST})
 
 
 def _etag(heads: dict[str, dict[str, Any]], histories: dict[str, Body | None]) -> str:

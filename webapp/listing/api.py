@@ -103,5 +103,5 @@ def run_document(listed: Listed, view: View) -> dict[str, Any]:
 
 def _some(values: Mapping[str, Any], kind: str, view: View) -> dict[str, Any]:
     """Those of the values that the view has as columns."""
-    keys = [column.key for column in view.columns or () if column.kind == kind]
+    keys = [key.key for key in view.columns or () if key.kind == kind]
     return {key: values[key] for key in keys if key in values}

@@ -19,11 +19,12 @@ from django.views.decorators.http import require_safe
 from webapp.access.security_headers import keeps_process
 from webapp.annotations.views import may_annotate
 from webapp.listing.api import unreadable
+from webapp.listing.columns import shown
 from webapp.listing.export import FORMATS
 from webapp.listing.find import find
 from webapp.listing.groups import Best, groups
 from webapp.listing.query import QueryError
-from webapp.listing.rows import Row, choose_columns, offered_columns
+from webapp.listing.rows import Row, choose_keys, offered_keys
 from webapp.listing.toolbar import toolbar
 from webapp.listing.view import DEFAULT_LIMIT, View, ViewError
 from webapp.run.words import number
@@ -46,10 +47,10 @@ def runs(request: HttpRequest) -> HttpResponse:
     context = content(view, reader_of(request).hidden)
     context |= toolbar(view, context["columns"], context["offered"], str(view.query))
     context |= {"may_annotate": may_annotate(request), "bulk": BULK, "bulk_tags": BULK_TAGS}
-    whole = view.but(columns=context["columns"], limit=DEFAULT_LIMIT, group="").address
+    whole = view.but(columns=context["keys"], limit=DEFAULT_LIMIT, group="").address
     context["exports"] = [(name.upper(), reverse(f"export-{name}") + whole) for name in FORMATS]
     context["rows_address"] = reverse("rows") + view.address
-    return render(request, "webapp/runs.html", context)
+    return render(request, "listing/runs.html", context)
 
 
 @require_safe
@@ -60,10 +61,10 @@ def rows(request: HttpRequest) -> HttpResponseBase:
     ETag.
     """
     try:
-        shown = content(View.read(request.GET), reader_of(request).hidden)
+        found = content(View.read(request.GET), reader_of(request).hidden)
     except ViewError as error:
         return unreadable(error)
-    parts = {name: render_to_string(f"webapp/runs_{name}.html", shown) for name in ("table", "shown")}
+    parts = {name: render_to_string(f"listing/{name}.html", found) for name in ("table", "shown")}
     etag = f'"{hashlib.blake2b("".join(parts.values()).encode(), digest_size=16).hexdigest()}"'
     response = JsonResponse({"available": True, **parts}, headers={"ETag": etag})
     return get_conditional_response(request, etag, response=response) or response
@@ -92,12 +93,13 @@ def content(view: View, hidden: frozenset[str]) -> dict[str, Any]:
         return _grouped(view, hidden)
     page = find(view.query, view.sort, view.limit, view.cursor, hidden=hidden)
     listed = [*page.pinned, *page.runs]
-    columns = view.columns if view.columns is not None else choose_columns(listed)
-    now = timezone.now()
+    keys = view.columns if view.columns is not None else choose_keys(listed)
+    columns, now = shown(keys), timezone.now()
     return {
         "view": view,
+        "keys": keys,
         "columns": columns,
-        "offered": offered_columns(listed, columns),
+        "offered": offered_keys(listed, keys),
         "count": len(listed),
         "pinned": [Row.of(run, columns, view, now) for run in page.pinned],
         "rows": [Row.of(run, columns, view, now) for run in page.runs],
@@ -109,13 +111,14 @@ def content(view: View, hidden: frozenset[str]) -> dict[str, Any]:
 
 def _grouped(view: View, hidden: frozenset[str]) -> dict[str, Any]:
     newest = find(view.query, view.sort, view.limit, hidden=hidden).runs
-    columns = view.columns if view.columns is not None else choose_columns(newest)
-    now, best = timezone.now(), Best.of(view.sort, columns)
+    keys = view.columns if view.columns is not None else choose_keys(newest)
+    columns, now, best = shown(keys), timezone.now(), Best.of(view.sort, keys)
     found = groups(view, best, hidden)
     return {
         "view": view,
+        "keys": keys,
         "columns": columns,
-        "offered": offered_columns(newest, columns),
+        "offered": offered_keys(newest, keys),
         "count": sum(len(group.runs) for group in found),
         "best": best and f"{'lowest' if best.lowest else 'highest'} {best.metric}",
         "groups": [
@@ -139,7 +142,7 @@ def _unreadable(request: HttpRequest, error: ViewError) -> HttpResponse:
         "error": error,
         "at": error.cause if isinstance(error.cause, QueryError) else None,
     }
-    return render(request, "webapp/runs.html", context, status=400)
+    return render(request, "listing/runs.html", context, status=400)
 
 
 def _readable(address: QueryDict) -> View:

@@ -67,7 +67,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "sent": sent,
         "sent_row": Row.of_event(request_of(sent), now) if REQUEST_ID.fullmatch(sent) else None,
     }
-    return render(request, "webapp/operations.html", context)
+    return render(request, "operations/operations.html", context)
 
 
 @require_safe
@@ -88,7 +88,7 @@ def audit_log(request: HttpRequest) -> HttpResponse:
         "before": before,
         "older": shown[-1].pk if len(records) > AUDIT_PAGE else None,
     }
-    return render(request, "webapp/audit.html", context)
+    return render(request, "operations/audit.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -133,7 +133,7 @@ def _preview(request: HttpRequest, wanted: ReplayRequest, away: str = "") -> Htt
         "signed": drafts.sign(wanted),
         "away": away,
     }
-    return render(request, "webapp/replay.html", context, status=503 if away else 200)
+    return render(request, "operations/replay.html", context, status=503 if away else 200)
 
 
 def _refused(request: HttpRequest, why: str) -> HttpResponse:

@@ -115,4 +115,4 @@ def _run_page(
         "histogram_full_up_to": HISTOGRAM_FULL_UP_TO,
         "summary": summary,
     }
-    return render(request, "webapp/run.html", context)
+    return render(request, "run/run.html", context)

@@ -58,7 +58,7 @@ def _page(
 ) -> HttpResponse:
     listed = _tokens(request).order_by("-created_at", "-pk")
     context = {"form": form, "fresh": fresh, "text": text, "tokens": listed, "lifetimes": LIFETIMES}
-    return render(request, "webapp/tokens.html", context, status=status)
+    return render(request, "tokens/tokens.html", context, status=status)
 
 
 def _tokens(request: HttpRequest) -> QuerySet[Token]:
