@@ -1,7 +1,8 @@
 """Replay requests: warm some runs again. Runs are selected by their data, never by an address.
 
-They are CloudEvents on Pub/Sub, in the envelope of `cloudevents.py`. The webapp publishes them, and the workers'
-subscriber reads them. ``examples/replay-*.json`` holds golden messages.
+They are CloudEvents on Pub/Sub, in the envelope of `cloudevents.py`. The webapp publishes them, and
+``python -m workers replay`` records them in the inbox; the workers read them. ``examples/replay-*.json`` holds golden
+messages.
 """
 
 from __future__ import annotations
