@@ -14,7 +14,7 @@ TEMPLATES = {path.relative_to(path.parents[1]).as_posix(): path for path in Path
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_template_is_found_by_its_folder_and_name_and_has_no_indentation(name: str) -> None:
     template = get_template(name)
-    assert Path(template.origin.name).samefile(TEMPLATES[name])
+    assert Path(template.origin.name).samefile(TEMPLATES[name])  # type: ignore[attr-defined]
     sent = template.template.source  # type: ignore[attr-defined]
     assert "\n " not in sent
     assert sent.split() == TEMPLATES[name].read_text().split()
