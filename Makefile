@@ -52,6 +52,8 @@ check: setup  ## lint, format, types, and who may import whom
 	WEBAPP_SECRET_KEY=$$(printf '%032d' 0) $(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/biome check --error-on-warnings .
+	$(BIN)/djlint webapp --check --quiet
+	$(BIN)/djlint webapp --lint --quiet
 
 bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pages, -pipeline, -runs, -trainer, -warming, -web)
 	@$(BIN)/python -m benchmarks

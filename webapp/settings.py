@@ -60,12 +60,17 @@ WSGI_APPLICATION = "webapp.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        # Templates stand beside the code that renders them: "run/run.html" in webapp/run/templates. Django looks into
-        # the apps by itself; these folders are not apps.
+        # Templates stand beside the code that renders them: "run/run.html" in webapp/run/templates. AppLoader
+        # looks into the apps; these folders are not apps.
         "DIRS": [WEBAPP / name / "templates" for name in ("api", "compare", "listing", "run")],
-        "APP_DIRS": True,
         "OPTIONS": {
-            "context_processors": ["django.template.context_processors.request", "webapp.access.middleware.reader"]
+            "context_processors": ["django.template.context_processors.request", "webapp.access.middleware.reader"],
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    ["webapp.assets.templates.FolderLoader", "webapp.assets.templates.AppLoader"],
+                )
+            ],
         },
     }
 ]

@@ -1,4 +1,4 @@
-"""Workers' tests that touch tables have a real Valkey behind the store."""
+"""Fixtures of the workers' tests: tables with a real Valkey, and the queue."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,12 +12,12 @@ from warmboard.contract.entries import SCHEMA_VERSION
 
 @pytest.fixture
 def tables(valkey: Process, transactional_db: None) -> None:
-    """The store, as a worker finds it."""
+    """The tables and Redis, empty."""
 
 
 @pytest.fixture
 def queue(valkey: Process) -> Iterator[None]:
-    """Celery's, empty before and after."""
+    """Celery's queue, empty before and after."""
     from workers.queue import app
 
     app.control.purge()
@@ -26,7 +26,7 @@ def queue(valkey: Process) -> Iterator[None]:
 
 
 def queued() -> list[tuple[str, list[object]]]:
-    """Name and arguments of the tasks that wait, in the order in which a worker takes them."""
+    """Take all queued tasks: name and arguments, in the order in which a worker takes them."""
     from workers.queue import app
 
     found = []
@@ -39,7 +39,7 @@ def queued() -> list[tuple[str, list[object]]]:
 
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """What the tasks find in their environment; nothing listens at MLflow's address."""
+    """Settings of tasks and sweep; no server listens at MLflow's address."""
     from workers.settings import Settings
 
     def configured(**environ: str) -> None:

@@ -1,4 +1,4 @@
-"""A heartbeat that is missing or old is told from a fresh one."""
+"""A missing or an old heartbeat is unhealthy, a fresh one is healthy."""
 
 import os
 import time
@@ -9,7 +9,7 @@ import pytest
 from workers.heartbeat import UnhealthyError, check_heartbeat, touch
 
 
-def test_a_heartbeat_says_whether_its_process_works(tmp_path: Path) -> None:
+def test_a_heartbeat_shows_whether_its_process_works(tmp_path: Path) -> None:
     heartbeat = tmp_path / "new folder" / "subscriber.heartbeat"
     with pytest.raises(UnhealthyError, match="there is no heartbeat"):
         check_heartbeat(heartbeat, 30)

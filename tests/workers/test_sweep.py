@@ -1,4 +1,4 @@
-"""The sweep: what it queues, and the order in which a queue gives it out."""
+"""The sweep: what it queues, and in which order workers take it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workers.sweep import _discover_for_ever, sweep
 pytestmark = pytest.mark.usefixtures("tables", "queue", "configure")
 
 
-def test_events_go_before_rebuilding_except_what_waited_long() -> None:
+def test_events_go_before_rebuilds_except_those_that_waited_long() -> None:
     outdated("waited")
     assert sweep() == 0
     assert queued() == [("rebuild_run", ["waited", 0])]
@@ -28,7 +28,7 @@ def test_events_go_before_rebuilding_except_what_waited_long() -> None:
     assert queued() == [("rebuild_run", ["waited", 0]), ("warm_run", ["fresh"]), ("rebuild_run", ["later", 0])]
 
 
-def test_the_sweep_hands_out_what_nobody_works_at() -> None:
+def test_the_sweep_queues_events_without_a_worker() -> None:
     inbox.record(message())
     assert sweep() == 0
     InboxEvent.objects.update(due_at=NOON)

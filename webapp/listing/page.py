@@ -64,7 +64,7 @@ def rows(request: HttpRequest) -> HttpResponseBase:
         found = content(View.read(request.GET), reader_of(request).hidden)
     except ViewError as error:
         return unreadable(error)
-    parts = {name: render_to_string(f"listing/{name}.html", found) for name in ("table", "shown")}
+    parts = {name: render_to_string(f"listing/{name}.html", found).strip() for name in ("table", "shown")}
     etag = f'"{hashlib.blake2b("".join(parts.values()).encode(), digest_size=16).hexdigest()}"'
     response = JsonResponse({"available": True, **parts}, headers={"ETag": etag})
     return get_conditional_response(request, etag, response=response) or response

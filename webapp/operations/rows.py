@@ -102,6 +102,10 @@ class Row:
         return cls.of(Listed(event, None), now) if event else None
 
     @property
+    def is_problem(self) -> bool:
+        return self.event.state in (InboxEvent.State.FAILED, InboxEvent.State.UNREADABLE)
+
+    @property
     def payload(self) -> str:
         return api.payload(bytes(self.event.data))
 

@@ -61,12 +61,12 @@ def take(turn: Turn, worker: str) -> Turn | None:
     except Exception as error:
         ours.update(state=State.FAILED, reason=f"{type(error).__name__}: {error}", due_at=None)
         raise
-    handed = turn.handed + len(runs)
+    total = turn.queued + len(runs)
     if len(runs) < BATCH:
-        ours.update(state=State.DONE, reason=f"queued {count(handed)}", due_at=None, done_at=timezone.now())
+        ours.update(state=State.DONE, reason=f"queued {count(total)}", due_at=None, done_at=timezone.now())
         return None
-    ours.update(reason=f"queued {count(handed)} so far")
-    return Turn(turn.request, turn.claim, runs[-1], handed)
+    ours.update(reason=f"queued {count(total)} so far")
+    return Turn(turn.request, turn.claim, runs[-1], total)
 
 
 def due(now: datetime) -> list[Turn]:

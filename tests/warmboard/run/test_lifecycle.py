@@ -100,7 +100,7 @@ class Place:
         )  # fmt: skip
 
     def flush(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "trainer", "flush", *arguments]
+        command = [sys.executable, "-m", "warmboard", "flush", *arguments]
         return subprocess.run(
             command, cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False, timeout=PATIENCE
         )

@@ -25,7 +25,7 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class FakeTracking(urllib3.PoolManager):
-    """An MLflow server's lists of experiments and runs, filtered and paged as MLflow does it."""
+    """An MLflow server's lists of experiments and runs, filtered and paged as by MLflow."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,13 +33,13 @@ class FakeTracking(urllib3.PoolManager):
         self.experiments = {"1": "two-tower"}
         self.status, self.answer = 200, b""
         self.next_page = ""
-        """It goes on for ever with it."""
+        """If set, there is no last page."""
         self.filters: list[str] = []
         self.clock, self.seconds = 0.0, 0.0
-        """Each answer takes so many seconds of that clock."""
+        """Each answer takes ``seconds`` of ``clock``."""
 
     def run(self, run_id: str, status: str = "RUNNING", **info: Any) -> dict[str, Any]:
-        """Begins, or changes, a run; ``metrics`` and ``tags`` are its data."""
+        """Start or change a run; ``metrics`` and ``tags`` are its data."""
         data = {"metrics": info.pop("metrics", []), "tags": info.pop("tags", [])}
         given = {"start_time": ms(NOON - 2 * MINUTE), "experiment_id": "1", **info}
         run = {"info": {"run_id": run_id, "status": status, **given}, "data": data}

@@ -1,4 +1,4 @@
-"""Runs that no event announced are found in MLflow, once, and those that were announced are left alone."""
+"""Discovery finds runs that no event announced, once, and skips those that were announced."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ State = InboxEvent.State
 
 
 def rows() -> list[tuple[str, str]]:
-    """Source and ID of all events, in the order in which they came."""
+    """Source and ID of all events, in the order of arrival."""
     return list(InboxEvent.objects.order_by("pk").values_list("source", "event_id"))
 
 
@@ -58,10 +58,8 @@ def test_an_ended_run_is_recorded_once(tracking: FakeTracking, discovery: Discov
 @pytest.mark.parametrize(
     ("told", "found"), [("11:59:59.100Z", 0), ("12:00:00Z", 0), ("12:30:00Z", 0), ("11:59:58Z", 1)]
 )
-def test_an_end_that_an_event_has_told_is_known(
-    tracking: FakeTracking, discovery: Discovery, told: str, found: int
-) -> None:
-    """An earlier one may be of the run's end before it was gone on with."""
+def test_an_end_with_an_event_is_known(tracking: FakeTracking, discovery: Discovery, told: str, found: int) -> None:
+    """An earlier event may be from an end before the run was resumed."""
     completed("r1", f"2026-01-02T{told}")
     tracking.run("r1", "FINISHED", end_time=ms(NOON))
     assert len(discovery.turn(NOON + MINUTE).events) == found
@@ -74,14 +72,14 @@ def test_an_end_that_an_event_has_told_is_known(
 def test_an_end_that_was_fetched_is_known(
     tracking: FakeTracking, discovery: Discovery, status: str, fetched: Any, found: int
 ) -> None:
-    """As `python -m workers warm` does it, without any event."""
+    """As by `python -m workers warm`, without an event."""
     announce("r1")
     Run.objects.update(status=status, fetched_at=fetched)
     tracking.run("r1", "FINISHED", end_time=ms(NOON))
     assert len(discovery.turn(NOON + MINUTE).events) == found
 
 
-def test_an_end_whose_warming_failed_for_good_is_not_told_again(tracking: FakeTracking, discovery: Discovery) -> None:
+def test_an_end_that_failed_for_good_is_not_recorded_again(tracking: FakeTracking, discovery: Discovery) -> None:
     tracking.run("r1", "FINISHED", end_time=ms(NOON))
     discovery.turn(NOON + MINUTE)
     inbox.give_up(inbox.claim("r1", "w"), "no permission")
@@ -99,7 +97,7 @@ def test_an_end_whose_warming_failed_for_good_is_not_told_again(tracking: FakeTr
     ],
     ids=["left behind", "still training", "all fetched", "followed by its events", "never fetched"],
 )
-def test_a_run_that_goes_on_is_fetched_where_nobody_tells(
+def test_a_run_in_progress_without_events_is_fetched(
     tracking: FakeTracking, discovery: Discovery, newest: Any, fetched: Any, found: int
 ) -> None:
     announce("r1")
@@ -110,7 +108,7 @@ def test_a_run_that_goes_on_is_fetched_where_nobody_tells(
 
 
 @pytest.mark.parametrize("outcome", ["pending", "warming", "failed"])
-def test_a_run_that_somebody_is_about_to_fetch_or_that_failed_is_left_alone(
+def test_a_run_that_waits_for_a_fetch_or_failed_is_skipped(
     tracking: FakeTracking, discovery: Discovery, outcome: str
 ) -> None:
     tracking.run("r1", metrics=[metric(NOON)])
@@ -121,7 +119,7 @@ def test_a_run_that_somebody_is_about_to_fetch_or_that_failed_is_left_alone(
     tracking.run("r1", metrics=[metric(NOON + 9 * MINUTE)])
     assert discovery.turn(NOON + 10 * MINUTE).events == []
     tracking.run("r1", "FINISHED", end_time=ms(NOON + 9 * MINUTE))
-    assert len(discovery.turn(NOON + 10 * MINUTE).events) == 1, "its end is told in any case"
+    assert len(discovery.turn(NOON + 10 * MINUTE).events) == 1, "its end is recorded in any case"
 
 
 def test_what_is_known_costs_few_queries(tracking: FakeTracking, discovery: Discovery) -> None:
@@ -149,7 +147,7 @@ def test_the_newest_come_first_and_the_rest_when_there_is_room(
         tracking.run(f"r{number}", "FINISHED", end_time=ms(NOON) + number)
     report = discovery.turn(NOON + MINUTE)
     assert (queued, report.more) == (["r4", "r3"], True)
-    assert discovery.turn(NOON + MINUTE).events == [], "nobody got to the first two yet"
+    assert discovery.turn(NOON + MINUTE).events == [], "no worker took the first two yet"
     for run_id in ("r4", "r3"):
         inbox.finish(inbox.claim(run_id, "w"))
     assert str(discovery.turn(NOON + MINUTE)).endswith("more at the next turn")
@@ -159,16 +157,16 @@ def test_the_newest_come_first_and_the_rest_when_there_is_room(
     assert queued == ["r4", "r3", "r2", "r1", "r0"]
 
 
-def test_a_dry_run_only_tells(tracking: FakeTracking, discovery: Discovery, queued: list[str]) -> None:
+def test_a_dry_run_only_reports(tracking: FakeTracking, discovery: Discovery, queued: list[str]) -> None:
     tracking.run("r1", "FINISHED", end_time=ms(NOON))
     tracking.run("r2")
     for _ in range(2):
         report = discovery.turn(NOON + MINUTE, dry_run=True)
-        assert str(report) == "runs: 1 ended and 1 going on that nobody announced"
+        assert str(report) == "unannounced runs: 1 ended, 1 in progress"
     assert (rows(), queued) == ([], [])
 
 
-def test_a_server_that_is_away_is_told_once_and_keeps_nobody_from_the_others(
+def test_a_server_that_is_down_is_logged_once_and_does_not_stop_the_others(
     tracking: FakeTracking, look: MlflowLook, queued: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     other = FakeTracking()
@@ -179,10 +177,10 @@ def test_a_server_that_is_away_is_told_once_and_keeps_nobody_from_the_others(
     tracking.status = 503
     with caplog.at_level(logging.INFO):
         reports = [discovery.turn(NOON + MINUTE) for _ in range(3)]
-        assert all("answered 503" in report.away["MLflow 'default'"] for report in reports)
+        assert all("answered 503" in report.down["MLflow 'default'"] for report in reports)
         assert queued == ["r2"]
         tracking.status = 200
-        assert discovery.turn(NOON + MINUTE).away == {}
+        assert discovery.turn(NOON + MINUTE).down == {}
     assert queued == ["r2", "r1"]
     said = [record.getMessage() for record in caplog.records if "searched" in record.getMessage()]
     assert len(said) == 2
@@ -190,7 +188,7 @@ def test_a_server_that_is_away_is_told_once_and_keeps_nobody_from_the_others(
     assert InboxEvent.objects.get(run_id="r2").event().tracking_server == "eu"
 
 
-def test_with_redis_away_the_sweep_of_the_inbox_makes_up(
+def test_with_redis_down_the_sweep_of_the_inbox_queues_the_runs(
     tracking: FakeTracking, look: MlflowLook, caplog: pytest.LogCaptureFixture
 ) -> None:
     tries: list[str] = []
@@ -202,8 +200,8 @@ def test_with_redis_away_the_sweep_of_the_inbox_makes_up(
     for number in range(3):
         tracking.run(f"r{number}", "FINISHED", end_time=ms(NOON))
     assert len(Discovery([look], dispatch).turn(NOON + MINUTE).events) == 3
-    assert len(tries) == 1, "it would be away for the others, too"
-    assert "Redis is away" in caplog.text
+    assert len(tries) == 1, "it would be down for the others, too"
+    assert "Redis is down" in caplog.text
     assert inbox.due(timezone.now() + inbox.dispatch_grace()) == ["r0", "r1", "r2"]
 
 

@@ -1,4 +1,4 @@
-"""What one MLflow server lists: its pages, its odd runs, and how often it is asked for how much."""
+"""The search of one MLflow server: pages, malformed runs, and how often old runs are searched."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ State = InboxEvent.State
 
 
 @pytest.mark.parametrize("tag", ["0", "-1", "seven", "", "1e3", "9" * 30, "\u0667"])
-def test_a_tag_that_numbers_no_quick_test_is_left_alone(tracking: FakeTracking, discovery: Discovery, tag: str) -> None:
+def test_a_tag_that_is_no_quick_test_id_is_ignored(tracking: FakeTracking, discovery: Discovery, tag: str) -> None:
     tracking.run("r1", "FINISHED", end_time=ms(NOON), tags=[{"key": "quick_test_id", "value": tag}])
     assert len(discovery.turn(NOON + MINUTE).events) == 1
     assert not QuickTest.objects.exists()
@@ -34,7 +34,7 @@ def test_only_what_ended_within_days_and_not_just_now(tracking: FakeTracking, di
     assert [event.run_id for event in discovery.turn(NOON + MINUTE).events] == ["just-now"]
 
 
-def test_a_run_that_goes_on_and_that_nobody_knows(tracking: FakeTracking, discovery: Discovery) -> None:
+def test_an_unknown_run_in_progress(tracking: FakeTracking, discovery: Discovery) -> None:
     tracking.run("r1", metrics=[metric(NOON - MINUTE, 2), metric(NOON - 5 * SECOND), metric(NOON - DAY)])
     tracking.run("empty")
     tracking.run("just-begun", start_time=ms(NOON - 20 * SECOND))
@@ -88,9 +88,9 @@ def test_every_page_of_every_experiment(tracking: FakeTracking, discovery: Disco
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"experiments": [{}]}', b'{"experiments": 5}'])
-def test_an_answer_that_is_not_mlflows(tracking: FakeTracking, discovery: Discovery, answer: bytes) -> None:
+def test_an_answer_in_a_wrong_shape(tracking: FakeTracking, discovery: Discovery, answer: bytes) -> None:
     tracking.answer = answer
-    assert "as MLflow does" in discovery.turn(NOON).away["MLflow 'default'"]
+    assert "as MLflow does" in discovery.turn(NOON).down["MLflow 'default'"]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_an_answer_that_is_not_mlflows(tracking: FakeTracking, discovery: Discov
         {"tags": [{"value": "7"}]},
     ],
 )
-def test_an_odd_run_is_kept_as_unreadable_and_the_others_are_found(
+def test_a_malformed_run_is_kept_as_unreadable_and_the_others_are_found(
     tracking: FakeTracking, discovery: Discovery, change: dict[str, Any]
 ) -> None:
     odd = tracking.run("odd")
@@ -115,29 +115,29 @@ def test_an_odd_run_is_kept_as_unreadable_and_the_others_are_found(
     tracking._runs = lambda asked: tracking.runs  # type: ignore[method-assign]
     reports = [discovery.turn(NOON + MINUTE) for _ in range(2)]
     assert [[event.run_id for event in report.events] for report in reports] == [["sound"], []]
-    assert [(len(report.unreadable), report.away) for report in reports] == [(1, {}), (0, {})]
-    assert "is none that MLflow would list" in InboxEvent.objects.get(state=State.UNREADABLE).reason
+    assert [(len(report.unreadable), report.down) for report in reports] == [(1, {}), (0, {})]
+    assert "is malformed" in InboxEvent.objects.get(state=State.UNREADABLE).reason
 
 
-def test_a_tag_without_a_value_is_left_alone(tracking: FakeTracking, discovery: Discovery) -> None:
+def test_a_tag_without_a_value_is_ignored(tracking: FakeTracking, discovery: Discovery) -> None:
     tracking.run("r1", "FINISHED", end_time=ms(NOON), tags=[{"key": "quick_test_id", "value": None}])
     assert len(discovery.turn(NOON + MINUTE).events) == 1
 
 
-def test_a_server_without_a_last_page_is_not_asked_for_ever(
+def test_a_server_without_a_last_page_is_not_read_for_ever(
     tracking: FakeTracking, discovery: Discovery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracking.next_page = "0"
-    assert "the same page again and again" in discovery.turn(NOON).away["MLflow 'default'"]
+    assert "the same page again and again" in discovery.turn(NOON).down["MLflow 'default'"]
     monkeypatch.setattr("workers.discover.mlflow.MOST_PAGES", 1)
-    assert "more than 1 pages" in discovery.turn(NOON).away["MLflow 'default'"]
+    assert "more than 1 pages" in discovery.turn(NOON).down["MLflow 'default'"]
 
 
 @pytest.mark.parametrize(("metrics", "end"), [([NOON - MINUTE, NOON - DAY, 2**62], MINUTE), ([], 2 * MINUTE)])
 def test_a_run_that_ended_without_a_time_ended_with_its_newest_value(
     tracking: FakeTracking, discovery: Discovery, metrics: list[Any], end: timedelta
 ) -> None:
-    """As MlflowClient.update_run leaves it."""
+    """As MlflowClient.update_run leaves a run."""
     tracking.run("r1", "FINISHED", metrics=[metric(stamp) for stamp in metrics])
     tracking.run("planned", "SCHEDULED")
     tracking.run("long-ago", "FINISHED", start_time=ms(NOON - 8 * DAY))
@@ -159,18 +159,16 @@ def test_runs_without_a_start_are_found_while_they_log(tracking: FakeTracking, d
     }
 
 
-def test_where_there_is_much_what_ended_long_ago_is_looked_at_less_often(
-    tracking: FakeTracking, discovery: Discovery
-) -> None:
+def test_many_old_runs_are_searched_less_often(tracking: FakeTracking, discovery: Discovery) -> None:
     def since() -> int:
-        """From which end on runs were asked for."""
+        """The earliest end time that was searched for."""
         tracking.filters.clear()
         discovery.turn(NOON)
         found = re.search(r"end_time >= (\d+)", tracking.filters[0])
         assert found
         return int(found[1])
 
-    assert [since(), since()] == [ms(NOON - DAYS * DAY)] * 2, "that costs nothing"
+    assert [since(), since()] == [ms(NOON - DAYS * DAY)] * 2, "that takes no time"
     tracking.seconds = 10.0
     assert since() == ms(NOON - DAYS * DAY)
     tracking.seconds = 0.0
@@ -180,7 +178,7 @@ def test_where_there_is_much_what_ended_long_ago_is_looked_at_less_often(
     assert since() == ms(NOON - DAYS * DAY)
 
 
-def test_a_look_that_was_cut_off_begins_anew(tracking: FakeTracking, look: MlflowLook) -> None:
+def test_an_interrupted_look_starts_again(tracking: FakeTracking, look: MlflowLook) -> None:
     tracking.seconds = 10.0
     tracking.run("r1", "FINISHED", end_time=ms(NOON))
     for _ in range(2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,11 +16,12 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from deploy.local.process import free_port
+from deploy.local.process import Process, free_port
 from store import retention
 from store import warm as door
 from store.models import InboxEvent, Run
 from tests.store.samples import NOON, announce, warm_run
+from tests.waiting import PATIENCE, wait
 from tests.workers.conftest import queued
 from tests.workers.replay import steps
 from tests.workers.replay.test_batches import run_with
@@ -31,7 +33,12 @@ from workers.replay import batches, command
 from workers.replay.command import ReplayError, replay, show
 
 State = InboxEvent.State
-PATIENCE = 60.0
+COMMAND = """
+import runpy, signal
+# Python ignores Ctrl-C where its parent does, as a shell's background job.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("workers", run_name="__main__", alter_sys=True)
+"""
 
 
 def request() -> InboxEvent:
@@ -55,7 +62,7 @@ class TestInProcess:
         for number in range(5):
             run_with(State.FAILED, f"run{number}")
         works_between_polls(monkeypatch, fails=["run1"])
-        assert replay(Selection(failed=True), 5) == ["run1"]
+        assert replay(Selection(failed=True), PATIENCE) == ["run1"]
         said = capsys.readouterr()
         assert "runs with failed events: 4 warm, 1 failed" in said.out
         assert "run run1 failed: still no such run" in said.err
@@ -77,7 +84,7 @@ class TestInProcess:
     def test_one_run(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         run_with(State.DONE, "a")
         works_between_polls(monkeypatch)
-        assert replay(Selection(run_id="a"), 5) == []
+        assert replay(Selection(run_id="a"), PATIENCE) == []
         assert "run a: warm after" in capsys.readouterr().out
 
     def test_one_run_that_has_expired(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +93,7 @@ class TestInProcess:
         assert retention.expire(timezone.now(), 10) == 1
         works_between_polls(monkeypatch)
         begin = timezone.now()
-        assert replay(Selection(run_id="a"), 5) == []
+        assert replay(Selection(run_id="a"), PATIENCE) == []
         fetched_at = Run.objects.get().fetched_at
         assert fetched_at
         assert fetched_at > begin
@@ -130,7 +137,7 @@ class TestInProcess:
         fails = {"state": State.FAILED, "reason": "ZeroDivisionError: unforeseen"}
         monkeypatch.setattr(time, "sleep", lambda _: InboxEvent.objects.filter(type=REPLAY_REQUESTED).update(**fails))
         with pytest.raises(ReplayError, match="the request failed: ZeroDivisionError: unforeseen"):
-            replay(Selection(everything=True), 5)
+            replay(Selection(everything=True), PATIENCE)
 
     def test_more_runs_than_one_poll_looks_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(command, "WINDOW", 2)
@@ -138,7 +145,7 @@ class TestInProcess:
         for number in range(7):
             run_with(State.DONE, f"run{number}")
         works_between_polls(monkeypatch, fails=["run0", "run6"])
-        assert replay(Selection(everything=True), 5) == ["run0", "run6"]
+        assert replay(Selection(everything=True), PATIENCE) == ["run0", "run6"]
 
     def test_waiting_is_not_needed(self, capsys: pytest.CaptureFixture[str]) -> None:
         run_with(State.FAILED, "a")
@@ -168,7 +175,7 @@ class Site:
 
     def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "workers", "replay", *arguments],
+            [sys.executable, "-c", COMMAND, "replay", *arguments],
             env={**self.environ, **environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -176,19 +183,27 @@ class Site:
         )
 
 
+def site_at(database: Path) -> Site:
+    return Site({**os.environ, "DATABASE_URL": f"sqlite:///{database}"})
+
+
+@pytest.fixture(scope="module")
+def prepared(valkey: Process, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with five runs, to be copied."""
+    database = tmp_path_factory.mktemp("site") / "site.sqlite3"
+    site_at(database).step("prepare")
+    return database
+
+
 @pytest.fixture
-def site(queue: None, tmp_path: Path) -> Site:
-    made = Site({**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/site.sqlite3"})
-    made.step("prepare")
-    return made
+def site(queue: None, prepared: Path, tmp_path: Path) -> Site:
+    return site_at(Path(shutil.copy(prepared, tmp_path)))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.usefixtures("valkey")
 def test_a_command_that_is_stopped_half_way_loses_nothing(site: Site, number: signal.Signals) -> None:
-    process = site.start("--all")
-    waiting = wait_for_queue()
-    assert waiting
+    process = site.start("--all", "--wait", str(PATIENCE))
+    waiting = wait(queued, "the request to be queued")
     dispatch_again(waiting)
     site.step("work")
     assert process.poll() is None, "two of five runs are queued"
@@ -200,7 +215,6 @@ def test_a_command_that_is_stopped_half_way_loses_nothing(site: Site, number: si
     assert site.step("sweep_up") == " ".join(steps.RUNS)
 
 
-@pytest.mark.usefixtures("valkey")
 def test_without_redis_the_sweep_does_it(site: Site) -> None:
     process = site.start("--all", "--wait", "0", REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     out, said = process.communicate(timeout=PATIENCE)
@@ -208,16 +222,6 @@ def test_without_redis_the_sweep_does_it(site: Site) -> None:
     assert "all runs: asked for 5 runs" in out
     assert "Redis is down; the sweep will queue the replay" in said
     assert site.step("sweep_up") == " ".join(steps.RUNS)
-
-
-def wait_for_queue() -> list[tuple[str, list[object]]]:
-    """The first tasks that are queued."""
-    begin = time.monotonic()
-    while time.monotonic() - begin < PATIENCE:
-        if found := queued():
-            return found
-        time.sleep(0.05)
-    return []
 
 
 def dispatch_again(tasks: list[tuple[str, list[object]]]) -> None:

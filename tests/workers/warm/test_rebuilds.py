@@ -1,4 +1,4 @@
-"""Runs of an older schema are rebuilt: the newest first, a few at a time, never two at once, and not for ever."""
+"""Rebuilds of runs in an older schema: the newest first, a few at a time, one worker per run, and not for ever."""
 
 from datetime import timedelta
 
