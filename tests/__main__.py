@@ -49,7 +49,8 @@ class Run:
     output: Path | None = None
 
     def counts(self) -> Counter[str]:
-        return Counter(self._read().get("counts", {}))
+        """By outcome. A run that was killed is an error."""
+        return Counter(self._read().get("counts", {"error": 1}))
 
     def not_run(self) -> list[str]:
         return list(self._read().get("not_run", []))

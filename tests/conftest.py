@@ -46,14 +46,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Groups:
     return Groups(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Marks what needs servers, and puts the longest groups first. On PostgreSQL only tests with tables run: what has
     none is the same on every database.
     """
     for item in items:
         if SERVERS.intersection(_fixtures(item)) or item.get_closest_marker("integration"):
             item.add_marker("servers")
+    yield
+    # After pytest-django, which sorts by the kind of database access.
     items.sort(key=lambda item: rank(item.nodeid))
     if connection.vendor == "postgresql":
         config.hook.pytest_deselected(items=[item for item in items if not _has_tables(item)])

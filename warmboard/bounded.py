@@ -35,7 +35,7 @@ class Bounded(Generic[T]):
         return True
 
     def result(self) -> T | None:
-        """Return what the action returned; None while it runs."""
+        """Return the action's result; None while it runs. Raises the action's exception."""
         if self._error is not None:
             raise self._error
         return self._result

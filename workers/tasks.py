@@ -1,4 +1,4 @@
-"""The tasks that Celery runs; `workers.queue` queues them by name."""
+"""The tasks that Celery runs. `workers.queue` queues them by name."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from django.utils import timezone
 
 from store import retention
 from workers import inbox
-from workers.queue import LATER, LIVE_SECONDS, Turn, app, dispatch, dispatch_later, dispatch_turn
+from workers.queue import LATER, LIVE_SECONDS, Turn, app, dispatch, dispatch_turn
 from workers.replay import batches
 from workers.settings import settings
 from workers.warm.attempt import Postponed, rebuild, warm
 
 log = logging.getLogger(__name__)
 BATCH = 500
-"""How many rows are dropped at a time."""
+"""The number of rows that are dropped at a time."""
 
 
 @app.task(bind=True, name="warm_run", max_retries=None)
 def warm_run(self: Any, run_id: str) -> str:
-    """Warm one run. Only its ID travels through the broker."""
+    """Warm one run. Only its ID passes through the broker."""
     try:
         outcome = warm(run_id, settings(), self.request.hostname)
     except Postponed as error:
@@ -38,7 +38,7 @@ def warm_run(self: Any, run_id: str) -> str:
 def rebuild_run(run_id: str, attempts: int) -> str:
     """Rebuild the entries of a run whose schema is outdated; ``attempts`` is how many there were before.
 
-    The sweep queues it again when it was postponed: it is background work, so no queue holds it meanwhile.
+    If the attempt is postponed, the sweep queues the next one.
     """
     try:
         outcome = rebuild(run_id, attempts, settings())
@@ -51,16 +51,16 @@ def rebuild_run(run_id: str, attempts: int) -> str:
 
 @app.task(bind=True, name="replay_runs")
 def replay_runs(self: Any, *turn: Any) -> str:
-    """Reopen one batch of a replay request, and queue the next one behind it. ``turn``: the fields of a `Turn`."""
-    following = batches.take(Turn(*turn), dispatch_later, self.request.hostname)
+    """Queue one batch of a replay request, and the next turn behind it. ``turn``: the fields of a `Turn`."""
+    following = batches.take(Turn(*turn), self.request.hostname)
     if following:
         dispatch_turn(following, LATER)
-    return f"request {turn[0]}: {f'{following.handed} runs so far' if following else 'nothing more to do'}"
+    return f"request {turn[0]}: {f'{following.queued} runs so far' if following else 'nothing more to do'}"
 
 
 @app.task(name="expire")
 def expire() -> str:
-    """Drop what is older than the settings keep it."""
+    """Drop charts and events that are older than RETENTION_DAYS and INBOX_RETENTION_DAYS."""
     kept, events_kept = timedelta(days=settings().retention_days), timedelta(days=settings().inbox_retention_days)
     now = timezone.now()
     runs = _in_batches(lambda: retention.expire(now - kept, BATCH)) if kept else 0

@@ -78,7 +78,7 @@ def _lines(store: Any, selection: Selection) -> Generator[bytes]:
     with Session(store.read_engine or store.engine) as session:
         _hold_the_moment(session)
         head = read_head(store, session, selection.run_id)
-        # What still reads has to end before the session does, also when a client goes away or something fails.
+        # Reading has to end before the session, also when a client disconnects or something fails.
         with closing(_reader(session).read_points(session, selection)) as metrics:
             yield from to_lines(head, metrics)
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 
 NAN, INFINITY, LARGEST = math.nan, math.inf, 1.7976931348623157e308
 LONG, PAGE = 5_000, 2_000
-"""Steps of one metric, and how many of them a page holds for these tests."""
+"""Steps of one metric, and the page size in these tests."""
 ODD: dict[str, list[tuple[int, float, int]]] = {
     "loss": [(step, 1 / (step + 1), 1_000 + step) for step in range(50)],
     "not finite": [(0, NAN, 1), (1, INFINITY, 2), (2, -INFINITY, 3), (3, LARGEST, 4), (4, 1e308, 5), (5, 5e-324, 6)],
@@ -44,7 +44,7 @@ ODD: dict[str, list[tuple[int, float, int]]] = {
 
 @dataclass(frozen=True)
 class Server:
-    """One to fetch from. ``client`` writes to its database, and says what is there."""
+    """A server to fetch from. ``client`` writes to its database, and reads what is there."""
 
     address: str
     database: str
@@ -71,7 +71,7 @@ def ours(our_mlflow: servers.Server) -> Server:
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory, ours: Server) -> Iterator[Server]:
-    """On our server's database; two processes and no uvloop, so that kept connections wait."""
+    """A stock server on our server's database; two processes and no uvloop, so that kept connections wait."""
     command = ["mlflow", "server", f"--backend-store-uri={ours.database}", "--static-prefix=/tracking"]
     command += ["--workers=2", "--uvicorn-opts=--loop asyncio"]
     with servers.started(tmp_path_factory.mktemp("mlflow-stock"), ours.database, command) as server:
@@ -110,7 +110,7 @@ def odd_run(server: Server, odd_runs: dict[str, str]) -> str:
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow's client reads whole histories anyhow."""
+    """MLflow's client reads whole histories in any case."""
     monkeypatch.setattr("workers.fetch.stock.SHORT", PAGE)
     monkeypatch.setattr("workers.fetch.stock.PAGE_SIZE", PAGE)
 
@@ -125,7 +125,7 @@ def assert_is_what_mlflow_has(run: FetchedRun, client: MlflowClient) -> None:
 
 
 def assert_curve(curve: Curve, history: list[Metric]) -> None:
-    """Point by point: of one step the last by timestamp; of one time the greatest, where NaN is 0 to MLflow."""
+    """Point by point: of one step the last by timestamp; of one time the max, where MLflow counts NaN as 0."""
     last: dict[int, Metric] = {}
     for point in sorted(history, key=lambda point: (point.step, point.timestamp, _rank(point.value))):
         last[point.step] = point
@@ -162,7 +162,7 @@ def test_an_empty_run_and_one_that_grows_bit_by_bit(server: Server) -> None:
         server.log(run_id, nan=[(begin, NAN, 1)], **{f"new at {begin}": [(0, 1.0, begin)]})
         run = fetcher.fetch(run_id, kept=run)
         assert_is_what_mlflow_has(run, server.client)
-    # Started again from step 50.
+    # Restarted from step 50.
     server.log(run_id, loss=[(step, -1.0, 1_000 + step) for step in range(50, 70)])
     run = fetcher.fetch(run_id, kept=run)
     assert run.curves["loss"].repeated == 10
@@ -208,12 +208,12 @@ def test_the_runs_of_an_experiment(server: Server, monkeypatch: pytest.MonkeyPat
     run_ids = [server.run(name, start_time=time) for time in range(1, 6)]
     server.client.delete_run(run_ids.pop(2))
     assert list(server.fetcher().search_runs(name)) == run_ids
-    with pytest.raises(PermanentError, match="no experiment 'nobody made it'"):
-        list(server.fetcher().search_runs("nobody made it"))
+    with pytest.raises(PermanentError, match="no experiment 'never created'"):
+        list(server.fetcher().search_runs("never created"))
 
 
 def demanding(authorization: str, upstream: str) -> Answering:
-    """What a reverse proxy does: it wants to know who asks, and has the server under a path of its own."""
+    """A reverse proxy that asks for credentials and serves the server under a path of its own."""
 
     def answer(path: str, headers: Any, body: bytes) -> Answer:
         if headers.get("Authorization") != authorization:
@@ -244,7 +244,7 @@ def test_behind_a_proxy_that_wants_credentials(
         host = proxy.address.removeprefix("http://")
         fetched = Fetcher(TrackingServer.at("default", f"http://{credentials}@{host}/proxied")).fetch(odd_run)
         assert_is_what_mlflow_has(fetched, server.client)
-        # What the server is, and the whole run.
+        # The kind of the server, and the whole run.
         assert (len(proxy.authorizations) == 2) == server.bulk
         with pytest.raises(PermanentError, match=r"401 .*MLFLOW_TRACKING_USERNAME"):
             Fetcher(TrackingServer.at("default", f"http://eve:guess@{host}/proxied")).fetch(odd_run)

@@ -1,4 +1,4 @@
-"""The script of the how-to, run as it says."""
+"""The script of the how-to, run as the page says."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ FINAL = ["final_loss", "final_val_loss", "test_loss", *(f"test_recall_at_{k}" fo
 
 
 def catalogue() -> set[str]:
-    """The 134 metric keys of one run: 127 an epoch, 7 at its end."""
+    """The 134 metric keys of one run: 127 per epoch, 7 at its end."""
     bins = {bin_key(type_, tower, number) for type_ in HistogramType for tower in Tower for number in range(25)}
     keys = {*PLACES, *FINAL} | bins
     assert len(keys) == 134
@@ -27,14 +27,14 @@ def catalogue() -> set[str]:
 
 
 def from_mlflow(running: Running, run_id: str) -> dict[str, dict[int, float]]:
-    """Every metric as the stock client tells it: key → step → value."""
+    """Every metric from the stock client: key → step → value."""
     client = MlflowClient(running.stack.environ["MLFLOW_TRACKING_URI"])
     keys = client.get_run(run_id).data.metrics
     return {key: {point.step: point.value for point in client.get_metric_history(run_id, key)} for key in keys}
 
 
 def from_json(running: Running, run_id: str) -> dict[str, dict[int, float]]:
-    """Every metric as the webapp's JSON tells it at full resolution: key → epoch → value."""
+    """Every metric from the webapp's JSON at full resolution: key → epoch → value."""
     history = running.get(f"/api/runs/{run_id}/training-history/?resolution=full")
     series = history["metrics"] | named_series(history)
     found = {key: dict(zip(history["epochs"], values, strict=True)) for key, values in series.items()}
@@ -51,7 +51,7 @@ def _bins(running: Running, run_id: str, type_: HistogramType, tower: Tower) -> 
     return {key: dict(zip(histogram["epochs"], values, strict=True)) for key, values in columns.items()}
 
 
-def test_every_value_in_the_json_is_the_one_mlflow_tells(running: Running, trained: dict[str, Any]) -> None:
+def test_every_value_in_the_json_is_that_of_mlflow(running: Running, trained: dict[str, Any]) -> None:
     run_id = trained["run_id"]
     told, ours = from_mlflow(running, run_id), from_json(running, run_id)
     finals = running.get(f"/api/runs/{run_id}/training-history/")["final_metrics"]
@@ -81,7 +81,7 @@ def test_the_histograms_are_of_all_weights_and_gradients(running: Running, train
         assert max(sum(c) - c[middle] for c in gradients["counts"]) > 0, "gradients show outside the middle bin"
 
 
-def test_demo_writes_down_what_it_did(running: Running, trained: dict[str, Any]) -> None:
+def test_demo_writes_its_figures(running: Running, trained: dict[str, Any]) -> None:
     assert trained["seconds"].keys() == {"setup", "training", "publish_to_warm"}
     assert all(seconds > 0 for seconds in trained["seconds"].values())
     assert trained["urls"].keys() == {"web", "run", "history", "histogram", "mlflow", "flower"}

@@ -17,7 +17,7 @@ def on_sqlite(our_mlflow: Server) -> Server:
 
 @pytest.fixture(scope="session")
 def on_postgres(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Server]:
-    """The same on PostgreSQL."""
+    """Our server on PostgreSQL."""
     with psycopg.connect(postgres.url(), autocommit=True) as admin:
         admin.execute("CREATE DATABASE mlflow")
     with started(tmp_path_factory.mktemp("mlflow-postgres"), postgres.url("mlflow")) as server:
@@ -26,7 +26,7 @@ def on_postgres(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) ->
 
 @pytest.fixture(scope="session")
 def prefixed(tmp_path_factory: pytest.TempPathFactory, on_postgres: Server) -> Iterator[Server]:
-    """Ours under gunicorn and a static prefix, on the same PostgreSQL."""
+    """Our server under gunicorn with a static prefix, on the same PostgreSQL."""
     folder: Path = tmp_path_factory.mktemp("mlflow-gunicorn")
     command = ["sh", str(ENTRYPOINT), "--gunicorn-opts=--threads=2", "--static-prefix=/tracking"]
     with started(folder, on_postgres.uri, command) as server:
@@ -35,6 +35,6 @@ def prefixed(tmp_path_factory: pytest.TempPathFactory, on_postgres: Server) -> I
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def server(request: pytest.FixtureRequest) -> Server:
-    """Each test on both databases."""
+    """Our server, on each database in turn."""
     found: Server = request.getfixturevalue(f"on_{request.param}")
     return found

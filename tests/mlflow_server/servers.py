@@ -1,4 +1,4 @@
-"""Real MLflow servers for these tests, and what a client does with the bulk route's answer."""
+"""Real MLflow servers for these tests, and a client of the bulk route."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Point = tuple[str, int, int, float]
 
 @dataclass(frozen=True)
 class Server:
-    """One that runs. ``uri`` is its database; requests go out without any proxy."""
+    """A running server. ``uri`` is its database; requests don't use proxies."""
 
     address: str
     uri: str
@@ -68,7 +68,7 @@ class Server:
         return self.session.post(self.address + path, timeout=PATIENCE, **options)
 
     def history(self, run_id: str, **options: Any) -> requests.Response:
-        """The whole answer; `params` as of requests."""
+        """The whole response; `params` are those of requests."""
         return self.get(f"{BULK}/runs/{run_id}/history", **options)
 
     def read(self, run_id: str, **parameters: Any) -> Answer:
@@ -79,7 +79,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Answer:
-    """The bulk route's answer, checked: every axis comes before it is used, and the end says how much there was."""
+    """The bulk route's response, checked: each axis comes before its first use, and the end has the right counts."""
 
     head: dict[str, Any]
     curves: dict[str, Columns]
@@ -130,7 +130,7 @@ def _not_strict(name: str) -> float:
 
 @contextmanager
 def started(folder: Path, uri: str, command: Command = STARTS, **environ: str) -> Iterator[Server]:
-    """Our start script by default, in an environment of its own, until the block is left."""
+    """A server, by default from our start script, in a clean environment, until the end of the block."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     given = {
@@ -149,20 +149,20 @@ def started(folder: Path, uri: str, command: Command = STARTS, **environ: str) -
         process.wait_ready(PATIENCE)
         server = Server(address, uri)
         yield server
-        # A server that ends waits for its connections.
+        # A server waits for its connections before it ends.
         server.session.close()
     finally:
         process.stop()
 
 
 def stock(folder: Path) -> AbstractContextManager[Server]:
-    """MLflow's own server, with nothing of ours."""
+    """MLflow's own server, without our plugin."""
     given = {"MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts")}
     return started(folder, new_database(folder), ["mlflow", "server"], **given)
 
 
 def old(folder: Path) -> AbstractContextManager[Server]:
-    """The server of MLflow 2.9.2. Skips the test where it can't be installed."""
+    """The server of MLflow 2.9.2. Skips the test if it can't be installed."""
     programs, uri = binaries(), f"sqlite:///{folder}/mlflow.sqlite3"
     command = [str(programs / "mlflow"), "server", "--workers=1", f"--backend-store-uri={uri}"]
     return started(folder, uri, command, PATH=f"{programs}:/usr/bin:/bin")
@@ -191,7 +191,7 @@ def _prefix(command: Command) -> str:
 
 
 def insert(uri: str, run_id: str, points: Iterable[Point]) -> None:
-    """Writes points past the server, as it would: NaN and infinity have stand-ins, and the latest are kept apart."""
+    """Write points into the tables, as the server does: NaN and infinity encoded, latest points in their own table."""
     rows = [_row(run_id, *point) for point in points]
     latest = {row["key"]: row for row in sorted(rows, key=lambda row: (row["step"], row["timestamp"], row["value"]))}
     engine = sqlalchemy.create_engine(uri)

@@ -18,7 +18,7 @@ PASSWORD = "only-for-tests-of-readers"  # noqa: S105
 
 @dataclass(frozen=True)
 class Guarded:
-    """A server with two experiments of one run each, and what each user may read there."""
+    """A server with two experiments of one run each, and users with different permissions."""
 
     server: Server
     runs: dict[str, str]
@@ -59,7 +59,7 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def configured(folder: Path, default: str) -> Path:
-    """Credentials are kept for a minute: each check takes a fifth of a second."""
+    """A server that caches credentials for a minute: each check takes a fifth of a second."""
     path = folder / "basic_auth.ini"
     lines = [f"default_permission = {default}", f"database_uri = sqlite:///{folder}/users.sqlite3"]
     path.write_text("\n".join(["[mlflow]", *lines, "admin_username = admin", "auth_cache_ttl_seconds = 60"]))
@@ -88,7 +88,7 @@ def grant(server: Server, runs: dict[str, str], user: str, name: str, permission
     ("user", "run", "status"),
     [
         (None, "shown", 401),
-        ("nobody", "shown", 401),
+        ("unknown", "shown", 401),
         ("stranger", "shown", 403),
         ("reader", "shown", 200),
         ("reader", "hidden", 403),
@@ -118,11 +118,11 @@ def test_no_other_method_opens_a_run_that_is_hidden(guarded: Guarded, method: st
     assert b'"version"' not in answer.content
 
 
-def test_the_version_is_for_whoever_has_an_account(guarded: Guarded) -> None:
+def test_everyone_with_an_account_may_read_the_version(guarded: Guarded) -> None:
     def status(user: str | None) -> int:
         return guarded.server.get(f"{BULK}/version", auth=guarded.credentials(user)).status_code
 
-    assert [status(user) for user in (None, "nobody", "stranger", "reader", "admin")] == [401, 401, 200, 200, 200]
+    assert [status(user) for user in (None, "unknown", "stranger", "reader", "admin")] == [401, 401, 200, 200, 200]
 
 
 def test_a_deleted_run_is_gone_for_those_who_may_read_it(guarded: Guarded) -> None:

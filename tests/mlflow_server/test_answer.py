@@ -1,4 +1,4 @@
-"""An answer, piece by piece: points in order, lines as in the golden file, axes shared, cut off as told, compressed."""
+"""A response, piece by piece: order of points, lines as in the golden file, shared axes, cut-off, compression."""
 
 from __future__ import annotations
 
@@ -69,16 +69,16 @@ def test_points_are_sorted_by_step_then_timestamp_then_value(found: list[tuple[i
 def test_an_answer_that_is_cut_off_has_no_end() -> None:
     def failing() -> Iterator[Points]:
         yield points("loss", epochs(1.0))
-        raise OSError("the database went away")
+        raise OSError("the database went down")
 
     written: list[bytes] = []
-    with pytest.raises(OSError, match="went away"):
+    with pytest.raises(OSError, match="went down"):
         written.extend(lines.to_lines({}, failing()))
 
     assert [next(iter(json.loads(line)), None) for line in written] == [None, "axis", "key"]
 
 
-def test_axes_are_shared_by_whoever_has_the_same() -> None:
+def test_metrics_with_the_same_axis_share_it() -> None:
     one, other = epochs(1.0, 2.0), [(0, 5, 1.0), (1, 6, 2.0)]
     metrics = [points(key, axis) for key, axis in (("a", one), ("b", other), ("c", one), ("d", other), ("e", one[:1]))]
     answer = Answer.of(b'{"version":1}\n' + b"".join(list(lines.to_lines({}, metrics))[1:]))

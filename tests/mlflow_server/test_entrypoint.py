@@ -1,4 +1,4 @@
-"""MLflow's start script: what it refuses, what it starts, and that our plugin is installed."""
+"""MLflow's start script: settings that it refuses, the servers that it starts, and our installed plugin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.waiting import PATIENCE
 
 
 def start(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """For what refuses to start."""
+    """Run the script with an environment in which it refuses to start."""
     given = {"PATH": PATH, "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/x", "MLFLOW_ARTIFACT_ROOT": str(folder)}
     return subprocess.run(
         ["sh", str(ENTRYPOINT)],

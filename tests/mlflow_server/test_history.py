@@ -1,4 +1,4 @@
-"""The bulk route on real servers: what it answers is what MLflow's own client reads, key by key."""
+"""The bulk route on real servers: it returns what MLflow's own client reads, key by key."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def odd(server: Server, odd_runs: dict[str, str]) -> str:
 
 
 def by_mlflow(server: Server, run_id: str, key: str) -> list[tuple[int, int, float]]:
-    """By step, timestamp, value; NaN last. What stands in for infinity is told as infinity."""
+    """Points sorted by step, timestamp, value; NaN last. The numbers that encode infinity become infinity."""
     found = server.client.get_metric_history(run_id, key)
     stands_for = {LARGEST: INFINITY, -LARGEST: -INFINITY}
     points = [(point.step, point.timestamp, stands_for.get(point.value, point.value)) for point in found]
@@ -74,7 +74,7 @@ def test_every_oddity_is_as_mlflows_own_client_reads_it(server: Server, odd: str
 
     assert answer.curves.keys() == ODD.keys()
     for key in ODD:
-        # NaN is equal to nothing; as text it is.
+        # NaN equals nothing, not even itself; its text does.
         assert list(map(repr, answer.points(key))) == list(map(repr, by_mlflow(server, odd, key)))
     assert [value for *_, value in answer.points("not finite")][1:] == [INFINITY, -INFINITY, 0.5, INFINITY]
     assert answer.axes < len(ODD)
@@ -190,7 +190,7 @@ def test_10_000_metrics(server: Server) -> None:
     assert answer.points("m/9999") == [(0, 0, 9999.0), (1, 1, 9999.5)]
 
 
-def test_a_run_that_is_written_to_meanwhile_is_whole_up_to_some_batch(server: Server) -> None:
+def test_a_run_that_is_being_written_is_complete_up_to_some_batch(server: Server) -> None:
     run_id = new_run(server)
     keys = [f"k{number}" for number in range(50)]
     stop = threading.Event()
@@ -209,7 +209,7 @@ def test_a_run_that_is_written_to_meanwhile_is_whole_up_to_some_batch(server: Se
             answer = server.read(run_id)
             lengths = {len(answer.points(key)) for key in answer.curves}
             latest = {tuple(point) for point in answer.head["latest"].values()}
-            # Not one metric a step ahead of another, nor the latest points of the history.
+            # No metric is a step ahead of another, and the latest points are not ahead of the history.
             assert len(lengths) == len(latest) <= 1
             assert [step for step, *_ in latest] == [length - 1 for length in lengths]
     finally:
@@ -217,10 +217,10 @@ def test_a_run_that_is_written_to_meanwhile_is_whole_up_to_some_batch(server: Se
         writer.join()
 
 
-def test_a_client_that_goes_away_leaves_nothing_behind(server: Server) -> None:
+def test_a_client_that_disconnects_leaves_nothing_behind(server: Server) -> None:
     run_id = new_run(server)
     insert(server.uri, run_id, ((f"k{key}", step, step, step / 7) for key in range(40) for step in range(1000)))
-    for _ in range(16):  # more than the database's connections that the server keeps
+    for _ in range(16):  # more than the server's pool of database connections
         server.history(run_id, stream=True).close()
     server.session.head(f"{server.address}{BULK}/runs/{run_id}/history", timeout=PATIENCE)
 
@@ -238,7 +238,7 @@ class TestUnderGunicornAndAPrefix:
         assert prefixed.get("/tracking" + path).content == on_postgres.get(path).content
         assert prefixed.session.head(f"{prefixed.address}/tracking{path}", timeout=PATIENCE).content == b""
 
-    def test_a_client_that_goes_away_leaves_nothing_behind(self, prefixed: Server, on_postgres: Server) -> None:
+    def test_a_client_that_disconnects_leaves_nothing_behind(self, prefixed: Server, on_postgres: Server) -> None:
         run_id = new_run(on_postgres)
         insert(
             on_postgres.uri, run_id, ((f"k{key}", step, step, step / 7) for key in range(40) for step in range(1000))

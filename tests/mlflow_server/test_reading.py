@@ -1,4 +1,4 @@
-"""Points from a database: rows and arrays, at once and in passes, say the same; of one moment, in one workspace."""
+"""Points from a database: rows and arrays, at once and in passes, are the same, from one moment and one workspace."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_every_way_reads_the_same(
     assert told(read(session, asked, limit)) == wanted(has)
 
 
-def test_between_passes_nobody_waits_and_what_is_written_meanwhile_is_left_out(
+def test_passes_block_no_writer_and_leave_out_what_is_written_meanwhile(
     way: tuple[Server, Read], session: Session
 ) -> None:
     server, read = way
@@ -102,7 +102,7 @@ def test_a_run_of_another_workspace_is_not_found(
     on_sqlite: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_ENABLE_WORKSPACES", "true")
-    # A copy: a server without workspaces refuses a database that has some.
+    # A copy, because a server without workspaces refuses a database that has some.
     database = tmp_path / "mlflow.sqlite3"
     shutil.copy(on_sqlite.uri.removeprefix("sqlite:///"), database)
     store = WorkspaceAwareSqlAlchemyStore(f"sqlite:///{database}", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Our server beside a stock one: the same requests, in the same order, are answered alike, word for word."""
+"""Our server and a stock one: the same requests, in the same order, get the same responses, word for word."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def stock(stock_mlflow: Server) -> Server:
 
 
 class Talk:
-    """Requests to one server, and its answers less what differs from server to server: IDs, times, its address."""
+    """Requests to one server, and its responses without what differs between servers: IDs, times, addresses."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -39,7 +39,7 @@ class Talk:
     def ask(self, method: str, path: str, /, **options: Any) -> Any:
         address = self.server.address + (path if path.startswith("/") else API + path)
         response = self.server.session.request(method, address, timeout=PATIENCE, **options)
-        # The methods of `Allow` are in any order.
+        # The methods in `Allow` have no fixed order.
         headers = {name: sorted(response.headers.get(name, "").split(", ")) for name in TOLD}
         self.tell((method, path, response.status_code, headers, response.text))
         return response.json() if response.headers.get("Content-Type") == "application/json" else None
@@ -51,7 +51,7 @@ class Talk:
         return self.ask("POST", path, json=document)
 
     def tell(self, found: object) -> None:
-        """What a client of MLflow's made of an answer."""
+        """The result of a call of MLflow's client."""
         self._told.append(str(found))
 
     def name(self, found: str, name: str) -> str:
@@ -173,7 +173,7 @@ def models(talk: Talk) -> None:
 
 
 def by_client(talk: Talk) -> None:
-    """What MLflow's own client makes of it."""
+    """The results of calls of MLflow's own client."""
     client = talk.server.client
     run = client.create_run("0", start_time=1, run_name="client")
     id_ = talk.name(run.info.run_id, "RUN")

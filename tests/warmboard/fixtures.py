@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the library and of the trainer: a stock MLflow of both versions, a fake Pub/Sub."""
+"""Fixtures of the library's and the trainer's tests: a stock MLflow of both versions, and a fake Pub/Sub."""
 
 from __future__ import annotations
 

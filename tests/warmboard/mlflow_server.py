@@ -1,4 +1,4 @@
-"""A real MLflow server that a test can kill and bring back."""
+"""A real MLflow server that a test can kill and restart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.waiting import PATIENCE
 
 
 class MlflowServer:
-    """MLflow on SQLite, in a folder of its own and at one address for all its lives."""
+    """MLflow on SQLite, in its own folder, at the same address after every restart."""
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder
@@ -25,11 +25,11 @@ class MlflowServer:
         return self._process is None
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Start it, and return when it answers."""
         database = self.folder / "mlflow.db"
         if not database.exists():
             new_database(self.folder, database.name)
-        # What `mlflow server` starts, without its command line, which imports all of MLflow for itself.
+        # The server that `mlflow server` starts, without the command line, which imports all of MLflow too.
         command = [sys.executable, "-m", "uvicorn", "--port", str(self.port), "mlflow.server.fastapi_app:app"]
         environ = {
             **GIVEN,
@@ -47,7 +47,7 @@ class MlflowServer:
         self._process.wait_ready(PATIENCE)
 
     def kill(self) -> None:
-        """kill -9, of the server and all its processes."""
+        """Send SIGKILL to the server and all its processes."""
         if self._process:
             self._process.kill()
             self._process = None

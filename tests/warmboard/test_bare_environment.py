@@ -1,5 +1,5 @@
-"""The tracking library in an environment that has what requirements/tracking.txt names and nothing else: no TensorFlow,
-no Keras, no pandas, no MLflow. The project is installed there, as a user of the library installs it.
+"""The library in an environment with the packages of requirements/tracking.txt only: no TensorFlow, Keras, pandas or
+MLflow. The project is installed there as a user of the library installs it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,7 @@ with start_run(quick_test_id=7, experiment="bare") as run:
         for tower, arrays in towers.items():
             values |= weight_statistics(tower, arrays)
         run.log_metrics(values, step=epoch)
-print(run.run_id, run.sent, run.waiting, run.refused, run.lost)
+print(run.run_id, run.sent, run.waiting, run.rejected, run.lost)
 """
 CLIENT = """
 import sys
@@ -79,14 +80,14 @@ print(trainer.__file__, run.run_id)
 
 @pytest.fixture(scope="module", autouse=True)
 def bare() -> None:
-    """The environment; made on first use, in seconds. The project is installed into it anew each time."""
+    """Create the environment on first use, in seconds. The project is installed into it again each time."""
     marker, digest = ENVIRONMENT / "installed", hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
     try:
         if not marker.exists() or marker.read_text() != digest:
             _uv("venv", "--clear", "--python", sys.executable, str(ENVIRONMENT))
             _uv("pip", "sync", "--python", str(PYTHON), "--require-hashes", str(REQUIREMENTS))
             marker.write_text(digest)
-        # Reinstalled: uv keeps what it built of a folder, whatever changes in its modules.
+        # Reinstalled: uv reuses its build of a folder even if modules have changed.
         _uv("pip", "install", "--python", str(PYTHON), "--no-deps", "--reinstall-package", "warmboard", str(ROOT))
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", "") or str(error)
@@ -100,12 +101,19 @@ def _uv(*arguments: str) -> str:
 
 
 @pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A folder with the two-tower program and nothing else of the checkout."""
+    shutil.copytree(ROOT / "trainer", tmp_path / "trainer")
+    return tmp_path
+
+
+@pytest.fixture
 def mlflow(stock_mlflow: Server) -> Server:
     return stock_mlflow
 
 
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Runs the environment's Python in this folder, where nothing of the checkout is found."""
+    """Run the environment's Python in this folder, where it does not find the checkout."""
     given = {**GIVEN, "OUTPUT_URI": str(folder / "output"), "SPOOL_DIR": str(folder / "spool"), **environ}
     given.pop("PYTHONPATH", None)
     return subprocess.run(
@@ -117,14 +125,14 @@ def addresses(mlflow: str, pubsub: FakePubsub) -> dict[str, str]:
     return {"MLFLOW_TRACKING_URI": mlflow, "PUBSUB_EMULATOR_HOST": pubsub.address, "MLFLOW_READY_SECONDS": "180"}
 
 
-def test_there_is_what_is_pinned_and_the_project() -> None:
+def test_only_the_pinned_packages_and_the_project_are_installed() -> None:
     installed = {each["name"] for each in json.loads(_uv("pip", "list", "--python", str(PYTHON), "--format", "json"))}
     pinned = set(re.findall(r"^([\w.-]+)==", REQUIREMENTS.read_text(), re.MULTILINE))
 
     assert installed == pinned | {"warmboard"}
 
 
-def test_the_project_brings_the_library_and_leaves_nothing_in_the_checkout(tmp_path: Path) -> None:
+def test_the_project_installs_one_package_and_leaves_the_checkout_clean(tmp_path: Path) -> None:
     lines = "import importlib.metadata as m\nprint(*m.files('warmboard'))"
     brought = [Path(file) for file in run(tmp_path, "-c", lines).stdout.split() if ".dist-info/" not in file]
 
@@ -134,11 +142,11 @@ def test_the_project_brings_the_library_and_leaves_nothing_in_the_checkout(tmp_p
 
 
 @pytest.mark.parametrize("module", ABSENT)
-def test_what_the_library_does_without_is_not_there(module: str, tmp_path: Path) -> None:
+def test_other_packages_are_not_installed(module: str, tmp_path: Path) -> None:
     assert f"No module named '{module}'" in run(tmp_path, "-c", f"import {module}").stderr
 
 
-def test_it_is_that_installation_which_runs(tmp_path: Path) -> None:
+def test_the_installed_library_is_imported(tmp_path: Path) -> None:
     done = run(tmp_path, "-c", "import warmboard; print(warmboard.__file__)")
 
     assert all(path.startswith(f"{ENVIRONMENT}/") for path in done.stdout.split()), done.stderr
@@ -179,8 +187,8 @@ def test_the_client_alone(mlflow: Server, tmp_path: Path) -> None:
     assert (found.info.status, found.data.metrics, found.data.params) == ("FAILED", {"loss": 0.5}, {"rate": "1"})
 
 
-def test_what_waits_is_listed_and_flushed(mlflow: Server, pubsub: FakePubsub, tmp_path: Path) -> None:
-    # The port of a server that has ended: nobody listens there yet.
+def test_unsent_values_are_listed_and_flushed(mlflow: Server, pubsub: FakePubsub, tmp_path: Path) -> None:
+    # A free port on which no server listens yet.
     away = MlflowServer(tmp_path / "mlflow")
     away.folder.mkdir()
     environ = {**addresses(away.uri, pubsub), "MLFLOW_READY_SECONDS": "0"}
@@ -200,7 +208,7 @@ def test_what_waits_is_listed_and_flushed(mlflow: Server, pubsub: FakePubsub, tm
         assert (found.info.status, found.data.metrics) == ("KILLED", {"loss": 0.5})
     finally:
         away.stop()
-    assert run(tmp_path, "-m", "warmboard", "flush", "--list", **environ).stdout.startswith("Nothing waits")
+    assert run(tmp_path, "-m", "warmboard", "flush", "--list", **environ).stdout.startswith("No spools")
 
 
 def test_the_command_is_installed(tmp_path: Path) -> None:
@@ -211,7 +219,7 @@ def test_the_command_is_installed(tmp_path: Path) -> None:
 
 
 def test_a_package_called_trainer_is_the_users_own(mlflow: Server, pubsub: FakePubsub, tmp_path: Path) -> None:
-    """Vertex AI calls a job's package ``trainer`` and its module ``trainer.task``."""
+    """In a job of Vertex AI, the user's own package is called ``trainer`` and its module ``trainer.task``."""
     (tmp_path / "trainer").mkdir()
     (tmp_path / "trainer" / "__init__.py").touch()
     (tmp_path / "trainer" / "task.py").write_text(TASK)
@@ -234,7 +242,7 @@ def test_help_needs_no_framework(program: Path) -> None:
     assert "--epochs" in done.stdout
 
 
-def test_a_training_says_in_a_sentence_what_it_needs(program: Path) -> None:
+def test_a_missing_package_is_one_line(program: Path) -> None:
     done = run(program, "-m", "trainer", "--epochs", "1")
 
     assert done.returncode == 1

@@ -1,1 +1,1 @@
-"""Samples a fetched run and builds the documents that the webapp serves."""
+"""Sample a fetched run and build the documents that the webapp serves."""

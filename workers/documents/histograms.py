@@ -1,4 +1,4 @@
-"""Bin counts that a run logged as metrics → histogram documents, with the true edges of every epoch."""
+"""Build histogram documents from bin counts that a run logged as metrics, with each epoch's true edges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class _Bins:
-    """``counts`` (epochs, bins), ``edges`` (epochs, bins + 1), and at which epochs both are known."""
+    """``counts`` (epochs, bins), ``edges`` (epochs, bins + 1), and ``whole`` (epochs,): whether both are known."""
 
     counts: Values
     edges: Values
@@ -30,18 +30,18 @@ class _Bins:
 
 
 class HistogramDocuments:
-    """The histograms of one run: of weights and gradients, of both towers, where it has them."""
+    """The histograms of one run: weights and gradients of each tower, if logged."""
 
     def __init__(self, run: FetchedRun, partition: Partition, sampling: Sampling, cached_at: str) -> None:
         self._run, self._partition, self._sampling, self._cached_at = run, partition, sampling, cached_at
 
     @cached_property
     def available(self) -> bool:
-        """Whether the run has any histogram that can be drawn."""
+        """Whether the run has at least one histogram to draw."""
         return any(self._read(type_, tower) for type_ in HistogramType for tower in Tower)
 
     def documents(self, resolution: Resolution, positions: Indices) -> Iterator[tuple[EntryKey, Histogram]]:
-        """``positions`` are the epochs that curves of this resolution have."""
+        """The run's histograms at one resolution. ``positions`` are the epochs that its curves keep."""
         for type_ in HistogramType:
             for tower in Tower:
                 if bins := self._read(type_, tower):
@@ -73,8 +73,9 @@ class HistogramDocuments:
         }
 
     def _whole_epochs(self, whole: Mask, resolution: Resolution, positions: Indices) -> Indices:
-        """Of the curves' epochs those that are whole. Bins that were logged at fewer than half of all epochs would
-        mostly miss that grid, and have one of their own.
+        """Positions of the epochs to keep: the curves' epochs that have every bin.
+
+        Bins logged at fewer than half of all epochs have their own grid, because they would mostly miss the curves'.
         """
         if resolution is Resolution.FULL or 2 * int(whole.sum()) >= len(whole):
             return positions[whole[positions]]
@@ -82,7 +83,7 @@ class HistogramDocuments:
         return places[kept(len(places), 1, self._sampling.points)]
 
     def _read(self, type_: HistogramType, tower: Tower) -> _Bins | None:
-        """None where no epoch has every bin, and edges."""
+        """The bins of a histogram; None if no epoch has every bin and its edges."""
         keys = self._bins.get((type_, tower))
         if not keys:
             return None
@@ -93,7 +94,7 @@ class HistogramDocuments:
 
     @cached_property
     def _bins(self) -> dict[tuple[HistogramType, Tower], list[str]]:
-        """Type and tower → the metric keys of its bins in order, where the run has all of them up to the highest."""
+        """Map type and tower to the metric keys of its bins, in order. Histograms with a gap are left out."""
         numbers: dict[tuple[HistogramType, Tower], list[int]] = {}
         for type_, tower, number_ in filter(None, map(bin_of, self._partition.curves)):
             numbers.setdefault((type_, tower), []).append(number_)
@@ -104,8 +105,10 @@ class HistogramDocuments:
         }
 
     def _edges(self, type_: HistogramType, tower: Tower, bins: int) -> Values:
-        """(epochs, bins + 1). Weights: equal width from that epoch's minimum to its maximum. Otherwise, and where an
-        epoch has neither, the run's parameter; NaN where there is none.
+        """Edges of shape (epochs, bins + 1).
+
+        Weights have bins of equal width from the epoch's min to its max. Gradients, and epochs without min and max,
+        have the edges of the run's parameter; NaN without that.
         """
         edges = np.tile(self._edges_of_param(edges_param(type_, tower), bins), (len(self._partition.epochs), 1))
         if type_ is HistogramType.WEIGHTS:

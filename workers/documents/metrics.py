@@ -1,5 +1,7 @@
-"""Metrics that have no place among a run's epochs → the metric index and the metric chunks, each metric on its own
-axis. So any run of any framework is warmed: metrics by step, by epoch, or by sample as MLflow's system metrics are.
+"""Build the metric index and the metric chunks from metrics that don't fit a run's epochs.
+
+Each metric has its own axis, so runs of any framework can be warmed: metrics by step, by epoch, or by sample, as
+MLflow's system metrics are.
 """
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ from workers.history.fetched import Curve, Indices, Values
 
 CHUNK_METRICS = 40
 CHUNK_POINTS = 1_000_000
-"""A chunk ends before it exceeds either. A metric of more points has a chunk of its own."""
+"""A chunk ends before it exceeds either limit. A metric with more points has its own chunk."""
 
 
 @dataclass(frozen=True)
 class MetricDocuments:
-    """Index and chunks of ``curves``, whose keys are sorted. Without curves there are neither."""
+    """Index and chunks of ``curves``, whose keys are sorted. Neither exists without curves."""
 
     run_id: str
     curves: Curves = field(repr=False)
@@ -39,6 +41,7 @@ class MetricDocuments:
     cached_at: str
 
     def documents(self, resolution: Resolution) -> Iterator[tuple[EntryKey, MetricIndex | MetricChunk]]:
+        """The chunks at one resolution; with those of the overview, the index."""
         chunks = list(_chunks(self.curves))
         if chunks and resolution is Resolution.OVERVIEW:
             yield EntryKey.metric_index(self.run_id), self._index(chunks)
@@ -76,7 +79,7 @@ class MetricDocuments:
 
 
 class _Axes:
-    """The axes of one chunk; metrics that were logged together share one."""
+    """The axes of one chunk. Metrics logged together share an axis."""
 
     def __init__(self, sampling: Sampling, resolution: Resolution) -> None:
         self._sampling, self._resolution = sampling, resolution
@@ -111,18 +114,18 @@ class _Axes:
     def _kept(self, length: int) -> Indices:
         if self._resolution is Resolution.FULL:
             return np.arange(length)
-        # Steps of any unit: no interval is given, the point budget alone decides.
+        # Steps may have any unit, so there is no interval: the point budget alone decides.
         return kept(length, 1, self._sampling.points)
 
 
 def group_of(key: str) -> str:
-    """``system/cpu`` → ``system``; empty for a key without a slash."""
+    """The group of a metric key: ``system`` for ``system/cpu``, empty for a key without a slash."""
     group, slash, _ = key.partition("/")
     return group if slash else ""
 
 
 def _chunks(curves: Curves) -> Iterator[Curves]:
-    """Metrics of one group are neighbours; those without a group come first."""
+    """Split curves into chunks. Metrics of a group are adjacent; those without a group come first."""
     chunk: Curves = {}
     points = 0
     for key in sorted(curves, key=lambda key: (group_of(key), key)):

@@ -1,4 +1,4 @@
-"""Which of a run's metrics share the epochs of its history, which keep an axis of their own, and which are numbers."""
+"""Partition a run's metrics: those that share its epochs, those with their own axis, and single values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.documents.sample import align
 from workers.history.fetched import Curve, Indices, Values
 
 MOST_METRICS = 50
-"""So many metrics outside the catalogue a history holds; all others are in metric chunks."""
+"""The max number of metrics outside the catalogue in a history. The others are in metric chunks."""
 SYSTEM_METRICS = "system/"
 
 Curves = dict[str, Curve]
@@ -23,8 +23,8 @@ Curves = dict[str, Curve]
 class Partition:
     """Every metric of a run in exactly one place. All dictionaries are sorted by key.
 
-    ``epochs`` are the steps of the catalogue's metrics; without any of those, the steps that most metrics share.
-    ``curves`` have all their steps among them, ``others`` have axes of their own, and ``finals`` are metrics of a
+    ``epochs`` are the steps of the catalogue's metrics, or if there are none, the steps that most metrics share.
+    ``curves`` have all their steps among the epochs, ``others`` have their own axes, and ``finals`` are metrics with a
     single value.
     """
 
@@ -34,7 +34,7 @@ class Partition:
     finals: Curves
 
     def values(self, key: str) -> Values:
-        """One value an epoch: NaN where the curve has none, or where there is no such curve."""
+        """One value per epoch: NaN where the curve has none. All NaN without such a curve."""
         curve = self.curves.get(key)
         if curve is None:
             return np.full(len(self.epochs), np.nan)
@@ -42,6 +42,7 @@ class Partition:
 
     @classmethod
     def of(cls, curves: Mapping[str, Curve]) -> Partition:
+        """Partition a run's curves. Empty curves are left out."""
         ordered = {key: curves[key] for key in sorted(curves) if len(curves[key].steps)}
         named = {key: curve for key, curve in ordered.items() if is_named(key)}
         finals = {key: curve for key, curve in ordered.items() if key not in named and len(curve.steps) == 1}
@@ -57,14 +58,15 @@ class Partition:
 
 
 def _union(curves: Curves) -> Indices:
-    """All steps that any of the curves has. Curves mostly share theirs, so each set of steps is looked at once."""
+    """All steps of all curves, sorted. Most curves share their steps, so each distinct axis is used once."""
     axes = {curve.steps.tobytes(): curve.steps for curve in curves.values()}
     return np.unique(np.concatenate(list(axes.values())))
 
 
 def _most_shared(curves: Curves) -> Indices:
-    """The steps that most curves have alike; of several the longest. MLflow's system metrics count samples, not steps
-    of the training: they have no say.
+    """The axis that most curves share; of several, the longest.
+
+    MLflow's system metrics don't count: their steps are samples, not training steps.
     """
     sharing: dict[bytes, list[Indices]] = defaultdict(list)
     for key, curve in curves.items():
@@ -75,7 +77,7 @@ def _most_shared(curves: Curves) -> Indices:
 
 
 def _sharing(curves: Curves, epochs: Indices) -> Iterator[str]:
-    """The curves that have all their steps among the epochs. Each set of steps is looked at once."""
+    """The keys of curves whose steps are all among the epochs. Each distinct axis is checked once."""
     known: dict[bytes, bool] = {}
     for key, curve in curves.items():
         axis = curve.steps.tobytes()

@@ -1,4 +1,4 @@
-"""A fetched run → the documents that warmboard/contract/entries.py describes, at both resolutions."""
+"""Build a fetched run's documents, as warmboard/contract/entries.py describes them, at both resolutions."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from workers.history.roles import judge_of, pairs_of
 from workers.insights.rules import insights
 
 MOST_CELLS = 20_000_000
-"""A history at full resolution has at most so many values (160 MB); a longer one keeps an envelope, as overviews do."""
+"""The max number of values in a full history (160 MB). A longer one is sampled, with an envelope, like an overview."""
 SPARKLINE_POINTS, SPARKLINE_DIGITS = 32, 4
 LONGEST_TAG = 250
-"""Longer tags are files in disguise, such as the history of logged models."""
+"""In characters. Longer tags are files in disguise, such as the history of logged models."""
 SUMMARY_METRICS = 100
 
 
@@ -51,32 +51,32 @@ class RunDocuments:
         self._histograms = HistogramDocuments(run, self._partition, sampling, self._cached_at)
 
     def entries(self) -> dict[EntryKey, Entry]:
-        """Every warm entry of the run, encoded; one document at a time is in memory."""
+        """Every warm entry of the run, encoded. Only one document at a time is in memory."""
         return {key: encode(document) for resolution in Resolution for key, document in self._documents(resolution)}
 
     @cached_property
     def best(self) -> int | None:
-        """The position of the best epoch: the least validation loss, or training loss where there is none."""
+        """The position of the best epoch: the one with the min validation loss (training loss if there is none)."""
         return best_position(self._values(self._judged_by))
 
     @cached_property
     def final_metrics(self) -> dict[str, float | None]:
-        """Metrics of a single value."""
+        """Metrics with a single value, by key. None for NaN and ±∞."""
         return {key: number(curve.values[-1]) for key, curve in self._partition.finals.items()}
 
     @property
     def summary_metrics(self) -> dict[str, float | None]:
-        """The final metrics that lists show and search: those of the catalogue first, a bounded number of them."""
+        """The final metrics that lists show and search, `final_` and `test_` first; at most SUMMARY_METRICS."""
         ordered = sorted(self.final_metrics, key=lambda key: (not key.startswith(("final_", "test_")), key))
         return {key: self.final_metrics[key] for key in ordered[:SUMMARY_METRICS]}
 
     def sparkline(self) -> list[float | None]:
-        """A few values of the validation loss (training loss where there is none) for lists."""
+        """A few values of the validation loss (training loss if there is none), for lists."""
         values = self._values(self._judged_by)[kept(len(self.epochs), 1, SPARKLINE_POINTS)]
         return [number(float(f"{value:.{SPARKLINE_DIGITS}g}")) for value in values.tolist()]
 
     def history(self, resolution: Resolution) -> History:
-        """Curves, final metrics and parameters."""
+        """The history document: curves, final metrics, parameters and tags."""
         positions = self._positions(resolution)
 
         def one(key: str) -> Series:
@@ -129,7 +129,7 @@ class RunDocuments:
 
     @cached_property
     def _judged_by(self) -> str:
-        """The metric that tells good epochs from bad ones, the same for which the insights name the best."""
+        """The metric that judges epochs. The insights name the best epoch of the same metric."""
         return judge_of(self._curves, pairs_of(self._curves)) or "loss"
 
     @cached_property

@@ -1,6 +1,6 @@
-"""Sample: which epochs an overview keeps, and what it says about those it leaves out. Pure; no input or output.
+"""Choose the epochs that an overview keeps, and summarise the others. Pure; no input or output.
 
-docs/reference/sampling.md says the same in words.
+docs/reference/sampling.md describes the rule.
 """
 
 from __future__ import annotations
@@ -16,40 +16,39 @@ from workers.history.fetched import Indices, Values
 LEAST_BUDGET = 3
 """The first epoch, the last, and the best."""
 MOST_DIGITS = 15
-"""So many digits every float64 can tell apart."""
+"""Every float64 has at least this many significant digits."""
 POWERS = np.array([float(f"1e{power}") for power in range(23)])
-"""The powers of ten that float64 holds exactly."""
+"""The powers of ten that float64 represents exactly."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How an overview is sampled: every ``interval`` epochs, at most ``points`` of them."""
+    """How an overview is sampled: every ``interval``-th epoch, at most ``points`` of them."""
 
     interval: int
     points: int
 
 
 def interval_of(length: int, interval: int, budget: int) -> int:
-    """The interval of a run of ``length`` epochs: the given one, doubled until at most ``budget`` epochs remain, the
-    last and the best among them.
+    """The interval for a run of ``length`` epochs: doubled until at most ``budget`` epochs remain.
 
-    Raises ValueError unless ``interval`` ≥ 1 and ``budget`` ≥ 3.
+    The budget includes the last and the best epoch. Raises ValueError if ``interval`` < 1 or ``budget`` < 3.
     """
     if interval < 1 or budget < LEAST_BUDGET:
-        raise ValueError(f"an interval of {interval} epochs within {budget} points; at least 1 and {LEAST_BUDGET}")
+        raise ValueError(f"interval {interval} and budget {budget}: they must be at least 1 and {LEAST_BUDGET}")
     if interval == 1 and length <= budget:
         return interval
-    # Beside the grid and the last, one point is left for the best.
+    # One point of the budget is reserved for the best epoch.
     while -(-(length - 1) // interval) + 1 > budget - 1:
         interval *= 2
     return interval
 
 
 def kept(length: int, interval: int, budget: int, best: int | None = None) -> Indices:
-    """Positions (ascending, unique) that an overview keeps of ``length`` epochs, at most ``budget``.
+    """Positions (ascending, unique, at most ``budget``) that an overview keeps of ``length`` epochs.
 
-    Every ``interval``-th (see ``interval_of``), the last, and the best. But for the best one they follow from the
-    length alone, so that runs of one length share their grid.
+    Every ``interval``-th (see ``interval_of``), the last, and the best. Except for the best, they depend only on the
+    length, so runs of the same length share their grid. Raises ValueError if ``interval`` < 1 or ``budget`` < 3.
     """
     if not length:
         return np.zeros(0, dtype=np.int64)
@@ -60,9 +59,10 @@ def kept(length: int, interval: int, budget: int, best: int | None = None) -> In
 
 
 def envelope(values: Values, positions: Indices) -> tuple[Values, Values]:
-    """Minimum and maximum of each stretch that ends at a kept position: item *i* covers ``positions[i-1]+1`` to
-    ``positions[i]``, the first also what comes before it, the last also what comes after it. Values that are not finite
-    do not count; a stretch of none but those gives NaN.
+    """Min and max of each stretch of values that ends at a kept position, each of shape (positions,).
+
+    Stretch *i* covers ``positions[i-1] + 1`` to ``positions[i]``; the first also covers all values before it, the last
+    all values after it. NaN and ±∞ are ignored; a stretch without finite values gives NaN.
     """
     if not len(positions):
         return np.zeros(0), np.zeros(0)
@@ -78,9 +78,10 @@ def envelope(values: Values, positions: Indices) -> tuple[Values, Values]:
 
 
 def align(steps: Indices, values: Values, epochs: Indices) -> Values:
-    """The curve on the axis ``epochs``: by step, NaN where it has none. Both are ascending and unique.
+    """Align a curve to the axis ``epochs`` by step, with NaN at missing steps.
 
-    A curve that has every epoch is returned as it is, not copied. Raises ValueError for a step that the axis lacks.
+    ``steps`` and ``epochs`` are ascending and unique. If the curve has every epoch, ``values`` is returned uncopied.
+    Raises ValueError if the axis lacks a step.
     """
     if len(steps) == len(epochs) and np.array_equal(steps, epochs):
         return values
@@ -91,15 +92,16 @@ def align(steps: Indices, values: Values, epochs: Indices) -> Values:
 
 
 def best_position(values: Values) -> int | None:
-    """Where the smallest finite value stands (the first of several), or None."""
+    """The position of the min finite value (the first of several); None if no value is finite."""
     finite = np.where(np.isfinite(values), values, np.inf)
     return int(np.argmin(finite)) if np.isfinite(finite).any() else None
 
 
 def round_significant(values: Values, digits: int = 8) -> Values:
-    """The values at ``digits`` significant digits, in a new array of the same shape: each is the float64 nearest to
-    that decimal, so its shortest notation has no more digits. Exact halves go to the even digit. Zeros, NaN and ±∞ stay
-    as they are, and so does what rounding would make infinite.
+    """Round values to ``digits`` significant digits, in a new array of the same shape.
+
+    Each result is the float64 nearest to the rounded decimal, so its shortest notation has no more digits. Exact halves
+    round to the even digit. Zeros, NaN and ±∞ are kept, and so are values that rounding would make infinite.
 
     Raises ValueError unless 1 ≤ ``digits`` ≤ 15.
     """
@@ -113,8 +115,8 @@ def round_significant(values: Values, digits: int = 8) -> Values:
     with np.errstate(invalid="ignore"):
         scaled = magnitude * up / down
         whole = np.rint(scaled)
-        # A whole number below 2**53, divided or multiplied by an exact power of ten, is rounded once: to the float64
-        # nearest to that decimal. ``scaled`` was rounded before, which matters only where it became a half.
+        # A whole number below 2**53, divided or multiplied by an exact power of ten, is rounded only once: to the
+        # float64 nearest to that decimal. ``scaled`` itself is rounded too, which matters only if it became a half.
         sure = np.abs(scaled - whole) < 0.5
         rounded = np.copysign(whole / up * down, flat)
     if not sure.all():
@@ -126,8 +128,10 @@ def round_significant(values: Values, digits: int = 8) -> Values:
 
 @cache
 def _scales(digits: int) -> tuple[Values, Values, Values]:
-    """For each decade, what brings its numbers to ``digits`` digits before the point: a multiplier and a divisor, both
-    exact and one of them 1. The decades begin at the first array's items; what is outside of them has NaN.
+    """Each decade's start, multiplier and divisor, which scale its numbers to ``digits`` digits before the point.
+
+    Multiplier and divisor are exact, and one of them is 1. Both arrays also have a NaN at each end, for numbers outside
+    of all decades.
     """
     decades = np.arange(digits - len(POWERS), digits + len(POWERS))
     shift = digits - 1 - decades[:-1]
@@ -148,10 +152,10 @@ def _round_slowly(value: float, digits: int) -> float:
 
 
 def _places(steps: Indices, epochs: Indices) -> Indices:
-    """Where each step stands on the axis."""
+    """The position of each step on the axis. Raises ValueError if the axis lacks a step."""
     if len(epochs) and steps[0] >= epochs[0] and steps[-1] <= epochs[-1]:
         if len(epochs) == int(epochs[-1]) - int(epochs[0]) + 1:
-            # An axis without gaps, as most are, needs no search.
+            # Most axes have no gaps and need no search.
             places: Indices = steps - epochs[0]
             return places
         places = np.searchsorted(epochs, steps)

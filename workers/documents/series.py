@@ -1,5 +1,7 @@
-"""Arrays as the documents hold them. ``encoding.py`` writes arrays as JSON lists, and what is not finite as ``null``:
-no list of Python numbers is ever made of a million values.
+"""Arrays as documents hold them.
+
+``encoding.py`` writes an array directly as a JSON list, with null for NaN and ±∞, so a million values never become a
+list of Python numbers.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ from workers.documents.sample import round_significant
 from workers.history.fetched import Curve, Values
 
 MOST_NON_FINITE = {Resolution.OVERVIEW: 200, Resolution.FULL: 10_000}
-"""So many values that are not finite a document lists; their total number is beside them."""
+"""The max number of NaN and ±∞ values that a document lists. It also gives their total number."""
 
 
 def series(values: Values, resolution: Resolution) -> Series:
-    """The values of one curve; an overview's are rounded."""
+    """The values of one curve, rounded for an overview."""
     return cast(Series, round_significant(values) if resolution is Resolution.OVERVIEW else values)
 
 
@@ -29,7 +31,7 @@ def integers(values: NDArray[np.int64]) -> list[int]:
 
 
 def counts(values: Values) -> list[Series]:
-    """Bin counts, (epochs, bins): whole numbers where all are."""
+    """Bin counts of shape (epochs, bins), as whole numbers if all are whole."""
     whole = values.astype(np.int64)
     return cast("list[Series]", np.ascontiguousarray(whole if (whole == values).all() else values))
 
@@ -40,7 +42,7 @@ def number(value: float) -> float | None:
 
 @dataclass(frozen=True)
 class Gaps:
-    """Values that JSON has no number for: the first of them by epoch, then by metric, and how many there are."""
+    """NaN and ±∞ values, which JSON lacks: the first ones by epoch, then by metric, and their total number."""
 
     listed: list[NonFinite]
     total: int
@@ -51,7 +53,7 @@ class Gaps:
             return cls([], 0)
         most, keys = MOST_NON_FINITE[resolution], sorted(curves)
         places = [np.flatnonzero(~np.isfinite(curves[key].values)) for key in keys]
-        # Of no metric can more than its first so many be among the first of all.
+        # Only the first ``most`` of each metric can be among the first ``most`` of all.
         first = [found[:most] for found in places]
         metrics = np.repeat(np.arange(len(keys)), list(map(len, first)))
         positions = np.concatenate(first)

@@ -1,1 +1,1 @@
-"""Reads a run from its tracking server."""
+"""Fetch runs from an MLflow tracking server."""

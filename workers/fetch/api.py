@@ -1,4 +1,4 @@
-"""The wire to one tracking server: pooled connections, credentials, compression, and what each refusal means.
+"""A client of one tracking server's REST API: pooled connections, credentials, compression and errors.
 
 https://mlflow.org/docs/latest/rest-api.html
 """
@@ -26,13 +26,16 @@ TIMEOUT = urllib3.Timeout(connect=5, read=60)
 LONGEST_REASON, LONGEST_REFUSAL = 500, 2**16
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HOW_TO_SIGN_IN = (
-    "Its credentials are set by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, MLFLOW_TRACKING_TOKEN, or"
-    " MLFLOW_TRACKING_GOOGLE_IDENTITY; those of other servers within MLFLOW_TRACKING_SERVERS"
+    "Set its credentials by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, MLFLOW_TRACKING_TOKEN or"
+    " MLFLOW_TRACKING_GOOGLE_IDENTITY; for other servers, in MLFLOW_TRACKING_SERVERS"
 )
 
 
 class MlflowStatusError(PermanentError):
-    """The server answered, and not with 200. ``code`` is MLflow's word for it; empty if somebody else answered."""
+    """MLflow answered with a status other than 200.
+
+    ``code`` is MLflow's ``error_code``; empty if the answer is not MLflow's, for example a proxy's.
+    """
 
     def __init__(self, text: str, status: int, code: str) -> None:
         super().__init__(text)
@@ -41,20 +44,21 @@ class MlflowStatusError(PermanentError):
 
     @property
     def is_no_route(self) -> bool:
-        """The server has no such route, whatever run was asked for."""
+        """Whether the server lacks the route itself, as opposed to the run."""
         return self.status == 501 or (self.status in (404, 405) and not self.code)
 
 
 class Body(Protocol):
-    """The body of an answer, decompressed while it is read."""
+    """A response body, decompressed while it is read."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
 
 class MlflowApi:
-    """Calls one tracking server. ``transport`` takes the place of the network in tests.
+    """Calls one tracking server. Tests pass a ``transport`` in place of the network.
 
-    Every method raises TransientError or PermanentError. A redirect is refused: credentials are for one address only.
+    Every method raises TransientError if a retry may help, otherwise PermanentError. Redirects are refused, because
+    the credentials are for one address only.
     """
 
     def __init__(
@@ -62,11 +66,11 @@ class MlflowApi:
     ) -> None:
         self._server = server
         self._transport = transport or connections_to(server.uri, connections)
-        # On one machine compression costs more than it saves.
+        # On one machine, compression costs more than it saves.
         self._accepted = "identity" if urlsplit(server.uri).hostname in LOOPBACK else "zstd, gzip;q=0.5"
 
     def get(self, path: str, member: str, **query: Any) -> Any:
-        """One member of the JSON document at a path. Parameters that are None are left out."""
+        """Get one member of the JSON document at a path. Query parameters that are None are left out."""
         with self.open(path, **query) as body:
             document = orjson.loads(body.read())
         if not isinstance(document, dict) or member not in document:
@@ -74,14 +78,17 @@ class MlflowApi:
         return document[member]
 
     def post(self, path: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """The JSON document that a path answers to what is asked."""
+        """Post a JSON document and return the JSON response."""
         with self._answer("POST", path, data=orjson.dumps(asked)) as body:
             document: dict[str, Any] = orjson.loads(body.read())
         return document
 
     @contextmanager
     def open(self, path: str, **query: Any) -> Iterator[Body]:
-        """What is at a path, to be read piece by piece. What can't be parsed within the context is a PermanentError."""
+        """Get a path and yield its body, to read in pieces.
+
+        Raises PermanentError if the block can't parse the body as JSON.
+        """
         given = {name: value for name, value in query.items() if value is not None}
         with self._answer("GET", path, query=f"?{urlencode(given)}" if given else "") as body:
             yield body
@@ -105,7 +112,7 @@ class MlflowApi:
                     raise self._refusal(path, answer)
                 yield _decompressed(answer)
             finally:
-                # The connection goes back to the pool once the body was read to its end; else it is of no more use.
+                # A connection whose body was read to its end is already back in the pool. Any other can't be reused.
                 answer.close()
         except (urllib3.exceptions.HTTPError, OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
             raise TransientError(f"MLflow at {self._server.uri} does not answer: {error}") from error
@@ -113,7 +120,7 @@ class MlflowApi:
             raise self._no_mlflow(path) from error
 
     def _no_mlflow(self, path: str) -> PermanentError:
-        text = f"{self._server.uri} did not answer to {path.removeprefix(API)} as MLflow does: is it an MLflow server?"
+        text = f"{self._server.uri} answered {path.removeprefix(API)} unlike MLflow: is it an MLflow server?"
         return PermanentError(text)
 
     def _headers(self, data: bytes | None) -> dict[str, str]:
@@ -142,7 +149,7 @@ def _decompressed(answer: urllib3.BaseHTTPResponse) -> Body:
 
 
 def _reason(text: bytes) -> tuple[str, str]:
-    """MLflow's error code and message; of anything else the beginning."""
+    """MLflow's error code and message. For any other body, an empty code and the first 200 characters."""
     try:
         document = orjson.loads(text)
         return str(document.get("error_code", "")), str(document.get("message", ""))[:LONGEST_REASON]

@@ -1,4 +1,4 @@
-"""A run from a server of ours: one request, answered as lines, read one by one."""
+"""Fetch a run by Warmboard's bulk route: one request, answered as lines of JSON that are parsed one by one."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ HISTORY_PATH = "api/2.0/warmboard/runs/{}/history"
 
 
 class BulkRoute:
-    """Reads runs by Warmboard's route on the MLflow server.
+    """Reads runs by the route that `mlflow_server/` adds to MLflow.
 
-    Every method raises TransientError or PermanentError: of a server without the route MlflowStatusError, with
-    ``is_no_route``.
+    Every method raises TransientError or PermanentError; MlflowStatusError with ``is_no_route`` if the server lacks
+    the route.
     """
 
     def __init__(self, api: MlflowApi) -> None:
         self._api = api
 
     def exists(self) -> bool:
-        """Asks the server. Only a stock one, or something before it, refuses: with 404, 405 or 403, or with a page."""
+        """Ask the server whether it has the route.
+
+        A stock server, or a proxy in front of it, answers 404, 405, 403 or an HTML page. Raises MlflowStatusError if
+        the credentials are wrong (401), and TransientError.
+        """
         try:
             return bool(self._api.get(VERSION_PATH, "history") == 1)
         except PermanentError as error:
@@ -35,11 +39,11 @@ class BulkRoute:
             return False
 
     def fetch(self, run_id: str, kept: FetchedRun | None, alive: Callable[[], None]) -> FetchedRun:
-        """The whole run. Where that will do, only what ``kept`` lacks is asked for."""
+        """Fetch the whole run. Requests only what ``kept`` lacks where the two fit together."""
         return (kept and self._continued(run_id, kept, alive)) or self._read(run_id, None, alive).run
 
     def _continued(self, run_id: str, kept: FetchedRun, alive: Callable[[], None]) -> FetchedRun | None:
-        """None where only a whole fetch will do."""
+        """``kept`` continued with the new points; None if the run must be fetched whole."""
         begin = first_guess(kept)
         while begin is not None:
             reading = self._read(run_id, begin, alive)
@@ -56,7 +60,7 @@ class BulkRoute:
             with self._api.open(HISTORY_PATH.format(quote(run_id, safe="")), from_step=from_step) as body:
                 return read_lines(split_lines(body), alive)
         except NotWholeError as error:
-            raise TransientError(f"run {run_id} did not come whole: {error}") from error
+            raise TransientError(f"MLflow's history of run {run_id} is incomplete: {error}") from error
         except MlflowStatusError as error:
             if error.code == "RESOURCE_DOES_NOT_EXIST" and "deleted" in str(error):
                 raise PermanentError(f"run {run_id} is deleted in MLflow") from error

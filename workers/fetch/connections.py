@@ -1,4 +1,4 @@
-"""Pooled connections that are quick on every MLflow server, through the proxy that the environment names, if any."""
+"""Pooled HTTP connections without delayed acknowledgements, through the environment's proxy if it names one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 def connections_to(uri: str, at_once: int) -> urllib3.PoolManager:
-    """A pool that keeps ``at_once`` connections to the address open."""
+    """A pool that keeps up to ``at_once`` connections to the address open."""
     proxy = select_proxy(uri, get_environ_proxies(uri))
     options: dict[str, Any] = {"maxsize": at_once, "ca_certs": os.environ.get("REQUESTS_CA_BUNDLE") or where()}
     if proxy:
@@ -34,22 +34,22 @@ def connections_to(uri: str, at_once: int) -> urllib3.PoolManager:
 
 
 class _PromptConnection(HTTPConnection):
-    """Acknowledges the beginning of an answer at once.
+    """Acknowledges a response's headers at once, by TCP_QUICKACK.
 
-    uvicorn with several workers and without uvloop sends the headers, then waits with the body until they are
-    acknowledged, which Linux puts off by 40 ms on a connection that is kept. The kernel drops the option by itself, so
-    it is set for every answer. Systems without it wait.
+    uvicorn with several workers and without uvloop sends the body only after the headers are acknowledged. On a
+    kept-alive connection, Linux delays that acknowledgement by 40 ms. The kernel resets the option, so it is set for
+    every response. On systems without the option, each response takes these 40 ms longer.
     """
 
     def getresponse(self) -> Any:
-        # Within TLS to a proxy there is no socket of our own.
+        # Inside TLS to a proxy, ``sock`` is not a socket.
         if QUICKACK is not None and hasattr(self.sock, "setsockopt"):
             self.sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
         return super().getresponse()
 
 
 class _PromptSecureConnection(_PromptConnection, HTTPSConnection):
-    """The same over TLS."""
+    """A prompt connection over TLS."""
 
 
 class _HTTPPool(HTTPConnectionPool):

@@ -1,4 +1,4 @@
-"""Fetch: everything that charts need of one run, from an MLflow tracking server, by the quickest way that it has."""
+"""Fetch a run's metrics, parameters and tags from an MLflow tracking server, by the fastest route that it has."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ ASK_AGAIN_SECONDS = 300.0
 
 
 class Fetcher:
-    """Reads runs from one tracking server: from ours by the bulk route, from a stock one metric by metric.
+    """Reads runs from one tracking server: by the bulk route if it has one, otherwise metric by metric.
 
-    ``transport`` takes the place of the network in tests. Every method raises TransientError or PermanentError.
+    ``concurrency`` is the max number of simultaneous requests. Tests pass a ``transport`` in place of the network.
+    Every method raises TransientError if a retry may help, otherwise PermanentError.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Fetcher:
     def fetch(
         self, run_id: str, kept: FetchedRun | None = None, alive: Callable[[], None] = lambda: None
     ) -> FetchedRun:
-        """The whole run as it is now. ``kept`` is what an earlier fetch gave: of a run that still goes on, only what it
-        lacks is asked for. ``alive`` is called along the way, so that a caller can say that a long fetch goes on.
+        """Fetch the whole run as it is now.
+
+        ``kept`` is the result of an earlier fetch. For a run that is still running, only what it lacks is requested.
+        ``alive`` is called now and then during a long fetch, so that the caller can extend a lease.
         """
         if self._bulk_exists():
             try:
@@ -54,11 +57,15 @@ class Fetcher:
         return self._stock.fetch(run_id, kept, alive)
 
     def search_runs(self, experiment_name: str) -> Iterator[str]:
-        """The IDs of an experiment's runs that are not deleted, the oldest first."""
+        """The IDs of an experiment's runs that are not deleted, oldest first."""
         return self._stock.search_runs(experiment_name)
 
     def _bulk_exists(self) -> bool:
-        """Asks now and then: a stock server may become one of ours. That ours becomes a stock one shows by itself."""
+        """Whether the server has the bulk route.
+
+        A stock server is asked again after ASK_AGAIN_SECONDS, since it may be upgraded. The opposite needs no check:
+        the route then answers 404.
+        """
         if not self._has_bulk and self._clock() >= self._ask_after:
             self._remember(self._bulk.exists())
         return self._has_bulk

@@ -1,7 +1,7 @@
-"""What a run that still goes on has gained since it was last fetched. Pure; no input or output.
+"""Find what a running run has gained since the last fetch. Pure; no input or output.
 
-MLflow tells the latest point of every metric in one answer. A metric has moved when that is not the last point kept.
-Points that were logged late, for earlier steps, don't show there; so a run that has ended is always fetched whole.
+MLflow gives the latest point of every metric in one response. A metric has moved if that point is not the last one
+kept. Points logged late, for earlier steps, don't show there, so a run that has ended is always fetched whole.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ RUNNING = "RUNNING"
 
 
 def goes_on(kept: FetchedRun | None, status: str) -> bool:
-    """Whether the run was running when it was kept, and is now."""
+    """Whether the run was running at the last fetch and still is."""
     return kept is not None and kept.status == status == RUNNING
 
 
 def has_moved(curve: Curve | None, latest: Point) -> bool:
-    """Whether a metric has another latest point than the curve that was kept of it."""
+    """Whether a metric's latest point differs from the kept curve's last. NaN equals NaN."""
     if curve is None:
         return True
     *place, value = curve.last()
@@ -31,8 +31,10 @@ def has_moved(curve: Curve | None, latest: Point) -> bool:
 
 
 def first_guess(kept: FetchedRun) -> int | None:
-    """The step to ask from when nothing is known yet: as a rule all metrics stand at the same one. None: ask for all,
-    since the run was not running, had nothing, or has steps that were logged anew and may be so again.
+    """The step to request from before the latest points are known: the highest step kept.
+
+    Usually all metrics are at the same step. None if everything must be requested: the run was not running, had no
+    points, or logged some steps twice and may do so again.
     """
     if not goes_on(kept, RUNNING) or any(curve.repeated for curve in kept.curves.values()):
         return None
@@ -40,7 +42,7 @@ def first_guess(kept: FetchedRun) -> int | None:
 
 
 def needed_from(kept: FetchedRun, latest: Mapping[str, Point], begin: int) -> int | None:
-    """The step from which on all that has moved must be read, ``begin`` if that will do. None: a metric is new."""
+    """The first step that must be read to cover every metric that moved, at most ``begin``. None if a metric is new."""
     for key, point in latest.items():
         curve = kept.curves.get(key)
         if curve is None:
@@ -51,8 +53,9 @@ def needed_from(kept: FetchedRun, latest: Mapping[str, Point], begin: int) -> in
 
 
 def merged(kept: FetchedRun, came: FetchedRun, latest: Mapping[str, Point], begin: int) -> FetchedRun | None:
-    """The whole run: what was kept, and what came from step ``begin`` on. None if they don't fit together: steps that
-    were kept have been logged anew.
+    """The whole run: the kept points before step ``begin``, then those that ``came``.
+
+    None if the two don't fit together, because kept steps were logged again.
     """
     curves = dict(kept.curves)
     for key, gained in came.curves.items():
@@ -69,7 +72,7 @@ def merged(kept: FetchedRun, came: FetchedRun, latest: Mapping[str, Point], begi
 
 
 def _continues(curve: Curve, gained: Curve, begin: int) -> bool:
-    """Whether ``gained`` begins with what the curve has from ``begin`` on, and has no step twice."""
+    """Whether ``gained`` begins with the curve's points from step ``begin`` on, and has no repeated step."""
     before = int(np.searchsorted(curve.steps, begin))
     count = len(curve.steps) - before
     pairs = zip(_columns(curve), _columns(gained), strict=True)

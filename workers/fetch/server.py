@@ -1,4 +1,4 @@
-"""A tracking server as configured: its address, and what lets us in."""
+"""A tracking server as configured: its address and credentials."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from workers.errors import TransientError
 
 
 class GoogleIdentity:
-    """Identity tokens for one server, as an MLflow on Cloud Run wants them; each is kept until shortly before it
-    expires. google-auth finds the account: by GOOGLE_APPLICATION_CREDENTIALS, else the machine's own.
+    """Google identity tokens for one server, as Cloud Run requires them.
+
+    Each token is cached until shortly before it expires. google-auth finds the account:
+    GOOGLE_APPLICATION_CREDENTIALS, otherwise the machine's own.
     """
 
     def __init__(self, audience: str) -> None:
@@ -22,7 +24,7 @@ class GoogleIdentity:
         self._lock = threading.Lock()
 
     def token(self) -> str:
-        """The token to use now. Raises TransientError."""
+        """A valid token. Raises TransientError if Google gives none."""
         from google.auth.exceptions import GoogleAuthError
         from google.auth.transport.requests import Request
         from google.oauth2 import id_token
@@ -40,7 +42,7 @@ class GoogleIdentity:
 
 @dataclass(frozen=True)
 class TrackingServer:
-    """One server that events may name. ``uri`` holds no credentials, so that it may be shown."""
+    """One server that events may name. ``uri`` holds no credentials, so it is safe to show."""
 
     name: str
     uri: str
@@ -51,9 +53,10 @@ class TrackingServer:
 
     @classmethod
     def at(cls, name: str, address: str, *, google: bool = False) -> Self:
-        """``address`` may hold USER:PASSWORD@ or, as a user name alone, TOKEN@, with %-escapes.
+        """Parse an address, which may hold USER:PASSWORD@ or TOKEN@ with %-escapes.
 
-        ``google`` asks Google for tokens where it holds nothing; for https alone, since tokens travel as they are.
+        ``google`` gets tokens from Google if the address holds no credentials; for https only, because a token is sent
+        in the clear.
         """
         scheme, netloc, path, _, _ = urlsplit(address)
         credentials, _, host = netloc.rpartition("@")
@@ -63,11 +66,11 @@ class TrackingServer:
             return cls(name, uri, username=unquote(user), password=unquote(password))
         if user:
             return cls(name, uri, token=unquote(user))
-        # Cloud Run's audience is the service, whatever path MLflow has within it.
+        # Cloud Run's audience is the service, without MLflow's path within it.
         return cls(name, uri, google=GoogleIdentity(f"{scheme}://{host}") if google and scheme == "https" else None)
 
     def authorization(self) -> str | None:
-        """The Authorization header, or None where no credentials are configured. Raises TransientError."""
+        """The Authorization header; None without credentials. Raises TransientError if Google gives no token."""
         if self.username is not None:
             pair = f"{self.username}:{self.password or ''}".encode()
             return f"Basic {base64.b64encode(pair).decode()}"

@@ -1,5 +1,6 @@
-"""A run as any MLflow server gives it: a request for the run, one for its experiment, and one or more for each metric,
-several at once.
+"""Fetch a run from a stock MLflow server: one request for the run, one for its experiment, one or more per metric.
+
+Metrics are requested concurrently.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from workers.fetch.incremental import goes_on, has_moved
 from workers.history.fetched import MLFLOW_INFINITY, Curve, FetchedRun, Indices, Point, Values, moment
 
 SHORT_HISTORY = "ajax-api/2.0/mlflow/metrics/get-history-bulk"
-"""What MLflow's own pages ask: a fifth less work than get-history. It stops without a word after SHORT points."""
+"""The route of MLflow's own pages: a fifth less work than get-history. It silently stops after SHORT points."""
 SHORT = 25_000
 PAGE_SIZE = 25_000
 PIECE = 2**20
 ALIVE_SECONDS = 5.0
 RUNS_PAGE_SIZE = 200
-"""Each comes with all its latest metrics and parameters, wanted or not."""
+"""Small, because each run comes with all its latest metrics and parameters."""
 
 Columns = tuple[Indices, Values, Indices]
 
 
 class StockServer:
-    """Every method raises TransientError or PermanentError."""
+    """Reads runs by MLflow's own routes. Every method raises TransientError or PermanentError."""
 
     def __init__(self, api: MlflowApi, concurrency: int) -> None:
         self._api = api
@@ -38,7 +39,7 @@ class StockServer:
         self._has_short_history = True
 
     def fetch(self, run_id: str, kept: FetchedRun | None, alive: Callable[[], None]) -> FetchedRun:
-        """The whole run. Metrics that have not moved since ``kept`` are not asked for."""
+        """Fetch the whole run. Metrics that have not moved since ``kept`` are not requested."""
         run = self._api.get(API + "runs/get", "run", run_id=run_id)
         info, data = run["info"], run.get("data", {})
         if info.get("lifecycle_stage") == "deleted":
@@ -60,7 +61,10 @@ class StockServer:
         )
 
     def search_runs(self, experiment_name: str) -> Iterator[str]:
-        """The IDs of an experiment's runs, the oldest first, so that a new one shifts no page."""
+        """The IDs of an experiment's runs, oldest first, so that a new run shifts no page.
+
+        Raises PermanentError if MLflow has no such experiment.
+        """
         try:
             experiment = self._experiment("get-by-name", experiment_name=experiment_name)
         except MlflowStatusError as error:
@@ -98,7 +102,7 @@ class StockServer:
                 curves[key] = future.result()
                 alive()
         finally:
-            # Of a fetch that has failed nothing more is asked.
+            # After a failure, don't send the remaining requests.
             pool.shutdown(cancel_futures=True)
         return {key: curves[key] for key in latest if len(curves[key].steps)}
 
@@ -110,14 +114,14 @@ class StockServer:
         return Curve.of(*columns)
 
     def _short_history(self, run_id: str, key: str) -> Columns | None:
-        """All points of a metric that has fewer than SHORT; None where get-history is to be asked."""
+        """All points of a metric with fewer than SHORT points; None if get-history must be used."""
         if not self._has_short_history:
             return None
         try:
             with self._api.open(SHORT_HISTORY, run_id=run_id, metric_key=key, max_results=SHORT) as body:
                 points = _lenient(body.read())["metrics"]
         except (PermanentError, KeyError, TypeError) as error:
-            # Without a word of MLflow's own: something before it lets only /api/ through.
+            # Without an error code of MLflow's, a proxy has answered, which lets only /api/ through.
             self._has_short_history = isinstance(error, MlflowStatusError) and bool(error.code)
             return None
         return _columns(points) if len(points) < SHORT else None
@@ -134,8 +138,10 @@ class StockServer:
 
 
 def _page(body: Body) -> Generator[Columns, None, str | None]:
-    """A page's points, and the next page's token. Parsed in pieces, since MLflow 2.9.2 has everything on one page: a
-    point is flat, and no key may hold a brace, so each brace but the first and the last ends a point.
+    """Yield a page's points and return the next page's token.
+
+    Parsed in pieces, because MLflow 2.9.2 puts everything on one page. A point is a flat object and no metric key may
+    hold a brace, so every closing brace except the last ends a point.
     """
     text = body.read(PIECE)
     while more := body.read(PIECE):
@@ -158,7 +164,7 @@ def _columns(points: list[dict[str, Any]]) -> Columns:
 
 
 def _lenient(text: bytes) -> Any:
-    """JSON, in which Flask writes a bare NaN."""
+    """Parse JSON in which Flask may write a bare NaN."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:

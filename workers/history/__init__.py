@@ -1,1 +1,1 @@
-"""A fetched run: its curves, and the file format that keeps them."""
+"""A fetched run: its curves, the roles of its metrics, and its file format."""

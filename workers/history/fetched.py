@@ -1,4 +1,4 @@
-"""A fetched run: what the tracking server told, one curve a metric. Pure; no input or output."""
+"""A fetched run: the tracking server's data, with one curve per metric. Pure; no input or output."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ Point = tuple[int, int, float]
 """Step, timestamp, value."""
 
 MLFLOW_INFINITY = np.finfo(np.float64).max
-"""MLflow's databases keep ±∞ as the largest float64."""
+"""MLflow's databases store ±∞ as the largest float64."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric's history: ``steps`` ascending and unique, ``values`` (maybe not finite), and ``timestamps`` in
-    milliseconds since 1970 (UTC). ``repeated`` counts the points that gave way to a later one of the same step.
+    """One metric's history, as three arrays of the same length.
+
+    ``steps`` are ascending and unique. ``values`` may be NaN or ±∞. ``timestamps`` are in milliseconds since 1970
+    (UTC). ``repeated`` is the number of points dropped for another of the same step.
     """
 
     steps: Indices
@@ -32,9 +34,11 @@ class Curve:
 
     @classmethod
     def of(cls, steps: Indices, values: Values, timestamps: Indices) -> Curve:
-        """Points in any order → one value a step: of points that share a step the last by timestamp, and the greatest
-        of those that share that too, where NaN counts as 0: MLflow's own rule for its latest metrics. A point that is
-        there twice, since it moved to the next page while pages were read, counts once.
+        """Make a curve of points in any order, with one value per step.
+
+        Of points that share a step, the one with the latest timestamp wins; of those that share both, the one with the
+        max value, where NaN counts as 0. This is MLflow's own rule for its latest metrics. An identical point does not
+        count as repeated: a point is read twice if it moves to the next page between two requests.
         """
         if not (np.abs(values) < MLFLOW_INFINITY).all():
             values = np.where(np.abs(values) >= MLFLOW_INFINITY, np.copysign(np.inf, values), values)
@@ -49,17 +53,17 @@ class Curve:
         return cls(steps[last], values[last], timestamps[last], len(steps) - int(last.sum()) - int(same.sum()))
 
     def last(self) -> Point:
-        """The point of the highest step, as MLflow tells it of a run's latest metrics."""
+        """The point of the highest step: the one that MLflow gives as the metric's latest."""
         return int(self.steps[-1]), int(self.timestamps[-1]), float(self.values[-1])
 
 
 LONGEST_NAME = 500
-"""What the store's tables take."""
+"""In characters: the limit of the store's columns."""
 
 
 @dataclass(frozen=True)
 class FetchedRun:
-    """One run as the tracking server has it. Times are aware datetimes in UTC."""
+    """One run as the tracking server has it. Times are timezone-aware, in UTC."""
 
     run_id: str
     experiment_name: str
@@ -72,7 +76,7 @@ class FetchedRun:
     curves: Mapping[str, Curve] = field(repr=False)
 
     def printable(self) -> FetchedRun:
-        """As every database takes it: some MLflow servers keep what PostgreSQL does not."""
+        """A copy that every database can store: without NUL characters, which PostgreSQL rejects, and names cut off."""
         return replace(
             self,
             experiment_name=_printable(self.experiment_name)[:LONGEST_NAME],
@@ -88,7 +92,7 @@ def _printable(text: str) -> str:
 
 
 def moment(milliseconds: Any) -> datetime | None:
-    """A time as MLflow gives it. None for no time, and for one beyond the calendar: some client took another unit."""
+    """Convert MLflow's milliseconds. None without a time, or beyond the calendar: a client used another unit."""
     try:
         return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
     except (ValueError, OverflowError, OSError):

@@ -1,4 +1,5 @@
-"""A run as lines of JSON, one document a line: what the bulk route answers, and what the store keeps of a fetched run.
+"""Read and write a run as newline-delimited JSON: the bulk route's response, and a run's source in the store.
+
 warmboard/contract/examples/run-history.ndjson has every kind of line.
 """
 
@@ -26,7 +27,7 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
 class NotWholeError(ValueError):
-    """The lines are not a whole run: they were cut off on their way, or are something else."""
+    """The lines are not a complete run: they were cut off, or are something else."""
 
 
 class Readable(Protocol):
@@ -35,14 +36,14 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Reading:
-    """A run, and the latest point of each of its metrics: of those too whose history was not asked for."""
+    """A run and the latest point of each of its metrics, even of those whose history was not requested."""
 
     run: FetchedRun
     latest: Mapping[str, Point]
 
 
 def read_run(source: bytes) -> FetchedRun:
-    """What ``write_run`` has written. Raises NotWholeError."""
+    """Read a run that ``write_run`` has written. Raises NotWholeError if it is cut off or something else."""
     try:
         with zstandard.ZstdDecompressor().stream_reader(source) as stream:
             return read_lines(split_lines(stream)).run
@@ -51,13 +52,13 @@ def read_run(source: bytes) -> FetchedRun:
 
 
 def write_run(run: FetchedRun) -> bytes:
-    """The whole run, compressed: what the store keeps as its source."""
+    """Write a whole run as zstd-compressed lines: its source in the store."""
     compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
     return b"".join([*map(compressor.compress, _lines(run)), compressor.flush()])
 
 
 def split_lines(stream: Readable) -> Iterator[bytes]:
-    """The lines of a stream, which is held no longer than one line."""
+    """Split a stream into lines, with at most one chunk and one line in memory."""
     rest: list[bytes] = []
     while piece := stream.read(CHUNK):
         *whole, last = piece.split(b"\n")
@@ -69,19 +70,19 @@ def split_lines(stream: Readable) -> Iterator[bytes]:
 
 
 def read_lines(lines: Iterable[bytes], alive: Callable[[], None] = lambda: None) -> Reading:
-    """``alive`` is called after each line. Raises NotWholeError."""
+    """Read a run from lines, calling ``alive`` after each. Raises NotWholeError if the run is cut off or not a run."""
     try:
         return _read(map(orjson.loads, filter(None, lines)), alive)
     except NotWholeError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise NotWholeError(f"a run's history was cut off, or is none: {error!r}") from error
+        raise NotWholeError(f"the history was cut off, or is not one: {error!r}") from error
 
 
 def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None]) -> Reading:
     head = next(documents, {})
     if head["version"] != VERSION:
-        raise NotWholeError(f"a run's history of version {head['version']}, where {VERSION} was expected")
+        raise NotWholeError(f"a history of version {head['version']}; expected version {VERSION}")
     columns = _Columns()
     for document in documents:
         columns.take(document)
@@ -102,7 +103,7 @@ def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None]) -> Rea
 
 
 class _Columns:
-    """Gathers axes and values, line by line."""
+    """Collects axes and values, line by line."""
 
     def __init__(self) -> None:
         self._axes: dict[int, tuple[Indices, Indices]] = {}
@@ -132,9 +133,9 @@ class _Columns:
         self._points += len(values)
 
     def curves(self) -> dict[str, Curve]:
-        """Raises NotWholeError unless everything has come."""
+        """The curves by key. Raises NotWholeError if the end line is missing or its counts differ."""
         if (self._end.get("metrics"), self._end.get("points")) != (len(self._parts), self._points):
-            raise NotWholeError("a run's history was cut off")
+            raise NotWholeError("the history was cut off")
         return {key: self._curve(key) for key in self._parts}
 
     def _curve(self, key: str) -> Curve:
@@ -198,5 +199,5 @@ def _non_finite(values: Values) -> dict[str, Indices]:
 
 
 def _line(document: dict[str, Any]) -> bytes:
-    # What is not finite becomes null.
+    # orjson writes NaN and ±∞ as null.
     return orjson.dumps(document, option=_OPTIONS)

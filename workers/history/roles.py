@@ -1,4 +1,4 @@
-"""Which part a metric plays in a run: by its name, as any framework may spell it. Pure; no input or output."""
+"""A metric's role in a run, found by its name in any framework's spelling. Pure; no input or output."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ TRAINING = frozenset({"train", "training"})
 LESS_IS_BETTER = frozenset({"error", "err", "rmse", "mse", "mae", "mape", "nll", "perplexity", "ppl"})
 MORE_IS_BETTER = frozenset({"accuracy", "acc", "auc", "f1", "precision", "recall", "ndcg", "mrr", "r2", "iou", "dice"})
 NO_LOSS = frozenset({"regularization", "regularisation", "reg", "l1", "l2", "kl", "penalty", "scale", "weight", "lr"})
-"""With one of these words a metric is only a part of a loss, or a setting."""
+"""A metric with one of these words is only a part of a loss, or a setting."""
 PLAIN = frozenset({"loss", "total", "epoch", "step"})
-"""A loss of no other words is what training makes smaller. A generator's or a policy's may rise in good health."""
+"""Training minimises a loss with no other words. A generator's or a policy's loss may rise in a healthy run."""
 LABELS = {
     "loss": "training loss",
     "val_loss": "validation loss",
@@ -30,12 +30,12 @@ _WORD = re.compile(r"[a-z0-9]+")
 _GRADIENT_NORM = re.compile(r"grad.*norm", re.IGNORECASE | re.DOTALL)
 _WEIGHTS = re.compile(r"(?:(.+)[_/. -])?weights?_(norm|std|mean|min|max)", re.DOTALL)
 _JUDGES = ("norm", "std")
-"""Without one of these nobody knows whether a tower's weights move."""
+"""At least one of these is needed to tell whether a tower's weights move."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A metric as training and validation have it; ``sign`` is 1 where less is better, else -1."""
+    """The training and the validation side of a metric. ``sign`` is 1 if lower is better, otherwise -1."""
 
     training: str
     validation: str
@@ -43,34 +43,36 @@ class Pair:
 
 
 def pairs_of(curves: Mapping[str, Curve]) -> list[Pair]:
-    """``val_x`` with ``x`` or ``train_x``, the longest of each side. Losses if there are any, ``loss`` before others;
-    scores otherwise.
+    """Pair ``val_x`` with ``x`` or ``train_x``, taking the longest curve of each side.
+
+    Losses if there are any, ``val_loss`` first; otherwise scores.
     """
     found = sorted(_pairs(curves), key=lambda pair: (pair.validation != "val_loss", pair.validation))
     losses = [pair for pair in found if pair.sign == 1]
     if losses and losses[0].validation == "val_loss":
-        # The same again, and what regularisation adds.
+        # The total repeats the loss, plus the regularisation.
         losses = [pair for pair in losses if pair.validation != "val_total_loss"]
     return losses or found
 
 
 def judge_of(curves: Mapping[str, Curve], pairs: Iterable[Pair]) -> str | None:
-    """The metric that tells good epochs from bad ones: validation loss, or training loss where there is none."""
+    """The metric that judges epochs: validation loss, or training loss if there is none."""
     paired = [pair.validation for pair in pairs if pair.sign == 1]
     losses = sorted(filter(is_loss, curves), key=lambda key: (not words_of(key) & VALIDATION, key))
     return _first_followed(curves, chain(["val_loss"], paired, ["loss"], losses))
 
 
 def training_loss_of(curves: Mapping[str, Curve], pairs: Iterable[Pair]) -> str | None:
-    """The loss that training makes smaller."""
+    """The loss that training minimises."""
     paired = [pair.training for pair in pairs if pair.sign == 1]
     plain = [key for key in curves if is_plain_loss(key) and not words_of(key) & VALIDATION]
     return _first_followed(curves, chain(["loss"], paired, plain))
 
 
 def towers_of(keys: Iterable[str]) -> dict[str, list[str]]:
-    """Tower → the metrics of its weights, the norm first. All weights together, under an empty name, only if there are
-    no towers.
+    """Map each tower to the metrics of its weights, the norm first.
+
+    Metrics of all weights together have an empty name, and are included only if there are no towers.
     """
     towers: dict[str, dict[str, str]] = defaultdict(dict)
     for key in keys:
@@ -97,7 +99,7 @@ def is_gradient_norm(key: str) -> bool:
 
 
 def is_vital(key: str) -> bool:
-    """Whether the metric is a loss, or of gradients or weights. A score may be undefined for good reasons."""
+    """Whether the metric is a loss, or about gradients or weights. Unlike a score, it should never be undefined."""
     return "loss" in key.lower() or "grad" in key.lower() or bool(_WEIGHTS.fullmatch(key)) or is_histogram(key)
 
 
@@ -123,12 +125,12 @@ def _longest(curves: Mapping[str, Curve], keys: Iterable[str]) -> str:
 
 
 def _first_followed(curves: Mapping[str, Curve], keys: Iterable[str]) -> str | None:
-    """The first that the run has, and has followed for more than one step."""
+    """The first key with a curve of more than one step."""
     return next((key for key in keys if key in curves and len(curves[key].steps) > 1), None)
 
 
 def _sign(words: frozenset[str]) -> int:
-    """1 where less is better, -1 where more is, 0 where nobody knows."""
+    """1 if lower is better, -1 if higher is better, 0 if unknown."""
     if words & NO_LOSS:
         return 0
     if words & LESS_IS_BETTER or any("loss" in word for word in words):

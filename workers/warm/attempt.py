@@ -29,9 +29,9 @@ from workers.warm.pipeline import rebuild_from_source, warm_from
 
 log = logging.getLogger(__name__)
 TRANSIENT = (TransientError, HotCopyError, OperationalError)
-"""Errors that may go away: of MLflow, of Redis, of the database. All others are parked at once."""
+"""Temporary errors: of MLflow, of Redis, of the database. All others are parked at once."""
 FIRST_SECONDS = 1.0
-"""The first pause of an event: somebody may be waiting for the run."""
+"""The first pause of an event: a reader may be waiting for the run."""
 FIRST_REBUILD_SECONDS = 60.0
 """The first pause of a rebuild, which is background work."""
 RENEWALS = 6

@@ -103,7 +103,7 @@ def test_none_is_warm(look: Look) -> None:
 @pytest.mark.parametrize("query", ["", "?runs=search3"])
 def test_with_too_few_runs_the_page_says_how_to_choose(look: Look, query: str) -> None:
     page = look(f"/compare/{query}")
-    expect(page.get_by_text("by conditions such as param.optimizer = adam")).to_be_visible()
+    expect(page.get_by_text("and conditions such as param.optimizer = adam")).to_be_visible()
     screenshot(page, f"compare-choose{len(query)}")
     search = page.get_by_role("combobox", name="Search runs to add")
     for name in ("search 1", "search 2"):

@@ -205,12 +205,12 @@ def test_a_run_that_has_just_begun_says_so_and_moves_nothing_when_it_logs(look: 
     page = look("/", width=width)
     page.add_init_script(LAYOUT_SHIFT)
     page.goto(f"/runs/{run}/")
-    expect(page.get_by_text("has not logged a metric yet")).to_be_visible()
+    expect(page.get_by_text("No metric logged yet")).to_be_visible()
     page.wait_for_timeout(600)
     screenshot(page, f"begins-{width}")
     site.seed("put", kind="Framework", run_id=run, logged="epochs_alone", status="RUNNING")
     expect(page.get_by_role("heading", name="Loss", exact=True)).to_be_visible()
-    expect(page.get_by_text("has not logged a metric yet")).to_be_hidden()
+    expect(page.get_by_text("No metric logged yet")).to_be_hidden()
     page.wait_for_timeout(600)
     assert page.evaluate("window.movers") == []
 

@@ -1,4 +1,4 @@
-"""Settings say what is wrong with them, and the reference page says what they are."""
+"""An invalid setting is an error that gives the reason; the reference page lists all settings."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_an_unset_setting_has_its_default() -> None:
         ("WEBAPP_SECRET_KEY", "", "WEBAPP_SECRET_KEY is not set"),
     ],
 )
-def test_an_error_names_the_variable_and_what_would_do(name: str, value: str, message: str) -> None:
+def test_an_error_names_the_variable_and_valid_values(name: str, value: str, message: str) -> None:
     with pytest.raises(SettingError) as caught:
         SETTINGS[name].read({name: value})
     assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""The loops of docs/how-to/custom-loops.md as they stand there; docs/reference/metrics.md, which names all keys."""
+"""The loops of docs/how-to/custom-loops.md, unchanged; and docs/reference/metrics.md, which names all keys."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PARAMS = {"epochs", "batch_size", "learning_rate", "learning_rate_schedule", "op
 
 
 def statistics() -> dict[str, float]:
-    """What the library computes for a loop, under the keys that it gives to it."""
+    """Return all metric keys that the library computes for a loop."""
     gradients = GradientSums()
     gradients.add(ARRAYS)
     values = weight_norms(ARRAYS) | gradients.values()
@@ -58,7 +58,7 @@ class TestReference:
         assert len(patterns) > 30
         assert {pattern for pattern in patterns if f"`{pattern}`" not in page} == set()
 
-    def test_its_examples_are_true(self) -> None:
+    def test_its_examples_are_correct(self) -> None:
         tried = doctest.testfile(str(REFERENCE), module_relative=False)
         assert tried.failed == 0
         assert tried.attempted > 5
@@ -70,7 +70,7 @@ def server(stock_mlflow: Server) -> Server:
 
 
 def train(code: str, folder: Path, server: Server, pubsub: FakePubsub) -> str:
-    """Runs the loop as a program of its own; returns its run's ID."""
+    """Run the loop as a separate program and return its run's ID."""
     environ = {
         **GIVEN, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "MLFLOW_TRACKING_URI": server.address,
         "PUBSUB_EMULATOR_HOST": pubsub.address, "OUTPUT_URI": str(folder / "output"),
@@ -88,7 +88,7 @@ def train(code: str, folder: Path, server: Server, pubsub: FakePubsub) -> str:
 
 
 def histories(client: MlflowClient, run_id: str, keys: set[str]) -> dict[str, list[float]]:
-    """Every key's values by epoch; fails where one does not have exactly one value an epoch."""
+    """Return every key's values by epoch. Fails if a key does not have exactly one value per epoch."""
     found = {}
     for key in keys:
         points = sorted(client.get_metric_history(run_id, key), key=lambda point: point.step)
@@ -98,7 +98,7 @@ def histories(client: MlflowClient, run_id: str, keys: set[str]) -> dict[str, li
 
 
 def assert_counted(values: dict[str, list[float]], tower: str) -> None:
-    """Every weight is in a histogram, and every gradient: of an embedding those of the rows looked up."""
+    """Assert that histograms count every weight and every gradient; of embeddings, those of the rows looked up."""
     dense = DIM * DIM + DIM
     weights = np.sum([values[f"{tower}_hist_bin_{index}"] for index in range(25)], axis=0)
     assert weights.tolist() == [ROWS[tower] * DIM + dense] * EPOCHS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.template.loader import get_template
@@ -14,9 +13,9 @@ TEMPLATES = {path.relative_to(path.parents[1]).as_posix(): path for path in Path
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_template_is_found_by_its_folder_and_name_and_has_no_indentation(name: str) -> None:
-    template: Any = get_template(name)
-    assert Path(template.origin.name).samefile(TEMPLATES[name])
-    sent = template.template.source
+    template = get_template(name)
+    assert Path(template.origin.name).samefile(TEMPLATES[name])  # type: ignore[attr-defined]
+    sent = template.template.source  # type: ignore[attr-defined]
     assert "\n " not in sent
     assert sent.split() == TEMPLATES[name].read_text().split()
 

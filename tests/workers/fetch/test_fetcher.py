@@ -154,7 +154,7 @@ def test_an_answer_that_was_cut_off_is_transient(cut_at: int, encoding: str) -> 
     wire = FakeMlflow({"loss": [(step, step / 7, step) for step in range(100)]}, bulk=True)
     wire.cut_at = cut_at
     server = FAR if encoding == "zstd" else TrackingServer("near", "http://127.0.0.1")
-    with pytest.raises(TransientError, match="did not come whole"):
+    with pytest.raises(TransientError, match="is incomplete"):
         fetcher(wire, server).fetch(RUN_ID)
 
 

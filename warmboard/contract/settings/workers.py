@@ -55,28 +55,28 @@ SWEEP_SECONDS = Setting(
     "SWEEP_SECONDS",
     integer(1, 3600),
     "10",
-    "How often the sweep looks for unfinished events that no worker holds.",
+    "How often, in seconds, the sweep looks for unfinished events that no worker holds.",
     ("workers",),
 )
 DISPATCH_SECONDS = Setting(
     "DISPATCH_SECONDS",
     integer(1, 3600),
     "30",
-    "How long a queued event is left to Celery before the sweep queues it again.",
+    "How many seconds the sweep waits before it queues an event again that it has queued.",
     ("workers",),
 )
 LEASE_SECONDS = Setting(
     "LEASE_SECONDS",
     integer(6, 3600),
     "120",
-    "How long a worker's claim on an event lasts without being renewed. Workers renew it six times as often.",
+    "How many seconds a worker's claim on an event lasts. Workers renew it six times as often.",
     ("workers",),
 )
 HEARTBEAT_AGE_SECONDS = Setting(
     "HEARTBEAT_AGE_SECONDS",
     integer(5, 3600),
     "30",
-    "The health checks of the subscriber and of beat fail when the last heartbeat is older than this.",
+    "The health checks of the subscriber and of beat fail if the last heartbeat is older than this many seconds.",
     ("workers",),
 )
 SUBSCRIBER_HEARTBEAT = Setting(

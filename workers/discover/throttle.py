@@ -1,4 +1,4 @@
-"""How often something may be done that takes long where there is much of it."""
+"""A throttle for work that takes long when there is much of it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 SHARE = 20.0
 
 
-class Pace:
-    """Lets one twentieth of the time go to it: what takes seconds is done anew only after minutes."""
+class Throttle:
+    """Gives work at most about one twentieth of the time: work that took seconds is due again only after minutes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -23,7 +23,7 @@ class Pace:
 
     @contextmanager
     def measured(self, counts: bool = True) -> Iterator[None]:
-        """What is done within counts."""
+        """Add the time of the block to the time spent, if ``counts``."""
         begin = self._clock()
         try:
             yield
@@ -31,5 +31,5 @@ class Pace:
             self._spent += (self._clock() - begin) * counts
 
     def done(self) -> None:
-        """It was done to its end; the next begins in due time."""
+        """The work is finished; it is due again after SHARE times the time it took."""
         self._due, self._spent = self._clock() + SHARE * self._spent, 0.0
