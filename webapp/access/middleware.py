@@ -30,13 +30,13 @@ FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_V
 
 THEMES = ("light", "dark")
 """Those that a viewer can choose in place of the system's."""
-NOBODY = "Sign in first, or send a token."
+UNAUTHENTICATED = "Sign in first, or send a token."
 SAFE_METHODS = ("GET", "HEAD")
 PAGES_OF_THE_API = ("/api/docs/",)
 """For people, although they are under /api/."""
 
 
-class Refused(Exception):
+class ApiAccessDenied(Exception):
     """The API is not for this request. ``response`` says so."""
 
     def __init__(self, status: int, error: str, challenge: str | None = None) -> None:
@@ -75,7 +75,7 @@ def _enter_api(request: HttpRequest, view: Callable[..., Any]) -> HttpResponseBa
     refused = None
     try:
         reader = _api_reader(request, view)
-    except Refused as error:
+    except ApiAccessDenied as error:
         reader, refused = rate_limit.by_address(request), error.response
     standing = rate_limit.count(reader)
     request.standing = standing  # type: ignore[attr-defined]
@@ -83,17 +83,17 @@ def _enter_api(request: HttpRequest, view: Callable[..., Any]) -> HttpResponseBa
 
 
 def _api_reader(request: HttpRequest, view: Callable[..., Any]) -> str:
-    """As whom the request counts. Raises Refused."""
+    """As whom the request counts. Raises ApiAccessDenied."""
     token = bearer(request)
     if token is not None:
         request.user = _user_of(token)
         if request.method not in SAFE_METHODS and not getattr(view, "only_reads", False):
-            raise Refused(403, "A token reads; it changes nothing.")
+            raise ApiAccessDenied(403, "A token reads; it changes nothing.")
     if _admit(request):
         return credential(request)
     if reads_from_loopback(request):
         return rate_limit.by_address(request)
-    raise Refused(401, NOBODY, "Bearer")
+    raise ApiAccessDenied(401, UNAUTHENTICATED, "Bearer")
 
 
 def _admit(request: HttpRequest) -> bool:
@@ -106,15 +106,15 @@ def _admit(request: HttpRequest) -> bool:
 
 
 def _user_of(token: str) -> Any:
-    """Raises Refused."""
+    """Raises ApiAccessDenied."""
     try:
         return check(token).user
     except BadToken as error:
-        raise Refused(401, str(error), f'Bearer error="invalid_token", error_description="{error}"') from None
+        raise ApiAccessDenied(401, str(error), f'Bearer error="invalid_token", error_description="{error}"') from None
 
 
 def not_signed_in() -> JsonResponse:
-    return Refused(401, NOBODY, "Bearer").response
+    return ApiAccessDenied(401, UNAUTHENTICATED, "Bearer").response
 
 
 def is_api(request: HttpRequest) -> bool:

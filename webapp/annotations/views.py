@@ -25,7 +25,7 @@ from webapp.api.reading import NO_STORE
 from webapp.visibility.reader import reader_of, visible
 
 PERMISSION = "annotations.change_annotation"
-REFUSED = "Your account may look at runs but not change what is said about them."
+MAY_ONLY_READ = "Your account may look at runs but not change what is said about them."
 ADVICE = f"It lacks the permission {PERMISSION}, which whoever manages the accounts can give it."
 NAMES_OF_TYPES: dict[type, str] = {str: "string", bool: "boolean", dict: "object"}
 View = Callable[..., HttpResponse]
@@ -50,12 +50,12 @@ def changing(view: View) -> View:
     @wraps(view)
     def answer(request: HttpRequest, **parts: Any) -> HttpResponse:
         if not may_annotate(request):
-            return _refuse(request, 403, REFUSED, ADVICE)
+            return _error(request, 403, MAY_ONLY_READ, ADVICE)
         try:
             return view(request, **parts)
         except ChangeError as error:
             advice = "Nothing was changed." if is_api(request) else "Nothing was changed. Go back and try again."
-            return _refuse(request, 400, str(error), advice)
+            return _error(request, 400, str(error), advice)
 
     return answer
 
@@ -88,7 +88,7 @@ def change_one(request: HttpRequest, run_id: str) -> HttpResponse:
 @describes(Operation("What people say about a run", shapes.Annotation))
 @describes(
     Operation(
-        "Change what is said about a run", shapes.Annotation, body=shapes.AnnotationChange, errors={403: REFUSED}
+        "Change what is said about a run", shapes.Annotation, body=shapes.AnnotationChange, errors={403: MAY_ONLY_READ}
     ),
     "post",
 )
@@ -98,7 +98,7 @@ def annotation_json(request: HttpRequest, run_id: str) -> HttpResponse:
     value}}``, any of them, changes it; ``tags`` are all tags. Both answer with the annotation.
     """
     if not visible(Run.objects.filter(pk=run_id), reader_of(request).hidden).exists():
-        return _refuse(request, 404, f"No event has announced a run {run_id}.", "")
+        return _error(request, 404, f"No event has announced a run {run_id}.", "")
     return (
         _read_by_json(request, run_id) if request.method in ("GET", "HEAD") else _change_by_json(request, run_id=run_id)
     )
@@ -163,7 +163,7 @@ def _some(tags: dict[str, str]) -> dict[str, str]:
     return tags
 
 
-def _refuse(request: HttpRequest, status: int, what: str, advice: str) -> HttpResponse:
+def _error(request: HttpRequest, status: int, what: str, advice: str) -> HttpResponse:
     if is_api(request):
         sentences = [f"{text.rstrip('.')}." for text in (what, advice) if text]
         return JsonResponse({"error": " ".join(sentences)}, status=status, headers=NO_STORE)

@@ -44,7 +44,7 @@ def page(request: HttpRequest) -> HttpResponse:
         wanted = Filter.read(request.GET)
         overview = Overview.find(wanted, hidden)
     except BadRequest as error:
-        return _refused(request, str(error))
+        return _bad_request(request, str(error))
     now, redis = timezone.now(), redis_answers()
     may_replay = request.user.has_perm(REQUEST_REPLAY)
     sent = request.GET.get("replay", "")
@@ -78,7 +78,7 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     """All records, a page at a time: those before ``?before=``, the number of one."""
     text = request.GET.get("before", "")
     if text and not RECORD.fullmatch(text):
-        return _refused(request, "before: is no number of a record")
+        return _bad_request(request, "before: is no number of a record")
     before = int(text) if text else None
     records = audit.newest(AUDIT_PAGE + 1, _whose(request), before)
     shown = records[:AUDIT_PAGE]
@@ -103,7 +103,7 @@ def replay(request: HttpRequest) -> HttpResponseBase:
         now = timezone.now()
         return _preview(request, drafts.new_request(read_selection(request.GET, now), who, now))
     except (BadRequest, drafts.DraftError) as error:
-        return _refused(request, str(error))
+        return _bad_request(request, str(error))
 
 
 def _whose(request: HttpRequest) -> str | None:
@@ -136,7 +136,7 @@ def _preview(request: HttpRequest, wanted: ReplayRequest, away: str = "") -> Htt
     return render(request, "operations/replay.html", context, status=503 if away else 200)
 
 
-def _refused(request: HttpRequest, why: str) -> HttpResponse:
+def _bad_request(request: HttpRequest, why: str) -> HttpResponse:
     advice = "The page of operations is a good place to start anew."
     context = {"status": 400, "what": why, "advice": advice, "operations": True}
     return render(request, "webapp/error.html", context, status=400)
