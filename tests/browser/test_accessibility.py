@@ -32,7 +32,7 @@ PAGES = {
     "operations": ("/operations/", "MLflow answered 404"),
     "API": ("/api/docs/", "OpenAPI"),
     "no such page": ("/nothing/", "404"),
-    "sign in": ("/sign-in/", "Training runs that open at once."),
+    "sign in": ("/sign-in/", "Training runs that open instantly."),
 }
 FAILING = ("no such page", "unreadable query")
 # Pages that need a user.

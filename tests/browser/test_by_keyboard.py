@@ -20,7 +20,7 @@ PAGES = {
     "comparison": ("/compare/?runs=keyed0,keyed1,keyed2&baseline=0", "105 of 105 epochs"),
     "operations": ("/operations/?experiment=keyed", "no such run"),
     "API": ("/api/docs/", "OpenAPI"),
-    "sign in": ("/sign-in/", "Training runs that open at once."),
+    "sign in": ("/sign-in/", "Training runs that open instantly."),
     "no such page": ("/nothing/", "404"),
 }
 

@@ -138,7 +138,7 @@ def test_what_cannot_be_said_is_named(editor: Client, sample: Sample, document: 
 def test_requests_that_make_no_sense_are_refused(editor: Client, sample: Sample) -> None:
     for text in ("{", "[" * 100_000, '{"note":' * 1000, "[" * 2000 + "]" * 2000):
         answer = editor.post(ADDRESS, text, content_type="application/json")
-        assert (answer.status_code, answer.json()) == (400, {"error": "body: is no JSON. Nothing was changed."})
+        assert (answer.status_code, answer.json()) == (400, {"error": "body: is not JSON. Nothing was changed."})
     assert post(editor, {"pinned": True}, "/api/runs/nobody/annotation/").status_code == 404
     assert editor.post("/annotate/explode/", {"run": "abc123def456"}).status_code == 400
     assert editor.post("/annotate/pin/", {}).status_code == 400

@@ -1,4 +1,4 @@
-"""The short way to a stored body: past sessions, forms and static files, which have no part in it."""
+"""The fast path to a stored body: past the middleware of sessions, forms and static files, which it doesn't need."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ from webapp.access.readers import credential, readers
 from webapp.visibility.reader import Reader
 
 ADDRESSES_REMEMBERED, LONGEST = 4096, 200
-"""A body's address is shorter. What anybody makes up must not fill the memory."""
+"""Characters. Addresses of bodies are shorter; made-up ones must not fill the memory."""
 View = Callable[..., HttpResponseBase]
 
 
 class FastPathMiddleware:
-    """Calls a view of ``api.reading_bodies`` itself when the reader's right to it is already known.
+    """Calls a view of ``reading_bodies`` directly if the reader is in the cache.
 
-    Whoever has still to be asked who they are, and everything that is no read of a stored body, goes the whole way.
+    All other requests go through the rest of the middleware: readers that must be authenticated first, and anything but
+    a read of a stored body.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self._whole_way = get_response
+        self._respond = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         path = request.path_info
         if request.method not in ("GET", "HEAD") or not path.startswith("/api/") or len(path) > LONGEST:
-            return self._whole_way(request)
+            return self._respond(request)
         found = _view_at(path, settings.ROOT_URLCONF)
         known = _known_reader(request) if found else None
         if found is None or known is None:
-            return self._whole_way(request)
-        # Raises DisallowedHost, which is answered with 400: no other name may point a browser here.
+            return self._respond(request)
+        # Raises DisallowedHost (400): a browser may reach us only by the configured names.
         request.get_host()
         view, parts = found
         counted_as, request.reader = known  # type: ignore[attr-defined]
@@ -50,11 +51,11 @@ class FastPathMiddleware:
 
 
 def _known_reader(request: HttpRequest) -> tuple[str, Reader] | None:
-    """As whom the request counts, and who reads; None for whoever has still to be asked."""
+    """The name under which the request is counted, and its reader; None if it must be authenticated first."""
     found = credential(request)
     if reader := readers.known(found):
         return found, reader
-    # Who sends a token is told what is wrong with it, from wherever; who has a session may see more than anybody.
+    # A bad token gets its error, also on loopback; a session may see more than loopback does.
     if not found and "HTTP_AUTHORIZATION" not in request.META and reads_from_loopback(request):
         return rate_limit.by_address(request), readers.anybody()
     return None
@@ -62,7 +63,7 @@ def _known_reader(request: HttpRequest) -> tuple[str, Reader] | None:
 
 @lru_cache(ADDRESSES_REMEMBERED)
 def _view_at(path: str, urlconf: str) -> tuple[View, dict[str, Any]] | None:
-    """The view of stored bodies at this address, and the parts of the address; None for anything else."""
+    """The view of stored bodies at this address with its arguments; None for any other address."""
     try:
         match = resolve(path, urlconf)
     except Resolver404:

@@ -1,9 +1,8 @@
-"""How many requests a minute a reader may make of the API: counted by all processes together, in Redis.
+"""Rate limit of the API: requests per minute and reader, counted in Redis over all processes.
 
-The minute is the clock's, so that a count is one number that expires. A read of a stored body takes a tenth of a
-millisecond, and asking Redis each time would double that: a process counts by itself and tells Redis every second, or
-sooner when much has come together. So the limit may be passed by a few percent. While Redis is away, each process
-counts alone.
+A minute is a minute of the clock, so that a count is one number that expires. A read of a stored body takes 0.1 ms, and
+a call to Redis each time would double that. So each process counts locally and adds its count to Redis every second, or
+sooner after many requests. The limit may be exceeded by a few percent. While Redis is down, each process counts alone.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from store.hot import hot
 
 SECONDS = 60
 TELL_EVERY = 1.0
-"""Seconds. What other processes have counted is known as often."""
+"""Seconds between updates; other processes' counts are read as often."""
 BATCH_SHARE = 100
-"""Of a reader's requests, a process keeps at most this fraction of the limit to itself."""
+"""A process counts at most 1/BATCH_SHARE of the limit before it updates Redis."""
 MOST_READERS = 10_000
 clock = time.time
 
 
 class Standing(NamedTuple):
-    """Where a reader is, ``passed`` seconds into the present minute."""
+    """A reader's usage, ``passed`` seconds into the current minute."""
 
     limit: int
     made: int
@@ -38,7 +37,7 @@ class Standing(NamedTuple):
 
     @property
     def reset(self) -> int:
-        """Seconds until the next minute begins."""
+        """Seconds until the count starts again."""
         return SECONDS - int(self.passed)
 
     def tell(self, response: HttpResponseBase) -> HttpResponseBase:
@@ -47,21 +46,21 @@ class Standing(NamedTuple):
         return self.tell_briefly(response)
 
     def tell_briefly(self, response: HttpResponseBase) -> HttpResponseBase:
-        """What changes with every request. A header costs a microsecond."""
+        """Set only the header that changes with every request. A header costs a microsecond."""
         response.headers["RateLimit-Remaining"] = str(max(self.limit - self.made, 0))
         return response
 
     def refusal(self) -> JsonResponse | None:
-        """None while the reader is within the limit."""
+        """The 429 response, or None while the reader is within the limit."""
         if self.made <= self.limit:
             return None
-        error = f"More than {self.limit} requests in a minute. The next minute begins in {self.reset} s."
+        error = f"Rate limit exceeded: {self.limit} requests per minute. Retry in {self.reset} s."
         headers = {"Retry-After": str(self.reset), "Cache-Control": "no-store"}
         return JsonResponse({"error": error}, status=429, headers=headers)
 
 
 class _Count:
-    """One reader's requests in this minute: ``known`` to Redis, and ``fresh`` ones, which Redis is told when due."""
+    """One reader's requests in this minute: ``known`` to Redis, and ``fresh`` ones that Redis gets when ``due``."""
 
     __slots__ = ("due", "fresh", "known")
 
@@ -71,7 +70,7 @@ class _Count:
 
 
 class Limits:
-    """Counts requests by reader. Safe for threads; no lock is held while Redis is asked."""
+    """Counts requests by reader. Thread-safe; no lock is held during calls to Redis."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -81,12 +80,12 @@ class Limits:
         self._lock = Lock()
 
     def count(self, reader: str) -> Standing:
-        """Counts one request of the reader."""
+        """Count one request of the reader."""
         now = clock()
         minute, passed = divmod(now, SECONDS)
         with self._lock:
             if minute != self._minute or len(self._counts) > MOST_READERS:
-                # Whoever is still there is looked up in Redis again.
+                # Counts of active readers are read from Redis again.
                 self._minute, self._counts = minute, {}
             count = self._counts.get(reader)
             if count is None:
@@ -100,7 +99,7 @@ class Limits:
         return Standing(self._limit, count.known + count.fresh, passed)
 
     def _tell(self, reader: str, minute: float, count: _Count, untold: int) -> None:
-        # A reader may be a session or a token: Redis needs to know neither.
+        # A reader may be a session or a token: Redis must hold neither.
         name = hashlib.sha256(reader.encode()).hexdigest()[:32]
         total = hot().add(f"warmboard:requests:{minute:.0f}:{name}", untold, expire=2 * SECONDS)
         if total is not None:
@@ -114,11 +113,11 @@ def _limits() -> Limits | None:
 
 
 def count(reader: str) -> Standing | None:
-    """Counts one request of the reader; None where WEBAPP_RATE_LIMIT is 0."""
+    """Count one request of the reader; None where WEBAPP_RATE_LIMIT is 0."""
     limits = _limits()
     return limits.count(reader) if limits else None
 
 
 def by_address(request: HttpRequest) -> str:
-    """The reader, for requests of which nothing else is known to be true."""
+    """The reader of an unauthenticated request."""
     return f"address {request.META.get('REMOTE_ADDR', '')}"

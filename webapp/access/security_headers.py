@@ -1,4 +1,4 @@
-"""What every answer tells the browser to refuse. The same words each time, so they are put together once."""
+"""The security headers of every response. They are constant, so they are built once."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from django.middleware.security import SecurityMiddleware
 
 OPENER = "Cross-Origin-Opener-Policy"
 LED_BY_NO_OTHER_SITE = ("none", "same-origin")
-"""Sec-Fetch-Site of what somebody typed, had bookmarked, or followed from another program or from a page of ours."""
+"""Values of Sec-Fetch-Site for typed addresses, bookmarks, links in other programs and links on our own pages."""
 View = Callable[..., HttpResponseBase]
 
 
 class SecurityHeadersMiddleware(SecurityMiddleware):
-    """Django's SecurityMiddleware (HTTPS only, where that is set), with its headers, X-Frame-Options and the content
-    security policy made up at the start: three middlewares that compute them for every answer cost a read of a stored
-    body a third of its time.
+    """Django's SecurityMiddleware (redirects to HTTPS where that is set), with its headers, X-Frame-Options and the
+    content security policy built at startup. The three middlewares that compute them for every response took a third
+    of the time of a read of a stored body.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -31,9 +31,9 @@ class SecurityHeadersMiddleware(SecurityMiddleware):
         self._strict = _strict_transport()
 
     def __call__(self, request: HttpRequest) -> Any:
-        # Only where HTTPS is demanded has SecurityMiddleware anything to say to a request.
-        refused = self.process_request(request) if self.redirect else None
-        response = refused or self._respond(request)
+        # SecurityMiddleware acts on requests only where HTTPS is required.
+        to_https = self.process_request(request) if self.redirect else None
+        response = to_https or self._respond(request)
         headers = response.headers
         for name, value in self._plain:
             headers[name] = value
@@ -48,11 +48,11 @@ class SecurityHeadersMiddleware(SecurityMiddleware):
 
 
 def keeps_process(view: View) -> View:
-    """For pages that only show: sent without Cross-Origin-Opener-Policy unless another site has led to them.
+    """Send a read-only page without Cross-Origin-Opener-Policy, unless another site linked to it.
 
-    The policy takes a window away from the site that opened it. For that the browser ends the process it has begun and
-    begins another, 35 ms before it reads the page. Without it, a site that has opened a window keeps it if somebody
-    types the address of such a page there: it can lead the window elsewhere, as it could before, and reads nothing.
+    The policy makes the browser drop its process and start another, which delays the page by 35 ms. Without the policy,
+    a site that opened a window keeps its handle if the user types the address of such a page there: it can navigate the
+    window elsewhere, as before, and reads nothing.
     """
 
     @wraps(view)

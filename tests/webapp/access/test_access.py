@@ -30,7 +30,7 @@ def test_pages_lead_to_the_sign_in_page_and_back(anyone: Client, sample: Sample)
     User.objects.create_user("ada", password=PASSWORD)
     assert anyone.get("/runs/abc123def456/")["Location"] == "/sign-in/?next=/runs/abc123def456/"
     form = {"username": "ada", "password": "wrong", "next": "/runs/abc123def456/"}
-    assert "belong together" in anyone.post("/sign-in/", form).content.decode()
+    assert "Wrong user name or password." in anyone.post("/sign-in/", form).content.decode()
     answer = anyone.post("/sign-in/", form | {"password": PASSWORD})
     assert answer["Location"] == "/runs/abc123def456/"
     assert anyone.get("/").status_code == 200

@@ -41,7 +41,7 @@ def test_one_too_many_is_told_when_to_come_again(
     assert [answer["RateLimit-Remaining"] for answer in answers] == ["4", "3", "2", "1", "0", "0"]
     assert answers[0]["RateLimit-Limit"] == answers[-1]["RateLimit-Limit"] == "5"
     assert answers[-1]["RateLimit-Reset"] == answers[-1]["Retry-After"] == "45"
-    assert answers[-1].json() == {"error": "More than 5 requests in a minute. The next minute begins in 45 s."}
+    assert answers[-1].json() == {"error": "Rate limit exceeded: 5 requests per minute. Retry in 45 s."}
     a_limit_of_five[0] += 45
     again = reader.get(address)
     assert (again.status_code, again["RateLimit-Remaining"]) == (200, "4")

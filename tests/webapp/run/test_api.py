@@ -264,7 +264,7 @@ def test_a_summary_of_an_unknown_run_is_404_in_json(reader: Client) -> None:
 
 
 def test_every_error_under_api_is_json(reader: Client) -> None:
-    assert reader.get("/api/nothing/").json() == {"error": "There is nothing at this address."}
+    assert reader.get("/api/nothing/").json() == {"error": "This page does not exist."}
     assert reader.post("/api/runs/").status_code == 405
     assert reader.get("/api/runs/", headers={"Host": "evil.example"}).json()["error"]
 

@@ -1,4 +1,4 @@
-"""``{% annotation_panel run_id %}``: what is said about a run, with a form for those who may change it."""
+"""``{% annotation_panel run_id %}``: a run's annotation, with a form for users who may change it."""
 
 from __future__ import annotations
 
