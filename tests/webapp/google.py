@@ -25,7 +25,7 @@ ADA = {"sub": "1001", "email": "ada@example.org", "email_verified": True, "hd": 
 
 
 class Google:
-    """``claims``: of the account chosen next. ``refuses``: an error that the browser comes back with instead. ``fails``: a
+    """``claims``: of the account chosen next. ``refuses``: an error that the browser comes back with. ``fails``: a
     status of the token endpoint. ``tokens`` counts its requests.
     """
 
