@@ -13,7 +13,7 @@ export UV_COMPILE_BYTECODE := 1
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo:  ## start everything, train one run, open warm: the whole story (EXIT=1 ends by itself)
+demo:  ## start every part, train one run, print its warm page (EXIT=1: then stop)
 	@began=$$(date +%s.%N); $(MAKE) setup && \
 	$(BIN)/python -m deploy.local demo --began $$began $(if $(EXIT),--exit) $(if $(LOGS),--logs)
 
@@ -23,22 +23,26 @@ up: setup  ## start every part, without training, until Ctrl-C (LOGS=1 shows all
 train: setup  ## train against what is up: make train ARGS="--epochs 5"
 	@$(BIN)/python -m deploy.local run $(BIN)/python -m trainer $(ARGS)
 
-workers: setup  ## any command of the workers against what is up: make workers ARGS="replay --run RUN_ID"
+workers: setup  ## run a command of the workers against what is up: make workers ARGS="replay --run RUN_ID"
 	@$(BIN)/python -m deploy.local run $(BIN)/python -m workers $(ARGS)
 
-account: setup  ## make an account of the webapp that is up: make account ARGS="NAME --group operator" (asks for a password)
+account: setup  ## create or change an account of the webapp that is up: make account ARGS="NAME --group operator" (asks for a password)
 	@$(BIN)/python -m deploy.local run $(BIN)/python -m webapp manage account $(ARGS)
 
-visibility: setup  ## say who sees an experiment of the webapp that is up: make visibility ARGS="EXPERIMENT --only-for TEAM"
+visibility: setup  ## set who sees an experiment in the webapp that is up: make visibility ARGS="EXPERIMENT --only-for TEAM"
 	@$(BIN)/python -m deploy.local run $(BIN)/python -m webapp manage visibility $(ARGS)
 
 logs: setup  ## follow all logs of what is up
 	@$(BIN)/python -m deploy.local logs
 
 test: setup chromium  ## all tests, against real servers and a real browser (ARGS=… goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m tests $(ARGS)
 
-screenshots: setup chromium  ## take the pictures of docs/images again
+test-fast: setup  ## the tests that need no server and no browser: two minutes
+	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(BIN)/python -m pytest -n $${TEST_PROCESSES:-2} -m "not servers" \
+	  --ignore=tests/browser --ignore=tests/conformance --ignore=tests/integration --ignore=tests/upgrade $(ARGS)
+
+screenshots: setup chromium  ## take the pictures in docs/images again
 	@$(BIN)/python -m pytest -q tests/browser/pictures.py
 
 check: setup  ## lint, format, types, and who may import whom
@@ -48,6 +52,8 @@ check: setup  ## lint, format, types, and who may import whom
 	WEBAPP_SECRET_KEY=$$(printf '%032d' 0) $(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/biome check --error-on-warnings .
+	$(BIN)/djlint webapp --check --quiet
+	$(BIN)/djlint webapp --lint --quiet
 
 bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pages, -pipeline, -runs, -trainer, -warming, -web)
 	@$(BIN)/python -m benchmarks
@@ -55,9 +61,9 @@ bench: setup  ## measure everything, side by side; results in benchmarks/results
 bench-pages bench-pipeline bench-runs bench-trainer bench-warming bench-web: setup
 	@$(BIN)/python -m benchmarks $(@:bench-%=%)
 
-setup: $(VENV)/.plugin  ## everything this needs, into .venv (seconds when it is there already)
+setup: $(VENV)/.plugin  ## install everything into .venv (seconds if it is there already)
 
-# MLflow finds its plugins by their entry points, so ours is installed: as a link, which holds while its code changes.
+# MLflow finds its plugins by their entry points, so ours is installed: as a link, so changes of its code take effect.
 $(VENV)/.plugin: $(VENV)/.synced mlflow_server/pyproject.toml
 	@$(BIN)/uv pip install --quiet --offline --python $(BIN)/python --no-deps --no-build-isolation --editable mlflow_server
 	@touch $@
@@ -77,13 +83,13 @@ $(VENV)/.synced: requirements/dev.txt
 chromium:
 	@deploy/local/chromium.sh
 
-lock: setup  ## resolve pyproject.toml's groups into requirements/*.txt
+lock: setup  ## resolve the groups of pyproject.toml into requirements/*.txt
 	@for group in dev tracking trainer trainer_gpu workers webapp mlflow_server; do \
 	  $(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 --universal --group $$group \
 	    $$([ $$group = dev ] || echo --constraints requirements/dev.txt) --output-file requirements/$$group.txt || exit 1; \
 	  echo "requirements/$$group.txt: $$(grep -c '==' requirements/$$group.txt) packages"; done
 
-clean:  ## remove what was built and all data of make up and make demo
+clean:  ## remove build files and all data of make up and make demo
 	@$(BIN)/python -m deploy.local down 2>/dev/null || true
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,1 +1,1 @@
-"""What Warmboard costs, measured beside what it replaces, in one run on one machine."""
+"""Benchmarks: Warmboard and what it replaces, measured side by side in one run on one machine."""

@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark, one after the other."""
+"""``make bench``: all benchmarks, one after the other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BENCHMARKS = {
 def main() -> None:
     parser = argparse.ArgumentParser(
         "python -m benchmarks",
-        description="Measures side by side; prints tables, writes benchmarks/results/NAME.json.",
+        description="Measure side by side, print tables, write benchmarks/results/NAME.json.",
         epilog="example:\n  python -m benchmarks pipeline",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""WSGI application of a Django without middlewares, for granian."""
+"""WSGI application of a Django without middleware, for granian."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A Django without middlewares."""
+"""Settings of a Django without middleware."""
 
 SECRET_KEY = "only for the benchmark"  # noqa: S105
 ALLOWED_HOSTS = ["127.0.0.1"]

@@ -1,4 +1,4 @@
-"""What lies between a training and its tracking server when things go badly: a proxy that is slow, or falls silent."""
+"""A proxy between a training and its tracking server that is slow, or stops answering."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ PASSED_ON = ("Content-Type",)
 
 
 class Between(ThreadingHTTPServer):
-    """Passes every request on to ``upstream``, ``delay`` seconds late. With ``falls_silent`` it takes connections and
-    requests but answers none, as soon as a run was created.
+    """Forwards every request to ``upstream``, ``delay`` seconds late. With ``falls_silent``, once a run was created, it
+    still accepts connections and requests but answers none.
     """
 
     def __init__(self, upstream: str, delay: float, falls_silent: bool) -> None:
@@ -31,7 +31,7 @@ class Between(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # One packet an answer: a second one would wait until the first is acknowledged.
+    # One packet per response: a second one would wait until the first is acknowledged.
     wbufsize = -1
     server: Between
 
@@ -62,12 +62,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, *_: object) -> None:
-        """Nowhere."""
+        """Log nothing."""
 
 
 @contextmanager
 def between(upstream: str, delay: float = 0.0, *, falls_silent: bool = False) -> Iterator[str]:
-    """The address of such a proxy, which ends with the context."""
+    """The address of such a proxy, which stops with the context."""
     with Between(upstream, delay, falls_silent) as proxy:
         proxy.daemon_threads = True
         thread = threading.Thread(target=proxy.serve_forever, args=[0.05], daemon=True)

@@ -28,7 +28,7 @@ PATIENCE = 300.0
 
 
 def measure() -> Iterator[Measure]:
-    """Runs a second, and how long each waited from its publishing until it was warm."""
+    """Warmed runs per second, and each run's seconds from publishing to warm."""
     with running_stack() as supervisor:
         mlflow, web = supervisor.stack.environ["MLFLOW_TRACKING_URI"], supervisor.stack.urls["web"]
         database = supervisor.stack.environ["MLFLOW_BACKEND_STORE_URI"]
@@ -49,9 +49,9 @@ def measure() -> Iterator[Measure]:
 
 @contextmanager
 def running_stack() -> Iterator[Supervisor]:
-    """Everything, in a folder of its own; ended when the context ends."""
+    """All parts, in a temporary folder; they stop with the context."""
     given = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    # Requests are counted, as they always are, and none is refused.
+    # Requests are counted as usual, and none is refused.
     given["WEBAPP_RATE_LIMIT"] = "1000000000"
     with (
         tempfile.TemporaryDirectory(prefix="warmboard-bench-") as folder,
@@ -89,7 +89,7 @@ def _publish(stack: Stack, runs: list[str]) -> None:
 
 
 def _wait_warm(web: str, runs: list[str]) -> list[float]:
-    """Seconds from publish to warm of every run, as the webapp tells them."""
+    """Seconds from publish to warm of every run, as the webapp reports them."""
     waits: dict[str, float] = {}
     deadline = time.monotonic() + PATIENCE
     with requests.Session() as session:
@@ -101,7 +101,7 @@ def _wait_warm(web: str, runs: list[str]) -> list[float]:
                 summary = session.get(f"{web}api/runs/{run_id}/", timeout=10).json()
                 passed = summary.get("timings", {}).get("publish_to_warm_seconds")
                 if passed is None:
-                    # Its turn comes later: asking on would only take the cores from the workers.
+                    # Try it later: polling would only take the cores from the workers.
                     time.sleep(0.2)
                     break
                 waits[run_id] = passed

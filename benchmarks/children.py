@@ -1,4 +1,4 @@
-"""Trainings to measure, each in a process of its own, with a tracking server in good or bad health."""
+"""Trainings to measure, each in its own process, with a healthy or an unhealthy tracking server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BAD = {
 
 @contextmanager
 def address_of(server: str, health: str) -> Iterator[str]:
-    """The address of the server, in such a state."""
+    """The address of the server in this state of health."""
     if health == "healthy":
         yield server
     elif health == "dead":
@@ -40,7 +40,10 @@ def address_of(server: str, health: str) -> Iterator[str]:
 
 
 def child(module: str, arguments: Sequence[str], address: str, pubsub: str) -> Any:
-    """What a process of its own tells."""
+    """Run a module in its own process and return the JSON of its last line.
+
+    Raises RuntimeError if it fails.
+    """
     with tempfile.TemporaryDirectory(prefix="warmboard-bench-") as folder:
         environ = {
             **{name: value for name, value in os.environ.items() if name not in SETTINGS},

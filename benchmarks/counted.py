@@ -1,4 +1,4 @@
-"""Requests and their bytes, counted where they leave this program: at the adapter that all of requests goes through."""
+"""Count requests and their bytes where they leave this program: in the adapter that all of ``requests`` uses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LINE_ENDS = 4
 
 @dataclass
 class Counted:
-    """``bytes`` are those of request lines, headers and bodies."""
+    """The number of requests; ``bytes`` is the size of their request lines, headers and bodies."""
 
     calls: int = 0
     bytes: int = 0
@@ -29,7 +29,7 @@ class Counted:
 
 @contextmanager
 def counting() -> Iterator[Counted]:
-    """Counts the requests of every session while the context lasts."""
+    """Count the requests of all sessions within the context."""
     counted, send = Counted(), HTTPAdapter.send
 
     def counting_send(adapter: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:

@@ -1,7 +1,7 @@
-"""``python -m benchmarks.fits WAY [OTHER]``: trains a two-tower model, tracked in one way, and prints what it took.
+"""``python -m benchmarks.fits WAY [OTHER]``: train a two-tower model, tracked in one way, and print what it cost.
 
-With a second way, two such trainings take turns in this one process, so that whatever drifts on the machine drifts for
-both. The servers are named by the environment, as for any training.
+With a second way, two such trainings take turns in this one process, so that drift of the machine affects both. The
+environment names the servers, as for any training.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from warmboard.keras import MetricsBundle
 BUYERS, PRODUCTS = 2_500, 10_000
 BATCH, STEPS, EMBEDDING = 2_048, 48, 32
 ALONE, TURNS = 10, 8
-"""Epochs of a training alone; turns of each of two. The first of either traces, and does not count."""
+"""Epochs of a single training; turns of each of two. The first of either traces the graph, and does not count."""
 TURN = 2
-"""Epochs of a turn, of which the last is measured: values of an epoch are sent during the next."""
+"""Epochs per turn. The last one is measured, because an epoch's values are sent during the next."""
 
 Callbacks = Sequence[keras.callbacks.Callback]
 Way = Callable[[], AbstractContextManager[Callbacks]]
-# As it is without anybody's autologging, which takes its place.
+# The original: autologging replaces it.
 FIT = keras.Model.fit
 
 
 class Dropped:
-    """A log that drops what it is told."""
+    """A log that drops everything."""
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         pass
@@ -50,7 +50,7 @@ class Dropped:
 
 @dataclass
 class Fit:
-    """What the measured epochs took, each in ms of time and of the processor; what they sent; MiB at the peak."""
+    """Of each measured epoch: ms of wall and of processor time, calls and bytes sent. Also the peak memory in MiB."""
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Fit:
 
 
 class Timing(keras.callbacks.Callback):  # type: ignore[misc]
-    """Comes last: measures an epoch with all that callbacks do at its end."""
+    """The last callback: it measures an epoch with everything that callbacks do at its end."""
 
     def __init__(self, fit: Fit, counted: Counted, measured: Callable[[int], bool]) -> None:
         super().__init__()
@@ -87,13 +87,13 @@ class Timing(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class Turns:
-    """Lets two trainings, each in a thread of its own, train ``TURN`` epochs at a time."""
+    """Let two trainings, each in its own thread, alternate after every ``TURN`` epochs."""
 
     def __init__(self) -> None:
         self._mine = [threading.Semaphore(1), threading.Semaphore(0)]
 
     def callbacks(self, number: int) -> tuple[Any, Any]:
-        """The first and the last of this training's callbacks."""
+        """This training's first and last callback."""
         mine, others = self._mine[number], self._mine[1 - number]
 
         def wait(epoch: int, logs: Any) -> None:
@@ -126,7 +126,7 @@ def tracked() -> Iterator[Callbacks]:
 
 @contextmanager
 def autolog() -> Iterator[Callbacks]:
-    """As it comes, but for the model, which it would keep at the end: ours is kept by the trainer, not by tracking."""
+    """The defaults, but without saving the model: ours is saved by the trainer, not by tracking."""
     import mlflow
 
     mlflow.set_experiment("autolog")
@@ -146,18 +146,18 @@ def main() -> None:
     way, *other = sys.argv[1:]
     fits = taking_turns(way, *other) if other else [alone(way)]
     print(json.dumps([asdict(fit) for fit in fits]), flush=True)
-    # A run whose server is away would take its time to end, which is not what is measured.
+    # A run whose server is down takes long to end, which is not measured here.
     os._exit(0)
 
 
 def alone(way: str) -> Fit:
-    """One training, with what only a training that is alone can tell: its memory, and what all of it has sent."""
+    """A single training, which can also measure its memory and all that it has sent."""
     fit = Fit()
     with counting() as counted:
         entered = WAYS[way]()
         callbacks = entered.__enter__()
         begun = counted.calls
-        # Of the last epoch's values nobody sees the end.
+        # The last epoch's values are sent after the measurement.
         train(way, [*callbacks, Timing(fit, counted, lambda epoch: 1 < epoch < ALONE - 1)], ALONE)
         fit.peak = peak()
         fit.all_calls = counted.calls - begun
@@ -166,11 +166,11 @@ def alone(way: str) -> Fit:
 
 
 def taking_turns(*ways: str) -> list[Fit]:
-    """Two trainings. Entry *i* of both is of the same time: of turns that followed one another."""
+    """Two trainings. Entries *i* of both were measured in consecutive turns."""
     turns, fits = Turns(), [Fit(), Fit()]
 
     def measured(epoch: int) -> bool:
-        # In the last turn the other training may be ending.
+        # During the last turn the other training may already be ending.
         return epoch % TURN == TURN - 1 and TURN < epoch < (TURNS - 1) * TURN
 
     def run(number: int) -> None:
@@ -180,7 +180,7 @@ def taking_turns(*ways: str) -> list[Fit]:
 
     def fail(failure: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(failure)
-        # The other one would wait for its turn for ever.
+        # Otherwise the other training would wait for its turn for ever.
         os._exit(1)
 
     threading.excepthook = fail

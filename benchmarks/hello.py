@@ -1,5 +1,5 @@
-"""Hello, world, to compare reads to: as a view among the webapp's own middlewares (``DJANGO_SETTINGS_MODULE`` is
-``benchmarks.hello_settings``), and as ``application``, a Django that has nothing else.
+"""Hello, world, to compare reads with: behind the webapp's own middleware (``benchmarks.hello_settings``), or alone
+(``benchmarks.bare_settings``).
 """
 
 from __future__ import annotations

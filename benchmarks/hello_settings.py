@@ -1,4 +1,4 @@
-"""The webapp's settings, with nothing behind them but hello, world."""
+"""The webapp's settings, with hello, world as the only view."""
 
 from webapp.settings import *  # noqa: F403
 

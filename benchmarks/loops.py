@@ -1,5 +1,5 @@
-"""``python -m benchmarks.loops CALLS``: logs epochs of 127 values from a loop without a framework, and prints what each
-call cost its thread and what tracking added to the peak of memory. The servers are named by the environment.
+"""``python -m benchmarks.loops CALLS``: log epochs of 127 values from a loop without a framework, and print each call's
+cost to its thread and the peak memory that tracking adds. The environment names the servers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-# A training program has it anyway.
+# Training programs import it anyway.
 import numpy as np
 
 from benchmarks.peak import peak
@@ -37,7 +37,7 @@ def main() -> None:
         logged_peak = peak()
         document = {"micro": micro[WARM_UP:], "begun": begun - before, "logged": logged_peak - begun}
         print(json.dumps(document), flush=True)
-        # A run whose server is away would take its time to end.
+        # A run whose server is down takes long to end.
         os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""What tracking adds to a training: the same model, tracked in two ways, in turn."""
+"""The overhead of tracking: the same model, tracked in two ways, in turns."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ NOTHING, DROPPED = "without tracking", "log drops all"
 AUTOLOG = "mlflow.tensorflow.autolog"
 
 Fit = Mapping[str, Any]
-"""What `benchmarks.fits` told of one training."""
+"""The output of `benchmarks.fits` for one training."""
 
 
 def measure(server: str, pubsub: str) -> Iterator[Measure]:
-    """Every measure, with this tracking server and this HOST:PORT of Pub/Sub."""
+    """All measures, with this tracking server and this HOST:PORT of Pub/Sub."""
 
     def turns(way: str, other: str) -> tuple[Fit, Fit]:
         say(f"in turns: {way} and {other}")
@@ -51,21 +51,21 @@ def measure(server: str, pubsub: str) -> Iterator[Measure]:
 
 
 def _ratio(name: str, value: Fit, reference: Fit, *, most: float | None = None, what: str = WALL) -> Measure:
-    """The median over turns that followed one another of the one's time to the other's, and its quartiles: where the
-    budget lies between those, the verdict is the machine's as much as ours.
+    """The median ratio of the times of consecutive turns, and its quartiles. If the budget is between these, the
+    verdict depends as much on the machine as on us.
     """
     ratios = [one / other for one, other in zip(value[what], reference[what], strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
     quartiles = f"quartiles {low:.3f} to {high:.3f}"
     budget, holds = (f"≤ {most:g}, {quartiles}", middle <= most) if most else (quartiles, True)
-    # The reference is what makes the ratio that of the turns: medians of each would compare different minutes.
+    # The reference is chosen to give the ratio of the turns: the medians of each would compare different minutes.
     own = statistics.median(value[what])
     return Measure(name, own, "ms", own / middle, budget, holds)
 
 
 def _added(name: str, added: list[float], epoch: float) -> Measure:
-    """What tracking adds to an epoch: the median of what it added to short ones, with the interval that holds it
-    with 95 %, by the ranks of a binomial.
+    """The overhead of tracking per epoch: its median over short epochs, with the median's 95 % confidence interval,
+    from the ranks of a binomial distribution.
     """
     middle, rank = len(added) // 2, int(1.96 * math.sqrt(len(added)) / 2) + 1
     low, median, high = (sorted(added)[place] for place in (middle - rank, middle, middle + rank))
@@ -74,7 +74,7 @@ def _added(name: str, added: list[float], epoch: float) -> Measure:
 
 
 def _of_requests(nothing: Fit, tracked: Fit, autolog: Fit) -> Iterator[Measure]:
-    """Autolog sends what it has now and then: of its epochs, the mean."""
+    """Calls and bytes. Autolog sends only now and then, so its epochs are averaged."""
     calls, size = statistics.median(tracked["calls"]), statistics.median(tracked["bytes"])
     others, others_size = statistics.mean(autolog["calls"]), statistics.mean(autolog["bytes"])
     yield Measure(f"HTTP calls an epoch, tracked / {AUTOLOG}", calls, "", others, "1", calls <= 1)

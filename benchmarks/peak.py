@@ -1,4 +1,4 @@
-"""``python -m benchmarks.peak ADDRESS RUN_ID``: MiB that one fetch adds to this process's peak of resident memory."""
+"""``python -m benchmarks.peak ADDRESS RUN_ID``: MiB that one fetch adds to the peak resident memory of this process."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def peak() -> float:
-    """Of this program alone: what getrusage tells holds that of the process which started it."""
+    """Peak resident memory of this program in MiB. getrusage would include that of the process which started it."""
     found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
     if not found:
         raise RuntimeError("/proc/self/status has no VmHWM: is this Linux?")
@@ -14,7 +14,7 @@ def peak() -> float:
 
 
 if __name__ == "__main__":
-    # Only here: others who ask for a peak want theirs.
+    # Imported here: other users of `peak` measure their own imports.
     from workers.fetch.fetcher import Fetcher, TrackingServer
 
     address, run_id = sys.argv[1:]

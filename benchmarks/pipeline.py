@@ -1,4 +1,4 @@
-"""From published to opened: what a viewer waits for with Warmboard, beside what opening a run costs without it."""
+"""From published to opened: a viewer's wait with Warmboard, and the cost of opening a run without it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ EPOCHS = 100
 TIMES = 5
 PUBLISHED = 20
 POLL_SECONDS = 0.02
-"""Often enough to see when, seldom enough not to take the cores from what is measured."""
+"""Often enough for the precision, seldom enough not to take the cores from what is measured."""
 
 
 def measure() -> list[Measure]:
-    """Every measure, on a stack started for it."""
+    """All measures, on a stack started for them."""
     with running_stack() as supervisor:
         stack = supervisor.stack
         mlflow, web = stack.environ["MLFLOW_TRACKING_URI"], stack.urls["web"]
@@ -51,7 +51,7 @@ def _at_most(name: str, value: float, reference: float, budget: str, most: float
 
 
 def _publish_to_warm(run_id: str, web: str) -> list[float]:
-    """Milliseconds from before the publishing until the webapp has the new body, one event at a time."""
+    """Milliseconds from before publishing until the webapp has the new body, one event at a time."""
     publisher = pubsub_v1.PublisherClient()
     topic = publisher.topic_path("warmboard-local", "warmboard-runs")
     waits = []
@@ -95,7 +95,7 @@ def _etag(web: str, run_id: str) -> str | None:
 
 
 def _open(web: str, run_id: str) -> None:
-    """What the run page reads: the history and four histograms, at full resolution, side by side as a browser does."""
+    """Read what the run page reads, concurrently like a browser: the history and four histograms, full resolution."""
     root = f"{web}api/runs/{run_id}/"
     histograms = [(type_, tower) for type_ in ("weights", "gradients") for tower in ("query", "candidate")]
     urls = [f"{root}training-history/?resolution=full"]

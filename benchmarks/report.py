@@ -1,4 +1,4 @@
-"""Measures, their budgets, and how they are shown and written."""
+"""Measures with their budgets, printed as a table and written as JSON."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Measure:
-    """``value`` and ``reference`` have the same ``unit``; ``ratio`` is value / reference. ``budget`` says in words what
-    must hold, and ``holds`` whether it does.
+    """``value`` and ``reference`` have the same ``unit``; ``ratio`` is value / reference. ``budget`` is a text, and
+    ``holds`` says whether the value is within it.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Measure:
 
 
 def say(what: str) -> None:
-    """What is being measured now: some of it takes minutes."""
+    """Print what is being measured now: some of it takes minutes."""
     print(f"… {what}", file=sys.stderr, flush=True)
 
 
 def median_ms(action: Callable[[], object], times: int) -> float:
-    """Median milliseconds of ``times`` runs, after one that does not count (where it is run more than once)."""
+    """Median milliseconds of ``times`` runs, after one warm-up if ``times`` is more than 1."""
     if times > 1:
         action()
     return statistics.median(elapsed_ms(action) for _ in range(times))
@@ -53,12 +53,12 @@ def elapsed_ms(action: Callable[[], object]) -> float:
 
 
 def percentile(values: list[float], part: float) -> float:
-    """The value that ``part`` (0 to 1) of the values do not exceed."""
+    """The value that a share ``part`` (0 to 1) of the values does not exceed."""
     return sorted(values)[min(len(values) - 1, int(len(values) * part))]
 
 
 def publish(name: str, measures: list[Measure]) -> None:
-    """Prints a table and writes ``benchmarks/results/NAME.json``."""
+    """Print a table and write ``benchmarks/results/NAME.json``."""
     RESULTS.mkdir(exist_ok=True)
     machine = {
         "cores": os.cpu_count(),

@@ -1,5 +1,5 @@
-"""Runs to measure with: the 134 keys of the catalogue at any length, written as the trainer writes them, or straight
-into MLflow's tables where that would take minutes.
+"""Runs to measure with: the 134 keys of the catalogue at any length, logged like the trainer does, or inserted into
+MLflow's tables if logging would take minutes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from warmboard.contract.entries import HistogramType, Tower
 
 Post = Callable[[str, dict[str, Any]], dict[str, Any]]
 Values = Callable[[int], Iterable[Mapping[str, float]]]
-"""Of so many epochs, the values of each by key."""
+"""For a number of epochs, the values of each epoch by key."""
 BINS = 25
 FINAL = ["final_loss", "final_val_loss", "test_loss", *(f"test_recall_at_{k}" for k in (5, 10, 50, 100))]
 
@@ -30,14 +30,14 @@ def epoch_keys() -> list[str]:
 
 
 def noise(epochs: int) -> Iterator[dict[str, float]]:
-    """127 random values an epoch."""
+    """127 random values per epoch."""
     random, keys = np.random.default_rng(1), epoch_keys()
     for _ in range(epochs):
         yield dict(zip(keys, random.normal(size=len(keys)).tolist(), strict=True))
 
 
 def log_run(tracking_uri: str, epochs: int) -> str:
-    """Logs one finished run of ``epochs`` epochs, one log-batch each; returns its ID."""
+    """Log one finished run of ``epochs`` epochs, one log-batch each, and return its ID."""
     post, run_id, begin = _begin(tracking_uri)
     for epoch, values in enumerate(noise(epochs)):
         batch = [
@@ -49,7 +49,7 @@ def log_run(tracking_uri: str, epochs: int) -> str:
 
 
 def insert_run(tracking_uri: str, database_uri: str, epochs: int, values: Values = noise) -> str:
-    """The run that ``log_run`` would log, or one of other values, written straight into MLflow's tables."""
+    """Insert the run that ``log_run`` would log, or one with other values, into MLflow's tables; return its ID."""
     post, run_id, begin = _begin(tracking_uri)
     last = {}
     with _connection(database_uri) as insert:
@@ -62,7 +62,7 @@ def insert_run(tracking_uri: str, database_uri: str, epochs: int, values: Values
 
 
 def copies_of(tracking_uri: str, database_uri: str, run_id: str, times: int) -> list[str]:
-    """So many runs with the metrics of the given one."""
+    """IDs of ``times`` new runs with the metrics of the given run."""
     copies = []
     for _ in range(times):
         post, copy, begin = _begin(tracking_uri)
@@ -78,7 +78,7 @@ def copies_of(tracking_uri: str, database_uri: str, run_id: str, times: int) -> 
 
 
 def _begin(tracking_uri: str) -> tuple[Post, str, int]:
-    """A new run: how to post about it, its ID, and when it began."""
+    """Create a run: a function that posts to MLflow's API, the run's ID, and its start time in ms."""
     api = f"{tracking_uri}/api/2.0/mlflow/"
     session = requests.Session()
 
@@ -104,7 +104,7 @@ def _finish(post: Post, run_id: str, begin: int, epochs: int) -> None:
 
 @contextmanager
 def _connection(database_uri: str) -> Iterator[Callable[[str, list[Any]], None]]:
-    """How to insert rows (key, value, timestamp, step, run) into a table of MLflow's; committed at the end."""
+    """A function that inserts rows (key, value, timestamp, step, run) into an MLflow table; committed at the end."""
     engine = sqlalchemy.create_engine(database_uri)
     connection = engine.raw_connection()
     cursor, mark = connection.cursor(), "?" if engine.dialect.name == "sqlite" else "%s"

@@ -1,4 +1,4 @@
-"""The list of runs with 100,000 runs, beside the same with 1,000, through the real webapp: ``make bench-runs``."""
+"""The list of 100,000 runs compared with the list of 1,000, through the real webapp: ``make bench-runs``."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ SELECT run_id, key, value::text::float FROM store_run, jsonb_each(final_metrics)
 
 
 def measure() -> Iterator[Measure]:
-    """95th percentiles of whole pages, in milliseconds: those of many runs, with those of few as reference."""
+    """95th percentiles of whole pages in ms: those of many runs, with those of few as reference."""
     with tempfile.TemporaryDirectory(prefix="warmboard-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -94,7 +94,7 @@ def _names() -> list[str]:
 
 
 def _asked(site: str) -> dict[str, str]:
-    """Where each page is; a next page's address stands on the page before it."""
+    """Each page's address. The address of a next page comes from the page before it."""
     addresses = {what: site + query for what, query in ASKED.items()}
     for what in PAGED:
         addresses[f"next page: {what}"] = site + _next(addresses[what])
@@ -107,7 +107,7 @@ def _next(address: str) -> str:
 
 
 def _times(addresses: dict[int, dict[str, str]]) -> dict[tuple[int, str], list[float]]:
-    """Milliseconds by number of runs and page. Both sizes in turn: what else the machine does meets both alike."""
+    """Milliseconds by number of runs and page. Both sizes in turn, so that other work on the machine affects both."""
     times: dict[tuple[int, str], list[float]] = defaultdict(list)
     with requests.Session() as session:
         for number in range(WARM_UP + ROUNDS):
@@ -123,8 +123,8 @@ def _times(addresses: dict[int, dict[str, str]]) -> dict[tuple[int, str], list[f
 
 @contextmanager
 def _webapp(folder: Path, postgres: Postgres, runs: int) -> Iterator[str]:
-    """The address of a webapp over so many runs."""
-    say(f"making {runs:,} runs")
+    """The address of a webapp with this number of runs."""
+    say(f"creating {runs:,} runs")
     database, ports = f"runs{runs}", (free_port(), free_port())
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {database}")

@@ -1,4 +1,4 @@
-"""Sampling: ours beside tsdownsample's MinMaxLTTB, in speed and in extremes that nobody sees any more."""
+"""Sampling: ours compared with tsdownsample's MinMaxLTTB, in speed and in lost extremes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KIB = 1024
 LENGTHS = (100, 1_000, 10_000, 100_000)
 CURVES = 134
 SPIKES = 20
-"""Of each curve so many values stand out; a viewer looks for those."""
+"""Outliers per curve, which a viewer looks for."""
 MOST = 64
 POINTS = setting.OVERVIEW_POINTS.read({})
 INTERVAL = setting.EPOCH_SAMPLE_INTERVAL.read({})
@@ -83,12 +83,12 @@ def _spikes(curve: Values) -> Indices:
 
 
 def _lost(curve: Values, positions: Indices) -> int:
-    """Spikes that are not among the values shown."""
+    """The number of spikes that are not among the sampled values."""
     return int(np.isin(_spikes(curve), positions, invert=True).sum())
 
 
 def _lost_to_envelope(curve: Values, positions: Indices) -> int:
-    """Spikes beyond the envelope of their stretch."""
+    """The number of spikes outside the envelope of their stretch."""
     low, high = envelope(curve, positions)
     stretch = np.searchsorted(positions, _spikes(curve))
     values = curve[_spikes(curve)]
@@ -96,7 +96,7 @@ def _lost_to_envelope(curve: Values, positions: Indices) -> int:
 
 
 def _run(length: int) -> FetchedRun:
-    """Random values: nothing compresses worse."""
+    """Random values, the worst case for compression."""
     random, steps = np.random.default_rng(1), np.arange(length)
     curves = {key: Curve(steps, np.abs(random.normal(size=length)), steps) for key in epoch_keys()}
     for tower in Tower:

@@ -1,5 +1,5 @@
-"""MLflow servers to measure: ours and a stock one, beside one another on one database, on SQLite and on PostgreSQL; or
-one of ours alone.
+"""MLflow servers to measure: ours and a stock one side by side on one database, on SQLite and on PostgreSQL; or only
+one of ours.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Servers:
 
 @contextmanager
 def servers() -> Iterator[list[Servers]]:
-    """On SQLite, and on PostgreSQL; ended when the context ends."""
+    """A pair on SQLite and a pair on PostgreSQL; they stop with the context."""
     with tempfile.TemporaryDirectory(prefix="warmboard-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -51,7 +51,7 @@ def servers() -> Iterator[list[Servers]]:
 
 @contextmanager
 def our_server() -> Iterator[str]:
-    """The address of one of ours, on SQLite; ended when the context ends."""
+    """The address of one of ours, on SQLite; it stops with the context."""
     with tempfile.TemporaryDirectory(prefix="warmboard-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         started: list[Process] = []
@@ -63,7 +63,7 @@ def our_server() -> Iterator[str]:
 
 
 def _pair(database: str, uri: str, folder: Path, started: list[Process]) -> Servers:
-    # One after the other: the first makes the tables.
+    # One after the other: the first creates the tables.
     ours = _start(f"{database}-ours", OURS, uri, folder, started)
     options = [f"--backend-store-uri={uri}", f"--artifacts-destination={folder}/artifacts", "--workers=2"]
     stock = _start(f"{database}-stock", ["mlflow", "server", *options], uri, folder, started)

@@ -1,9 +1,8 @@
-"""``python -m benchmarks.steps gradients|tracking``: two models that train in turn, a few ms apart, in one process.
+"""``python -m benchmarks.steps gradients|tracking``: two models that train in turns, a few ms apart, in one process.
 
-``gradients``: a step with gradient statistics, and one without. ``tracking``: an epoch of a few steps that is tracked,
-and one with the same callbacks whose log drops everything. What drifts on a machine over seconds, which long epochs
-can't escape, drifts for both. Prints the ms of each, of the wall's clock and of the processor. The servers are named by
-the environment.
+``gradients``: a step with gradient statistics, and one without. ``tracking``: a tracked epoch of a few steps, and one
+with the same callbacks whose log drops everything. Drift of the machine over seconds, which distorts long epochs,
+affects both alike. Prints each turn's ms of wall time and of processor time. The environment names the servers.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ Turn = Callable[[], object]
 def main() -> None:
     keras.utils.set_random_seed(1)
     {"gradients": gradients, "tracking": tracking}[sys.argv[1]]()
-    # A run whose server is away would take its time to end, which is not what is measured.
+    # A run whose server is down takes long to end, which is not measured here.
     os._exit(0)
 
 
@@ -54,7 +53,7 @@ def gradients() -> None:
 
 
 def tracking() -> None:
-    """Tracking does its work at the end of an epoch, whatever its steps: short epochs show it and hide it less."""
+    """Measure short epochs: tracking works at an epoch's end, whatever its steps, so short ones show its cost best."""
     ways = [way().__enter__() for way in (tracked, dropped)]
     told = _in_turn([_short_epoch(callbacks) for callbacks in ways], EPOCHS)
     step = _step(_model())
@@ -71,7 +70,7 @@ def tracking() -> None:
 def _in_turn(turns: Sequence[Turn], times: int) -> list[dict[str, list[float]]]:
     took: list[dict[str, list[float]]] = [{clock: [] for clock in CLOCKS} for _ in turns]
     for number in range(times + WARM_UP):
-        # Each goes first in turn.
+        # They take turns in going first.
         for which in (0, 1) if number % 2 else (1, 0):
             began = [now() for now in CLOCKS.values()]
             turns[which]()
@@ -82,7 +81,7 @@ def _in_turn(turns: Sequence[Turn], times: int) -> list[dict[str, list[float]]]:
 
 
 def _short_epoch(callbacks: Sequence[keras.callbacks.Callback]) -> Turn:
-    """What `fit` does from the end of one epoch to the end of the next: values of the one are sent during the other."""
+    """The work of `fit` from one epoch's end to the next one's: an epoch's values are sent during the next epoch."""
     model = _model()
     step, epochs = _step(model), count()
     called = keras.callbacks.CallbackList(list(callbacks), model=model)

@@ -1,4 +1,4 @@
-"""What tracking costs a training, beside every other way to log and beside no tracking: ``make bench-trainer``."""
+"""The cost of tracking, compared with other ways to log and with no tracking: ``make bench-trainer``."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from warmboard.contract.settings import GOOGLE_CLOUD_PROJECT, PUBSUB_TOPIC
 from warmboard.tracking import Metric
 
 BATCHES, EACH_VALUE = 15, 5
-"""How often an epoch is logged at once, and value by value."""
+"""The number of epochs logged at once, and value by value."""
 CALLS = 500
 FASTER = 35
 KIB = 1024
 
 
 def measure() -> list[Measure]:
-    """Every measure, on a server started for them."""
+    """All measures, on a server started for them."""
     with our_server() as server, _pubsub() as pubsub:
         say("one epoch, logged in every way")
         measures = list(_epochs(server))
@@ -49,7 +49,7 @@ def measure() -> list[Measure]:
 
 
 def _epochs(server: str) -> Iterator[Measure]:
-    """One epoch of 127 values: at once, and a call for each value, on one run each."""
+    """One epoch of 127 values: at once, and with a call for each value, on one run each."""
     client = TrackingClient(server)
     experiment = client.experiment("one epoch")
     runs = [

@@ -1,4 +1,4 @@
-"""Fetch, sample and store, beside every other way there is: ``make bench-warming``."""
+"""Fetching, compared with all other ways; sampling; a burst of runs: ``make bench-warming``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from workers.fetch.fetcher import Fetcher, TrackingServer
 
 TIMES = {100: 15, 1_000: 7, 10_000: 3}
 SLOW = {100: 3, 1_000: 3, 10_000: 1}
-"""How often each is measured, by epochs; the slow ways, a minute each at 10,000, less often."""
+"""The number of measurements by epochs; fewer of the slow ways, which take a minute each at 10,000."""
 WITHIN_SQL = {100: 2.0, 1_000: 1.5}
 FASTER = {100: 25, 1_000: 12}
 
 
 def measure() -> list[Measure]:
-    """Every measure, on servers started for them."""
+    """All measures, on servers started for them."""
     measures: list[Measure] = []
     with servers() as pairs:
         for pair in pairs:
@@ -73,6 +73,6 @@ def _at_most(name: str, value: float, reference: float, most: float | None) -> M
 
 
 def _peak(address: str, run_id: str) -> float:
-    """MiB that one fetch adds to the peak of a process of its own."""
+    """MiB that one fetch adds to the peak memory of its own process."""
     command = [sys.executable, "-m", "benchmarks.peak", address, run_id]
     return float(subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True).stdout)

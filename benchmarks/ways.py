@@ -1,4 +1,4 @@
-"""The other ways to get a whole run out of MLflow, which a fetch is compared to."""
+"""The other ways to get a whole run out of MLflow, to compare a fetch with."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from benchmarks.runs import FINAL, epoch_keys
 from workers.history.fetched import Curve
 
 GRAPHQL_ALIASES = 10
-"""What a stock server allows in one request."""
+"""The limit of a stock server per request."""
 GRAPHQL_POINTS = 2_500
-"""What MLflow gives of one metric at most when it samples; a longer metric is not whole."""
+"""MLflow's limit of points per metric when it samples; a longer metric is not complete."""
 SECONDS = 300
 BATCH = 500
-# Neither holds a parameter: the run's ID is bound.
+# The run's ID is a bound parameter.
 SELECT = "SELECT key, step, timestamp, value, is_nan FROM metrics WHERE run_uuid = "
 
 
 def sequential(server: str, run_id: str) -> None:
-    """Today's way: one request for the run, then one for each metric, each on a connection of its own."""
+    """The usual way: one request for the run, then one for each metric, each on a new connection."""
     api = f"{server}/api/2.0/mlflow/"
     _get(api + "runs/get", run_id=run_id)
     for key in [*epoch_keys(), *FINAL]:
@@ -31,7 +31,7 @@ def sequential(server: str, run_id: str) -> None:
 
 
 def bulk_interval(server: str, run_id: str) -> None:
-    """What MLflow's own pages ask: one metric a request, at most 2,500 points of it."""
+    """The way of MLflow's own pages: one metric per request, at most 2,500 points of it."""
     with requests.Session() as session:
         for key in [*epoch_keys(), *FINAL]:
             query: dict[str, str | int] = {"run_ids": run_id, "metric_key": key, "max_results": GRAPHQL_POINTS}
@@ -57,8 +57,8 @@ def graphql(server: str, run_id: str) -> None:
 
 
 def straight_sql(database_uri: str) -> tuple[Callable[[str], list[Any]], Callable[[str], dict[str, Curve]]]:
-    """The straight SELECT on a connection that stays open: its rows as the driver gives them, and the same curves that
-    a fetch ends with.
+    """The plain SELECT on an open connection: a function for its rows as the driver returns them, and one for the same
+    curves that a fetch returns.
     """
     engine = sqlalchemy.create_engine(database_uri)
     cursor = engine.raw_connection().cursor()
@@ -77,7 +77,7 @@ def straight_sql(database_uri: str) -> tuple[Callable[[str], list[Any]], Callabl
 
 
 def _curves(rows: Iterable[Sequence[Any]]) -> dict[str, Curve]:
-    """As quickly as NumPy allows: in small batches, which stay within the processor's cache."""
+    """The curves of the rows, as fast as NumPy allows: in small batches, which fit into the processor's cache."""
     numbers: dict[str, int] = {}
     parts = []
     for batch in rows:

@@ -1,4 +1,4 @@
-"""Reads of warm entries, beside hello, world on the same server and MLflow's own answer: ``make bench-web``."""
+"""Reads of warm entries, compared with hello, world on the same server and with MLflow: ``make bench-web``."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from deploy.local.supervisor import Supervisor
 LENGTHS = (100, 1_000, 10_000)
 CONNECTIONS, THREADS, SECONDS = 16, 2, 4
 ROUNDS = 3
-"""Every address in turn, so often: what else the machine does meets all of them."""
+"""Rounds over all addresses, so that other work on the machine affects all of them."""
 LEAST = 0.8
 FLAT = 0.9
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What one measurement asks for, again and again."""
+    """The request that one measurement repeats."""
 
     address: str
     headers: dict[str, str] = field(default_factory=dict)
 
 
 def measure() -> Iterator[Measure]:
-    """Requests a second, with sixteen connections kept open."""
+    """Requests per second, over sixteen kept-alive connections."""
     wrk()
     with running_stack() as supervisor, _hellos(supervisor) as hellos:
         runs = _warm_runs(supervisor)
@@ -50,7 +50,7 @@ def measure() -> Iterator[Measure]:
         asked = {name: Asked(address) for name, address in addresses.items()}
         asked["zstd"] = Asked(histories[100], {"Accept-Encoding": "gzip, deflate, br, zstd"})
         asked["unchanged"] = Asked(histories[100], {"If-None-Match": _etag(histories[100])})
-        # Through a proxy the demo's open door is shut: this reader has signed in.
+        # Behind a proxy there is no reading without an account: this reader has signed in.
         asked["signed in"] = Asked(histories[100], {"X-Forwarded-For": "192.0.2.1", "Cookie": _sign_in(supervisor)})
         rates = {name: statistics.median(found) for name, found in _rounds(asked).items()}
     hello, read = rates["hello"], rates["overview 100"]
@@ -67,7 +67,7 @@ def measure() -> Iterator[Measure]:
 
 
 def wrk() -> str:
-    """The load generator. Raises SystemExit when it is not there."""
+    """The path of the load generator. Raises SystemExit if it is not installed."""
     found = shutil.which("wrk")
     if not found:
         raise SystemExit("bench-web needs wrk, the load generator; on Debian: apt-get install wrk")
@@ -105,7 +105,7 @@ def _etag(address: str) -> str:
 
 
 def _sign_in(supervisor: Supervisor) -> str:
-    """A new user's cookie."""
+    """The session cookie of a new user."""
     manage = [sys.executable, "-m", "webapp", "manage", "createsuperuser", "--noinput"]
     name, password = "reader", secrets.token_hex(16)
     account = {"DJANGO_SUPERUSER_USERNAME": name, "DJANGO_SUPERUSER_PASSWORD": password}
@@ -133,7 +133,7 @@ def _warm_runs(supervisor: Supervisor) -> dict[int, str]:
 
 @contextmanager
 def _hellos(supervisor: Supervisor) -> Iterator[dict[str, str]]:
-    """Two more servers like the webapp's: one with its middlewares, one without any."""
+    """Two more servers like the webapp's: one with its middleware, one without any."""
     environ, logs = supervisor.stack.environ, supervisor.stack.logs
     started: list[Process] = []
     ports = {"same": free_port(), "bare": free_port()}

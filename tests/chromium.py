@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
+
+from tests.waiting import PATIENCE
 
 SCREENSHOTS = Path("build/screenshots")
 # How many pixels of a canvas are not transparent, and how many different colours they have.
@@ -19,24 +23,43 @@ INK = """canvas => {
 }"""
 
 # How far things that were there already have moved, other than by what the viewer did: window.shifted; and which.
+# After a key or a click the browser itself leaves out what moves for half a second; `acted` until its effect is there.
 LAYOUT_SHIFT = """
 window.shifted = 0;
 window.movers = [];
-new PerformanceObserver(list => list.getEntries().forEach(entry => {
-  if (entry.hadRecentInput) return;
+window.acting = false;
+const note = entries => entries.forEach(entry => {
+  if (entry.hadRecentInput || window.acting) return;
   window.shifted += entry.value;
   window.movers.push(...entry.sources.map(({ node }) => node?.outerHTML?.slice(0, 80)));
-})).observe({type: "layout-shift", buffered: true});
+});
+const observer = new PerformanceObserver(list => note(list.getEntries()));
+observer.observe({type: "layout-shift", buffered: true});
+window.act = begins => {
+  note(observer.takeRecords());
+  window.acting = begins;
+};
 """
 
 
+@contextmanager
+def acted(page: Page) -> Iterator[None]:
+    """What moves inside is the viewer's doing, however long a busy machine takes to show it: the block must end by
+    waiting for the effect.
+    """
+    page.evaluate("act(true)")
+    yield
+    # Two frames: what they moved has been told.
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.evaluate("act(false)")
+
+
 def soon(canvas: Locator, holds: Callable[[], bool]) -> bool:
-    """Whether it holds within some frames: a page draws with its next one."""
-    for _ in range(60):
-        if holds():
-            return True
+    """Whether it comes to hold: within some frames, on a machine that is quiet."""
+    until = time.monotonic() + PATIENCE
+    while not (held := holds()) and time.monotonic() < until:
         canvas.page.wait_for_timeout(50)
-    return False
+    return held
 
 
 def is_drawn(canvas: Locator) -> bool:

@@ -1,23 +1,73 @@
-"""What all tests share: real servers, and the last line, which names what did not run."""
+"""What all tests share: real servers, the order of the groups, and the last line, which names what did not run."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from django.db import connection
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from deploy.local.chromium import CHROMIUM, FLAGS
 from deploy.local.postgres import Postgres
 from deploy.local.process import Part, Process, answers_tcp
 from deploy.local.stack import valkey_binary
 from tests.environment import VALKEY_PORT
+from tests.groups import Groups, rank
+from tests.waiting import PATIENCE, PATIENCE_MS
+
+if TYPE_CHECKING:
+    from tests.mlflow_server.servers import Server
 
 NOT_RUN = "not run: "
+SERVERS = {
+    *("valkey", "postgres", "chromium", "running", "connect", "embedded"),
+    *("stock_mlflow", "old_mlflow", "our_mlflow", "both_servers"),
+}
+"""Fixtures that start a server or a browser."""
+TABLES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback"}
+OUTCOMES = ("failed", "passed", "skipped", "deselected", "xfailed", "xpassed", "error")
 _not_run: list[str] = []
+
+# No deadlines: a machine that is busy with something else is no error.
+for name, examples in {"default": 100, "fast": 25, "thorough": 2000}.items():
+    hypothesis.settings.register_profile(name, deadline=None, max_examples=examples, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Groups:
+    return Groups(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Marks what needs servers, and puts the longest groups first. On PostgreSQL only tests with tables run: what has
+    none is the same on every database.
+    """
+    for item in items:
+        if SERVERS.intersection(_fixtures(item)) or item.get_closest_marker("integration"):
+            item.add_marker("servers")
+    yield
+    # After pytest-django, which sorts by the kind of database access.
+    items.sort(key=lambda item: rank(item.nodeid))
+    if connection.vendor == "postgresql":
+        config.hook.pytest_deselected(items=[item for item in items if not _has_tables(item)])
+        items[:] = [item for item in items if _has_tables(item)]
+
+
+def _has_tables(item: pytest.Item) -> bool:
+    return bool(TABLES.intersection(_fixtures(item)) or item.get_closest_marker("django_db"))
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -29,8 +79,17 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The last line of all: what could not run here, and why."""
-    if not config.getoption("collectonly"):
-        print(f"\nNot run here: {'; '.join(reason.removeprefix(NOT_RUN) for reason in _not_run) or 'nothing'}")
+    if config.getoption("collectonly") or hasattr(config, "workerinput"):
+        return
+    reasons = [reason.removeprefix(NOT_RUN) for reason in _not_run]
+    if told := os.environ.get("TESTS_TOLD"):
+        # ``python -m tests`` tells it, with that of its other run.
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        stats = reporter.stats if reporter else {}
+        counts = {outcome: len(stats.get(outcome, [])) for outcome in OUTCOMES}
+        Path(told).write_text(json.dumps({"counts": counts, "not_run": reasons}))
+    else:
+        print(f"\nNot run here: {'; '.join(reasons) or 'nothing'}")
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +105,7 @@ def start_valkey(folder: Path, port: int) -> Process:
     """Starts Valkey and waits until it answers."""
     command = [valkey_binary(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", ""]
     process = Process(Part("valkey", command, answers_tcp(port)), os.environ, folder / "valkey.log")
-    process.wait_ready(10)
+    process.wait_ready(PATIENCE)
     return process
 
 
@@ -61,10 +120,40 @@ def postgres() -> Iterator[Postgres]:
         server.stop()
 
 
+# MLflow's client takes seconds to import, so only tests with a server do it.
+@pytest.fixture(scope="session")
+def stock_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """MLflow's own server, for all tests that leave it running."""
+    from tests.mlflow_server.servers import stock
+
+    with stock(tmp_path_factory.mktemp("mlflow-stock")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def old_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same of MLflow 2.9.2."""
+    from tests.mlflow_server.servers import old
+
+    with old(tmp_path_factory.mktemp("mlflow-old")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def our_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Ours on SQLite, as the start script starts it: uvicorn."""
+    from tests.mlflow_server.servers import new_database, started
+
+    folder = tmp_path_factory.mktemp("mlflow-ours")
+    with started(folder, new_database(folder)) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     if not CHROMIUM:
         pytest.skip(f"{NOT_RUN}the pages in a browser (no Chromium)")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

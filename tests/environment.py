@@ -1,5 +1,7 @@
 """The environment that Django starts with in tests. A pytest plugin (see pyproject.toml), since pytest-django reads the
 settings before it reads any conftest.
+
+Processes of pytest-xdist each import it: every one has a Valkey, tables and gathered static files of its own.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""A program that trains two-tower recommenders; it tracks each run with `warmboard`, as any training script would."""
+"""A program that trains two-tower recommenders. It tracks each run with `warmboard`, as any training script would."""

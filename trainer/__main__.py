@@ -1,4 +1,4 @@
-"""``python -m trainer``: trains one model as one tracked run, or many."""
+"""``python -m trainer``: trains a model as a tracked run, or several models in a sweep."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["main", "parser", "quiet_tensorflow"]
 FAILURE, USAGE = 1, 2
 OURS = ("trainer", "warmboard")
 ABOUT = """\
-Train a two-tower recommender as one run tracked in MLflow, keep it, and announce its end.
+Train a two-tower recommender as one run tracked in MLflow, save it, and announce the run.
 
 commands (each has its own --help):
-  python -m trainer [train] …     one training; what follows here
-  python -m trainer sweep …       several, one after another, to compare
-  warmboard flush …               send what MLflow had not taken when an earlier training ended
+  python -m trainer [train] …     one training; its options are below
+  python -m trainer sweep …       several trainings, one after another, to compare
+  warmboard flush …               send values that an earlier training could not send
   warmboard publish …             announce an earlier run again"""
 EXAMPLES = """\
 examples:
@@ -40,17 +40,17 @@ examples:
   python -m trainer --epochs 200 --early-stopping 5 --schedule cosine --warmup-epochs 1
   python -m trainer --config run.toml --seed 2
 
-Servers are named by environment variables: MLFLOW_TRACKING_URI, PUBSUB_EMULATOR_HOST, OUTPUT_URI and others, which
-`python -m warmboard.contract.settings` lists.
-Exit status: 0 trained (even when MLflow never came back), 1 failed, 2 wrong usage, 130 interrupted, 143 terminated."""
+Environment variables name the servers: MLFLOW_TRACKING_URI, PUBSUB_EMULATOR_HOST, OUTPUT_URI and others.
+`python -m warmboard.contract.settings` lists them.
+Exit status: 0 trained (even if MLflow was down), 1 failed, 2 wrong usage, 130 interrupted, 143 terminated."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status."""
+    """Run one command and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = words.pop(0) if words and not words[0].startswith("-") else "train"
     if command in MOVED:
-        print(f"python -m trainer: {command} is a command of the library now: warmboard {command}", file=sys.stderr)
+        print(f"python -m trainer: {command} is now a command of the library: warmboard {command}", file=sys.stderr)
         return USAGE
     if command not in COMMANDS:
         print(f"python -m trainer: no command {command}{near(command, COMMANDS)}", file=sys.stderr)
@@ -59,11 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> Parser:
-    """Of the training; its help also lists the commands."""
+    """Return the parser of a training. Its help also lists the commands."""
     return Parser(prog="python -m trainer", description=ABOUT, epilog=EXAMPLES)
 
 
 def train(words: Sequence[str]) -> int:
+    """Train one model and return the exit status."""
+
     def run(given: dict[str, Any]) -> int:
         from trainer import program
 
@@ -72,7 +74,7 @@ def train(words: Sequence[str]) -> int:
         settings = program.settings_of(options)
         _log_to_stderr(settings)
         if config.vary:
-            program.say(f"{given['config']}: its table [sweep] is for `python -m trainer sweep`; this is one training")
+            program.say(f"{given['config']}: the table [sweep] is ignored; it is for `python -m trainer sweep`")
         began = time.monotonic()
         dataset = program.prepare(options, settings)
         loaded = time.monotonic() - began
@@ -87,6 +89,7 @@ def train(words: Sequence[str]) -> int:
 
 
 def sweep(words: Sequence[str]) -> int:
+    """Train several models and return the exit status."""
     from trainer import sweep
 
     def run(given: dict[str, Any]) -> int:
@@ -102,10 +105,10 @@ MOVED = ("flush", "publish")
 
 
 def _guarded(parser: Parser, words: Sequence[str], run: Callable[[dict[str, Any]], int]) -> int:
-    """Runs with the options given, and turns what may go wrong into a message and an exit status."""
+    """Run with the given options. Turn an error into a message and an exit status."""
     given = vars(parser.parse_args(words))
     termination = Termination()
-    # Only now: a person's Ctrl-C already raises KeyboardInterrupt, a cloud job is ended by SIGTERM.
+    # A cloud job is ended by SIGTERM. Ctrl-C raises KeyboardInterrupt already.
     termination.listen()
     try:
         return run(given)
@@ -131,8 +134,10 @@ def _log_to_stderr(settings: Settings) -> None:
 
 
 def _leave(status: int) -> NoReturn:
-    """Ends the process, whose run is over, told and saved. Not by taking Python down under TensorFlow's threads, which
-    may be at a step that SIGTERM broke off: that can end in a segmentation fault instead of this status.
+    """End the process once the run is announced and saved.
+
+    With TensorFlow, without Python's shutdown: its threads may still run a step that SIGTERM interrupted, and the
+    process could end with a segmentation fault instead of this status.
     """
     if "tensorflow" not in sys.modules:
         sys.exit(status)

@@ -1,4 +1,4 @@
-"""Bars on a terminal; where standard error is none, nothing."""
+"""Progress bars on a terminal. If standard error is not a terminal, nothing is shown."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ REDRAW_SECONDS = 0.1
 
 
 def bar(done: int, total: int) -> str:
-    """So many of ``WIDTH`` blocks are full as ``done`` is of ``total``."""
+    """Return a bar of ``WIDTH`` blocks, of which the share ``done / total`` is filled."""
     filled = min(WIDTH, WIDTH * done // max(total, 1))
     return "█" * filled + "░" * (WIDTH - filled)
 
 
 class Bar:
-    """A line that fills as work goes on, and is gone when it is done. ``total`` is in any unit."""
+    """A line that fills with the progress, and is removed at the end. ``total`` is in any unit."""
 
     def __init__(self, label: str, total: int, stream: TextIO | None = None, *, shown: bool = True) -> None:
         self._label = label
@@ -39,7 +39,7 @@ class Bar:
             self._stream.flush()
 
     def add(self, done: int) -> None:
-        """So much more is done."""
+        """Add progress, in the unit of ``total``."""
         self._done += done
         now = time.monotonic()
         if self._shown and now - self._drawn >= REDRAW_SECONDS:

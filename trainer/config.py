@@ -1,4 +1,4 @@
-"""``--config run.toml``: the same options from a file. Its keys are the options' names, with underscores."""
+"""``--config run.toml``: options from a TOML file. The keys are the options' names, with underscores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRIALS = "trials"
 
 @dataclass(frozen=True)
 class Config:
-    """What a file says: options, and of its table ``[sweep]`` the values to vary and how many trials to draw."""
+    """A config file: options, and from the table ``[sweep]`` the values to vary and the number of trials to draw."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
     vary: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -24,11 +24,11 @@ class Config:
 
 
 def read(source: str, emulator: str | None = None) -> Config:
-    """The config at ``source`` (a path or ``gs://…``). Raises OptionError, which names the key, or StorageError."""
+    """Read the config at ``source``, a path or ``gs://…``. Raises OptionError, which names the key, or StorageError."""
     try:
         # Editors on Windows begin a file with a byte order mark.
         document = tomllib.loads(storage.read(source, emulator).decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # of what is no TOML, no UTF-8, too long a number or too deep a list
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, too many digits, lists nested too deeply
         raise OptionError(f"{source}: not a TOML file: {error}") from error
     try:
         table = document.pop(TABLE, {})
@@ -42,12 +42,12 @@ def read(source: str, emulator: str | None = None) -> Config:
 
 
 def value_of(key: str, value: Any) -> Any:
-    """An option's value from TOML's. Raises OptionError for an unknown key, a wrong type or a value out of bounds."""
+    """Convert a value from TOML. Raises OptionError for an unknown key, a wrong type or a value out of range."""
     if key not in FIELDS:
         raise OptionError(f"unknown key {key}{near(key, FIELDS)}")
     kind: Kind = FIELDS[key].metadata["kind"]
     if kind is LAYERS and isinstance(value, str):
-        # As the command line and the run's parameters have it.
+        # As on the command line and in the run's parameters.
         return read_text(key, value)
     if type(value) not in kind.toml:
         raise OptionError(f"{key} is {describe(value)}, not {TYPES[kind.toml[-1]]}")
@@ -55,7 +55,7 @@ def value_of(key: str, value: Any) -> Any:
 
 
 def read_text(key: str, text: str) -> Any:
-    """An option's value from text. Raises OptionError."""
+    """Convert an option's value from text. Raises OptionError."""
     try:
         return FIELDS[key].metadata["kind"].read(text)
     except ValueError as error:
@@ -63,7 +63,7 @@ def read_text(key: str, text: str) -> Any:
 
 
 def check_variable(key: str) -> None:
-    """Raises OptionError unless a sweep can vary this option."""
+    """Raise OptionError unless a sweep can vary this option."""
     if key in FIELDS and key not in VARIABLE:
         raise OptionError(f"{key} can't be varied: a sweep varies the options of model and training")
     if key not in FIELDS:
@@ -76,7 +76,7 @@ TYPES: Mapping[type, str] = {
 
 
 def describe(value: Any) -> str:
-    """A value of TOML as a message calls it."""
+    """Describe a TOML value for a message."""
     if isinstance(value, bool):
         return str(value).lower()
     name = TYPES.get(type(value), f"a {type(value).__name__}")

@@ -1,8 +1,8 @@
-"""Interactions: who bought what, and when. Read, checked, split by time and numbered.
+"""Interactions: which buyer bought which product, and when. They are read, validated, split by time and numbered.
 
-A source has the columns ``buyer_id``, ``product_id`` and ``timestamp``. Buyers and products are what the *training*
-part knows; validation and test interactions with any other are dropped and counted, since a model of identifiers has
-nothing to say about them. An interaction that is repeated exactly, its time too, counts once.
+A source has the columns ``buyer_id``, ``product_id`` and ``timestamp``. The vocabulary is the buyers and products of
+the *training* part. Validation and test interactions with others are dropped and counted, because the model knows
+identifiers only. An exact repetition of an interaction, including its time, counts once.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from trainer.options import COMPLETE_JOURNEY, Options
 
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.1
-# Two are the fewest among which anything can be recommended to anyone.
-FEWEST = 2
-# Every identifier is kept as wide as the longest.
-LONGEST = 1_000
+# With one buyer or product there is nothing to recommend.
+MIN_IDS = 2
+# NumPy stores every identifier at the width of the longest.
+MAX_ID_LENGTH = 1_000
 SHOWN = 60
 ISO = "ISO 8601"
 SECONDS = "seconds since 1970"
@@ -36,10 +36,10 @@ Rows = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Part:
-    """Interactions in order of time: entry *i* says that buyer ``buyers[i]`` bought product ``products[i]``.
+    """Interactions in order of time: in interaction *i*, buyer ``buyers[i]`` bought product ``products[i]``.
 
-    Both arrays have shape ``(n,)`` and hold row numbers of the embeddings. ``dropped`` counts the interactions of this
-    part's time whose buyer or product is not in the vocabulary.
+    Both arrays have shape ``(n,)`` and contain row numbers of the embeddings. ``dropped`` counts the interactions of
+    this part whose buyer or product is not in the vocabulary.
     """
 
     buyers: Rows
@@ -52,10 +52,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three parts of one time line, oldest first, and the identifiers behind their row numbers.
+    """The three parts, in order of time, and the identifiers of their row numbers.
 
-    ``buyer_ids`` and ``product_ids`` are arrays of text or of whole numbers: entry *i* is row *i*'s identifier.
-    ``repeated`` counts the interactions left out because the same one came before.
+    ``buyer_ids`` and ``product_ids`` are arrays of text or of whole numbers: entry *i* is the identifier of row *i*.
+    ``repeated`` counts the exact repetitions that were left out.
     """
 
     train: Part
@@ -75,7 +75,7 @@ class Dataset:
 
 
 def prepare(options: Options, emulator: str | None = None) -> Dataset:
-    """Loads and splits as the options say. Raises DataError or StorageError."""
+    """Load and split the data by the options. ``emulator`` is that of Cloud Storage. Raises DataError, StorageError."""
     return split(
         load(options.data, emulator, progress=options.progress),
         options.max_interactions,
@@ -86,10 +86,10 @@ def prepare(options: Options, emulator: str | None = None) -> Dataset:
 
 
 def load(source: str, emulator: str | None = None, *, progress: bool = False) -> pd.DataFrame:
-    """The interactions of CSV or Parquet files (a path, a folder, a pattern or ``gs://…``), or ``completejourney``.
+    """Load interactions from CSV or Parquet files (a path, a folder, a pattern or ``gs://…``), or ``completejourney``.
 
     Returns the three `files.COLUMNS`, ``timestamp`` in UTC. Raises DataError, which names the file, the column and the
-    row at fault, or StorageError.
+    row, or StorageError.
     """
     if source == COMPLETE_JOURNEY:
         return _checked(files.complete_journey(), source)
@@ -106,14 +106,14 @@ def split(
     validation_share: float = VALIDATION_SHARE,
     test_share: float = TEST_SHARE,
 ) -> Dataset:
-    """Splits by time: the latest ``test_share`` to test with, ``validation_share`` before it, the rest to train.
+    """Split by time: the last ``test_share`` is to test, ``validation_share`` before it to validate, the rest to train.
 
     Only the latest ``max_interactions`` are used. The vocabulary is the products that at least ``min_buyers`` buyers
-    bought in the training part, and the buyers of those. Raises DataError when a part is left empty, or when training
-    has a single buyer or product.
+    bought in the training part, and the buyers of those. Raises DataError if a part is empty, or if training has only
+    one buyer or product.
     """
     once = interactions.drop_duplicates()
-    # A stable sort: equal times keep the order of the file, and so equal files give equal splits.
+    # A stable sort: interactions at the same time keep their order in the file, so equal files have equal splits.
     ordered = once.sort_values("timestamp", kind="stable")
     if max_interactions is not None:
         ordered = ordered.tail(max_interactions)
@@ -144,12 +144,12 @@ def _check_enough(
                 f"have a buyer or product that training doesn't know (products need {min_buyers} buyers there)"
             )
     for name, ids in (("buyer", buyers), ("product", products)):
-        if len(ids) < FEWEST:
-            raise DataError(f"training has one {name} only ({ids[0]}): a recommender needs at least {FEWEST}")
+        if len(ids) < MIN_IDS:
+            raise DataError(f"training has one {name} only ({ids[0]}): a recommender needs at least {MIN_IDS}")
 
 
 def _checked(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """The three columns with usable values, or a DataError that names the first fault."""
+    """Return the three columns with valid values. Raises DataError, which names the first invalid one."""
     if frame.empty:
         raise DataError(f"{source}: there are columns but no rows")
     frame = frame.reset_index(drop=True)
@@ -157,21 +157,21 @@ def _checked(frame: pd.DataFrame, source: str) -> pd.DataFrame:
         frame[column] = _identifiers(frame[column], source)
     times, kind = _times(frame["timestamp"])
     wanted = f"row 1 is {kind}, this is not" if pd.notna(times.iloc[0]) else f"{ISO}, or {SECONDS}"
-    _refuse(frame["timestamp"], times.isna(), source, f"is no time ({wanted})")
+    _refuse(frame["timestamp"], times.isna(), source, f"is not a time ({wanted})")
     _refuse(frame["timestamp"], times >= LATEST, source, "is after the year 2200: numbers are seconds since 1970")
     return frame.assign(timestamp=times)
 
 
 def _identifiers(column: pd.Series, source: str) -> pd.Series:
-    """The column as text or whole numbers. Raises DataError when a value is missing or anything else."""
+    """Return the column as text or whole numbers. Raises DataError if a value is missing or of another type."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     missing = column.isna()
     if not pd.api.types.is_numeric_dtype(column):
-        # As text: a list can't be compared with "".
+        # As text: comparing a list with "" fails.
         text = column.astype(str)
         missing |= text.str.strip() == ""
-        _refuse(column, text.str.len() > LONGEST, source, f"is longer than {LONGEST:,} characters")
+        _refuse(column, text.str.len() > MAX_ID_LENGTH, source, f"is longer than {MAX_ID_LENGTH:,} characters")
     _refuse(column, missing, source, "is empty")
     if pd.api.types.infer_dtype(column) not in ("string", "integer"):
         row, value = _strange(column)
@@ -183,7 +183,7 @@ def _identifiers(column: pd.Series, source: str) -> pd.Series:
 
 
 def _strange(column: pd.Series) -> tuple[int, Any]:
-    """The first value that is no identifier, or not of the first one's type: its row from 0, and itself."""
+    """Return row (from 0) and value of the first value that is not an identifier, or not of the first one's type."""
     values = column.tolist()
     kind = str if isinstance(values[0], str) else int
     wrong = (row for row, value in enumerate(values) if not isinstance(value, kind) or isinstance(value, bool))
@@ -203,7 +203,7 @@ def _check_alike(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> None:
 
 
 def _times(column: pd.Series) -> tuple[pd.Series, str]:
-    """Times in UTC, NaT where one can't be read; and of what kind they are, which the first row decides.
+    """Return the times in UTC, NaT if invalid, and their kind, which the first row decides.
 
     Numbers are seconds since 1970, but eight digits that form a date are that date.
     """
@@ -211,14 +211,14 @@ def _times(column: pd.Series) -> tuple[pd.Series, str]:
         return pd.to_datetime(column, utc=True), ISO
     if pd.api.types.is_bool_dtype(column):
         return pd.Series(pd.NaT, index=column.index, dtype="datetime64[ns, UTC]"), ISO
-    # As text: a Parquet file may hold dates, decimals or anything.
+    # As text: a Parquet file may contain dates, decimals or other types.
     column = column if pd.api.types.is_numeric_dtype(column) else column.astype(str)
     seconds = pd.to_numeric(column, errors="coerce")
     if pd.notna(seconds.iloc[0]) and not _is_date(str(column.iloc[0])):
         return pd.to_datetime(seconds, unit="s", utc=True, errors="coerce"), SECONDS
     text = column.astype(str).str.removesuffix(".0")
     times = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
-    # Ten digits could be read as a date and an hour.
+    # Otherwise ten digits could be parsed as a date and an hour.
     return times.mask(seconds.notna() & (text.str.strip().str.len() != len("20260102"))), ISO
 
 
@@ -259,6 +259,6 @@ def _number(part: pd.DataFrame, buyers: pd.Index, products: pd.Index) -> Part:
 
 
 def _ids(index: pd.Index) -> npt.NDArray[Any]:
-    """Never objects: those could be kept as a pickle only."""
+    """Return an array that is not of objects: those can only be saved as a pickle."""
     whole = pd.api.types.is_integer_dtype(index.dtype)
     return index.to_numpy() if whole else np.array(index.tolist(), dtype=np.str_)

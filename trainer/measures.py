@@ -1,6 +1,4 @@
-"""What a training measures besides, at the end of an epoch: values put among Keras's own, for whoever logs or shows
-them. A callback of these comes before those that read.
-"""
+"""Extra metrics at the end of an epoch, added to Keras's own. List these callbacks before those that read them."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import keras
 
 
 class Measure(keras.callbacks.Callback):
-    """Puts ``measure(model)`` among the epoch's values, under ``name``."""
+    """Adds ``measure(model)`` to the epoch's values, under ``name``."""
 
     def __init__(self, name: str, measure: Callable[[Any], float]) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""The two-tower retrieval model: buyers and products meet in one space. It does no input or output.
+"""The two-tower retrieval model: buyers and products as vectors in one space. It does no input or output.
 
-The *query* tower places a buyer, the *candidate* tower a product; their dot product is the score. Training is softmax
-over the products of the batch, corrected for how often each product occurs there (Yi et al., "Sampling-bias-corrected
-neural modeling for large corpus item recommendations", RecSys 2019, section 3).
+The *query* tower turns a buyer into a vector, the *candidate* tower a product; their dot product is the score. The loss
+is a softmax over the products of the batch, corrected for how often each product occurs there (Yi et al.,
+"Sampling-bias-corrected neural modeling for large corpus item recommendations", RecSys 2019, section 3).
 
-Importing this module is all that ``keras.models.load_model`` needs to read a saved model.
+Import this module before ``keras.models.load_model`` reads a saved model.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy.typing as npt
 from keras import layers, ops
 
 PACKAGE = "warmboard"
-# Below any score: exp of it is 0 in float32.
-NEVER = -1e9
+# Lower than any score: its exp is 0 in float32.
+MASKED = -1e9
 
 
 def tower(
@@ -35,10 +35,11 @@ def tower(
     normalize: bool = False,
     seed: int | None = None,
 ) -> keras.Sequential:
-    """Row numbers of shape ``(n,)`` to vectors of shape ``(n, embedding_dim)``, of length 1 if normalised.
+    """Return a tower: row numbers of shape ``(n,)`` to vectors of shape ``(n, embedding_dim)``, normalised on request.
 
-    The embedding is regularised through the rows that were looked up, so that its gradient stays sparse. With a
-    ``seed`` no weight depends on Python's own random numbers, of which any thread may take some in between.
+    ``hidden`` are the widths of the hidden layers. The embedding is regularised through the rows that were looked up,
+    so that its gradient stays sparse. With a ``seed``, no weight depends on Python's own random numbers, which other
+    threads may draw too.
     """
     regularizer = keras.regularizers.L2
     seeds = iter(_seeds(name, seed, 2 * len(hidden) + 2))
@@ -75,7 +76,7 @@ def tower(
 
 
 def _seeds(name: str, seed: int | None, count: int) -> list[int | None]:
-    """Different ones for each tower; None where Keras is to choose."""
+    """Return seeds that differ between the towers; None if there is no seed, so that Keras chooses."""
     if seed is None:
         return [None] * count
     return [int(one) for one in np.random.SeedSequence([seed, *name.encode()]).generate_state(count)]
@@ -85,10 +86,10 @@ def _seeds(name: str, seed: int | None, count: int) -> list[int | None]:
 class TwoTower(keras.Model):
     """Scores buyers against products.
 
-    ``fit`` takes ``{"buyer": (n,), "product": (n,)}`` and no labels: the product is the label. It reports ``loss`` (the
-    softmax loss of the data), ``regularization_loss`` and ``total_loss``, their sum, which is what is minimised.
-    ``product_share`` of shape ``(products,)`` is each product's share of the training interactions, all above 0.
-    Layers are the widths of a tower's hidden layers, None: one of ``embedding_dim``.
+    ``fit`` takes ``{"buyer": (n,), "product": (n,)}`` without labels: the product is the label. It reports ``loss``
+    (the softmax loss of the data), ``regularization_loss``, and their sum ``total_loss``, which is minimised.
+    ``product_share``, of shape ``(products,)``, is each product's share of the training interactions, all above 0.
+    ``query_layers`` and ``candidate_layers`` are the widths of hidden layers; None is one layer of ``embedding_dim``.
     """
 
     def __init__(
@@ -135,24 +136,24 @@ class TwoTower(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """The shares are weights: they come with the others."""
+        """Build the model. The product shares are weights, and are loaded with the others."""
         products = config.pop("products")
         return cls(config.pop("buyers"), np.full(products, 1 / products), **config)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        # Instead of Keras's own: it reports the regularised loss under the name of the data's.
+        # Instead of Keras's own metrics, which report the regularised loss as "loss".
         return [self.data_loss, self.regularization_loss, self.total_loss]
 
     def call(self, inputs: dict[str, Any]) -> tuple[Any, Any]:
-        """Vectors of the buyers and of the products, each of shape ``(n, embedding_dim)``."""
+        """Return the vectors of the buyers and of the products, each of shape ``(n, embedding_dim)``."""
         return self.query(inputs["buyer"]), self.candidate(inputs["product"])
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """The total loss of one batch; ``y`` and ``sample_weight`` have no part in it."""
-        # In half precision, where a policy asks for it, the scores and their sum would lose too much.
+        """Return the total loss of one batch. ``y`` and ``sample_weight`` are ignored."""
+        # With a half-precision policy, the scores and their sum would lose too many digits.
         queries, candidates = (ops.cast(vectors, "float32") for vectors in y_pred)
         log_share = ops.take(self.log_share, x["product"])
         data = in_batch_softmax(queries / self.temperature, candidates, x["product"], log_share)
@@ -165,23 +166,24 @@ class TwoTower(keras.Model):
 
 
 def in_batch_softmax(queries: Any, candidates: Any, products: Any, log_share: Any) -> Any:
-    """Mean cross entropy of each query's own product among all products of the batch, in nats.
+    """Return the mean cross entropy of each query's own product among all products of the batch, in nats.
 
     ``queries`` and ``candidates`` have shape ``(n, d)``, ``products`` and ``log_share`` ``(n,)``. Other occurrences of
-    the same product are left out: they are no wrong answers.
+    the same product are masked: they are not wrong answers.
     """
     scores = ops.matmul(queries, ops.transpose(candidates)) - log_share[None, :]
     rows = ops.arange(ops.shape(products)[0])
     duplicate = (products[:, None] == products[None, :]) & (rows[:, None] != rows[None, :])
-    scores = ops.where(duplicate, NEVER, scores)
+    scores = ops.where(duplicate, MASKED, scores)
     return ops.mean(ops.logsumexp(scores, axis=1) - ops.diagonal(scores))
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate: a linear rise to ``peak`` over ``warmup`` steps, then what ``kind`` says until step ``steps``.
+    """The learning rate: a linear rise to ``peak`` over ``warmup`` steps, then a decay of this ``kind`` to ``steps``.
 
-    ``cosine`` (half a wave) and ``exponential`` (an equal share each step) end at ``decay_to * peak``, where it stays.
+    ``constant`` does not decay. ``cosine`` (half a wave) and ``exponential`` (the same factor each step) end at
+    ``decay_to * peak`` and stay there.
     """
 
     def __init__(self, kind: str, peak: float, steps: int, warmup: int, decay_to: float) -> None:
@@ -193,7 +195,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "float32")
-        # The first step is 0: it learns too.
+        # The first step is 0, and its rate is not 0.
         rise = ops.minimum(1.0, (step + 1.0) / max(1, self._warmup))
         passed = ops.clip((step - self._warmup) / max(1, self._steps - 1 - self._warmup), 0.0, 1.0)
         left: Any = 1.0

@@ -1,6 +1,4 @@
-"""Every option of a training, declared once: for the command line, for ``--config``, for sweeps and for the run's
-parameters.
-"""
+"""Every option of a training, declared once for the command line, ``--config``, sweeps and the run's parameters."""
 
 from __future__ import annotations
 
@@ -25,14 +23,14 @@ SCHEMES = ("file", "gs")
 
 
 class OptionError(TrainerError):
-    """An option is unknown, or its value can't be used; the message names the option."""
+    """An option is unknown, or its value is invalid. The message names the option."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What values an option has: how they are read from text, and what they are in TOML.
+    """The type of an option: how its text is parsed, and its types in TOML.
 
-    ``read`` raises ValueError with a message that begins with the text.
+    ``read`` raises ValueError with a message that starts with the text.
     """
 
     read: Callable[[str], Any]
@@ -44,7 +42,7 @@ def _whole(least: int, most: int = 2**31 - 1) -> Kind:
     span = f"from {least}" if most == 2**31 - 1 else f"from {least} to {most}"
 
     def read(text: str) -> int:
-        # Ten digits: Python refuses to read thousands of them.
+        # Ten digits at most: Python does not convert thousands of them.
         if not (text.isascii() and text.isdecimal() and len(text) <= 10 and least <= int(text) <= most):
             raise ValueError(f"{text!r} is not a whole number {span}")
         return int(text)
@@ -68,7 +66,7 @@ def _number(holds: Callable[[float], bool], span: str) -> Kind:
 def _choice(*names: str) -> Kind:
     def read(text: str) -> str:
         if text not in names:
-            raise ValueError(f"{text!r} is none of {', '.join(names)}")
+            raise ValueError(f"{text!r} is not one of {', '.join(names)}")
         return text
 
     return Kind(read, (str,), "{" + ",".join(names) + "}")
@@ -84,7 +82,7 @@ def _text(metavar: str) -> Kind:
 
 
 def read_place(text: str) -> str:
-    """The name of a file or folder, here or in Cloud Storage, as it is. Raises ValueError when it can't be one."""
+    """Return the name of a file or folder, local or in Cloud Storage, unchanged. Raises ValueError if it is invalid."""
     _text("").read(text)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
     if scheme and scheme[1] not in SCHEMES:
@@ -101,7 +99,7 @@ def _read_layers(text: str) -> tuple[int, ...]:
     if text in ("", "none"):
         return ()
     if not all(part.isascii() and part.isdecimal() and len(part) <= 6 and int(part) for part in parts):
-        raise ValueError(f"{text!r} is no list of layers: their widths, such as 64,32, or none")
+        raise ValueError(f"{text!r} is not a list of layer widths, such as 64,32, or none")
     return tuple(int(part) for part in parts)
 
 
@@ -126,77 +124,83 @@ def _option(default: Any, group: str, kind: Kind, description: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """One training's options, with their defaults. Layers are widths of hidden layers, None: one of embedding_dim."""
+    """One training's options. Layers are widths of hidden layers; None is one layer of ``embedding_dim``."""
 
     data: str = _option(
         COMPLETE_JOURNEY, DATA, SOURCE,
         f"a .csv or .parquet file (a path or gs://…), a folder or quoted pattern of them, or {COMPLETE_JOURNEY}",
     )  # fmt: skip
     max_interactions: int = _option(750_000, DATA, _whole(1), "use only the N latest interactions")
-    min_buyers: int = _option(20, DATA, _whole(1), "leave out products that fewer buyers bought in training")
+    min_buyers: int = _option(20, DATA, _whole(1), "leave out products with fewer than N buyers in training")
     validation_share: float = _option(
-        0.1, DATA, SHARE, "share of the interactions, before the test's, to validate with"
+        0.1, DATA, SHARE, "share of the interactions to validate with, before those of the test"
     )
-    test_share: float = _option(0.1, DATA, SHARE, "share of the interactions, the latest, to test with")
+    test_share: float = _option(0.1, DATA, SHARE, "share of the interactions to test with, the latest")
 
-    embedding_dim: int = _option(32, MODEL, _whole(1, 65_536), "width of the embeddings and of the towers' vectors")
+    embedding_dim: int = _option(32, MODEL, _whole(1, 65_536), "size of the embeddings and of the towers' vectors")
     query_layers: tuple[int, ...] | None = _option(
-        None, MODEL, LAYERS, "widths of the query tower's hidden layers, as 64,32 or none (one of --embedding-dim)"
+        None, MODEL, LAYERS, "widths of the query tower's hidden layers: 64,32 or none (one layer of --embedding-dim)"
     )
-    candidate_layers: tuple[int, ...] | None = _option(
-        None, MODEL, LAYERS, "the candidate tower's (one of --embedding-dim)"
+    candidate_layers: tuple[int, ...] | None = _option(None, MODEL, LAYERS, "the same for the candidate tower")
+    activation: str = _option("relu", MODEL, _choice(*ACTIVATIONS), "activation of hidden layers")
+    dropout: float = _option(
+        0.0, MODEL, _number(lambda v: 0 <= v < 1, "from 0 to below 1"), "dropout rate after each hidden layer"
     )
-    activation: str = _option("relu", MODEL, _choice(*ACTIVATIONS), "of hidden layers")
-    dropout: float = _option(0.0, MODEL, _number(lambda v: 0 <= v < 1, "from 0 to below 1"), "after each hidden layer")
-    normalize: bool = _option(False, MODEL, FLAG, "vectors of length 1; wants a temperature such as 0.1")
-    temperature: float = _option(1.0, MODEL, _number(lambda v: v > 0, "above 0"), "training divides scores by it")
+    normalize: bool = _option(False, MODEL, FLAG, "scale vectors to length 1; use a temperature such as 0.1")
+    temperature: float = _option(1.0, MODEL, _number(lambda v: v > 0, "above 0"), "divisor of the scores in training")
     l2: float = _option(1e-5, MODEL, FROM_ZERO, "L2 regularisation")
 
-    epochs: int = _option(20, TRAINING, _whole(1, 1_000_000), "at most, with --early-stopping")
-    batch_size: int = _option(1024, TRAINING, _whole(2), "also the number of products that a softmax is over")
-    optimizer: str = _option("adam", TRAINING, _choice(*OPTIMIZERS), "Keras's, with its defaults")
-    learning_rate: float = _option(0.003, TRAINING, FROM_ZERO, "its peak, with a schedule")
-    schedule: str = _option("constant", TRAINING, _choice(*SCHEDULES), "of the learning rate")
-    warmup_epochs: float = _option(0.0, TRAINING, FROM_ZERO, "so many epochs it rises to its peak first; may be 0.5")
+    epochs: int = _option(20, TRAINING, _whole(1, 1_000_000), "number of epochs; with --early-stopping, the max")
+    batch_size: int = _option(1024, TRAINING, _whole(2), "batch size, and number of products in a softmax")
+    optimizer: str = _option("adam", TRAINING, _choice(*OPTIMIZERS), "optimizer of Keras, with its defaults")
+    learning_rate: float = _option(0.003, TRAINING, FROM_ZERO, "learning rate; with a schedule, its peak")
+    schedule: str = _option("constant", TRAINING, _choice(*SCHEDULES), "schedule of the learning rate")
+    warmup_epochs: float = _option(
+        0.0, TRAINING, FROM_ZERO, "epochs in which the learning rate first rises to its peak; may be 0.5"
+    )
     decay_to: float = _option(
         0.01, TRAINING, _number(lambda v: 0 < v <= 1, "above 0, at most 1"),
-        "the share of its peak that cosine and exponential end with",
+        "final share of the peak, with cosine and exponential",
     )  # fmt: skip
-    clip_norm: float = _option(0.0, TRAINING, FROM_ZERO, "longest gradient, all weights together; 0: any")
+    clip_norm: float = _option(0.0, TRAINING, FROM_ZERO, "max norm of the gradient of all weights; 0: no limit")
     early_stopping: int = _option(
-        0, TRAINING, _whole(0), "stop after N epochs without a better --monitor, and take the best weights; 0: never"
+        0, TRAINING, _whole(0), "stop after N epochs without a better --monitor, and restore the best weights; 0: never"
     )
-    monitor: str = _option(VAL_LOSS, TRAINING, _choice(VAL_LOSS, VAL_RECALL), "what early stopping goes by")
-    seed: int = _option(1, TRAINING, _whole(0, 2**32 - 1), "same seed, same result")
+    monitor: str = _option(VAL_LOSS, TRAINING, _choice(VAL_LOSS, VAL_RECALL), "metric that early stopping compares")
+    seed: int = _option(1, TRAINING, _whole(0, 2**32 - 1), "random seed; the same seed gives the same result")
 
-    quick_test_id: int | None = _option(None, RUN, _whole(1), "the run is called quick-test-N")
-    run_name: str | None = _option(None, RUN, _text("NAME"), "instead of MLFLOW_RUN_NAME and the quick-test ID or time")
-    experiment: str | None = _option(None, RUN, _text("NAME"), "instead of MLFLOW_EXPERIMENT_NAME")
-    output: str | None = _option(None, RUN, FOLDER, "a folder or gs://…, instead of OUTPUT_URI")
-    save: bool = _option(True, RUN, FLAG, "keep the model (model.keras) and its index (index.npz)")
-    json: str | None = _option(None, RUN, _text("PATH"), "write what came of it to this file; - is standard output")
-    progress: bool = _option(True, RUN, FLAG, "bars, and a line for each epoch")
+    quick_test_id: int | None = _option(None, RUN, _whole(1), "quick-test ID; the run is called quick-test-N")
+    run_name: str | None = _option(
+        None, RUN, _text("NAME"), "name of the run, instead of MLFLOW_RUN_NAME and the quick-test ID or time"
+    )
+    experiment: str | None = _option(
+        None, RUN, _text("NAME"), "name of the experiment, instead of MLFLOW_EXPERIMENT_NAME"
+    )
+    output: str | None = _option(None, RUN, FOLDER, "folder or gs://… for the run's files, instead of OUTPUT_URI")
+    save: bool = _option(True, RUN, FLAG, "save the model (model.keras) and its index (index.npz)")
+    json: str | None = _option(None, RUN, _text("PATH"), "write the result to this file; - is standard output")
+    progress: bool = _option(True, RUN, FLAG, "show bars, and a line for each epoch")
 
     def __post_init__(self) -> None:
-        """Raises OptionError when two values don't go together."""
+        """Raise OptionError if two values contradict each other."""
         if self.validation_share + self.test_share >= 1:
-            raise OptionError("validation_share and test_share leave nothing for training: together they are below 1")
+            raise OptionError("validation_share and test_share leave nothing for training: their sum must be below 1")
         if self.warmup_epochs > self.epochs:
             raise OptionError(f"warmup_epochs is {self.warmup_epochs:g}, but there are {self.epochs} epochs")
 
     def layers(self, tower: str) -> tuple[int, ...]:
-        """Widths of the hidden layers of ``query`` or ``candidate``."""
+        """Return the widths of the hidden layers of ``query`` or ``candidate``."""
         chosen: tuple[int, ...] | None = getattr(self, f"{tower}_layers")
         return (self.embedding_dim,) if chosen is None else chosen
 
 
 FIELDS: dict[str, Field[Any]] = {declared.name: declared for declared in fields(Options)}
 VARIABLE = tuple(name for name, declared in FIELDS.items() if declared.metadata["group"] in (MODEL, TRAINING))
-"""What a sweep can vary: data are loaded once."""
+"""The options that a sweep can vary. Data options are not among them, because the data are loaded once."""
 
 
 def show(value: Any) -> str:
-    """A value as the run's parameters and names have it, and as it can be read again."""
+    """Return a value as text for the run's parameters and names. The options can parse it again."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
@@ -205,7 +209,7 @@ def show(value: Any) -> str:
 
 
 def near(word: str, known: Iterable[str]) -> str:
-    """What was perhaps meant, as the end of a message."""
+    """Return the end of a message that suggests the known word closest to this one, if any is close."""
     close = difflib.get_close_matches(word.replace("-", "_"), list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -216,7 +220,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Has every option, none of them with a default: what `parse_args` returns is what was given."""
+    """Has every option, without defaults: `parse_args` returns only the given ones."""
 
     def __init__(self, **about: Any) -> None:
         super().__init__(
@@ -236,7 +240,7 @@ class Parser(argparse.ArgumentParser):
             "--config",
             type=_reader(FILE),
             metavar=FILE.metavar,
-            help="a TOML file of options, learning_rate = 0.01; the command line wins",
+            help="TOML file of options, such as learning_rate = 0.01; the command line overrides it",
         )
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -250,6 +254,7 @@ class Parser(argparse.ArgumentParser):
         return given
 
     def fail(self, error: OptionError) -> NoReturn:
+        """Print usage and error, and exit with status 2."""
         self.error(str(error))
 
 
@@ -271,7 +276,7 @@ def _add(group: Any, declared: Field[Any]) -> None:
 
 
 def _reader(kind: Kind) -> Callable[[str], Any]:
-    """Reads as argparse wants it: its own exception's message is the one it shows."""
+    """Raise argparse's own exception, because it shows the message of no other."""
 
     def read(text: str) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""One training of the program: as a tracked run, with its files, and told at the end. A sweep does this many times."""
+"""One training as a tracked run, with its files and a report at the end. A sweep does this several times."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ ANNOUNCEMENT = re.compile(rb"before absl::InitializeLog\(\) is called|oneDNN cus
 
 @dataclass(frozen=True)
 class Trained:
-    """A training that has ended well, its run over and announced; ``unsaved`` says why its files are missing."""
+    """A successful training whose run has ended. ``unsaved`` is the reason if the model is not saved.
+
+    ``seconds`` has the durations ``start``, ``training``, ``test`` and ``total``.
+    """
 
     run: TrackedRun
     outcome: Outcome
@@ -47,20 +50,20 @@ class Trained:
 
 
 def config_of(given: Mapping[str, Any]) -> Config:
-    """What ``--config`` names, if it was given. Raises OptionError, SettingError or StorageError."""
+    """Read the file of ``--config``, if given. Raises OptionError, SettingError or StorageError."""
     if "config" not in given:
         return Config()
     return config.read(given["config"], Settings.read().storage_emulator_host)
 
 
 def options_of(given: Mapping[str, Any], file: Config) -> Options:
-    """The defaults, the file's over them, the command line's over both. Raises OptionError."""
+    """Return the defaults, overridden by the file, overridden by the command line. Raises OptionError."""
     known = {field.name for field in dataclasses.fields(Options)}
     return Options(**{**file.options, **{name: value for name, value in given.items() if name in known}})
 
 
 def settings_of(options: Options) -> Settings:
-    """The environment's, where the options don't say otherwise. Raises SettingError; OptionError for --json."""
+    """Return the environment's settings, overridden by the options. Raises SettingError; OptionError for --json."""
     if options.json not in (None, "-"):
         _check_json(Path(options.json or ""))
     settings = Settings.read()
@@ -72,7 +75,7 @@ def settings_of(options: Options) -> Settings:
 
 
 def prepare(options: Options, settings: Settings) -> Dataset:
-    """The data, and a line about them. Raises DataError or StorageError."""
+    """Load and split the data, and print a summary. Raises DataError or StorageError."""
     from trainer import data
 
     dataset = data.prepare(options, settings.storage_emulator_host)
@@ -83,14 +86,14 @@ def prepare(options: Options, settings: Settings) -> Dataset:
 def train_once(
     dataset: Dataset, options: Options, settings: Settings, tags: Mapping[str, str] | None = None
 ) -> Trained:
-    """Trains one run, and tells what came of it. Raises TrackingError when the tracking server refuses."""
+    """Train one run and print a report. Raises TrackingError if the tracking server rejects the run."""
     began = time.monotonic()
     import_keras()
     from trainer.progress import Progress
     from trainer.train import train
 
     with start_run(quick_test_id=options.quick_test_id, run_name=options.run_name, tags=tags, settings=settings) as run:
-        say(f"run {run.run_name} ({run.run_id or 'MLflow is away'}) in experiment {settings.mlflow_experiment_name}")
+        say(f"run {run.run_name} ({run.run_id or 'MLflow is down'}) in experiment {settings.mlflow_experiment_name}")
         ready = time.monotonic()
         outcome = train(dataset, options, run, [Progress()] if options.progress else [])
         unsaved = _save(outcome, dataset, run) if options.save else "--no-save"
@@ -106,41 +109,43 @@ def train_once(
 
 
 def import_keras() -> None:
-    """Takes seconds: wrong usage and malformed data need not wait for it, but no run begins without it."""
+    """Import Keras. That takes seconds, so it comes after checking usage and data, and before the run starts."""
     quiet_tensorflow()
     with _without_announcements():
         import trainer.train  # noqa: F401
 
 
 def quiet_tensorflow() -> None:
+    """Set environment variables that silence TensorFlow; call it before the first import."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 @contextmanager
 def _without_announcements() -> Iterator[None]:
-    """TensorFlow tells that oneDNN is on, past every log level, straight into the file. What else is said follows."""
+    """Drop TensorFlow's oneDNN message, which it writes to standard error at any log level. Other lines are kept."""
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-            said.seek(0)
-            for line in said:
+            captured.seek(0)
+            for line in captured:
                 if not ANNOUNCEMENT.search(line):
                     os.write(2, line)
 
 
 def say(text: str) -> None:
+    """Print a line to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def document(trained: Trained) -> dict[str, Any]:
-    """What came of it, for programs. ``published_at`` is when publishing began, and null when it failed."""
+    """Return the result for programs, for --json. ``published_at`` is when publishing started; None if it failed."""
     run = trained.run
     return {
         "run_id": run.run_id,
@@ -153,7 +158,7 @@ def document(trained: Trained) -> dict[str, Any]:
         "test": dict(trained.test),
         "values_sent": run.sent,
         "values_waiting": run.waiting,
-        "values_refused": run.refused,
+        "values_refused": run.rejected,
         "values_lost": run.lost,
         "waiting_at": run.waiting_at,
         "mlflow_info_uri": run.info_uri,
@@ -164,9 +169,9 @@ def document(trained: Trained) -> dict[str, Any]:
 
 
 def write_json(path: str, content: Any) -> None:
-    """Writes the document as one line; to standard output for ``-``. Raises StorageError.
+    """Write the document as one line, to standard output if ``path`` is ``-``. Raises StorageError.
 
-    What is no finite number becomes null: JSON has no word for it.
+    Numbers that are not finite become null, because JSON has none.
     """
     text = json.dumps(_finite(content), allow_nan=False) + "\n"
     if path == "-":
@@ -197,13 +202,13 @@ def _finite(value: Any) -> Any:
 
 
 def _save(outcome: Outcome, dataset: Dataset, run: TrackedRun) -> str | None:
-    """Keeps the model and its index; returns why they could not be kept. What was measured holds without them."""
+    """Save the model and its index. Return the reason if that failed: the run's metrics are valid without them."""
     from trainer.save import save
 
     try:
         run.model_uri, run.index_uri = save(outcome.model, dataset, run.output_uri, run.settings.storage_emulator_host)
     except StorageError as error:
-        log.error("The model is not kept: %s", error)
+        log.error("The model is not saved: %s", error)
         return str(error)
     return None
 
@@ -223,11 +228,11 @@ def _report(trained: Trained) -> None:
     run, outcome = trained.run, trained.outcome
     best = "" if outcome.best_epoch is None else f" (tested with the weights of epoch {outcome.best_epoch + 1})"
     say("test    " + "  ".join(f"{key.removeprefix('test_')} {value:.4f}" for key, value in trained.test.items()))
-    name = run.run_id or f"{run.run_name}, which MLflow does not have yet"
+    name = run.run_id or f"{run.run_name}, not in MLflow yet"
     page = f", {run.url}" if run.url else ""
     say(f"run     {name}: {run.epochs} epochs in {trained.seconds['training']:.0f} s{best}{page}")
     _report_values(run)
-    say(f"model   {run.model_uri or f'NOT KEPT: {trained.unsaved}'}")
+    say(f"model   {run.model_uri or f'NOT SAVED: {trained.unsaved}'}")
     if run.index_uri:
         say(f"index   {run.index_uri}")
     _report_announcement(run)
@@ -236,15 +241,17 @@ def _report(trained: Trained) -> None:
 def _report_values(run: TrackedRun) -> None:
     say(f"logged  {run.sent:,} values")
     if run.waiting_at:
-        what = f"{run.waiting:,} values WAIT" if run.waiting else "the run's end WAITS"
-        # A spool on this machine is found without its name.
+        what = f"{run.waiting:,} values are" if run.waiting else "the run's end is"
+        # warmboard flush finds a spool on this machine without its name.
         where = f" {run.waiting_at}" if run.waiting_at.startswith("gs://") else ""
-        say(f"        {what} for MLflow in {run.waiting_at}")
-        say(f"        when it is back, send them with: warmboard flush{where}")
-    if run.refused:
-        say(f"        {run.refused:,} values were REFUSED by MLflow: kept with its reason in {run.settings.spool_dir}")
+        say(f"        {what} NOT SENT to MLflow, but kept in {run.waiting_at}")
+        say(f"        when MLflow is up again, send it with: warmboard flush{where}")
+    if run.rejected:
+        say(
+            f"        {run.rejected:,} values were REJECTED by MLflow: kept with the reason in {run.settings.spool_dir}"
+        )
     if run.lost:
-        say(f"        {run.lost:,} values are LOST: neither MLflow nor this machine's disk took them")
+        say(f"        {run.lost:,} values are LOST: neither MLflow nor this machine's disk accepted them")
 
 
 def _report_announcement(run: TrackedRun) -> None:
@@ -252,9 +259,9 @@ def _report_announcement(run: TrackedRun) -> None:
     if run.published_at:
         say(f"event   published to {run.settings.pubsub_topic}")
     elif not run.run_id:
-        say("event   NOT PUBLISHED yet: warmboard flush does it, when MLflow has the run")
+        say("event   NOT PUBLISHED yet: warmboard flush publishes it, once MLflow has the run")
     elif run.info_uri:
-        say("event   NOT PUBLISHED. The workers' sweep finds the run by its mlflow_info.json; to tell them now:")
+        say("event   NOT PUBLISHED. The workers' sweep finds the run by its mlflow_info.json. To publish it now:")
         say(f"        warmboard publish {run.info_uri}")
     else:
         say("event   NOT PUBLISHED. The workers' sweep finds the run in MLflow")

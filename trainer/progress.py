@@ -1,4 +1,4 @@
-"""What the person at the terminal sees while the model trains: a line for each epoch."""
+"""The progress of a training on the terminal: a line for each epoch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN = {"loss": "loss", "val_loss": "val_loss", VAL_RECALL: "recall@100"}
 
 
 class Progress(keras.callbacks.Callback):
-    """Writes one line per epoch; on a terminal also a bar that fills as the epoch goes on."""
+    """Writes one line per epoch; on a terminal also a bar that fills during the epoch."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Recall at k against all candidates, exact: no sampled negatives, no approximate index."""
+"""Exact recall at k, against all candidates: no sampled negatives, no approximate index."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]
 LARGEST_BATCH = 256
-# 64 MB of float32: three such arrays are what a batch needs at most.
-MOST_SCORES = 2**24
+# 64 MB of float32. A batch needs up to three such arrays.
+MAX_SCORES = 2**24
 
 
 def recall_at(
@@ -22,19 +22,19 @@ def recall_at(
     batch_size: int | None = None,
     done: Callable[[int], None] | None = None,
 ) -> dict[int, float]:
-    """For each k, the share of interactions whose candidate is among its query's k best.
+    """Return, for each k, the share of interactions whose candidate is among the k best of its query.
 
     ``queries`` has shape ``(q, d)``, ``candidates`` ``(c, d)``; interaction *i* joins ``query_rows[i]`` with
-    ``candidate_rows[i]``. A candidate's rank is the number of *other* candidates that do not score below it, so ties
-    and NaN count against the model: one that scores everything alike earns nothing. Memory: ``batch_size * c`` scores,
-    by default as many as `MOST_SCORES` allows. ``done`` is told the size of every batch.
+    ``candidate_rows[i]``. A candidate's rank is the number of *other* candidates that do not score below it. So ties
+    and NaN count against the model, and a model with equal scores has recall 0. A batch needs memory for
+    ``batch_size * c`` scores, by default up to `MAX_SCORES`. ``done`` is called with the size of every batch.
     """
-    batch_size = batch_size or max(1, min(LARGEST_BATCH, MOST_SCORES // max(1, len(candidates))))
+    batch_size = batch_size or max(1, min(LARGEST_BATCH, MAX_SCORES // max(1, len(candidates))))
     order = np.argsort(query_rows, kind="stable")
     ranks = np.empty(len(order), dtype=np.int64)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        # Sorted by query: a batch needs the scores of few of them, each once.
+        # Sorted by query, a batch needs the scores of few queries, each computed once.
         rows, position = np.unique(query_rows[chosen], return_inverse=True)
         scores = queries[rows] @ candidates.T
         own = scores[position, candidate_rows[chosen]]

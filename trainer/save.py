@@ -1,4 +1,4 @@
-"""What is kept of a training: the model, and an index of what its products are and where they lie."""
+"""Saves a trained model, and an index of its products and their vectors."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from warmboard import storage
 
 MODEL, INDEX = "model.keras", "index.npz"
 BINARY = "application/octet-stream"
-# A large model over a slow line takes minutes.
+# A large model takes minutes over a slow connection.
 UPLOAD_SECONDS = 300.0
 
 
 def save(model: TwoTower, dataset: Dataset, folder: str, emulator: str | None = None) -> tuple[str, str]:
-    """Writes both files into the folder (a path or ``gs://…``) and returns their URIs. Raises StorageError."""
+    """Write both files to the folder, a path or ``gs://…``, and return their URIs. Raises StorageError."""
     uris = storage.join(folder, MODEL), storage.join(folder, INDEX)
     for uri, data in zip(uris, (model_bytes(model), index_bytes(model, dataset)), strict=True):
         storage.write(uri, data, emulator, content_type=BINARY, within=UPLOAD_SECONDS)
@@ -28,7 +28,7 @@ def save(model: TwoTower, dataset: Dataset, folder: str, emulator: str | None = 
 
 
 def model_bytes(model: TwoTower) -> bytes:
-    """The model as a .keras file; ``keras.models.load_model`` reads it once `trainer.model` is imported."""
+    """Return the model as a .keras file. Import `trainer.model` before ``keras.models.load_model`` reads it."""
     with tempfile.TemporaryDirectory(prefix="warmboard-") as folder:
         path = Path(folder) / MODEL
         model.save(path)
@@ -36,10 +36,10 @@ def model_bytes(model: TwoTower) -> bytes:
 
 
 def index_bytes(model: TwoTower, dataset: Dataset) -> bytes:
-    """An .npz file without pickles.
+    """Return an .npz file without pickles.
 
-    ``candidate_vectors`` of shape ``(products, embedding_dim)`` in float32, ``product_ids`` and ``buyer_ids``: row *i*
-    of the vectors is the product ``product_ids[i]``; a buyer's place in ``buyer_ids`` is what the query tower takes.
+    ``candidate_vectors`` has shape ``(products, embedding_dim)``, in float32; row *i* is the vector of the product
+    ``product_ids[i]``. The position of a buyer in ``buyer_ids`` is the input of the query tower.
     """
     file = io.BytesIO()
     np.savez(

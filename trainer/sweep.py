@@ -1,4 +1,4 @@
-"""``python -m trainer sweep``: several trainings by one command, so that there is something to compare."""
+"""``python -m trainer sweep``: several trainings in one command, to compare them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ TAG = "warmboard.sweep"
 SORTED_BY = "test_recall_at_100"
 SHOWN = (SORTED_BY, "test_recall_at_10", "test_loss")
 ABOUT = """\
-Train several models, run after run, with the data loaded once: one for every combination of the values to vary.
+Train one model for every combination of the values to vary, one after another. The data are loaded once.
 
-Options are those of `python -m trainer`; what is varied is of model or training."""
+The options are those of `python -m trainer`. Options of model and training can be varied."""
 EXAMPLES = """\
 examples:
   python -m trainer sweep --vary learning_rate=0.001,0.003 --vary optimizer=adam,adagrad
@@ -37,7 +37,7 @@ examples:
   python -m trainer sweep --config run.toml           with a table [sweep]: learning_rate = [0.001, 0.003]
 
 Every run has the tag warmboard.sweep with the sweep's ID: in MLflow, search tags.`warmboard.sweep` = 'ID'.
-A run that fails is told and the others go on.
+A run that fails is reported, and the others are still trained.
 Exit status: 0 all trained, 1 one failed, 2 wrong usage, 130 interrupted, 143 terminated."""
 
 Values = Mapping[str, Any]
@@ -45,7 +45,7 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """Every run of a sweep, before the first one begins."""
+    """Every run of a sweep, before the first one starts."""
 
     options: Options
     settings: Settings
@@ -53,23 +53,23 @@ class Plan:
     sweep_id: str
 
     def run_options(self, position: int) -> Options:
-        """One run's options: with its values, its quick-test ID and a name that tells it from the others."""
+        """Return one run's options: with its values, its quick-test ID and a name of its own."""
         values = self.combinations[position]
         first = self.options.quick_test_id
         number = None if first is None else read_text("quick_test_id", str(first + position))
         name = self.options.run_name or self.settings.mlflow_run_name
-        told = ", ".join(f"{key}={show(value)}" for key, value in values.items())
+        varied = ", ".join(f"{key}={show(value)}" for key, value in values.items())
         return dataclasses.replace(
             self.options,
             **values,
             quick_test_id=number,
-            run_name=f"{name}-{number or f'{self.sweep_id}-{position + 1}'} {told}",
+            run_name=f"{name}-{number or f'{self.sweep_id}-{position + 1}'} {varied}",
         )
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one run: the training, or why there is none."""
+    """The result of one run: the training, or the error."""
 
     values: Values
     name: str
@@ -81,9 +81,9 @@ class Result:
         return self.trained is None
 
     def document(self) -> dict[str, Any]:
-        told = program.document(self.trained) if self.trained else {"run_name": self.name}
+        document = program.document(self.trained) if self.trained else {"run_name": self.name}
         varied = {key: list(value) if isinstance(value, tuple) else value for key, value in self.values.items()}
-        return {**told, "values": varied, "error": self.error}
+        return {**document, "values": varied, "error": self.error}
 
 
 def parser() -> Parser:
@@ -115,13 +115,13 @@ def plan(given: Mapping[str, Any]) -> Plan:
         f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
     )
     for position in range(len(planned.combinations)):
-        # A combination that makes no sense is told before the first one trains.
+        # An invalid combination is reported before the first run trains.
         planned.run_options(position)
     return planned
 
 
 def combinations(vary: Mapping[str, Sequence[Any]], trials: int | None, seed: int) -> list[dict[str, Any]]:
-    """Every combination of the values, the last name's values changing fastest; or ``trials`` of them, drawn."""
+    """Return every combination of the values, the last name's changing fastest; or ``trials`` of them, at random."""
     count = math.prod(map(len, vary.values()))
     chosen: Sequence[int] = range(count)
     if trials is not None and trials < count:
@@ -130,7 +130,7 @@ def combinations(vary: Mapping[str, Sequence[Any]], trials: int | None, seed: in
 
 
 def run(plan: Plan) -> int:
-    """Trains every run of the plan and tells how they compare. Returns the exit status."""
+    """Train every run of the plan, print a table of the results, and return the exit status."""
     dataset = program.prepare(plan.options, plan.settings)
     program.import_keras()
     count = len(plan.combinations)
@@ -144,7 +144,7 @@ def run(plan: Plan) -> int:
             plan = after(plan, results[-1])
         interrupted = False
     finally:
-        # An interrupted sweep has something to compare, too.
+        # Also for an interrupted sweep.
         program.say("\n" + table(results, plan, interrupted=interrupted))
         if plan.options.json:
             runs = [result.document() for result in best_first(results)]
@@ -155,7 +155,7 @@ def run(plan: Plan) -> int:
 
 
 def best_first(results: Sequence[Result]) -> list[Result]:
-    """By recall; what is no number comes after that, and what failed last."""
+    """Sort by recall, the best first. A recall of NaN comes after the numbers, failed runs come last."""
 
     def key(result: Result) -> tuple[int, float]:
         if result.trained is None:
@@ -167,7 +167,7 @@ def best_first(results: Sequence[Result]) -> list[Result]:
 
 
 def table(results: Sequence[Result], plan: Plan, *, interrupted: bool = False) -> str:
-    """The results, best first, in columns."""
+    """Return the results as a table, the best first."""
     names = list(plan.combinations[0])
     rows = [[*(key.removeprefix("test_") for key in SHOWN), *names, "run"]]
     for result in best_first(results):
@@ -186,7 +186,7 @@ def table(results: Sequence[Result], plan: Plan, *, interrupted: bool = False) -
 
 
 def after(plan: Plan, result: Result) -> Plan:
-    """A tracking server that was away for all of a run is not waited for at the next one's beginning."""
+    """Return the plan for the next run: if the tracking server was down for this whole run, don't wait for it again."""
     if result.trained is None or result.trained.run.run_id:
         return plan
     return dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, mlflow_ready_seconds=0))
@@ -198,7 +198,7 @@ def _run_one(plan: Plan, position: int, dataset: Dataset) -> Result:
     try:
         trained = program.train_once(dataset, options, plan.settings, {TAG: plan.sweep_id})
     except Exception as error:
-        # Whatever it is: the other runs may do better, and this one's failure is told again at the end.
+        # Any error: the other runs may succeed, and the failure is in the table at the end.
         log.exception("Run %s failed", options.run_name)
         return Result(values, str(options.run_name), None, f"{type(error).__name__}: {error}".splitlines()[0])
     finally:
@@ -207,7 +207,7 @@ def _run_one(plan: Plan, position: int, dataset: Dataset) -> Result:
 
 
 def _forget() -> None:
-    """Lets go of the last model's graphs, and of the numbers in Keras's names."""
+    """Free the last model's graphs, and reset the numbers in Keras's names."""
     import keras
 
     keras.utils.clear_session()
@@ -226,7 +226,7 @@ def _combination(vary: Mapping[str, Sequence[Any]], position: int) -> dict[str, 
 
 
 def _vary(text: str) -> tuple[str, tuple[Any, ...]]:
-    """``learning_rate=0.001,0.003`` as a name and its values. Raises OptionError."""
+    """Parse ``learning_rate=0.001,0.003`` to a name and its values. Raises OptionError."""
     name, sign, values = text.partition("=")
     name = name.strip().replace("-", "_")
     if not sign or not values:

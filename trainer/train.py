@@ -1,4 +1,4 @@
-"""The training, read downward: model, fit, test. Where its values go is the log's business, not this file's."""
+"""The training: build the model, fit it, test it, and log the values."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ROWS_AT_ONCE = 2**16
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trained model, its test metrics and every epoch's values under their keys, and how long it took in seconds.
+    """A trained model, its test metrics, every epoch's values under their keys, and the durations in seconds.
 
-    ``best_epoch`` is the epoch, counted from 0, whose weights early stopping chose; None without it.
+    ``best_epoch`` is the epoch, counted from 0, whose weights early stopping restored; None without early stopping.
     """
 
     model: TwoTower
@@ -43,7 +43,7 @@ class Outcome:
 
 
 def train(dataset: Dataset, options: Options, log: Log, callbacks: Sequence[keras.callbacks.Callback] = ()) -> Outcome:
-    """Trains on the dataset and tests the result, logging all of it. The same seed gives the same result."""
+    """Train on the dataset, test the model, and log all values. The same seed gives the same result."""
     keras.utils.set_random_seed(options.seed)
     model = build(dataset, options)
     stopping = early_stopping(options)
@@ -53,7 +53,7 @@ def train(dataset: Dataset, options: Options, log: Log, callbacks: Sequence[kera
         inputs(dataset.train, options),
         batch_size=options.batch_size,
         epochs=options.epochs,
-        # A tuple of one: validation needs no labels either.
+        # A tuple of one item: validation has no labels either.
         validation_data=(inputs(dataset.validation, options),),
         callbacks=[
             *measures(dataset, options),
@@ -73,7 +73,7 @@ def train(dataset: Dataset, options: Options, log: Log, callbacks: Sequence[kera
 
 
 def build(dataset: Dataset, options: Options) -> TwoTower:
-    """The model for this dataset, compiled."""
+    """Return the compiled model for this dataset."""
     share = np.bincount(dataset.train.products, minlength=dataset.products) / len(dataset.train)
     model = TwoTower(
         dataset.buyers,
@@ -96,7 +96,7 @@ def build(dataset: Dataset, options: Options) -> TwoTower:
 
 
 def learning_rate(options: Options, interactions: int) -> Any:
-    """One number, or the schedule of that many interactions' training."""
+    """Return the learning rate, or its schedule for this number of training interactions."""
     if options.schedule == "constant" and not options.warmup_epochs:
         return options.learning_rate
     steps = max(1, interactions // options.batch_size)
@@ -105,6 +105,7 @@ def learning_rate(options: Options, interactions: int) -> Any:
 
 
 def early_stopping(options: Options) -> keras.callbacks.EarlyStopping | None:
+    """Return the callback that stops early, if the options ask for it."""
     if not options.early_stopping:
         return None
     return keras.callbacks.EarlyStopping(
@@ -116,17 +117,17 @@ def early_stopping(options: Options) -> keras.callbacks.EarlyStopping | None:
 
 
 def measures(dataset: Dataset, options: Options) -> list[Measure]:
-    """What the options ask to be measured at every epoch's end, besides the losses."""
+    """Return the metrics to compute at the end of every epoch, besides the losses."""
     if options.monitor != VAL_RECALL:
         return []
     return [Measure(VAL_RECALL, lambda model: recall(model, dataset, dataset.validation, (100,))[100])]
 
 
 def inputs(part: Part, options: Options) -> dict[str, Any]:
-    """The part as the model takes it, shuffled once and cut to whole batches.
+    """Return the part as the model's input, shuffled once and cut to whole batches.
 
-    Shuffled, because one basket bought at one moment would fill a batch with products of the same buyer. Whole batches,
-    because the softmax loss grows with the size of the batch: a smaller last one would not compare.
+    It is shuffled, because otherwise one large purchase would fill a batch with products of the same buyer. It is cut
+    to whole batches, because the softmax loss grows with the batch size: that of a smaller last one is not comparable.
     """
     order = np.random.default_rng(options.seed).permutation(len(part))
     if len(part) > options.batch_size:
@@ -135,7 +136,7 @@ def inputs(part: Part, options: Options) -> dict[str, Any]:
 
 
 def evaluate(model: TwoTower, dataset: Dataset, options: Options) -> dict[str, float]:
-    """``test_loss`` and ``test_recall_at_{k}``: the share of interactions with a product of the buyer's k best."""
+    """Return ``test_loss`` and ``test_recall_at_{k}``, the share of interactions whose product is in the k best."""
     losses = model.evaluate(inputs(dataset.test, options), batch_size=options.batch_size, verbose=0, return_dict=True)
     with Bar("recall", len(dataset.test), shown=options.progress) as bar:
         found = recall(model, dataset, dataset.test, RECALL_AT, bar.add)
@@ -145,20 +146,20 @@ def evaluate(model: TwoTower, dataset: Dataset, options: Options) -> dict[str, f
 def recall(
     model: TwoTower, dataset: Dataset, part: Part, ks: Sequence[int], done: Callable[[int], None] | None = None
 ) -> dict[int, float]:
-    """Recall at each k of the part's interactions against all products; see `trainer.recall.recall_at`."""
+    """Return the recall at each k, against all products; see `trainer.recall.recall_at`."""
     queries, candidates = vectors(model.query, dataset.buyers), vectors(model.candidate, dataset.products)
     return recall_at(ks, queries, candidates, part.buyers, part.products, done=done)
 
 
 def vectors(tower: keras.Sequential, rows: int) -> Vectors:
-    """The tower's vectors of all its rows, shape ``(rows, embedding_dim)`` in float32, made some at a time."""
+    """Return the tower's vectors of all rows, shape ``(rows, embedding_dim)`` in float32, computed in chunks."""
     starts = range(0, rows, ROWS_AT_ONCE)
     made = (tower(np.arange(start, min(start + ROWS_AT_ONCE, rows), dtype=np.int32)) for start in starts)
     return np.concatenate([keras.ops.convert_to_numpy(part).astype(np.float32, copy=False) for part in made])
 
 
 def describe(dataset: Dataset, options: Options) -> dict[str, object]:
-    """The run's parameters, besides those that the callbacks log: every option that has a part in the result."""
+    """Return the run's parameters that the callbacks don't log: every option that affects the result."""
     chosen = {
         name: show(getattr(options, name))
         for name, declared in FIELDS.items()

@@ -1,4 +1,4 @@
-"""Tracks training runs in MLflow and tells Warmboard about them.
+"""Tracks training runs in MLflow and announces them to Warmboard.
 
 ::
 
@@ -6,11 +6,11 @@
 
     model.fit(..., callbacks=[warmboard.keras.WarmboardCallback(quick_test_id=7)])    # one line
 
-    with warmboard.start_run(quick_test_id=7) as run:                                 # or around any loop
+    with warmboard.start_run(quick_test_id=7) as run:                                 # or around any training loop
         for epoch in range(3):
             run.log_metrics({"loss": train(epoch)}, step=epoch)
 
-Names are imported when they are first used: workers and webapp import `warmboard.contract` alone.
+Names are imported when they are first used, since the workers and the webapp import only `warmboard.contract`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``warmboard``, or ``python -m warmboard``: sends and announces what earlier trainings left behind."""
+"""``warmboard``, or ``python -m warmboard``: sends values that earlier trainings could not send; announces runs."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-DESCRIPTION = "Send and announce what earlier trainings left behind."
+DESCRIPTION = "Send values that earlier trainings could not send, and announce runs."
 EXAMPLES = """\
 examples:
-  warmboard flush                    send to MLflow all that waits in SPOOL_DIR
-  warmboard flush --list             only show what waits, and where
+  warmboard flush                    send all spools in SPOOL_DIR to MLflow
+  warmboard flush --list             only list the spools
   warmboard publish gs://BUCKET/runs/RUN_ID/mlflow_info.json
 
 Each command has its own --help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit status."""
+    """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="warmboard",
         description=DESCRIPTION,
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    commands.add_parser("flush", add_help=False, help="send what MLflow has not taken yet")
+    commands.add_parser("flush", add_help=False, help="send the values of earlier trainings that are not in MLflow yet")
     commands.add_parser("publish", add_help=False, help="announce an earlier run again")
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = parser.parse_known_args(words[:1])[0].command

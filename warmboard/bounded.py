@@ -1,4 +1,4 @@
-"""Work that may hang, done on a thread of its own, so that nobody has to wait for it longer than agreed."""
+"""A timeout for work that may hang: it runs on its own thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POLL_SECONDS = 0.05
 
 
 class Bounded(Generic[T]):
-    """``action``, begun at once. What it raises is raised by `result`."""
+    """Runs ``action`` on a thread, at once. `result` returns its result or raises its exception."""
 
     def __init__(self, action: Callable[[], T], name: str) -> None:
         self._action = action
@@ -23,11 +23,11 @@ class Bounded(Generic[T]):
         try:
             thread.start()
         except RuntimeError:
-            # The interpreter shuts down and starts no more threads.
+            # The interpreter is shutting down and starts no threads.
             self._run()
 
     def wait(self, seconds: float, hurry: Callable[[], bool] = lambda: False) -> bool:
-        """Whether it ended within so many seconds; looks no further once ``hurry`` says so."""
+        """Wait up to this many seconds, or until ``hurry`` returns True. Return True if ``action`` has ended."""
         deadline = time.monotonic() + seconds
         while not self._done.wait(max(0.0, min(POLL_SECONDS, deadline - time.monotonic()))):
             if time.monotonic() >= deadline or hurry():
@@ -35,7 +35,7 @@ class Bounded(Generic[T]):
         return True
 
     def result(self) -> T | None:
-        """What the action returned; None while it goes on."""
+        """Return the action's result; None while it runs. Raises the action's exception."""
         if self._error is not None:
             raise self._error
         return self._result

@@ -59,7 +59,7 @@ class TrackingRejectedError(TrackingError):
 
     @property
     def is_final(self) -> bool:
-        """True if MLflow itself rejected what was asked; False for a proxy's answer or a database that is down."""
+        """True if MLflow itself rejected the request; False for a proxy's answer or a database that is down."""
         missing = (self.status, self.code) == (404, NO_SUCH_RESOURCE)
         return missing or (self.status == 400 and self.code not in CODES_OF_OTHERS)
 
@@ -69,7 +69,7 @@ class ValuesRejectedError(TrackingRejectedError):
 
 
 class SpoolError(WarmboardError):
-    """The file is no spool that this program can read. The file is not changed."""
+    """The file is not a spool, or can't be read. The file is not changed."""
 
 
 class SpoolLockedError(SpoolError):

@@ -1,4 +1,4 @@
-"""The trainer's settings, read from the environment once, at its start."""
+"""The library's settings, read once from the environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from warmboard.contract import settings as contract
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the trainer finds its servers and what it calls things. ``warmboard.contract.settings`` explains each."""
+    """The addresses and names that a training uses. ``warmboard.contract.settings`` describes each setting."""
 
     mlflow_tracking_uri: str
     mlflow_tracking_server: str
@@ -34,7 +34,7 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Raises warmboard.contract.settings.SettingError, which names the variable."""
+        """Read the environment. Raises warmboard.contract.settings.SettingError, which names the variable."""
         return cls(
             mlflow_tracking_uri=contract.MLFLOW_TRACKING_URI.read(environ),
             mlflow_tracking_server=contract.MLFLOW_TRACKING_SERVER.read(environ),

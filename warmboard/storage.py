@@ -17,7 +17,7 @@ ATTEMPTS = 3
 
 
 def join(base: str, *parts: str) -> str:
-    """The URI of a file below ``base``; a local path becomes an absolute ``file://`` URI."""
+    """Return the URI of a file below ``base``. A local path becomes an absolute ``file://`` URI."""
     if base.startswith("gs://"):
         return "/".join([base.rstrip("/"), *parts])
     return _local(base).joinpath(*parts).resolve().as_uri()
@@ -31,11 +31,11 @@ def write(
     content_type: str = "application/json",
     within: float = TIMEOUT_SECONDS,
 ) -> None:
-    """Creates or replaces the file at ``uri``: readers see the old content or the new, never a part.
+    """Create or replace the file at ``uri``. Readers see the old content or the new, never a part.
 
-    In a bucket the file is replaced only in the generation that was there when the writing began: an upload whose
-    answer got lost can be repeated, and of two writers neither undoes the other unnoticed. ``emulator`` is the address
-    of a Cloud Storage emulator, if any; ``within`` limits each request in seconds. Raises StorageError.
+    In a bucket, the file is replaced only if its generation is still that of the start of the write. So an upload whose
+    answer was lost can be retried, and no writer silently undoes the work of another. ``emulator`` is the address of a
+    Cloud Storage emulator, if any; ``within`` is the timeout of each request in seconds. Raises StorageError.
     https://cloud.google.com/storage/docs/request-preconditions
     """
 
@@ -45,11 +45,11 @@ def write(
         else:
             _with_temporary(_local(uri), data, os.replace)
 
-    _told(f"{uri} can't be written", put)
+    _wrap_errors(f"{uri} can't be written", put)
 
 
 def create(uri: str, data: bytes, emulator: str | None = None, *, within: float = TIMEOUT_SECONDS) -> bool:
-    """Creates the file at ``uri`` and returns True; one that is there already is left as it is. Raises StorageError."""
+    """Create the file at ``uri``. Return False, and write nothing, if it exists. Raises StorageError."""
 
     def put() -> bool:
         if uri.startswith("gs://"):
@@ -60,11 +60,11 @@ def create(uri: str, data: bytes, emulator: str | None = None, *, within: float 
             return False
         return True
 
-    return _told(f"{uri} can't be written", put)
+    return _wrap_errors(f"{uri} can't be written", put)
 
 
 def read(uri: str, emulator: str | None = None) -> bytes:
-    """The content of the file at ``uri``. Raises StorageError."""
+    """Return the content of the file at ``uri``. Raises StorageError."""
 
     def get() -> bytes:
         if uri.startswith("gs://"):
@@ -74,11 +74,11 @@ def read(uri: str, emulator: str | None = None) -> bytes:
             return content
         return _local(uri).read_bytes()
 
-    return _told(f"{uri} can't be read", get)
+    return _wrap_errors(f"{uri} can't be read", get)
 
 
 def delete(uri: str, emulator: str | None = None) -> None:
-    """Removes the file at ``uri``. Raises StorageError."""
+    """Delete the file at ``uri``. Raises StorageError."""
 
     def remove() -> None:
         if uri.startswith("gs://"):
@@ -86,10 +86,10 @@ def delete(uri: str, emulator: str | None = None) -> None:
         else:
             _local(uri).unlink()
 
-    _told(f"{uri} can't be removed", remove)
+    _wrap_errors(f"{uri} can't be deleted", remove)
 
 
-def _told(what: str, action: Callable[[], T]) -> T:
+def _wrap_errors(what: str, action: Callable[[], T]) -> T:
     try:
         return action()
     except Exception as error:  # files, HTTP and authentication have no base class in common
@@ -100,12 +100,12 @@ def _local(uri: str) -> Path:
     if uri.startswith("file://"):
         return Path(unquote(urlsplit(uri).path))
     if "://" in uri:
-        raise ValueError("files are kept in gs://BUCKET/PATH or in a folder")
+        raise ValueError("give gs://BUCKET/PATH or a folder")
     return Path(uri).expanduser()
 
 
 def _with_temporary(path: Path, data: bytes, finish: Callable[[str, Path], None]) -> None:
-    """Writes the data beside ``path``, then has ``finish`` put it there in one step."""
+    """Write the data to a temporary file beside ``path``, which ``finish`` then moves to ``path`` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -124,14 +124,14 @@ def _replace_blob(blob: Any, data: bytes, content_type: str, within: float) -> N
         there = blob.bucket.get_blob(blob.name, timeout=within, retry=_retry(within))
         if _upload(blob, data, content_type, within, generation=there.generation if there else 0):
             return
-        # Another writer came between, or our own first attempt arrived and its answer did not.
+        # Another writer was faster, or the answer to our first attempt was lost.
         if blob.download_as_bytes(timeout=within) == data:
             return
     raise OSError(f"another writer replaced it {ATTEMPTS} times in a row")
 
 
 def _upload(blob: Any, data: bytes, content_type: str, within: float, generation: int) -> bool:
-    """Whether the data took the place of this generation; 0 stands for no file at all."""
+    """Upload if the file has this generation; 0 means that no file exists. Return False if it has another."""
     from google.api_core.exceptions import PreconditionFailed
 
     try:
@@ -150,7 +150,7 @@ def _retry(within: float) -> Any:
 
 
 def _blob(uri: str, emulator: str | None) -> Any:
-    # Imported here: half a second that runs with a local folder don't pay.
+    # Imported here: it takes half a second, which runs with a local folder save.
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
 

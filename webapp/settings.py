@@ -1,5 +1,7 @@
 """Django settings of the webapp: those of the store, and what serving pages needs. Secure unless told otherwise."""
 
+from pathlib import Path
+
 from csp.constants import NONE, SELF
 
 from store.settings import *  # noqa: F403
@@ -7,6 +9,7 @@ from store.settings import INSTALLED_APPS as STORE_APPS
 from warmboard.contract import settings as setting
 from webapp.google_sign_in.endpoints import Endpoints
 
+WEBAPP = Path(__file__).parent
 SECRET_KEY = setting.WEBAPP_SECRET_KEY.read()
 DEBUG = False
 ALLOWED_HOSTS = setting.WEBAPP_ALLOWED_HOSTS.read()
@@ -44,8 +47,8 @@ INSTALLED_APPS = [
 ]
 # Every one costs each answer some microseconds. AccessMiddleware checks the host, which CommonMiddleware would.
 MIDDLEWARE = [
-    "webapp.access.hardening.HardeningMiddleware",
-    "webapp.access.shortcut.ShortcutMiddleware",
+    "webapp.access.security_headers.SecurityHeadersMiddleware",
+    "webapp.access.fast_path.FastPathMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -57,9 +60,17 @@ WSGI_APPLICATION = "webapp.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,
+        # Templates stand beside the code that renders them: "run/run.html" in webapp/run/templates. AppLoader
+        # looks into the apps; these folders are not apps.
+        "DIRS": [WEBAPP / name / "templates" for name in ("api", "compare", "listing", "run")],
         "OPTIONS": {
-            "context_processors": ["django.template.context_processors.request", "webapp.access.middleware.reader"]
+            "context_processors": ["django.template.context_processors.request", "webapp.access.middleware.reader"],
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    ["webapp.assets.templates.FolderLoader", "webapp.assets.templates.AppLoader"],
+                )
+            ],
         },
     }
 ]

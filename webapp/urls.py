@@ -11,18 +11,20 @@ from warmboard.contract.events import RUN_ID
 from webapp.access import errors
 from webapp.accounts.sign_in import SignIn
 from webapp.annotations import views as annotation_views
-from webapp.api import docs as api_pages
+from webapp.api import docs as api_docs
+from webapp.api.reading import View
 from webapp.compare import views as compare
 from webapp.exports.views import EXPORTS
 from webapp.google_sign_in import views as google
 from webapp.listing import api as listing_api
 from webapp.listing import export as listing_export
-from webapp.listing import pages as listing
+from webapp.listing import page as listing_page
+from webapp.operations import api as operations_api
 from webapp.operations import health
 from webapp.operations import views as operations
-from webapp.run import api
-from webapp.run import page as pages
-from webapp.tokens import pages as token_pages
+from webapp.run import api as run_api
+from webapp.run import page as run_page
+from webapp.tokens import page as tokens_page
 
 
 class RunIdConverter:
@@ -51,46 +53,46 @@ register_converter(RunIdConverter, "run_id")
 register_converter(NumberConverter, "number")
 
 
-def chart_data(prefix: str, of: Callable[[api.View], api.View] = lambda view: view) -> list[URLPattern]:
+def chart_data(prefix: str, of: Callable[[View], View] = lambda view: view) -> list[URLPattern]:
     """What the charts of one run are drawn from, and all of it as files."""
     return [
-        path(f"{prefix}training-history/", of(api.history)),
-        path(f"{prefix}histogram-data/", of(api.histogram)),
-        path(f"{prefix}metrics/", of(api.metrics)),
-        path(f"{prefix}metrics/<number:chunk>/", of(api.metric_chunk)),
+        path(f"{prefix}training-history/", of(run_api.history)),
+        path(f"{prefix}histogram-data/", of(run_api.histogram)),
+        path(f"{prefix}metrics/", of(run_api.metrics)),
+        path(f"{prefix}metrics/<number:chunk>/", of(run_api.metric_chunk)),
         *(path(f"{prefix}export.{suffix}", of(view)) for suffix, view in EXPORTS.items()),
     ]
 
 
 urlpatterns = [
-    path("", listing.runs, name="runs"),
-    path("rows/", listing.rows, name="rows"),
+    path("", listing_page.runs, name="runs"),
+    path("rows/", listing_page.rows, name="rows"),
     path("runs/export.csv", listing_export.export("csv"), name="export-csv"),
     path("runs/export.json", listing_export.export("json"), name="export-json"),
-    path("pick/", listing.pick, name="pick"),
+    path("pick/", listing_page.pick, name="pick"),
     path("annotate/<str:action>/", annotation_views.change_many, name="annotate"),
     path("runs/<run_id:run_id>/annotation/", annotation_views.change_one, name="annotation"),
-    path("runs/<run_id:run_id>/", pages.run, name="run"),
+    path("runs/<run_id:run_id>/", run_page.run, name="run"),
     path("compare/", compare.page, name="compare"),
-    path("quick-tests/<number:quick_test_id>/", pages.quick_test, name="quick-test"),
+    path("quick-tests/<number:quick_test_id>/", run_page.quick_test, name="quick-test"),
     path("sign-in/", SignIn.as_view(), name="sign-in"),
     path("sign-in/google/", google.begin, name="google-sign-in"),
     path("sign-in/google/callback/", google.finish, name="google-callback"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
-    path("tokens/", token_pages.tokens, name="tokens"),
-    path("tokens/<number:token_id>/revoke/", token_pages.revoke, name="revoke-token"),
-    path("api/docs/", api_pages.docs, name="api-docs"),
+    path("tokens/", tokens_page.tokens, name="tokens"),
+    path("tokens/<number:token_id>/revoke/", tokens_page.revoke, name="revoke-token"),
+    path("api/docs/", api_docs.docs, name="api-docs"),
     path("operations/", operations.page, name="operations"),
     path("operations/replay/", operations.replay, name="replay"),
     path("operations/audit/", operations.audit_log, name="audit"),
-    path("api/operations/", operations.document, name="api-operations"),
+    path("api/operations/", operations_api.operations, name="api-operations"),
     path("api/compare", compare.comparison, name="api-compare"),
     path("api/runs/", listing_api.runs, name="api-runs"),
     path("api/runs/<run_id:run_id>/annotation/", annotation_views.annotation_json),
-    path("api/runs/<run_id:run_id>/", api.run, name="api-run"),
+    path("api/runs/<run_id:run_id>/", run_api.run, name="api-run"),
     *chart_data("api/runs/<run_id:run_id>/"),
-    *chart_data("api/quick-tests/<number:quick_test_id>/", api.of_quick_test),
-    path("api/openapi.json", api_pages.openapi, name="openapi"),
+    *chart_data("api/quick-tests/<number:quick_test_id>/", run_api.of_quick_test),
+    path("api/openapi.json", api_docs.openapi, name="openapi"),
     path("healthz", health.live, name="healthz"),
     path("readyz", health.ready, name="readyz"),
 ]

@@ -14,15 +14,15 @@ from typing import Any, NoReturn
 from warmboard.contract.settings import SettingError
 from workers.settings import Settings, settings, setup_django
 
-DESCRIPTION = "Warms MLflow runs: events come in, fetched and sampled histories go to the store."
+DESCRIPTION = "Warm MLflow runs: receive their events, fetch and sample their histories, and store them."
 EXAMPLES = """examples:
   python -m workers subscribe               listen for run events (one process)
   python -m workers worker                  warm runs (Celery; any number of processes)
-  python -m workers beat                    sweep for events that were never finished (one process)
+  python -m workers beat                    sweep for unfinished events and unannounced runs (one process)
   python -m workers flower                  watch the tasks in a browser, on FLOWER_PORT (5555)
-  python -m workers warm RUN_ID             warm a run here and now, announced or not
+  python -m workers warm RUN_ID             warm a run in this process, announced or not
   python -m workers warm --experiment NAME  warm all runs of an experiment
-  python -m workers discover --dry-run      show runs that no event announced; without --dry-run, have them warmed
+  python -m workers discover --dry-run      show runs that no event announced; without --dry-run, queue them
   python -m workers replay --run RUN_ID     warm a run again from its event
   python -m workers replay --failed         warm again all runs with failed events; replay --help has more
   python -m workers check subscriber        health check, by exit status
@@ -38,7 +38,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def main() -> int:
-    """Runs one command; returns its exit status: 0, 1 with a reason, or 2 for bad use."""
+    """Run one command; returns its exit status: 0, 1 with a reason, or 2 for wrong usage."""
     args = parser().parse_args()
     try:
         configured = settings()
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Every command with its help."""
+    """The parser of all commands."""
     top = argparse.ArgumentParser(
         "python -m workers",
         description=DESCRIPTION,
@@ -64,20 +64,24 @@ def parser() -> argparse.ArgumentParser:
     worker = commands.add_parser("worker", help="warm runs (Celery worker)")
     worker.add_argument("--concurrency", type=int, default=2, help="processes (default: 2)")
     worker.set_defaults(command=run_worker)
-    beat = commands.add_parser("beat", help="sweep for unfinished events (Celery beat)")
-    beat.add_argument("--schedule", default=".warmboard/celerybeat", help="beat's own file (default: %(default)s)")
+    beat = commands.add_parser("beat", help="sweep for unfinished events and unannounced runs (Celery beat)")
+    beat.add_argument(
+        "--schedule", default=".warmboard/celerybeat", help="the file where beat keeps its times (default: %(default)s)"
+    )
     beat.set_defaults(command=run_beat)
     commands.add_parser("flower", help="watch the tasks in a browser").set_defaults(command=run_flower)
-    discover = commands.add_parser("discover", help="look once for runs that no event announced, as beat does")
-    discover.add_argument("--dry-run", action="store_true", help="only show them")
+    discover = commands.add_parser(
+        "discover", help="look once for runs that no event announced, as beat does regularly"
+    )
+    discover.add_argument("--dry-run", action="store_true", help="only show the runs")
     discover.set_defaults(command=discover_runs)
     _add_replay(commands)
-    warm = commands.add_parser("warm", help="warm runs here and now, announced or not")
+    warm = commands.add_parser("warm", help="warm runs in this process, announced or not")
     which = warm.add_mutually_exclusive_group(required=True)
     which.add_argument("runs", nargs="*", default=[], metavar="RUN_ID", help="MLflow run IDs")
     which.add_argument("--experiment", metavar="NAME", help="all runs of this MLflow experiment")
     warm.add_argument(
-        "--server", metavar="NAME", help="the tracking server's name (default: that of MLFLOW_TRACKING_URI)"
+        "--server", metavar="NAME", help="the tracking server's name (default: the server at MLFLOW_TRACKING_URI)"
     )
     warm.set_defaults(command=warm_runs)
     check = commands.add_parser("check", help="health check of one process")
@@ -90,19 +94,25 @@ def _add_replay(commands: Any) -> None:
     replay = commands.add_parser(
         "replay",
         help="warm runs again from their events",
-        description="Warms again the runs for which every given criterion holds, 100 at a time and behind what "
-        "else there is to warm. Always safe, also repeated.",
+        description="Warm again the runs for which all given criteria hold: records a request, which the workers "
+        "carry out 100 runs at a time, behind all events, and waits. Stopping the command doesn't stop the replay. "
+        "Always safe, also repeated.",
         epilog=REPLAY_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     replay.add_argument("--run", metavar="RUN_ID", help="this MLflow run")
     replay.add_argument("--failed", action="store_true", help="runs with a failed event")
-    replay.add_argument("--since", type=_moment, metavar="TIME", help="with an event received then or later")
-    replay.add_argument("--until", type=_moment, metavar="TIME", help="with an event received before then")
+    replay.add_argument("--since", type=_moment, metavar="TIME", help="with an event received at or after this time")
+    replay.add_argument("--until", type=_moment, metavar="TIME", help="with an event received before this time")
     replay.add_argument("--experiment", metavar="NAME", help="runs of this MLflow experiment")
     replay.add_argument("--all", action="store_true", help="every run")
     replay.add_argument("--dry-run", action="store_true", help="only show the runs")
-    replay.add_argument("--wait", type=float, default=60, help="seconds to wait for a result, 0: none (default: 60)")
+    replay.add_argument(
+        "--wait",
+        type=float,
+        default=60,
+        help="give up waiting after this many seconds without progress; 0: don't wait (default: 60)",
+    )
     replay.set_defaults(command=replay_runs)
 
 
@@ -112,12 +122,12 @@ def _moment(text: str) -> datetime:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time with its zone, as 2026-01-02T10:00Z")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time with a time zone, such as 2026-01-02T10:00Z")
     return moment
 
 
 def subscribe(_: argparse.Namespace, configured: Settings) -> int:
-    # Handlers first: what follows imports for a second, and a stop must not be lost meanwhile.
+    # Handlers first: the imports below take a second, and a signal must not be lost meanwhile.
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -128,7 +138,7 @@ def subscribe(_: argparse.Namespace, configured: Settings) -> int:
     try:
         listen(configured, stop)
     except GoogleAuthError as error:
-        hint = "PUBSUB_EMULATOR_HOST is unset, so this is about Google's Pub/Sub"
+        hint = "PUBSUB_EMULATOR_HOST is unset, so Google's Pub/Sub is used"
         print(f"workers subscribe: no credentials ({hint}): {error}", file=sys.stderr)
         return 1
     return 0
@@ -156,23 +166,21 @@ def discover_runs(args: argparse.Namespace, configured: Settings) -> int:
     try:
         report = Discovery.of(configured, dispatch_later).turn(dry_run=args.dry_run)
     except DatabaseError as error:
-        print(f"workers discover: the database is away: {error}", file=sys.stderr)
+        print(f"workers discover: the database is down: {error}", file=sys.stderr)
         return 1
     for event in report.events:
-        print(f"run {event.run_id} {SAYS[event.type]} ({event.status}, {event.experiment_name}): no event said so")
+        print(f"run {event.run_id} {SAYS[event.type]} ({event.status}, {event.experiment_name}): no event announced it")
     print(report)
-    return 1 if report.away else 0
+    return 1 if report.down else 0
 
 
 def replay_runs(args: argparse.Namespace, _: Settings) -> int:
     from django.db import DatabaseError
-    from kombu.exceptions import OperationalError
 
     from warmboard.contract.cloudevents import EventError
     from warmboard.contract.replay import Selection
-    from workers.queue import dispatch, dispatch_later, give_up_on_slow_broker
-    from workers.replay.batches import ReplayError, replay
-    from workers.replay.command import replay_many, show
+    from workers.queue import give_up_on_slow_broker
+    from workers.replay.command import ReplayError, replay, show
 
     give_up_on_slow_broker()
     try:
@@ -186,17 +194,17 @@ def replay_runs(args: argparse.Namespace, _: Settings) -> int:
         )
         if args.dry_run:
             show(selection)
-        elif args.run and selection == Selection(run_id=args.run):
-            replay(args.run, wait=args.wait, dispatch=dispatch)
-        else:
-            return 1 if replay_many(selection, args.wait, dispatch_later) else 0
+            return 0
+        return 1 if replay(selection, args.wait) else 0
     except EventError as error:
         print(f"workers replay: {error}; see python -m workers replay --help", file=sys.stderr)
         return 2
-    except (ReplayError, DatabaseError, OperationalError) as error:
+    except (ReplayError, DatabaseError) as error:
         print(f"workers replay: {error}", file=sys.stderr)
         return 1
-    return 0
+    except KeyboardInterrupt:
+        print("workers replay: stopped waiting; the replay goes on", file=sys.stderr)
+        return 130
 
 
 def warm_runs(args: argparse.Namespace, configured: Settings) -> int:

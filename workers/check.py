@@ -1,4 +1,4 @@
-"""Health checks of the workers' processes, judged by work done: exit status for containers and operators."""
+"""The health check of a worker process. Subscriber and beat have a heartbeat file instead (`heartbeat.py`)."""
 
 from __future__ import annotations
 

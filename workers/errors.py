@@ -1,4 +1,4 @@
-"""Why a run could not be warmed. The text of an error is what the operator and the viewer read."""
+"""Why a run could not be warmed. Operators and viewers read the text of these errors."""
 
 
 class WarmError(Exception):
@@ -6,8 +6,8 @@ class WarmError(Exception):
 
 
 class TransientError(WarmError):
-    """It may work later: the server is away, busy or broken. Tried again with back-off."""
+    """It may work later: the server is down, busy or broken. Retried with back-off."""
 
 
 class PermanentError(WarmError):
-    """It will not work by itself: no such run, no such server, no permission. Kept as failed with this reason."""
+    """A retry would not help: no such run, no such server, no permission. Parked as failed, with this reason."""

@@ -7,24 +7,24 @@ from pathlib import Path
 
 
 class UnhealthyError(Exception):
-    """A process does not work; the text says how it shows."""
+    """A process does not work; the text says what was seen."""
 
 
 def touch(heartbeat: Path) -> None:
-    """Record that this process works."""
+    """Record that this process works: set the file's time to now."""
     heartbeat.parent.mkdir(parents=True, exist_ok=True)
     heartbeat.touch()
 
 
 def check_heartbeat(heartbeat: Path, max_age: float) -> str:
-    """Say how old the heartbeat is. The subscriber's comes every 2 s, beat's with every sweep that worked.
+    """The heartbeat's age, in words. The subscriber's heartbeat comes every 2 s, beat's with every successful sweep.
 
     Raises UnhealthyError if there is none, or if it is older than ``max_age`` seconds.
     """
     try:
         age = time.time() - heartbeat.stat().st_mtime
     except FileNotFoundError:
-        raise UnhealthyError(f"there is no heartbeat at {heartbeat}: the process has not begun to work") from None
+        raise UnhealthyError(f"there is no heartbeat at {heartbeat}: the process has not started working") from None
     if age > max_age:
         raise UnhealthyError(f"the last heartbeat at {heartbeat} is {age:.0f} s old")
     return f"the last heartbeat is {age:.0f} s old"

@@ -1,9 +1,9 @@
-"""The inbox: the one place where an event's way is written down, from its arrival to a warm run.
+"""The inbox: records every event and its state, from its arrival to a warm run.
 
-Rows go pending → warming → done, back to pending while something transient is in the way, or to failed. ``due_at`` says
-from when on the sweep may hand a row out again: the queue in Redis may be lost at any time, the inbox may not.
+A row goes pending → warming → done; after a transient error back to pending; or to failed. From ``due_at`` on, the
+sweep may queue a row again: the queue in Redis may be lost at any time, the inbox may not.
 
-Started and progressed events are *live*: what the next fetch of their run brings settles them all, and so does its end.
+Started and progressed events are *live*: the next fetch of their run settles them all, and so does its completed event.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ LIVE = (EventType.STARTED, EventType.PROGRESSED)
 UNREADABLE_SOURCE = "unreadable"
 REPLAY_SOURCE = "/warmboard/workers"
 SWEEP_SOURCE = "/warmboard/sweep"
-"""Of what no event announced and the sweep has found (``workers/discover/discovery.py``)."""
+"""The source of events for runs that the sweep found (``workers/discover/discovery.py``)."""
 SUPERSEDED = "the run has completed since, and is warm"
-COALESCED = "another event of the run says more"
+COALESCED = "another event of the run covers it"
 
 
 @dataclass(frozen=True)
 class Message:
-    """A Pub/Sub message as it came."""
+    """A Pub/Sub message as received."""
 
     message_id: str
     data: bytes
@@ -57,10 +57,11 @@ def lease() -> timedelta:
 
 
 def record(message: Message) -> InboxEvent | None:
-    """Commits the message to the inbox; returns its row, or None if the event was there already.
+    """Commit the message to the inbox; returns its row, or None if the event was there already.
 
-    A message that is no event, or that the database will never take, is kept as unreadable, with the reason.
-    Raises DatabaseError when the database is away.
+    A message that is not an event, or that the database will never accept, is kept as unreadable, with the reason.
+
+    Raises DatabaseError if the database is down.
     """
     try:
         if message.attributes.get("ce-type") == REPLAY_REQUESTED:
@@ -69,15 +70,15 @@ def record(message: Message) -> InboxEvent | None:
     except EventError as error:
         return record_unreadable(message, str(error))
     except DataError as error:
-        return record_unreadable(message, f"the database refuses it: {error}")
+        return record_unreadable(message, f"the database rejects it: {error}")
 
 
 def record_unreadable(message: Message, reason: str) -> InboxEvent | None:
-    """Keeps a message that is no event; returns its row, or None if it was there already, by its message ID.
+    """Keep a message that is not an event; returns its row, or None if its message ID was there already.
 
-    Raises DatabaseError when the database is away.
+    Raises DatabaseError if the database is down.
     """
-    # Under a source of its own: what a broken message says of itself must not shadow a sound event.
+    # With its own source: the ID in a broken message must not shadow a valid event.
     row, new = InboxEvent.objects.get_or_create(
         source=UNREADABLE_SOURCE,
         event_id=message.message_id,
@@ -101,7 +102,7 @@ def _record_event(event: RunEvent, message: Message) -> InboxEvent | None:
 
 
 def _record_request(request: ReplayRequest, message: Message) -> InboxEvent | None:
-    """It is of no run: ``workers/replay/batches.py`` sees to it."""
+    """A request belongs to no single run; ``workers/replay/batches.py`` handles it."""
     return _record_new(request, message, type=REPLAY_REQUESTED)
 
 
@@ -123,15 +124,15 @@ def _record_new(event: RunEvent | ReplayRequest, message: Message, **of: str) ->
 
 
 def claim(run_id: str, worker: str) -> list[InboxEvent]:
-    """Takes all events of a run that ask for work and that nobody is at, for one attempt. They become one warming.
+    """Claim every unclaimed, unfinished event of a run. One attempt then handles them all.
 
-    An event that another worker is at is left to it, until its lease has run out; live events wait until it is done
-    (``waits``). Finished here are live events of a run that has completed since, and is warm, and those that another of
-    the claimed events makes needless: the completed one, else the newest.
+    An event that another worker holds stays with it until its lease expires; live events wait until that worker is done
+    (``waits``). Live events that need no fetch are finished here: those of a run that has completed since and is warm,
+    and those covered by another claimed event, which is the completed one, else the newest.
     """
     now = timezone.now()
     with transaction.atomic():
-        # One claim at a time for each run.
+        # Lock the run: one claim at a time.
         list(Run.objects.select_for_update().filter(pk=run_id).values_list("pk"))
         events = InboxEvent.objects.filter(run_id=run_id)
         events.filter(_free(now), _superseded(run_id)).update(state=State.DONE, reason=SUPERSEDED, due_at=None)
@@ -152,59 +153,61 @@ def claim(run_id: str, worker: str) -> list[InboxEvent]:
 
 
 def waits(run_id: str) -> bool:
-    """Whether the run has events that wait for a worker while none is at it."""
+    """Whether the run has pending events, and no worker holds one of its events."""
     events = InboxEvent.objects.filter(run_id=run_id)
     return events.filter(state=State.PENDING).exists() and not _held(events, timezone.now())
 
 
 def release(worker: str) -> None:
-    """The worker has just started, so whatever it was at before is nobody's now."""
+    """Release what the worker held before it started again."""
     InboxEvent.objects.filter(state=State.WARMING, claimed_by=worker).update(state=State.PENDING)
 
 
 def renew(events: Sequence[InboxEvent]) -> None:
-    """A worker is still at it."""
+    """Extend the lease of the events: their worker is still working on them."""
     _update(events, due_at=timezone.now() + lease())
 
 
 def finish(events: Sequence[InboxEvent]) -> None:
-    """The run is warm. A replay does not change when it first was."""
+    """Mark the events as done: the run is warm. A replay does not change ``done_at``."""
     _update(events, state=State.DONE, reason="", due_at=None, done_at=Coalesce("done_at", Value(timezone.now())))
 
 
 def postpone(events: Sequence[InboxEvent], reason: str, seconds: float) -> None:
-    """Something transient is in the way; Celery tries again in ``seconds``."""
+    """Mark the events as pending, with the reason: Celery retries in ``seconds``."""
     _update(events, state=State.PENDING, reason=reason, due_at=timezone.now() + timedelta(seconds=seconds) + lease())
 
 
 def give_up(events: Sequence[InboxEvent], reason: str) -> None:
-    """The events are kept as failed; a replay takes them up again."""
+    """Mark the events as failed, with the reason; a replay makes them pending again."""
     _update(events, state=State.FAILED, reason=reason, due_at=None)
 
 
 def due(now: datetime) -> list[str]:
-    """Runs with unfinished events that nobody has been at for too long; each is handed out once per grace period."""
+    """The IDs of runs with overdue events, which no worker holds; each is returned once per grace period."""
     overdue = _unfinished().filter(due_at__lte=now)
     runs = sorted(set(overdue.values_list("run_id", flat=True)))
-    # Pending from now on, whoever was at them: else the worker they are handed to would find them held.
+    # Pending, also if an expired claim says warming: the next worker must not find them held.
     overdue.update(state=State.PENDING, due_at=now + dispatch_grace())
     return runs
 
 
 def unfinished(source: str) -> int:
-    """How many events of that source wait for a worker or have one."""
+    """The number of pending and warming events of that source."""
     return _unfinished().filter(source=source).count()
 
 
 def pending() -> list[str]:
-    """Every run with an event that waits for a worker."""
+    """The IDs of all runs with a pending event."""
     return sorted(set(_unfinished().filter(state=State.PENDING).values_list("run_id", flat=True)))
 
 
 def reopen(run_id: str, grace: timedelta | None = None) -> InboxEvent | None:
-    """Makes an event of the run pending, as if it had just arrived: its newest completed one, else its newest; and
-    those that have failed, which the same warming settles. A run whose events are all deleted gets one made of its row.
-    None if nothing is known of the run. ``grace`` is how long Celery has before the sweep hands it out again.
+    """Make events of the run pending, as if they had just arrived: its newest completed event, else its newest, and all
+    failed ones, which the same warming settles. A run whose events are all deleted gets a new one, made from its row.
+
+    ``grace`` is how long Celery has before the sweep queues the run again. Returns the newest event; None if the run is
+    unknown.
     """
     with transaction.atomic():
         events = InboxEvent.objects.select_for_update().filter(run_id=run_id).order_by("published_at", "pk")
@@ -220,15 +223,15 @@ def reopen(run_id: str, grace: timedelta | None = None) -> InboxEvent | None:
 
 
 def delete_settled(received_before: datetime, most: int) -> int:
-    """Deletes at most so many rows that are done or unreadable; returns how many it were."""
+    """Delete at most ``most`` rows that are done or unreadable; returns the number of deleted rows."""
     settled = InboxEvent.objects.filter(state__in=SETTLED)
     aged = settled.filter(received_at__lt=received_before).values_list("pk", flat=True)[:most]
-    # Settled still: a replay may have taken one up just now.
+    # Check the state again: a replay may have just reopened one.
     return settled.filter(pk__in=list(aged)).delete()[0]
 
 
 def _record_replay(run: Run) -> InboxEvent | None:
-    """An event as the trainer would have published it; of a kind that always asks for a fetch."""
+    """Record an event as the trainer would have published it, of the type that always causes a fetch."""
     now = timezone.now()
     event = RunEvent(
         type=EventType.COMPLETED,
@@ -255,14 +258,14 @@ def _held(events: QuerySet[InboxEvent], now: datetime) -> bool:
 
 
 def _superseded(run_id: str) -> Q:
-    """Live events that are no later than a completed event of their run whose fetch is done."""
+    """Live events that are no later than a completed event of their run that is done."""
     completed = InboxEvent.objects.filter(run_id=run_id, type=EventType.COMPLETED, state=State.DONE)
     newest = completed.order_by("-happened_at").values_list("happened_at", flat=True).first()
     return Q(type__in=LIVE, happened_at__lte=newest) if newest else Q(pk__in=[])
 
 
 def _coalesced(events: QuerySet[InboxEvent]) -> list[InboxEvent]:
-    """The events without those that say no more than another of them, which are finished."""
+    """The events that need a fetch. The others, covered by one of those, are finished."""
     found = list(events.order_by("published_at", "pk"))
     live = [event for event in found if event.type in LIVE]
     needless = live if len(live) < len(found) else live[:-1]
@@ -272,18 +275,18 @@ def _coalesced(events: QuerySet[InboxEvent]) -> list[InboxEvent]:
 
 
 def _unfinished() -> QuerySet[InboxEvent]:
-    """Of runs; requests have ``workers/replay/batches.py``."""
+    """Unfinished events of runs; ``workers/replay/batches.py`` handles replay requests."""
     return InboxEvent.objects.filter(state__in=UNFINISHED).exclude(type=REPLAY_REQUESTED)
 
 
 def _update(events: Sequence[InboxEvent], **values: object) -> None:
-    """Only where the claim still holds: an event that was reopened or taken over meanwhile is not ours to decide."""
+    """Update only events whose claim still holds: others were reopened, or claimed by another worker."""
     for event in events:
         InboxEvent.objects.filter(pk=event.pk, state=State.WARMING, claims=event.claims).update(**values)
 
 
 def _printable_attributes(message: Message) -> dict[str, str]:
-    # PostgreSQL keeps no NUL in JSON.
+    # PostgreSQL stores no NUL in JSON.
     return {_printable(key): _printable(value) for key, value in message.attributes.items()}
 
 
@@ -292,7 +295,7 @@ def _printable(text: str) -> str:
 
 
 def _announce(event: RunEvent) -> None:
-    """The run, and the quick test that the event names, exist from the first event on: there is a page to wait at."""
+    """Create the run, and the quick test that the event names, with the first event: readers have a page to wait on."""
     run, new = Run.objects.select_for_update().get_or_create(
         run_id=event.run_id,
         defaults={
@@ -310,8 +313,8 @@ def _announce(event: RunEvent) -> None:
 
 
 def _update_run(run: Run, event: RunEvent) -> None:
-    """A completed run stays completed, whatever comes late or from a clock that is ahead; only a start after its end
-    makes it go on.
+    """Update the run's status. A completed run stays completed, whatever comes late or from a clock that is ahead; only
+    a start after its end resumes it.
     """
     if event.type == EventType.COMPLETED:
         news = event.time > run.announced_at or not _started_after(event)
@@ -329,7 +332,7 @@ def _started_after(event: RunEvent) -> bool:
 
 
 def _link_quick_test(event: RunEvent) -> None:
-    """Quick tests are the product's: a row is made only for an ID that the event carries."""
+    """Point the quick test at its newest run. The product numbers quick tests: only an ID in the event makes a row."""
     if event.quick_test_id is None:
         return
     test, new = QuickTest.objects.select_for_update().get_or_create(pk=event.quick_test_id)
@@ -341,7 +344,7 @@ def _link_quick_test(event: RunEvent) -> None:
     test.training_history_json = None
     test.save()
     if new:
-        # The row came with its own key, which the database's sequence knows nothing of.
+        # The row came with its own key: tell the database's sequence.
         with connection.cursor() as cursor:
             for statement in connection.ops.sequence_reset_sql(no_style(), [QuickTest]):
                 cursor.execute(statement)

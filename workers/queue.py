@@ -1,6 +1,6 @@
-"""The queue: the Celery application, and sending its tasks by name (``celery -A workers.queue worker``).
+"""The queue: the Celery application, which queues tasks by name (``celery -A workers.queue worker``).
 
-A program that queues a task imports this module alone; `workers.tasks`, which runs them, brings all of warming with it.
+A program that queues tasks imports only this module. `workers.tasks`, which runs them, imports all of warming.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ setup_django()
 TASK_SECONDS = 540
 BROKER_SECONDS = 3
 LIVE_SECONDS = 1.0
-"""How long a started or progressed event waits for others, in seconds: a burst of them costs one fetch."""
+"""How long a started or progressed event waits for others, in seconds: a burst causes one fetch."""
 SOON, LATER = 0, 9
-"""Priorities: a task that is LATER is begun only when no other task waits."""
+"""Priorities: a LATER task starts only when no SOON task is queued."""
 
 app = Celery("warmboard", broker=settings().redis_url, include=["workers.tasks", "workers.sweep"])
 app.conf.update(
-    # A task leaves the queue when it is done, not when it is begun; the inbox makes repeating it harmless.
+    # A task leaves the queue when it ends, not when it starts; the inbox makes repeating it harmless.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
     task_time_limit=TASK_SECONDS,
-    # Longer than any task may take: a task that outlives it would be delivered twice.
+    # Longer than the time limit of a task: a task that outlives it is delivered twice.
     broker_transport_options={"visibility_timeout": TASK_SECONDS + 60, "global_keyprefix": "warmboard:celery:"},
     broker_connection_retry_on_startup=True,
     task_ignore_result=True,
-    # What Flower shows.
+    # Events for Flower.
     worker_send_task_events=True,
     task_send_sent_event=True,
-    # At night; by the clock, since beat may forget when it last ran.
+    # By the clock, at night: an interval would start again whenever beat loses its schedule file.
     beat_schedule={
         "expire": {"task": "expire", "schedule": crontab(hour=3, minute=30), "options": {"priority": LATER}}
     },
@@ -46,26 +46,26 @@ app.conf.update(
 class Turn:
     """One batch of a replay request.
 
-    ``claim`` is valid until the sweep makes another one. ``after`` is the last run of the batch before it, ``handed``
-    the number of runs so far.
+    ``claim`` is valid until the sweep makes another one. ``after`` is the last run of the batch before, ``queued`` the
+    number of runs so far.
     """
 
     request: int
     claim: int
     after: str = ""
-    handed: int = 0
+    queued: int = 0
 
 
 def dispatch(run_id: str, countdown: float = 0, priority: int = SOON) -> None:
-    """Queue ``warm_run``, to begin after ``countdown`` seconds.
+    """Queue ``warm_run``, to start after ``countdown`` seconds.
 
-    Raises kombu's OperationalError if Redis is down; the sweep makes up for it.
+    Raises kombu's OperationalError if Redis is down; the sweep then queues it later.
     """
     app.send_task("warm_run", [run_id], retry=False, countdown=countdown, priority=priority)
 
 
 def dispatch_later(run_id: str) -> None:
-    """Queue ``warm_run`` behind everything else. Raises kombu's OperationalError if Redis is down."""
+    """Queue ``warm_run`` behind all other tasks. Raises kombu's OperationalError if Redis is down."""
     dispatch(run_id, priority=LATER)
 
 
@@ -82,6 +82,6 @@ def dispatch_turn(turn: Turn, priority: int = SOON) -> None:
 def give_up_on_slow_broker() -> None:
     """Set a short broker timeout, for programs that queue tasks and run none.
 
-    Workers must not: they wait for tasks on the same connections.
+    Workers must not call it: they wait for tasks on the same connections.
     """
     app.conf.broker_transport_options |= {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}

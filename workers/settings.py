@@ -1,4 +1,4 @@
-"""What the workers read from the environment; warmboard/contract/settings/ describes each variable."""
+"""The workers' settings, from the environment. ``warmboard/contract/settings/`` describes each variable."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from workers.fetch.server import TrackingServer
 @dataclass(frozen=True)
 class Settings:
     tracking_servers: Mapping[str, TrackingServer]
-    """By name; events name a server, only this table knows addresses and credentials."""
+    """By name. Events name a server; only this table has addresses and credentials."""
     tracking_server: str
-    """The name of the one at MLFLOW_TRACKING_URI."""
+    """The name of the server at MLFLOW_TRACKING_URI."""
     redis_url: str
     project: str
     topic: str
@@ -44,7 +44,7 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Raises SettingError, which names the variable."""
+        """Read and check all settings. Raises SettingError, which names the variable."""
         return cls(
             tracking_servers=_tracking_servers(environ),
             tracking_server=setting.MLFLOW_TRACKING_SERVER.read(environ),
@@ -82,7 +82,7 @@ def _tracking_servers(environ: Mapping[str, str]) -> dict[str, TrackingServer]:
     if (pair[0] is None) != (pair[1] is None):
         missing = username if pair[0] is None else password
         raise setting.SettingError(f"{missing.name} is not set. {missing.help}")
-    # A name and a password go before a token, as in MLflow's own client.
+    # A user name and password take precedence over a token, as in MLflow's own client.
     if pair[0] is not None:
         own = TrackingServer(name, own.uri, username=pair[0], password=pair[1])
     elif token is not None:
@@ -97,6 +97,6 @@ def settings() -> Settings:
 
 
 def setup_django() -> None:
-    """Makes the store's tables usable; to be called before anything that imports them. Raises SettingError."""
+    """Set up Django; call it before importing the store's models. Raises SettingError."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "store.settings")
     django.setup()

@@ -1,8 +1,7 @@
-"""The subscriber: streaming pull → inbox → commit → ack → hand to Celery. A process of its own: gRPC and Celery's
-prefork do not mix.
+"""The subscriber: streaming pull → inbox → commit → ack → queue. It has its own process: gRPC and Celery's prefork do
+not mix.
 
-Acknowledgement has two rules. A message that is in the inbox, readable or not, is acked. One that the database would
-not take is nacked and comes again.
+A message that is in the inbox, readable or not, is acked. If the database is down, it is nacked and comes again.
 """
 
 from __future__ import annotations
@@ -23,57 +22,59 @@ from kombu.exceptions import OperationalError
 from store.models import InboxEvent
 from warmboard.contract.replay import REPLAY_REQUESTED
 from workers import inbox
+from workers.backoff import backoff
 from workers.heartbeat import touch
 from workers.queue import LIVE_SECONDS, Turn, dispatch, dispatch_turn, give_up_on_slow_broker
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 2
-FIRST_PAUSE, LONGEST_PAUSE = 1, 30
-# A short lease extension: after a subscriber was killed its messages come again within seconds.
+LONGEST_PAUSE = 30.0
+# A short lease extension: the messages of a killed subscriber come again within seconds.
 FLOW = pubsub_v1.types.FlowControl(max_messages=100, max_duration_per_lease_extension=10)
 
 
 def subscribe(settings: Settings, stop: threading.Event) -> None:
-    """Listens until ``stop`` is set. A stream that breaks is opened again, with growing pauses."""
+    """Listen until ``stop`` is set. Opens a broken stream again, with back-off."""
     give_up_on_slow_broker()
     with pubsub_v1.SubscriberClient() as client:
         path = client.subscription_path(settings.project, settings.subscription)
-        pause = FIRST_PAUSE
+        failures = 0
         while not stop.is_set():
             begin = time.monotonic()
             try:
                 _listen(client, path, settings, stop)
             except GoogleAPIError as error:
                 lasted = time.monotonic() - begin
-                pause = FIRST_PAUSE if lasted > LONGEST_PAUSE else min(LONGEST_PAUSE, pause * 2)
-                log.error("the stream from %s broke, opening it again in %d s: %s", path, pause, error)
+                failures = 1 if lasted > LONGEST_PAUSE else failures + 1
+                pause = backoff(failures, longest=LONGEST_PAUSE)
+                log.error("the stream from %s broke, reconnecting in %.1f s: %s", path, pause, error)
                 stop.wait(pause)
 
 
 def receive(message: Any) -> None:
-    """What happens to one message. Every acknowledgement rule is here."""
+    """Record one message in the inbox, ack or nack it, and queue its work."""
     close_old_connections()
     try:
         row = inbox.record(
             inbox.Message(message.message_id, message.data, dict(message.attributes), message.publish_time)
         )
     except DatabaseError as error:
-        log.error("message %s could not be written to the inbox, it will come again: %s", message.message_id, error)
+        log.error("message %s not written to the inbox, it will come again: %s", message.message_id, error)
         message.nack()
         return
     message.ack()
     if row is None:
-        log.info("message %s carries an event that is in the inbox already", message.message_id)
+        log.info("the event of message %s is in the inbox already", message.message_id)
     elif row.state == InboxEvent.State.UNREADABLE:
-        log.warning("message %s is no event, kept as inbox row %d: %s", message.message_id, row.pk, row.reason)
+        log.warning("message %s is not an event, kept as inbox row %d: %s", message.message_id, row.pk, row.reason)
     else:
-        log.info("event %s of %s is in the inbox", row.event_id, f"run {row.run_id}" if row.run_id else "no one run")
+        log.info("event %s is in the inbox, for %s", row.event_id, f"run {row.run_id}" if row.run_id else "a replay")
         _dispatch(row)
 
 
 def create_subscription(settings: Settings) -> None:
-    """Makes topic and subscription where they are missing: on an emulator. In the cloud deployment makes them."""
+    """Create topic and subscription if they are missing: on an emulator. In the cloud, the deployment creates them."""
     publisher, subscriber = pubsub_v1.PublisherClient(), pubsub_v1.SubscriberClient()
     topic = publisher.topic_path(settings.project, settings.topic)
     path = subscriber.subscription_path(settings.project, settings.subscription)
@@ -96,9 +97,9 @@ def create_subscription(settings: Settings) -> None:
 
 
 def _listen(client: Any, path: str, settings: Settings, stop: threading.Event) -> None:
-    """One stream, until ``stop`` is set. Raises GoogleAPIError when it breaks."""
+    """Serve one stream until ``stop`` is set. Raises GoogleAPIError if it breaks."""
     if settings.pubsub_emulator_host:
-        # Each time: an emulator that was restarted may have forgotten them.
+        # Before every stream: a restarted emulator may have lost them.
         create_subscription(settings)
     stream = client.subscribe(path, callback=receive, flow_control=FLOW)
     log.info("listening on %s", path)
@@ -119,4 +120,4 @@ def _dispatch(row: InboxEvent) -> None:
         else:
             dispatch(row.run_id, LIVE_SECONDS if row.type in inbox.LIVE else 0)
     except OperationalError as error:
-        log.error("Redis is away, the sweep will hand out event %s: %s", row.event_id, error)
+        log.error("Redis is down, the sweep will queue event %s: %s", row.event_id, error)

@@ -1,4 +1,4 @@
-"""The sweep: finds unfinished work that no worker holds, and queues it. It runs in threads of beat's process."""
+"""The sweep: queues unfinished work that no worker holds. It runs in threads of beat's process."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ log = logging.getLogger(__name__)
 
 
 def sweep() -> int:
-    """Queue unfinished work that no worker holds: runs with unfinished events (a queue was lost or a worker killed),
-    requests for a replay, and runs to be rebuilt. Returns the number of runs with unfinished events.
+    """Queue unfinished work that no worker holds: runs with overdue events (a queue was lost or a worker killed),
+    replay requests, and runs to be rebuilt. Returns the number of runs with overdue events.
 
-    Raises DatabaseError, or kombu's OperationalError; the next sweep makes up for it.
+    Raises DatabaseError, or kombu's OperationalError; the next sweep tries again.
     """
     runs = inbox.due(timezone.now())
     for run_id in runs:
-        log.warning("run %s has an unfinished event that no worker holds, queueing it again", run_id)
+        log.warning("run %s has an overdue event that no worker holds: queueing it again", run_id)
         dispatch(run_id)
     for turn in batches.due(timezone.now()):
-        log.warning("no worker holds replay request %d, starting it again", turn.request)
+        log.warning("no worker holds replay request %d: starting it again", turn.request)
         dispatch_turn(turn)
-    for handed in rebuilds.hand_out(timezone.now(), settings().warm_attempts):
-        # A rebuild that has waited a whole lease must not wait for ever behind events that never cease.
-        dispatch_rebuild(handed.run_id, handed.attempts, SOON if handed.waited else LATER)
+    for rebuild in rebuilds.due(timezone.now(), settings().warm_attempts):
+        # A rebuild that has waited a whole lease must not starve behind events.
+        dispatch_rebuild(rebuild.run_id, rebuild.attempts, SOON if rebuild.waited else LATER)
     return len(runs)
 
 
@@ -49,14 +49,14 @@ def _sweep_for_ever() -> None:
         try:
             sweep()
         except (DatabaseError, BrokerError) as error:
-            log.error("the sweep failed, again in %d s: %s", seconds, error)
+            log.error("the sweep failed, next one in %d s: %s", seconds, error)
         else:
             touch(settings().beat_heartbeat)
         time.sleep(seconds)
 
 
 def _discover_for_ever() -> None:
-    """Return at once where discovery is turned off."""
+    """Look for unannounced runs at every interval. Returns at once if discovery is turned off."""
     seconds = settings().discover_seconds
     discovery = Discovery.of(settings(), dispatch_later)
     while seconds:
@@ -64,25 +64,25 @@ def _discover_for_ever() -> None:
         try:
             discovery.turn()
         except DatabaseError as error:
-            log.error("the database is down, looking for runs again in %d s: %s", seconds, error)
+            log.error("the database is down, next look for runs in %d s: %s", seconds, error)
         except Exception:
-            # Whatever an unexpected MLflow or file holds: the next turn may do without it.
-            log.exception("looking for runs failed, again in %d s", seconds)
+            # An unforeseen answer of MLflow, or an unforeseen file, must not stop the thread.
+            log.exception("looking for runs failed, next time in %d s", seconds)
         time.sleep(seconds)
 
 
 @beat_init.connect
 def _sweep_beside_beat(**_: Any) -> None:
-    # In beat's own process: as a task it would wait while every worker is busy with a long fetch.
+    # In beat's process: a task would wait while all workers are busy with long fetches.
     give_up_on_slow_broker()
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
-    # In a thread of its own: a slow MLflow must not hold up the inbox.
+    # In its own thread: a slow MLflow must not delay the sweep of the inbox.
     threading.Thread(target=_discover_for_ever, name="discover", daemon=True).start()
 
 
 @worker_ready.connect
 def _take_up_unfinished(sender: Any, **_: Any) -> None:
-    # Celery gives a killed worker's tasks back only after the visibility timeout: too long for a viewer who waits.
+    # Celery delivers a killed worker's tasks again only after the visibility timeout: too long for a waiting reader.
     inbox.release(sender.hostname)
     for run_id in inbox.pending():
         dispatch(run_id)

@@ -1,4 +1,4 @@
-"""The tasks that Celery runs; `workers.queue` queues them by name."""
+"""The tasks that Celery runs. `workers.queue` queues them by name."""
 
 from __future__ import annotations
 
@@ -7,27 +7,23 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.db import OperationalError
 from django.utils import timezone
 
 from store import retention
-from store.warm import HotCopyError
 from workers import inbox
-from workers.errors import TransientError
-from workers.queue import LATER, LIVE_SECONDS, Turn, app, dispatch, dispatch_later, dispatch_turn
+from workers.queue import LATER, LIVE_SECONDS, Turn, app, dispatch, dispatch_turn
 from workers.replay import batches
 from workers.settings import settings
-from workers.warm import rebuilds
 from workers.warm.attempt import Postponed, rebuild, warm
 
 log = logging.getLogger(__name__)
 BATCH = 500
-"""How many rows are dropped at a time."""
+"""The number of rows that are dropped at a time."""
 
 
 @app.task(bind=True, name="warm_run", max_retries=None)
 def warm_run(self: Any, run_id: str) -> str:
-    """Warm one run. Only its ID travels through the broker."""
+    """Warm one run. Only its ID passes through the broker."""
     try:
         outcome = warm(run_id, settings(), self.request.hostname)
     except Postponed as error:
@@ -40,37 +36,31 @@ def warm_run(self: Any, run_id: str) -> str:
 
 @app.task(name="rebuild_run")
 def rebuild_run(run_id: str, attempts: int) -> str:
-    """Make the entries of a run again whose schema is of an older version. ``attempts``: how many there were."""
-    if not rebuilds.claim(run_id, attempts):
-        return "nothing to do: another worker claimed it"
-    most = settings().warm_attempts
+    """Rebuild the entries of a run whose schema is outdated; ``attempts`` is how many there were before.
+
+    If the attempt is postponed, the sweep queues the next one.
+    """
     try:
-        outcome = rebuild(run_id, settings())
-    except (TransientError, HotCopyError, OperationalError) as error:
-        if attempts + 1 < most:
-            rebuilds.postpone(run_id, str(error))
-        else:
-            rebuilds.give_up(run_id, f"gave up after {most} attempts: {error}", most)
-        raise
-    except Exception as error:
-        rebuilds.give_up(run_id, f"{type(error).__name__}: {error}", most)
-        raise
+        outcome = rebuild(run_id, attempts, settings())
+    except Postponed as error:
+        log.warning("run %s not rebuilt: %s", run_id, error)
+        return f"postponed: {error}"
     log.info("run %s rebuilt: %s", run_id, outcome)
     return outcome
 
 
 @app.task(bind=True, name="replay_runs")
 def replay_runs(self: Any, *turn: Any) -> str:
-    """Reopen one batch of a replay request, and queue the next one behind it. ``turn``: the fields of a `Turn`."""
-    following = batches.take(Turn(*turn), dispatch_later, self.request.hostname)
+    """Queue one batch of a replay request, and the next turn behind it. ``turn``: the fields of a `Turn`."""
+    following = batches.take(Turn(*turn), self.request.hostname)
     if following:
         dispatch_turn(following, LATER)
-    return f"request {turn[0]}: {f'{following.handed} runs so far' if following else 'nothing more to do'}"
+    return f"request {turn[0]}: {f'{following.queued} runs so far' if following else 'nothing more to do'}"
 
 
 @app.task(name="expire")
 def expire() -> str:
-    """Drop what is older than the settings keep it."""
+    """Drop charts and events that are older than RETENTION_DAYS and INBOX_RETENTION_DAYS."""
     kept, events_kept = timedelta(days=settings().retention_days), timedelta(days=settings().inbox_retention_days)
     now = timezone.now()
     runs = _in_batches(lambda: retention.expire(now - kept, BATCH)) if kept else 0

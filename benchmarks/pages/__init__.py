@@ -1,1 +1,1 @@
-"""One run's page in a real browser, beside the pages of others."""
+"""One run's page in a real browser, compared with the pages of other tools."""

@@ -1,4 +1,4 @@
-"""Opens pages in a real Chromium and tells when their charts were drawn."""
+"""Open pages in a real Chromium and measure when their charts are drawn."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ VIEWPORT = {"width": 1400, "height": 900}
 PATIENCE_MS = 60_000
 KIB = 1024
 WARM_UP = 1
-"""With the next load a browser writes down what it has compiled; from then on it has it."""
+"""Reloads before the warm one: with the first, a browser caches what it has compiled."""
 SETTLE_MS = 1_000
-"""So long a new tab comes to rest, and a page goes on loading what is not in view. Some never end: they ask again."""
+"""The time for a new tab to become idle, and for a page to load what is not in view. Some pages poll for ever."""
 WATCH = (Path(__file__).parent / "watch.js").read_text()
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A page to open. ``drawn`` is a JavaScript expression: whether its charts are there."""
+    """A page to open. ``drawn`` is a JavaScript expression that says whether its charts are drawn."""
 
     name: str
     address: str
@@ -34,8 +34,8 @@ class Shown:
 
 @dataclass
 class Opened:
-    """What opening a page took: KiB and answers; of each time, ms until the charts were drawn, without the browser's
-    cache and with it, and the vitals without.
+    """The cost of opening a page: KiB and responses; per opening, ms until the charts were drawn, without (cold) and
+    with (warm) the browser's cache; the web vitals of cold openings.
     """
 
     kib: float
@@ -52,7 +52,7 @@ class Opened:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Raises SystemExit where there is none."""
+    """A running Chromium. Raises SystemExit if none is installed."""
     if not CHROMIUM:
         raise SystemExit("bench-pages needs a Chromium; on Debian: apt-get install chromium")
     with sync_playwright() as playwright:
@@ -62,8 +62,8 @@ def chromium() -> Iterator[Browser]:
 
 
 def transferred(browser: Browser, shown: Shown) -> tuple[float, int]:
-    """KiB and answers until some time after the charts are there, for a browser that never saw the page. Not timed:
-    whoever counts slows each of them.
+    """KiB and responses until some time after the charts are drawn, in a browser that has never loaded the page. Not
+    timed, because counting slows each response.
     """
     sizes: list[int] = []
     with _new_tab(browser, shown) as page:
@@ -77,8 +77,8 @@ def transferred(browser: Browser, shown: Shown) -> tuple[float, int]:
 
 
 def open_twice(browser: Browser, shown: Shown, opened: Opened) -> None:
-    """A browser that never saw the page opens it, somebody uses it a little, and loads it again and again. Each time it
-    is at rest: what it still did would be part of the next.
+    """Open the page in a browser that has never loaded it, use it a little, and reload it. Wait until it is idle before
+    each reload: remaining work would count for the next one.
     """
     with _new_tab(browser, shown) as page:
         page.goto(shown.address, wait_until="commit", timeout=PATIENCE_MS)
@@ -97,7 +97,7 @@ def open_twice(browser: Browser, shown: Shown, opened: Opened) -> None:
 
 @contextmanager
 def _new_tab(browser: Browser, shown: Shown) -> Iterator[Page]:
-    """Empty, and at rest: a tab begins with a process of its own, which takes the processors from the page."""
+    """An empty, idle tab: starting its process would take the processors from the page."""
     context = browser.new_context(viewport=VIEWPORT)  # type: ignore[arg-type]
     context.add_init_script(f"(() => {{ const drawn = (within, inView) => {shown.drawn};\n{WATCH} }})()")
     try:
@@ -109,8 +109,8 @@ def _new_tab(browser: Browser, shown: Shown) -> Iterator[Page]:
 
 
 def _drawn(page: Page, shown: Shown) -> float:
-    """Milliseconds from when the page was asked for. Raises RuntimeError."""
-    # Not `wait_for_function`, which evaluates text: our pages let nobody do that.
+    """Milliseconds from the request until all charts were drawn. Raises RuntimeError if they were not."""
+    # Not `wait_for_function`, which evaluates text: the content security policy of our pages forbids that.
     drawn: Any = page.evaluate("ms => window.__drawn(ms)", PATIENCE_MS)
     if drawn is None:
         raise RuntimeError(f"{shown.name}: its charts were not drawn within {PATIENCE_MS / 1000:.0f} s")
@@ -118,7 +118,7 @@ def _drawn(page: Page, shown: Shown) -> float:
 
 
 def _use(page: Page) -> None:
-    """Points at the middle of the page, clicks there and moves on by the keyboard."""
+    """Move to the middle of the page, click there and press some keys."""
     x, y = VIEWPORT["width"] // 2, VIEWPORT["height"] // 2
     page.mouse.move(x, y)
     page.mouse.click(x, y)

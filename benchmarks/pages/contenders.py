@@ -1,4 +1,4 @@
-"""The pages that are measured: ours, the floor, and those of others, each served with the same run."""
+"""The measured pages: ours, the floor (a static page), and those of other tools, all with the same run."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ EPOCHS = 100
 
 @dataclass
 class Place:
-    """Where contenders keep their files and run; ended with its context."""
+    """A folder and the processes of the contenders; they stop with its context."""
 
     folder: Path
     environ: Mapping[str, str]
     started: list[Process] = field(default_factory=list)
 
     def serve(self, name: str, command: list[str], port: int | None = None, **environ: str) -> str:
-        """Starts ``command``, in which ``{port}`` stands for the port; the address that answers."""
+        """Start ``command``, with its ``{port}`` replaced by the port; return its address once it answers."""
         port = port or free_port()
         address = f"http://127.0.0.1:{port}/"
         part = Part(name, [word.format(port=port) for word in command], answers_http(address))
@@ -60,7 +60,7 @@ def place(folder: Path, environ: Mapping[str, str]) -> Iterator[Place]:
 
 
 def ours(web: str, run_id: str, name: str = "Warmboard") -> Shown:
-    """Ready with every chart of the page, in view or not: six of lines, and of each tower a ridgeline and bars."""
+    """Our page, drawn when all charts are, in view or not: six line charts, and a ridgeline and bars of each tower."""
     drawn = """
       within(".charts .u-wrap canvas").length >= 6 && within(".panel canvas").length === 4
       && within(".panel canvas").every((canvas) => canvas.width !== 300)"""
@@ -127,7 +127,7 @@ def trackio(at: Place) -> Shown:
 
 
 def _documents(api: str) -> dict[str, Any]:
-    """What our page reads."""
+    """The documents that our page reads."""
     wanted = [f"histogram-data/?type=weights&tower={tower}&resolution=overview" for tower in Tower]
     history, *histograms = (
         requests.get(api + path, timeout=10).json() for path in ("training-history/?resolution=full", *wanted)
@@ -136,7 +136,7 @@ def _documents(api: str) -> dict[str, Any]:
 
 
 def _write(command: list[str], at: Place, **environ: str) -> str:
-    """What a program says that logs the run elsewhere."""
+    """The output of a program that logs the run in another tool. Raises RuntimeError if it fails."""
     done = subprocess.run(
         command, env={**at.environ, **environ}, input=_logged(), capture_output=True, text=True, check=False
     )
@@ -147,7 +147,7 @@ def _write(command: list[str], at: Place, **environ: str) -> str:
 
 @cache
 def _logged() -> str:
-    """The run for tools that know histograms: of each epoch the scalars, and each histogram's counts."""
+    """The run for tools with histograms: each epoch's scalars, and each histogram's counts."""
     epochs = []
     for epoch, values in enumerate(two_towers(EPOCHS)):
         scalars = {key: value for key, value in values.items() if "_bin_" not in key}

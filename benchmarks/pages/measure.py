@@ -1,4 +1,4 @@
-"""One run of 100 epochs in our page, in those of others, and in a static page: ``make bench-pages``."""
+"""One run of 100 epochs in our page, in those of other tools, and in a static page: ``make bench-pages``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GIVEN = ("PATH", "HOME", "LANG")
 
 
 def measure() -> Iterator[Measure]:
-    """Milliseconds until the charts are drawn, cold and warm; what was transferred; vitals."""
+    """Milliseconds until the charts are drawn, cold and warm; KiB transferred; web vitals."""
     with running_stack() as supervisor, tempfile.TemporaryDirectory(prefix="warmboard-bench-") as name:
         web, runs = supervisor.stack.urls["web"], _warm_runs(supervisor)
         environ = {name: os.environ[name] for name in GIVEN if name in os.environ}
@@ -40,7 +40,7 @@ def measure() -> Iterator[Measure]:
                 contenders.ours(web, runs["long"], f"a run of {LONG:,} epochs"),
                 contenders.ours(web, runs["many"], "a run of 2,000 metrics"),
             ]
-            # Those that are alike are compared closely, so they are opened more often.
+            # Similar pages need a more precise comparison, so they are opened more often.
             near = [floor, ours]
             opened = _rounds([*near, *larger, *near, mlflow, *near, *others])
     yield from _speed(ours, floor, opened, FLOOR)
@@ -75,8 +75,7 @@ def _warm_runs(supervisor: Supervisor) -> dict[str, str]:
 
 
 def _rounds(pages: list[Shown]) -> dict[str, Opened]:
-    """Every page in turn, so that what else the machine does meets all of them;
-    the first look does not count."""
+    """Open all pages in turn, so that other work on the machine affects all of them. The first look does not count."""
     with chromium() as browser:
         opened = {}
         for page in dict.fromkeys(pages):

@@ -1,5 +1,5 @@
-"""WSGI application, for granian, that serves the files of ``FLOOR_FOLDER`` as the webapp serves its own: compressed
-beforehand, scripts and styles cached for ever.
+"""WSGI application for granian that serves the files of ``FLOOR_FOLDER`` like the webapp serves its own: compressed in
+advance, scripts and styles cached for ever.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What a run of two towers logs, as it looks: losses that fall, bell-shaped histograms that grow wider."""
+"""Realistic values of a two-tower run: falling losses, bell-shaped histograms that become wider."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from warmboard.contract.entries import Tower
 
 EDGES = np.linspace(-1, 1, BINS + 1)
 WEIGHTS = 400_000
-"""So many weights a tower has."""
+"""The number of weights of a tower."""
 MANY = 2_000
 LOSSES = [key for key, path in PLACES.items() if path[0] == "loss"]
 
@@ -34,7 +34,7 @@ def two_towers(epochs: int) -> Iterator[dict[str, float]]:
 
 
 def many_metrics(epochs: int) -> Iterator[dict[str, float]]:
-    """The same, and so many others, in groups of fifty, that there are ``MANY``."""
+    """The same, filled up to ``MANY`` metrics, in groups of fifty."""
     random = np.random.default_rng(2)
     for values in two_towers(epochs):
         more = range(MANY - len(values))
@@ -42,7 +42,7 @@ def many_metrics(epochs: int) -> Iterator[dict[str, float]]:
 
 
 def stems() -> list[str]:
-    """What the keys of the four histograms begin with: ``query_hist``, …"""
+    """The prefixes of the keys of the four histograms: ``query_hist``, …"""
     return [f"{tower}_{stem}" for tower in Tower for stem in STEM.values()]
 
 

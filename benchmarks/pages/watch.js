@@ -8,10 +8,10 @@ const drawnAt = new Promise((resolve) => {
   tell = resolve;
 });
 
-// Milliseconds since the page was asked for; null if that takes longer than `patience`.
+// Milliseconds from the page's request until its charts were drawn; null after `patience` ms.
 window.__drawn = (patience) => Promise.race([drawnAt, new Promise((resolve) => setTimeout(resolve, patience, null))]);
 
-// Elements by a path of selectors that leads into shadow roots.
+// Elements by a path of selectors, each within the shadow roots of the last.
 const within = (...path) =>
   path.reduce(
     (roots, selector) => roots.flatMap((root) => [...(root.shadowRoot ?? root).querySelectorAll(selector)]),

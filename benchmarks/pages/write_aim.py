@@ -1,4 +1,4 @@
-"""``python write_aim.py FOLDER``, in Aim's environment: logs the epochs on standard input; prints the run's hash."""
+"""``python write_aim.py FOLDER``, in Aim's environment: log the epochs on standard input; print the run's hash."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.pages.write_tensorboard FOLDER``: logs the epochs on standard input, as Keras would."""
+"""``python -m benchmarks.pages.write_tensorboard FOLDER``: log the epochs on standard input, as Keras would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python write_trackio.py``, in trackio's environment: logs the epochs on standard input."""
+"""``python write_trackio.py``, in trackio's environment: log the epochs on standard input."""
 
 import json
 import sys

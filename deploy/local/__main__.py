@@ -23,27 +23,27 @@ from warmboard.contract.settings import SettingError
 
 EXAMPLES = """examples:
   python -m deploy.local up                      start every part, until Ctrl-C
-  python -m deploy.local demo --exit             start, train one run, see it warm, stop
+  python -m deploy.local demo --exit             start, train one run, wait until it is warm, stop
   python -m deploy.local run python -m trainer --epochs 5
                                                  run a command against what is up
   python -m deploy.local logs                    follow all logs, interleaved
   python -m deploy.local down                    end what is up
 
-PUBSUB=google takes Google's Pub/Sub emulator instead of the embedded one. Where the environment holds
+PUBSUB=google uses Google's Pub/Sub emulator instead of the embedded one. If the environment has
 MLFLOW_TRACKING_URI, REDIS_URL, DATABASE_URL, PUBSUB_EMULATOR_HOST or STORAGE_EMULATOR_HOST, that server is used
-and none is started in its place."""
+and none is started instead."""
 
 
-ACCOUNT = 'Read without signing in; to replay from the page, make an account: make account ARGS="NAME --group operator"'
+ACCOUNT = 'Reading needs no account. To replay from the page, create one: make account ARGS="NAME --group operator"'
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class _Stop(Exception):
-    """Somebody asked for an orderly end."""
+    """A signal asked for an orderly end."""
 
 
 def main() -> int:
-    """Runs one command; returns its exit status."""
+    """Run one command and return its exit status."""
     args = _parser().parse_args()
     for number in STOP_SIGNALS:
         signal.signal(number, _raise_stop)
@@ -85,12 +85,12 @@ def demo(args: argparse.Namespace) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs a command in the environment of the stack that is up."""
+    """Run a command in the environment of the stack that is up."""
     return subprocess.run(args.arguments, env={**os.environ, **_running(args.data)["environ"]}, check=False).returncode
 
 
 def down(args: argparse.Namespace) -> int:
-    """Ends what is up, as Ctrl-C would, and waits until it has ended."""
+    """End what is up, like Ctrl-C, and wait until it has ended."""
     supervisor = psutil.Process(_running(args.data)["pid"])
     supervisor.terminate()
     supervisor.wait()
@@ -98,7 +98,7 @@ def down(args: argparse.Namespace) -> int:
 
 
 def logs(args: argparse.Namespace) -> int:
-    """Follows all logs of the stack that is up."""
+    """Follow all logs of the stack that is up."""
     _running(args.data)
     follow(args.data / "logs", threading.Event())
     return 0
@@ -112,9 +112,7 @@ def _demonstrate(
     watch = supervisor.watch if supervisor else lambda: None
     found = demonstrate(data, environ, urls, setup=setup, epochs=args.epochs, watch=watch)
     seconds = found["seconds"]
-    say(
-        f"\nWarm {seconds['publish_to_warm']:.2f} s after the run-completed event. Nobody had to wait for these charts:"
-    )
+    say(f"\nWarm {seconds['publish_to_warm']:.2f} s after the run-completed event. Its charts open at once:")
     say(f"\n    {found['urls']['run']}\n")
     say(f"    Flower {urls['flower']}   MLflow {urls['mlflow']}   figures: {data / 'demo.json'}")
     say(f"    {ACCOUNT}")
@@ -129,7 +127,7 @@ def _keep_running(supervisor: Supervisor, *, show_logs: bool) -> None:
             supervisor.watch()
             time.sleep(0.5)
     except _Stop:
-        # What was asked for is done; Ctrl-C is how one says that it has been looked at.
+        # The work is done; Ctrl-C is the normal way to end.
         return
     finally:
         stop.set()
@@ -144,7 +142,7 @@ def _running(data: Path) -> dict[str, Any]:
 
 def _raise_stop(*_: object) -> None:
     for number in STOP_SIGNALS:
-        # The orderly end has begun; asking again must not cut it short.
+        # The orderly end has begun; a second signal must not interrupt it.
         signal.signal(number, signal.SIG_IGN)
     raise _Stop
 
@@ -156,15 +154,18 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("--data", type=Path, default=Path(".warmboard"), help="where everything is kept (.warmboard)")
+    top.add_argument("--data", type=Path, default=Path(".warmboard"), help="the folder of all data (.warmboard)")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for name, command, text in (("up", up, "start every part"), ("demo", demo, "start, train, see it warm")):
+    for name, command, text in (
+        ("up", up, "start every part"),
+        ("demo", demo, "start every part, train one run, wait until it is warm"),
+    ):
         parser = commands.add_parser(name, help=text)
         parser.set_defaults(command=command)
         parser.add_argument("--logs", action="store_true", help="show all logs, interleaved")
-    parser.add_argument("--exit", action="store_true", help="stop everything after it and end")
+    parser.add_argument("--exit", action="store_true", help="then stop everything and exit")
     parser.add_argument("--epochs", type=int, default=20, help="epochs to train (20)")
-    parser.add_argument("--began", type=float, help="when set-up began, in seconds since 1970; default: now")
+    parser.add_argument("--began", type=float, help="when set-up began, in seconds since 1970 (now)")
     parser = commands.add_parser("run", help="run a command in the environment of what is up")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="COMMAND ARG …")
     parser.set_defaults(command=run)

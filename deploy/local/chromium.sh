@@ -1,11 +1,16 @@
 #!/bin/sh
-# The browser tests need a Chromium: Debian's is installed where it is missing and this user may. Never fails: tests
-# that can't run say so themselves.
+# Installs Debian's Chromium for the browser tests, if there is none and this user may. It prefers the headless shell,
+# where a page takes a fifth of the processor time. Never fails: tests that can't run say so themselves.
+command -v chromium-headless-shell >/dev/null && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing Debian's chromium-headless-shell for the browser tests" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    options="-qq -o Acquire::http::Timeout=20 -o Acquire::Retries=1"
+    # shellcheck disable=SC2086 # several words
+    apt-get $options update &&
+        apt-get $options install -y --no-install-recommends chromium-headless-shell >/dev/null && exit 0
+fi
 for name in chromium chromium-browser google-chrome; do
     command -v "$name" >/dev/null && exit 0
 done
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "Installing Debian's chromium for the browser tests" >&2
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null && exit 0
-fi
-echo "No Chromium, and it can't be installed here; the browser tests will not run. On Debian: apt-get install chromium" >&2
+echo "No Chromium, and it can't be installed here; the browser tests will not run. On Debian: apt-get install chromium-headless-shell" >&2

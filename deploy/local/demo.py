@@ -1,4 +1,4 @@
-"""The demonstration: one training against a running stack, then the page it made warm."""
+"""The demonstration: one training against a running stack, then its warm page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HISTOGRAMS = "?type=weights&tower=query"
 
 
 def train(arguments: Sequence[str], environ: dict[str, str], watch: Callable[[], None]) -> None:
-    """Runs ``python -m trainer`` in the stack's environment. Raises PartError unless it ends well."""
+    """Run ``python -m trainer`` in the stack's environment. Raises PartError if it fails."""
     trainer = subprocess.Popen([sys.executable, "-m", "trainer", *arguments], env={**os.environ, **environ})
     try:
         while (status := trainer.poll()) is None:
@@ -30,13 +30,13 @@ def train(arguments: Sequence[str], environ: dict[str, str], watch: Callable[[],
         trainer.wait()
         raise
     if status:
-        raise PartError(f"the training ended with status {status}; its reason is above")
+        raise PartError(f"the training failed with status {status}; see its output above")
 
 
 def demonstrate(
     data: Path, environ: dict[str, str], urls: dict[str, str], *, setup: float, epochs: int, watch: Callable[[], None]
 ) -> dict[str, Any]:
-    """Trains, waits for the page to be warm, writes ``demo.json`` and returns what it holds. Raises PartError."""
+    """Train, wait until the run is warm, write ``demo.json`` and return its content. Raises PartError on failure."""
     report = data / "training.json"
     quick_test_id = _next_quick_test(urls["web"])
     train([f"--epochs={epochs}", f"--quick-test-id={quick_test_id}", f"--json={report}"], environ, watch)
@@ -64,13 +64,13 @@ def demonstrate(
 
 
 def _next_quick_test(web: str) -> int:
-    """A number that none of the newest runs has: what a product would draw from its own table."""
+    """A number that none of the newest runs has. A product would take it from its own table."""
     runs = _get(f"{web}api/runs/?limit=200")["runs"]
     return 1 + max((number for run in runs for number in run["quick_test_ids"]), default=0)
 
 
 def _wait_warm(api: str, watch: Callable[[], None]) -> dict[str, Any]:
-    """Waits until the run is warm and its event is done; returns the run's summary."""
+    """Wait until the run is warm and its event is done; return the run's summary."""
     begin = time.monotonic()
     while (state := (summary := _summary(api))["state"]) != "warm" or _publish_to_warm(summary) is None:
         if state == "failed":
@@ -83,7 +83,7 @@ def _wait_warm(api: str, watch: Callable[[], None]) -> dict[str, Any]:
 
 
 def _summary(api: str) -> dict[str, Any]:
-    """The run as the webapp knows it; state unknown before its event has arrived."""
+    """The run's summary from the webapp; its state is unknown until its event has arrived."""
     try:
         return _get(api)
     except urllib.error.HTTPError as error:

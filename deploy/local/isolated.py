@@ -1,4 +1,4 @@
-"""Python environments of their own, for programs that need other versions than ours do."""
+"""Separate Python environments, for programs that need other versions than ours."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ ROOT = Path(__file__).parents[2]
 
 
 class NotInstalledError(Exception):
-    """Such an environment can't be made here. The text says why."""
+    """The environment can't be created here. The message says why."""
 
 
 def binaries(name: str) -> Path:
-    """The folder of the programs that ``requirements/NAME.txt`` installs, into ``build/NAME`` on first use, in seconds.
+    """The folder of the programs in ``requirements/NAME.txt``, installed into ``build/NAME`` on first use, in seconds.
 
-    Raises NotInstalledError.
+    Raises NotInstalledError if they can't be installed.
     """
     requirements, environment = ROOT / "requirements" / f"{name}.txt", ROOT / "build" / name
     marker, digest = environment / "installed", hashlib.sha256(requirements.read_bytes()).hexdigest()

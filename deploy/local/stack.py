@@ -1,7 +1,7 @@
-"""Which parts there are on this machine, at which addresses, and the environment that all of them share.
+"""The parts of a stack on this machine, their addresses, and the environment that all of them share.
 
-A part whose address the environment already gives (MLFLOW_TRACKING_URI, REDIS_URL, …) is somebody else's: it is used
-and not started. Everything else gets its usual port, or a free one if that is taken.
+A part whose address the environment already gives (MLFLOW_TRACKING_URI, REDIS_URL, …) is external: it is used, and not
+started. Every other part gets its usual port, or a free one if that is taken.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BUCKET = "warmboard"
 
 @dataclass
 class Stack:
-    """All parts on this machine, before any is started. ``data`` is where they keep everything."""
+    """All parts on this machine, before any is started. ``data`` is the folder of all their files."""
 
     data: Path
     given: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -51,17 +51,17 @@ class Stack:
         return self.logs / f"{name}.log"
 
     def is_external(self, name: str) -> bool:
-        """Somebody else runs it: the environment says where."""
+        """Whether the environment gives the part's address."""
         return bool(self.given.get(ADDRESS_OF.get(name, "")))
 
     @property
     def environ(self) -> dict[str, str]:
-        """What every program of the stack finds in its environment: the given one, completed."""
+        """The environment of every program of the stack: the given one, completed."""
         return {**self.given, **self.settings}
 
     @property
     def settings(self) -> dict[str, str]:
-        """The variables that this stack sets. A value that is given wins, but for ports: those may be taken."""
+        """The variables that this stack sets. A given value has precedence, except for ports: they may be taken."""
         ports, data = self.ports, self.data
         defaults = {
             "REDIS_URL": f"redis://127.0.0.1:{ports['valkey']}/0",
@@ -83,7 +83,7 @@ class Stack:
         }
         fixed = {
             **{name: str(ports[part]) for part, name in PORT_OF.items()},
-            # Nothing here may ask a proxy on its way to this very machine. Both spellings: programs differ.
+            # No request to this machine may go through a proxy. Both spellings: programs differ.
             **dict.fromkeys(("NO_PROXY", "no_proxy"), self._no_proxy()),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{self.given.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
@@ -93,7 +93,7 @@ class Stack:
 
     @property
     def urls(self) -> dict[str, str]:
-        """Where people look."""
+        """The addresses for people."""
         return {
             "web": f"http://127.0.0.1:{self.ports['webapp']}/",
             "mlflow": self.environ["MLFLOW_TRACKING_URI"] + "/",
@@ -101,7 +101,7 @@ class Stack:
         }
 
     def prepare(self) -> None:
-        """Makes the folders, drops the old logs. Raises PartError when a port that was asked for is taken."""
+        """Create the folders and delete the old logs. Raises PartError if a requested port is taken."""
         for part, variable in PORT_OF.items():
             if (asked := self.given.get(variable)) and asked != str(self.ports[part]) and not self.is_external(part):
                 raise PartError(f"port {asked} of {variable} is taken; unset it to get a free one")
@@ -112,17 +112,17 @@ class Stack:
             heartbeat.unlink()
 
     def servers(self) -> list[Part]:
-        """What the programs need; those that somebody else runs are left out."""
+        """The servers that the programs need, without external ones."""
         parts = [self._mlflow(), self._valkey(), self._pubsub(), self._storage()]
         return [part for part in parts if not self.is_external(part.name)]
 
     def migrations(self) -> list[list[str]]:
-        """One after the other, before any program starts."""
+        """The commands to run, in this order, before any program starts."""
         manage = [sys.executable, "-m", "webapp", "manage"]
         return [[*manage, "migrate", "--verbosity=0"], [*manage, "collectstatic", "--noinput", "--verbosity=0"]]
 
     def programs(self) -> list[Part]:
-        """Ours, in the order in which they are shown."""
+        """Our programs, in the order in which they are shown."""
         python, workers = [sys.executable, "-m"], [sys.executable, "-m", "workers"]
         web = self.urls["web"]
         return [
@@ -141,7 +141,7 @@ class Stack:
         port = self.ports["valkey"]
         folder = self.data / "valkey"
         folder.mkdir(parents=True, exist_ok=True)
-        # Append-only: queued tasks outlive a kill -9. A full memory drops hot bodies, which expire, and no tasks.
+        # Append-only: queued tasks survive a kill -9. A full memory evicts hot bodies, which expire, and no tasks.
         options = {
             "--bind": "127.0.0.1",
             "--port": str(port),
@@ -188,7 +188,7 @@ class Stack:
         return ",".join(filter(None, [given, "127.0.0.1", "localhost"]))
 
     def _secret_key(self) -> str:
-        """Made once, readable by its owner alone."""
+        """Created once, readable only by its owner."""
         path = self.data / "secret_key"
         if not path.exists():
             self.data.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Starts a stack, keeps it running, stops all of it. One supervisor per data folder at a time."""
+"""Start a stack, keep it running, stop all of it. One supervisor per data folder at a time."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ READY_SECONDS = 120.0
 MOST_RESTARTS = 5
 RESTART_WINDOW = 60.0
 MARK = "SUBSCRIBER_HEARTBEAT"
-"""The variable that tells a process of one stack from those of others: it names a file in the data folder."""
+"""The variable that identifies the processes of a stack: its value is a file in the data folder."""
 
 
 class AlreadyUpError(Exception):
-    """Another supervisor holds the data folder; ``state`` is what it wrote down."""
+    """Another supervisor holds the data folder's lock; ``state`` is the state that it saved."""
 
     def __init__(self, state: dict[str, Any]) -> None:
         super().__init__(f"already up (process {state.get('pid')})")
@@ -37,9 +37,9 @@ class AlreadyUpError(Exception):
 
 
 class Supervisor:
-    """A context manager: inside it every part is up; afterwards none of it is left.
+    """A context manager: inside it every part is up, after it every part has ended.
 
-    Entering raises AlreadyUpError, or PartError when a part doesn't start.
+    Entering raises AlreadyUpError, or PartError if a part doesn't start.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -68,14 +68,14 @@ class Supervisor:
         self.stop()
 
     def start(self, part: Part) -> Process:
-        """Starts one part without waiting for it."""
+        """Start one part without waiting for it."""
         process = Process(part, self.stack.environ, self.stack.log(part.name))
         self.processes[part.name] = process
         self._write_state()
         return process
 
     def watch(self) -> None:
-        """Starts again what has ended. Raises PartError when a part keeps ending."""
+        """Restart parts that have ended. Raises PartError if a part keeps ending."""
         for name, process in list(self.processes.items()):
             if (status := process.ended()) is None:
                 continue
@@ -83,12 +83,12 @@ class Supervisor:
             if len(recent) >= MOST_RESTARTS:
                 raise PartError(f"{name} keeps ending (status {status}).\n{process.tail()}\nlog: {process.log}")
             self._restarts[name] = [*recent, time.monotonic()]
-            say(f"! {name} ended with status {status}; starting it again")
+            say(f"! {name} ended with status {status}; restarting it")
             process.kill()
             self.start(process.part)
 
     def stop(self) -> None:
-        """Programs before the servers that they use."""
+        """Stop the programs, then the servers that they use."""
         say("\nStopping every part …")
         programs = {part.name for part in self.stack.programs()}
         for wave in (programs, self.processes.keys() - programs):
@@ -104,8 +104,8 @@ class Supervisor:
     def _start_all(self) -> None:
         for name in ("mlflow", "valkey", "pubsub", "storage"):
             if self.stack.is_external(name):
-                report(name, "somebody else's, from the environment")
-        # MLflow takes longest to start, so the programs start beside it; none calls it before there is an event.
+                report(name, "external, from the environment")
+        # MLflow takes longest to start, so the programs start meanwhile; none calls it before there is an event.
         servers = [self.start(part) for part in self.stack.servers()]
         self._wait([process for process in servers if process.part.name != "mlflow"])
         for command in self.stack.migrations():
@@ -146,14 +146,14 @@ class Supervisor:
         draft.replace(path)
 
     def _end_leftovers(self) -> None:
-        """Ends what a killed supervisor left behind, and nothing that merely has one of its old numbers."""
+        """End the processes that a killed supervisor left, but no other process that now has one of their IDs."""
         for name, (group, began) in read_state(self.stack.data).get("groups", {}).items():
             if self._is_left_over(group, began):
-                say(f"! ending {name}, left over from before")
+                say(f"! ending {name}, left over from an earlier run")
                 signal_group(group, signal.SIGKILL)
 
     def _is_left_over(self, group: int, began: float) -> bool:
-        """Its leader is the process that was started, or has gone and left children with this stack's environment."""
+        """Whether the group's leader is the process that was started, or has ended and left children of this stack."""
         if (leader := started(group)) is not None:
             return leader == began
         return any(self._is_ours(pid) for pid in group_members(group))
@@ -167,7 +167,7 @@ class Supervisor:
 
 
 def lock(data: Path) -> Any:
-    """Takes the data folder for this process. Raises AlreadyUpError."""
+    """Lock the data folder for this process. Raises AlreadyUpError if another supervisor has it."""
     data.mkdir(parents=True, exist_ok=True)
     file = (data / "up.lock").open("a")
     try:
@@ -183,7 +183,7 @@ def state_file(data: Path) -> Path:
 
 
 def read_state(data: Path) -> dict[str, Any]:
-    """What the last supervisor wrote down: pid, began, up (every part is ready), urls, environ, groups. Empty: none."""
+    """The last supervisor's state: pid, began, up (every part is ready), urls, environ, groups. Empty if none."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         state: dict[str, Any] = json.loads(state_file(data).read_text())
         return state
@@ -191,13 +191,13 @@ def read_state(data: Path) -> dict[str, Any]:
 
 
 def live_state(data: Path) -> dict[str, Any]:
-    """The same, but empty when that supervisor is no more: it was killed and its file is out of date."""
+    """The same, but empty if that supervisor no longer runs: it was killed, and its file is out of date."""
     state = read_state(data)
     return state if state and started(state["pid"]) == state["began"] else {}
 
 
 def started(pid: int) -> float | None:
-    """When the process began, or None if there is none."""
+    """When the process started, or None if there is none."""
     try:
         return float(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:
@@ -212,19 +212,19 @@ def group_members(group: int) -> Iterator[int]:
 
 
 def say(text: str) -> None:
-    """One line for people; the progress line, if there is one, gives way."""
+    """Print one line for people, in place of the progress line, if there is one."""
     clear = "\r\033[K" if sys.stderr.isatty() else ""
     print(f"{clear}{text}", file=sys.stderr, flush=True)
 
 
 def report(name: str, address: str, seconds: float | None = None) -> None:
-    """The status line of one part."""
+    """Print the status line of one part."""
     took = "" if seconds is None else f"{seconds:5.1f} s"
     say(f"  ✓ {name:<11} {took:>8}  {address}".rstrip())
 
 
 def progress(waiting: list[Process]) -> None:
-    """What is being waited for, where a person watches."""
+    """On a terminal, print the parts that are not ready yet."""
     if waiting and sys.stderr.isatty():
         names = ", ".join(process.part.name for process in waiting)
         took = time.monotonic() - min(process.began for process in waiting)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +13,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 from deploy.local.process import Process
 from tests.browser.webapp import Webapp, webapp
+from tests.waiting import PATIENCE, PATIENCE_MS
 from tests.warmboard.servers import FakePubsub, pubsub_server
 
 
@@ -28,15 +26,11 @@ class Site(Webapp):
 
     def seed(self, method: str, arguments: dict[str, Any] | None = None, kind: str = "Sample", **fields: Any) -> None:
         """Calls a method of ``Sample(**fields)``: ``warm``, ``announce`` or ``put``."""
-        self._seed([[kind, method, fields, arguments or {}]])
+        self.seeder((kind, fields, method, arguments or {}))
 
     def seed_all(self, method: str, runs: list[dict[str, Any]], kind: str = "Sample") -> None:
         """The same of several runs, each given by its fields."""
-        self._seed([[kind, method, fields, {}] for fields in runs])
-
-    def _seed(self, steps: list[list[Any]]) -> None:
-        command = [sys.executable, "-m", "tests.browser.seed", json.dumps(steps)]
-        subprocess.run(command, env=self.environ, check=True, timeout=120)
+        self.seeder(*((kind, fields, method, {}) for fields in runs))
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +50,7 @@ def site(valkey: Process, pubsub: FakePubsub, tmp_path_factory: pytest.TempPathF
     }
     ada = ["createsuperuser", "--noinput", "--username=ada", "--email=ada@example.org"]
     with webapp(tmp_path_factory.mktemp("site"), 1, given, ada) as running:
-        site = Site(running.address, running.environ, running.process, pubsub)
+        site = Site(running.address, running.environ, running.process, running.seeder, pubsub)
         site.seed("warm", {"quick_test": 7}, run_id="abc123def456")
         yield site
 
@@ -85,6 +79,7 @@ def look(chromium: Browser, site: Site) -> Iterator[Callable[..., Page]]:
             base_url=site.address,
             has_touch=touch,
         )
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
         if not may_fail:  # the browser logs every answer that is an error
@@ -106,10 +101,10 @@ def token(site: Site) -> str:
     with requests.Session() as session:
 
         def submit(path: str, **fields: str) -> str:
-            page = session.get(site.address + path, timeout=10).text
+            page = session.get(site.address + path, timeout=PATIENCE).text
             guard = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
             assert guard
-            answer = session.post(site.address + path, {"csrfmiddlewaretoken": guard[1], **fields}, timeout=10)
+            answer = session.post(site.address + path, {"csrfmiddlewaretoken": guard[1], **fields}, timeout=PATIENCE)
             answer.raise_for_status()
             return answer.text
 

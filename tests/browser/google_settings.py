@@ -1,4 +1,4 @@
-"""The webapp's settings, with a server of the tests in Google's place."""
+"""The webapp's settings, with a test server instead of Google."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A page as somebody goes through it who has a keyboard and nothing else."""
+"""Goes through a page by keyboard alone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from playwright.sync_api import Page
 
 STOPS_AT_MOST = 400
-# What has the focus: its name, as far as tests tell elements apart by it; whether one sees that it has the focus, by an
-# outline of its own or of the row that it stands for; and what lies over its middle, if anything does.
+# The focused element: its name; whether an outline (its own or its row's) shows the focus; what covers its middle, if
+# anything does.
 FOCUSED = """() => {
   const element = document.activeElement;
   if (!element || element === document.body) return null;
@@ -35,7 +35,7 @@ FOCUSED = """() => {
 
 @dataclass(frozen=True)
 class Stop:
-    """An element that has the focus."""
+    """A focused element."""
 
     tag: str
     name: str
@@ -47,7 +47,7 @@ class Stop:
 
 
 class Keyboard:
-    """Moves the focus of a page by Tab, and checks at each stop that one sees where one is."""
+    """Moves the focus of a page by Tab, and checks at each stop that the focus is visible."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -71,13 +71,13 @@ class Keyboard:
             stop = self.focused
             if stop is None:
                 return
-            assert stop.outlined, f"nobody sees that the focus is on {stop}"
+            assert stop.outlined, f"no outline shows the focus on {stop}"
             assert not stop.covered, f"{stop} is covered by {stop.covered}"
             yield stop
         raise AssertionError(f"the focus does not leave the page: it is on {self.focused}")
 
     def to(self, wanted: str | Callable[[Stop], bool], key: str = "Tab") -> None:
-        """Goes to the element of that name, or whose name begins with it and a full stop, by way of the page's end."""
+        """Goes on to the element of that name, or whose name begins with it and a full stop, past the page's end."""
 
         def fits(stop: Stop) -> bool:
             return wanted(stop) if callable(wanted) else stop.name == wanted or stop.name.startswith(f"{wanted}.")

@@ -1,4 +1,4 @@
-"""Takes the pictures of the documents, of made-up runs, in a real Chromium: ``make screenshots``."""
+"""Takes the documents' pictures of made-up runs in a real Chromium: ``make screenshots``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def six(site: Site) -> str:
 
 @pytest.fixture(scope="module")
 def others(site: Site) -> None:
-    """Runs that failed, or are not there yet."""
+    """Runs that failed or are pending."""
     site.seed("warm", run_id="night1", name="nightly-1", experiment="nightly", epochs=30, seed=9, status="FAILED")
     site.seed("warm", run_id="night2", name="nightly-2", experiment="nightly", epochs=30, seed=10)
     reason = "the tracking server answered 404: no run has this ID"
@@ -127,7 +127,7 @@ def keep(page: Page, name: str, width: int, theme: str) -> None:
 
 
 def small(name: str) -> None:
-    """A palette of 64 colours is enough: a third of the bytes."""
+    """Reduces the picture to 64 colours: a third of the bytes."""
     path = IMAGES / f"{name}.png"
     with Image.open(path) as picture:
         picture.convert("RGB").quantize(64, kmeans=4, dither=Image.Dither.NONE).save(path, optimize=True)

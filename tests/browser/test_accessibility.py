@@ -1,4 +1,4 @@
-"""What axe finds on each page, in both themes, on a wide and on a narrow screen: nothing."""
+"""axe finds nothing on any page, in both themes, on wide and narrow screens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Site
 
 Look = Callable[..., Page]
-# A page to check is one line: its address, and a text that is there once it is ready.
+# Each page has one line: its address, and a text that is there once it is ready.
 PAGES = {
     "runs": ("/", "two-tower"),
     "run": ("/runs/abc123def456/", "Fullest bin"),
@@ -24,18 +24,18 @@ PAGES = {
     "comparison": ("/compare/?runs=abc123def456,axe-many,axe-failed&baseline=0&hidden=1", "not warm"),
     "nothing to compare": ("/compare/", "Choose two or more runs"),
     "unreadable query": ("/?q=metric.loss+%3C", "be read"),
-    "no run": ("/?q=nobody-called-it-so", "No run meets"),
+    "no run": ("/?q=no-such-run", "No run meets"),
     "groups": ("/?group=status", "finished"),
-    "unknown": ("/runs/nobody/", "Not announced"),
+    "unknown": ("/runs/unknown-run/", "Not announced"),
     "quick test": ("/quick-tests/7/", "Fullest bin"),
     "quick test without a run": ("/quick-tests/77/", "has no run yet"),
     "operations": ("/operations/", "MLflow answered 404"),
     "API": ("/api/docs/", "OpenAPI"),
     "no such page": ("/nothing/", "404"),
-    "sign in": ("/sign-in/", "Training runs that open at once."),
+    "sign in": ("/sign-in/", "Training runs that open instantly."),
 }
 FAILING = ("no such page", "unreadable query")
-# What only those see who have signed in.
+# Pages that need a user.
 SIGNED_IN = {
     "tokens": ("/tokens/", "Make a token"),
     "operations": ("/operations/", "Replay all that failed"),
@@ -65,7 +65,7 @@ def test_axe_finds_nothing(look: Look, seeded: Site, name: str, width: int, them
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 360])
-def test_axe_finds_nothing_where_one_has_signed_in(look: Look, seeded: Site, width: int, theme: str) -> None:
+def test_axe_finds_nothing_for_a_user(look: Look, seeded: Site, width: int, theme: str) -> None:
     page = look("/sign-in/?next=/tokens/", width=width, theme=theme)
     page.get_by_label("Name").fill("ada")
     page.get_by_label("Password").fill("correct horse")

@@ -1,4 +1,4 @@
-"""Schemathesis makes up requests from the schema, good ones and bad ones, and holds the real webapp to it."""
+"""Schemathesis makes up valid and invalid requests from the schema, and checks the real webapp against it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import requests
 
 from tests.browser.conftest import Site
 from tests.browser.test_api_tokens import ELSEWHERE
+from tests.waiting import PATIENCE
 
 VALUES: dict[str, list[str] | list[int]] = {
     "run_id": ["abc123def456", "wide", "cold"],
     "quick_test_id": [7, 9, 404],
     "chunk": [0, 1],
 }
-# Of metrics that look good the schema can't say which a run has, nor of runs whether they differ, nor of a query's text
-# whether it can be read.
+# The schema can't say which metrics a run has, whether runs differ, or whether a query can be parsed.
 SETTINGS = """
 [[operations]]
 include-path-regex = "/export[.]|/compare|/runs/$|/annotation/"
@@ -31,10 +31,10 @@ EXAMPLES, SECONDS = 12, 200
 
 @pytest.fixture
 def schema(site: Site, tmp_path: Path) -> Path:
-    """The webapp's own, with runs and tests that are there as examples."""
+    """The webapp's schema, with existing runs and tests as examples."""
     site.seed("warm", {"quick_test": 9}, kind="Framework", run_id="wide", logged="many", size=100)
-    site.seed("announce", {"state": "failed", "reason": "MLflow is away"}, run_id="cold")
-    document: dict[str, Any] = requests.get(f"{site.address}/api/openapi.json", timeout=10).json()
+    site.seed("announce", {"state": "failed", "reason": "MLflow is down"}, run_id="cold")
+    document: dict[str, Any] = requests.get(f"{site.address}/api/openapi.json", timeout=PATIENCE).json()
     for item in document["paths"].values():
         for part in item.get("parameters", []):
             part["examples"] = {str(value): {"value": value} for value in VALUES[part["name"]]}

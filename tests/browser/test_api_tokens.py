@@ -1,4 +1,4 @@
-"""Tokens as people and their programs use them: the page in a browser, the API by programs, on the real webapp."""
+"""Tokens: their page in a browser, and programs that use the API, on the real webapp."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Site
 from tests.chromium import screenshot
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 
 Look = Callable[..., Page]
 ELSEWHERE = {"X-Forwarded-For": "192.0.2.1"}
-"""Through a proxy the open door of the demo is shut: whoever comes so must say who they are."""
+"""Requests through a proxy are not from loopback, so they need a user or a token."""
 
 
 def read(site: Site, token: str) -> int:
     address = f"{site.address}/api/runs/abc123def456/training-history/"
-    return requests.get(address, headers={"Authorization": f"Bearer {token}"} | ELSEWHERE, timeout=10).status_code
+    return requests.get(address, headers={"Authorization": f"Bearer {token}"} | ELSEWHERE, timeout=PATIENCE).status_code
 
 
 def sign_in(page: Page) -> None:
@@ -46,7 +47,7 @@ def test_a_token_from_its_making_to_its_end(look: Look, site: Site) -> None:
     token = page.evaluate("navigator.clipboard.readText()")
     assert token == shown.strip()
     assert re.fullmatch(r"wb_[\w-]{43}", token)
-    # Twice: the second read goes past the look-up of the token.
+    # Twice: the second read skips the look-up of the token.
     assert [read(site, token), read(site, token)] == [200, 200]
     page.goto("/tokens/")
     row = page.get_by_role("row", name=re.compile("my notebook"))
@@ -54,7 +55,7 @@ def test_a_token_from_its_making_to_its_end(look: Look, site: Site) -> None:
     assert token not in page.content()
     row.get_by_role("button", name="Revoke my notebook").click()
     expect(row).to_have_count(0)
-    # At once in the process that revoked it, within a second in the other.
+    # It ends at once in the process that revoked it, within a second in the other.
     page.wait_for_timeout(1100)
     assert [read(site, token) for _ in range(8)] == [401] * 8
     assert token not in site.process.log.read_text()
@@ -100,7 +101,7 @@ def test_the_client_of_the_documents_works(site: Site, token: str, tmp_path: Pat
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     assert "never-warm failed None" in done.stdout
@@ -108,6 +109,6 @@ def test_the_client_of_the_documents_works(site: Site, token: str, tmp_path: Pat
     assert (tmp_path / "abc123def456.csv").read_text().startswith("step,time,loss,val_loss")
     cold = "from warmboard_client import Warmboard; Warmboard().export('never-warm', 'x.csv')"
     refused = subprocess.run(
-        [sys.executable, "-c", cold], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", cold], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=PATIENCE
     )
     assert "never-warm is not warm: Warming failed" in refused.stderr

@@ -1,4 +1,4 @@
-"""All that people come for, by keyboard alone: at each stop one sees where one is, and no page keeps the focus."""
+"""Everything works by keyboard alone: the focus is visible at each stop, and no page traps it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGES = {
     "comparison": ("/compare/?runs=keyed0,keyed1,keyed2&baseline=0", "105 of 105 epochs"),
     "operations": ("/operations/?experiment=keyed", "no such run"),
     "API": ("/api/docs/", "OpenAPI"),
-    "sign in": ("/sign-in/", "Training runs that open at once."),
+    "sign in": ("/sign-in/", "Training runs that open instantly."),
     "no such page": ("/nothing/", "404"),
 }
 
@@ -36,7 +36,7 @@ def keyed(site: Site) -> None:
 
 
 def sign_in(hands: Keyboard, to: str = "/") -> None:
-    """From the page of signing in, whose first field has the focus already."""
+    """On the sign-in page the first field has the focus already."""
     hands.page.goto(f"/sign-in/?next={to}")
     # Browsers give the first field the focus with the next frame.
     expect(hands.page.get_by_label("Name")).to_be_focused()
@@ -50,7 +50,7 @@ def sign_in(hands: Keyboard, to: str = "/") -> None:
 
 @pytest.mark.parametrize("width", [1400, 360])
 @pytest.mark.parametrize("name", PAGES)
-def test_one_sees_every_stop_and_comes_to_the_end(look: Look, name: str, width: int) -> None:
+def test_every_stop_is_visible_and_the_page_ends(look: Look, name: str, width: int) -> None:
     address, ready = PAGES[name]
     page = look(address, width=width, may_fail=name == "no such page")
     expect(page.get_by_text(ready).first).to_be_visible()

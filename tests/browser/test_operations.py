@@ -1,4 +1,4 @@
-"""The page of operations as an operator sees it; replays with every part running are in tests/integration."""
+"""The page of operations, for an operator. tests/integration has replays with every part running."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_it_fits_and_says_how_to_replay(look: Look, width: int, theme: str) -> N
     screenshot(page, f"operations-{width}-{theme}")
 
 
-def test_it_follows_along_and_leaves_alone_what_one_is_at(look: Look, site: Site) -> None:
+def test_it_stays_up_to_date_and_keeps_what_is_open(look: Look, site: Site) -> None:
     page = look("/operations/?experiment=followed&state=all")
     expect(page.get_by_text("No event is like that.")).to_be_visible()
     site.seed("announce", {"state": "pending"}, run_id="followed1", name="followed-1", experiment="followed")

@@ -12,12 +12,13 @@ from playwright.sync_api import Browser, Page, expect
 from deploy.local.process import Part, Process, answers_tcp, free_port
 from tests.browser.conftest import Site
 from tests.chromium import screenshot
+from tests.waiting import PATIENCE
 
 Look = Callable[..., Page]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/?group=status&q=quick", "/runs/abc123def456/", "/runs/nobody/", "/sign-in/"])
+@pytest.mark.parametrize("path", ["/", "/?group=status&q=quick", "/runs/abc123def456/", "/runs/unknown/", "/sign-in/"])
 def test_nothing_scrolls_sideways_on_a_narrow_screen(look: Look, path: str, theme: str) -> None:
     page = look(path, width=360, theme=theme)
     page.wait_for_timeout(400)
@@ -35,7 +36,7 @@ def test_signing_in_by_browser(look: Look) -> None:
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-def test_a_site_that_opens_a_page_of_ours_loses_hold_of_the_window(chromium: Browser, site: Site) -> None:
+def test_a_site_that_opens_a_page_loses_its_window(chromium: Browser, site: Site) -> None:
     context = chromium.new_context()
     try:
         context.route(
@@ -60,11 +61,11 @@ def test_sigterm_ends_every_process(site: Site) -> None:
     port = free_port()
     part = Part("webapp", site.process.part.command, answers_tcp(port), environ={"WEBAPP_PORT": str(port)})
     process = Process(part, site.environ, site.process.log)
-    process.wait_ready(20)
+    process.wait_ready(PATIENCE)
     parent = psutil.Process(process.pid)
     family = [parent, *parent.children(recursive=True)]
     assert len(family) >= 3
     process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
     assert alive == []
     assert process.ended() == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.process import Part, Process, answers_tcp, free_port
+from tests.browser.seed import Seeder
 from tests.environment import VALKEY_PORT
+from tests.waiting import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Webapp:
     address: str
     environ: dict[str, str]
     process: Process
+    seeder: Seeder
+    """Changes its store."""
 
 
 @contextmanager
@@ -37,13 +40,13 @@ def webapp(folder: Path, database: int, given: Mapping[str, str], *commands: lis
         "WEBAPP_PORT": str(port),
         **given,
     }
-    for arguments in (["migrate"], ["collectstatic", "--noinput"], *commands):
-        manage = [sys.executable, "-m", "webapp", "manage", *arguments, "--verbosity=0"]
-        subprocess.run(manage, env=environ, check=True, timeout=60)
+    commands = (["migrate"], ["collectstatic", "--noinput"], *commands)
     part = Part("webapp", [sys.executable, "-m", "webapp", "serve"], answers_tcp(port))
-    process = Process(part, environ, folder / "webapp.log")
-    try:
-        process.wait_ready(20)
-        yield Webapp(f"http://127.0.0.1:{port}", environ, process)
-    finally:
-        process.stop()
+    with Seeder(environ) as seeder:
+        seeder(*(("Command", {"words": words}, "run", {}) for words in commands))
+        process = Process(part, environ, folder / "webapp.log")
+        try:
+            process.wait_ready(PATIENCE)
+            yield Webapp(f"http://127.0.0.1:{port}", environ, process, seeder)
+        finally:
+            process.stop()

@@ -1,4 +1,4 @@
-"""Servers, and a test's view of one."""
+"""Pub/Sub servers, and a test's view of one."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 from deploy.local.pubsub import google
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 
 PROJECT = "projects/conformance"
-PATIENCE = 30.0  # Seconds: an upper bound on what takes milliseconds, for busy machines.
-QUIET = 0.2  # Seconds before a look whether anything came.
-CHANNEL = [  # As the client library makes its own, but connecting again soon after a restart.
+QUIET = 0.2  # Seconds to wait before checking that nothing came.
+CHANNEL = [  # Like the client library's own channels, but reconnecting soon after a restart.
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -40,7 +40,7 @@ CHANNEL = [  # As the client library makes its own, but connecting again soon af
 
 
 class Bus:
-    """One server as a test sees it: the real clients, names of its own, and shorthands."""
+    """A test's view of one server: the real clients, unique names, and shorthands."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -69,7 +69,7 @@ class Bus:
         return topic, self.subscription(topic, **config)
 
     def publish(self, topic: str, *data: str, key: str = "", **attributes: str) -> list[str]:
-        """Publish in one request, which the batching `publish` of `publisher` can't promise; returns the IDs."""
+        """Publish in one request, which the batching `publish` of `publisher` doesn't guarantee; return the IDs."""
         messages = [{"data": text.encode(), "ordering_key": key, "attributes": attributes} for text in data]
         request = {"topic": topic, "messages": messages}
         return list(self.plain_publisher.publish(request=request).message_ids)
@@ -94,14 +94,14 @@ class Bus:
         return sorted(entry.message.data.decode() for entry in received)
 
     def is_quiet(self, subscription: str) -> bool:
-        """Whether nothing comes for a short while."""
+        """Whether no message comes for a short while."""
         time.sleep(QUIET)
         return not self.pull_at_once(subscription)
 
     def pull_at_once(self, subscription: str) -> list[Any]:
         request = {"subscription": subscription, "max_messages": 10, "return_immediately": True}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # The flag is out of favour, and just right here.
+            warnings.simplefilter("ignore", DeprecationWarning)  # The flag is deprecated, but right here.
             return list(self.subscriber.pull(request=request, timeout=PATIENCE).received_messages)
 
     def ack(self, subscription: str, received: list[Any]) -> None:
@@ -147,7 +147,7 @@ class Bus:
 
 
 class Embedded:
-    """A process of the embedded server. `port` stays the same over a restart."""
+    """A process of the embedded server. A restart keeps the `port`."""
 
     def __init__(self, data: Path, port: int = 0) -> None:
         self.data, self.port = data, port
@@ -164,7 +164,7 @@ class Embedded:
         self.address = f"{ready[1]}:{self.port}"
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send the signal and wait; returns the exit code."""
+        """Send the signal, wait, and return the exit code."""
         self.process.send_signal(number)
         code = self.process.wait(PATIENCE)
         if self.process.stdout:
@@ -192,7 +192,7 @@ def _google() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def connect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Bus]]:
-    """Start each kind of server when it is first asked for, once a session."""
+    """Start each kind of server on first use, once per session."""
     running: dict[str, Bus] = {}
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.delenv("PUBSUB_EMULATOR_HOST", raising=False)  # It would override the channel that Bus passes.
@@ -225,13 +225,13 @@ def bus(request: pytest.FixtureRequest, connect: Callable[[str], Bus]) -> Bus:
 
 @pytest.fixture
 def embedded_bus(connect: Callable[[str], Bus]) -> Bus:
-    """The embedded server alone, for what Google's emulator lacks."""
+    """Only the embedded server, for what Google's emulator lacks."""
     return connect("embedded")
 
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Iterator[Embedded]:
-    """An embedded server of the test's own, to be ended and started again."""
+    """An embedded server for this test only, which it may end and restart."""
     server = Embedded(tmp_path / "data.sqlite3")
     yield server
     if server.process.poll() is None:
@@ -240,7 +240,7 @@ def embedded(tmp_path: Path) -> Iterator[Embedded]:
 
 @pytest.fixture
 def embedded_own(embedded: Embedded, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bus]:
-    """The clients of that server. gRPC connects again after a restart."""
+    """The clients of that server. gRPC reconnects after a restart."""
     monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
     own = Bus(embedded.address)
     yield own

@@ -1,4 +1,4 @@
-"""Subscription filters. Google's emulator stores them and delivers everything, so most is about the embedded one."""
+"""Subscription filters. Google's emulator stores them and delivers everything, so most tests use the embedded one."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_what_a_filter_passes(text: str, passed: list[str]) -> None:
         'attributes.a = "' + "b" * 256 + '"',
     ],
 )
-def test_what_is_no_filter(text: str) -> None:
+def test_invalid_filters(text: str) -> None:
     with pytest.raises(FilterError):
         parse(text)
 

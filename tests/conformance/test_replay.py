@@ -69,7 +69,7 @@ def test_seeking_into_the_future_leaves_later_messages_alone(bus: Bus) -> None:
     assert bus.is_quiet(subscription)
 
 
-def test_a_seek_starts_the_attempts_anew(bus: Bus) -> None:
+def test_a_seek_resets_the_attempts(bus: Bus) -> None:
     policy = {"dead_letter_topic": bus.topic()}
     topic, subscription = bus.pair(dead_letter_policy=policy, retain_acked_messages=True)
     moment = _moment()

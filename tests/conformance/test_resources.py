@@ -100,7 +100,7 @@ def test_the_subscription_of_a_deleted_topic_keeps_its_backlog(bus: Bus) -> None
     assert bus.is_quiet(subscription)
 
 
-def test_a_deleted_subscription_starts_anew(bus: Bus) -> None:
+def test_a_deleted_subscription_starts_empty_again(bus: Bus) -> None:
     topic, subscription = bus.pair()
     bus.publish(topic, "old")
     bus.subscriber.delete_subscription(request={"subscription": subscription})
@@ -283,7 +283,7 @@ EMBEDDED_ERRORS: dict[str, tuple[Call, type[Exception]]] = {
 
 @pytest.mark.parametrize("case", EMBEDDED_ERRORS)
 def test_errors_of_the_embedded_server(embedded_bus: Bus, case: str) -> None:
-    """Google's emulator takes bad filters, pushes, and lists nothing for a missing topic, where the service refuses."""
+    """Google's emulator accepts bad filters and push, and lists nothing for a missing topic; the service refuses."""
     call, expected = EMBEDDED_ERRORS[case]
     with pytest.raises(expected):
         call(embedded_bus)

@@ -1,6 +1,6 @@
-"""The embedded server as a process, its file, and how Google's emulator is found.
+"""The embedded server as a process, its file, and the search for Google's emulator.
 
-Google's emulator keeps nothing over a restart, so durability is the embedded server's alone.
+Google's emulator keeps nothing over a restart, so only the embedded server is tested for durability.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from google.pubsub_v1 import types
 
 from deploy.local.pubsub import google, storage
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 
-from .conftest import PATIENCE, Bus, Embedded
+from .conftest import Bus, Embedded
 
 
 @pytest.mark.integration
@@ -55,7 +56,7 @@ def test_everything_is_there_after_kill_9(embedded: Embedded, embedded_own: Bus)
 
 
 @pytest.mark.integration
-def test_a_lease_outlives_kill_9(embedded: Embedded, embedded_own: Bus) -> None:
+def test_a_lease_survives_kill_9(embedded: Embedded, embedded_own: Bus) -> None:
     topic, subscription = embedded_own.pair(ack_deadline_seconds=600)
     embedded_own.publish(topic, "held")
     received = embedded_own.pull(subscription, 1)
@@ -98,7 +99,7 @@ def test_no_published_message_is_lost_by_kill_9(embedded: Embedded, embedded_own
 
 
 @pytest.mark.integration
-def test_a_subscriber_goes_on_after_a_restart(embedded: Embedded, embedded_own: Bus) -> None:
+def test_a_subscriber_continues_after_a_restart(embedded: Embedded, embedded_own: Bus) -> None:
     topic, subscription = embedded_own.pair()
     arrived: queue.Queue[bytes] = queue.Queue()
 
@@ -169,7 +170,7 @@ def test_the_help_has_an_example() -> None:
     assert "example:" in result.stdout
 
 
-def test_what_no_retention_asks_for_is_purged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_no_retention_keeps_is_purged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = storage.Storage(str(tmp_path / "data.sqlite3"))
     topic = types.Topic.pb()(name="projects/p/topics/topic")
     store.create_topic(topic)

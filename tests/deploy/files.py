@@ -1,4 +1,4 @@
-"""The deployment's files, read as a container engine reads them: Compose file, .env.example, Dockerfiles."""
+"""The deployment's files, parsed like a container engine does: Compose file, .env.example, Dockerfiles."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ COMPOSE = (ROOT / "docker-compose.yml").read_text()
 VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+)(?P<operator>:[-?])?(?P<operand>[^}]*)\}|(?P<bare>\w+))")
 LIBRARY = "warmboard"
 CONTRACT = {"warmboard/__init__.py", "warmboard/contract"}
-# Long enough for every secret, and easy to find again where one is written out.
+# Long enough for every secret, and easy to find where one is written out.
 SECRET = "sample-secret-" * 4
 
 
 def interpolated(text: str) -> str:
-    """What Compose makes of the variables: required ones become SECRET, others their defaults."""
+    """The text with its variables replaced as by Compose: required ones by SECRET, others by their defaults."""
 
     def replace(found: re.Match[str]) -> str:
         if found["escaped"]:
@@ -44,19 +44,19 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def program(service: Mapping[str, Any]) -> str | None:
-    """The program of ours that a service's image holds, or None: somebody else's image."""
+    """Our program in a service's image, or None if the image is not ours."""
     return str(Path(service["build"]["dockerfile"]).parent) if "build" in service else None
 
 
 def command(service: Mapping[str, Any]) -> list[str]:
-    """What a service runs of ours: the image's entry point with the service's command or the image's."""
+    """The command of a service with our image: its entry point with the service's command or the image's."""
     image = Dockerfile.of(service["build"]["dockerfile"])
     return [*image.exec_form("ENTRYPOINT"), *(service.get("command") or image.exec_form("CMD"))]
 
 
 @dataclass(frozen=True)
 class Dockerfile:
-    """The instructions of one Dockerfile, stage by stage; comments and line ends are gone."""
+    """The instructions of one Dockerfile, stage by stage, without comments and line ends."""
 
     program: str
     stages: list[list[tuple[str, str]]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What docker-compose.yml says, against the programs and settings that it speaks of. No container engine is needed."""
+"""docker-compose.yml, checked against our programs and settings. No container engine is needed."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ PARSERS = {
     "webapp": webapp.__main__._parser,
     "workers": workers.__main__.parser,
 }
-# Variables that are read by a part of a program that is not ours.
+# Variables that a library of a program reads, not our code.
 THIRD_PARTY = {
     "FLOWER_BASIC_AUTH": "workers",  # Flower
-    "STORAGE_EMULATOR_HOST": "mlflow_server",  # google-cloud-storage, which MLflow keeps artifacts with
+    "STORAGE_EMULATOR_HOST": "mlflow_server",  # google-cloud-storage, which MLflow uses for artifacts
 }
 ADDRESS = re.compile(r"(?<![\w.-])([a-z][a-z0-9.]*|127\.0\.0\.1):(\d{4,5})\b")
 each_of_ours = pytest.mark.parametrize("name", OURS)
@@ -60,7 +60,7 @@ each_served = pytest.mark.parametrize("name", SERVED)
 
 
 def environment(name: str) -> dict[str, str]:
-    """What a service finds in its environment: the image's, with the Compose file's over it."""
+    """A service's environment: the image's, overridden by the Compose file's."""
     service = SERVICES[name]
     image = Dockerfile.of(service["build"]["dockerfile"]).environment() if "build" in service else {}
     return {**image, **{key: str(value) for key, value in service.get("environment", {}).items()}}
@@ -215,7 +215,7 @@ def test_the_addresses_it_is_given_are_those_of_other_services(name: str) -> Non
     assert given <= inside | outside
 
 
-def test_the_databases_are_those_that_are_made() -> None:
+def test_the_databases_are_created() -> None:
     made = re.findall(r"createdb (\w+)", " ".join(SERVICES["databases"]["command"]))
     mlflow = urlsplit(environment("mlflow")["MLFLOW_BACKEND_STORE_URI"])
     store = urlsplit(environment("webapp")["DATABASE_URL"])
@@ -226,7 +226,7 @@ def test_the_databases_are_those_that_are_made() -> None:
     assert environment("worker")["DATABASE_URL"] == store.geturl()
 
 
-def test_the_bucket_is_the_one_that_is_made() -> None:
+def test_the_bucket_is_created() -> None:
     [bucket] = re.findall(r"mkdir -p /storage/(\w+);", " ".join(SERVICES["storage"]["entrypoint"]))
     uris = {value for name in SERVICES for value in environment(name).values() if value.startswith("gs://")}
 
@@ -297,7 +297,7 @@ def test_a_check_by_command_is_one_of_the_program(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SERVED if "urllib" in str(check(name))])
-def test_a_check_over_http_asks_the_program_and_fails_when_it_is_not_well(name: str) -> None:
+def test_a_check_over_http_asks_the_program_and_fails_if_it_is_unhealthy(name: str) -> None:
     with _server(200) as (port, paths):
         assert _checks(name, port) == 0
     with _server(503) as (port, _):
@@ -315,7 +315,7 @@ def test_what_the_checks_over_http_ask_for_is_served() -> None:
 
 
 def _checks(name: str, port: int) -> int:
-    """The exit status of a health check that finds its program at another port."""
+    """The exit status of a health check whose program listens on another port."""
     variables = {f"{part}_PORT": str(port) for part in ("WEBAPP", "MLFLOW", "FLOWER")}
     line = [sys.executable, *check(name)[2:]]
     return subprocess.run(line, env={**os.environ, **variables}, stderr=subprocess.DEVNULL, check=False).returncode
@@ -323,7 +323,7 @@ def _checks(name: str, port: int) -> int:
 
 @contextmanager
 def _server(status: int) -> Iterator[tuple[int, list[str]]]:
-    """Answers every GET with a status; gives its port and the paths that were asked for."""
+    """Answer every GET with a status; yield the port and the requested paths."""
     paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""What the Dockerfiles say, against the programs that they pack. No container engine is needed."""
+"""The Dockerfiles, checked against the programs in their images. No container engine is needed."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tests.deploy.files import (
 )
 from tests.environment import GIVEN
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 from warmboard.contract.settings import SETTINGS
 
 every_program = pytest.mark.parametrize("name", PROGRAMS)
@@ -149,7 +150,7 @@ def test_the_program_starts_from_what_the_image_holds(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["webapp"])
-def test_the_build_gathers_static_files_where_the_webapp_looks_for_them(name: str, tmp_path: Path) -> None:
+def test_the_build_collects_static_files_where_the_webapp_looks_for_them(name: str, tmp_path: Path) -> None:
     image = dockerfile(name)
     app = _assembled(name, tmp_path)
     [workdir] = image.last("WORKDIR")
@@ -178,7 +179,7 @@ def test_the_demo_data_are_pinned_like_everything_else(name: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["mlflow_server"])
-def test_the_plugin_is_built_from_what_the_build_holds(name: str, tmp_path: Path) -> None:
+def test_the_plugin_is_built_from_what_the_build_has(name: str, tmp_path: Path) -> None:
     [line] = [line for line in dockerfile(name).all("RUN") if "--no-index" in line]
     build = line.replace("--python /opt/venv/bin/python", f"--python {sys.executable}")
 
@@ -213,5 +214,5 @@ def _assembled(name: str, folder: Path) -> Path:
 def _run(line: list[str], folder: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{GIVEN.get('PATH', os.defpath)}"
     return subprocess.run(
-        line, cwd=folder, env={"PATH": path, **environ}, capture_output=True, text=True, timeout=60, check=False
+        line, cwd=folder, env={"PATH": path, **environ}, capture_output=True, text=True, timeout=PATIENCE, check=False
     )

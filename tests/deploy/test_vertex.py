@@ -1,4 +1,4 @@
-"""What the Vertex AI jobs say, against the trainer's options, settings and image, and against the API's fields."""
+"""The Vertex AI jobs, checked against the trainer's options, settings and image, and against the API's fields."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ ROLES = {"run.invoker", "pubsub.publisher", "storage.objectAdmin"}
 IMAGE = Dockerfile.of("trainer/Dockerfile")
 every_job = pytest.mark.parametrize("name", JOBS)
 
-# The fields of google.cloud.aiplatform.v1, as its JSON has them: gcloud takes no others. Of messages that no job here
-# has, only the name. None: a value; a list: a list of such.
+# The fields of google.cloud.aiplatform.v1, as its JSON has them: gcloud accepts no others. Messages that no job here
+# uses have only a name. None is a value; a list is a list of such.
 MACHINE = dict.fromkeys(
     ["machineType", "acceleratorType", "acceleratorCount", "tpuTopology", "reservationAffinity", "gpuPartitionSize"]
 )
@@ -71,7 +71,7 @@ def environment(name: str) -> dict[str, str]:
 
 
 def unknown(document: Any, fields: Any, path: str = "") -> list[str]:
-    """The paths of whatever the fields don't have."""
+    """The paths of everything that is not among the fields."""
     if isinstance(document, dict) and isinstance(fields, dict):
         within = [unknown(value, fields.get(key, key), f"{path}.{key}") for key, value in document.items()]
         return [found for each in within for found in each]
@@ -159,7 +159,7 @@ def test_image_and_account_are_those_that_the_guide_makes(name: str) -> None:
     assert f"--region={REGION} " in (FOLDER / name).read_text()
 
 
-def test_the_gpu_differs_in_machine_and_image_alone() -> None:
+def test_the_gpu_job_differs_only_in_machine_and_image() -> None:
     plain, gpu = map(job, JOBS)
     machine = gpu["workerPoolSpecs"][0]["machineSpec"]
 

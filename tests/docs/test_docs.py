@@ -16,7 +16,7 @@ from workers.__main__ import parser as workers_parser
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 FOLDERS = [path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
 WRITTEN = "benchmarks/results/"
-"""What is written there is not committed."""
+"""Files there are not committed."""
 OTHERS = {
     "FLOWER_BASIC_AUTH",
     "GOOGLE_APPLICATION_CREDENTIALS",
@@ -24,8 +24,9 @@ OTHERS = {
     "HTTP_PROXY",
     "NO_PROXY",
     "REQUESTS_CA_BUNDLE",
+    "TEST_PROCESSES",
 }
-"""Variables that libraries read by themselves."""
+"""Variables that libraries read, or our tests."""
 
 
 def found(pattern: str) -> Iterator[tuple[Path, str]]:
@@ -38,6 +39,23 @@ def test_links_lead_somewhere() -> None:
     links = list(found(r"\]\(([^)#]+?)(?:#[^)]*)?\)"))
     assert links
     dead = [f"{page.name}: {link}" for page, link in links if "://" not in link and not (page.parent / link).exists()]
+    assert dead == []
+
+
+def anchor(heading: str) -> str:
+    """GitHub's anchor of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_anchors_lead_somewhere() -> None:
+    links = list(found(r"\]\(([^):]*#[^)]*)\)"))
+    assert links
+    dead = []
+    for page, link in links:
+        target, _, name = link.partition("#")
+        text = (page.parent / target if target else page).read_text()
+        if name not in map(anchor, re.findall(r"^#+ (.+)$", text, re.MULTILINE)):
+            dead.append(f"{page.name}: {link}")
     assert dead == []
 
 

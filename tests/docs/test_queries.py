@@ -1,4 +1,4 @@
-"""Every query that the page about the list of runs shows can be read."""
+"""Every query on the page about the list of runs can be parsed."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ TABLE = PAGE.split("| query | finds |")[1].split("\n\n")[0]
 
 
 @pytest.mark.parametrize("query", re.findall(r"^\| `([^`]+)`", TABLE, re.MULTILINE))
-def test_a_query_of_the_page_is_read(query: str) -> None:
+def test_a_query_of_the_page_can_be_parsed(query: str) -> None:
     assert parse(query).conditions

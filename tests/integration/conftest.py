@@ -1,4 +1,4 @@
-"""The whole stack, started as `make up` starts it, in a folder of its own; and one training run, made by `demo`."""
+"""The whole stack, started like `make up` does, in a temporary folder; and one training run, made by `demo`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -21,15 +20,17 @@ from deploy.local.process import Process, signal_group
 from deploy.local.stack import Stack
 from deploy.local.supervisor import Supervisor
 from tests.environment import GIVEN
+from tests.waiting import PATIENCE, wait
 from warmboard.contract.events import RunEvent, RunStatus
 
-PATIENCE = 60.0
 EPOCHS = 3
+CLOCKS = {"SWEEP_SECONDS": "1", "DISPATCH_SECONDS": "5"}
+"""Of the stack: what was queued and lost is queued again within seconds. Leases stay long: a busy machine is slow."""
 
 
 @dataclass
 class Running:
-    """A stack that is up, and what tests do with it."""
+    """A running stack, with helpers for tests."""
 
     supervisor: Supervisor
 
@@ -39,12 +40,12 @@ class Running:
 
     def get(self, path: str) -> dict[str, Any]:
         """The JSON at a path of the webapp. Raises HTTPError."""
-        with urllib.request.urlopen(self.stack.urls["web"].rstrip("/") + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.stack.urls["web"].rstrip("/") + path, timeout=PATIENCE) as answer:
             document: dict[str, Any] = json.load(answer)
         return document
 
     def summary(self, run_id: str) -> dict[str, Any]:
-        """What the webapp knows of a run; its state is unknown while the webapp has not heard of it."""
+        """The webapp's summary of a run; its state is unknown before the run is announced."""
         try:
             return self.get(f"/api/runs/{run_id}/")
         except urllib.error.HTTPError as error:
@@ -53,7 +54,7 @@ class Running:
             return {"state": "unknown", "events": []}
 
     def wait_state(self, run_id: str, state: str, *, events: int = 1) -> dict[str, Any]:
-        """Waits until the run has that state and none of its events is under way (for ``warm``)."""
+        """Wait until the run has this state and (for ``warm``) none of its events is in progress."""
 
         def reached() -> dict[str, Any] | None:
             summary = self.summary(run_id)
@@ -64,49 +65,49 @@ class Running:
         return found
 
     def publish(self, data: bytes, attributes: dict[str, str]) -> None:
-        """Publishes one message on the stack's topic."""
+        """Publish one message on the stack's topic."""
         self.publish_all([(data, attributes)])
 
     def publish_all(self, messages: Iterable[tuple[bytes, dict[str, str]]]) -> None:
-        """Publishes messages in one go, through Google's own client."""
+        """Publish all messages at once, through Google's own client."""
         settings = self.stack.environ
         publisher = pubsub_v1.PublisherClient(transport=_insecure_transport(settings["PUBSUB_EMULATOR_HOST"]))
         topic = publisher.topic_path("warmboard-local", "warmboard-runs")
         for published in [publisher.publish(topic, data, **attributes) for data, attributes in messages]:
-            published.result(timeout=20)
+            published.result(timeout=PATIENCE)
         publisher.stop()
 
     def complete(self, run_id: str, **change: Any) -> None:
-        """Publishes the completed event of a run, as the trainer does."""
+        """Publish the completed event of a run, as the trainer does."""
         self.publish(*completed(run_id, **change).encode())
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs a program of ours against the stack, as a person would."""
+        """Run one of our programs against the stack, as a person would."""
         return subprocess.run(
             [sys.executable, "-m", *arguments],
             env=self.stack.environ,
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=PATIENCE,
         )
 
     def process(self, name: str) -> Process:
         return self.supervisor.processes[name]
 
     def freeze(self, name: str) -> None:
-        """The part stops where it is, connections open: a server that answers nothing any more."""
+        """Suspend the part, with its connections open: a server that no longer answers."""
         signal_group(self.process(name).pid, signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
         signal_group(self.process(name).pid, signal.SIGCONT)
 
     def kill(self, name: str) -> None:
-        """kill -9, of the part and all it started."""
+        """kill -9 the part and all its children."""
         self.process(name).kill()
 
     def start(self, name: str) -> None:
-        """Starts a part again and waits until it is ready."""
+        """Restart a part and wait until it is ready."""
         self.process(name).log.write_text("")
         self.supervisor.start(self.process(name).part).wait_ready(PATIENCE)
 
@@ -123,15 +124,6 @@ def completed(run_id: str, **change: Any) -> RunEvent:
     return RunEvent.completed(**{**fact, **change})
 
 
-def wait(reached: Callable[[], Any], what: str, last: Callable[[], Any] = lambda: "") -> Any:
-    """What ``reached`` returns as soon as it is true."""
-    begin = time.monotonic()
-    while not (found := reached()):
-        assert time.monotonic() - begin < PATIENCE, f"waited {PATIENCE:.0f} s in vain for {what}; last seen: {last()}"
-        time.sleep(0.1)
-    return found
-
-
 def _insecure_transport(host: str) -> Any:
     import grpc
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
@@ -141,14 +133,14 @@ def _insecure_transport(host: str) -> Any:
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Every part is up."""
-    with Supervisor(Stack(tmp_path_factory.mktemp("stack"), GIVEN)) as supervisor:
+    """The stack, with every part up."""
+    with Supervisor(Stack(tmp_path_factory.mktemp("stack"), {**GIVEN, **CLOCKS})) as supervisor:
         yield Running(supervisor)
 
 
 @pytest.fixture(scope="session")
 def trained(running: Running) -> dict[str, Any]:
-    """What ``demo`` wrote down after training against the stack that is up."""
+    """The file that ``demo`` wrote after training against the running stack."""
     done = running.command("deploy.local", f"--data={running.stack.data}", "demo", "--exit", f"--epochs={EPOCHS}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "already up" in done.stderr

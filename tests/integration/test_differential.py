@@ -18,8 +18,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from tests.mlflow_2_9 import binaries
-from tests.mlflow_server.servers import insert, started
+from tests.mlflow_server import servers
+from tests.waiting import PATIENCE
 from tests.workers.fetch.small_server import Answer, Answering, serving
 from workers.errors import PermanentError
 from workers.fetch.fetcher import Fetcher, TrackingServer
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 
 NAN, INFINITY, LARGEST = math.nan, math.inf, 1.7976931348623157e308
 LONG, PAGE = 5_000, 2_000
-"""Steps of one metric, and how many of them a page holds for these tests."""
+"""Steps of one metric, and the page size in these tests."""
 ODD: dict[str, list[tuple[int, float, int]]] = {
     "loss": [(step, 1 / (step + 1), 1_000 + step) for step in range(50)],
     "not finite": [(0, NAN, 1), (1, INFINITY, 2), (2, -INFINITY, 3), (3, LARGEST, 4), (4, 1e308, 5), (5, 5e-324, 6)],
@@ -44,7 +44,7 @@ ODD: dict[str, list[tuple[int, float, int]]] = {
 
 @dataclass(frozen=True)
 class Server:
-    """One to fetch from. ``client`` writes to its database, and says what is there."""
+    """A server to fetch from. ``client`` writes to its database, and reads what is there."""
 
     address: str
     database: str
@@ -65,29 +65,23 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("mlflow-ours")
-    with started(folder, f"sqlite:///{folder}/mlflow.sqlite3") as server:
-        yield Server(server.address, server.uri, server.client, bulk=True)
+def ours(our_mlflow: servers.Server) -> Server:
+    return Server(our_mlflow.address, our_mlflow.uri, our_mlflow.client, bulk=True)
 
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory, ours: Server) -> Iterator[Server]:
-    """On our server's database; two processes and no uvloop, so that kept connections wait."""
+    """A stock server on our server's database; two processes and no uvloop, so that kept connections wait."""
     command = ["mlflow", "server", f"--backend-store-uri={ours.database}", "--static-prefix=/tracking"]
     command += ["--workers=2", "--uvicorn-opts=--loop asyncio"]
-    with started(tmp_path_factory.mktemp("mlflow-stock"), ours.database, command) as server:
+    with servers.started(tmp_path_factory.mktemp("mlflow-stock"), ours.database, command) as server:
         yield Server(f"{server.address}/tracking", ours.database, ours.client)
 
 
 @pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def old(old_mlflow: servers.Server) -> Server:
     """MLflow 2.9.2."""
-    programs, folder = binaries(), tmp_path_factory.mktemp("mlflow-old")
-    uri = f"sqlite:///{folder}/mlflow.sqlite3"
-    command = [str(programs / "mlflow"), "server", "--workers=1", f"--backend-store-uri={uri}"]
-    with started(folder, uri, command, PATH=f"{programs}:/usr/bin:/bin") as server:
-        yield Server(server.address, uri, server.client)
+    return Server(old_mlflow.address, old_mlflow.uri, old_mlflow.client)
 
 
 @pytest.fixture(params=["ours", "stock", "old"])
@@ -109,14 +103,14 @@ def odd_run(server: Server, odd_runs: dict[str, str]) -> str:
         server.log(run_id, **ODD)
         server.client.log_batch(run_id, params=[Param("optimizer", "adagrad"), Param("a b/c", "ü" * 400)])
         server.client.log_batch(run_id, tags=[RunTag("note", "zwei\nZeilen")])
-        insert(server.database, run_id, [("long", step, 5_000 + step, math.sin(step)) for step in range(LONG)])
+        servers.insert(server.database, run_id, [("long", step, 5_000 + step, math.sin(step)) for step in range(LONG)])
         server.client.set_terminated(run_id, "FAILED", end_time=1_760_000_009_000)
     return odd_runs[server.database]
 
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow's client reads whole histories anyhow."""
+    """MLflow's client reads whole histories in any case."""
     monkeypatch.setattr("workers.fetch.stock.SHORT", PAGE)
     monkeypatch.setattr("workers.fetch.stock.PAGE_SIZE", PAGE)
 
@@ -131,7 +125,7 @@ def assert_is_what_mlflow_has(run: FetchedRun, client: MlflowClient) -> None:
 
 
 def assert_curve(curve: Curve, history: list[Metric]) -> None:
-    """Point by point: of one step the last by timestamp; of one time the greatest, where NaN is 0 to MLflow."""
+    """Point by point: of one step the last by timestamp; of one time the max, where MLflow counts NaN as 0."""
     last: dict[int, Metric] = {}
     for point in sorted(history, key=lambda point: (point.step, point.timestamp, _rank(point.value))):
         last[point.step] = point
@@ -168,7 +162,7 @@ def test_an_empty_run_and_one_that_grows_bit_by_bit(server: Server) -> None:
         server.log(run_id, nan=[(begin, NAN, 1)], **{f"new at {begin}": [(0, 1.0, begin)]})
         run = fetcher.fetch(run_id, kept=run)
         assert_is_what_mlflow_has(run, server.client)
-    # Started again from step 50.
+    # Restarted from step 50.
     server.log(run_id, loss=[(step, -1.0, 1_000 + step) for step in range(50, 70)])
     run = fetcher.fetch(run_id, kept=run)
     assert run.curves["loss"].repeated == 10
@@ -214,12 +208,12 @@ def test_the_runs_of_an_experiment(server: Server, monkeypatch: pytest.MonkeyPat
     run_ids = [server.run(name, start_time=time) for time in range(1, 6)]
     server.client.delete_run(run_ids.pop(2))
     assert list(server.fetcher().search_runs(name)) == run_ids
-    with pytest.raises(PermanentError, match="no experiment 'nobody made it'"):
-        list(server.fetcher().search_runs("nobody made it"))
+    with pytest.raises(PermanentError, match="no experiment 'never created'"):
+        list(server.fetcher().search_runs("never created"))
 
 
 def demanding(authorization: str, upstream: str) -> Answering:
-    """What a reverse proxy does: it wants to know who asks, and has the server under a path of its own."""
+    """A reverse proxy that asks for credentials and serves the server under a path of its own."""
 
     def answer(path: str, headers: Any, body: bytes) -> Answer:
         if headers.get("Authorization") != authorization:
@@ -228,7 +222,7 @@ def demanding(authorization: str, upstream: str) -> Answering:
         kept = {name: headers[name] for name in ("Accept-Encoding", "Content-Type") if headers.get(name)}
         request = urllib.request.Request(upstream + path.removeprefix("/proxied"), body or None, kept)
         try:
-            with urllib.request.urlopen(request, timeout=30) as found:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as found:
                 sent = {name: value for name, value in found.headers.items() if name.startswith("Content-") and value}
                 sent.pop("Content-Length", None)
                 return found.status, found.read(), sent
@@ -250,7 +244,7 @@ def test_behind_a_proxy_that_wants_credentials(
         host = proxy.address.removeprefix("http://")
         fetched = Fetcher(TrackingServer.at("default", f"http://{credentials}@{host}/proxied")).fetch(odd_run)
         assert_is_what_mlflow_has(fetched, server.client)
-        # What the server is, and the whole run.
+        # The kind of the server, and the whole run.
         assert (len(proxy.authorizations) == 2) == server.bulk
         with pytest.raises(PermanentError, match=r"401 .*MLFLOW_TRACKING_USERNAME"):
             Fetcher(TrackingServer.at("default", f"http://eve:guess@{host}/proxied")).fetch(odd_run)

@@ -1,4 +1,4 @@
-"""The script of the how-to, run as it says."""
+"""The script of the how-to, run as the page says."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.conftest import Running
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
 PAGE = ROOT / "docs" / "how-to" / "your-keras-script.md"
@@ -29,7 +30,7 @@ def test_the_script_of_the_how_to_becomes_a_warm_page(running: Running, tmp_path
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     run_id = done.stdout.split()[-1]

@@ -1,4 +1,4 @@
-"""What goes wrong between publish and warm, and that the run is warm in the end."""
+"""Failures between publish and warm, after which the run is warm nevertheless."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from tests.integration.conftest import Running, completed, wait
+from tests.integration.conftest import Running, completed
+from tests.waiting import PATIENCE, wait
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def run_id(running: Running) -> str:
-    """A run of four epochs, logged by the stock client; nobody has announced it."""
+    """A run of four epochs, logged with the stock client and not announced."""
     client = MlflowClient(running.stack.environ["MLFLOW_TRACKING_URI"])
     name = "logged by the stock client"
     experiment = client.get_experiment_by_name(name)
@@ -74,7 +75,7 @@ def test_a_part_that_was_killed_before_the_event_came_warms_it_when_it_is_back(
     running.wait_state(run_id, "warm")
 
 
-def test_a_redis_that_hangs_does_not_hold_up_the_inbox(running: Running, run_id: str) -> None:
+def test_a_redis_that_hangs_does_not_delay_the_inbox(running: Running, run_id: str) -> None:
     running.freeze("valkey")
     try:
         running.complete(run_id)
@@ -101,7 +102,7 @@ def test_no_message_stops_the_subscriber(running: Running, run_id: str, change: 
     running.wait_state(run_id, "warm")
 
 
-def test_a_subscriber_outlives_pubsub(running: Running, run_id: str) -> None:
+def test_a_subscriber_survives_pubsub(running: Running, run_id: str) -> None:
     running.kill("pubsub")
     running.start("pubsub")
     running.complete(run_id)
@@ -121,7 +122,7 @@ def test_a_worker_that_was_killed_at_work_takes_it_up_again(running: Running, ru
     assert summary["events"][0]["attempts"] == 2
 
 
-def test_with_mlflow_gone_everything_warm_still_answers(running: Running, trained: dict[str, Any]) -> None:
+def test_with_mlflow_down_everything_warm_still_answers(running: Running, trained: dict[str, Any]) -> None:
     run_id, test_id = trained["run_id"], trained["quick_test_id"]
     histogram = "histogram-data/?type=gradients&tower=candidate"
     running.kill("mlflow")
@@ -180,7 +181,7 @@ def test_checks_tell_a_living_process_from_a_dead_one(running: Running) -> None:
 
 
 def _status(running: Running, path: str) -> int:
-    with urllib.request.urlopen(running.stack.urls["web"] + path, timeout=10) as answer:
+    with urllib.request.urlopen(running.stack.urls["web"] + path, timeout=PATIENCE) as answer:
         return int(answer.status)
 
 

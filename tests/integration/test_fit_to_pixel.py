@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.integration.conftest import EPOCHS, Running
+from tests.waiting import PATIENCE
 from warmboard.contract.catalogue import PLACES, bin_key, binned_series, named_series
 from warmboard.contract.entries import HistogramType, Tower
 
@@ -18,7 +19,7 @@ FINAL = ["final_loss", "final_val_loss", "test_loss", *(f"test_recall_at_{k}" fo
 
 
 def catalogue() -> set[str]:
-    """The 134 metric keys of one run: 127 an epoch, 7 at its end."""
+    """The 134 metric keys of one run: 127 per epoch, 7 at its end."""
     bins = {bin_key(type_, tower, number) for type_ in HistogramType for tower in Tower for number in range(25)}
     keys = {*PLACES, *FINAL} | bins
     assert len(keys) == 134
@@ -26,14 +27,14 @@ def catalogue() -> set[str]:
 
 
 def from_mlflow(running: Running, run_id: str) -> dict[str, dict[int, float]]:
-    """Every metric as the stock client tells it: key → step → value."""
+    """Every metric from the stock client: key → step → value."""
     client = MlflowClient(running.stack.environ["MLFLOW_TRACKING_URI"])
     keys = client.get_run(run_id).data.metrics
     return {key: {point.step: point.value for point in client.get_metric_history(run_id, key)} for key in keys}
 
 
 def from_json(running: Running, run_id: str) -> dict[str, dict[int, float]]:
-    """Every metric as the webapp's JSON tells it at full resolution: key → epoch → value."""
+    """Every metric from the webapp's JSON at full resolution: key → epoch → value."""
     history = running.get(f"/api/runs/{run_id}/training-history/?resolution=full")
     series = history["metrics"] | named_series(history)
     found = {key: dict(zip(history["epochs"], values, strict=True)) for key, values in series.items()}
@@ -50,7 +51,7 @@ def _bins(running: Running, run_id: str, type_: HistogramType, tower: Tower) -> 
     return {key: dict(zip(histogram["epochs"], values, strict=True)) for key, values in columns.items()}
 
 
-def test_every_value_in_the_json_is_the_one_mlflow_tells(running: Running, trained: dict[str, Any]) -> None:
+def test_every_value_in_the_json_is_that_of_mlflow(running: Running, trained: dict[str, Any]) -> None:
     run_id = trained["run_id"]
     told, ours = from_mlflow(running, run_id), from_json(running, run_id)
     finals = running.get(f"/api/runs/{run_id}/training-history/")["final_metrics"]
@@ -80,12 +81,12 @@ def test_the_histograms_are_of_all_weights_and_gradients(running: Running, train
         assert max(sum(c) - c[middle] for c in gradients["counts"]) > 0, "gradients show outside the middle bin"
 
 
-def test_demo_writes_down_what_it_did(running: Running, trained: dict[str, Any]) -> None:
+def test_demo_writes_its_figures(running: Running, trained: dict[str, Any]) -> None:
     assert trained["seconds"].keys() == {"setup", "training", "publish_to_warm"}
     assert all(seconds > 0 for seconds in trained["seconds"].values())
     assert trained["urls"].keys() == {"web", "run", "history", "histogram", "mlflow", "flower"}
     for url in trained["urls"].values():
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             assert answer.status == 200, url
     by_test = running.get(f"/api/quick-tests/{trained['quick_test_id']}/training-history/")
     assert by_test["mlflow_run_id"] == trained["run_id"]
@@ -94,14 +95,14 @@ def test_demo_writes_down_what_it_did(running: Running, trained: dict[str, Any])
 def test_the_bridge_file_is_in_the_bucket(running: Running, trained: dict[str, Any]) -> None:
     storage = running.stack.environ["STORAGE_EMULATOR_HOST"]
     url = f"{storage}/storage/v1/b/warmboard/o/runs%2F{trained['run_id']}%2Fmlflow_info.json?alt=media"
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         assert trained["run_id"] in answer.read().decode()
 
 
 def test_flower_shows_the_task(running: Running, trained: dict[str, Any]) -> None:
     query = "tasks/datatable?draw=1&start=0&length=100&search[value]=&order[0][column]=0&order[0][dir]=asc"
     columns = "&columns[0][data]=name&columns[0][name]=name&columns[0][orderable]=true"
-    with urllib.request.urlopen(running.stack.urls["flower"] + query + columns, timeout=10) as answer:
+    with urllib.request.urlopen(running.stack.urls["flower"] + query + columns, timeout=PATIENCE) as answer:
         shown = answer.read().decode()
     assert "warm_run" in shown
     assert trained["run_id"] in shown

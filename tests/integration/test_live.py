@@ -1,4 +1,4 @@
-"""A run is followed while it trains: events in bursts cost one fetch each, and its end wins over what comes late."""
+"""A run is followed while it trains: a burst of events costs one fetch, and its end wins over late events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from mlflow import MlflowClient
 
-from tests.integration.conftest import Running, wait
+from tests.integration.conftest import Running
+from tests.waiting import wait
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 from workers.inbox import SUPERSEDED
 
@@ -45,7 +46,7 @@ def burst(run_id: str, first: int) -> list[RunEvent]:
 
 
 def epochs(running: Running, run_id: str) -> list[int]:
-    """What a viewer sees of the run; nothing while it is not warm."""
+    """What a viewer sees of the run, or nothing while it is not warm."""
     found: list[int] = running.get(f"/api/runs/{run_id}/training-history/?resolution=full").get("epochs", [])
     return found
 
@@ -59,7 +60,7 @@ def fetches(running: Running, run_id: str) -> int:
 
 
 def settled(running: Running, event: RunEvent) -> tuple[str, str] | None:
-    """State and reason of an event that nothing is left to be done for."""
+    """State and reason of a settled event."""
     with sqlite3.connect(running.stack.data / "warmboard.sqlite3") as tables:
         row: tuple[str, str] | None = tables.execute(
             "select state, reason from store_inboxevent where event_id = ? and due_at is null", [event.id]
@@ -79,7 +80,7 @@ def test_a_run_is_followed_until_its_end(running: Running) -> None:
             client.log_metric(run_id, "val_loss", 2 / (epoch + 1), step=epoch)
         running.publish_all([event.encode() for event in burst(run_id, number * BURST)])
         wait_for_epoch(running, run_id, 2 * number + 1)
-    # One each, and one for the start; one more each where a busy machine is slow to publish.
+    # One each, and one for the start; one more each if a busy machine is slow to publish.
     assert fetches(running, run_id) <= 2 * (BURSTS + 1) < BURSTS * BURST
     assert running.summary(run_id)["status"] == "RUNNING"
 

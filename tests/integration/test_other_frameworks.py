@@ -1,4 +1,4 @@
-"""Runs of other frameworks, logged by the stock client, are warmed by hand and shown: without trainer or event."""
+"""Runs of other frameworks, logged with the stock client, are warmed by hand and shown, without trainer or event."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.chromium import screenshot
 from tests.integration.conftest import Running
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
 
@@ -41,16 +42,16 @@ print(run.info.run_id)
 
 
 def logged_by(script: str, running: Running) -> str:
-    """The run that a script of the stock client logs."""
+    """The ID of the run that a script with the stock client logs."""
     environ = {**running.stack.environ, "GIT_PYTHON_REFRESH": "quiet"}
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()[-1]
 
 
 def logged_by_the_step(running: Running) -> str:
-    """As a PyTorch loop does: one metric a step, another each epoch of 250 steps."""
+    """Log like a PyTorch loop: one metric per step, another per epoch of 250 steps."""
     client = MlflowClient(running.stack.environ["MLFLOW_TRACKING_URI"])
     run_id: str = client.create_run(client.create_experiment("by the step")).info.run_id
     train = [Metric("train/loss", 2 / (1 + step / 100), 1_000 + step, step) for step in range(5_000)]
@@ -90,7 +91,7 @@ def told_by_mlflow(running: Running, run_id: str) -> dict[str, dict[int, float]]
 
 
 def shown(running: Running, chromium: Browser, run_id: str, name: str, *texts: str) -> None:
-    """The run's page has these texts and nothing to complain about."""
+    """Check that the run's page has these texts and no errors."""
     context = chromium.new_context(viewport={"width": 1400, "height": 900})
     page = context.new_page()
     complaints: list[str] = []
@@ -138,7 +139,7 @@ def test_system_metrics(running: Running, chromium: Browser) -> None:
     shown(running, chromium, run_id, "system-metrics", "system/cpu_utilization_percentage")
 
 
-def test_warming_by_hand_says_what_is_wrong(running: Running) -> None:
+def test_warming_by_hand_names_the_error(running: Running) -> None:
     unknown = warm(running, "f" * 32)
     assert unknown.returncode == 1
     assert f"run {'f' * 32} failed" in unknown.stderr

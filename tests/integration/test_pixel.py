@@ -1,4 +1,4 @@
-"""The trained run in a real browser: its charts are drawn, and their tables hold what the JSON holds."""
+"""The trained run in a real browser: its charts are drawn, and their tables have the values of the JSON."""
 
 from __future__ import annotations
 

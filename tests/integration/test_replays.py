@@ -1,4 +1,4 @@
-"""Replays from the page of operations, as people ask for them: every part is real, and some are away."""
+"""Replays from the operations page, as people use it: every part is real, and some are down."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.integration.conftest import Running, wait
+from tests.integration.conftest import Running
 from tests.integration.test_failures import run_id  # noqa: F401  a fixture
+from tests.waiting import PATIENCE, wait
 from warmboard.contract.replay import REPLAY_REQUESTED
 
 pytestmark = pytest.mark.integration
@@ -21,14 +22,14 @@ SignIn = Callable[..., Page]
 
 @pytest.fixture
 def sign_in(running: Running, chromium: Browser) -> Iterator[SignIn]:
-    """Signs in by browser as a member of a group, and opens a path."""
+    """Sign in with a browser as a member of a group, and open a path."""
     context = chromium.new_context(base_url=running.stack.urls["web"])
 
     def open_page(group: str, path: str) -> Page:
-        # Made by the command that people are told of.
+        # Created with the documented command.
         command = [sys.executable, "-m", "webapp", "manage", "account", group, f"--group={group}", "--password"]
         environ = running.stack.environ
-        subprocess.run(command, env=environ, input=f"{PASSWORD}\n", text=True, check=True, timeout=60)
+        subprocess.run(command, env=environ, input=f"{PASSWORD}\n", text=True, check=True, timeout=PATIENCE)
         page = context.new_page()
         page.goto(f"/sign-in/?next={path}")
         page.get_by_label("Name").fill(group)
@@ -41,19 +42,19 @@ def sign_in(running: Running, chromium: Browser) -> Iterator[SignIn]:
 
 
 def tables(running: Running) -> sqlite3.Connection:
-    return sqlite3.connect(running.stack.data / "warmboard.sqlite3", timeout=20)
+    return sqlite3.connect(running.stack.data / "warmboard.sqlite3", timeout=PATIENCE)
 
 
 @pytest.fixture
 def failed(running: Running, run_id: str) -> str:  # noqa: F811
-    """A run whose event was given up; its metrics are in MLflow."""
+    """A run whose event is parked as failed; its metrics are in MLflow."""
     running.complete(run_id)
     running.wait_state(run_id, "warm")
     with tables(running) as store:
         store.execute("delete from store_warmentry where run_id = ?", [run_id])
         forgotten = "schema_version = null, warmed_at = null, fetched_at = null"
         store.execute(f"update store_run set {forgotten} where run_id = ?", [run_id])  # noqa: S608
-        outcome = "state = 'failed', reason = 'MLflow was away for too long', done_at = null"
+        outcome = "state = 'failed', reason = 'MLflow was down for too long', done_at = null"
         store.execute(f"update store_inboxevent set {outcome} where run_id = ?", [run_id])  # noqa: S608
     running.wait_state(run_id, "failed")
     return run_id
@@ -81,15 +82,15 @@ def test_an_operator_replays_a_failed_run_and_sees_it_warm(running: Running, fai
     before = len(requests(running))
     page = sign_in("operator", f"/operations/?q={failed}")
     event = page.locator(".event")
-    expect(event).to_contain_text("MLflow was away for too long")
+    expect(event).to_contain_text("MLflow was down for too long")
     event.get_by_role("button", name="Replay").click()
     expect(page.get_by_role("heading", name="Will warm 1 run again")).to_be_visible()
-    # As a person who is not sure whether it worked, and clicks again.
+    # Like a person who is not sure whether it worked, and clicks again.
     page.get_by_role("button", name="Warm 1 run again").dblclick()
-    # The page follows along by itself.
-    expect(page.get_by_label("Your replay")).to_contain_text("handed out 1 run", timeout=30_000)
+    # The page updates itself.
+    expect(page.get_by_label("Your replay")).to_contain_text("queued 1 run")
     expect(page.get_by_label("Your replay")).to_contain_text("asked for by operator")
-    assert settled(running, before + 1)[-1] == ("done", "handed out 1 run")
+    assert settled(running, before + 1)[-1] == ("done", "queued 1 run")
     running.wait_state(failed, "warm")
     page.goto(f"/runs/{failed}/")
     expect(page.locator("figure.chart").first).to_be_visible()
@@ -118,17 +119,17 @@ def test_a_viewer_is_refused(running: Running, failed: str, sign_in: SignIn) -> 
     assert running.summary(failed)["state"] == "failed"
 
 
-def test_a_pubsub_that_is_away_loses_nothing(running: Running, failed: str, sign_in: SignIn) -> None:
+def test_a_pubsub_that_is_down_loses_nothing(running: Running, failed: str, sign_in: SignIn) -> None:
     before = len(requests(running))
     page = sign_in("operator", f"/operations/replay/?run_id={failed}")
     running.kill("pubsub")
     try:
         page.get_by_role("button", name="Warm 1 run again").click()
-        expect(page.get_by_role("alert")).to_contain_text("Pub/Sub has not confirmed the request", timeout=30_000)
+        expect(page.get_by_role("alert")).to_contain_text("Pub/Sub has not confirmed the request")
     finally:
         running.start("pubsub")
     page.get_by_role("button", name="Warm 1 run again").click()
-    expect(page.get_by_label("Your replay")).to_contain_text("handed out 1 run", timeout=60_000)
+    expect(page.get_by_label("Your replay")).to_contain_text("queued 1 run")
     running.wait_state(failed, "warm")
     assert len(settled(running, before + 1)) == before + 1
 

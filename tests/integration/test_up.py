@@ -1,4 +1,4 @@
-"""`up` as a person uses it: started twice, with ports taken, ended with Ctrl-C, killed."""
+"""`up` as a person uses it: started twice, with taken ports, ended with Ctrl-C, killed."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ import pytest
 from deploy.local.stack import PORTS
 from deploy.local.supervisor import live_state, read_state
 from tests.environment import GIVEN
-from tests.integration.conftest import PATIENCE, Running, wait
+from tests.integration.conftest import Running
+from tests.waiting import PATIENCE, wait
 
 pytestmark = pytest.mark.integration
 
 
 def environ(running: Running) -> dict[str, str]:
-    """That of a person whose MLflow runs elsewhere: the quickest start."""
+    """The environment of a person whose MLflow runs elsewhere: the quickest start."""
     return {**GIVEN, "MLFLOW_TRACKING_URI": running.stack.environ["MLFLOW_TRACKING_URI"]}
 
 
-def local(running: Running, data: Path, *arguments: str) -> subprocess.Popen[str]:
+def local(running: Running, data: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "deploy.local", f"--data={data}", *arguments],
-        env=environ(running),
+        env={**environ(running), **more},
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
 @contextmanager
-def up(running: Running, data: Path) -> Iterator[subprocess.Popen[str]]:
-    """`up`, from its last status line on; whatever is left of it afterwards is ended."""
-    process = local(running, data, "up")
+def up(running: Running, data: Path, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """`up`, from its last status line on; what is left of it afterwards is killed."""
+    process = local(running, data, "up", **more)
     try:
         wait(lambda: live_state(data).get("up"), "every part to be up")
         yield process
@@ -49,12 +50,23 @@ def up(running: Running, data: Path) -> Iterator[subprocess.Popen[str]]:
                 os.killpg(group, signal.SIGKILL)
 
 
+PROXIES = {**dict.fromkeys(("http_proxy", "HTTP_PROXY"), "http://127.0.0.1:9"), "no_proxy": ".corp.example"}
+
+
+@pytest.fixture(scope="module")
+def standing(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data folder of an `up` for all tests that leave it running; its environment names proxies."""
+    data = tmp_path_factory.mktemp("up")
+    with up(running, data, **PROXIES):
+        yield data
+
+
 def groups(data: Path) -> list[int]:
     return [group for group, _ in read_state(data)["groups"].values()]
 
 
 def members(wanted: list[int]) -> list[str]:
-    """Every process of these groups, with its command."""
+    """Every process of these groups with its command."""
     found = []
     for process in psutil.process_iter(["pid", "cmdline", "status"]):
         try:
@@ -82,7 +94,7 @@ def test_up_twice_says_where_it_is_and_ctrl_c_leaves_nothing(running: Running, t
     assert read_state(tmp_path) == {}
 
 
-def test_what_a_killed_supervisor_left_is_ended_by_the_next(running: Running, tmp_path: Path) -> None:
+def test_the_next_supervisor_ends_what_a_killed_one_left(running: Running, tmp_path: Path) -> None:
     with up(running, tmp_path) as first:
         before = groups(tmp_path)
         first.kill()
@@ -92,19 +104,21 @@ def test_what_a_killed_supervisor_left_is_ended_by_the_next(running: Running, tm
             assert not set(before) & set(groups(tmp_path))
 
 
-def test_a_part_that_ends_is_started_again(running: Running, tmp_path: Path) -> None:
-    with up(running, tmp_path):
-        group = read_state(tmp_path)["groups"]["beat"][0]
-        os.killpg(group, signal.SIGKILL)
-        wait(lambda: read_state(tmp_path)["groups"]["beat"][0] != group, "beat to be started again")
+def test_a_part_that_ends_is_restarted(standing: Path) -> None:
+    group = read_state(standing)["groups"]["beat"][0]
+    os.killpg(group, signal.SIGKILL)
+    wait(lambda: read_state(standing)["groups"]["beat"][0] != group, "beat to be started again")
 
 
-def test_taken_ports_are_left_alone(running: Running, tmp_path: Path) -> None:
-    with up(running, tmp_path):
-        ports = read_state(tmp_path)["environ"]
-        assert ports["WEBAPP_PORT"] != running.stack.environ["WEBAPP_PORT"]
-        assert ports["REDIS_URL"] != running.stack.environ["REDIS_URL"]
-        assert running.stack.ports.keys() == PORTS.keys()
+def test_taken_ports_are_not_used(running: Running, standing: Path) -> None:
+    ports = read_state(standing)["environ"]
+    assert ports["WEBAPP_PORT"] != running.stack.environ["WEBAPP_PORT"]
+    assert ports["REDIS_URL"] != running.stack.environ["REDIS_URL"]
+    assert running.stack.ports.keys() == PORTS.keys()
+
+
+def test_proxies_of_the_environment_are_not_used_for_this_machine(standing: Path) -> None:
+    assert read_state(standing)["environ"]["no_proxy"] == ".corp.example,127.0.0.1,localhost"
 
 
 def test_a_command_against_nothing_says_how_to_start_it(running: Running, tmp_path: Path) -> None:
@@ -131,13 +145,3 @@ def test_a_setting_that_cannot_be_used_stops_up_with_its_name(
     assert done.returncode == 1
     assert message in done.stderr
     assert read_state(tmp_path) == {}
-
-
-def test_proxies_of_the_environment_are_not_asked_for_this_machine(
-    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("http_proxy", "HTTP_PROXY"):
-        monkeypatch.setitem(GIVEN, name, "http://127.0.0.1:9")
-    monkeypatch.setitem(GIVEN, "no_proxy", ".corp.example")
-    with up(running, tmp_path):
-        assert read_state(tmp_path)["environ"]["no_proxy"] == ".corp.example,127.0.0.1,localhost"

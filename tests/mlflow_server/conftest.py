@@ -11,16 +11,13 @@ from tests.mlflow_server.servers import ENTRYPOINT, Server, started
 
 
 @pytest.fixture(scope="session")
-def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Our server on SQLite, started by the start script, under uvicorn."""
-    folder = tmp_path_factory.mktemp("mlflow-sqlite")
-    with started(folder, f"sqlite:///{folder}/mlflow.sqlite3") as server:
-        yield server
+def on_sqlite(our_mlflow: Server) -> Server:
+    return our_mlflow
 
 
 @pytest.fixture(scope="session")
 def on_postgres(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Server]:
-    """Our server on PostgreSQL, under uvicorn."""
+    """Our server on PostgreSQL."""
     with psycopg.connect(postgres.url(), autocommit=True) as admin:
         admin.execute("CREATE DATABASE mlflow")
     with started(tmp_path_factory.mktemp("mlflow-postgres"), postgres.url("mlflow")) as server:
@@ -29,7 +26,7 @@ def on_postgres(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) ->
 
 @pytest.fixture(scope="session")
 def prefixed(tmp_path_factory: pytest.TempPathFactory, on_postgres: Server) -> Iterator[Server]:
-    """Our server under gunicorn and a static prefix, on the same PostgreSQL."""
+    """Our server under gunicorn with a static prefix, on the same PostgreSQL."""
     folder: Path = tmp_path_factory.mktemp("mlflow-gunicorn")
     command = ["sh", str(ENTRYPOINT), "--gunicorn-opts=--threads=2", "--static-prefix=/tracking"]
     with started(folder, on_postgres.uri, command) as server:
@@ -38,6 +35,6 @@ def prefixed(tmp_path_factory: pytest.TempPathFactory, on_postgres: Server) -> I
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def server(request: pytest.FixtureRequest) -> Server:
-    """Our server, once on each database."""
+    """Our server, on each database in turn."""
     found: Server = request.getfixturevalue(f"on_{request.param}")
     return found

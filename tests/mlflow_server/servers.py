@@ -1,13 +1,17 @@
-"""Real MLflow servers for these tests, and a client's reader of the bulk route's response."""
+"""Real MLflow servers for these tests, and a client of the bulk route."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +24,22 @@ from numpy.typing import NDArray
 
 from deploy.local.process import Part, Process, answers_http, free_port
 from tests.environment import GIVEN
+from tests.mlflow_2_9 import binaries
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 
 ENTRYPOINT = ROOT / "mlflow_server" / "entrypoint.sh"
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{GIVEN['PATH']}"
 Command = Sequence[str]
 STARTS = ("sh", str(ENTRYPOINT))
 BULK = "/api/2.0/warmboard"
-READY_SECONDS = 120
+BUILD = ROOT / "build"
+NEW_DATABASE = """
+import sys
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+SqlAlchemyStore(sys.argv[1], "mlflow-artifacts:/")
+"""
 LARGEST = sys.float_info.max
 Columns = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 Point = tuple[str, int, int, float]
@@ -36,7 +48,7 @@ Point = tuple[str, int, int, float]
 
 @dataclass(frozen=True)
 class Server:
-    """A running server. ``uri`` is its database. Requests ignore the environment's proxy."""
+    """A running server. ``uri`` is its database; requests don't use proxies."""
 
     address: str
     uri: str
@@ -50,13 +62,13 @@ class Server:
         return MlflowClient(self.address)
 
     def get(self, path: str, **options: Any) -> requests.Response:
-        return self.session.get(self.address + path, timeout=60, **options)
+        return self.session.get(self.address + path, timeout=PATIENCE, **options)
 
     def post(self, path: str, **options: Any) -> requests.Response:
-        return self.session.post(self.address + path, timeout=60, **options)
+        return self.session.post(self.address + path, timeout=PATIENCE, **options)
 
     def history(self, run_id: str, **options: Any) -> requests.Response:
-        """Get the bulk route's response. ``options`` are those of requests."""
+        """The whole response; `params` are those of requests."""
         return self.get(f"{BULK}/runs/{run_id}/history", **options)
 
     def read(self, run_id: str, **parameters: Any) -> Answer:
@@ -67,11 +79,11 @@ class Server:
 
 @dataclass(frozen=True)
 class Answer:
-    """The bulk route's response, checked: each axis comes before its use, and the end line's totals are right."""
+    """The bulk route's response, checked: each axis comes before its first use, and the end has the right counts."""
 
     head: dict[str, Any]
     curves: dict[str, Columns]
-    """Maps keys to steps, timestamps and values."""
+    """Key → steps, timestamps, values."""
     axes: int
     lines: int
 
@@ -95,7 +107,7 @@ class Answer:
         return cls(head, curves, len(axes), len(lines))
 
     def points(self, key: str) -> list[tuple[int, int, float]]:
-        """A metric's points as (step, timestamp, value)."""
+        """(step, timestamp, value) one by one."""
         return list(zip(*(column.tolist() for column in self.curves[key]), strict=True))
 
 
@@ -113,12 +125,12 @@ def _values(line: Mapping[str, Any]) -> NDArray[Any]:
 
 
 def _not_strict(name: str) -> float:
-    raise AssertionError(f"{name} is not strict JSON")
+    raise AssertionError(f"{name} is no JSON")
 
 
 @contextmanager
 def started(folder: Path, uri: str, command: Command = STARTS, **environ: str) -> Iterator[Server]:
-    """Run a server until the block ends: by default our start script, in its own environment."""
+    """A server, by default from our start script, in a clean environment, until the end of the block."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     given = {
@@ -134,13 +146,44 @@ def started(folder: Path, uri: str, command: Command = STARTS, **environ: str) -
     part = Part("mlflow", list(command), answers_http(f"{address}{_prefix(command)}/health"), address, stop_all=True)
     process = Process(part, given, folder / "mlflow.log")
     try:
-        process.wait_ready(READY_SECONDS)
+        process.wait_ready(PATIENCE)
         server = Server(address, uri)
         yield server
-        # A server waits for open connections before it exits.
+        # A server waits for its connections before it ends.
         server.session.close()
     finally:
         process.stop()
+
+
+def stock(folder: Path) -> AbstractContextManager[Server]:
+    """MLflow's own server, without our plugin."""
+    given = {"MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts")}
+    return started(folder, new_database(folder), ["mlflow", "server"], **given)
+
+
+def old(folder: Path) -> AbstractContextManager[Server]:
+    """The server of MLflow 2.9.2. Skips the test if it can't be installed."""
+    programs, uri = binaries(), f"sqlite:///{folder}/mlflow.sqlite3"
+    command = [str(programs / "mlflow"), "server", "--workers=1", f"--backend-store-uri={uri}"]
+    return started(folder, uri, command, PATH=f"{programs}:/usr/bin:/bin")
+
+
+def new_database(folder: Path, name: str = "mlflow.sqlite3") -> str:
+    """The URI of a tracking database in the folder, with MLflow's tables.
+
+    MLflow takes seconds to make them, so one is made, kept in ``build/`` and copied. Processes wait for each other.
+    """
+    template = BUILD / f"mlflow-{version('mlflow')}.sqlite3"
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "mlflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not template.exists():
+            draft = template.with_suffix(".draft")
+            draft.unlink(missing_ok=True)
+            subprocess.run([sys.executable, "-c", NEW_DATABASE, f"sqlite:///{draft}"], env=GIVEN, check=True)
+            draft.replace(template)
+    shutil.copy(template, folder / name)
+    return f"sqlite:///{folder / name}"
 
 
 def _prefix(command: Command) -> str:
@@ -148,7 +191,7 @@ def _prefix(command: Command) -> str:
 
 
 def insert(uri: str, run_id: str, points: Iterable[Point]) -> None:
-    """Write points directly to the database, as the server does: latest metrics too, and substitutes for NaN and ±∞."""
+    """Write points into the tables, as the server does: NaN and infinity encoded, latest points in their own table."""
     rows = [_row(run_id, *point) for point in points]
     latest = {row["key"]: row for row in sorted(rows, key=lambda row: (row["step"], row["timestamp"], row["value"]))}
     engine = sqlalchemy.create_engine(uri)

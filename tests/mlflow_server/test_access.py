@@ -1,4 +1,4 @@
-"""The bulk route behind MLflow's basic authentication: its permissions are those of MLflow's own routes."""
+"""The bulk route behind MLflow's basic authentication: who may read, and that MLflow agrees."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mlflow_server.servers import BULK, ENTRYPOINT, Server, started
+from tests.mlflow_server.servers import BULK, ENTRYPOINT, Server, new_database, started
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
 ADMIN = ("admin", "only-for-tests-only-for-tests")
@@ -21,7 +22,7 @@ class Guarded:
 
     server: Server
     runs: dict[str, str]
-    """Maps `shown` and `hidden` to run IDs."""
+    """`shown`, `hidden` → run ID."""
 
     def status(self, user: str | None, run: str = "shown", **parameters: str) -> int:
         return self.server.history(self.runs.get(run, run), auth=self.credentials(user), params=parameters).status_code
@@ -46,7 +47,7 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "only-for-tests",
     }
     command = ["sh", str(ENTRYPOINT), *request.param["options"]]
-    with started(folder, f"sqlite:///{folder}/mlflow.sqlite3", command, **environ) as server:
+    with started(folder, new_database(folder), command, **environ) as server:
         runs = {name: new_run(server, name) for name in ("shown", "hidden")}
         for user in ("reader", "stranger"):
             as_admin(server, "2.0", "users/create", username=user, password=PASSWORD)
@@ -58,7 +59,7 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def configured(folder: Path, default: str) -> Path:
-    """Write MLflow's configuration. It caches credentials for a minute, because each check takes 0.2 s."""
+    """A server that caches credentials for a minute: each check takes a fifth of a second."""
     path = folder / "basic_auth.ini"
     lines = [f"default_permission = {default}", f"database_uri = sqlite:///{folder}/users.sqlite3"]
     path.write_text("\n".join(["[mlflow]", *lines, "admin_username = admin", "auth_cache_ttl_seconds = 60"]))
@@ -104,27 +105,27 @@ def test_who_may_read_a_run(guarded: Guarded, user: str | None, run: str, status
 
 
 @pytest.mark.parametrize("name", ["run_id", "run_uuid"])
-def test_a_query_parameter_with_a_readable_run_does_not_open_a_hidden_one(guarded: Guarded, name: str) -> None:
+def test_naming_a_run_that_is_shown_does_not_open_one_that_is_hidden(guarded: Guarded, name: str) -> None:
     assert guarded.status("reader", "hidden", **{name: guarded.runs["shown"]}) == 403
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST"])
-def test_no_other_method_opens_a_hidden_run(guarded: Guarded, method: str) -> None:
+def test_no_other_method_opens_a_run_that_is_hidden(guarded: Guarded, method: str) -> None:
     address = f"{guarded.server.address}{BULK}/runs/{guarded.runs['hidden']}/history"
-    answer = guarded.server.session.request(method, address, auth=guarded.credentials("reader"), timeout=60)
+    answer = guarded.server.session.request(method, address, auth=guarded.credentials("reader"), timeout=PATIENCE)
 
     assert answer.status_code >= 400
     assert b'"version"' not in answer.content
 
 
-def test_every_account_may_read_the_version(guarded: Guarded) -> None:
+def test_everyone_with_an_account_may_read_the_version(guarded: Guarded) -> None:
     def status(user: str | None) -> int:
         return guarded.server.get(f"{BULK}/version", auth=guarded.credentials(user)).status_code
 
     assert [status(user) for user in (None, "unknown", "stranger", "reader", "admin")] == [401, 401, 200, 200, 200]
 
 
-def test_a_deleted_run_is_not_found_by_its_readers(guarded: Guarded) -> None:
+def test_a_deleted_run_is_gone_for_those_who_may_read_it(guarded: Guarded) -> None:
     run_id = new_run(guarded.server, "deleted")
     guarded.runs["deleted"] = run_id
     grant(guarded.server, guarded.runs, "reader", "deleted", "READ")

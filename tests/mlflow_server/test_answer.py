@@ -1,4 +1,4 @@
-"""The parts of a response: sorted points, lines as in the golden file, shared axes, the end line, compression."""
+"""A response, piece by piece: order of points, lines as in the golden file, shared axes, cut-off, compression."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def epochs(*values: float) -> list[tuple[int, int, float]]:
     return [(step, start + 1000 * step, value) for step, value in enumerate(values)]
 
 
-def test_the_lines_are_those_of_the_golden_file() -> None:
+def test_the_golden_file_is_what_this_writes() -> None:
     head = json.loads(GOLDEN.read_bytes().splitlines()[0])
     repeated = [(2, 1_760_000_003_500, 0.125), (0, 1_760_000_001_000, 0.0625), (-1, 1_760_000_000_500, 0.0)]
     metrics = [
@@ -66,19 +66,19 @@ def test_points_are_sorted_by_step_then_timestamp_then_value(found: list[tuple[i
     assert list(zip(*columns, strict=True)) == sorted(found)
 
 
-def test_a_response_that_is_cut_off_has_no_end_line() -> None:
+def test_an_answer_that_is_cut_off_has_no_end() -> None:
     def failing() -> Iterator[Points]:
         yield points("loss", epochs(1.0))
-        raise OSError("the database is down")
+        raise OSError("the database went down")
 
     written: list[bytes] = []
-    with pytest.raises(OSError, match="the database is down"):
+    with pytest.raises(OSError, match="went down"):
         written.extend(lines.to_lines({}, failing()))
 
     assert [next(iter(json.loads(line)), None) for line in written] == [None, "axis", "key"]
 
 
-def test_metrics_with_equal_axes_share_one() -> None:
+def test_metrics_with_the_same_axis_share_it() -> None:
     one, other = epochs(1.0, 2.0), [(0, 5, 1.0), (1, 6, 2.0)]
     metrics = [points(key, axis) for key, axis in (("a", one), ("b", other), ("c", one), ("d", other), ("e", one[:1]))]
     answer = Answer.of(b'{"version":1}\n' + b"".join(list(lines.to_lines({}, metrics))[1:]))
@@ -103,7 +103,7 @@ def test_metrics_with_equal_axes_share_one() -> None:
         (None, "identity"),
     ],
 )
-def test_the_encoding_is_one_that_the_client_accepts(header: str | None, encoding: str) -> None:
+def test_the_encoding_is_what_the_client_takes(header: str | None, encoding: str) -> None:
     assert negotiated(parse_accept_header(header, Accept)) == encoding
 
 
@@ -142,7 +142,7 @@ def test_a_selection_reads_its_parameters() -> None:
         ([("a", 99), ("b", 1), ("c", 99), ("d", 9), ("e", 1)], [("a", "a"), ("b", "b"), ("c", "c"), ("d", "e")]),
     ],
 )
-def test_ranges_of_keys_have_at_most_the_limit_of_points(
+def test_ranges_of_keys_hold_no_more_than_the_limit(
     counts: list[tuple[str, int]], ranges: list[tuple[str, str]]
 ) -> None:
     assert ranges_of(counts, 10) == ranges

@@ -1,4 +1,4 @@
-"""MLflow's start script: the settings that it rejects, the server that it starts, and the installed plugin."""
+"""MLflow's start script: settings that it refuses, the servers that it starts, and our installed plugin."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.mlflow_server.servers import BULK, ENTRYPOINT, PATH, Server
+from tests.waiting import PATIENCE
 
 
 def start(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the start script with settings that it should reject."""
+    """Run the script with an environment in which it refuses to start."""
     given = {"PATH": PATH, "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/x", "MLFLOW_ARTIFACT_ROOT": str(folder)}
     return subprocess.run(
         ["sh", str(ENTRYPOINT)],
@@ -22,25 +23,25 @@ def start(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
 @pytest.mark.parametrize("missing", ["MLFLOW_BACKEND_STORE_URI", "MLFLOW_ARTIFACT_ROOT"])
-def test_it_exits_without_a_database_or_an_artifact_root(tmp_path: Path, missing: str) -> None:
+def test_it_refuses_to_start_without_a_place_to_keep_things(tmp_path: Path, missing: str) -> None:
     done = start(tmp_path, **{missing: ""})
     assert done.returncode == 2
     assert f"mlflow_server: {missing} is not set. Set it to" in done.stderr
 
 
-def test_it_rejects_a_value_that_is_neither_true_nor_false(tmp_path: Path) -> None:
+def test_it_refuses_what_is_neither_true_nor_false(tmp_path: Path) -> None:
     done = start(tmp_path, MLFLOW_BASIC_AUTH="maybe")
     assert done.returncode == 2
     assert "MLFLOW_BASIC_AUTH: 'maybe' is neither true nor false" in done.stderr
 
 
 @pytest.mark.integration
-def test_basic_authentication_without_a_password_exits_once_with_the_reason(tmp_path: Path) -> None:
+def test_basic_authentication_without_a_password_ends_once_with_the_reason(tmp_path: Path) -> None:
     given = {"MLFLOW_BASIC_AUTH": "yes", "MLFLOW_FLASK_SERVER_SECRET_KEY": "only-for-tests"}
     done = start(tmp_path, **given)
     assert done.returncode == 2
@@ -56,7 +57,7 @@ def test_it_keeps_runs_in_postgresql(on_postgres: Server) -> None:
 
 
 @pytest.mark.integration
-def test_without_a_database_the_route_answers_501(tmp_path: Path) -> None:
+def test_without_a_database_behind_it_the_route_says_so(tmp_path: Path) -> None:
     code = f"""
 from warmboard_mlflow.app import create_app
 answer = create_app().test_client().get("{BULK}/runs/{"0" * 32}/history")
@@ -69,7 +70,13 @@ print(answer.status_code, answer.json["error_code"])
         "_MLFLOW_SGI_NAME": "gunicorn",
     }
     done = subprocess.run(
-        [sys.executable, "-c", code], env=given, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code],
+        env=given,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert done.stdout == "501 NOT_IMPLEMENTED\n", done.stderr
 

@@ -1,4 +1,4 @@
-"""The bulk route on real servers: it answers the same points that MLflow's own client reads, key by key."""
+"""The bulk route on real servers: it returns what MLflow's own client reads, key by key."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import zstandard
 from mlflow.entities import Metric, Param, RunTag
 
 from tests.mlflow_server.servers import BULK, LARGEST, Answer, Server, insert
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
 NAN, INFINITY = math.nan, math.inf
@@ -45,7 +46,7 @@ def new_run(server: Server, **options: Any) -> str:
 
 @pytest.fixture(scope="module")
 def odd_runs() -> dict[str, str]:
-    """Maps servers to a run with every oddity, logged by MLflow's client."""
+    """Server → a run with every oddity, logged by MLflow's client."""
     return {}
 
 
@@ -61,7 +62,7 @@ def odd(server: Server, odd_runs: dict[str, str]) -> str:
 
 
 def by_mlflow(server: Server, run_id: str, key: str) -> list[tuple[int, int, float]]:
-    """A metric's points by MLflow's client, with ±∞ restored: sorted by step, timestamp and value, NaN last."""
+    """Points sorted by step, timestamp, value; NaN last. The numbers that encode infinity become infinity."""
     found = server.client.get_metric_history(run_id, key)
     stands_for = {LARGEST: INFINITY, -LARGEST: -INFINITY}
     points = [(point.step, point.timestamp, stands_for.get(point.value, point.value)) for point in found]
@@ -73,7 +74,7 @@ def test_every_oddity_is_as_mlflows_own_client_reads_it(server: Server, odd: str
 
     assert answer.curves.keys() == ODD.keys()
     for key in ODD:
-        # As text, NaN equals NaN.
+        # NaN equals nothing, not even itself; its text does.
         assert list(map(repr, answer.points(key))) == list(map(repr, by_mlflow(server, odd, key)))
     assert [value for *_, value in answer.points("not finite")][1:] == [INFINITY, -INFINITY, 0.5, INFINITY]
     assert answer.axes < len(ODD)
@@ -121,9 +122,7 @@ def test_some_metrics_and_from_a_step_on(server: Server, odd: str) -> None:
 @pytest.mark.parametrize(
     ("accepted", "encoding"), [("gzip, zstd", "zstd"), ("gzip", "gzip"), ("identity, zstd;q=0", None)]
 )
-def test_the_response_is_compressed_as_the_client_accepts(
-    server: Server, odd: str, accepted: str, encoding: str | None
-) -> None:
+def test_it_is_compressed_as_the_client_asks(server: Server, odd: str, accepted: str, encoding: str | None) -> None:
     response = server.history(odd, headers={"Accept-Encoding": accepted}, stream=True)
     body = response.raw.read(decode_content=False)
 
@@ -133,7 +132,7 @@ def test_the_response_is_compressed_as_the_client_accepts(
     assert Answer.of(UNPACK[encoding](body)).curves.keys() == ODD.keys()
 
 
-def test_an_empty_run_has_a_head_and_an_end_line(server: Server) -> None:
+def test_an_empty_run_has_a_head_and_an_end(server: Server) -> None:
     run_id = new_run(server)
     server.client.set_terminated(run_id, "FAILED", end_time=77)
     answer = server.read(run_id)
@@ -142,7 +141,7 @@ def test_an_empty_run_has_a_head_and_an_end_line(server: Server) -> None:
     assert answer.head["latest"] == answer.curves == {}
 
 
-def test_a_deleted_run_is_not_found_until_it_is_restored(server: Server) -> None:
+def test_a_deleted_run_is_gone_until_it_is_restored(server: Server) -> None:
     run_id = new_run(server)
     server.client.delete_run(run_id)
     gone = server.history(run_id)
@@ -154,7 +153,7 @@ def test_a_deleted_run_is_not_found_until_it_is_restored(server: Server) -> None
     assert server.history(run_id).status_code == 200
 
 
-def test_errors_have_the_shape_of_mlflows_own(server: Server, odd: str) -> None:
+def test_what_cannot_be_answered_is_an_error_of_mlflows_own_shape(server: Server, odd: str) -> None:
     unknown = server.history("0" * 32)
     stock = server.get("/api/2.0/mlflow/runs/get", params={"run_id": "0" * 32})
 
@@ -165,7 +164,7 @@ def test_errors_have_the_shape_of_mlflows_own(server: Server, odd: str) -> None:
         assert repr(wrong) in answer.json()["message"]
 
 
-def test_the_version_tells_that_the_route_exists(server: Server) -> None:
+def test_the_version_tells_that_the_route_is_there(server: Server) -> None:
     assert server.get(f"{BULK}/version").json() == {"history": 1, "mlflow": "3.17.2"}
 
 
@@ -218,12 +217,12 @@ def test_a_run_that_is_being_written_is_complete_up_to_some_batch(server: Server
         writer.join()
 
 
-def test_a_client_that_disconnects_leaves_nothing_open(server: Server) -> None:
+def test_a_client_that_disconnects_leaves_nothing_behind(server: Server) -> None:
     run_id = new_run(server)
     insert(server.uri, run_id, ((f"k{key}", step, step, step / 7) for key in range(40) for step in range(1000)))
     for _ in range(16):  # more than the server's pool of database connections
         server.history(run_id, stream=True).close()
-    server.session.head(f"{server.address}{BULK}/runs/{run_id}/history", timeout=60)
+    server.session.head(f"{server.address}{BULK}/runs/{run_id}/history", timeout=PATIENCE)
 
     assert len(server.read(run_id).curves) == 40
 
@@ -237,9 +236,9 @@ class TestUnderGunicornAndAPrefix:
         assert prefixed.get(f"{BULK}/version").status_code == 404
         assert prefixed.get(f"/tracking{BULK}/version").json()["history"] == 1
         assert prefixed.get("/tracking" + path).content == on_postgres.get(path).content
-        assert prefixed.session.head(f"{prefixed.address}/tracking{path}", timeout=60).content == b""
+        assert prefixed.session.head(f"{prefixed.address}/tracking{path}", timeout=PATIENCE).content == b""
 
-    def test_a_client_that_disconnects_leaves_nothing_open(self, prefixed: Server, on_postgres: Server) -> None:
+    def test_a_client_that_disconnects_leaves_nothing_behind(self, prefixed: Server, on_postgres: Server) -> None:
         run_id = new_run(on_postgres)
         insert(
             on_postgres.uri, run_id, ((f"k{key}", step, step, step / 7) for key in range(40) for step in range(1000))

@@ -1,4 +1,4 @@
-"""Reading points from a database: rows and arrays, at once and in passes, agree; one snapshot, one workspace."""
+"""Points from a database: rows and arrays, at once and in passes, are the same, from one moment and one workspace."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_every_way_reads_the_same(
     assert told(read(session, asked, limit)) == wanted(has)
 
 
-def test_between_passes_writers_do_not_wait_and_their_points_are_left_out(
+def test_passes_block_no_writer_and_leave_out_what_is_written_meanwhile(
     way: tuple[Server, Read], session: Session
 ) -> None:
     server, read = way
@@ -102,7 +102,7 @@ def test_a_run_of_another_workspace_is_not_found(
     on_sqlite: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_ENABLE_WORKSPACES", "true")
-    # A copy, because a server without workspaces rejects a database that has some.
+    # A copy, because a server without workspaces refuses a database that has some.
     database = tmp_path / "mlflow.sqlite3"
     shutil.copy(on_sqlite.uri.removeprefix("sqlite:///"), database)
     store = WorkspaceAwareSqlAlchemyStore(f"sqlite:///{database}", str(tmp_path))
@@ -120,7 +120,7 @@ def test_a_run_of_another_workspace_is_not_found(
 
 
 @pytest.mark.parametrize("fixture", ["on_sqlite", "on_postgres"])
-def test_a_response_that_is_closed_or_fails_half_way_returns_its_connection(
+def test_an_answer_that_is_left_or_fails_half_way_gives_its_connection_back(
     request: pytest.FixtureRequest, tmp_path: Path, fixture: str
 ) -> None:
     server: Server = request.getfixturevalue(fixture)

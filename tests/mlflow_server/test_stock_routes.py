@@ -1,16 +1,17 @@
-"""Our server and a stock one give the same responses, word for word, to the same requests in the same order."""
+"""Our server and a stock one: the same requests, in the same order, get the same responses, word for word."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-from tests.mlflow_server.servers import Server, started
+from tests.mlflow_server.servers import Server
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
 API = "/api/2.0/mlflow/"
@@ -18,16 +19,13 @@ NOW = re.compile(r"\b1[789]\d{11}\b")
 TOLD = ("Content-Type", "Location", "WWW-Authenticate", "X-Frame-Options", "X-Content-Type-Options", "Allow", "Vary")
 
 
-@pytest.fixture(scope="module")
-def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("mlflow-stock")
-    environ = {"MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts")}
-    with started(folder, f"sqlite:///{folder}/mlflow.sqlite3", ["mlflow", "server"], **environ) as server:
-        yield server
+@pytest.fixture
+def stock(stock_mlflow: Server) -> Server:
+    return stock_mlflow
 
 
 class Talk:
-    """Requests to one server and its responses, without what differs between servers: IDs, times and the address."""
+    """Requests to one server, and its responses without what differs between servers: IDs, times, addresses."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -40,8 +38,8 @@ class Talk:
 
     def ask(self, method: str, path: str, /, **options: Any) -> Any:
         address = self.server.address + (path if path.startswith("/") else API + path)
-        response = self.server.session.request(method, address, timeout=60, **options)
-        # `Allow` lists methods in any order.
+        response = self.server.session.request(method, address, timeout=PATIENCE, **options)
+        # The methods in `Allow` have no fixed order.
         headers = {name: sorted(response.headers.get(name, "").split(", ")) for name in TOLD}
         self.tell((method, path, response.status_code, headers, response.text))
         return response.json() if response.headers.get("Content-Type") == "application/json" else None
@@ -53,7 +51,7 @@ class Talk:
         return self.ask("POST", path, json=document)
 
     def tell(self, found: object) -> None:
-        """Record a result of MLflow's client."""
+        """The result of a call of MLflow's client."""
         self._told.append(str(found))
 
     def name(self, found: str, name: str) -> str:
@@ -175,7 +173,7 @@ def models(talk: Talk) -> None:
 
 
 def by_client(talk: Talk) -> None:
-    """Calls by MLflow's own client."""
+    """The results of calls of MLflow's own client."""
     client = talk.server.client
     run = client.create_run("0", start_time=1, run_name="client")
     id_ = talk.name(run.info.run_id, "RUN")

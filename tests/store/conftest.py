@@ -10,7 +10,7 @@ from django.db import connection
 from deploy.local.process import Process
 from store import warm
 
-# About PostgreSQL's query plans; test_on_postgres.py runs it.
+# About PostgreSQL's query plans; the second run of `python -m tests` has them.
 collect_ignore = [] if connection.vendor == "postgresql" else ["test_plans.py"]
 
 

@@ -26,8 +26,8 @@ from webapp.annotations.change import Change
 from webapp.listing.find import find
 from webapp.listing.query import parse
 from webapp.listing.sorting import Sort
-from webapp.operations.inbox import Overview
-from webapp.operations.parameters import Filter
+from webapp.operations.filter import Filter
+from webapp.operations.overview import Overview
 from webapp.run.summary import Summary
 from webapp.visibility.reader import NOTHING, Reader
 from workers import inbox
@@ -122,7 +122,7 @@ def test_hot_queries_use_indexes() -> None:
         "a claim": lambda: inbox.claim("run2000", "w1"),
         "what waits of a run": lambda: inbox.waits("run2000"),
         "a replay": lambda: inbox.reopen("run77"),
-        "what is to be rebuilt": lambda: rebuilds.hand_out(now, 3),
+        "what is to be rebuilt": lambda: rebuilds.due(now, 3),
         "what expires": lambda: retention.expire(longest_kept, 10),
         "events to be deleted": lambda: inbox.delete_settled(NOON - timedelta(minutes=2 * RUNS - 100), 10),
     }

@@ -1,4 +1,4 @@
-"""Options from the command line, from a file, and both; and what is said of wrong ones."""
+"""Options from the command line, from a file, and from both; and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def given(*words: str) -> dict[str, Any]:
 
 
 class TestCommandLine:
-    def test_what_is_not_given_has_its_default(self) -> None:
+    def test_an_option_that_is_not_given_has_its_default(self) -> None:
         assert given() == {}
         assert options_of(given(), config.Config()) == Options()
 
@@ -52,7 +52,7 @@ class TestCommandLine:
         assert Options(embedding_dim=8).layers("candidate") == (8,)
 
     @pytest.mark.parametrize("name", [name for name in FIELDS if getattr(Options(), name) is not None])
-    def test_what_is_shown_can_be_read_again(self, name: str) -> None:
+    def test_a_shown_value_can_be_parsed_again(self, name: str) -> None:
         value = getattr(Options(), name)
         assert config.read_text(name, show(value)) == value
 
@@ -64,9 +64,9 @@ class TestCommandLine:
             ("--embedding-dim=65537", "'65537' is not a whole number from 1 to 65536"),
             ("--learning-rate=nan", "'nan' is not a number from 0"),
             ("--test-share=1", "'1' is not a number between 0 and 1"),
-            ("--optimizer=adma", "'adma' is none of adam, adamw"),
-            ("--query-layers=64,,32", "'64,,32' is no list of layers"),
-            ("--query-layers=0", "'0' is no list of layers"),
+            ("--optimizer=adma", "'adma' is not one of adam, adamw"),
+            ("--query-layers=64,,32", "'64,,32' is not a list of layer widths"),
+            ("--query-layers=0", "'0' is not a list of layer widths"),
             ("--experiment= ", "' ' is empty"),
             ("--learning_rate=1", "unrecognized arguments: --learning_rate=1; did you mean --learning-rate?"),
             ("--early-stoping=3", "did you mean --early-stopping?"),
@@ -88,11 +88,11 @@ class TestCommandLine:
         with pytest.raises(OptionError, match=message):
             Options(**options)
 
-    def test_a_report_without_a_folder_is_told_before_the_training(self, tmp_path: Path) -> None:
+    def test_a_report_without_a_folder_is_an_error_before_the_training(self, tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="there is no folder for"):
             settings_of(Options(json=str(tmp_path / "none" / "result.json")))
 
-    def test_the_command_line_wins_over_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_command_line_overrides_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OUTPUT_URI", "/elsewhere")
         monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
         assert settings_of(Options()).output_uri == "/elsewhere"
@@ -114,7 +114,7 @@ class TestFile:
             "candidate_layers": (), "normalize": True, "save": False,
         }  # fmt: skip
 
-    def test_the_command_line_wins(self, tmp_path: Path) -> None:
+    def test_the_command_line_overrides_the_file(self, tmp_path: Path) -> None:
         file = config.read(written(tmp_path, "epochs = 3\nseed = 2\nnormalize = true\n"))
         options = options_of(given("--epochs=5", "--no-normalize"), file)
         assert (options.epochs, options.seed, options.normalize) == (5, 2, False)
@@ -131,7 +131,7 @@ class TestFile:
             ("epochs = 0", "epochs: '0' is not a whole number from 1"),
             ('learning_rate = "fast"', "learning_rate is a text ('fast'), not a number"),
             ("learning_rate = inf", "learning_rate: 'inf' is not a number from 0"),
-            ("query_layers = [64, 0]", "query_layers: '64,0' is no list of layers"),
+            ("query_layers = [64, 0]", "query_layers: '64,0' is not a list of layer widths"),
             ("query_layers = 64", "query_layers is a whole number (64), not a list"),
             ("save = 1", "save is a whole number (1), not true or false"),
             ("[data]\npath = 1", "data is a table, not a text"),
@@ -147,7 +147,7 @@ class TestFile:
             ("[sweep]\ntrials = 0", "trials in [sweep] is 0, not a whole number from 1"),
         ],
     )
-    def test_what_is_wrong_is_named(self, tmp_path: Path, text: str, message: str) -> None:
+    def test_an_error_names_the_key(self, tmp_path: Path, text: str, message: str) -> None:
         path = written(tmp_path, text)
         with pytest.raises(OptionError) as error:
             config.read(path)
@@ -176,7 +176,7 @@ def test_the_example_in_the_documents_is_read(tmp_path: Path) -> None:
 class TestPlaces:
     @pytest.mark.parametrize("name", ["data", "output", "config"])
     @pytest.mark.parametrize("place", ["s3://bucket/x.csv", "https://host/x.csv", "~nosuchuser/x.csv"])
-    def test_what_cannot_be_reached_is_wrong_usage(
+    def test_an_unsupported_address_is_wrong_usage(
         self, name: str, place: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with pytest.raises(SystemExit, match="2"):
@@ -195,7 +195,7 @@ class TestPlaces:
 
 
 @pytest.mark.parametrize("text", ["epochs = " + "1" * 5000, "epochs = 0x" + "f" * 5000, "epochs = " + "[" * 5000])
-def test_what_python_cannot_read_is_one_error(tmp_path: Path, text: str) -> None:
+def test_any_toml_error_is_an_option_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(OptionError, match=r"run\.toml: "):
         config.read(written(tmp_path, text))
 

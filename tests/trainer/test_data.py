@@ -69,7 +69,7 @@ class TestLoading:
         with pytest.raises(DataError, match=message):
             load(str(tmp_path / "bad.csv"))
 
-    def test_a_byte_order_mark_is_no_part_of_a_name(self, tmp_path: Path) -> None:
+    def test_a_byte_order_mark_is_not_part_of_a_name(self, tmp_path: Path) -> None:
         (tmp_path / "good.csv").write_bytes((HEADER + GOOD).encode("utf-8-sig"))
         assert len(load(str(tmp_path / "good.csv"))) == 3
 
@@ -97,7 +97,7 @@ class TestLoading:
             ("x" * 5000 + ".csv", "File name too long"),
         ],
     )
-    def test_names_that_cannot_be_a_file(self, source: str, message: str) -> None:
+    def test_invalid_file_names(self, source: str, message: str) -> None:
         with pytest.raises(DataError, match=message) as caught:
             load(source)
         assert "\n" not in str(caught.value)
@@ -119,20 +119,20 @@ class TestLoading:
             ("", "empty"),
             (HEADER, "no rows"),
             ("buyer_id,timestamp\na,2026-01-01\n", "column product_id is missing; columns found: buyer_id, timestamp"),
-            (HEADER + "a,p,2026-01-01\nb,p,yesterday\n", r"column timestamp, row 2: 'yesterday' is no time"),
+            (HEADER + "a,p,2026-01-01\nb,p,yesterday\n", r"column timestamp, row 2: 'yesterday' is not a time"),
             (
                 HEADER + "a,p,1767349800\nb,p,2026-01-01\n",
-                r"column timestamp, row 2: '2026-01-01' is no time .row 1 is seconds since 1970, this is not",
+                r"column timestamp, row 2: '2026-01-01' is not a time .row 1 is seconds since 1970, this is not",
             ),
-            (HEADER + "a,p,2026-01-01\nb,p,\nc,p,\n", r"column timestamp, row 2: '' is no time.*and 1 more rows"),
+            (HEADER + "a,p,2026-01-01\nb,p,\nc,p,\n", r"column timestamp, row 2: '' is not a time.*and 1 more rows"),
             (HEADER + "a,p,2026-01-01\n,p,2026-01-01\n", "column buyer_id, row 2: '' is empty"),
             (
                 HEADER + "a,p,2026-01-01\nb,p,1712102000\n",
-                r"row 2: '1712102000' is no time .row 1 is ISO 8601, this is not",
+                r"row 2: '1712102000' is not a time .row 1 is ISO 8601, this is not",
             ),
             (
                 HEADER + "a,p,20260101\nb,p,1712102000\n",
-                r"row 2: '1712102000' is no time .row 1 is ISO 8601, this is not",
+                r"row 2: '1712102000' is not a time .row 1 is ISO 8601, this is not",
             ),
             (HEADER + "a,p,2026-01-01\n  ,p,2026-01-01\n", "column buyer_id, row 2: '  ' is empty"),
             (
@@ -143,13 +143,13 @@ class TestLoading:
             (HEADER + "a,,2026-01-01\n", "column product_id, row 1: '' is empty"),
             (HEADER + "a,p,2026-01-01\nb,p,2026-01-01,surplus\n", "line 3"),
             (HEADER + "x,a,p,2026-01-01\ny,b,p,2026-01-01\n", "row 1 has more values than the first line names"),
-            (HEADER + "a,p,2026-01-01\nb,p\n", "column timestamp, row 2: '' is no time"),
+            (HEADER + "a,p,2026-01-01\nb,p\n", "column timestamp, row 2: '' is not a time"),
             (HEADER + 'a,"p,2026-01-01\nb,p,2026-01-01\n', "not a readable CSV file: .*EOF inside string"),
             (HEADER + "a,p,1767349800000\n", "column timestamp, row 1: '1767349800000' is after the year 2200"),
             (HEADER.replace(",", ";") + "a;p;2026-01-01\n", "buyer_id is missing; columns found: buyer_id;product_id;"),
         ],
     )
-    def test_a_malformed_file_is_told_by_column_and_row(self, tmp_path: Path, text: str, message: str) -> None:
+    def test_an_error_names_column_and_row(self, tmp_path: Path, text: str, message: str) -> None:
         with pytest.raises(DataError, match=message):
             load(write(tmp_path / "bad.csv", text))
 
@@ -169,9 +169,9 @@ class TestLoading:
             ("buyer_id", [b"a", b"b"], "column buyer_id, row 1: b'a' is of type bytes"),
             ("buyer_id", [["a"], ["b"]], "column buyer_id, row 1: .* is of type ndarray"),
             ("buyer_id", ["a", ""], "column buyer_id, row 2: '' is empty"),
-            ("timestamp", [True, False], "column timestamp, row 1: 'True' is no time"),
-            ("timestamp", [["a"], ["b"]], "column timestamp, row 1: .* is no time"),
-            ("timestamp", [1e9, None], "column timestamp, row 2: '' is no time"),
+            ("timestamp", [True, False], "column timestamp, row 1: 'True' is not a time"),
+            ("timestamp", [["a"], ["b"]], "column timestamp, row 1: .* is not a time"),
+            ("timestamp", [1e9, None], "column timestamp, row 2: '' is not a time"),
         ],
     )
     def test_parquet_of_other_types(self, tmp_path: Path, column: str, values: list[Any], message: str) -> None:
@@ -213,7 +213,7 @@ class TestLoading:
     def test_one_bad_file_of_several_is_named(self, tmp_path: Path) -> None:
         write(tmp_path / "1.csv", HEADER + "a,p,2026-01-01\n")
         write(tmp_path / "2.csv", HEADER + "a,p,2026-01-01\nb,q,x\n")
-        with pytest.raises(DataError, match=r"2\.csv: column timestamp, row 2: 'x' is no time"):
+        with pytest.raises(DataError, match=r"2\.csv: column timestamp, row 2: 'x' is not a time"):
             load(str(tmp_path))
 
     def test_files_of_different_types_are_not_mixed(self, tmp_path: Path) -> None:
@@ -230,7 +230,9 @@ class TestLoading:
         with pytest.raises(DataError, match=r"neither \.csv nor \.parquet"):
             load("gs://bucket/folder")
 
-    def test_reading_a_large_file_shows_on_a_terminal(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_reading_a_large_file_shows_progress_on_a_terminal(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         terminal = Terminal()
         monkeypatch.setattr(sys, "stderr", terminal)
         monkeypatch.setattr(bar, "REDRAW_SECONDS", 0)
@@ -263,7 +265,7 @@ class TestLoading:
 
 
 def interactions(n: int) -> pd.DataFrame:
-    """Buyer i % 5 buys product i % 7 at second i; given in another order."""
+    """Buyer i % 5 buys product i % 7 at second i. The rows are in another order."""
     index = np.random.default_rng(0).permutation(n)
     times = pd.to_datetime(index, unit="s", utc=True)
     return pd.DataFrame({"buyer_id": index % 5, "product_id": index % 7, "timestamp": times})
@@ -274,7 +276,7 @@ class TestSplitting:
         data = split(interactions(1000))
         assert [len(data.train), len(data.validation), len(data.test)] == [800, 100, 100]
         assert (data.buyers, data.products) == (5, 7)
-        # Numbered as they first occur, which here is 0, 1, 2 …
+        # Numbered in order of first occurrence, which here is 0, 1, 2 …
         everything = np.concatenate([data.train.buyers, data.validation.buyers, data.test.buyers])
         assert np.array_equal(everything, np.arange(1000) % 5)
 
@@ -283,7 +285,7 @@ class TestSplitting:
         assert len(data.train) == 80
         assert data.test.products.tolist() == [(index - 900) % 7 for index in range(990, 1000)]
 
-    def test_what_training_does_not_know_is_dropped_and_counted(self) -> None:
+    def test_unknown_buyers_and_products_are_dropped_and_counted(self) -> None:
         frame = interactions(100)
         late = frame["timestamp"] >= pd.Timestamp(95, unit="s", tz="UTC")
         frame.loc[late, "product_id"] = 99
@@ -322,7 +324,7 @@ class TestSplitting:
         with pytest.raises(DataError, match=rf"training has one {word} only \(8\)"):
             split(interactions(100).assign(**{column: 8}))
 
-    def test_options_say_how(self, tmp_path: Path) -> None:
+    def test_options_set_the_split(self, tmp_path: Path) -> None:
         path = tmp_path / "good.parquet"
         interactions(1000).to_parquet(path)
         options = Options(data=str(path), max_interactions=200, min_buyers=1, validation_share=0.2, test_share=0.3)

@@ -1,4 +1,4 @@
-"""The program uses the library as any user would: by its public names."""
+"""The program uses the library as any user does: by its public names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole program as a user runs it, against a real MLflow server; and what it says when it can't run."""
+"""The whole program as a user runs it, against a real MLflow server; and its errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -17,8 +16,9 @@ import pytest
 from mlflow import MlflowClient
 
 from deploy.local.process import free_port
+from tests.mlflow_server.servers import Server
+from tests.waiting import PATIENCE
 from tests.warmboard.keras.test_callbacks import CATALOGUE, COUNTERS
-from tests.warmboard.mlflow_server import MlflowServer
 from tests.warmboard.servers import FakePubsub, pubsub_server
 from trainer.__main__ import main
 from warmboard.contract.events import RunEvent, RunStatus
@@ -38,12 +38,9 @@ def purchases(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="module")
-def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    server.start()
-    yield server.uri
-    server.stop()
+@pytest.fixture
+def mlflow_uri(stock_mlflow: Server) -> str:
+    return stock_mlflow.address
 
 
 def start(arguments: list[str], mlflow_uri: str, pubsub: FakePubsub, folder: Path) -> subprocess.Popen[str]:
@@ -61,13 +58,13 @@ def start(arguments: list[str], mlflow_uri: str, pubsub: FakePubsub, folder: Pat
 
 
 @pytest.mark.integration
-def test_a_run_lands_in_mlflow_whole(purchases: str, mlflow_uri: str, pubsub: FakePubsub, tmp_path: Path) -> None:
+def test_a_run_is_in_mlflow_completely(purchases: str, mlflow_uri: str, pubsub: FakePubsub, tmp_path: Path) -> None:
     arguments = [
         "--data", purchases, "--epochs", "3", "--batch-size", "256", "--min-buyers", "2", "--embedding-dim", "8",
         "--quick-test-id", "11", "--experiment", "tests", "--json", str(tmp_path / "result.json"),
     ]  # fmt: skip
     program = start(arguments, mlflow_uri, pubsub, tmp_path)
-    _, said = program.communicate(timeout=120)
+    _, said = program.communicate(timeout=PATIENCE)
     assert program.returncode == 0, said
     assert "epoch 3/3  loss" in said
 
@@ -118,7 +115,7 @@ def test_a_terminated_run_is_killed_and_announced(
     lines = iter(program.stderr.readline, "")
     assert any("epoch      2/" in line for line in lines)
     program.send_signal(signal.SIGTERM)
-    program.communicate(timeout=60)
+    program.communicate(timeout=PATIENCE)
     assert program.returncode == 143
     event = RunEvent.decode(pubsub.messages[-1].data, pubsub.messages[-1].attributes)
     assert event.status is RunStatus.KILLED
@@ -129,8 +126,8 @@ def test_a_terminated_run_is_killed_and_announced(
     assert "loss" in run.data.metrics
 
 
-class Away:
-    """The program in this process, with servers that can be away."""
+class InProcess:
+    """The program in this process, with servers that can be down."""
 
     def __init__(self, folder: Path, purchases: str, pubsub: FakePubsub, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -138,7 +135,7 @@ class Away:
             "--data", purchases, "--epochs=1", "--batch-size=256", "--min-buyers=2", "--embedding-dim=4",
             "--json", str(folder / "result.json"),
         ]  # fmt: skip
-        # Nobody waits a minute for a server that a test has taken away.
+        # A minute is too long to wait for a server that the test keeps down.
         monkeypatch.setattr(run_module, "PATIENT", Limits(flush=0.2, spool=5, end=0.2, info=10, unsent=10, event=2))
         environ = {
             "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "MLFLOW_READY_SECONDS": "0",
@@ -154,26 +151,30 @@ class Away:
 
 
 @pytest.fixture
-def away(tmp_path: Path, purchases: str, pubsub: FakePubsub, monkeypatch: pytest.MonkeyPatch) -> Away:
-    return Away(tmp_path, purchases, pubsub, monkeypatch)
+def in_process(tmp_path: Path, purchases: str, pubsub: FakePubsub, monkeypatch: pytest.MonkeyPatch) -> InProcess:
+    return InProcess(tmp_path, purchases, pubsub, monkeypatch)
 
 
-class TestServersThatAreAway:
-    def test_mlflow_never_came_and_the_training_has_not_failed(
-        self, away: Away, capsys: pytest.CaptureFixture[str]
+class TestServersThatAreDown:
+    def test_a_training_succeeds_while_mlflow_is_down(
+        self, in_process: InProcess, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert main(away.words) == 0
+        assert main(in_process.words) == 0
         said = capsys.readouterr().err
-        result = away.result()
+        result = in_process.result()
         assert (result["run_id"], result["values_sent"], result["published_at"]) == ("", 0, None)
-        (spool,) = (away.folder / "spool").iterdir()
+        (spool,) = (in_process.folder / "spool").iterdir()
         assert result["waiting_at"] == str(spool)
-        assert f"{result['values_waiting']:,} values WAIT for MLflow in {spool}" in said
+        assert f"{result['values_waiting']:,} values are NOT SENT to MLflow, but kept in {spool}" in said
         assert "warmboard flush\n" in said
         assert Path(str(result["model_uri"]).removeprefix("file://")).is_file()
 
-    def test_pubsub_did_not_take_the_event(
-        self, away: Away, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    def test_pubsub_rejects_the_event(
+        self,
+        in_process: InProcess,
+        mlflow_uri: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
         monkeypatch.setenv("MLFLOW_READY_SECONDS", "60")
@@ -181,19 +182,19 @@ class TestServersThatAreAway:
         with pubsub_server() as refusing:
             refusing.refuse_with = grpc.StatusCode.PERMISSION_DENIED
             monkeypatch.setenv("PUBSUB_EMULATOR_HOST", refusing.address)
-            assert main([*away.words, "--no-save"]) == 0
-        result = away.result()
+            assert main([*in_process.words, "--no-save"]) == 0
+        result = in_process.result()
         assert (result["published_at"], result["model_uri"]) == (None, None)
         said = capsys.readouterr().err
         assert "event   NOT PUBLISHED. The workers' sweep finds the run by its mlflow_info.json" in said
         assert f"warmboard publish {result['mlflow_info_uri']}" in said
 
-    def test_a_folder_that_cannot_be_written(self, away: Away, capsys: pytest.CaptureFixture[str]) -> None:
-        (away.folder / "output").write_text("in the way")
-        assert main(away.words) == 1
-        result = away.result()
+    def test_a_folder_that_cannot_be_written(self, in_process: InProcess, capsys: pytest.CaptureFixture[str]) -> None:
+        (in_process.folder / "output").write_text("in the way")
+        assert main(in_process.words) == 1
+        result = in_process.result()
         assert result["model_uri"] is None
-        assert "model   NOT KEPT" in capsys.readouterr().err
+        assert "model   NOT SAVED" in capsys.readouterr().err
 
 
 class TestUsage:
@@ -239,7 +240,7 @@ class TestUsage:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
 
-    def test_what_is_not_installed_is_named(self) -> None:
+    def test_a_missing_package_is_named(self) -> None:
         code = "import sys; sys.modules['pandas'] = None; from trainer.__main__ import main; sys.exit(main([]))"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 1
@@ -251,14 +252,16 @@ class TestUsage:
             main([argument])
         assert argument.split("=")[0] in capsys.readouterr().err
 
-    def test_a_malformed_file_ends_it_before_any_server_is_asked(
+    def test_a_malformed_file_is_an_error_before_any_request(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "bad.csv").write_text("buyer_id,product_id,timestamp\na,p,never\n")
         assert main(["--data", str(tmp_path / "bad.csv")]) == 1
         assert "column timestamp, row 1: 'never'" in capsys.readouterr().err
 
-    def test_a_bad_setting_is_named(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_an_invalid_setting_is_named(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "nowhere")
         assert main([]) == 1
         assert "PUBSUB_EMULATOR_HOST" in capsys.readouterr().err

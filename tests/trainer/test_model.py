@@ -21,7 +21,7 @@ OPTIONS = Options(epochs=2, batch_size=64, learning_rate=0.01, optimizer="adam",
 
 
 def dataset(n: int = 640, size: int = 20) -> Dataset:
-    """So many buyers who buy what stands at their own number, and now and then something else."""
+    """Buyers who buy the product with their own number, and sometimes another one."""
     random = np.random.default_rng(4)
 
     def part(count: int) -> Part:
@@ -36,7 +36,7 @@ def dataset(n: int = 640, size: int = 20) -> Dataset:
     return Dataset(train, part(n // 8), part(n // 8), buyer_ids=np.arange(100, 100 + size), product_ids=products)
 
 
-def test_the_softmax_agrees_with_numpy_and_leaves_out_the_same_product() -> None:
+def test_the_softmax_agrees_with_numpy_and_masks_the_same_product() -> None:
     random = np.random.default_rng(1)
     queries, candidates = random.normal(size=(2, 6, 4)).astype(np.float32)
     products = np.array([0, 1, 2, 1, 3, 1], dtype=np.int32)
@@ -57,7 +57,7 @@ def test_the_total_is_the_loss_of_the_data_and_the_regularisation() -> None:
     assert logs["total_loss"][0] == pytest.approx(logs["loss"][0] + logs["regularization_loss"][0], rel=1e-6)
 
 
-def test_by_default_a_tower_has_one_hidden_layer_as_wide_as_its_vectors() -> None:
+def test_by_default_a_tower_has_one_hidden_layer_of_embedding_dim() -> None:
     tower = build(dataset(), OPTIONS).query
     assert [layer.name for layer in tower.layers] == ["embedding", "hidden_1", "output"]
     assert [variable.shape for variable in tower.trainable_variables] == [(20, 8), (8, 8), (8,), (8, 8), (8,)]
@@ -127,12 +127,12 @@ SAVED = [
 
 
 @pytest.mark.parametrize("options", SAVED, ids=["defaults", "everything"])
-def test_a_saved_model_says_the_same_in_another_process(options: Options, tmp_path: Path) -> None:
+def test_a_saved_model_gives_the_same_scores_in_another_process(options: Options, tmp_path: Path) -> None:
     data = dataset()
     model = build(data, options)
     model.fit(inputs(data.train, options), batch_size=64, epochs=1, verbose=0)
     (tmp_path / "model.keras").write_bytes(model_bytes(model))
-    # As a stranger would: nothing of this process, only the module that knows the classes.
+    # As another program does: with nothing of this process, only the module that has the classes.
     code = (
         "import sys, keras, numpy as np, trainer.model\n"
         "model = keras.models.load_model(sys.argv[1])\n"
@@ -151,7 +151,7 @@ def test_a_saved_model_says_the_same_in_another_process(options: Options, tmp_pa
     assert float(said["rate"]) == float(model.optimizer.learning_rate)
 
 
-def test_the_index_names_every_row_and_holds_no_pickle() -> None:
+def test_the_index_names_every_row_and_contains_no_pickle() -> None:
     data = dataset()
     model = build(data, OPTIONS)
     index = np.load(io.BytesIO(index_bytes(model, data)), allow_pickle=False)
@@ -162,7 +162,7 @@ def test_the_index_names_every_row_and_holds_no_pickle() -> None:
     assert np.array_equal(index["candidate_vectors"], vectors(model.candidate, 20))
 
 
-def test_vectors_are_made_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_are_computed_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     tower = build(dataset(), OPTIONS).query
     whole = vectors(tower, 20)
     monkeypatch.setattr(train, "ROWS_AT_ONCE", 7)
@@ -170,7 +170,7 @@ def test_vectors_are_made_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
     assert vectors(tower, 20).shape == (20, 8)
 
 
-def test_both_files_are_written_where_the_run_keeps_its_own(tmp_path: Path) -> None:
+def test_both_files_are_written_to_the_runs_folder(tmp_path: Path) -> None:
     data = dataset()
     model = build(data, OPTIONS)
     model({"buyer": np.arange(3), "product": np.arange(3)})

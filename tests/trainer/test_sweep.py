@@ -1,4 +1,4 @@
-"""Sweeps: what is planned, and what comes of it when some runs fail. MLflow is faked at its port."""
+"""Sweeps: the plan, and the results if some runs fail. MLflow is a fake HTTP server."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class TestPlanning:
         assert drawn != plan(*words, "--seed=2").combinations
         assert len(plan(*words[:-1], "--trials=99").combinations) == 16
 
-    def test_a_grid_too_large_to_write_down_can_be_drawn_from(self) -> None:
+    def test_trials_can_be_drawn_from_a_huge_grid(self) -> None:
         vary = {f"option_{index}": list(range(1000)) for index in range(4)}
         assert len(sweep.combinations(vary, 3, seed=1)) == 3
 
-    def test_the_file_has_a_table_and_the_command_line_wins(self, tmp_path: Path) -> None:
+    def test_the_command_line_overrides_the_files_table(self, tmp_path: Path) -> None:
         path = tmp_path / "run.toml"
         path.write_text("epochs = 2\n[sweep]\ntrials = 3\nl2 = [0.1, 0.2]\nseed = [1, 2]\n")
         planned = plan("--config", str(path), "--vary", "seed=5")
@@ -82,7 +82,7 @@ class TestPlanning:
             (["--vary", "seed=1,2", "--quick-test-id=2147483647"], "quick_test_id: '2147483648' is not"),
         ],
     )
-    def test_what_makes_no_sense_is_told_before_anything_trains(self, words: list[str], message: str) -> None:
+    def test_an_invalid_plan_is_an_error_before_any_training(self, words: list[str], message: str) -> None:
         with pytest.raises(OptionError, match=message):
             plan(*words)
 
@@ -93,13 +93,13 @@ class TestPlanning:
 
 
 class Mlflow(ThreadingHTTPServer):
-    """Takes every run but those whose name holds ``refused``."""
+    """Accepts every run but those whose name contains ``rejected``."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
-        self.refused = ""
+        self.rejected = ""
         self.created: list[dict[str, Any]] = []
         self.params: dict[str, dict[str, str]] = {}
 
@@ -108,7 +108,7 @@ class Mlflow(ThreadingHTTPServer):
             return 200, {"experiment": {"experiment_id": "7"}}
         if route == "runs/create":
             self.created.append(body)
-            if self.refused and self.refused in body["run_name"]:
+            if self.rejected and self.rejected in body["run_name"]:
                 return 400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "not this one"}
             return 200, {"run": {"info": {"run_id": f"r{len(self.created)}"}}}
         if route == "runs/log-batch":
@@ -152,7 +152,7 @@ def mlflow() -> Iterator[Mlflow]:
 
 @pytest.fixture
 def words(mlflow: Mlflow, pubsub: FakePubsub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The words of a sweep over a small file, against the faked servers."""
+    """The arguments of a sweep over a small file, against the fake servers."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{mlflow.server_port}")
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub.address)
     monkeypatch.setenv("OUTPUT_URI", str(tmp_path / "output"))
@@ -195,16 +195,16 @@ def test_every_run_is_tracked_and_compared(
     assert table[3] == f"sweep {report['sweep']}: 2 of 2 runs, 0 failed"
     assert said.count("13 buyers, 40 products") == 1, "data are loaded once"
 
-    # A run of a sweep is what it is alone, whatever ran before it.
+    # A run of a sweep has the result that it has alone.
     assert main([*words[1:], "--learning-rate=0.001", "--query-layers=8,4", "--no-save"]) == 0
     alone = json.loads((tmp_path / "sweep.json").read_text())
     assert alone["test"] == by_id["r2"]["test"]
 
 
-def test_a_run_that_fails_is_told_and_the_others_go_on(
+def test_a_run_that_fails_is_reported_and_the_others_are_trained(
     words: list[str], mlflow: Mlflow, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mlflow.refused = "seed=2"
+    mlflow.rejected = "seed=2"
     assert main([*words, "--vary", "seed=2,3", "--no-save"]) == 1
     report = json.loads((tmp_path / "sweep.json").read_text())
     trained, failed = report["runs"]
@@ -218,7 +218,7 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(
 
 
 @pytest.mark.parametrize(("run_id", "seconds"), [("", 0), ("r1", 120)])
-def test_a_server_that_was_away_for_a_whole_run_is_not_waited_for_again(run_id: str, seconds: int) -> None:
+def test_after_a_run_without_mlflow_the_next_one_does_not_wait(run_id: str, seconds: int) -> None:
     planned = plan("--vary", "seed=2,3")
     run: Any = SimpleNamespace(run_id=run_id)
     outcome: Any = None
@@ -227,7 +227,7 @@ def test_a_server_that_was_away_for_a_whole_run_is_not_waited_for_again(run_id: 
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143)])
-def test_an_interrupted_sweep_says_so(
+def test_an_interrupted_sweep_reports_it(
     stop: BaseException, words: list[str], mlflow: Mlflow, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip

@@ -1,4 +1,4 @@
-"""A training and its test, as the options say; logged to a list, without any server."""
+"""A training and its test by the options; logged to a list, without a server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trainer.train import Outcome, build, evaluate, inputs, train, vectors
 
 
 class Notes:
-    """A log that keeps everything."""
+    """A log that keeps everything in memory."""
 
     def __init__(self) -> None:
         self.metrics: dict[str, dict[int, float]] = {}
@@ -68,15 +68,15 @@ class TestSeed:
         return outcome.history, outcome.test, notes.metrics, notes.params, index
 
     def test_the_same_seed_gives_the_same_result(self, plain: Result) -> None:
-        # Another training before it changes nothing: so it is in a sweep.
+        # An earlier training in this process, as in a sweep, must not affect it.
         trained(dataclasses.replace(OPTIONS, embedding_dim=4, epochs=1))
         keras.utils.clear_session()
         again = self.everything(trained(OPTIONS))
         assert again[0].keys() >= {"loss", "val_loss", "regularization_loss", "total_loss"}
         assert again == self.everything(plain)
 
-    def test_other_threads_may_take_random_numbers_meanwhile(self, plain: Result) -> None:
-        """Google's clients do, between one attempt and the next."""
+    def test_other_threads_may_draw_random_numbers(self, plain: Result) -> None:
+        """Google's clients do, between two attempts."""
         over = threading.Event()
 
         def take() -> None:
@@ -92,16 +92,16 @@ class TestSeed:
             thread.join()
         assert self.everything(again) == self.everything(plain)
 
-    def test_with_everything_that_is_random_too(self) -> None:
+    def test_the_same_seed_with_every_random_option(self) -> None:
         options = dataclasses.replace(OPTIONS, dropout=0.3, optimizer="adagrad", early_stopping=2, schedule="cosine")
         first, second = trained(options), trained(options)
         assert self.everything(first) == self.everything(second)
 
-    def test_another_seed_gives_another(self, plain: Result) -> None:
+    def test_another_seed_gives_another_result(self, plain: Result) -> None:
         assert trained(dataclasses.replace(OPTIONS, seed=6))[0].history != plain[0].history
 
 
-def test_inputs_are_whole_batches_or_all_there_is() -> None:
+def test_inputs_are_whole_batches_or_everything() -> None:
     part = Part(np.arange(150, dtype=np.int32), np.arange(150, dtype=np.int32))
     assert len(inputs(part, OPTIONS)["buyer"]) == 128
     few = Part(part.buyers[:10], part.products[:10])
@@ -133,7 +133,7 @@ class TestLogging:
         assert "peak=0.01" in notes.params.pop("learning_rate_schedule")
         assert {key: value for key, value in notes.params.items() if "bin_edges" not in key} == expected
 
-    def test_what_a_schedule_does_is_logged(self, plain: Result) -> None:
+    def test_a_schedules_learning_rate_is_logged(self, plain: Result) -> None:
         _, notes = trained(dataclasses.replace(OPTIONS, epochs=4, schedule="exponential", decay_to=0.1))
         rates = list(notes.metrics["learning_rate"].values())
         assert rates == sorted(rates, reverse=True)
@@ -145,7 +145,7 @@ class TestLogging:
 
 
 class Spoil(keras.callbacks.Callback):
-    """From the fourth epoch on training begins with nothing, every time."""
+    """Resets the weights from the fourth epoch on, every epoch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class Spoil(keras.callbacks.Callback):
 
 
 class TestEarlyStopping:
-    def test_the_best_weights_are_taken(self) -> None:
+    def test_the_best_weights_are_restored(self) -> None:
         spoil = Spoil()
         outcome, notes = trained(dataclasses.replace(OPTIONS, epochs=50, early_stopping=2), [spoil])
         watched = outcome.history["val_loss"]
@@ -170,7 +170,7 @@ class TestEarlyStopping:
         weights = outcome.model.get_weights()
         assert all(np.array_equal(one, other) for one, other in zip(weights, spoil.good, strict=True))
 
-    def test_recall_of_validation_can_be_gone_by_and_is_logged(self) -> None:
+    def test_validation_recall_can_be_monitored_and_is_logged(self) -> None:
         data = dataset(size=150)
         options = dataclasses.replace(OPTIONS, epochs=50, early_stopping=1, monitor=VAL_RECALL)
         outcome, notes = trained(options, [Spoil()], data)

@@ -19,10 +19,9 @@ import requests
 from deploy.local.process import Part, Process, answers_tcp, free_port, has_said
 from tests.environment import VALKEY_PORT
 from tests.upgrade.fixture import Database, as_stored, load_redis, messages, read
+from tests.waiting import PATIENCE
 
 T = TypeVar("T")
-LONGEST_SECONDS = 240.0
-"""The tests' patience; on a quiet machine each wait takes seconds."""
 
 
 @dataclass
@@ -49,7 +48,9 @@ class Stack:
             headers["Authorization"] = f"Bearer {known['tokens'][name]}"
         if how == "session":
             headers["Cookie"] = f"sessionid={known['sessions'][name]}"
-        answer = requests.get(self.address + path, headers=headers, allow_redirects=False, stream=True, timeout=60)
+        answer = requests.get(
+            self.address + path, headers=headers, allow_redirects=False, stream=True, timeout=PATIENCE
+        )
         answer._content = answer.raw.read(decode_content=False)
         return answer
 
@@ -92,14 +93,14 @@ def serve(stack: Stack) -> None:
 def ask(stack: Stack) -> None:
     """Reads every address that the old version was asked for."""
     for process in stack.processes:
-        process.wait_ready(LONGEST_SECONDS)
+        process.wait_ready(PATIENCE)
     for asked in read("answers.json"):
         stack.answers[asked["path"], asked["who"]] = stack.get(asked["path"], asked["who"])
 
 
 def manage(environ: dict[str, str], *words: str) -> None:
     command = [sys.executable, "-m", "webapp", "manage", *words]
-    subprocess.run(command, env=environ, check=True, timeout=LONGEST_SECONDS)
+    subprocess.run(command, env=environ, check=True, timeout=PATIENCE)
 
 
 def work(stack: Stack) -> str:
@@ -113,7 +114,7 @@ def work(stack: Stack) -> str:
     del environ["DJANGO_SETTINGS_MODULE"]
     worker = Process(Part("worker", command, has_said(log, " ready.")), environ, log)
     try:
-        worker.wait_ready(LONGEST_SECONDS)
+        worker.wait_ready(PATIENCE)
         _wait_until(lambda: all(outcome in log.read_text() for outcome in outcomes()), log)
         unfinished = "SELECT event_id FROM store_inboxevent WHERE state IN ('pending', 'warming')"
         _wait_until(lambda: not stack.database.query(unfinished), log)
@@ -149,5 +150,5 @@ def _wait_until(done: Callable[[], bool], log: Path) -> None:
         said = log.read_text()
         assert "unregistered task" not in said, said[-5000:]
         assert "raised unexpected" not in said, said[-5000:]
-        assert time.monotonic() - begin < LONGEST_SECONDS, said[-5000:]
+        assert time.monotonic() - begin < PATIENCE, said[-5000:]
         time.sleep(0.05)

@@ -19,6 +19,7 @@ from tests.environment import VALKEY_PORT
 from tests.upgrade.fixture import Database, as_stored, from_base64, load_redis, messages, read
 from tests.upgrade.mlflow import EPOCHS
 from tests.upgrade.stack import Stack, outcomes
+from tests.waiting import PATIENCE
 from warmboard.contract.entries import Encoding, EntryKey, Resolution
 
 # One process holds both stacks.
@@ -121,7 +122,7 @@ class TestAnswers:
         was = next(was for was in ANSWERS if "etag" in was)
         token = read("known.json")["tokens"]["ada"]
         headers = {"Authorization": f"Bearer {token}", "If-None-Match": was["etag"], "Accept-Encoding": "identity"}
-        assert requests.get(stack.address + was["path"], headers=headers, timeout=60).status_code == 304
+        assert requests.get(stack.address + was["path"], headers=headers, timeout=PATIENCE).status_code == 304
 
     def test_a_comparison_holds_the_stored_histories(self, stack: Stack) -> None:
         runs = [RUNS["golden"], RUNS["plain"], RUNS["secret"]]
@@ -148,14 +149,14 @@ class TestAnswers:
 
     def test_a_password_still_signs_in(self, stack: Stack) -> None:
         with requests.Session() as browser:
-            page = browser.get(f"{stack.address}/sign-in/", timeout=60).text
+            page = browser.get(f"{stack.address}/sign-in/", timeout=PATIENCE).text
             guard = page.partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
             form = {"csrfmiddlewaretoken": guard, "username": "vera", "password": read("known.json")["password"]}
-            answer = browser.post(f"{stack.address}/sign-in/", form, allow_redirects=False, timeout=60)
+            answer = browser.post(f"{stack.address}/sign-in/", form, allow_redirects=False, timeout=PATIENCE)
             assert (answer.status_code, answer.headers["Location"]) == (302, "/")
 
     def test_an_unknown_token_is_refused(self, stack: Stack) -> None:
-        answer = requests.get(f"{stack.address}/api/runs/", headers={"Authorization": "Bearer wb_no"}, timeout=60)
+        answer = requests.get(f"{stack.address}/api/runs/", headers={"Authorization": "Bearer wb_no"}, timeout=PATIENCE)
         assert answer.status_code == 401
 
 

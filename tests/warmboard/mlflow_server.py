@@ -1,19 +1,18 @@
-"""A real MLflow server that a test can kill and bring back."""
+"""A real MLflow server that a test can kill and restart."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from deploy.local.process import Part, Process, answers_http, free_port
 from tests.environment import GIVEN
-
-READY_SECONDS = 120.0
+from tests.mlflow_server.servers import PATH, new_database
+from tests.waiting import PATIENCE
 
 
 class MlflowServer:
-    """MLflow on SQLite, in a folder of its own and at one address for all its lives."""
+    """MLflow on SQLite, in its own folder, at the same address after every restart."""
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder
@@ -26,19 +25,29 @@ class MlflowServer:
         return self._process is None
 
     def start(self) -> None:
-        """Returns when it answers."""
-        command = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}",
-            "--artifacts-destination", str(self.folder / "artifacts"),
-        ]  # fmt: skip
-        environ = {**GIVEN, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PATH": os.environ["PATH"]}
-        part = Part("mlflow", command, answers_http(f"{self.uri}/health"), self.uri, stop_all=True)
+        """Start it, and return when it answers."""
+        database = self.folder / "mlflow.db"
+        if not database.exists():
+            new_database(self.folder, database.name)
+        # The server that `mlflow server` starts, without the command line, which imports all of MLflow too.
+        command = [sys.executable, "-m", "uvicorn", "--port", str(self.port), "mlflow.server.fastapi_app:app"]
+        environ = {
+            **GIVEN,
+            "PATH": PATH,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "_MLFLOW_SGI_NAME": "uvicorn",
+            "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{database}",
+            "_MLFLOW_SERVER_REGISTRY_STORE": f"sqlite:///{database}",
+            "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+            "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(self.folder / "artifacts"),
+            "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        }
+        part = Part("mlflow", command, answers_http(f"{self.uri}/health"), self.uri)
         self._process = Process(part, environ, self.folder / "mlflow.log")
-        self._process.wait_ready(READY_SECONDS)
+        self._process.wait_ready(PATIENCE)
 
     def kill(self) -> None:
-        """kill -9, of the server and all its processes."""
+        """Send SIGKILL to the server and all its processes."""
         if self._process:
             self._process.kill()
             self._process = None

@@ -1,4 +1,4 @@
-"""Servers for tests: MLflow faked at the wire, Pub/Sub faked at its gRPC port."""
+"""Fake servers for tests: MLflow as a transport, Pub/Sub as a gRPC server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from warmboard.settings import Settings
 
 
 class FakeMlflow:
-    """Answers what a run needs, and refuses or drops what it is told to. A handler for `Wire`."""
+    """Answers the requests of a run, and fails or rejects them on demand. A handler for `Wire`."""
 
     def __init__(self) -> None:
         self.away = False
@@ -37,7 +37,7 @@ class FakeMlflow:
 
 
 class FakePubsub:
-    """Takes messages; with a status code set, refuses them."""
+    """Accepts messages; with a status code set, rejects them."""
 
     def __init__(self) -> None:
         self.messages: list[Any] = []
@@ -47,7 +47,7 @@ class FakePubsub:
 
     def publish(self, request: Any, context: grpc.ServicerContext) -> Any:
         if self.refuse_with:
-            context.abort(self.refuse_with, "refused by the test")
+            context.abort(self.refuse_with, "rejected by the test")
         self.topics.append(request.topic)
         self.messages.extend(request.messages)
         return PublishResponse(message_ids=[str(len(self.messages))])
@@ -70,7 +70,7 @@ def pubsub_server() -> Iterator[FakePubsub]:
 
 
 def settings(output: str, pubsub: str, mlflow: str = "http://mlflow.test:5000", **more: str) -> Settings:
-    """Settings of a trainer; what can't be sent is kept beside the output, unless SPOOL_DIR says otherwise."""
+    """Return the settings of a training. By default, SPOOL_DIR is a folder in the output."""
     environ = {
         "MLFLOW_TRACKING_URI": mlflow,
         "MLFLOW_READY_SECONDS": "0",

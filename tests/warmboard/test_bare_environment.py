@@ -1,5 +1,5 @@
-"""The tracking library in an environment that has what requirements/tracking.txt names and nothing else: no TensorFlow,
-no Keras, no pandas, no MLflow. The project is installed there, as a user of the library installs it.
+"""The library in an environment with the packages of requirements/tracking.txt only: no TensorFlow, Keras, pandas or
+MLflow. The project is installed there as a user of the library installs it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from tests.environment import GIVEN
+from tests.mlflow_server.servers import Server
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 from tests.warmboard.mlflow_server import MlflowServer
 from tests.warmboard.servers import FakePubsub
 from warmboard.contract.events import EventType, RunEvent, RunStatus
@@ -49,7 +50,7 @@ with start_run(quick_test_id=7, experiment="bare") as run:
         for tower, arrays in towers.items():
             values |= weight_statistics(tower, arrays)
         run.log_metrics(values, step=epoch)
-print(run.run_id, run.sent, run.waiting, run.refused, run.lost)
+print(run.run_id, run.sent, run.waiting, run.rejected, run.lost)
 """
 CLIENT = """
 import sys
@@ -79,14 +80,14 @@ print(trainer.__file__, run.run_id)
 
 @pytest.fixture(scope="module", autouse=True)
 def bare() -> None:
-    """The environment; made on first use, in seconds. The project is installed into it anew each time."""
+    """Create the environment on first use, in seconds. The project is installed into it again each time."""
     marker, digest = ENVIRONMENT / "installed", hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
     try:
         if not marker.exists() or marker.read_text() != digest:
             _uv("venv", "--clear", "--python", sys.executable, str(ENVIRONMENT))
             _uv("pip", "sync", "--python", str(PYTHON), "--require-hashes", str(REQUIREMENTS))
             marker.write_text(digest)
-        # Reinstalled: uv keeps what it built of a folder, whatever changes in its modules.
+        # Reinstalled: uv reuses its build of a folder even if modules have changed.
         _uv("pip", "install", "--python", str(PYTHON), "--no-deps", "--reinstall-package", "warmboard", str(ROOT))
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", "") or str(error)
@@ -99,42 +100,39 @@ def _uv(*arguments: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """A folder that holds the two-tower program and nothing else of the checkout."""
+    """A folder with the two-tower program and nothing else of the checkout."""
     shutil.copytree(ROOT / "trainer", tmp_path / "trainer")
     return tmp_path
 
 
+@pytest.fixture
+def mlflow(stock_mlflow: Server) -> Server:
+    return stock_mlflow
+
+
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Runs the environment's Python in this folder, where nothing of the checkout is found."""
+    """Run the environment's Python in this folder, where it does not find the checkout."""
     given = {**GIVEN, "OUTPUT_URI": str(folder / "output"), "SPOOL_DIR": str(folder / "spool"), **environ}
     given.pop("PYTHONPATH", None)
     return subprocess.run(
-        [PYTHON, *arguments], cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=120
+        [PYTHON, *arguments], cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
 
 
-def addresses(mlflow: MlflowServer, pubsub: FakePubsub) -> dict[str, str]:
-    return {"MLFLOW_TRACKING_URI": mlflow.uri, "PUBSUB_EMULATOR_HOST": pubsub.address, "MLFLOW_READY_SECONDS": "20"}
+def addresses(mlflow: str, pubsub: FakePubsub) -> dict[str, str]:
+    return {"MLFLOW_TRACKING_URI": mlflow, "PUBSUB_EMULATOR_HOST": pubsub.address, "MLFLOW_READY_SECONDS": "180"}
 
 
-def test_there_is_what_is_pinned_and_the_project() -> None:
+def test_only_the_pinned_packages_and_the_project_are_installed() -> None:
     installed = {each["name"] for each in json.loads(_uv("pip", "list", "--python", str(PYTHON), "--format", "json"))}
     pinned = set(re.findall(r"^([\w.-]+)==", REQUIREMENTS.read_text(), re.MULTILINE))
 
     assert installed == pinned | {"warmboard"}
 
 
-def test_the_project_brings_the_library_and_leaves_nothing_in_the_checkout(tmp_path: Path) -> None:
+def test_the_project_installs_one_package_and_leaves_the_checkout_clean(tmp_path: Path) -> None:
     lines = "import importlib.metadata as m\nprint(*m.files('warmboard'))"
     brought = [Path(file) for file in run(tmp_path, "-c", lines).stdout.split() if ".dist-info/" not in file]
 
@@ -144,23 +142,23 @@ def test_the_project_brings_the_library_and_leaves_nothing_in_the_checkout(tmp_p
 
 
 @pytest.mark.parametrize("module", ABSENT)
-def test_what_the_library_does_without_is_not_there(module: str, tmp_path: Path) -> None:
+def test_other_packages_are_not_installed(module: str, tmp_path: Path) -> None:
     assert f"No module named '{module}'" in run(tmp_path, "-c", f"import {module}").stderr
 
 
-def test_it_is_that_installation_which_runs(tmp_path: Path) -> None:
+def test_the_installed_library_is_imported(tmp_path: Path) -> None:
     done = run(tmp_path, "-c", "import warmboard; print(warmboard.__file__)")
 
     assert all(path.startswith(f"{ENVIRONMENT}/") for path in done.stdout.split()), done.stderr
 
 
-def test_a_loop_without_a_framework(mlflow: MlflowServer, pubsub: FakePubsub, tmp_path: Path) -> None:
-    done = run(tmp_path, "-c", LOOP, **addresses(mlflow, pubsub))
+def test_a_loop_without_a_framework(mlflow: Server, pubsub: FakePubsub, tmp_path: Path) -> None:
+    done = run(tmp_path, "-c", LOOP, **addresses(mlflow.address, pubsub))
 
     assert done.returncode == 0, done.stderr
     run_id, sent, *rest = done.stdout.split()
     assert rest == ["0", "0", "0"]
-    client = MlflowClient(mlflow.uri)
+    client = MlflowClient(mlflow.address)
     found = client.get_run(run_id)
     assert (found.info.status, found.info.run_name, found.data.params["optimizer"]) == (
         "FINISHED", "quick-test-7", "by hand",
@@ -181,19 +179,19 @@ def test_a_loop_without_a_framework(mlflow: MlflowServer, pubsub: FakePubsub, tm
     assert (tmp_path / "output" / run_id / "mlflow_info.json").is_file()
 
 
-def test_the_client_alone(mlflow: MlflowServer, tmp_path: Path) -> None:
-    done = run(tmp_path, "-c", CLIENT, mlflow.uri)
+def test_the_client_alone(mlflow: Server, tmp_path: Path) -> None:
+    done = run(tmp_path, "-c", CLIENT, mlflow.address)
 
     assert done.returncode == 0, done.stderr
-    found = MlflowClient(mlflow.uri).get_run(done.stdout.strip())
+    found = MlflowClient(mlflow.address).get_run(done.stdout.strip())
     assert (found.info.status, found.data.metrics, found.data.params) == ("FAILED", {"loss": 0.5}, {"rate": "1"})
 
 
-def test_what_waits_is_listed_and_flushed(mlflow: MlflowServer, pubsub: FakePubsub, tmp_path: Path) -> None:
-    # The port of a server that has ended: nobody listens there yet.
+def test_unsent_values_are_listed_and_flushed(mlflow: Server, pubsub: FakePubsub, tmp_path: Path) -> None:
+    # A free port on which no server listens yet.
     away = MlflowServer(tmp_path / "mlflow")
     away.folder.mkdir()
-    environ = {**addresses(away, pubsub), "MLFLOW_READY_SECONDS": "0"}
+    environ = {**addresses(away.uri, pubsub), "MLFLOW_READY_SECONDS": "0"}
     lines = "from warmboard import start_run\nwith start_run() as run:\n    run.log_metrics({'loss': 0.5}, step=0)\n"
     lines += "    raise SystemExit(143)"
     assert run(tmp_path, "-c", lines, **environ).returncode == 143
@@ -210,7 +208,7 @@ def test_what_waits_is_listed_and_flushed(mlflow: MlflowServer, pubsub: FakePubs
         assert (found.info.status, found.data.metrics) == ("KILLED", {"loss": 0.5})
     finally:
         away.stop()
-    assert run(tmp_path, "-m", "warmboard", "flush", "--list", **environ).stdout.startswith("Nothing waits")
+    assert run(tmp_path, "-m", "warmboard", "flush", "--list", **environ).stdout.startswith("No spools")
 
 
 def test_the_command_is_installed(tmp_path: Path) -> None:
@@ -220,18 +218,18 @@ def test_the_command_is_installed(tmp_path: Path) -> None:
     assert done.stdout.startswith(b"usage: warmboard ")
 
 
-def test_a_package_called_trainer_is_the_users_own(mlflow: MlflowServer, pubsub: FakePubsub, tmp_path: Path) -> None:
-    """Vertex AI calls a job's package ``trainer`` and its module ``trainer.task``."""
+def test_a_package_called_trainer_is_the_users_own(mlflow: Server, pubsub: FakePubsub, tmp_path: Path) -> None:
+    """In a job of Vertex AI, the user's own package is called ``trainer`` and its module ``trainer.task``."""
     (tmp_path / "trainer").mkdir()
     (tmp_path / "trainer" / "__init__.py").touch()
     (tmp_path / "trainer" / "task.py").write_text(TASK)
 
-    done = run(tmp_path, "-m", "trainer.task", **addresses(mlflow, pubsub))
+    done = run(tmp_path, "-m", "trainer.task", **addresses(mlflow.address, pubsub))
 
     assert done.returncode == 0, done.stderr
     place, run_id = done.stdout.split()
     assert place == str(tmp_path / "trainer" / "__init__.py")
-    found = MlflowClient(mlflow.uri).get_run(run_id)
+    found = MlflowClient(mlflow.address).get_run(run_id)
     assert (found.info.status, found.info.run_name, found.data.metrics) == ("FINISHED", "quick-test-8", {"loss": 0.5})
     event = RunEvent.decode(pubsub.messages[-1].data, pubsub.messages[-1].attributes)
     assert (event.type, event.run_id, event.quick_test_id) == (EventType.COMPLETED, run_id, 8)
@@ -244,7 +242,7 @@ def test_help_needs_no_framework(program: Path) -> None:
     assert "--epochs" in done.stdout
 
 
-def test_a_training_says_in_a_sentence_what_it_needs(program: Path) -> None:
+def test_a_missing_package_is_one_line(program: Path) -> None:
     done = run(program, "-m", "trainer", "--epochs", "1")
 
     assert done.returncode == 1

@@ -48,7 +48,7 @@ def test_it_runs_as_a_module(tmp_path: Path) -> None:
         env=environ, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("Nothing waits in ")
+    assert done.stdout.startswith("No spools in ")
 
 
 def test_its_help_loads_nothing_heavy() -> None:

@@ -1,4 +1,4 @@
-"""What a user of the library imports: names that are there, and nothing heavy with them."""
+"""The library's public names: they exist, and importing them loads nothing heavy."""
 
 from __future__ import annotations
 

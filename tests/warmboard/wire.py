@@ -1,4 +1,4 @@
-"""The wire, faked: a transport for requests that answers from a script and remembers what was asked."""
+"""A fake transport for requests, which answers from a script and records the requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from requests.adapters import BaseAdapter
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it left the client."""
+    """One request as the client sent it."""
 
     method: str
     route: str
@@ -36,7 +36,7 @@ Handler = Callable[[Asked], "Answer | Exception"]
 
 
 class Wire(BaseAdapter):
-    """Passes every request to ``handler`` and gives back its answer, or raises its exception."""
+    """Passes every request to ``handler``, and returns its answer or raises its exception."""
 
     def __init__(self, handler: Handler) -> None:
         super().__init__()
@@ -84,11 +84,11 @@ class Wire(BaseAdapter):
 
 
 def script(*answers: Answer | Exception) -> Handler:
-    """Gives these answers one after the other."""
+    """Return a handler that gives these answers one after the other."""
     remaining = list(answers)
     return lambda asked: remaining.pop(0)
 
 
 def error(status: int, code: str, message: str = "no") -> Answer:
-    """An error as MLflow words it."""
+    """Return an error in MLflow's format."""
     return Answer(status, {"error_code": code, "message": message})

@@ -15,7 +15,7 @@ from deploy.local.process import Process
 from store import warm
 from store.hot import hot
 from tests.webapp.samples import Sample
-from webapp.access import limits
+from webapp.access import rate_limit
 from webapp.access.readers import readers
 
 
@@ -38,7 +38,7 @@ def _forget() -> None:
     hot.cache_clear()
     warm._local.cache_clear()
     readers.forget()
-    limits._limits.cache_clear()
+    rate_limit._limits.cache_clear()
 
 
 @pytest.fixture

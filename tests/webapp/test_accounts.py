@@ -45,7 +45,7 @@ def test_groups_are_there_after_migrating_and_can_be_made_again(db: None) -> Non
 
 
 def test_an_account_is_made_with_a_password_from_standard_input(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert account("ada", "--group=operator", monkeypatch=monkeypatch) == "made account ada: operator\n"
+    assert account("ada", "--group=operator", monkeypatch=monkeypatch) == "created account ada: operator\n"
     user = User.objects.get()
     assert user.check_password(PASSWORD)
     assert user.password.startswith("scrypt$")
@@ -114,7 +114,7 @@ def test_a_leaked_token_ends_and_the_account_goes_on(anyone: Client, monkeypatch
     assert sign_in(anyone) == 302
     with pytest.raises(CommandError, match="no account 'bob'"):
         account("bob", "--close", monkeypatch=monkeypatch)
-    with pytest.raises(CommandError, match="Whose account"):
+    with pytest.raises(CommandError, match="Missing account name"):
         account("--revoke-tokens", monkeypatch=monkeypatch)
 
 
@@ -131,7 +131,7 @@ def test_after_some_wrong_passwords_the_right_one_is_refused_too(
     assert sign_in(anyone) == 302
 
 
-def test_whoever_gets_it_right_begins_anew(anyone: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_right_password_resets_the_count(anyone: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     account("ada", monkeypatch=monkeypatch)
     for _ in range(2):
         for _ in range(throttle.MOST_OF_BOTH - 1):

@@ -13,6 +13,7 @@ from django.test import Client
 from pytest_django import Settings
 
 import webapp.urls
+from tests.waiting import PATIENCE
 from tests.webapp.access.test_no_outgoing import guarded, read_everything
 from tests.webapp.google import ADA, CLIENT_ID, CLIENT_SECRET, Google, google, new_key
 from tests.webapp.samples import Sample
@@ -36,7 +37,7 @@ def come_back(client: Client, path: str = BEGIN) -> str:
     """As a browser does: to Google, and where that leads to."""
     away = client.get(path)
     assert away.status_code == 302
-    sent = requests.get(away["Location"], allow_redirects=False, timeout=10)
+    sent = requests.get(away["Location"], allow_redirects=False, timeout=PATIENCE)
     back = urlsplit(sent.headers["Location"])
     assert back.path == BACK
     return f"{back.path}?{back.query}"
@@ -50,11 +51,11 @@ def refused(client: Client, server: Google, status: int, says: str) -> None:
     answer = sign_in(client)
     assert answer.status_code == status
     assert says in answer.content.decode()
-    assert client.get("/").status_code == 302, "nobody is signed in"
+    assert client.get("/").status_code == 302, "no one is signed in"
     assert not User.objects.exists()
 
 
-def test_whoever_a_domain_vouches_for_gets_an_account_that_reads(anyone: Client, server: Google) -> None:
+def test_an_address_of_the_domain_gets_an_account_that_reads(anyone: Client, server: Google) -> None:
     answer = sign_in(anyone, f"{BEGIN}?next=/compare/")
     assert answer["Location"] == "/compare/"
     user = User.objects.get()
@@ -127,7 +128,7 @@ def test_an_error_of_google_is_passed_on(anyone: Client, server: Google) -> None
     refused(anyone, server, 403, "Google has not signed you in: an error.")
 
 
-def test_a_google_that_does_not_answer_is_said_to_be_away(anyone: Client, server: Google, settings: Settings) -> None:
+def test_a_google_that_does_not_answer_is_reported_as_down(anyone: Client, server: Google, settings: Settings) -> None:
     server.fails = 503
     refused(anyone, server, 502, "Google can&#x27;t be asked")
     addresses = server.endpoints

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "webapp", *arguments],
-        env=os.environ | environ, capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | environ, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
 
 

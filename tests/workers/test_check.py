@@ -1,20 +1,12 @@
-"""A heartbeat that is missing or old is told from a fresh one."""
-
-import os
-import time
-from pathlib import Path
+"""The health check of a worker asks over the broker."""
 
 import pytest
 
-from workers.heartbeat import UnhealthyError, check_heartbeat, touch
+from workers.check import check_worker
+from workers.heartbeat import UnhealthyError
 
 
-def test_a_heartbeat_says_whether_its_process_works(tmp_path: Path) -> None:
-    heartbeat = tmp_path / "new folder" / "subscriber.heartbeat"
-    with pytest.raises(UnhealthyError, match="there is no heartbeat"):
-        check_heartbeat(heartbeat, 30)
-    touch(heartbeat)
-    assert check_heartbeat(heartbeat, 30) == "the last heartbeat is 0 s old"
-    os.utime(heartbeat, (time.time() - 35,) * 2)
-    with pytest.raises(UnhealthyError, match="is 35 s old"):
-        check_heartbeat(heartbeat, 30)
+@pytest.mark.usefixtures("queue")
+def test_a_worker_that_does_not_run_is_unhealthy() -> None:
+    with pytest.raises(UnhealthyError, match=r"worker celery@\S+ does not answer over the broker"):
+        check_worker()

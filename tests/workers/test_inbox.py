@@ -1,4 +1,4 @@
-"""The inbox: once in, an event is never lost, never doubled, and everything that happens to it is written down."""
+"""The inbox: an event in it is never lost, never doubled, and its state is always recorded."""
 
 import json
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ def message(message_id: str = "1", name: str = "event-completed-v1.json", **chan
     return Message(message_id, json.dumps({**data, **change}).encode(), attributes, NOON)
 
 
-def test_the_same_event_thrice_is_one_row() -> None:
+def test_the_same_event_three_times_is_one_row() -> None:
     rows = [inbox.record(message(str(number))) for number in range(3)]
     assert [row is not None for row in rows] == [True, False, False]
     assert InboxEvent.objects.count() == 1
@@ -44,14 +44,14 @@ def test_the_run_and_its_quick_test_exist_from_the_first_event_on() -> None:
     assert (test.mlflow_run_id, test.mlflow_experiment_name) == (RUN_ID, "two-tower")
 
 
-def test_a_quick_test_is_the_products_to_number() -> None:
+def test_the_product_numbers_quick_tests() -> None:
     inbox.record(message(quick_test_id=None))
     assert not QuickTest.objects.exists()
     inbox.record(message(event_id="numbered", run_id="second", quick_test_id=1))
     assert QuickTest.objects.get().mlflow_run_id == "second"
     for _ in range(3):
         QuickTest.objects.create()
-    assert QuickTest.objects.count() == 4, "the database's own numbers go on after those that were given"
+    assert QuickTest.objects.count() == 4, "the database continues after the given IDs"
 
 
 def test_a_quick_test_points_at_its_newest_run() -> None:
@@ -66,7 +66,7 @@ def test_a_quick_test_points_at_its_newest_run() -> None:
     assert Run.objects.count() == 2
 
 
-def test_odd_attributes_of_a_sound_event_are_kept_printable() -> None:
+def test_unprintable_attributes_of_a_valid_event_are_made_printable() -> None:
     odd = message()
     odd.attributes["trace\0"] = "\0"
     assert inbox.record(odd)
@@ -82,7 +82,7 @@ def test_an_unreadable_message_is_kept_with_its_reason(data: bytes) -> None:
     assert (row.state, row.event_id, bytes(row.data)) == (State.UNREADABLE, "m1", data)
     assert row.reason
     assert inbox.record(Message("m1", data, attributes, NOON)) is None
-    assert inbox.record(message()), "the sound event with the same ID still gets in"
+    assert inbox.record(message()), "a valid event with the same ID is still recorded"
     assert inbox.claim("", "w1") == []
 
 
@@ -97,7 +97,7 @@ def test_a_claim_takes_all_unfinished_events_of_the_run() -> None:
     assert inbox.pending() == ["other"]
 
 
-def test_an_event_that_arrives_while_its_run_is_being_warmed_asks_for_another_warming() -> None:
+def test_an_event_that_arrives_during_a_warming_causes_another_one() -> None:
     inbox.record(message(name="event-started-v1.json"))
     claimed = inbox.claim(RUN_ID, "w1")
     inbox.record(message())
@@ -105,7 +105,7 @@ def test_an_event_that_arrives_while_its_run_is_being_warmed_asks_for_another_wa
     assert [event.type for event in inbox.claim(RUN_ID, "w1")] == ["warmboard.run.completed.v1"]
 
 
-def test_what_nobody_works_at_becomes_due_once_per_grace_period() -> None:
+def test_an_event_without_a_worker_becomes_due_once_per_grace_period() -> None:
     inbox.record(message())
     now = timezone.now()
     assert inbox.due(now) == []
@@ -117,21 +117,21 @@ def test_what_nobody_works_at_becomes_due_once_per_grace_period() -> None:
 def test_a_claim_lasts_as_long_as_it_is_renewed() -> None:
     inbox.record(message())
     first = inbox.claim(RUN_ID, "w1")
-    assert inbox.claim(RUN_ID, "w2") == [], "w1 is at it"
+    assert inbox.claim(RUN_ID, "w2") == [], "w1 holds it"
     InboxEvent.objects.update(due_at=NOON)
     inbox.renew(first)
     assert inbox.due(timezone.now()) == []
     InboxEvent.objects.update(due_at=NOON)
-    assert inbox.due(timezone.now()) == [RUN_ID], "that worker must be dead"
+    assert inbox.due(timezone.now()) == [RUN_ID], "its lease has expired"
     second = inbox.claim(RUN_ID, "w2")
     assert second[0].attempts == 2
     inbox.give_up(first, "the first worker was only slow")
-    assert InboxEvent.objects.get().state == State.WARMING, "what it says does not count any more"
+    assert InboxEvent.objects.get().state == State.WARMING, "its claim no longer holds"
     inbox.finish(second)
     assert InboxEvent.objects.get().state == State.DONE
 
 
-def test_a_worker_that_starts_has_nothing_in_hand() -> None:
+def test_a_worker_that_starts_holds_nothing() -> None:
     inbox.record(message())
     inbox.claim(RUN_ID, "w1")
     inbox.release("w2")
@@ -158,7 +158,7 @@ def test_a_replay_is_not_closed_by_the_warming_before_it() -> None:
     assert inbox.pending() == [RUN_ID]
 
 
-def test_a_replay_is_not_closed_by_a_worker_that_was_at_the_event_before() -> None:
+def test_a_replay_is_not_closed_by_a_worker_with_an_older_claim() -> None:
     inbox.record(message())
     before = inbox.claim(RUN_ID, "w1")
     inbox.reopen(RUN_ID)
@@ -194,19 +194,19 @@ def test_a_burst_of_live_events_is_one_warming() -> None:
     assert sorted(states().values())[:5] == [(State.DONE, inbox.COALESCED)] * 5
 
 
-def test_live_events_wait_for_the_warming_that_is_under_way() -> None:
+def test_live_events_wait_for_the_warming_in_progress() -> None:
     inbox.record(message(name=STARTED))
     first = inbox.claim(RUN_ID, "w1")
     inbox.record(message(name=PROGRESSED))
     assert inbox.claim(RUN_ID, "w2") == []
-    assert not inbox.waits(RUN_ID), "w1 sees to it when it is done"
+    assert not inbox.waits(RUN_ID), "w1 queues it when it is done"
     inbox.finish(first)
     assert inbox.waits(RUN_ID)
     assert len(inbox.claim(RUN_ID, "w2")) == 1
     assert not inbox.waits(RUN_ID)
 
 
-def test_live_events_do_not_wait_for_a_worker_that_is_dead() -> None:
+def test_live_events_do_not_wait_for_a_dead_worker() -> None:
     inbox.record(message(name=STARTED))
     inbox.claim(RUN_ID, "w1")
     inbox.record(message(name=PROGRESSED))
@@ -214,7 +214,7 @@ def test_live_events_do_not_wait_for_a_worker_that_is_dead() -> None:
     assert [event.type for event in inbox.claim(RUN_ID, "w2")] == ["warmboard.run.progressed.v1"]
 
 
-def test_a_completed_event_waits_for_nobody_and_takes_all_that_waits() -> None:
+def test_a_completed_event_does_not_wait_and_covers_all_that_wait() -> None:
     inbox.record(message(name=STARTED))
     inbox.claim(RUN_ID, "w1")
     inbox.record(message(name=PROGRESSED))
@@ -231,7 +231,7 @@ def test_live_events_of_a_run_that_has_completed_since_need_no_fetch() -> None:
     inbox.record(message(name=PROGRESSED, event_id="before", time=BEFORE))
     inbox.record(message(name=PROGRESSED, event_id="after", time=AFTER))
     claimed = inbox.claim(RUN_ID, "w1")
-    assert [event.event_id for event in claimed] == ["after"], "it may have been resumed"
+    assert [event.event_id for event in claimed] == ["after"], "the run may have been resumed"
     inbox.finish(claimed)
     assert states()["s"] == states()["before"] == (State.DONE, inbox.SUPERSEDED)
     assert states()["after"] == (State.DONE, "")
@@ -241,13 +241,13 @@ def test_live_events_of_a_run_that_has_completed_since_need_no_fetch() -> None:
 
 def test_a_completed_event_that_is_not_done_settles_nothing() -> None:
     inbox.record(message(event_id="c"))
-    inbox.give_up(inbox.claim(RUN_ID, "w1"), "MLflow is away")
+    inbox.give_up(inbox.claim(RUN_ID, "w1"), "MLflow is down")
     inbox.record(message(name=PROGRESSED, event_id="p", time=BEFORE))
     assert [event.event_id for event in inbox.claim(RUN_ID, "w1")] == ["p"]
 
 
 @pytest.mark.parametrize("time", [BEFORE, AFTER])
-def test_a_progressed_event_does_not_make_a_completed_run_go_on(time: str) -> None:
+def test_a_progressed_event_does_not_resume_a_completed_run(time: str) -> None:
     inbox.record(message())
     announced_at = Run.objects.get().announced_at
     inbox.record(message(name=PROGRESSED, time=time))
@@ -264,7 +264,7 @@ def test_a_run_is_completed_though_clocks_disagree() -> None:
     assert run.end_time
 
 
-def test_a_run_that_was_resumed_goes_on() -> None:
+def test_a_resumed_run_is_in_progress() -> None:
     inbox.record(message())
     inbox.record(message(name=STARTED, event_id="resumed", time=AFTER))
     run = Run.objects.get()
@@ -287,7 +287,7 @@ def test_a_run_that_no_event_announced_can_be_announced() -> None:
     assert not InboxEvent.objects.exists()
 
 
-def test_a_replay_takes_the_completed_event_which_always_asks_for_a_fetch() -> None:
+def test_a_replay_takes_the_completed_event_which_always_causes_a_fetch() -> None:
     inbox.record(message(event_id="c"))
     late = message(name=PROGRESSED, event_id="p", time=BEFORE)
     inbox.record(Message(late.message_id, late.data, late.attributes, NOON + timedelta(seconds=1)))

@@ -15,6 +15,7 @@ print(*sorted(name for name in sys.modules if name == "numpy" or name.startswith
 def test_the_subscriber_imports_nothing_of_warming() -> None:
     done = subprocess.run([sys.executable, "-c", LISTS], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == {
+        "workers.backoff",
         "workers.errors",
         "workers.fetch",
         "workers.fetch.server",

@@ -1,4 +1,4 @@
-"""The tasks, called as Celery calls them, and the order in which a queue gives them out."""
+"""The tasks, called as Celery calls them."""
 
 from __future__ import annotations
 
@@ -9,71 +9,26 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from deploy.local.process import free_port
 from store import warm as door
-from store.models import InboxEvent, Run, RunSource, WarmEntry
+from store.models import InboxEvent, Run, RunSource
 from tests.store.samples import NOON, announce, warm_run
 from tests.workers import golden_run
-from tests.workers.conftest import queued
+from tests.workers.conftest import outdated, queued
 from tests.workers.fetch.fake_mlflow import RUN_ID as FAKE_RUN_ID
 from tests.workers.fetch.fake_mlflow import FakeMlflow
-from tests.workers.test_inbox import PROGRESSED, RUN_ID, STARTED, message
-from warmboard.contract.entries import SCHEMA_VERSION, Encoding, EntryKey, Resolution
+from tests.workers.test_inbox import PROGRESSED, STARTED, message
+from warmboard.contract.entries import Encoding, EntryKey, Resolution
 from workers import inbox
-from workers.errors import PermanentError, TransientError
+from workers.errors import PermanentError
 from workers.fetch.fetcher import Fetcher, TrackingServer
 from workers.history.ndjson import write_run
-from workers.queue import dispatch
-from workers.settings import Settings
 from workers.sweep import sweep
 from workers.tasks import expire, rebuild_run
 from workers.tasks import warm_run as warm_run_task
 from workers.warm import pipeline
 
-pytestmark = pytest.mark.usefixtures("tables", "queue")
+pytestmark = pytest.mark.usefixtures("tables", "queue", "configure")
 State = InboxEvent.State
-
-
-@pytest.fixture(autouse=True)
-def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """What the tasks find in their environment; nothing listens at MLflow's address."""
-
-    def configured(**environ: str) -> None:
-        given = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "WARM_ATTEMPTS": "2", **environ}
-        for module in ("tasks", "sweep"):
-            monkeypatch.setattr(f"workers.{module}.settings", lambda: Settings.read(given))
-
-    configured()
-    return configured
-
-
-def outdated(run_id: str = "run1", source: bytes | None = None) -> None:
-    """A run that an older Warmboard has warmed."""
-    announce(run_id)
-    if source:
-        door.put(replace(warm_run("old", run_id=run_id), source=source))
-    WarmEntry.objects.filter(run_id=run_id).delete()
-    Run.objects.filter(pk=run_id).update(schema_version=SCHEMA_VERSION - 1, warmed_at=NOON)
-
-
-def test_events_go_before_rebuilding_except_what_waited_long() -> None:
-    outdated("waited")
-    assert sweep() == 0
-    assert queued() == [("rebuild_run", ["waited", 0])]
-    Run.objects.update(rebuild_due_at=NOON)
-    sweep()
-    outdated("later")
-    sweep()
-    dispatch("fresh")
-    assert queued() == [("rebuild_run", ["waited", 0]), ("warm_run", ["fresh"]), ("rebuild_run", ["later", 0])]
-
-
-def test_the_sweep_hands_out_what_nobody_works_at() -> None:
-    inbox.record(message())
-    assert sweep() == 0
-    InboxEvent.objects.update(due_at=NOON)
-    assert sweep() == 1
-    assert queued() == [("warm_run", [RUN_ID])]
 
 
 def test_a_run_is_rebuilt_from_what_the_store_kept() -> None:
@@ -87,13 +42,19 @@ def test_a_run_is_rebuilt_from_what_the_store_kept() -> None:
     assert rebuild_run("run1", 0).startswith("nothing to do")
 
 
-def test_a_rebuilding_that_needs_mlflow_is_tried_again_and_then_given_up() -> None:
+def test_a_rebuild_that_needs_mlflow_is_retried_and_then_given_up() -> None:
     outdated()
-    for attempts, reason in ((0, ""), (1, "gave up after 2 attempts: ")):
-        with pytest.raises(TransientError):
-            rebuild_run("run1", attempts)
-        assert Run.objects.get().rebuild_reason.startswith(reason)
-        assert Run.objects.get().rebuild_reason
+    before = timezone.now()
+    assert rebuild_run("run1", 0).startswith("postponed: ")
+    waiting = Run.objects.get()
+    assert waiting.rebuild_reason
+    assert waiting.rebuild_due_at
+    assert before + timedelta(seconds=30) <= waiting.rebuild_due_at <= timezone.now() + timedelta(seconds=60)
+    with pytest.raises(PermanentError, match="gave up after 2 attempts: "):
+        rebuild_run("run1", 1)
+    parked = Run.objects.get()
+    assert parked.rebuild_reason.startswith("gave up after 2 attempts: ")
+    assert parked.rebuild_due_at is None
     Run.objects.update(rebuild_due_at=NOON)
     sweep()
     assert queued() == []
@@ -109,12 +70,12 @@ def test_a_run_that_can_neither_be_read_nor_fetched_is_given_up_at_once() -> Non
     assert queued() == []
 
 
-def test_what_comes_during_a_warming_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_during_a_warming_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = FakeMlflow(golden_run.metrics(), golden_run.params())
     outcomes = []
 
     def fetcher(server: TrackingServer, _: int) -> Fetcher:
-        """Meanwhile events come in, and other workers take up their tasks."""
+        """Meanwhile events arrive, and other workers take their tasks."""
         for number in range(3):
             inbox.record(message(name=PROGRESSED, event_id=str(number), run_id=FAKE_RUN_ID))
             outcomes.append(warm_run_task.apply([FAKE_RUN_ID]).get())
@@ -127,7 +88,7 @@ def test_what_comes_during_a_warming_waits_for_its_end(monkeypatch: pytest.Monke
     assert queued() == [("warm_run", [FAKE_RUN_ID])]
 
 
-def test_everything_that_is_kept_too_long_goes(configure: Callable[..., None]) -> None:
+def test_old_runs_and_events_are_dropped(configure: Callable[..., None]) -> None:
     long_ago = timezone.now() - timedelta(days=40)
     for run_id in ("run1", "run2"):
         announce(run_id)

@@ -1,7 +1,7 @@
-"""What the world hears of a run: its events, and ``mlflow_info.json`` for whoever missed them.
+"""Announces one run: its events, and ``mlflow_info.json`` for when the events are lost.
 
-While the run goes on this is a background thread's business: a bucket or a Pub/Sub that is slow or away costs the
-training nothing. The end is told by the thread that ends the run, within the time it is given.
+While the run is in progress, a background thread does this, so a slow or unreachable bucket or Pub/Sub costs the
+training nothing. The end is announced by the thread that ends the run, with a timeout.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from warmboard.settings import Settings
 log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 2.0
-"""Progressed events are at least so far apart."""
+"""The min interval between two progressed events."""
 LIVE_DEADLINE_SECONDS = 10.0
 JOIN_SECONDS = 0.5
 
 
 @dataclass
 class _News:
-    """What the thread has not told yet."""
+    """What the thread has not announced yet."""
 
     started: RunInfo | None = None
     epochs: int = 0
@@ -38,36 +38,36 @@ class _News:
 
 
 class Announcer:
-    """Tells of one run, from its start to its end. Nothing it does raises."""
+    """Announces one run, from its start to its end. No method raises."""
 
     def __init__(self, settings: Settings, progress_seconds: float = PROGRESS_SECONDS) -> None:
         self._settings = settings
         self._between = progress_seconds
-        # Loaded here, connected by the thread: to look for credentials may take seconds.
+        # Imported here, but connected by the thread: finding credentials may take seconds.
         preload()
         self._publisher: Publisher | None = None
         self._connecting = threading.Lock()
         self._connected = False
-        self._away = False
+        self._down = False
         self._news = _News()
-        self._thread = threading.Thread(target=self._tell, name="announcing", daemon=True)
+        self._thread = threading.Thread(target=self._announce, name="announcing", daemon=True)
         self._thread.start()
 
     def started(self, info: RunInfo) -> None:
-        """The run is in MLflow. Returns at once, as `progressed` does."""
+        """Announce that the run is in MLflow. Returns at once, as `progressed` does."""
         with self._news.changed:
             self._news.started = info
             self._news.changed.notify()
 
     def progressed(self, epochs: int) -> None:
-        """So many epochs are in MLflow."""
+        """Announce how many epochs are in MLflow."""
         with self._news.changed:
             if epochs > self._news.epochs:
                 self._news.epochs = epochs
                 self._news.changed.notify()
 
     def leave_info(self, info: RunInfo, within: float) -> str | None:
-        """Writes ``mlflow_info.json`` of a run that has ended; its URI, or None where that failed."""
+        """Write ``mlflow_info.json`` of an ended run; ``within`` is in seconds. Return its URI, or None on failure."""
         try:
             return write_info(info, self._settings, within)
         except StorageError as error:
@@ -75,15 +75,15 @@ class Announcer:
             return None
 
     def completed(self, info: RunInfo, uri: str | None, within: float) -> datetime | None:
-        """Publishes the completed event; when that began, or None if Pub/Sub did not take it in so many seconds."""
-        asked_at = datetime.now(UTC)
+        """Publish the completed event; ``within`` is in seconds. Return when that started, or None if it failed."""
+        started_at = datetime.now(UTC)
         if self._publish(info.event(uri), within):
-            return asked_at
+            return started_at
         log.error("Run %s was not announced. %s", info.run_id, _how_to_announce(uri))
         return None
 
     def close(self) -> None:
-        """Nothing more is told by the thread."""
+        """Stop the thread: it announces nothing more."""
         with self._news.changed:
             self._news.over = True
             self._news.changed.notify()
@@ -103,7 +103,7 @@ class Announcer:
                     log.warning("The run can't be announced: %s", error)
             return self._publisher
 
-    def _tell(self) -> None:
+    def _announce(self) -> None:
         info = self._wait_for_start()
         if info is None:
             return
@@ -111,10 +111,10 @@ class Announcer:
         if not self._settings.live_events or self._connect() is None:
             return
         self._publish(info.started(), LIVE_DEADLINE_SECONDS)
-        told = 0
-        while (epochs := self._wait_for_epochs(told)) is not None:
+        announced = 0
+        while (epochs := self._wait_for_epochs(announced)) is not None:
             if self._publish(_progressed(info, epochs), LIVE_DEADLINE_SECONDS):
-                told = epochs
+                announced = epochs
 
     def _wait_for_start(self) -> RunInfo | None:
         news = self._news
@@ -122,16 +122,16 @@ class Announcer:
             news.changed.wait_for(lambda: news.started or news.over)
             return news.started
 
-    def _wait_for_epochs(self, told: int) -> int | None:
-        """More epochs than were told, after the pause between two events; None when the run is over."""
+    def _wait_for_epochs(self, announced: int) -> int | None:
+        """Wait for the interval between two events, then for more epochs than announced; None once the run is over."""
         news = self._news
         with news.changed:
             news.changed.wait_for(lambda: news.over, self._between)
-            news.changed.wait_for(lambda: news.over or news.epochs > told)
+            news.changed.wait_for(lambda: news.over or news.epochs > announced)
             return None if news.over else news.epochs
 
     def _leave_info(self, info: RunInfo) -> None:
-        """The file of a run that goes on; one that has ended meanwhile is not overwritten."""
+        """Write the file of a run in progress. The file of a run that has ended is not overwritten."""
         try:
             storage.create(info_uri(info, self._settings), info.encode(), self._settings.storage_emulator_host)
         except StorageError as error:
@@ -145,12 +145,12 @@ class Announcer:
         try:
             publisher.publish(event, within)
         except PublishError as error:
-            # Once for each spell: an event every two seconds would fill the terminal.
-            log.log(logging.DEBUG if self._away else logging.WARNING, "%s", error)
-            self._away = True
+            # One warning per outage: one per event, every two seconds, would fill the terminal.
+            log.log(logging.DEBUG if self._down else logging.WARNING, "%s", error)
+            self._down = True
             return False
         log.debug("published %s in %.0f ms", event.id, (time.monotonic() - begin) * 1000)
-        self._away = False
+        self._down = False
         return True
 
 
@@ -167,5 +167,5 @@ def _progressed(info: RunInfo, epochs: int) -> RunEvent:
 
 def _how_to_announce(uri: str | None) -> str:
     if uri is None:
-        return "MLflow knows it: the sweep finds it there."
-    return f"{uri} is enough for the sweep to find it. To announce it now: warmboard publish {uri}"
+        return "The sweep finds it in MLflow."
+    return f"The sweep finds it by {uri}. To announce it now: warmboard publish {uri}"

@@ -1,7 +1,6 @@
-"""Telling the world about a run: ``mlflow_info.json``, and run events on Pub/Sub.
+"""Writes ``mlflow_info.json`` and publishes run events on Pub/Sub.
 
-``warmboard publish URI_OF_MLFLOW_INFO`` publishes the completed event of an earlier run again, for when Pub/Sub
-was away.
+``warmboard publish URI_OF_MLFLOW_INFO`` publishes the completed event of an earlier run, for when Pub/Sub was down.
 """
 
 from __future__ import annotations
@@ -27,35 +26,35 @@ example:
 
 
 def info_uri(info: RunInfo, settings: Settings) -> str:
-    """Where this run's ``mlflow_info.json`` belongs: ``OUTPUT_URI/{run_id}/mlflow_info.json``."""
+    """Return the URI of this run's file: ``OUTPUT_URI/{run_id}/mlflow_info.json``."""
     return storage.join(settings.output_uri, info.run_id, FILE_NAME)
 
 
 def write_info(info: RunInfo, settings: Settings, within: float = storage.TIMEOUT_SECONDS) -> str:
-    """Writes the run's ``mlflow_info.json`` and returns its URI. Raises StorageError."""
+    """Write the run's ``mlflow_info.json`` and return its URI. ``within`` is in seconds. Raises StorageError."""
     uri = info_uri(info, settings)
     storage.write(uri, info.encode(), settings.storage_emulator_host, within=within)
     return uri
 
 
 def preload() -> None:
-    """Imports gRPC and Google's client, which takes a second; in the thread that imports TensorFlow, not beside it."""
+    """Import gRPC and Google's client, which takes a second. Call it in the thread that imports TensorFlow."""
     importlib.import_module("grpc")
     importlib.import_module("google.cloud.pubsub_v1")
 
 
 class Publisher:
-    """A connection to the topic of run events; as a context manager it is closed at the end."""
+    """A connection to the topic of run events. As a context manager, it closes itself."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises PublishError where Google gives no credentials."""
-        # Imported here: gRPC takes a second, and threads that a library user may not want.
+        """Raises PublishError if there are no credentials."""
+        # Imported here: gRPC takes a second to import and starts threads, which not every user of the library needs.
         import grpc
         from google.cloud import pubsub_v1
         from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
         self.topic = f"projects/{settings.google_cloud_project}/topics/{settings.pubsub_topic}"
-        # Each message goes out by itself: no waiting for more.
+        # Each message is sent at once, in a batch of its own.
         one = pubsub_v1.types.BatchSettings(max_messages=1)
         try:
             if settings.pubsub_emulator_host:
@@ -63,7 +62,7 @@ class Publisher:
                 self._client = pubsub_v1.PublisherClient(one, transport=PublisherGrpcTransport(channel=channel))
             else:
                 self._client = pubsub_v1.PublisherClient(one)
-        except Exception as error:  # credentials fail in many ways, as a file that is a folder does
+        except Exception as error:  # credentials fail in many ways, such as a folder in place of the file
             raise PublishError(
                 f"No credentials for Google's Pub/Sub, and PUBSUB_EMULATOR_HOST is unset: {error}"
             ) from error
@@ -77,9 +76,9 @@ class Publisher:
         self.close()
 
     def publish(self, event: RunEvent, deadline: float = DEADLINE_SECONDS) -> str:
-        """Publishes the event and returns the message ID that Pub/Sub gave it.
+        """Publish the event and return its message ID in Pub/Sub.
 
-        Raises PublishError when Pub/Sub has not accepted it within ``deadline`` seconds.
+        Raises PublishError if Pub/Sub has not accepted it within ``deadline`` seconds.
         """
         from google.api_core.retry import Retry
 
@@ -91,22 +90,23 @@ class Publisher:
             return str(sending.result(timeout=deadline))
         except Exception as error:  # gRPC, authentication and timeouts have no base class in common
             reason = str(error) or type(error).__name__
-            raise PublishError(f"Pub/Sub did not take the event for topic {self.topic}: {reason}") from error
+            raise PublishError(f"Pub/Sub did not accept the event for topic {self.topic}: {reason}") from error
 
     def close(self) -> None:
         self._client.transport.close()
 
 
 def publish(event: RunEvent, settings: Settings, deadline: float = DEADLINE_SECONDS) -> str:
-    """Publishes one event over a connection of its own; see `Publisher.publish`."""
+    """Publish one event over a connection of its own; see `Publisher.publish`."""
     with Publisher(settings) as publisher:
         return publisher.publish(event, deadline)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``warmboard publish`` and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="warmboard publish",
-        description="Publish the completed event of an earlier run again.",
+        description="Announce an earlier run again: publish its completed event.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

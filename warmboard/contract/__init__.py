@@ -1,1 +1,1 @@
-"""What crosses between the programs, and nothing else: events, entries, settings. Standard library only."""
+"""The contract between the programs: events, entries, settings. It imports the standard library only."""

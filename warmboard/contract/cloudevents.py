@@ -1,7 +1,7 @@
 """The envelope of every message: CloudEvents 1.0 on Google Cloud Pub/Sub in binary content mode.
 
-Every context attribute is a message attribute with the prefix ``ce-`` (so that subscriptions can filter by type), the
-data is JSON, and ``content-type`` names it.
+Every context attribute is a message attribute with the prefix ``ce-``, so that subscriptions can filter by type. The
+data is JSON, and ``content-type`` says so.
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 https://github.com/google/knative-gcp/blob/main/docs/spec/pubsub-protocol-binding.md
 """
@@ -21,7 +21,7 @@ LARGEST = 2**31 - 1
 
 
 class EventError(ValueError):
-    """The message is no event of a version this program knows; the text says which part and why."""
+    """The message is not an event of a known version. The error names the attribute or field, and the reason."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Envelope:
     subject: str = ""
 
     def attributes(self) -> dict[str, str]:
-        """As the message carries them."""
+        """Return the attributes of the Pub/Sub message."""
         return {
             "ce-specversion": "1.0",
             "ce-type": self.type,
@@ -48,7 +48,7 @@ class Envelope:
 
     @classmethod
     def of(cls, attributes: Mapping[str, str], known: Iterable[str]) -> Self:
-        """Raises EventError, which names the attribute at fault; an unknown type is one."""
+        """Read a message's attributes; ``known`` are the valid types. Raises EventError, which names the attribute."""
         if attributes.get("ce-specversion") != "1.0":
             raise EventError(f"attribute ce-specversion is {attributes.get('ce-specversion')!r}, not '1.0'")
         types = list(known)
@@ -63,7 +63,7 @@ class Envelope:
 
 
 class Fields:
-    """The JSON object of an event, read field by field; every error names its field."""
+    """The JSON object of an event. Each method reads one field and raises EventError, which names the field."""
 
     def __init__(self, data: bytes) -> None:
         try:
@@ -75,11 +75,12 @@ class Fields:
         self._document: dict[str, Any] = document
 
     def only(self, known: Set[str]) -> None:
-        """Refuses every other field."""
+        """Raise EventError if there is any other field."""
         if unknown := sorted(self._document.keys() - known):
             raise EventError(f"field {unknown[0][:40]} is unknown")
 
     def optional_text(self, name: str) -> str | None:
+        """Return a string; None if it is missing."""
         value = self._document.get(name)
         if value is not None and not isinstance(value, str):
             raise EventError(f"field {name} is {value!r}, not a string")
@@ -88,12 +89,14 @@ class Fields:
         return value
 
     def text(self, name: str) -> str:
+        """Return a string that is not empty."""
         value = self.optional_text(name)
         if not value:
             raise EventError(f"field {name} is missing or empty")
         return value
 
     def count(self, name: str) -> int | None:
+        """Return a whole number from 0; None if it is missing."""
         value = self._document.get(name)
         if value is None:
             return None
@@ -102,25 +105,27 @@ class Fields:
         return value
 
     def flag(self, name: str) -> bool:
-        """False where it is missing."""
+        """Return a boolean; False if it is missing."""
         value = self._document.get(name)
         if value is not None and not isinstance(value, bool):
             raise EventError(f"field {name} is {str(value)[:40]!r}, neither true nor false")
         return bool(value)
 
     def positive(self, name: str) -> int | None:
+        """Return a whole number from 1; None if it is missing."""
         value = self.count(name)
         if value == 0:
             raise EventError(f"field {name} is 0; numbers start at 1")
         return value
 
     def time(self, name: str) -> datetime | None:
+        """Return an aware datetime in UTC; None if it is missing."""
         value = self.optional_text(name)
         return None if value is None else _time(f"field {name}", value)
 
 
 def format_time(moment: datetime) -> str:
-    """RFC 3339 in UTC, with milliseconds: ``2026-01-02T10:30:00.000Z``."""
+    """Return the time by RFC 3339, in UTC with milliseconds: ``2026-01-02T10:30:00.000Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -133,7 +138,7 @@ def _attribute(attributes: Mapping[str, str], name: str) -> str:
 
 
 def _check_text(what: str, value: str, longest: int) -> None:
-    """Refuses what a database would not take."""
+    """Raise EventError for text that a database rejects."""
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise EventError(f"{what} holds a NUL or half a character")
     if len(value) > longest:

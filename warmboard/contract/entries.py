@@ -1,8 +1,7 @@
-"""Warm entries: the finished JSON bodies that workers write and the web application hands out as they are.
+"""Warm entries: JSON bodies that the workers write, ``store`` keeps, and the webapp sends unchanged.
 
-Written by the workers, read by the webapp, kept by ``store``. ``contract/examples/entry-*.json`` holds one golden
-document of every kind. A change of a shape takes a new SCHEMA_VERSION: it is part of every key, so that old and new
-programs never read each other's entries.
+``contract/examples/entry-*.json`` holds one golden document of every kind. A change of a shape needs a new
+SCHEMA_VERSION. It is part of every key, so old and new programs never read each other's entries.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any, Literal, NotRequired, Self, TypedDict
 SCHEMA_VERSION = 2
 
 Series = list[float | None]
-"""One value per entry of ``epochs``; ``None`` where the metric has no such step or the value is not finite."""
+"""One value per entry of ``epochs``; ``None`` if the metric has no such step or the value is not finite."""
 
 
 class Resolution(StrEnum):
@@ -25,7 +24,7 @@ class Resolution(StrEnum):
 
 
 class Encoding(StrEnum):
-    """The content codings (RFC 9110) in which every body is kept."""
+    """The content codings (RFC 9110) of every stored body."""
 
     GZIP = "gzip"
     ZSTD = "zstd"
@@ -65,7 +64,7 @@ class TowerStatistics(TypedDict):
 
 
 class NonFinite(TypedDict):
-    """A value that JSON has no number for: the series holds ``null`` there."""
+    """A value that is not a JSON number. The series has ``null`` there."""
 
     metric: str
     epoch: int
@@ -73,15 +72,17 @@ class NonFinite(TypedDict):
 
 
 class Envelope(TypedDict):
-    """Extremes of one metric: item *i* covers the steps after ``epochs[i-1]``, up to ``epochs[i]``."""
+    """The min and max of one metric: item *i* covers the steps after ``epochs[i-1]``, up to ``epochs[i]``."""
 
     min: Series
     max: Series
 
 
 class Insight(TypedDict):
-    """A plain statement about the run. ``rule`` names the rule of docs/reference/insights.md that found it; ``epochs``
-    are those that it speaks of, ascending: one, or the first and the last of a stretch.
+    """A finding about the run, in a sentence.
+
+    ``rule`` names the rule of docs/reference/insights.md that found it. ``epochs`` are the epochs it is about, in
+    ascending order: one, or the first and the last of a range.
     """
 
     rule: str
@@ -94,13 +95,13 @@ class Insight(TypedDict):
 class History(TypedDict):
     """Curves, parameters and final metrics of one run at one resolution.
 
-    ``epochs`` are the steps of the two-tower catalogue's metrics; in a run that has none of them, the steps that most
-    of its metrics share. ``metrics`` holds other metrics on these epochs; all that have no place there are in the
-    metric chunks, ``more_metrics`` in number. ``timestamps[i]`` is when the last value of ``epochs[i]`` was logged, in
-    milliseconds since 1970 (UTC). ``gradient`` carries the values of ``weight_norm`` under its older name. ``envelope``
-    is keyed by the MLflow metric key and is empty where every epoch is kept. ``epochs_total`` is the number of epochs
-    that the run logged, ``repeated_steps`` the number of points that gave way to a later one of the same step.
-    An overview's values are rounded to 8 significant digits; full resolution has them as MLflow has.
+    ``epochs`` are the steps of the two-tower catalogue's metrics, or, in a run without those, the steps that most of
+    its metrics share. ``metrics`` holds other metrics with the same steps. The ``more_metrics`` that are left are in
+    the metric chunks. ``timestamps[i]`` is the time of the last value of ``epochs[i]``, in milliseconds since 1970
+    (UTC). ``gradient`` has the values of ``weight_norm``, under its older name. ``envelope`` is keyed by the MLflow
+    metric key, and empty if every epoch is kept. ``epochs_total`` is the number of epochs that the run logged;
+    ``repeated_steps`` the number of points that a later point of the same step replaced. An overview's values are
+    rounded to 8 significant digits; full resolution has MLflow's values.
     """
 
     available: Literal[True]
@@ -138,8 +139,8 @@ class History(TypedDict):
 class Histogram(TypedDict):
     """Bin counts of one tower's weights or gradients: ``counts[i][b]`` is bin *b* of ``epochs[i]``.
 
-    ``bin_edges_by_epoch[i]`` are the true edges of that epoch, one more than bins; ``bin_edges`` those of the first.
-    ``underflow`` and ``overflow`` count what lay outside the edges (zeros where nothing can).
+    ``bin_edges_by_epoch[i]`` are the true edges of that epoch, one more than there are bins; ``bin_edges`` are those of
+    the first epoch. ``underflow`` and ``overflow`` count values outside the edges (zeros if there can't be any).
     """
 
     available: Literal[True]
@@ -158,7 +159,7 @@ class Histogram(TypedDict):
 
 
 class MetricSummary(TypedDict):
-    """One metric of the index. ``min`` and ``max`` are of its finite values."""
+    """One metric of the index. ``min`` and ``max`` are of its finite values only."""
 
     key: str
     chunk: int
@@ -172,14 +173,14 @@ class MetricSummary(TypedDict):
 
 
 class MetricGroup(TypedDict):
-    """Metrics whose keys begin alike, up to the first slash; ``name`` is empty for those without one."""
+    """Metrics whose keys share the part before the first slash, ``name``; it is empty for keys without a slash."""
 
     name: str
     metrics: list[MetricSummary]
 
 
 class MetricIndex(TypedDict):
-    """Which metrics there are besides those of the history, and in which chunk each of them is."""
+    """The metrics that are not in the history, and the chunk of each."""
 
     available: Literal[True]
     groups: list[MetricGroup]
@@ -189,8 +190,8 @@ class MetricIndex(TypedDict):
 
 
 class Axis(TypedDict):
-    """Where metrics have their points: ``timestamps`` are milliseconds since 1970 (UTC). ``steps_total`` is the number
-    of steps logged; an overview keeps fewer.
+    """The steps of one or several metrics. ``timestamps`` are milliseconds since 1970 (UTC). ``steps_total`` is the
+    number of steps that were logged; an overview keeps fewer.
     """
 
     steps: list[int]
@@ -199,7 +200,7 @@ class Axis(TypedDict):
 
 
 class ChunkMetric(TypedDict):
-    """One value per step of ``axes[axis]``. ``min`` and ``max``, in sampled ones, are an envelope as in the history."""
+    """One value per step of ``axes[axis]``. If sampled, ``min`` and ``max`` are an envelope as in the history."""
 
     axis: int
     values: Series
@@ -208,7 +209,7 @@ class ChunkMetric(TypedDict):
 
 
 class MetricChunk(TypedDict):
-    """Some metrics, neighbours in the index, each on its own axis, which several may share."""
+    """Some metrics that are neighbours in the index. Each has an axis, which several may share."""
 
     available: Literal[True]
     resolution: str
@@ -226,8 +227,8 @@ Document = History | Histogram | MetricIndex | MetricChunk
 
 @dataclass(frozen=True)
 class EntryKey:
-    """Names one warm entry: ``history``, ``histogram-{type}-{tower}``, ``metric-index`` (an overview) or
-    ``metric-chunk-{number}``.
+    """The key of one warm entry. ``name`` is ``history``, ``histogram-{type}-{tower}``, ``metric-index`` (always an
+    overview) or ``metric-chunk-{number}``.
     """
 
     run_id: str
@@ -251,13 +252,13 @@ class EntryKey:
         return cls(run_id, f"metric-chunk-{chunk}", resolution)
 
     def __str__(self) -> str:
-        """The start of its keys in Redis."""
+        """Return the start of the entry's keys in Redis."""
         return f"warmboard:entry:v{SCHEMA_VERSION}:{self.run_id}:{self.name}:{self.resolution}"
 
 
 @dataclass(frozen=True)
 class Body:
-    """One entry in one content coding, ready for the wire. ``etag`` (hexadecimal, unquoted) is of the JSON."""
+    """One entry in one content coding, ready to send. ``etag`` (hexadecimal, unquoted) is of the JSON."""
 
     data: bytes = field(repr=False)
     etag: str
@@ -265,8 +266,8 @@ class Body:
 
 @dataclass(frozen=True)
 class Entry:
-    """A document ready for the wire: strict JSON, compressed in every coding, with the ETag of its content
-    (hexadecimal, unquoted). ``workers/documents/encoding.py`` makes them.
+    """A document ready to send: strict JSON, compressed in every coding, with the ETag of its content (hexadecimal,
+    unquoted). ``workers/documents/encoding.py`` writes them.
     """
 
     gzip: bytes = field(repr=False)
@@ -277,10 +278,10 @@ class Entry:
         return Body(self.gzip if encoding is Encoding.GZIP else self.zstd, self.etag)
 
     def text(self) -> bytes:
-        """The JSON, not compressed."""
+        """Return the JSON, not compressed."""
         return gzip.decompress(self.gzip)
 
     def decode(self) -> dict[str, Any]:
-        """The document; for programs that look inside. The webapp's read path never does."""
+        """Return the document, for programs that look inside. The webapp's read path never does."""
         document: dict[str, Any] = json.loads(self.text())
         return document

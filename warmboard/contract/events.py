@@ -1,9 +1,8 @@
-"""Run events: what the trainer says about one MLflow run, and the workers hear.
+"""Run events: started, progressed and completed, each about one MLflow run.
 
-CloudEvents on Pub/Sub, in the envelope of `cloudevents.py`. Written by the trainer, read by the workers'
-subscriber. ``examples/event-*.json`` holds one golden message of every type and version. An event states a
-fact and names things (a tracking *server* by its configured name); it never carries an address that anybody should
-call.
+They are CloudEvents on Pub/Sub, in the envelope of `cloudevents.py`. The library publishes them, and the workers'
+subscriber reads them. ``examples/event-*.json`` holds one golden message of every type and version. An event names the
+tracking *server* by its configured name. It never carries an address to call.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ class RunStatus(StrEnum):
 class RunEvent:
     """One fact about one run.
 
-    ``id`` is unique within ``source``; the same fact published again has the same id, so that a second delivery and a
-    second publication are equally harmless. ``epochs`` counts the epochs logged so far. ``time`` and ``end_time`` are
-    aware datetimes in UTC; ``end_time`` is set in completed events.
+    ``id`` is unique within ``source``. The same fact published again has the same id, so a second publication is as
+    harmless as a second delivery. ``epochs`` is the number of epochs logged so far. ``time`` and ``end_time`` are aware
+    datetimes in UTC; only completed events have an ``end_time``.
     """
 
     type: EventType
@@ -70,7 +69,7 @@ class RunEvent:
         time: datetime,
         quick_test_id: int | None = None,
     ) -> Self:
-        """The run has begun. A run begins once, so its ID is enough to make the event's."""
+        """Return the event of a run's start. A run starts once, so the event's ID follows from the run's."""
         return cls(
             type=EventType.STARTED,
             id=f"{run_id}.started",
@@ -94,7 +93,7 @@ class RunEvent:
         epochs: int,
         quick_test_id: int | None = None,
     ) -> Self:
-        """So many epochs of the run are in MLflow now."""
+        """Return the event of a run that has this many epochs in MLflow."""
         return cls(
             type=EventType.PROGRESSED,
             id=f"{run_id}.progressed.{epochs}",
@@ -120,7 +119,7 @@ class RunEvent:
         quick_test_id: int | None = None,
         mlflow_info_uri: str | None = None,
     ) -> Self:
-        """The run has ended. The id follows from the fact, so publishing it twice makes one event."""
+        """Return the event of a run's end. Its ID follows from run and end time: published twice, it is one event."""
         return cls(
             type=EventType.COMPLETED,
             id=f"{run_id}.completed.{int(end_time.timestamp() * 1000)}",
@@ -136,7 +135,7 @@ class RunEvent:
         )
 
     def encode(self) -> tuple[bytes, dict[str, str]]:
-        """Data and attributes of the Pub/Sub message."""
+        """Return the data and the attributes of the Pub/Sub message."""
         data = {
             "run_id": self.run_id,
             "tracking_server": self.tracking_server,
@@ -152,9 +151,9 @@ class RunEvent:
 
     @classmethod
     def decode(cls, data: bytes, attributes: Mapping[str, str]) -> Self:
-        """The event of a Pub/Sub message. Unknown fields are ignored: a newer trainer may add some.
+        """Read a Pub/Sub message. Unknown fields are ignored: a newer trainer may add some.
 
-        Raises EventError, which names the attribute or field at fault.
+        Raises EventError, which names the invalid attribute or field.
         """
         envelope = Envelope.of(attributes, EventType)
         fields = Fields(data)
@@ -175,7 +174,7 @@ class RunEvent:
 
 
 def read_run_id(fields: Fields) -> str:
-    """The field ``run_id``. Raises EventError."""
+    """Return the field ``run_id``. Raises EventError."""
     value = fields.text("run_id")
     if not RUN_ID.fullmatch(value):
         raise EventError(f"field run_id is {value!r}: 1 to 64 letters, digits, _ or -")

@@ -1,9 +1,8 @@
-"""``mlflow_info.json``: what a training run leaves beside its files, for whoever missed its events.
+"""``mlflow_info.json``: a file that describes a training run, for when its events are lost.
 
-Written by the trainer under ``OUTPUT_URI/{run_id}/``, when the run begins and again when it ends; read by the workers'
-sweep. A trainer that was killed without a word leaves one whose status is RUNNING. The addresses in it are for people:
-nobody calls them because a file says so, only the *name* of the tracking server counts.
-``warmboard/contract/examples/mlflow-info-v1.json`` is a golden one.
+The library writes it to ``OUTPUT_URI/{run_id}/`` at the run's start, and again at its end; the workers' sweep reads it.
+If a training was killed, the file says RUNNING. The addresses in it are for people. Programs never call them: they use
+the *name* of the tracking server. ``warmboard/contract/examples/mlflow-info-v1.json`` is a golden example.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ ENDED = (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED)
 
 
 class RunInfoError(ValueError):
-    """The file is no ``mlflow_info.json`` that this program understands; the text says why."""
+    """The file is not a valid ``mlflow_info.json``; the message gives the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """One run, as its trainer last told of it.
+    """One run, as its training last described it.
 
-    ``epochs`` counts those logged. ``unsent`` counts values that had not reached MLflow when the file was written.
-    ``end_time`` is None while the run goes on. Times are aware. ``model_uri`` and ``index_uri`` say where the trainer
-    put what it trained, if it did.
+    ``epochs`` is the number of epochs logged, ``unsent`` the number of values that were not in MLflow when the file was
+    written. ``end_time`` is None while the run is in progress. Times are aware. ``model_uri`` and ``index_uri`` are the
+    addresses of the trained model and of its index, if they were saved.
     """
 
     run_id: str
@@ -55,12 +54,12 @@ class RunInfo:
             "start_time": self.start_time and format_time(self.start_time),
             "end_time": self.end_time and format_time(self.end_time),
         }
-        # Half a character, as file names can hold, has no UTF-8.
+        # Half of a surrogate pair, which file names may contain, has no UTF-8.
         return json.dumps(document, indent=2, ensure_ascii=False, default=str).encode(errors="replace") + b"\n"
 
     @classmethod
     def decode(cls, data: bytes) -> RunInfo:
-        """Unknown members are ignored: a newer trainer may write some. Raises RunInfoError."""
+        """Read a file's content. Unknown members are ignored: a newer trainer may write some. Raises RunInfoError."""
         try:
             document: dict[str, Any] = json.loads(data)
             known = {field.name: document[field.name] for field in fields(cls) if field.name in document}
@@ -70,8 +69,8 @@ class RunInfo:
             info = cls(**known)
             for name in ("run_name", "tracking_uri", "experiment_id"):
                 if not isinstance(known[name], str):
-                    raise TypeError(f"{name} is no text")
-            # Held to the rules of events, which is what becomes of it.
+                    raise TypeError(f"{name} is not a string")
+            # It becomes an event, so the rules of events hold.
             data_of_event, attributes = (info.event() if info.end_time else info.started()).encode()
             RunEvent.decode(data_of_event, attributes)
         except (AttributeError, EventError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
@@ -79,7 +78,7 @@ class RunInfo:
         return info
 
     def started(self) -> RunEvent:
-        """The run's started event."""
+        """Return the run's started event."""
         return RunEvent.started(
             run_id=self.run_id,
             tracking_server=self.tracking_server,
@@ -89,7 +88,7 @@ class RunInfo:
         )
 
     def event(self, info_uri: str | None = None) -> RunEvent:
-        """The run's completed event; the run has ended."""
+        """Return the run's completed event. Raises ValueError if the run has not ended."""
         if self.end_time is None:
             raise ValueError(f"run {self.run_id} has not ended")
         return RunEvent.completed(

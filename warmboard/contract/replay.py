@@ -1,7 +1,8 @@
-"""Replay requested: somebody wants runs warmed again. Which runs is said by what is known of them, never by an address.
+"""Replay requests: warm some runs again. Runs are selected by their data, never by an address.
 
-CloudEvents on Pub/Sub, in the envelope of `cloudevents.py`. Written by the webapp, read by the workers'
-subscriber. ``examples/replay-*.json`` holds golden messages.
+They are CloudEvents on Pub/Sub, in the envelope of `cloudevents.py`. The webapp publishes them, and
+``python -m workers replay`` records them in the inbox; the workers read them. ``examples/replay-*.json`` holds golden
+messages.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ SOURCE = "/warmboard/webapp"
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The runs for which every criterion that is given holds. None is given where ``everything`` is meant, and only
-    there: a selection that was left empty by accident means nothing.
+    """Selects the runs that meet every given criterion. All runs are selected by ``everything`` alone, so that an empty
+    selection, left by accident, is an error.
 
-    ``failed`` and the times speak of a run's events: one of them was given up, and came at or after ``since`` and
-    before ``until``. Raises EventError where it makes no sense.
+    ``failed``, ``since`` and ``until`` are about a run's events. They must hold for one and the same event: it was
+    parked as failed, and it arrived at or after ``since`` and before ``until``. Raises EventError if criteria conflict.
     """
 
     run_id: str | None = None
@@ -59,7 +60,7 @@ class Selection:
 @dataclass(frozen=True, kw_only=True)
 class ReplayRequest:
     """One request. ``id`` is unique within ``source``; the same request published again has the same id. ``time`` is an
-    aware datetime in UTC; ``requested_by`` is the name of who asked.
+    aware datetime in UTC. ``requested_by`` is a user's name.
     """
 
     id: str
@@ -69,7 +70,7 @@ class ReplayRequest:
     source: str = SOURCE
 
     def encode(self) -> tuple[bytes, dict[str, str]]:
-        """Data and attributes of the Pub/Sub message."""
+        """Return the data and the attributes of the Pub/Sub message."""
         wanted = self.selection
         data: dict[str, Any] = {
             "requested_by": self.requested_by,
@@ -85,9 +86,9 @@ class ReplayRequest:
 
     @classmethod
     def decode(cls, data: bytes, attributes: Mapping[str, str]) -> Self:
-        """The request of a Pub/Sub message. A field of a newer writer would narrow what is meant, so none is ignored.
+        """Read a Pub/Sub message. Unknown fields are errors: a newer program's field would narrow the selection.
 
-        Raises EventError, which names the attribute or field at fault.
+        Raises EventError, which names the invalid attribute or field.
         """
         envelope = Envelope.of(attributes, [REPLAY_REQUESTED])
         found = Fields(data)

@@ -1,5 +1,5 @@
-"""Keras callbacks that log a run: `WarmboardCallback` tracks a whole run, `MetricsBundle` logs every metric of one that
-is open, and each of its parts works alone.
+"""Keras callbacks. `WarmboardCallback` tracks a whole run in one line. `MetricsBundle` logs all metrics to an open run;
+each of its parts can be used alone.
 """
 
 from warmboard.keras.base import MetricsCallback

@@ -1,4 +1,4 @@
-"""What all of the callbacks are: something that has a few values to log at the end of every epoch."""
+"""The base class of the callbacks that log values at the end of every epoch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 
 class MetricsCallback(keras.callbacks.Callback):
-    """Logs ``values()`` after every epoch and ``params_to_log()`` before training; a subclass says what they are.
+    """Logs ``values()`` after every epoch and ``params_to_log()`` before training. Subclasses override these.
 
-    What a subclass's methods raise never ends the training: it is logged once, with the class's name, and the values
-    are missing. The step is Keras's epoch. Where a second ``fit`` begins to count anew, the steps go on after the last
-    one; parameters keep the value of the first ``fit``: for all callbacks of one ``log`` that keeps its ``fits``, as a
-    tracked run does.
+    An exception in a subclass's method never ends the training: it is logged once, with the class's name, and the
+    values are missing. The step is Keras's epoch. If a second ``fit`` starts at epoch 0 again, its steps continue after
+    those of the first, and parameters keep the values of the first. This holds for all callbacks of one ``log`` that
+    has an attribute ``fits`` (`warmboard.tracking.Fits`), as a tracked run has.
     """
 
     def __init__(self, log: Log) -> None:
@@ -36,25 +36,25 @@ class MetricsCallback(keras.callbacks.Callback):
         self._failed = False
 
     def begin(self) -> None:
-        """A ``fit`` begins; the model is known."""
+        """Called when ``fit`` starts; ``self.model`` is set."""
 
     def params_to_log(self) -> dict[str, object]:
-        """Parameters known when training begins."""
+        """Return the parameters to log when training starts."""
         return {}
 
     def begin_epoch(self) -> None:
-        """An epoch begins."""
+        """Called when an epoch starts."""
 
     def values(self, epoch: int, logs: Mapping[str, Any]) -> Values:
-        """The values of the epoch that ends now; ``logs`` are Keras's own."""
+        """Return the values of the epoch that has just ended; ``logs`` are Keras's own."""
         raise NotImplementedError
 
     def end(self) -> Values:
-        """The ``fit`` ends: values to log at its last step."""
+        """Called when ``fit`` ends. Return the values to log at its last step."""
         return {}
 
     def attempt(self, part: Callable[..., T], *arguments: Any) -> T | None:
-        """What ``part`` returns, or None where it raised: that is logged once, and training goes on."""
+        """Call ``part`` and return its result. If it raises, log that once and return None."""
         try:
             return part(*arguments)
         except Exception:
@@ -86,11 +86,11 @@ class MetricsCallback(keras.callbacks.Callback):
             self.attempt(self.log.log_metrics, values, step)
 
     def log_new(self, params: Mapping[str, object]) -> None:
-        """Logs those of the parameters that the run does not have."""
+        """Log the parameters that the run does not have yet."""
         logged = self.fits.params
         kept = {key: value for key, value in params.items() if logged.get(key, value) != value}
         if kept:
-            logger.info("Parameters keep the values of the first fit; not logged: %s", kept)
+            logger.info("Parameters keep the values of the first fit. Not logged: %s", kept)
         new = {key: value for key, value in params.items() if key not in logged}
         if new:
             logged |= new

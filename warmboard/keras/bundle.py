@@ -1,4 +1,4 @@
-"""All of the callbacks as one, which logs an epoch at once."""
+"""All metric callbacks as one, with one call to log an epoch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from warmboard.tracking import Log
 
 
 class MetricsBundle(MetricsCallback):
-    """Losses, weight norms, weight statistics and gradient statistics: for each epoch, one call of ``log_metrics``.
+    """Logs losses, weight norms, weight statistics and gradient statistics, with one ``log_metrics`` call per epoch.
 
-    Also logs the parameters ``epochs``, ``optimizer`` and ``learning_rate``, as Keras knows them, and those in
-    ``params``, which win; a learning rate that changes is a metric besides. ``towers`` says which layers the towers are
-    (see `Towers`), ``gradient_scale`` which bins the gradients get: ``symlog`` or ``linear``.
+    It also logs the parameters ``epochs``, ``optimizer`` and ``learning_rate`` that Keras knows, and a learning rate
+    that changes as a metric. ``log`` is a run, or any `warmboard.tracking.Log`. ``towers`` says which layers are the
+    towers (see `Towers`). ``gradient_scale`` selects the bins of gradients: ``symlog`` (logarithmic on both sides of
+    zero, between 1e-7 and 1) or ``linear`` (25 bins of equal width on [-1, 1]). ``params`` are more parameters to log;
+    they replace Keras's.
     """
 
     def __init__(

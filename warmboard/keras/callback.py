@@ -1,4 +1,4 @@
-"""A tracked run in one line: a Keras callback that begins its run with ``fit`` and ends it after.
+"""A tracked run in one line: a Keras callback that starts a run with ``fit`` and ends it after.
 
 ::
 
@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 
 
 class WarmboardCallback(keras.callbacks.Callback):
-    """Begins a run when ``fit`` begins and ends it as FINISHED when it ends; every ``fit`` is a run of its own.
+    """Starts a run when ``fit`` starts, and ends it as FINISHED when ``fit`` ends. Every ``fit`` is a new run.
 
-    Keras tells no callback that ``fit`` failed. So a run that is still open ends as FAILED or KILLED with the exception
-    that ends the program, or when the next ``fit`` begins (in a notebook, where programs live on).
+    Keras does not tell callbacks that ``fit`` failed. So a run that is still open ends as FAILED or KILLED with the
+    exception that ends the program, or as FAILED when the next ``fit`` starts (in a notebook, for example).
     """
 
     def __init__(
@@ -46,9 +46,10 @@ class WarmboardCallback(keras.callbacks.Callback):
         settings: Settings | None = None,
         **options: Any,
     ) -> None:
-        """The first arguments are those of `warmboard.start_run`, ``options`` those of `MetricsBundle`.
+        """``quick_test_id`` to ``settings`` are as in `warmboard.start_run`. ``options`` are as in `MetricsBundle`:
+        ``towers``, ``gradient_scale`` and ``params``.
 
-        Raises warmboard.contract.settings.SettingError for a bad setting of the environment.
+        Raises warmboard.contract.settings.SettingError for an invalid setting of the environment.
         """
         super().__init__()
         self._make_run = functools.partial(
@@ -66,7 +67,7 @@ class WarmboardCallback(keras.callbacks.Callback):
         _end_with_the_program(self)
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        # Of an earlier fit that failed, in a program that lived on.
+        # An earlier fit failed, and the program went on.
         self.end(RunStatus.FAILED)
         self.run = run = self._make_run()
         self._inner = MetricsBundle(run, **self._options)
@@ -74,27 +75,27 @@ class WarmboardCallback(keras.callbacks.Callback):
         self._inner.set_model(self.model)
         run.termination.before = lambda: self.end(RunStatus.KILLED)
         run.__enter__()
-        log.info("run %s %s", run.run_name, run.url or "(MLflow is away)")
+        log.info("run %s %s", run.run_name, run.url or "(MLflow is down)")
         self._inner.on_train_begin(logs)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._begun()[1].on_epoch_begin(epoch, logs)
+        self._started()[1].on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._begun()[1].on_epoch_end(epoch, logs)
+        self._started()[1].on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._begun()[1].on_train_end(logs)
+        self._started()[1].on_train_end(logs)
         self.end(RunStatus.FINISHED)
 
     def end(self, status: RunStatus) -> None:
-        """Ends the run where it is open."""
+        """End the run, if it is open."""
         if self.run:
             self.run.end(status)
 
-    def _begun(self) -> tuple[TrackedRun, MetricsBundle]:
+    def _started(self) -> tuple[TrackedRun, MetricsBundle]:
         if self.run is None or self._inner is None:
-            raise RuntimeError("the callback belongs to no model: it is for the callbacks of model.fit")
+            raise RuntimeError("no fit has started: pass the callback to model.fit(callbacks=…)")
         return self.run, self._inner
 
 
@@ -106,7 +107,7 @@ def _hook_into_the_end() -> None:
     previous = sys.excepthook
 
     def end_and_tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        # Before the interpreter shuts down: publishing may need a thread.
+        # Before the interpreter shuts down: publishing may need to start a thread.
         _end_all(status_of(error))
         previous(kind, error, traceback)
 

@@ -1,4 +1,4 @@
-"""Statistics of the gradients of every step, gathered inside the training graph: no gradient reaches the host."""
+"""Statistics of the gradients of every step, computed inside the training graph: no gradient is copied to the host."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ logger = logging.getLogger(__name__)
 
 
 class GradientStatistics(MetricsCallback):
-    """What the optimizer received during the epoch, over every step and every value of a tower's gradient.
+    """Logs statistics of the gradients that the optimizer got during an epoch: every step, every value of a tower.
 
-    ``_mean``, ``_std`` (population), ``_min`` and ``_max`` of all finite values; ``_hist_bin_0`` … ``_24`` with edges
-    fixed for the run (`statistics.bins`); ``_hist_underflow``, ``_hist_overflow`` and ``_nonfinite`` count the rest.
-    ``_norm`` is the mean over the steps of the L2 norm of the tower's whole gradient; NaN or infinite as soon as one
-    value is.
+    ``{tower}_grad_mean``, ``_std`` (population), ``_min`` and ``_max`` are of all finite values. ``_hist_bin_0`` …
+    ``_24`` have edges that are fixed for the run (`warmboard.statistics.bins`); ``_hist_underflow``, ``_hist_overflow``
+    and ``_nonfinite`` count the rest. ``_norm`` is the mean, over the steps, of the L2 norm of the tower's whole
+    gradient. It is NaN or infinite if one value is.
 
-    A step is one call of the optimizer's ``apply``, and its gradients are those that arrive there: before clipping,
-    without the scale of mixed precision, each batch's own where gradients are accumulated. A step that mixed precision
-    skips does not count. An embedding's gradient has only the rows that were looked up, one for each look-up: rows left
-    alone don't count, and a row looked up twice in a batch counts twice. Under ``tf.distribute.MirroredStrategy`` a
-    step's gradient is what the optimizer applies: the sum over the replicas, of an embedding the rows of all; so the
-    statistics are those of one device with the same global batch.
+    A step is one call of the optimizer's ``apply``. Its gradients are those that ``apply`` gets: before clipping,
+    without the loss scale of mixed precision, and of each batch if gradients are accumulated. A step that mixed
+    precision skips does not count. The gradient of an embedding has only the rows that were looked up, one per look-up:
+    other rows don't count, and a row that is looked up twice in a batch counts twice. Under
+    ``tf.distribute.MirroredStrategy``, a step's gradient is what the optimizer applies: the sum over the replicas, or,
+    for an embedding, the rows of all replicas. So the statistics are those of one device with the same global batch.
 
-    Works with any Keras 3 model on TensorFlow that trains through ``fit``, compiled by XLA or not, with a training step
-    of its own or not. Optimizers are the model's ``optimizer`` and all of its attributes that are optimizers. Where two
-    of them share a tower, each of their calls counts as a step.
+    Works with any Keras 3 model on TensorFlow that trains by ``fit``, with or without XLA, and with or without its own
+    ``train_step``. The optimizers are the model's ``optimizer`` and all its attributes that are optimizers. If two of
+    them share a tower, each call counts as a step.
     """
 
     def __init__(self, log: Log, towers: Towers | None = None, scale: Scale = "symlog") -> None:
         super().__init__(log)
         self.towers = towers or Towers()
-        # Made here, eagerly: inside the traced function no variable can be made.
+        # Created eagerly, because no variable can be created inside a traced function.
         self._sums = GraphGradientSums(scale)
-        self._watched: list[tuple[Any, Any]] = []
+        self._wrapped: list[tuple[Any, Any]] = []
 
     def begin(self) -> None:
-        """Keras traces the training step at the first batch: now is the last moment to get in between."""
-        # A fit that failed has ended without a word.
-        self._let_go()
-        if _gathers(self.model):
+        """Wrap the optimizers. Keras traces the training step at the first batch, so this is the last chance."""
+        # An earlier fit that failed did not call `end`.
+        self._unwrap()
+        if _can_collect(self.model):
             self._sums.jit_compile = bool(self.model.jit_compile)
             for optimizer in _optimizers(self.model):
-                self._watch(optimizer)
+                self._wrap(optimizer)
             self._retrace()
 
     def params_to_log(self) -> dict[str, object]:
@@ -67,31 +67,31 @@ class GradientStatistics(MetricsCallback):
         return self._sums.values()
 
     def end(self) -> Values:
-        """Lets go of the optimizers, so that later training is as it was."""
-        self._let_go()
+        """Unwrap the optimizers, so that later training is as before."""
+        self._unwrap()
         self._retrace()
         return {}
 
-    def _let_go(self) -> None:
-        for optimizer, watching in self._watched:
-            _take_out(optimizer, watching)
-        self._watched = []
+    def _unwrap(self) -> None:
+        for optimizer, wrapper in self._wrapped:
+            _remove_wrapper(optimizer, wrapper)
+        self._wrapped = []
 
-    def _watch(self, optimizer: Any) -> None:
+    def _wrap(self, optimizer: Any) -> None:
         @functools.wraps(optimizer.apply)
-        def watch_and_apply(grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:
-            # Lists: either may be an iterator, which we must not use up.
+        def add_and_apply(grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:
+            # Lists: either may be an iterator, which must not be consumed.
             grads = list(grads)
             variables = None if trainable_variables is None else list(trainable_variables)
-            if self._watched:
+            if self._wrapped:
                 self._add(grads, optimizer._trainable_variables if variables is None else variables)
-            return watch_and_apply.__wrapped__(grads, variables)
+            return add_and_apply.__wrapped__(grads, variables)
 
-        optimizer.apply = watch_and_apply
-        self._watched.append((optimizer, watch_and_apply))
+        optimizer.apply = add_and_apply
+        self._wrapped.append((optimizer, add_and_apply))
 
     def _retrace(self) -> None:
-        """A step that was traced before knows nothing of the change."""
+        """Trace the training step again: one that was traced earlier ignores the change."""
         if self.model.train_function is not None:
             self.model.train_function = None
             self.model.make_train_function()
@@ -99,7 +99,7 @@ class GradientStatistics(MetricsCallback):
     def _add(self, grads: Sequence[Any], variables: Sequence[Any]) -> None:
         part = self.attempt(self._summarise, grads, variables)
         if part:
-            # Not the whole of it in one attempt: what replicas do together must not end early in one of them.
+            # Two attempts, not one: a step that all replicas do together must not end early in one of them.
             once_a_step(functools.partial(self.attempt, self._sums.fold), part)
 
     def _summarise(self, grads: Sequence[Any], variables: Sequence[Any]) -> Any:
@@ -109,23 +109,23 @@ class GradientStatistics(MetricsCallback):
         )
 
 
-def _take_out(optimizer: Any, watching: Any) -> None:
-    """Takes a wrapper of ``apply`` out, wherever it stands among those of others."""
+def _remove_wrapper(optimizer: Any, wrapper: Any) -> None:
+    """Remove a wrapper of ``apply``, even if other code has wrapped it since."""
     outer, found = None, vars(optimizer).get("apply")
-    while found is not None and found is not watching:
+    while found is not None and found is not wrapper:
         outer, found = found, getattr(found, "__wrapped__", None)
     if found is None:
         return
     if outer is None:
-        optimizer.apply = watching.__wrapped__
+        optimizer.apply = wrapper.__wrapped__
     else:
-        outer.__wrapped__ = watching.__wrapped__
+        outer.__wrapped__ = wrapper.__wrapped__
     if vars(optimizer)["apply"] == type(optimizer).apply.__get__(optimizer):
         vars(optimizer).pop("apply")
 
 
 def _optimizers(model: Any) -> Iterator[Any]:
-    """Those that learn; mixed precision wraps them, and the inner one gets the gradients without the loss's scale."""
+    """Yield the model's optimizers. Mixed precision wraps them; the inner one gets gradients without the loss scale."""
     seen: set[int] = set()
     for value in [getattr(model, "optimizer", None), *vars(model).values()]:
         optimizer = inner(value)
@@ -134,8 +134,8 @@ def _optimizers(model: Any) -> Iterator[Any]:
             yield optimizer
 
 
-def _gathers(model: Any) -> bool:
-    """Whether the gradients of all replicas can be had; says so where they can't."""
+def _can_collect(model: Any) -> bool:
+    """Return True if the gradients of all replicas can be collected. Logs a warning if not."""
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync == 1:
         return True

@@ -1,4 +1,4 @@
-"""Losses, and whatever else Keras reports."""
+"""Losses, and all other values that Keras reports."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FINAL = ("loss", "val_loss")
 
 
 class Losses(MetricsCallback):
-    """Every number Keras reports for the epoch, under its own name; at the end, ``final_loss`` and ``final_val_loss``.
+    """Logs every number that Keras reports for an epoch, under its name; then ``final_loss`` and ``final_val_loss``.
 
-    The final ones are the last of the ``fit``, logged at its last step; with ``validation_freq`` the last validation
-    may have been some epochs before.
+    The final values are the last ones of the ``fit``, logged at its last step. With ``validation_freq``, the last
+    validation may be some epochs earlier.
     """
 
     def __init__(self, log: Log) -> None:
@@ -35,7 +35,7 @@ class Losses(MetricsCallback):
         values = {name: number for name, value in logs.items() if (number := _number(value)) is not None}
         if left_out := logs.keys() - values.keys() - self._left_out:
             self._left_out |= left_out
-            logger.warning("Left out, because they are no single numbers: %s", ", ".join(sorted(left_out)))
+            logger.warning("Left out, because they are not single numbers: %s", ", ".join(sorted(left_out)))
         self._last |= {f"final_{name}": values[name] for name in FINAL if name in values}
         return values
 
@@ -44,7 +44,7 @@ class Losses(MetricsCallback):
 
 
 def _number(value: Any) -> float | None:
-    """None for what is no single number."""
+    """Return the number; None for anything but a single number."""
     try:
         return float(value) if np.ndim(value) == 0 and not isinstance(value, str) else None
     except (TypeError, ValueError):

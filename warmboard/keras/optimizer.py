@@ -1,4 +1,4 @@
-"""What the optimizer is, and how fast it learns."""
+"""The optimizer and its learning rate."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import keras
 from warmboard.keras.base import MetricsCallback, Values
 from warmboard.tracking import Log
 
-# MLflow takes 6,000 characters; nobody reads more than a line.
+# MLflow accepts 6,000 characters, but a table shows one line.
 LONGEST = 500
 
 
 class LearningRate(MetricsCallback):
-    """The parameters ``optimizer``, ``learning_rate`` (at the beginning) and, where one is followed,
-    ``learning_rate_schedule``; and the metric ``learning_rate``, at the end of each epoch, where it isn't constant.
+    """Logs the parameters ``optimizer``, ``learning_rate`` (the initial one) and, if there is a schedule,
+    ``learning_rate_schedule``. Logs the metric ``learning_rate`` at the end of each epoch if the rate is not constant.
 
-    It isn't where the optimizer has a schedule, and from the epoch on in which anything else has changed it.
+    The rate is not constant if the optimizer has a schedule, and from the first epoch in which other code changed it.
     """
 
     def __init__(self, log: Log) -> None:
@@ -29,7 +29,7 @@ class LearningRate(MetricsCallback):
         optimizer = inner(getattr(self.model, "optimizer", None))
         if optimizer is None:
             return {}
-        # The class names it: its own name may be numbered, as in adam_1.
+        # The name of the class: the optimizer's own may be numbered, such as adam_1.
         params: dict[str, object] = {"optimizer": type(optimizer).__name__.lower(), "learning_rate": _text(optimizer)}
         schedule = _schedule(optimizer)
         return params if schedule is None else params | {"learning_rate_schedule": _described(schedule)}
@@ -42,28 +42,28 @@ class LearningRate(MetricsCallback):
         return {} if constant else {"learning_rate": _rate(optimizer)}
 
     def begin(self) -> None:
-        # As the parameter: that of the first fit.
+        # That of the first fit, as the parameter is.
         self._logged_rate = self._logged_rate or self.params_to_log().get("learning_rate")
 
 
 def inner(optimizer: Any) -> Any:
-    """The one that learns: mixed precision wraps it."""
+    """Return the optimizer that mixed precision may have wrapped."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _rate(optimizer: Any) -> float:
     rate = optimizer.learning_rate
-    # Under a strategy it is a variable on several devices, of which float() knows nothing.
+    # Under a distribution strategy it is a variable on several devices, which float() does not support.
     return float(rate.numpy() if hasattr(rate, "numpy") else rate)
 
 
 def _text(optimizer: Any) -> str:
-    # Seven digits: Keras keeps it in float32.
+    # Seven digits, because Keras stores it in float32.
     return f"{_rate(optimizer):.7g}"
 
 
 def _schedule(optimizer: Any) -> Any:
-    """The schedule or function that the rate follows, or None. The attribute has no public counterpart."""
+    """Return the schedule or function of the rate, or None. There is no public attribute for it."""
     rate = optimizer._learning_rate
     return rate if callable(rate) else None
 

@@ -1,4 +1,4 @@
-"""Sums over the gradients of every step, inside the graph: no gradient reaches the host."""
+"""Sums over the gradients of every step, inside the graph: no gradient is copied to the host."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from warmboard.statistics import bins
 from warmboard.statistics.moments import Moments
 from warmboard.statistics.values import TOWERS, GradientTotals, Values, gradient_edges_params, known
 
-# Of each tower a row, so that a step is summed up and added for both at once: small operations cost more than what they
-# compute. Places in a row: how many values are finite, their sum, the sum of their squared distances from their mean,
-# the least, the greatest, the sum of all values' squares.
+# One row per tower, so that a step of both is added at once: the overhead of an operation is larger than its work. The
+# columns: number of finite values, their sum, the sum of their squared distances from their mean, their min, their max,
+# the sum of the squares of all values.
 Sums = Any
 
 
 class Part(NamedTuple):
-    """What one replica knows of one step. ``sums``, of shape ``(towers, 6)``, and each tower's ``counts`` are those of
-    its own; ``dense`` holds what is yet to be summed over the replicas.
+    """One replica's part of one step. ``sums``, of shape ``(towers, 6)``, and each tower's ``counts`` are of its own
+    gradients; ``dense`` are gradients to be summed over the replicas first.
     """
 
     sums: Sums
@@ -30,11 +30,11 @@ class Part(NamedTuple):
 
 
 class GraphGradientSums:
-    """`statistics.GradientSums` for TensorFlow: ``add`` is called where gradients are, in a ``tf.function``.
+    """`warmboard.statistics.GradientSums` for TensorFlow: call ``add`` with the gradients inside a ``tf.function``.
 
-    It makes variables, so it is made outside of any ``tf.function``. ``values`` and ``reset`` are for the host.
-    ``jit_compile``: whether the function is compiled by XLA. Under ``tf.distribute.MirroredStrategy`` every replica
-    adds its own gradients, and a step counts once.
+    Create it outside of any ``tf.function``, because it creates variables, and call ``values`` and ``reset`` outside.
+    ``scale`` selects the bins: ``symlog`` or ``linear``. Set ``jit_compile`` if XLA compiles the function. Under
+    ``tf.distribute.MirroredStrategy`` every replica adds its own gradients, and a step counts once.
     """
 
     def __init__(self, scale: bins.Scale = "symlog", *, jit_compile: bool = False) -> None:
@@ -46,14 +46,14 @@ class GraphGradientSums:
         self._counts = {tower: tf.Variable(np.zeros(bins.BUCKETS), trainable=False, dtype=tf.int64) for tower in TOWERS}
 
     def add(self, gradients: Mapping[str, Sequence[Any]]) -> None:
-        """Adds one step: each tower's gradients, tensors, IndexedSlices or None. In a replica of a strategy: its own.
+        """Add one step: each tower's gradients, as tensors, IndexedSlices or None. A replica adds its own.
 
-        Raises ValueError for any other tower than those of ``warmboard.statistics.values.TOWERS``.
+        Raises ValueError for a tower not in ``warmboard.statistics.TOWERS``.
         """
         once_a_step(self.fold, self.summarise(gradients))
 
     def summarise(self, gradients: Mapping[str, Sequence[Any]]) -> Part | None:
-        """What this replica adds to a step; None where there is no gradient."""
+        """Return this replica's part of a step; None if there is no gradient."""
         present = {
             tower: [gradient for gradient in of_tower if gradient is not None]
             for tower, of_tower in known(gradients).items()
@@ -63,7 +63,7 @@ class GraphGradientSums:
             return None
         if _replicas() == 1:
             return Part(*self._summary(present), {})
-        # Rows of embeddings are each replica's own; of all else the optimizer applies the sum over the replicas.
+        # Each replica has its own rows of embeddings. Of other gradients, the optimizer applies the sum over replicas.
         rows = {tower: [g for g in of_tower if isinstance(g, tf.IndexedSlices)] for tower, of_tower in present.items()}
         dense = {
             tower: [tf.convert_to_tensor(g) for g in of_tower if not isinstance(g, tf.IndexedSlices)]
@@ -72,7 +72,7 @@ class GraphGradientSums:
         return Part(*self._summary(rows), dense)
 
     def fold(self, replicas: Sequence[Part]) -> None:
-        """Adds one step that all replicas have summarised."""
+        """Add one step from the parts of all replicas."""
         parts = [(replica.sums, replica.counts) for replica in replicas]
         dense = {
             tower: [
@@ -88,14 +88,14 @@ class GraphGradientSums:
         self._add_step(sums, [float(tower in replicas[0].counts) for tower in TOWERS])
 
     def _add_step(self, sums: Sums, steps: Sequence[float]) -> None:
-        """Adds the sums of a step, which counts for those towers that had gradients.
+        """Add the sums of a step. The step counts for the towers that had gradients.
 
-        Squared distances are summed from a value close to all means, that of the first step: "shifted data" of Chan,
-        Golub and LeVeque ("Algorithms for computing the sample variance", The American Statistician, 1983). However the
-        means move, what that loses is a part of the result as small as float64's precision times the number of steps.
+        Squared distances are summed from a value close to all means, that of the first step: the "shifted data" of
+        Chan, Golub and LeVeque ("Algorithms for computing the sample variance", The American Statistician, 1983).
+        However the means move, the relative error is at most float64's precision times the number of steps.
         """
         n, total, distances, low, high, squares = tf.unstack(sums, axis=1)
-        mean = total / n  # NaN of no values
+        mean = total / n  # NaN if there are no values
         shift = tf.where(tf.math.is_nan(self._shift), mean, self._shift)
         apart = mean - shift
         about_shift = distances + tf.math.multiply_no_nan(apart * apart, n)
@@ -104,7 +104,7 @@ class GraphGradientSums:
         self._shift.assign(shift)
 
     def reset(self) -> None:
-        """Forgets what was added."""
+        """Forget all steps."""
         self._sums.assign(tf.zeros_like(self._sums))
         self._bounds.assign(tf.fill(self._bounds.shape, tf.constant(-np.inf, tf.float64)))
         self._shift.assign(tf.fill(self._shift.shape, tf.constant(np.nan, tf.float64)))
@@ -112,7 +112,7 @@ class GraphGradientSums:
             self._counts[tower].assign(np.zeros(bins.BUCKETS, dtype=np.int64))
 
     def values(self) -> Values:
-        """The values of the epoch that ends now, and the next begins; nothing for a tower that had no step."""
+        """Return the values of this epoch and start the next one. A tower without a step has none."""
         values: Values = {}
         for tower in TOWERS:
             values |= self._totals(tower).values(tower, self.edges)
@@ -120,11 +120,11 @@ class GraphGradientSums:
         return values
 
     def params(self) -> dict[str, str]:
-        """``{tower}_grad_hist_bin_edges``: 26 edges, comma-separated, the same for a whole run."""
+        """Return ``{tower}_grad_hist_bin_edges``: 26 edges, comma-separated, the same for a whole run."""
         return gradient_edges_params(self.edges)
 
     def _summary(self, gradients: Mapping[str, Sequence[Any]]) -> tuple[Sums, dict[str, Any]]:
-        """Sums and counts of the values of a step, or of a part of it."""
+        """Return sums and counts of the values of a step, or of a part of it."""
         values = {tower: _flat(of_tower) for tower, of_tower in gradients.items()}
         xla = self.jit_compile and not tf.executing_eagerly()
         counts = {tower: _count(of_tower, xla) for tower, of_tower in values.items()}
@@ -142,7 +142,7 @@ class GraphGradientSums:
 
 
 def once_a_step(fold: Callable[[Sequence[Any]], Any], part: Any) -> None:
-    """Calls ``fold`` with the parts of all replicas: once a step, wherever there are several."""
+    """Call ``fold`` once per step, with the parts of all replicas."""
     if _replicas() == 1:
         fold([part])
         return
@@ -172,7 +172,7 @@ def _replicas() -> int:
 
 
 def _flat(gradients: Sequence[Any]) -> Any:
-    """All values, of shape ``(n,)``: in float32, which holds half precision exactly, or in float64 if one is."""
+    """Return all values, of shape ``(n,)``, in float32, which is exact for half precision; in float64 if one is."""
     dense = [gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient for gradient in gradients]
     kind = tf.float64 if any(gradient.dtype == tf.float64 for gradient in dense) else tf.float32
     if not dense:
@@ -181,20 +181,19 @@ def _flat(gradients: Sequence[Any]) -> Any:
 
 
 def _sums(values: Sequence[Any]) -> Sums:
-    """The sums of each tower's values, of shape ``(n,)``."""
+    """Return the sums of each tower's values, of shape ``(n,)``."""
     wide = [tf.cast(of_tower, tf.float64) for of_tower in values]
     n = tf.cast(tf.stack([tf.size(of_tower) for of_tower in values]), tf.float64)
     total = tf.stack([tf.reduce_sum(of_tower) for of_tower in wide])
     squares = 2 * tf.stack([tf.nn.l2_loss(of_tower) for of_tower in wide])
     distances = squares - tf.math.divide_no_nan(total * total, n)
-    # Then sum and squares are finite, which those of float32 are when all values are; and no more than one bit is
-    # lost when the one is taken from the other. Gradients of which this isn't true are rare, and a second look at
-    # each of their values costs something.
+    # If True, sum and squares are finite (those of float32 values are if all values are), and subtracting one from the
+    # other loses one bit at most. Gradients for which this is False are rare, and need a slower second pass.
     plain = tf.reduce_all((2 * distances >= squares) & tf.math.is_finite(squares))
     return tf.cond(
         plain,
         lambda: tf.stack([n, total, distances, *_bounds(values), squares], axis=1),
-        lambda: _looked_at_twice(values, wide, squares),
+        lambda: _two_pass_sums(values, wide, squares),
     )
 
 
@@ -204,8 +203,8 @@ def _bounds(values: Sequence[Any]) -> tuple[Any, Any]:
     return low, high
 
 
-def _looked_at_twice(values: Sequence[Any], wide: Sequence[Any], squares: Any) -> Sums:
-    """The sums where some values are not finite, or nearly all are the same."""
+def _two_pass_sums(values: Sequence[Any], wide: Sequence[Any], squares: Any) -> Sums:
+    """Return the sums if some values are not finite, or nearly all are equal."""
     rows = []
     for of_tower, in_float64 in zip(values, wide, strict=True):
         finite = tf.math.is_finite(of_tower)
@@ -219,7 +218,7 @@ def _looked_at_twice(values: Sequence[Any], wide: Sequence[Any], squares: Any) -
 
 
 def _merged(one: Sums, other: Sums) -> Sums:
-    """The sums of two parts of one step: `warmboard.statistics.moments.Moments.merged`, in the graph."""
+    """Merge the sums of two parts of one step, as `warmboard.statistics.moments.Moments.merged` does, in the graph."""
     n, total, distances, low, high, squares = tf.unstack(one, axis=1)
     n2, total2, distances2, low2, high2, squares2 = tf.unstack(other, axis=1)
     apart = tf.math.divide_no_nan(total2, n2) - tf.math.divide_no_nan(total, n)
@@ -229,15 +228,15 @@ def _merged(one: Sums, other: Sums) -> Sums:
 
 
 def _count(values: Any, xla: bool) -> Any:
-    """How many of the values fall into each bucket, in int64: see `warmboard.statistics.bins.bucket_counts`."""
+    """Count the values by bucket, in int64, as `warmboard.statistics.bins.bucket_counts` does."""
     if values.dtype == tf.float64:
         clipped = tf.clip_by_value(values, -2.0, 2.0)
         values = tf.cast(tf.where(tf.math.is_finite(values), clipped, values), tf.float32)
     upper_bits = tf.cast(tf.bitcast(values, tf.uint16)[:, 1], tf.int32)
     if xla:
-        # What follows does not compile; this does, and takes ten times as long without XLA.
+        # XLA can't compile the code below. This it can, but without XLA it takes ten times as long.
         return tf.math.unsorted_segment_sum(tf.ones_like(upper_bits, tf.int64), upper_bits, bins.BUCKETS)
-    # A third of bincount's cost. Bins of width 1 make it exact.
+    # It takes a third of the time of bincount. Bins of width 1 make it exact.
     values = tf.cast(upper_bits, _counted_as())
     value_range = tf.cast([0, bins.BUCKETS], values.dtype)
     histogram = tf.raw_ops.HistogramFixedWidth(values=values, value_range=value_range, nbins=bins.BUCKETS)
@@ -245,5 +244,5 @@ def _count(values: Any, xla: bool) -> Any:
 
 
 def _counted_as() -> Any:
-    """Whole numbers are quicker, but GPUs have no kernel for them: each step's would go through the host."""
+    """Return the type to count in. Integers are faster, but GPUs have no kernel for them: they would use the host."""
     return tf.float32 if tf.config.list_physical_devices("GPU") else tf.int32

@@ -1,4 +1,4 @@
-"""Which of a model's variables belong to which tower."""
+"""Finds the variables of each tower of a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS: Mapping[str, Sequence[str]] = {
 }
 KINDS = ("tower", "model", "encoder", "network")
 
-# What a part of a tower may be called besides the tower. Not what it knows: user_country may be an item's.
+# Names of a tower's parts. Names of features are not among them: user_country may be in the item tower.
 _BUILD = (
     r"(?:tower|model|encoder|network|net|mlp|branch|embeddings?|embed|emb|lookup|table|vectors?|ids?|dense|hidden|output"
     r"|layer|projection|proj|normalization|norm|batch|\d)"
@@ -29,7 +29,7 @@ def _only(words: str) -> str:
     return rf"^(?:{_BUILD}[_\-. ]?)*(?:{words})s?(?:[_\-. ]?{_BUILD})*$"
 
 
-# query and candidate are words for towers. The others are words for things, of which both towers may know something.
+# "query" and "candidate" name towers. The other words name things, which may be features in both towers.
 PATTERNS: Mapping[str, str] = {
     "query": rf"(?:^|[_\-. ])query(?:[_\-. \d]|$)|{_only('query|user|buyer')}",
     "candidate": rf"(?:^|[_\-. ])candidate(?:[_\-. \d]|$)|{_only('candidate|item|product')}",
@@ -40,19 +40,19 @@ PATTERNS: Mapping[str, str] = {
 class Towers:
     """Finds the variables of the towers ``query`` and ``candidate``.
 
-    A tower is a layer, and a variable belongs to it by identity: the layer given in ``layers``, as an object or by the
-    name of an attribute of the model or of a layer anywhere in it; else the attribute or layer called ``query``, or
-    ``query``, ``user`` or ``buyer`` with ``_tower``, ``_model``, ``_encoder`` or ``_network`` (``candidate``, ``item``
-    and ``product`` alike). A layer in both towers counts in both.
+    A tower is a layer, and a variable belongs to it by identity. The layer is the one given in ``layers``, as an object
+    or by the name of an attribute of the model or of a layer anywhere in it. Otherwise it is the attribute or layer
+    called ``query``, or ``query``, ``user`` or ``buyer`` followed by ``_tower``, ``_model``, ``_encoder`` or
+    ``_network`` (``candidate``, ``item`` and ``product`` for the other tower). A layer in both towers counts in both.
 
-    For a tower that is no such layer, variables are found by their paths, among those in no other tower. ``patterns``
-    are regular expressions, searched without regard to case in each part of a path between slashes. The outermost part
-    that matches just one of the two patterns decides, so ``item_tower/user_country`` is the candidate's. A variable
-    with a part that matches both, and none that decides, belongs to no tower. Paths rather than names: in Keras 3 a
-    variable's name is only ``kernel``.
+    If a tower has no such layer, its variables are found by path, among those of no other tower. ``patterns`` are
+    regular expressions, matched without case in each part of a path between slashes. The outermost part that matches
+    exactly one of the two patterns decides: ``item_tower/user_country`` belongs to the candidate tower. A variable
+    belongs to no tower if a part of its path matches both patterns and none decides. Paths are used because a
+    variable's name in Keras 3 is only ``kernel``.
 
-    One warning, at the first look, tells what could not be matched. Raises ValueError for a tower of another name or a
-    pattern that is no regular expression.
+    Variables that can't be matched are logged in one warning, at the first use. Raises ValueError for another tower's
+    name or an invalid regular expression.
     """
 
     layers: Mapping[str, Any] = field(default_factory=dict)
@@ -67,10 +67,10 @@ class Towers:
                 for tower, pattern in {**PATTERNS, **known(self.patterns)}.items()
             }
         except re.error as error:
-            raise ValueError(f"no regular expression for a tower: {error.pattern!r}: {error}") from error
+            raise ValueError(f"not a regular expression for a tower: {error.pattern!r}: {error}") from error
 
     def members(self, model: Any, variables: Sequence[Any]) -> dict[str, list[int]]:
-        """For each tower, the positions of its variables in ``variables``, which an optimizer may know unwrapped."""
+        """Return, for each tower, the positions of its variables in ``variables``, which may be unwrapped."""
         own = {tower: _identities(of_tower) for tower, of_tower in self.variables(model).items()}
         return {
             tower: [index for index, variable in enumerate(variables) if id(variable) in ids]
@@ -78,7 +78,7 @@ class Towers:
         }
 
     def variables(self, model: Any) -> dict[str, list[Any]]:
-        """For each tower, its trainable variables."""
+        """Return the trainable variables of each tower."""
         every = list(model.trainable_variables)
         layers = {tower: self._layer(model, tower) for tower in TOWERS}
         found = {
@@ -96,7 +96,7 @@ class Towers:
         return {tower: found[tower] for tower in TOWERS}
 
     def _by_path(self, path: str) -> str | None:
-        """The tower; None for neither, and an empty string where both patterns match."""
+        """Return the tower; None if no pattern matches, an empty string if both do."""
         ambiguous = False
         for part in path.split("/"):
             matching = [tower for tower, pattern in self._compiled.items() if pattern.search(part)]
@@ -112,7 +112,7 @@ class Towers:
         names = [given] if given else [tower, *(f"{word}_{kind}" for word in WORDS[tower] for kind in KINDS)]
         return _named(model, names)
 
-    def _wanted(self, tower: str) -> str:
+    def _label(self, tower: str) -> str:
         given = self.layers.get(tower)
         return tower if given is None else f"{tower} ({given if isinstance(given, str) else given.name!r})"
 
@@ -125,19 +125,21 @@ class Towers:
         empty = [tower for tower in TOWERS if not found[tower]]
         ambiguous = [path for path, tower in by_path.items() if tower == ""]
         neither = [path for path, tower in by_path.items() if tower is None]
-        told = []
+        warnings = []
         if empty:
-            told.append(
-                f"No trainable variable belongs to the tower {' or '.join(map(self._wanted, empty))}: its statistics "
+            warnings.append(
+                f"No trainable variable belongs to the tower {' or '.join(map(self._label, empty))}: its statistics "
                 f"are left out. The paths are: {', '.join(variable.path for variable in every)}."
             )
         if ambiguous:
-            told.append(f"The patterns of both towers match these, which belong to none: {', '.join(ambiguous)}.")
+            warnings.append(
+                f"The patterns of both towers match these variables, which belong to none: {', '.join(ambiguous)}."
+            )
         if neither and not empty:
-            told.append(f"Towers were found by path, and no pattern matches: {', '.join(neither)}.")
-        if told:
-            told.append("Name the layers with Towers(layers=…), or other patterns of paths with Towers(patterns=…).")
-            log.warning("%s", " ".join(told))
+            warnings.append(f"Towers were found by path, and no pattern matches: {', '.join(neither)}.")
+        if warnings:
+            warnings.append("Name the layers with Towers(layers=…), or give path patterns with Towers(patterns=…).")
+            log.warning("%s", " ".join(warnings))
 
 
 def _named(model: Any, names: Iterable[str]) -> Any:
@@ -152,7 +154,7 @@ def _named(model: Any, names: Iterable[str]) -> Any:
 
 
 def _identities(variables: Iterable[Any]) -> set[int]:
-    """Of Keras's variables and of TensorFlow's inside them: a custom training step may hand over either."""
+    """Return the IDs of Keras's variables and of TensorFlow's inside them: a custom training step may pass either."""
     return {
         identity for variable in variables for identity in (id(variable), id(getattr(variable, "_value", variable)))
     }

@@ -1,4 +1,4 @@
-"""Norms, statistics and histograms of the weights, as they are at the end of an epoch."""
+"""Norms, statistics and histograms of the weights at the end of an epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from warmboard.tracking import Log
 
 
 class Weights(MetricsCallback):
-    """`WeightNorms` and `WeightStatistics` from one reading: every variable comes to the host once an epoch."""
+    """`WeightNorms` and `WeightStatistics` together: every variable is copied to the host once per epoch."""
 
     norms = True
     statistics = True
@@ -45,7 +45,7 @@ class Weights(MetricsCallback):
         return values
 
     def _total(self, norms: dict[int, float]) -> Values:
-        """``norms`` are those of the variables already read."""
+        """Return ``weight_norm``. ``norms`` are those of the variables already read."""
         for variable in self.model.trainable_variables:
             if id(variable) not in norms:
                 norms[id(variable)] = norm([_read(variable)])
@@ -58,23 +58,23 @@ class Weights(MetricsCallback):
 
 
 class WeightNorms(Weights):
-    """``weight_norm``: L2 norm of all trainable weights together; ``{tower}_weight_norm``: of the tower's."""
+    """Logs ``weight_norm``, the L2 norm of all trainable weights, and ``{tower}_weight_norm`` of each tower."""
 
     statistics = False
 
 
 class WeightStatistics(Weights):
-    """Mean, population standard deviation, least, greatest and a histogram of each tower's weights.
+    """Logs the mean, population standard deviation, min, max and a histogram of each tower's weights.
 
-    The 25 bins are of equal width from this epoch's least weight to its greatest, so the logged minimum and maximum
-    give every epoch's edges; ``{tower}_hist_bin_edges`` holds those of the first. Weights that are not finite are left
-    out and counted in ``{tower}_weights_nonfinite``.
+    The 25 bins have equal width from this epoch's min to its max, so the logged min and max give every epoch's edges.
+    The parameter ``{tower}_hist_bin_edges`` has the edges of the first epoch. Weights that are not finite are left out,
+    and counted in ``{tower}_weights_nonfinite``.
     """
 
     norms = False
 
 
 def _read(variable: Any) -> npt.NDArray[Any]:
-    """The variable as it is kept: float16 and bfloat16 too."""
+    """Return the variable in its own type, which may be float16 or bfloat16."""
     array: npt.NDArray[Any] = variable.numpy()
     return array

@@ -1,4 +1,4 @@
-"""One tracked run: its start, its end, and what is sent later."""
+"""A tracked run: its start, its end, and sending values later."""
 
 from warmboard.run.signals import INTERRUPTED, TERMINATED, Termination
 from warmboard.run.start import start_run

@@ -1,4 +1,4 @@
-"""``warmboard flush``: sends to MLflow what trainings could not, and ends and announces their runs."""
+"""``warmboard flush``: sends the values that trainings could not send, ends their runs, and announces them."""
 
 from __future__ import annotations
 
@@ -32,57 +32,60 @@ from warmboard.errors import (
 )
 from warmboard.settings import Settings
 from warmboard.spool import Delivery, Ended, Spool, records
-from warmboard.spool.spool import REFUSED, SUFFIX
+from warmboard.spool.spool import REJECTED, SUFFIX
 from warmboard.tracking import Batch, TrackingClient
 
 log = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
-  warmboard flush                              all that waits in SPOOL_DIR
-  warmboard flush --list                       only show what waits where
+  warmboard flush                              all spools in SPOOL_DIR
+  warmboard flush --list                       only list the spools
   warmboard flush .warmboard/spool/0af3….ndjson
   warmboard flush gs://BUCKET/runs/RUN_ID/unsent.ndjson
 
-MLFLOW_TRACKING_URI must be the server that the values were meant for. Runs whose training still goes on are left alone.
-What MLflow refuses for good is kept beside the spool, in a file of its own, with the reason.
-Exit status: 0 all is sent, or nothing waited; 1 something still waits, or was not announced; 2 wrong usage."""
+A spool is a file of a run's values that are not in MLflow yet. MLFLOW_TRACKING_URI must be the server that they were
+logged for. Runs whose training still runs are skipped. Values that MLflow rejects for good are kept in a file beside
+the spool, with the reason.
+Exit status: 0 everything is sent, or there was nothing to send; 1 something is not sent or not announced; 2 wrong
+usage."""
 
 
 @dataclass
 class Total:
-    """What a flush came to."""
+    """The totals of a flush."""
 
     runs: int = 0
     values: int = 0
-    refused: int = 0
+    rejected: int = 0
     bytes: int = 0
     failed: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status."""
+    """Run ``warmboard flush`` and return the exit status."""
     options = parser().parse_args(arguments)
     try:
         settings = Settings.read()
         logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-        named = options.spool or _waiting_in(settings.spool_dir)
+        named = options.spool or _spools_in(settings.spool_dir)
         if not named:
-            print(f"Nothing waits in {settings.spool_dir}.")
+            print(f"No spools in {settings.spool_dir}.")
             return 0
         return _list(named, settings) if options.list else _flush(named, settings)
     except (WarmboardError, SettingError) as error:
         print(f"warmboard flush: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("warmboard flush: interrupted; the next flush goes on from here", file=sys.stderr)
+        print("warmboard flush: interrupted; the next flush continues from here", file=sys.stderr)
         return 130
 
 
 def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``warmboard flush``."""
     parser = argparse.ArgumentParser(
         prog="warmboard flush",
-        description="Send to MLflow what trainings could not send, end their runs and announce them.",
+        description="Send the values that trainings could not send to MLflow, end their runs, and announce them.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -90,15 +93,15 @@ def parser() -> argparse.ArgumentParser:
         "spool",
         nargs="*",
         metavar="SPOOL",
-        help="a file of unsent values: a path or gs://… (default: all of SPOOL_DIR)",
+        help="a spool: a path or gs://… (default: all in SPOOL_DIR)",
     )
-    parser.add_argument("--list", action="store_true", help="only show what waits where")
+    parser.add_argument("--list", action="store_true", help="only list the spools, with what is in them")
     return parser
 
 
-def _waiting_in(folder: Path) -> list[str]:
-    """The spools of a folder, the oldest first."""
-    found = [path for path in folder.glob(f"*{SUFFIX}") if not path.name.endswith(REFUSED)]
+def _spools_in(folder: Path) -> list[str]:
+    """Return the spools in a folder, the oldest first."""
+    found = [path for path in folder.glob(f"*{SUFFIX}") if not path.name.endswith(REJECTED)]
     return [str(path) for path in sorted(found, key=lambda path: (_size_and_age(path)[1], path.name))]
 
 
@@ -106,7 +109,7 @@ def _size_and_age(path: Path) -> tuple[int, float]:
     try:
         status = path.stat()
     except FileNotFoundError:
-        # Another flush was quicker.
+        # Another flush has just sent it.
         return 0, 0.0
     return status.st_size, status.st_mtime
 
@@ -132,7 +135,7 @@ def _described(name: str, settings: Settings) -> str:
         data = _path(name).read_bytes()
     contents = records.read(io.BytesIO(data), name)
     end = contents.ended
-    state = state or (f"{end.status} at {format_time(end.end_time)}" if end else "ended without a word")
+    state = state or (f"{end.status} at {format_time(end.end_time)}" if end else "killed before its end was noted")
     run = f"run {contents.run.run_name} ({contents.run_id or 'not in MLflow yet'}) for {contents.run.tracking_uri}"
     return f"{name}: {contents.waiting:,} values, {len(data):,} bytes; {run}; {state}"
 
@@ -140,23 +143,23 @@ def _described(name: str, settings: Settings) -> str:
 def _flush(named: Sequence[str], settings: Settings) -> int:
     client = TrackingClient.of(settings)
     total = Total()
-    away: TrackingUnavailableError | None = None
+    down: TrackingUnavailableError | None = None
     for name in named:
         try:
-            if away:
-                raise away
+            if down:
+                raise down
             _flush_one(name, settings, client, total)
         except SpoolLockedError as error:
             print(f"Skipped. {error}", file=sys.stderr)
         except TrackingUnavailableError as error:
             total.failed = True
-            away = error
-            print(f"{name} still waits. MLflow is away: {error}", file=sys.stderr)
+            down = error
+            print(f"{name} is not sent. MLflow is down: {error}", file=sys.stderr)
         except WarmboardError as error:
             total.failed = True
-            print(f"{name} still waits. {error}", file=sys.stderr)
-    refused = f" ({total.refused:,} of them refused for good)" if total.refused else ""
-    print(f"Flushed {total.runs} of {len(named)} runs: {total.values:,} values{refused}, {total.bytes:,} bytes.")
+            print(f"{name} is not sent. {error}", file=sys.stderr)
+    rejected = f" ({total.rejected:,} of them rejected for good)" if total.rejected else ""
+    print(f"Flushed {total.runs} of {len(named)} runs: {total.values:,} values{rejected}, {total.bytes:,} bytes.")
     return int(total.failed)
 
 
@@ -182,7 +185,7 @@ def _path(name: str) -> Path:
 
 
 def _download(uri: str, settings: Settings) -> Path:
-    """A copy in SPOOL_DIR, where an interrupted flush finds how far it came."""
+    """Download a spool to SPOOL_DIR, where the next flush continues if this one is interrupted."""
     data = storage.read(uri, settings.storage_emulator_host)
     hidden = settings.spool_dir / f".{os.getpid()}.download"
     try:
@@ -191,7 +194,7 @@ def _download(uri: str, settings: Settings) -> Path:
         hidden.write_bytes(data)
         creation = records.read(io.BytesIO(data), uri).run.creation
         path = settings.spool_dir / f"{creation}{SUFFIX}"
-        # One that is there has been begun with already.
+        # An existing file is that of an interrupted flush.
         if not path.exists():
             hidden.rename(path)
     except OSError as error:
@@ -202,16 +205,16 @@ def _download(uri: str, settings: Settings) -> Path:
 
 
 def _check_server(spool: Spool, client: TrackingClient) -> None:
-    """An address from a file is never called."""
+    """Raise SpoolError if the values are for another server: an address from a file is never called."""
     if spool.run.tracking_uri != client.uri:
         raise SpoolError(
-            f"Its values are for the MLflow at {spool.run.tracking_uri}, and MLFLOW_TRACKING_URI is {client.uri}: set"
+            f"Its values are for the MLflow at {spool.run.tracking_uri}, but MLFLOW_TRACKING_URI is {client.uri}: set"
             f" MLFLOW_TRACKING_URI={spool.run.tracking_uri} if you trust that address."
         )
 
 
 class Flush:
-    """One spool's way to MLflow. What is done is noted in the spool: the next flush goes on from there."""
+    """Sends one spool. Its progress is noted in the spool, so the next flush continues from there."""
 
     def __init__(self, spool: Spool, client: TrackingClient, settings: Settings, total: Total) -> None:
         self._spool = spool
@@ -222,7 +225,7 @@ class Flush:
         self._experiment_id = spool.experiment_id or ""
 
     def run(self) -> None:
-        """Raises TrackingError while MLflow does not have all of it."""
+        """Create, fill, end and announce the run. Raises TrackingError, or SpoolError for values that can't be read."""
         self._ensure_run()
         self._send()
         ended = self._spool.ended or self._end()
@@ -231,8 +234,8 @@ class Flush:
         except TrackingRejectedError as error:
             if not error.is_final:
                 raise
-            # It was deleted. What MLflow would not have of it is kept with the reason.
-            print(f"run {self._run_id}: MLflow won't hear of its end; nothing waits any more. {error}", file=sys.stderr)
+            # The run was deleted. The rejected values are kept with the reason.
+            print(f"run {self._run_id}: MLflow rejects its end; nothing is left to send. {error}", file=sys.stderr)
             return
         self._announce(ended)
 
@@ -253,19 +256,19 @@ class Flush:
             if delivered is None:
                 raise SpoolError(f"{left:,} of its values can't be read.")
             self._total.values += left - self._spool.waiting
-            self._total.refused += sum(len(batch) for batch, _ in delivered.refused)
+            self._total.rejected += sum(len(batch) for batch, _ in delivered.rejected)
 
     def _log_batch(self, batch: Batch) -> None:
         self._client.log_batch(self._run_id, batch.metrics, batch.params)
 
     def _end(self) -> Ended:
-        """The program died without a word, when it had logged its last."""
+        """Return the end of a run that was killed: it failed when it logged its last value."""
         last = self._spool.last_time
         moment = self._spool.run.start_time if last is None else datetime.fromtimestamp(last / 1000, UTC)
         return Ended(status=RunStatus.FAILED, end_time=moment, epochs=self._spool.epochs)
 
     def _announce(self, ended: Ended) -> None:
-        """MLflow has all of it: what fails from here on is no reason to keep the spool."""
+        """Announce the run. MLflow has all values, so a failure here is no reason to keep the spool."""
         info = self._info(ended)
         uri = None
         try:
@@ -274,7 +277,7 @@ class Flush:
             self._failed(f"mlflow_info.json is missing. {error}")
         event = info.event(uri)
         try:
-            # Another fact than the end itself, which may have been published: the workers are to fetch again.
+            # Not the ID of the run's end, which may have been published: the workers must fetch again.
             publish(dataclasses.replace(event, id=f"{event.id}.flushed.{time.time_ns() // 1_000_000}"), self._settings)
         except PublishError as error:
             self._failed(f"It is in MLflow, but was not announced. {error}")
@@ -304,7 +307,7 @@ class Flush:
         )
         if info.model_uri:
             return info
-        # Of a training that was killed before it noted its end.
+        # The training may have been killed before it noted its end.
         try:
             known = RunInfo.decode(storage.read(info_uri(info, self._settings), self._settings.storage_emulator_host))
         except (RunInfoError, StorageError) as error:
@@ -314,7 +317,7 @@ class Flush:
 
 
 def _progress(name: str, spool: Spool) -> Iterator[int]:
-    """How many values still wait, until none do; a line on the terminal goes along."""
+    """Yield how many values are left until there are none. A line on the terminal shows the progress."""
     total = spool.waiting
     live = sys.stderr.isatty()
     while left := spool.waiting:

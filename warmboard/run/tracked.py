@@ -64,6 +64,7 @@ class TrackedRun:
         tags: Mapping[str, str] | None = None,
         client: TrackingClient | None = None,
     ) -> None:
+        """The arguments are those of `warmboard.start_run`."""
         self.settings = replace(settings, mlflow_experiment_name=experiment or settings.mlflow_experiment_name)
         self.quick_test_id = quick_test_id
         self.run_id = ""
@@ -157,9 +158,9 @@ class TrackedRun:
         return self.buffer.waiting
 
     @property
-    def refused(self) -> int:
+    def rejected(self) -> int:
         """How many values MLflow rejected for good; they are kept in ``SPOOL_DIR`` with the reason."""
-        return self.buffer.refused
+        return self.buffer.rejected
 
     @property
     def lost(self) -> int:

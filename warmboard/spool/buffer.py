@@ -1,8 +1,7 @@
 """A run's values on their way to MLflow.
 
-The training thread only appends to a queue in memory. One thread writes what is there to the spool, so that memory is
-bounded by what the disk takes in milliseconds, and a killed program leaves everything behind that was written. Another
-sends from the spool, the oldest first.
+The training thread only appends to a queue in memory. A second thread writes the queue to the spool, so the queue stays
+short, and the values of a killed program are on disk. A third thread sends from the spool, the oldest values first.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# What is logged together, as parameters and the first epoch's values, goes together.
+# Values that are logged together, such as parameters and the first epoch, are sent together.
 LINGER_SECONDS = 0.05
 HUNG_SECONDS = 1.0
-"""A disk that has taken nothing for so long is given up, until it takes something."""
+"""A disk that has accepted nothing for this long counts as hung, until it accepts something."""
 
 
 class _Logged(NamedTuple):
-    """What one call logged; ``step`` is None for parameters."""
+    """The values of one call. ``time`` is in milliseconds since 1970; ``step`` is None for parameters."""
 
     time: int
     step: int | None
@@ -62,9 +61,9 @@ class Buffer:
         self._delivery = Delivery(spool, send)
         self._on_sent = on_sent
         self._retry = retry or Retry(longest_delay=15.0)
-        # Its `put` takes no lock that another thread could hold for long, and may be interrupted by a signal.
+        # No thread holds a lock in its `put` for long, and a signal may interrupt it.
         self._queue: queue.SimpleQueue[_Logged | None] = queue.SimpleQueue()
-        # Held for a few additions only.
+        # Held only for a few additions.
         self._counting = threading.RLock()
         self._written = threading.Event()
         self._hung = False
@@ -73,7 +72,7 @@ class Buffer:
         self._dropped = 0
         self._left_out: set[str] = set()
         self._drained = False
-        self._said: type[Exception] | None = None
+        self._reported: type[Exception] | None = None
         self._work = threading.Event()
         self._closing = threading.Event()
         self._give_up_at: float | None = None
@@ -82,26 +81,26 @@ class Buffer:
 
     @property
     def sent(self) -> int:
-        """How many values MLflow has taken."""
+        """How many values MLflow has accepted."""
         return self._delivery.sent
 
     @property
-    def refused(self) -> int:
-        """How many values MLflow refused for good."""
-        return self._delivery.refused
+    def rejected(self) -> int:
+        """How many values MLflow rejected for good."""
+        return self._delivery.rejected
 
     @property
     def waiting(self) -> int:
-        """How many values MLflow has not taken yet, in memory and in the spool."""
+        """How many values are not sent yet, in memory and in the spool."""
         return self._queued + self._spool.waiting
 
     @property
     def lost(self) -> int:
-        """How many values neither the disk nor MLflow took."""
+        """How many values neither the disk nor MLflow accepted."""
         return self._dropped + self._spool.lost
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Takes what `float` makes a number of, at once; leaves out the rest, and says so once for each key."""
+        """Log the values that ``float`` can convert. Leaves out others, with one warning for each key."""
         now = time.time_ns() // 1_000_000
         try:
             whole = _step(step)
@@ -110,19 +109,20 @@ class Buffer:
             return
         try:
             numbers = {key: value if type(value) is float else _number(value) for key, value in values.items()}
-        except Exception:  # noqa: BLE001 - what a value raises, nobody knows
+        except Exception:  # noqa: BLE001 - a value may raise anything
             numbers = self._usable(values, _number)
         self._put(_Logged(now, whole, numbers))
 
     def log_params(self, params: Mapping[str, object]) -> None:
-        """Takes parameters as text, at once; leaves out what can't be made text, and says so once for each key."""
+        """Log parameters as text. Leaves out values without a text, with one warning for each key."""
         now = time.time_ns() // 1_000_000
         self._put(_Logged(now, None, self._usable(params, param)))
 
     def close(self, within: float) -> None:
-        """Sends what waits for at most ``within`` seconds, whatever hangs; what is left stays in the spool.
+        """Send the values that are left, for up to ``within`` seconds, even if a disk or server hangs.
 
-        Nothing can be logged afterwards. May be called again, for a shorter time.
+        Values that are not sent stay in the spool. Nothing can be logged afterwards. May be called again with a shorter
+        timeout.
         """
         self._give_up_at = deadline = time.monotonic() + within
         with self._counting:
@@ -134,23 +134,23 @@ class Buffer:
         self._writer_over.wait(within)
         self._sender_over.wait(max(0.0, deadline - time.monotonic()))
         if not self._writer_over.is_set():
-            log.error("The disk of SPOOL_DIR hangs: %d values that it has not taken are LOST.", self._queued)
+            log.error("The disk of SPOOL_DIR hangs: %d values that are not written are LOST.", self._queued)
             self._drop(self._queued)
         else:
             self._spool.settle()
 
     def _usable(self, values: Mapping[str, object], convert: Callable[[object], T]) -> dict[str, T]:
-        """What can be converted. Never raises."""
+        """Return the values that ``convert`` accepts. Never raises."""
         usable = {}
         unfit = []
         try:
             for key, value in dict(values).items():
                 try:
                     usable[str(key)] = convert(value)
-                except Exception:  # noqa: BLE001 - what a value raises, nobody knows
+                except Exception:  # noqa: BLE001 - a value may raise anything
                     unfit.append(str(key))
         except Exception:
-            log.warning("What was logged is no mapping of names to values, and is left out.", exc_info=True)
+            log.warning("The logged object is not a mapping of names to values, and is left out.", exc_info=True)
         self._leave_out(unfit)
         return usable
 
@@ -158,13 +158,13 @@ class Buffer:
         new = sorted(set(keys) - self._left_out)
         if new:
             self._left_out.update(new)
-            log.warning("What is no number (a parameter: no text) is left out: %s", ", ".join(new))
+            log.warning("Left out, because they are not numbers (parameters: not text): %s", ", ".join(new))
 
     def _put(self, logged: _Logged) -> None:
         values = len(logged.values)
         if os.getpid() != self._process:
-            # It has a copy of the queue, and none of the threads.
-            log.error("%d values were logged in a forked process and are LOST: log them where the run began.", values)
+            # A forked process has a copy of the queue, but not the threads.
+            log.error("%d values were logged in a forked process and are LOST: log in the process of the run.", values)
             return
         with self._counting:
             if self._closing.is_set():
@@ -174,13 +174,13 @@ class Buffer:
             try:
                 self._queue.put(logged)
             finally:
-                # A signal that ends the run may come right behind the call; nothing here lets another in.
+                # A signal may end the run right after `put`; the count must be right by then.
                 self._queued += values
         if self._queued > MEMORY_VALUES:
             self._make_room()
 
     def _make_room(self) -> None:
-        """More is logged at once than memory is meant for: waits for the disk, unless that hangs."""
+        """Wait for the disk if the queue is full. If the disk hangs, drop the oldest values."""
         while self._queued > MEMORY_VALUES and not self._hung:
             self._written.clear()
             if self._queued > MEMORY_VALUES and not self._written.wait(HUNG_SECONDS):
@@ -194,7 +194,7 @@ class Buffer:
                 self._drop(len(oldest.values))
 
     def _drop(self, values: int) -> None:
-        """Gives up values that wait in memory."""
+        """Drop values from the queue."""
         with self._counting:
             self._queued -= values
             self._lost(values)
@@ -202,7 +202,7 @@ class Buffer:
     def _lost(self, values: int) -> None:
         with self._counting:
             if not self._dropped:
-                log.error("Values are LOST: the disk of SPOOL_DIR hangs, or they came too late.")
+                log.error("Values are LOST: the disk of SPOOL_DIR hangs, or they were logged too late.")
             self._dropped += values
 
     def _write(self) -> None:
@@ -212,7 +212,7 @@ class Buffer:
             try:
                 self._spool.append([record for logged in some for record in _records(logged)])
             except Exception:
-                # The thread has to live on for the epochs to come.
+                # The thread must go on for later epochs.
                 log.exception("%d values are LOST", values)
                 self._drop(values)
             else:
@@ -224,7 +224,7 @@ class Buffer:
             self._work.set()
 
     def _collect(self) -> tuple[list[_Logged], bool]:
-        """All that waits in memory; at least something. And whether it is the last."""
+        """Wait for values in memory. Return all of them, and True if they are the last."""
         some = [self._queue.get()]
         with suppress(queue.Empty):
             while some[-1] is not None:
@@ -237,13 +237,13 @@ class Buffer:
             last = self._drained
             try:
                 delivered = self._delivery.one()
-            except Exception as error:  # noqa: BLE001 - the thread has to live on for the epochs to come
-                self._say(error)
-                failures = self._rest(failures, getattr(error, "retry_after", 0.0))
+            except Exception as error:  # noqa: BLE001 - the thread must go on for later epochs
+                self._report(error)
+                failures = self._pause(failures, getattr(error, "retry_after", 0.0))
                 continue
             if delivered:
                 failures = 0
-                self._tell(delivered)
+                self._confirm(delivered)
             elif last:
                 return
             else:
@@ -254,31 +254,31 @@ class Buffer:
         self._work.clear()
         self._closing.wait(LINGER_SECONDS)
 
-    def _tell(self, delivered: Delivered) -> None:
-        if self._said:
-            log.warning("MLflow takes values again; %d wait.", self._spool.waiting)
-            self._said = None
-        for batch in delivered.taken:
+    def _confirm(self, delivered: Delivered) -> None:
+        if self._reported:
+            log.warning("MLflow is up again; %d values are to be sent.", self._spool.waiting)
+            self._reported = None
+        for batch in delivered.accepted:
             if self._on_sent and self._time_left() > 0:
                 try:
                     self._on_sent(batch)
                 except Exception:
-                    log.exception("What was to follow the sending of values failed")
+                    log.exception("The callback after sending failed")
 
-    def _say(self, error: Exception) -> None:
-        """Once per spell and kind of failure."""
-        if self._said is type(error):
-            log.debug("Values still wait: %s", error)
+    def _report(self, error: Exception) -> None:
+        """Log a failure, once per outage and kind of failure."""
+        if self._reported is type(error):
+            log.debug("Values are kept: %s", error)
         elif isinstance(error, TrackingUnavailableError):
-            log.warning("MLflow is away, training goes on, values wait: %s", error)
+            log.warning("MLflow is down. Training goes on, and values are kept: %s", error)
         elif isinstance(error, TrackingError):
-            log.error("MLflow can't be asked, training goes on, values wait: %s", error)
+            log.error("MLflow rejects requests. Training goes on, and values are kept: %s", error)
         else:
-            log.error("Values can't be sent, training goes on, they wait", exc_info=error)
-        self._said = type(error)
+            log.error("Values can't be sent. Training goes on, and they are kept", exc_info=error)
+        self._reported = type(error)
 
-    def _rest(self, failures: int, asked: float) -> int:
-        """Waits before the next attempt, and counts it; the end is a reason to try at once."""
+    def _pause(self, failures: int, asked: float) -> int:
+        """Wait before the next attempt, or until the run ends. Return the new number of failures."""
         delay = self._retry.delay(failures, asked)
         if self._closing.is_set():
             time.sleep(max(0.0, min(delay, self._time_left())))
@@ -291,7 +291,7 @@ class Buffer:
 
 
 def _start(work: Callable[[], None], name: str) -> threading.Event:
-    """Runs it in a thread. Set once that is over: a signal during `Thread.join` makes a living thread look dead."""
+    """Run it on a thread. Return an event for its end: after a signal in `Thread.join`, a live thread looks ended."""
     over = threading.Event()
 
     def run() -> None:
@@ -312,7 +312,7 @@ def _records(logged: _Logged) -> Iterator[Record]:
 
 def _number(value: Any) -> float:
     if isinstance(value, (str, bytes, bytearray)):
-        raise TypeError("text is no number")
+        raise TypeError("text is not a number")
     return float(value)
 
 

@@ -1,4 +1,4 @@
-"""From the spool to MLflow, a call at a time. What MLflow refuses is found and set aside, and the rest gets through."""
+"""Sends a spool to MLflow, batch by batch. Values that MLflow rejects are found and kept apart; the rest is sent."""
 
 from __future__ import annotations
 
@@ -10,80 +10,80 @@ from warmboard.spool.spool import Spool
 from warmboard.tracking.values import Batch
 
 Send = Callable[[Batch], None]
-"""Sends one batch; raises a TrackingError, ValuesRejectedError among them."""
+"""Sends one batch. Raises TrackingError: ValuesRejectedError if the values themselves are at fault."""
 
-# One value among a thousand is found in 20 calls.
-MOST_IN_VAIN = 64
-"""So many refusals in a row end the search for what is not at fault."""
+# Halving finds one value among a thousand in 20 calls.
+MAX_REJECTIONS = 64
+"""After this many rejections in a row, batches are no longer halved."""
 UNKNOWN_RUN = 404
 TOO_LARGE = 413
 
 
 @dataclass
 class Delivered:
-    """What became of one batch."""
+    """The outcome of one batch: the parts that MLflow accepted, and those it rejected, with the reason."""
 
-    taken: list[Batch] = field(default_factory=list)
-    refused: list[tuple[Batch, str]] = field(default_factory=list)
+    accepted: list[Batch] = field(default_factory=list)
+    rejected: list[tuple[Batch, str]] = field(default_factory=list)
 
 
 class Delivery:
-    """Empties a spool. A batch that is refused is halved until the values at fault are alone.
+    """Sends everything in a spool. A rejected batch is halved until the values at fault are alone.
 
-    ``sent`` counts the values that MLflow has taken, ``refused`` those that it refused for good: before they stop
-    waiting, so that no value is ever in no count at all.
+    ``sent`` counts the values that MLflow has accepted, ``rejected`` those that it rejected for good. Both are counted
+    before the spool forgets them, so that every value is always in a count.
     """
 
     def __init__(self, spool: Spool, send: Send) -> None:
         self.sent = 0
-        self.refused = 0
+        self.rejected = 0
         self._spool = spool
         self._send = send
-        # Where nothing of a batch was taken, as of a run that is deleted, halving the next would be in vain.
+        # If nothing of a batch was accepted (the run is deleted, for example), halving the next one is useless.
         self._worth_halving = True
 
     def one(self) -> Delivered | None:
-        """Sends what is next; None where nothing waits.
+        """Send the next batch; None if there is none.
 
-        Raises what ``send`` raises, but for ValuesRejectedError: then the same is next again.
+        Raises any error of ``send`` but ValuesRejectedError. After an error, the same batch is the next again.
         """
         batch = self._spool.next()
         if batch is None:
             return None
         delivered = self._deliver(batch)
-        if delivered.taken or len(batch) > 1:
-            self._worth_halving = bool(delivered.taken)
-        self._spool.refuse(delivered.refused)
-        self.sent += sum(map(len, delivered.taken))
-        self.refused += sum(len(part) for part, _ in delivered.refused)
+        if delivered.accepted or len(batch) > 1:
+            self._worth_halving = bool(delivered.accepted)
+        self._spool.keep_rejected(delivered.rejected)
+        self.sent += sum(map(len, delivered.accepted))
+        self.rejected += sum(len(part) for part, _ in delivered.rejected)
         self._spool.sent()
         return delivered
 
     def _deliver(self, batch: Batch) -> Delivered:
         delivered = Delivered()
         rest = [batch]
-        in_vain = 0
+        rejections = 0
         while rest:
             part = rest.pop()
             try:
                 self._send(part)
             except ValuesRejectedError as error:
-                in_vain += 1
-                if self._halve(part, error, in_vain):
+                rejections += 1
+                if self._halve(part, error, rejections):
                     rest += reversed(_halves(part))
                 else:
-                    delivered.refused.append((part, str(error)))
+                    delivered.rejected.append((part, str(error)))
             else:
-                in_vain = 0
-                delivered.taken.append(part)
+                rejections = 0
+                delivered.accepted.append(part)
         return delivered
 
-    def _halve(self, part: Batch, error: ValuesRejectedError, in_vain: int) -> bool:
+    def _halve(self, part: Batch, error: ValuesRejectedError, rejections: int) -> bool:
         if len(part) < 2 or error.status == UNKNOWN_RUN:
             return False
-        # A parameter that can't be changed says nothing of the metrics beside it, and a size nothing of any value.
+        # A rejected parameter says nothing about the metrics beside it, nor the batch's size about any value.
         apart = bool(part.metrics and part.params) or error.status == TOO_LARGE
-        return apart or (self._worth_halving and in_vain < MOST_IN_VAIN)
+        return apart or (self._worth_halving and rejections < MAX_REJECTIONS)
 
 
 def _halves(batch: Batch) -> tuple[Batch, Batch]:

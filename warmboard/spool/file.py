@@ -1,7 +1,7 @@
-"""One spool's file, open and locked: appended at its end, read and marked as sent from its beginning.
+"""One spool's file, open and locked: values are appended at its end, and read and marked as sent from its start.
 
-It outlives the program, however that ends. It is not forced onto the disk: of a machine that crashes, the last seconds
-may be missing.
+It survives the program, however that ends. It is not synced to the disk: if the machine crashes, the last seconds may
+be missing.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from warmboard.tracking.values import Batch
 
 
 class SpoolFile:
-    """Keeps its `Contents` up to date. Methods raise OSError, after which nothing of what they wrote counts."""
+    """Keeps its `Contents` up to date. Methods raise OSError, after which nothing that they wrote counts."""
 
     @classmethod
     def create(cls, path: Path, contents: Contents) -> Self:
-        """A file for this run, without values. It has its first line and its lock from the moment it has its name."""
+        """Create a file for this run, without values. It is named ``path`` once it is locked and has a first line."""
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         hidden = path.with_name(f".{path.name}.new")
         handle = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -44,7 +44,7 @@ class SpoolFile:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """A file that is there. Raises SpoolError; SpoolLockedError where another process has it."""
+        """Open an existing file. Raises SpoolError; SpoolLockedError if another process has locked it."""
         try:
             handle = os.open(path, os.O_RDWR)
         except OSError as error:
@@ -61,20 +61,21 @@ class SpoolFile:
         self.contents = contents
         self._handle = handle
         self._path = path
-        # Half a line may lie behind the end.
+        # There may be half a line after the end.
         self._torn = True
         _open_files.add(self)
 
     def append(self, some: Collection[Record]) -> None:
-        """All of these records, or none."""
+        """Append all of these records, or none."""
         self._write(b"".join(record.line for record in some))
         self.contents.values += sum(record.values for record in some)
 
     def note(self, line: bytes) -> None:
+        """Append a line without values."""
         self._write(line)
 
     def next(self) -> tuple[Batch, int]:
-        """What is to be sent next, and the offset where it ends."""
+        """Return the batch to send next, and the offset of its end."""
         start = self.contents.sent_to
         with os.fdopen(self._handle, "rb", closefd=False) as file:
             file.seek(start)
@@ -82,7 +83,7 @@ class SpoolFile:
         return batch, start + size
 
     def sent(self, to: int, values: int) -> None:
-        """Marks what begins before ``to`` as dealt with. A file whose values all are is cut back."""
+        """Mark what starts before ``to`` as sent. If that is all, the file is truncated."""
         contents = self.contents
         contents.sent_to = to
         contents.sent_values += values
@@ -96,11 +97,11 @@ class SpoolFile:
 
     @property
     def is_there(self) -> bool:
-        """False once somebody has removed it."""
+        """False if the file was deleted."""
         return os.fstat(self._handle).st_nlink > 0
 
     def remove(self) -> None:
-        # The lock still holds: nobody can have opened it in between.
+        # The file is still locked, so no other process has opened it.
         self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -109,12 +110,12 @@ class SpoolFile:
             self._handle = -1
 
     def forget(self) -> None:
-        """In a forked process: the lock is the parent's, and must not outlive it in a child."""
+        """In a forked process, close the file: the lock is the parent's, and a child must not keep it."""
         with suppress(OSError):
             self.close()
 
     def _write_state(self) -> None:
-        """What cutting back, or a late beginning, would otherwise leave out."""
+        """Write what truncating, or creating the file late, would otherwise lose."""
         contents = self.contents
         lines = b""
         if contents.experiment_id and contents.run_id:
@@ -150,13 +151,13 @@ def _lock(handle: int, path: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         same = os.path.samestat(os.fstat(handle), path.stat())
     except BlockingIOError:
-        raise SpoolLockedError(f"{path}: its training still runs, or another flush is at it.") from None
+        raise SpoolLockedError(f"{path}: its training still runs, or another flush is sending it.") from None
     except FileNotFoundError:
         same = False
     except OSError as error:
         raise SpoolError(f"{path} can't be locked: {error.strerror}") from error
     if not same:
-        raise SpoolLockedError(f"{path}: another flush has just dealt with it.")
+        raise SpoolLockedError(f"{path}: another flush has just sent it.")
 
 
 _open_files: weakref.WeakSet[SpoolFile] = weakref.WeakSet()

@@ -5,12 +5,12 @@
 ``{"created": {…}}``                      MLflow has the run, as this ``run_id`` in this ``experiment_id``
 ``{"time": …, "step": …, "metrics": {}}``  values of one step; times are milliseconds since 1970
 ``{"time": …, "params": {}}``             parameters
-``{"sent": {"to": …, "values": …}}``      what begins before the byte ``to`` is dealt with: so many values
-``{"logged": {"epochs": …, "time": …}}``  what was known of the values that were sent and cut off
+``{"sent": {"to": …, "values": …}}``      the values that start before the byte ``to`` are sent: this many in all
+``{"logged": {"epochs": …, "time": …}}``  the progress of the values that were sent and truncated
 ``{"ended": {…}}``                        the run has ended, as an `Ended`
 ========================================  ==================================================================
 
-A line counts once its line feed is there: what a killed program left behind it is ignored.
+A line counts once it ends in a line feed. An incomplete last line of a killed program is ignored.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ CREATION = re.compile("[0-9a-f]{32}")
 
 @dataclass(frozen=True, kw_only=True)
 class SpooledRun:
-    """All that is needed to create (or find), fill and end a run without the process that began it.
+    """Everything needed to create (or find), fill and end a run without the process that started it.
 
     ``creation`` is ``uuid4().hex``: the value of the run's tag ``warmboard.creation``, and the file's name.
-    ``tracking_uri`` holds no credentials. ``start_time`` is aware.
+    ``tracking_uri`` contains no credentials. ``start_time`` is aware.
     """
 
     creation: str
@@ -65,7 +65,7 @@ class SpooledRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a run ended. ``end_time`` is aware; ``epochs`` counts those logged; URIs are of files that the run keeps."""
+    """How a run ended. ``end_time`` is aware; ``epochs`` is the number logged; the URIs are of the run's files."""
 
     status: RunStatus
     end_time: datetime
@@ -76,7 +76,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Record:
-    """One line of values: what is sent whole or not at all. ``epochs`` is how far it shows the run to have come."""
+    """One line of values, which are sent together. ``epochs`` is the run's progress that its step implies."""
 
     line: bytes
     values: int
@@ -86,7 +86,7 @@ class Record:
 
 @dataclass(kw_only=True)
 class Contents:
-    """What a spool's file says. ``values`` and ``sent_values`` count those in the file; offsets are in bytes."""
+    """The state of a spool's file. ``values`` and ``sent_values`` count values in the file; offsets are in bytes."""
 
     run: SpooledRun
     head_end: int
@@ -106,13 +106,13 @@ class Contents:
         return self.values - self.sent_values
 
     def saw(self, record: Record) -> None:
-        """Remembers how far the run had come when this record was logged."""
+        """Remember the run's progress at the time of this record."""
         self.last_time = max(self.last_time or 0, record.time)
         self.epochs = max(self.epochs, record.epochs)
 
 
 def encode(document: Mapping[str, Any]) -> bytes:
-    # A file system's half characters, as in a run's name, must not end the run.
+    # Half of a surrogate pair, from a file name for example, must not fail the run.
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode(errors="replace") + b"\n"
 
@@ -140,13 +140,13 @@ def logged(epochs: int, time: int) -> bytes:
 
 
 def metrics(values: Mapping[str, float], step: int, time: int) -> Iterator[Record]:
-    """The values of one step, in lines that fit into one call each."""
+    """Return the values of one step, in lines that each fit into one call."""
     for some in _chunks({str(key): number(value) for key, value in values.items()}, MAX_METRICS_PER_BATCH):
         yield Record(encode({"time": time, "step": step, "metrics": some}), len(some), time, epochs_at(step))
 
 
 def epochs_at(step: int) -> int:
-    """How many epochs a run has come to that logs this step, as far as events can tell it."""
+    """Return the number of epochs that a run has completed that logs this step, within the bounds of events."""
     return max(0, min(step + 1, LARGEST))
 
 
@@ -155,8 +155,8 @@ def params(values: Mapping[str, object], time: int) -> Iterator[Record]:
         yield Record(encode({"time": time, "params": some}), len(some), time)
 
 
-def refused(batch: Batch, reason: str) -> bytes:
-    """Lines for people: what MLflow would not have, and why."""
+def rejected(batch: Batch, reason: str) -> bytes:
+    """Return lines for people: the values that MLflow rejected, with the reason."""
     lines: list[dict[str, object]] = [
         {"key": m.key, "value": number(m.value), "step": m.step, "time": m.timestamp} for m in batch.metrics
     ]
@@ -165,7 +165,7 @@ def refused(batch: Batch, reason: str) -> bytes:
 
 
 def batch_of(lines: Iterable[bytes]) -> tuple[Batch, int, int]:
-    """The longest beginning of these lines that fits into one call; how many lines that is, and how many bytes."""
+    """Return the values of as many of the first lines as fit into one call, with the numbers of lines and bytes."""
     merged = _Merged()
     count = size = 0
     for line in lines:
@@ -183,7 +183,7 @@ class _Merged:
         self.params: dict[str, object] = {}
 
     def take(self, more: Batch) -> bool:
-        """Whether these values fit in; they then are."""
+        """Add these values if they fit in. Return False if they don't."""
         if self._full(more):
             return False
         self.metrics += more.metrics
@@ -194,12 +194,12 @@ class _Merged:
         params = len(self.params) + len(more.params)
         count = len(self.metrics) + len(more.metrics) + params
         too_many = count > MAX_ENTITIES_PER_BATCH or params > MAX_PARAMS_PER_BATCH
-        # A second value for a parameter goes by itself: MLflow is to say which of the two holds.
+        # A second value of a parameter is sent apart: MLflow decides which of the two it keeps.
         return (too_many or not self.params.keys().isdisjoint(more.params)) and bool(self.metrics or self.params)
 
 
 def _values(document: Mapping[str, Any]) -> Batch | None:
-    """The values of a line; None where it holds none that can be used."""
+    """Return the values of a line; None if it has no valid ones."""
     try:
         if "metrics" in document:
             time, step = int(document["time"]), int(document["step"])
@@ -210,7 +210,7 @@ def _values(document: Mapping[str, Any]) -> Batch | None:
 
 
 def read(file: BinaryIO, path: Path | str) -> Contents:
-    """What the file says, from its beginning; ``path`` is for messages. Raises SpoolError."""
+    """Read a file from its start; ``path`` is for messages. Raises SpoolError."""
     contents = _begin(file, path)
     for line in file:
         if not line.endswith(b"\n"):
@@ -220,7 +220,7 @@ def read(file: BinaryIO, path: Path | str) -> Contents:
             contents.unreadable += 1
         contents.end += len(line)
     if contents.unreadable:
-        log.warning("%s: %d lines can't be read and are left out.", path, contents.unreadable)
+        log.warning("%s: %d lines can't be read and are skipped.", path, contents.unreadable)
     return contents
 
 
@@ -229,25 +229,25 @@ def _begin(file: BinaryIO, path: Path | str) -> Contents:
     document = _object(line) if line.endswith(b"\n") else None
     version = (document or {}).get("warmboard_spool")
     if document is None or not isinstance(version, int):
-        raise SpoolError(f"{path} is no spool of this program: its first line does not say so. It is left as it is.")
+        raise SpoolError(f"{path} is not a spool, by its first line. The file is not changed.")
     if version > VERSION:
         raise SpoolError(
-            f"{path} was written by a newer trainer (format {version}; this one knows {VERSION}): flush it with that"
-            " one. It is left as it is."
+            f"{path} was written by a newer version of warmboard (format {version}; this one reads {VERSION}): flush it"
+            " with that version. The file is not changed."
         )
     try:
         known = {item.name: document[item.name] for item in fields(SpooledRun)}
         run = SpooledRun(**{**known, "start_time": _time(known["start_time"])})
-        # It becomes a file's name, and part of a question to MLflow.
+        # It becomes a file name, and part of a query to MLflow.
         if not CREATION.fullmatch(run.creation):
             raise ValueError(f"creation is {run.creation!r:.80}, not 32 hexadecimal digits")
     except (KeyError, TypeError, ValueError) as error:
-        raise SpoolError(f"{path}: its first line can't be used: {error!r}. It is left as it is.") from error
+        raise SpoolError(f"{path}: its first line is invalid: {error!r}. The file is not changed.") from error
     return Contents(run=run, head_end=len(line), end=len(line), sent_to=len(line))
 
 
 def _note(contents: Contents, document: Mapping[str, Any]) -> bool:
-    """Takes one line in. False where it can't be used; what a newer trainer may have added is passed over."""
+    """Apply one line. Return False if it is invalid. Members that a newer version may have added are ignored."""
     try:
         for kind, take in _KINDS.items():
             if kind in document:
@@ -273,7 +273,7 @@ def _note_created(contents: Contents, document: Mapping[str, Any]) -> None:
 def _note_sent(contents: Contents, document: Mapping[str, Any]) -> None:
     to, values = int(document["sent"]["to"]), int(document["sent"]["values"])
     if not contents.sent_to <= to <= contents.end or not contents.sent_values <= values <= contents.values:
-        raise ValueError("marks what is not there")
+        raise ValueError("marks values that are not in the file")
     contents.sent_to, contents.sent_values = to, values
 
 

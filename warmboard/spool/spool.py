@@ -1,4 +1,4 @@
-"""What MLflow has not taken yet, kept in a file of this machine. `warmboard.spool.records` describes the file."""
+"""A run's values that are not in MLflow yet, in a file on this machine. `warmboard.spool.records` is its format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from warmboard.tracking.values import Batch
 log = logging.getLogger(__name__)
 
 SUFFIX = ".ndjson"
-REFUSED = ".refused.ndjson"
+REJECTED = ".refused.ndjson"
 MEMORY_VALUES = 100_000
 DISK_AGAIN_SECONDS = 5.0
 HUNG_DISK_SECONDS = 1.0
@@ -30,7 +30,7 @@ HUNG_DISK_SECONDS = 1.0
 
 @dataclass
 class _Out:
-    """What `Spool.next` gave out: the file up to the byte ``to``, or so many records of the memory."""
+    """What `Spool.next` returned: the file up to the byte ``to``, or this many records in memory."""
 
     values: int
     to: int = 0
@@ -40,16 +40,16 @@ class _Out:
 class Spool:
     """One run's values in the order they were logged: appended at one end, sent from the other.
 
-    For one thread that appends and one that sends; all methods but `append` and `next` may be called from any. The file
-    is locked as long as it is open. What the disk does not take is kept in memory until it does; of more than
-    ``MEMORY_VALUES`` values there, the oldest are lost, which is counted in ``lost`` and said. No method raises for a
-    disk, and none that belongs to the run's end (`end`, `settle`, `close`) waits longer than a second for one that
+    One thread appends and one sends; all methods but `append` and `next` may be called from any thread. The file is
+    locked while it is open. Values that can't be written to disk are kept in memory and retried. Of more than
+    ``MEMORY_VALUES`` values in memory, the oldest are lost: they are counted in ``lost`` and logged. No method raises
+    for a disk error, and the methods for a run's end (`end`, `settle`, `close`) wait up to a second for a disk that
     hangs.
     """
 
     @classmethod
     def create(cls, folder: Path, run: SpooledRun) -> Self:
-        """A new spool, ``folder/{creation}.ndjson``; where the folder can't be written, it is kept in memory."""
+        """Create ``folder/{creation}.ndjson``. If the folder can't be written, the spool is kept in memory."""
         size = len(records.head(run))
         contents = Contents(run=run, head_end=size, end=size, sent_to=size)
         spool = cls(folder / f"{run.creation}{SUFFIX}", contents, None)
@@ -83,7 +83,7 @@ class Spool:
 
     @property
     def run_id(self) -> str | None:
-        """None while MLflow does not have the run, as far as the spool knows."""
+        """None until MLflow has the run, as far as the spool knows."""
         return self._contents.run_id
 
     @property
@@ -92,7 +92,7 @@ class Spool:
 
     @property
     def ended(self) -> Ended | None:
-        """None while the run goes on, or where it ended without a word."""
+        """None while the run is in progress, or if it was killed."""
         return self._contents.ended
 
     @property
@@ -107,10 +107,11 @@ class Spool:
 
     @property
     def waiting(self) -> int:
-        """How many values were appended and not sent."""
+        """How many values are not sent yet."""
         return self._contents.waiting + self._memory_values
 
     def append(self, some: Sequence[Record]) -> None:
+        """Add these records at the end."""
         with self._lock:
             for record in some:
                 self._contents.saw(record)
@@ -120,7 +121,7 @@ class Spool:
             self._keep_bound()
 
     def next(self) -> Batch | None:
-        """The oldest values, as many as fit into one call; the same again until `sent`. None where none wait."""
+        """Return the oldest values, as many as fit into one call, until `sent` marks them; None if there are none."""
         with self._lock:
             if self._contents.waiting and self._file:
                 batch, to = self._file.next()
@@ -131,7 +132,7 @@ class Spool:
             return batch or None
 
     def sent(self) -> None:
-        """What `next` gave last is dealt with."""
+        """Mark the values of the last `next` as sent."""
         with self._lock:
             out, self._out = self._out, None
             if out is None or self._closed:
@@ -142,28 +143,28 @@ class Spool:
             elif self._file:
                 self._try(lambda file: file.sent(out.to, out.values))
 
-    def refuse(self, refused: Sequence[tuple[Batch, str]]) -> None:
-        """Keeps what MLflow refused for good, each with the reason, beside the spool."""
-        if not refused:
+    def keep_rejected(self, rejected: Sequence[tuple[Batch, str]]) -> None:
+        """Write the values that MLflow rejected for good, with the reasons, to a file beside the spool."""
+        if not rejected:
             return
-        path = self.path.with_name(f"{self.run.creation}{REFUSED}")
+        path = self.path.with_name(f"{self.run.creation}{REJECTED}")
         try:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
-                file.write(b"".join(records.refused(batch, reason) for batch, reason in refused))
+                file.write(b"".join(records.rejected(batch, reason) for batch, reason in rejected))
             kept = f"they are kept in {path}"
         except OSError as error:
-            kept = f"they are lost, since {path} can't be written: {error.strerror}"
-        values, (_, reason) = sum(len(batch) for batch, _ in refused), refused[0]
-        log.error("MLflow refused %d values for good; %s. Its first reason: %s", values, kept, reason)
+            kept = f"they are lost, because {path} can't be written: {error.strerror}"
+        values, (_, reason) = sum(len(batch) for batch, _ in rejected), rejected[0]
+        log.error("MLflow rejected %d values for good; %s. The first reason: %s", values, kept, reason)
 
     def created(self, experiment_id: str, run_id: str) -> None:
-        """MLflow has the run now."""
+        """Note the IDs of the run in MLflow."""
         with self._lock:
             self._contents.experiment_id, self._contents.run_id = experiment_id, run_id
             self._try(lambda file: file.note(records.created(experiment_id, run_id)))
 
     def end(self, ended: Ended) -> None:
-        """The run has ended."""
+        """Note how the run ended."""
         self._contents.ended = ended
         with self._unless_hung() as held:
             if not held:
@@ -171,7 +172,7 @@ class Spool:
             self._try(lambda file: file.note(records.ended(ended)))
 
     def settle(self) -> None:
-        """The last time that the disk is tried: what it does not take now is lost."""
+        """Write to the disk for the last time. Values that can't be written are lost."""
         with self._unless_hung() as held:
             if not held or self._closed:
                 return
@@ -187,10 +188,10 @@ class Spool:
                 self._contents.sent_values = self._contents.values
             self._lose(lost)
             if lost:
-                log.error("%d values are LOST in all.", self.lost)
+                log.error("%d values are LOST in total.", self.lost)
 
     def close(self, *, delivered: bool) -> None:
-        """Unlocks the file. ``delivered``: MLflow knows all, the end too; then the file goes, unless values wait."""
+        """Unlock the file. If ``delivered`` (MLflow has the run's end) and no value is left, the file is deleted."""
         self.settle()
         with self._unless_hung() as held:
             if not held:
@@ -202,11 +203,11 @@ class Spool:
 
     @contextmanager
     def _unless_hung(self) -> Iterator[bool]:
-        """Holds the lock, and says whether it does: a thread that hangs in a write holds it for ever."""
+        """Take the lock with a timeout, and yield True if it is held: a thread that hangs in a write never frees it."""
         held = self._lock.acquire(timeout=0 if self._hung else HUNG_DISK_SECONDS)
         if not held and not self._hung:
             self._hung = True
-            log.error("The disk of SPOOL_DIR hangs: %s may lack the run's end, and is left as it is.", self.path)
+            log.error("The disk of SPOOL_DIR hangs: the run's end may be missing in %s.", self.path)
         try:
             yield held
         finally:
@@ -214,7 +215,7 @@ class Spool:
                 self._lock.release()
 
     def _to_disk(self) -> None:
-        """Moves what is in memory to the file, in a single step."""
+        """Move the values in memory to the file, in one step."""
         if self._closed or (self._disk_again is not None and time.monotonic() < self._disk_again):
             return
         try:
@@ -244,8 +245,8 @@ class Spool:
     def _disk_failed(self, error: OSError) -> None:
         if not self._warned:
             log.warning(
-                "SPOOL_DIR: %s can't be written (%s). What MLflow has not taken is kept in memory, %d values at most,"
-                " and does not outlive this program. Set SPOOL_DIR to a folder with room.",
+                "SPOOL_DIR: %s can't be written (%s). Values that are not sent are kept in memory, up to %d of them,"
+                " and are lost when this program ends. Set SPOOL_DIR to a folder with free space.",
                 self.path.parent,
                 error.strerror or error,
                 MEMORY_VALUES,
@@ -254,7 +255,7 @@ class Spool:
         self._disk_again = time.monotonic() + DISK_AGAIN_SECONDS
 
     def _keep_bound(self) -> None:
-        # What is being sent stays.
+        # The values that are being sent must stay.
         first = self._out.records if self._out else 0
         lost = 0
         while self._memory_values > MEMORY_VALUES and len(self._memory) > first:
@@ -265,5 +266,5 @@ class Spool:
 
     def _lose(self, values: int) -> None:
         if values and not self.lost:
-            log.error("Values are LOST: neither MLflow nor the folder %s (SPOOL_DIR) takes them.", self.path.parent)
+            log.error("Values are LOST: neither MLflow nor the folder %s (SPOOL_DIR) accepts them.", self.path.parent)
         self.lost += values

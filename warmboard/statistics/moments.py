@@ -1,8 +1,8 @@
-"""Sums of many numbers that merge without losing digits: float64 and NumPy only.
+"""Mean, deviation and norm of many numbers, from sums that merge without losing digits. In float64, NumPy only.
 
-Squared distances are taken from the mean of each part and merged by the parallel algorithm of Chan, Golub and LeVeque
-("Updating formulae and a pairwise algorithm for computing sample variances", 1979). A plain sum of squares loses all
-digits of a deviation that is a hundred-millionth of the mean: the two cancel.
+Squared distances are summed from the mean of each part and merged by the parallel algorithm of Chan, Golub and LeVeque
+("Updating formulae and a pairwise algorithm for computing sample variances", 1979). A plain sum of squares would lose
+all digits of a deviation that is a hundred-millionth of the mean, by cancellation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-# So many numbers are widened to float64 at a time: half a megabyte, which stays in the processor's cache.
+# How many numbers are converted to float64 at a time: half a megabyte, which fits into the processor's cache.
 CHUNK = 1 << 16
 
 Array = npt.NDArray[Any]
@@ -25,8 +25,8 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Moments:
-    """Of many numbers: how many are not finite (``nonfinite``), and of the finite ones their number ``n``, their sum,
-    the sum of their squared distances from their mean, the least and the greatest.
+    """``nonfinite`` counts the numbers that are not finite. Of the finite ones, there are ``n``, with their sum
+    ``total``, the sum of their squared ``distances`` from their mean, their min ``low`` and their max ``high``.
     """
 
     nonfinite: int = 0
@@ -38,7 +38,7 @@ class Moments:
 
     @classmethod
     def of(cls, arrays: Sequence[Array]) -> Self:
-        """Return the moments of all numbers of the arrays, which may have any shapes and floating types."""
+        """Return the moments of all numbers in the arrays, of any shapes and floating types."""
         size = sum(array.size for array in arrays)
         sums, low, high, n = [], math.inf, -math.inf, 0
         for chunk in finite_chunks(arrays):
@@ -51,17 +51,17 @@ class Moments:
 
     @property
     def mean(self) -> float:
-        """NaN of no numbers."""
+        """NaN if there are no finite numbers."""
         return self.total / self.n if self.n else NAN
 
     @property
     def std(self) -> float:
-        """Of the population; NaN of no numbers."""
+        """The population standard deviation; NaN if there are no finite numbers."""
         return math.sqrt(self.distances / self.n) if self.n else NAN
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The least and the greatest; NaN of no numbers."""
+        """The min and the max; NaN if there are no finite numbers."""
         return (self.low, self.high) if self.n else (NAN, NAN)
 
     @property
@@ -70,7 +70,7 @@ class Moments:
         return math.sqrt(self.distances + self.total * self.mean) if self.n else 0.0
 
     def merged(self, other: Moments) -> Moments:
-        """Those of the numbers of both."""
+        """Return the moments of the numbers of both."""
         if not (self.n and other.n):
             between = 0.0
         else:
@@ -87,12 +87,12 @@ class Moments:
 
 
 def norm(arrays: Sequence[Array]) -> float:
-    """The L2 norm of all numbers of the arrays; infinite or NaN as soon as one number is."""
+    """Return the L2 norm of all numbers in the arrays; infinite or NaN if one number is."""
     return math.sqrt(math.fsum(float(np.square(chunk).sum()) for chunk in chunks(arrays)))
 
 
 def finite_chunks(arrays: Sequence[Array]) -> Iterator[Wide]:
-    """The finite numbers of the arrays in float64, piece by piece; no piece is empty."""
+    """Yield the finite numbers of the arrays in float64, in chunks. No chunk is empty."""
     for chunk in chunks(arrays):
         finite = np.isfinite(chunk)
         kept = chunk if finite.all() else chunk[finite]
@@ -101,7 +101,7 @@ def finite_chunks(arrays: Sequence[Array]) -> Iterator[Wide]:
 
 
 def chunks(arrays: Sequence[Array]) -> Iterator[Wide]:
-    """All numbers of the arrays in float64, piece by piece."""
+    """Yield all numbers of the arrays in float64, in chunks."""
     for array in arrays:
         flat = array.reshape(-1)
         for start in range(0, flat.size, CHUNK):

@@ -1,8 +1,8 @@
-"""The catalogue's values of weights and gradients, for training loops of any framework: NumPy only.
+"""The catalogue's metrics of weights and gradients, for training loops of any framework. NumPy only.
 
 ::
 
-    from warmboard.statistics.values import GradientSums, weight_norms, weight_statistics
+    from warmboard.statistics import GradientSums, weight_norms, weight_statistics
 
     gradients = GradientSums()
     run.log_params(gradients.params())
@@ -11,8 +11,8 @@
     ...
     run.log_metrics(gradients.values(), step=epoch)               # every epoch
 
-Arrays have any shape and any floating type; what NumPy can read (a tensor of PyTorch on the CPU) will do. The Keras
-callbacks log the same values by the same rules.
+Arrays have any shape and any floating type, and may be anything that ``numpy.asarray`` accepts, such as a PyTorch
+tensor on the CPU. The Keras callbacks log the same values by the same rules.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ Arrays = Iterable[Any]
 
 
 def weight_norms(arrays: Mapping[str, Arrays], others: Arrays = ()) -> Values:
-    """``{tower}_weight_norm`` of each tower's weights and ``weight_norm`` of all, ``others`` too; NaN or infinite as
-    soon as one weight is. Weights that two towers share belong into both and count once in ``weight_norm``, where they
-    are the same object. Raises ValueError for any other tower than those of ``TOWERS``.
+    """Return the L2 norms: ``{tower}_weight_norm`` of each tower, ``weight_norm`` of all weights with ``others``.
+
+    ``arrays`` are each tower's weights. A norm is NaN or infinite if one weight is. Pass weights that two towers share
+    in both lists: as the same object, they count once in ``weight_norm``. Raises ValueError for a tower not in
+    ``TOWERS``.
     """
     listed = {tower: list(of_tower) for tower, of_tower in known(arrays).items()}
     every = {id(array): array for group in (*listed.values(), list(others)) for array in group}
@@ -49,14 +51,15 @@ def weight_norms(arrays: Mapping[str, Arrays], others: Arrays = ()) -> Values:
 
 
 def total_norm(norms: Iterable[float]) -> float:
-    """The norm of the whole from the norms of its parts."""
+    """Return the L2 norm of the whole from the norms of its parts."""
     return math.sqrt(math.fsum(part * part for part in norms))
 
 
 def weight_statistics(tower: str, arrays: Arrays) -> Values:
-    """``{tower}_weights_mean``, ``_std``, ``_min``, ``_max``, ``_nonfinite`` and ``{tower}_hist_bin_0`` … ``_24``.
+    """Return ``{tower}_weights_mean``, ``_std`` (population), ``_min``, ``_max``, ``_nonfinite`` and the histogram.
 
-    The statistics are NaN where no weight is finite. `weight_edges_param` has the edges as they are logged.
+    ``{tower}_hist_bin_0`` … ``_24`` count the weights in 25 bins of equal width from min to max; `weight_edges_param`
+    has the edges. The statistics are NaN if no weight is finite.
     """
     weights = [np.asarray(array) for array in arrays]
     found = Moments.of(weights)
@@ -72,14 +75,14 @@ def weight_statistics(tower: str, arrays: Arrays) -> Values:
 
 
 def weight_edges_param(tower: str, values: Mapping[str, float]) -> dict[str, str]:
-    """The parameter ``{tower}_hist_bin_edges`` for the values of `weight_statistics`; empty where they are NaN."""
+    """Return the parameter ``{tower}_hist_bin_edges`` for the values of `weight_statistics`; empty if they are NaN."""
     low, high = values[f"{tower}_weights_min"], values[f"{tower}_weights_max"]
     return {f"{tower}_hist_bin_edges": bins.text(bins.weight_edges(low, high))} if math.isfinite(low) else {}
 
 
 @dataclass
 class GradientTotals:
-    """What is known of one tower's gradients of an epoch, from which its values are computed."""
+    """The sums over one tower's gradients in an epoch, from which its metrics are computed."""
 
     moments: Moments = field(default_factory=Moments)
     norms: float = 0.0
@@ -87,7 +90,7 @@ class GradientTotals:
     buckets: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(bins.BUCKETS, dtype=np.int64))
 
     def add(self, arrays: Sequence[npt.NDArray[Any]]) -> None:
-        """Adds one step."""
+        """Add one step."""
         step = Moments.of(arrays)
         self.moments = self.moments.merged(step)
         self.norms += norm(arrays) if step.nonfinite else step.norm
@@ -96,7 +99,7 @@ class GradientTotals:
             self.buckets += bins.bucket_counts(chunk)
 
     def values(self, tower: str, edges: bins.Edges) -> Values:
-        """The values under their metric keys; none when no step was added."""
+        """Return the values under their metric keys; none if no step was added."""
         if not self.steps:
             return {}
         counts = bins.collapse(self.buckets, edges)
@@ -115,16 +118,19 @@ class GradientTotals:
 
 
 class GradientSums:
-    """Gathers the gradients of every step of an epoch. ``scale``: which bins, see `bins.gradient_edges`."""
+    """Sums up the gradients of every step of an epoch.
+
+    ``scale`` selects the bins: ``symlog`` (logarithmic on both sides of zero) or ``linear`` (equal width on [-1, 1]).
+    """
 
     def __init__(self, scale: bins.Scale = "symlog") -> None:
         self.edges = bins.gradient_edges(scale)
         self._totals = {tower: GradientTotals() for tower in TOWERS}
 
     def add(self, gradients: Mapping[str, Arrays]) -> None:
-        """Adds one step: each tower's gradients. Raises ValueError for any other tower than those of ``TOWERS``.
+        """Add one step: each tower's gradients. Raises ValueError for a tower not in ``TOWERS``.
 
-        None in place of an array, the gradient of a variable that had no part in the loss, is left out.
+        None instead of an array, which is the gradient of a variable that the loss does not depend on, is skipped.
         """
         for tower, arrays in known(gradients).items():
             present = [np.asarray(array) for array in arrays if array is not None]
@@ -132,12 +138,12 @@ class GradientSums:
                 self._totals[tower].add(present)
 
     def values(self) -> Values:
-        """The values of the epoch that ends now, and the next begins; nothing for a tower that had no step."""
+        """Return the values of this epoch and start the next one. A tower without a step has none."""
         totals, self._totals = self._totals, {tower: GradientTotals() for tower in TOWERS}
         return {key: value for tower in TOWERS for key, value in totals[tower].values(tower, self.edges).items()}
 
     def params(self) -> dict[str, str]:
-        """``{tower}_grad_hist_bin_edges``: 26 edges, comma-separated, the same for a whole run."""
+        """Return ``{tower}_grad_hist_bin_edges``: 26 edges, comma-separated, the same for a whole run."""
         return gradient_edges_params(self.edges)
 
 
@@ -146,7 +152,7 @@ def gradient_edges_params(edges: bins.Edges) -> dict[str, str]:
 
 
 def known(of_towers: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The mapping itself. Raises ValueError where a key is no tower."""
+    """Return the mapping. Raises ValueError if a key is not a tower."""
     if unknown := of_towers.keys() - set(TOWERS):
         raise ValueError(f"there is no tower {', '.join(sorted(unknown))}: the towers are {' and '.join(TOWERS)}")
     return of_towers
@@ -159,11 +165,11 @@ def _numbered(stem: str, counts: npt.NDArray[np.int64]) -> Values:
 def _weight_counts(weights: Sequence[npt.NDArray[Any]], found: Moments) -> npt.NDArray[np.int64]:
     counts = np.zeros(bins.BINS, dtype=np.int64)
     if not found.low < found.high:
-        # All weights are equal, as zeros at the start are: bins without width, of which the first takes them.
+        # All weights are equal, as zeros at the start are. The bins have no width, and the first one gets all.
         counts[0] = found.n
         return counts
     edges = bins.weight_edges(found.low, found.high)
-    # Bins of equal width are found by a division, unless the bounds lie so close that some have no width.
+    # NumPy finds bins of equal width by a division, unless min and max are so close that some bins have no width.
     options: dict[str, Any] = (
         {"bins": bins.BINS, "range": found.bounds} if np.all(np.diff(edges) > 0) else {"bins": edges}
     )

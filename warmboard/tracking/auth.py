@@ -25,9 +25,9 @@ class BearerToken(AuthBase):
 def credentials(
     uri: str, username: str | None = None, password: str | None = None, token: str | None = None
 ) -> AuthBase:
-    """Return what is configured: user name and password, else the token, else what ``uri`` holds, else Google's.
+    """Return the configured credentials: user name and password, else the token, else those in ``uri``, else Google's.
 
-    ``uri`` may hold USER:PASSWORD@ or, as a user name alone, TOKEN@, with %-escapes. Raises
+    ``uri`` may contain USER:PASSWORD@ or, as a user name alone, TOKEN@, with %-escapes. Raises
     warmboard.contract.settings.SettingError for a user name without a password, or the other way round.
     """
     if bool(username) != bool(password):

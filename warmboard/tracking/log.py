@@ -1,4 +1,4 @@
-"""What a run is logged to, as callbacks and training loops see it."""
+"""The interface that callbacks and training loops log to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Log(Protocol):
 
 @dataclass
 class Fits:
-    """What all calls of ``fit`` of one run have logged, with whatever callbacks: the next step, and the parameters."""
+    """The progress of a run over all calls of ``fit``, with any callbacks: the next step, and the logged parameters."""
 
     next_step: int = 0
     params: dict[str, object] = field(default_factory=dict)

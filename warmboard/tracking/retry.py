@@ -1,4 +1,4 @@
-"""The one place where the trainer tries something again."""
+"""The retry policy of requests to the tracking server."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import TypeVar
 from warmboard.errors import TrackingUnavailableError
 
 T = TypeVar("T")
-# Of its own: Python's shared one belongs to the training, whose results follow from its seed.
+# Not Python's shared generator: that is the training's, and its seed determines the results.
 _jitter = random.Random()
 
 
 @dataclass(frozen=True)
 class Retry:
-    """Tries transient failures again, after 0.5, 1, 2, 4 … s, each shortened at random by up to a half.
+    """Retries transient failures after 0.5, 1, 2, 4 … s, each shortened at random by up to a half.
 
-    The jitter keeps many trainers that lost one server from coming back at the same moment. A server that asks for a
-    longer pause (``Retry-After``) gets it, up to ``longest_asked`` seconds.
+    With this jitter, many trainings that lost the same server don't return at the same moment. If the server asks for a
+    longer pause (``Retry-After``), that is used, up to ``longest_asked`` seconds. All delays are in seconds.
     """
 
     attempts: int = 4
@@ -31,9 +31,9 @@ class Retry:
     clock: Callable[[], float] = time.monotonic
 
     def __call__(self, call: Callable[[], T], *, until: float | None = None) -> T:
-        """What ``call`` returns. Raises its error if that is not transient, or was so at every attempt.
+        """Return the result of ``call``. Raises its error if that is not transient, or after the last attempt.
 
-        No attempt begins after ``until``, a time of ``clock``.
+        No attempt starts after ``until``, a time of ``clock``.
         """
         for attempt in range(self.attempts - 1):
             try:
@@ -46,7 +46,7 @@ class Retry:
         return call()
 
     def delay(self, attempt: int, asked: float = 0.0) -> float:
-        """Seconds to wait after the attempt with this number, counted from 0; at least what the server asked for."""
-        # Bounded before the power is taken: it overflows after a day without a server.
+        """Return the seconds to wait after this attempt, counted from 0; at least what the server ``asked`` for."""
+        # The exponent is bounded: the power would overflow after a day without a server.
         own = min(self.longest_delay, self.first_delay * 2.0 ** min(attempt, 60)) * _jitter.uniform(0.5, 1.0)
         return max(own, min(asked, self.longest_asked))

@@ -15,7 +15,7 @@ MAX_METRICS_PER_BATCH = 1000
 MAX_PARAMS_PER_BATCH = 100
 MAX_KEY_LENGTH = 250
 MAX_PARAM_LENGTH = 6000
-# MLflow 3 accepts a colon and MLflow 2 does not: this is what both accept.
+# MLflow 3 accepts a colon and MLflow 2 does not: this pattern is for both.
 INVALID_IN_KEYS = re.compile(r"[^\w\-. /]")
 # No database accepts NUL or half of a surrogate pair.
 INVALID_IN_TEXT = re.compile("[\0\ud800-\udfff]")

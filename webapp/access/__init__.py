@@ -1,1 +1,1 @@
-"""Every request passes here: who may read what, rate limits, response headers, errors."""
+"""What every request passes through: authentication, rights, rate limits, response headers and errors."""

@@ -1,4 +1,4 @@
-"""Errors that no view answers: JSON under /api/, a small page elsewhere."""
+"""Error responses that no view makes: JSON under /api/, a small page elsewhere."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from webapp.accounts.backend import role_of
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    # The host name may be what is wrong, so nothing here may ask for it.
-    message = "This request can't be understood."
+    # The host name may be the problem, so nothing here may read it.
+    message = "This request is malformed."
     return JsonResponse({"error": message}, status=400) if is_api(request) else HttpResponse(message, status=400)
 
 
@@ -27,32 +27,32 @@ def forbidden(request: HttpRequest, exception: Exception | None = None, reason: 
         role = role_of(request.user)
         groups = f"in the group {role}" if role else "in no group"
         advice = (
-            f"You are signed in as {who}, {groups}. Whoever runs Warmboard can put you into it: "
+            f"You are signed in as {who}, {groups}. An administrator can change that: "
             f"python -m webapp manage account {who} --group {exception.role}"
         )
         return _error(request, 403, str(exception), advice)
-    advice = "Go back, reload the page and try again. If you have been signed out meanwhile, sign in first."
-    return _error(request, 403, "This is not allowed.", advice)
+    advice = "Go back, reload the page and try again. If your session has ended, sign in first."
+    return _error(request, 403, "This request is not allowed.", advice)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     path = request.path_info
     if request.method in ("GET", "HEAD") and not path.endswith("/") and is_valid_path(f"{path}/"):
         query = request.META.get("QUERY_STRING", "")
-        # One slash in front: two would name another host.
+        # Two slashes in front would name another host.
         return HttpResponseRedirect(f"/{path.lstrip('/')}/" + (f"?{query}" if query else ""), status=308)
-    return _error(request, 404, "There is nothing at this address.", "The list of runs is a good place to start.")
+    return _error(request, 404, "This page does not exist.", "Start from the list of runs.")
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """503 when it was the database that is away, 500 for anything else."""
-    away = isinstance(sys.exception(), OperationalError)
-    status = 503 if away else 500
-    what = "The database is away." if away else "Something went wrong here."
+    """Answer 503 if the database is down, 500 for any other error."""
+    down = isinstance(sys.exception(), OperationalError)
+    status = 503 if down else 500
+    what = "The database is unreachable." if down else "Internal error."
     if is_api(request):
         return JsonResponse({"error": what}, status=status)
-    # Without the request: what a page says about its reader may be what failed.
-    context = {"status": status, "what": what, "advice": "It has been logged. Try again in a moment."}
+    # Rendered without the request: reading the user may be what failed.
+    context = {"status": status, "what": what, "advice": "The error has been logged. Try again in a moment."}
     return HttpResponse(render_to_string("webapp/error.html", context), status=status)
 
 

@@ -1,5 +1,5 @@
-"""Who may read: whoever has signed in or, of the API, has a token; and, where the operator says so, requests from this
-machine itself.
+"""Authentication of every request: a session or, for the API, a token; and, where WEBAPP_LOOPBACK_READ allows it,
+requests from this machine.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, Jso
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from webapp.access import limits
+from webapp.access import rate_limit
 from webapp.access.readers import credential, readers
 from webapp.accounts.backend import ADMINISTRATOR, role_of
 from webapp.accounts.groups import Role
 from webapp.tokens.bearer import BadToken, bearer, check
 from webapp.visibility.reader import Reader
 
-# Each says that the request came through a proxy, so that its peer address is not its origin's.
+# Any of these means that the request came through a proxy, so its peer is not its origin.
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
 THEMES = ("light", "dark")
-"""Those that a viewer can choose in place of the system's."""
-NOBODY = "Sign in first, or send a token."
+"""Themes that a viewer can choose instead of the system's."""
+UNAUTHENTICATED = "Unauthenticated. Sign in or send a token."
 SAFE_METHODS = ("GET", "HEAD")
 PAGES_OF_THE_API = ("/api/docs/",)
-"""For people, although they are under /api/."""
+"""HTML pages under /api/."""
 
 
-class Refused(Exception):
-    """The API is not for this request. ``response`` says so."""
+class ApiAccessDenied(Exception):
+    """The request may not use the API. ``response`` is the error."""
 
     def __init__(self, status: int, error: str, challenge: str | None = None) -> None:
         super().__init__(error)
@@ -46,14 +46,14 @@ class Refused(Exception):
 
 
 class AccessMiddleware(LoginRequiredMiddleware):
-    """Every view needs a signed-in user unless it is marked ``login_not_required``."""
+    """Requires a signed-in user for every view that is not marked ``login_not_required``."""
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
     ) -> HttpResponseBase | None:
         if not getattr(view_func, "login_required", True):
             return None
-        # Raises DisallowedHost, which is answered with 400: no other name may point a browser here.
+        # Raises DisallowedHost (400): a browser may reach us only by the configured names.
         request.get_host()
         if is_api(request):
             return _enter_api(request, view_func)
@@ -66,38 +66,38 @@ class AccessMiddleware(LoginRequiredMiddleware):
         return redirect_to_login(page_of(request))
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        standing: limits.Standing | None = getattr(request, "standing", None)
+        standing: rate_limit.Standing | None = getattr(request, "standing", None)
         return standing.tell(response) if standing else response
 
 
 def _enter_api(request: HttpRequest, view: Callable[..., Any]) -> HttpResponseBase | None:
-    """The refusal of a request without a right, or of one too many; None for what may go on."""
-    refused = None
+    """The error response of a request that may not go on, or exceeds the rate limit; None for any other."""
+    denied = None
     try:
         reader = _api_reader(request, view)
-    except Refused as error:
-        reader, refused = limits.by_address(request), error.response
-    standing = limits.count(reader)
+    except ApiAccessDenied as error:
+        reader, denied = rate_limit.by_address(request), error.response
+    standing = rate_limit.count(reader)
     request.standing = standing  # type: ignore[attr-defined]
-    return (standing.refusal() if standing else None) or refused
+    return (standing.refusal() if standing else None) or denied
 
 
 def _api_reader(request: HttpRequest, view: Callable[..., Any]) -> str:
-    """As whom the request counts. Raises Refused."""
+    """The name under which the request is counted. Raises ApiAccessDenied."""
     token = bearer(request)
     if token is not None:
         request.user = _user_of(token)
         if request.method not in SAFE_METHODS and not getattr(view, "only_reads", False):
-            raise Refused(403, "A token reads; it changes nothing.")
+            raise ApiAccessDenied(403, "Tokens are read-only.")
     if _admit(request):
         return credential(request)
     if reads_from_loopback(request):
-        return limits.by_address(request)
-    raise Refused(401, NOBODY, "Bearer")
+        return rate_limit.by_address(request)
+    raise ApiAccessDenied(401, UNAUTHENTICATED, "Bearer")
 
 
 def _admit(request: HttpRequest) -> bool:
-    """Says who reads. Whether it is somebody with an account."""
+    """Set ``request.reader``. Returns whether the user is signed in."""
     request.reader = reader = Reader(request.user)  # type: ignore[attr-defined]
     if not request.user.is_authenticated:
         return False
@@ -106,25 +106,25 @@ def _admit(request: HttpRequest) -> bool:
 
 
 def _user_of(token: str) -> Any:
-    """Raises Refused."""
+    """Raises ApiAccessDenied."""
     try:
         return check(token).user
     except BadToken as error:
-        raise Refused(401, str(error), f'Bearer error="invalid_token", error_description="{error}"') from None
+        raise ApiAccessDenied(401, str(error), f'Bearer error="invalid_token", error_description="{error}"') from None
 
 
 def not_signed_in() -> JsonResponse:
-    return Refused(401, NOBODY, "Bearer").response
+    return ApiAccessDenied(401, UNAUTHENTICATED, "Bearer").response
 
 
 def is_api(request: HttpRequest) -> bool:
-    """Whether errors are answered in JSON."""
+    """Whether errors are sent as JSON."""
     return request.path.startswith("/api/") and request.path not in PAGES_OF_THE_API
 
 
 def page_of(request: HttpRequest) -> str:
-    """The page that the reader is at, on this host: the one asked for, or the one whose form is posted; the list of
-    runs if the browser doesn't say which. Nothing is posted again after signing in.
+    """The address of the user's current page on this host: the requested page or, for a POST, the page with the form
+    (the list of runs if the browser sends no referrer). Used after signing in, when nothing is posted again.
     """
     if request.method in SAFE_METHODS:
         return request.get_full_path()
@@ -136,7 +136,7 @@ def page_of(request: HttpRequest) -> str:
 
 
 def reads_from_loopback(request: HttpRequest) -> bool:
-    """Whether WEBAPP_LOOPBACK_READ lets the request through. What headers claim can only close the door."""
+    """Whether WEBAPP_LOOPBACK_READ admits the request. Headers can only deny it, never allow it."""
     if not settings.LOOPBACK_READ or request.method not in SAFE_METHODS:
         return False
     if any(header in request.META for header in FORWARDED):
@@ -145,7 +145,7 @@ def reads_from_loopback(request: HttpRequest) -> bool:
 
 
 def reader(request: HttpRequest) -> dict[str, Any]:
-    """Template variables: who reads, by which right, and in which theme."""
+    """Template variables: the user, their role and theme."""
     user = getattr(request, "user", None)
     name = user.get_username() if user is not None and user.is_authenticated else ""
     role, loopback = role_of(user), not name and reads_from_loopback(request)

@@ -1,7 +1,7 @@
-"""Readers that signed in, or have a token: who was let in a moment ago need not be looked up again for the next chart.
+"""Cache of authenticated readers, so that a chart's request needs no query for its session or token.
 
-A page reads several bodies at once, and a live page reads them again and again. Each would cost two queries, and a
-third for what may not be shown: several times the price of the body itself.
+A page reads several bodies at once, and a live page reads them again and again. Without the cache each would cost two
+queries, and a third for hidden experiments: several times the cost of the body itself.
 """
 
 from __future__ import annotations
@@ -22,47 +22,45 @@ from webapp.visibility.models import Restriction
 from webapp.visibility.reader import Reader
 
 SECONDS = 1.0
-"""So long a session or a token may outlive its end in *another* process of the webapp, and what its reader may see a
-change of that. In this one both end at once.
+"""Time for which *other* processes may still accept a session or token that has ended, or show a run that is hidden
+since. In the process that made the change it applies at once.
 """
 MOST = 4096
 
 
 class Readers:
-    """Sessions and tokens that were found good, with whom they stand for, each for some seconds. They open nothing but
-    reads of stored bodies.
-    """
+    """Valid sessions and tokens with their readers, kept for some seconds. They allow only reads of stored bodies."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._good: TTLCache[str | None, Reader] = TTLCache(MOST, seconds)
         self._lock = Lock()
 
     def remember(self, request: HttpRequest, reader: Reader) -> None:
-        """The reader has just been looked up by the request's credential, which is good."""
+        """Keep the reader, who has just been authenticated by the request's credential."""
         if found := credential(request):
             with self._lock:
-                # Never prolonged: after its seconds a reader is looked up again, however busy it is.
+                # Never extended: even a busy reader is authenticated again after these seconds.
                 self._good.setdefault(found, reader)
 
     def known(self, found: str) -> Reader | None:
-        """Whom the credential stands for, if it is known to be good."""
+        """The reader that the credential belongs to; None if it must be checked."""
         with self._lock:
             return self._good.get(found)
 
     def anybody(self) -> Reader:
-        """Who reads without an account."""
+        """The reader without an account."""
         with self._lock:
-            # No request's credential is None.
+            # None is no request's credential.
             return self._good.setdefault(None, Reader(AnonymousUser()))
 
     def forget(self, **_: Any) -> None:
-        """Somebody signed in or out, or an account, a token, or who sees what changed: everybody is looked up again."""
+        """Drop all readers: someone signed in or out, or an account, a token or a restriction changed."""
         with self._lock:
             self._good.clear()
 
 
 def credential(request: HttpRequest) -> str:
-    """By what the request asks to be let in: its token or, without one, its session. Empty: by nothing."""
+    """The request's token or, without one, its session; empty if it has neither."""
     token = bearer(request)
     return f"Bearer {token}" if token is not None else request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
 
@@ -71,7 +69,7 @@ readers = Readers()
 
 
 def watch_accounts() -> None:
-    """Called once, when the apps are ready."""
+    """Connect the signals. Called once, when the apps are ready."""
     for signal in (user_logged_in, user_logged_out):
         signal.connect(readers.forget)
     for changed in (post_save, post_delete):

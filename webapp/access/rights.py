@@ -1,4 +1,4 @@
-"""Views that not everybody may use."""
+"""Views that need a permission."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ View = Callable[..., HttpResponseBase]
 
 
 class NeedsRole(PermissionDenied):
-    """The account is in none of the groups that may do this; ``errors.forbidden`` answers it."""
+    """The account lacks the permission; ``errors.forbidden`` makes the response."""
 
     def __init__(self, role: Role) -> None:
         super().__init__(f"This needs the group {role}.")
@@ -26,9 +26,10 @@ class NeedsRole(PermissionDenied):
 
 
 def needs(permission: str, role: Role, *, open_to_loopback: bool = False) -> Callable[[View], View]:
-    """Lets in who has the permission, as members of that group have. ``open_to_loopback``: and whoever may read without
-    an account (WEBAPP_LOOPBACK_READ), as long as nothing is hidden from them. Whoever has signed in is judged by their
-    groups, wherever they are.
+    """Require the permission, which members of the group ``role`` have.
+
+    ``open_to_loopback`` also admits requests without an account where WEBAPP_LOOPBACK_READ does, unless an experiment
+    is hidden from them. A signed-in user needs the permission wherever the request comes from.
     """
 
     def guard(view: View) -> View:

@@ -1,1 +1,1 @@
-"""Who may do what: groups, accounts, the sign-in page, and the log of what was done."""
+"""Accounts, groups and their rights, the sign-in page, and the audit log."""

@@ -1,4 +1,4 @@
-"""The Django app of accounts. The last of INSTALLED_APPS: its groups get permissions that the others make."""
+"""The Django app of accounts. It is the last of INSTALLED_APPS: its groups get permissions that the others define."""
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate

@@ -1,4 +1,4 @@
-"""Users as Django keeps them, each with what every page needs to know and must not cost it a query more."""
+"""Django's users, loaded with what every page needs, in one query."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ ADMINISTRATOR = "administrator"
 
 
 class RoleBackend(ModelBackend):
-    """A user of a session has ``role``: administrator, the highest of its groups, or nothing; and ``restricted``:
-    whether any experiment is.
+    """Loads a session's user with two annotations.
+
+    ``role`` is administrator, the highest of the user's groups, or empty. ``restricted`` is whether any experiment is
+    restricted.
     """
 
     def get_user(self, user_id: Any) -> User | None:
@@ -26,7 +28,7 @@ class RoleBackend(ModelBackend):
 
 
 def role_of(user: Any) -> str:
-    """Empty for whoever has not signed in, or is in no group."""
+    """The user's role; empty if they have not signed in or are in no group."""
     return str(getattr(user, "role", ""))
 
 

@@ -1,4 +1,4 @@
-"""The three groups and their rights. Each can do what the one before it can."""
+"""The three groups and their permissions. Each includes those of the group before it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ RIGHTS: dict[Role, tuple[str, ...]] = {
     Role.EDITOR: ("annotations.change_annotation",),
     Role.OPERATOR: ("annotations.change_annotation", REQUEST_REPLAY),
 }
-"""A right of an app that is not installed is nobody's."""
+"""Permissions of apps that are not installed are ignored."""
 
 
 def create_groups(**_: Any) -> None:
-    """After every migration. Rights that somebody has added to a group stay."""
+    """Create the groups after every migration. Permissions that an administrator has added stay."""
     for role, rights in RIGHTS.items():
         group, _new = Group.objects.get_or_create(name=role)
         wanted = Q(pk__in=[])

@@ -1,4 +1,4 @@
-"""What was done, by whom; and sign-ins that failed lately."""
+"""The audit log, and recent sign-ins that failed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from django.db import models
 
 
 class AppendOnlyError(Exception):
-    """A record of the audit log can be neither changed nor deleted."""
+    """Records of the audit log can't be changed or deleted."""
 
 
 class AppendOnly(models.QuerySet["AuditRecord"]):
     def update(self, **_: Any) -> NoReturn:
-        raise AppendOnlyError("the audit log is only added to")
+        raise AppendOnlyError("the audit log is append-only")
 
     def delete(self) -> NoReturn:
-        raise AppendOnlyError("the audit log is only added to")
+        raise AppendOnlyError("the audit log is append-only")
 
 
 class AuditRecord(models.Model):
-    """One thing that somebody did. On PostgreSQL a trigger refuses changes, whoever tries."""
+    """One action of a user. On PostgreSQL a trigger rejects changes, also by other programs."""
 
     at = models.DateTimeField(auto_now_add=True)
     who = models.CharField(max_length=150, help_text="The user's name; it outlives the account.")
@@ -36,11 +36,11 @@ class AuditRecord(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
-            raise AppendOnlyError("the audit log is only added to")
+            raise AppendOnlyError("the audit log is append-only")
         super().save(*args, **kwargs)
 
     def delete(self, *_: Any, **__: Any) -> NoReturn:
-        raise AppendOnlyError("the audit log is only added to")
+        raise AppendOnlyError("the audit log is append-only")
 
 
 class FailedSignIn(models.Model):

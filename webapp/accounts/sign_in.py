@@ -1,4 +1,4 @@
-"""The sign-in page, with patience for a few wrong passwords and no more."""
+"""The sign-in page, with a limit on wrong passwords."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from webapp.accounts import throttle
 
 
 class SignIn(LoginView):
-    template_name = "webapp/sign_in.html"
+    template_name = "accounts/sign_in.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(with_google=bool(settings.GOOGLE_CLIENT_ID), **kwargs)
@@ -21,9 +21,9 @@ class SignIn(LoginView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if throttle.exhausted(*self._who()):
             minutes = int(throttle.WINDOW.total_seconds() // 60)
-            refused = self.render_to_response(self.get_context_data(form=AuthenticationForm(), wait_minutes=minutes))
-            refused.status_code, refused["Retry-After"] = 429, str(minutes * 60)
-            return refused
+            response = self.render_to_response(self.get_context_data(form=AuthenticationForm(), wait_minutes=minutes))
+            response.status_code, response["Retry-After"] = 429, str(minutes * 60)
+            return response
         return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
@@ -35,6 +35,6 @@ class SignIn(LoginView):
         return super().form_invalid(form)
 
     def _who(self) -> tuple[str, str]:
-        # A name as long as no account's is one that nobody has; PostgreSQL takes no NUL.
+        # No account has a longer name; PostgreSQL takes no NUL.
         name = self.request.POST.get("username", "")[:150].replace("\0", "")
         return name, throttle.address_of(self.request)

@@ -1,4 +1,4 @@
-"""Sign-ins that fail are counted, by name and by address. In the database: without it nobody can sign in anyway."""
+"""Rate limit of failed sign-ins, by name and by address. Counts are in the database, which signing in needs anyway."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from webapp.accounts.models import FailedSignIn
 
 WINDOW = timedelta(minutes=15)
 MOST_OF_BOTH = 5
-"""So many failures of one name from one address within WINDOW."""
+"""Max failures of one name from one address within WINDOW."""
 MOST_OF_NAME = MOST_OF_ADDRESS = 50
-"""Of one name from anywhere; from one address, behind which there may be an office."""
+"""Max failures of one name from all addresses, and of one address, which a whole office may share."""
 
 
 def exhausted(name: str, address: str) -> bool:
-    """Whether another attempt is refused without a look at the password. One query."""
+    """Whether the limit is reached, so that no password is checked. One query."""
     counts = _recent().aggregate(
         both=Count("pk", filter=Q(name=name, address=address)),
         name=Count("pk", filter=Q(name=name)),
@@ -31,19 +31,19 @@ def exhausted(name: str, address: str) -> bool:
 
 
 def failed(name: str, address: str) -> None:
-    """Counts one more, and forgets those that count no longer."""
+    """Count one more failure, and delete those older than WINDOW."""
     FailedSignIn.objects.filter(at__lte=timezone.now() - WINDOW).delete()
     FailedSignIn.objects.create(name=name, address=address)
 
 
 def succeeded(name: str, address: str) -> None:
-    """Whoever knows the password has only mistyped it."""
+    """Delete the failures of this name and address: the user mistyped the password."""
     FailedSignIn.objects.filter(name=name, address=address).delete()
 
 
 def address_of(request: HttpRequest) -> str:
-    """Where the request comes from. Behind a proxy (WEBAPP_HTTPS) it is what that proxy has added last: all before it
-    is what the client claims.
+    """The client's address. Behind a proxy (WEBAPP_HTTPS) it is the last one in X-Forwarded-For, which that proxy has
+    added; those before it are sent by the client.
     """
     peer: str = request.META.get("REMOTE_ADDR", "")
     forwarded: str = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.SECURE_PROXY_SSL_HEADER else ""

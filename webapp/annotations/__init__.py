@@ -1,1 +1,1 @@
-"""What people say about runs: tags, a note, pins and archive. The only tables that the webapp writes."""
+"""Annotations of runs: tags, a note, pinned, archived."""

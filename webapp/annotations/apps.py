@@ -1,4 +1,4 @@
-"""The Django app of what people say about runs."""
+"""The Django app of annotations."""
 
 from django.apps import AppConfig
 

@@ -1,4 +1,4 @@
-"""Changes of annotations: what may be said, and saying it of one run or of many."""
+"""Changes of annotations: validate one, and apply it to one run or to many."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from webapp.visibility.reader import visible
 
 MOST_RUNS, MOST_PINNED, MOST_TAGS = 1000, 100, 50
 NOTE_LOGGED = 200
-"""Characters of a note that the audit log keeps: its beginning."""
+"""Characters of a note that the audit log keeps."""
 
 
 class ChangeError(ValueError):
-    """The change can't be made; ``part`` names what is wrong with it."""
+    """The change can't be applied; ``part`` names the part that is invalid."""
 
     def __init__(self, part: str, message: str) -> None:
         super().__init__(f"{part}: {message}")
@@ -29,7 +29,7 @@ class ChangeError(ValueError):
 
 @dataclass(frozen=True)
 class Change:
-    """None leaves a part as it is. ``tags`` are set beside those that there are, or instead of them."""
+    """A change; None leaves a part as it is. ``tags`` are added or, with ``instead``, replace all tags."""
 
     note: str | None = None
     pinned: bool | None = None
@@ -48,7 +48,7 @@ class Change:
             _check_tag(name, value)
 
     def __str__(self) -> str:
-        """What it says, for the audit log."""
+        """The change in words, for the audit log."""
         parts = [on if value else off for value, on, off in self._marks() if value is not None]
         if self.tags is not None:
             tags = ", ".join(f"{name}={value}" if value else name for name, value in self.tags.items()) or "none"
@@ -64,7 +64,7 @@ class Change:
         return [(self.pinned, "pinned", "not pinned"), (self.archived, "archived", "not archived")]
 
     def make(self, run_ids: Collection[str], by: str, hidden: frozenset[str]) -> None:
-        """Makes the change for all of these runs, or for none, in the name of somebody from whom these experiments are
+        """Apply the change to all of these runs, or to none, as the user ``by``, from whom ``hidden`` experiments are
         hidden. Raises ChangeError.
         """
         if not 1 <= len(run_ids) <= MOST_RUNS:
@@ -73,7 +73,7 @@ class Change:
             asked = filter(RUN_ID.fullmatch, run_ids)
             known = set(visible(Run.objects.filter(pk__in=asked), hidden).values_list("pk", flat=True))
             if unknown := sorted(set(run_ids) - known):
-                raise ChangeError("run", f"no event has announced {unknown[0]!r}")
+                raise ChangeError("run", f"unknown run {unknown[0]!r}")
             self._write_rows(known, by)
             self._write_tags(known)
             if self.pinned and Annotation.objects.filter(pinned=True).count() > MOST_PINNED:
@@ -108,7 +108,7 @@ class Change:
 
 
 def read_tags(text: str) -> dict[str, str]:
-    """``name=value`` or plain labels, between commas or on lines of their own."""
+    """Parse ``name=value`` and plain labels, separated by commas or line breaks."""
     tags: dict[str, str] = {}
     for item in text.replace("\n", ",").split(","):
         name, _, value = item.partition("=")
@@ -118,14 +118,14 @@ def read_tags(text: str) -> dict[str, str]:
 
 
 def storable(text: str) -> bool:
-    """PostgreSQL keeps no NUL, and UTF-8 no half of a surrogate pair."""
+    """Whether a database can store the text: PostgreSQL takes no NUL, UTF-8 no unpaired surrogate."""
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _check_tag(name: str, value: str) -> None:
     if not name:
-        raise ChangeError("tags", "a tag has a name: name=value, or a plain label")
+        raise ChangeError("tags", "missing name: use name=value or a plain label")
     if len(name) > LONGEST_NAME or len(value) > LONGEST_VALUE:
-        raise ChangeError("tags", f"a name has at most {LONGEST_NAME} characters, a value {LONGEST_VALUE}")
+        raise ChangeError("tags", f"names have at most {LONGEST_NAME} characters, values {LONGEST_VALUE}")
     if not storable(name + value) or any(mark in name + value for mark in ",\n\r"):
-        raise ChangeError("tags", f"{name!r} has a comma or a character that can't be kept")
+        raise ChangeError("tags", f"{name!r} contains a comma or a character that can't be stored")

@@ -1,4 +1,4 @@
-"""One row for a run that somebody has said something about, and its tags."""
+"""One row for each annotated run, and its tags."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST_NAME, LONGEST_VALUE = 100, 200
 
 
 class Annotation(models.Model):
-    """Shared by all readers. Archived runs are listed only when they are asked for, pinned ones before all others."""
+    """A run's annotation, shared by all readers. The list hides archived runs and shows pinned ones first."""
 
     run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="annotation")
     note = models.TextField(blank=True)

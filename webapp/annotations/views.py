@@ -1,4 +1,4 @@
-"""Changing annotations: of one run by its page's form or by JSON, of many by the list's buttons."""
+"""Change annotations: of one run by its page's form or by JSON, of many by the list's buttons."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from webapp.annotations.change import Change, ChangeError, read_tags
 from webapp.annotations.models import Annotation
 from webapp.api import shapes
 from webapp.api.operation import Operation, describes
+from webapp.api.reading import NO_STORE
 from webapp.visibility.reader import reader_of, visible
 
 PERMISSION = "annotations.change_annotation"
-REFUSED = "Your account may look at runs but not change what is said about them."
-ADVICE = f"It lacks the permission {PERMISSION}, which whoever manages the accounts can give it."
+MAY_ONLY_READ = "Your account may read annotations, not change them."
+ADVICE = f"It lacks the permission {PERMISSION}. An administrator can grant it."
 NAMES_OF_TYPES: dict[type, str] = {str: "string", bool: "boolean", dict: "object"}
-NO_STORE = {"Cache-Control": "no-store"}
 View = Callable[..., HttpResponse]
 BULK: dict[str, Callable[[str], Change]] = {
     "pin": lambda _: Change(pinned=True),
@@ -44,27 +44,27 @@ def may_annotate(request: HttpRequest) -> bool:
 
 
 def changing(view: View) -> View:
-    """POST only, by somebody who has the permission; a change that can't be made is answered with 400."""
+    """Allow only POST by users with the permission, and answer an invalid change with 400."""
 
     @require_POST
     @wraps(view)
     def answer(request: HttpRequest, **parts: Any) -> HttpResponse:
         if not may_annotate(request):
-            return _refuse(request, 403, REFUSED, ADVICE)
+            return _error(request, 403, MAY_ONLY_READ, ADVICE)
         try:
             return view(request, **parts)
         except ChangeError as error:
             advice = "Nothing was changed." if is_api(request) else "Nothing was changed. Go back and try again."
-            return _refuse(request, 400, str(error), advice)
+            return _error(request, 400, str(error), advice)
 
     return answer
 
 
 @changing
 def change_many(request: HttpRequest, action: str) -> HttpResponse:
-    """``run`` names each run; ``tags`` says which tags, for ``tag`` and ``untag``. Leads back to the list."""
+    """``run`` names each run, ``tags`` the tags for ``tag`` and ``untag``. Redirects to the list."""
     if action not in BULK:
-        raise ChangeError("action", f"{action!r} is unknown; there is {', '.join(BULK)}")
+        raise ChangeError("action", f"unknown action {action!r}; use {', '.join(BULK)}")
     change = BULK[action](request.POST.get("tags", ""))
     _make(request, change, set(request.POST.getlist("run")), action)
     return HttpResponseRedirect(page_of(request), status=303)
@@ -72,7 +72,7 @@ def change_many(request: HttpRequest, action: str) -> HttpResponse:
 
 @changing
 def change_one(request: HttpRequest, run_id: str) -> HttpResponse:
-    """The form of a run's page: all of the annotation."""
+    """The form of a run's page: the whole annotation."""
     form = request.POST
     change = Change(
         note=form.get("note", "").replace("\r\n", "\n"),
@@ -85,20 +85,20 @@ def change_one(request: HttpRequest, run_id: str) -> HttpResponse:
     return HttpResponseRedirect(reverse("run", args=[run_id]), status=303)
 
 
-@describes(Operation("What people say about a run", shapes.Annotation))
+@describes(Operation("Annotation of a run", shapes.Annotation))
 @describes(
     Operation(
-        "Change what is said about a run", shapes.Annotation, body=shapes.AnnotationChange, errors={403: REFUSED}
+        "Change the annotation of a run", shapes.Annotation, body=shapes.AnnotationChange, errors={403: MAY_ONLY_READ}
     ),
     "post",
 )
 @require_http_methods(["GET", "HEAD", "POST"])
 def annotation_json(request: HttpRequest, run_id: str) -> HttpResponse:
-    """GET: what is said about the run. POST of ``{"note": text, "pinned": bool, "archived": bool, "tags": {name:
-    value}}``, any of them, changes it; ``tags`` are all tags. Both answer with the annotation.
+    """GET returns the annotation. POST changes it by any of ``{"note": text, "pinned": bool, "archived": bool, "tags":
+    {name: value}}``, where ``tags`` replace all tags, and returns it.
     """
     if not visible(Run.objects.filter(pk=run_id), reader_of(request).hidden).exists():
-        return _refuse(request, 404, f"No event has announced a run {run_id}.", "")
+        return _error(request, 404, f"No event has announced a run {run_id}.", "")
     return (
         _read_by_json(request, run_id) if request.method in ("GET", "HEAD") else _change_by_json(request, run_id=run_id)
     )
@@ -115,7 +115,7 @@ def _change_by_json(request: HttpRequest, run_id: str) -> HttpResponse:
 
 
 def _make(request: HttpRequest, change: Change, run_ids: Collection[str], action: str) -> None:
-    """Makes the change and writes down who made it. Raises ChangeError."""
+    """Apply the change and record it in the audit log. Raises ChangeError."""
     with transaction.atomic():
         change.make(run_ids, request.user.get_username(), reader_of(request).hidden)
         named = sorted(run_ids)
@@ -129,7 +129,7 @@ def annotation_of(run_id: str) -> Annotation | None:
 
 
 def annotation_document(annotation: Annotation | None) -> dict[str, Any]:
-    """The JSON of what is said about a run; the same shape where nothing is."""
+    """The annotation as JSON; of the same shape if there is none."""
     return {
         "tags": {tag.name: tag.value for tag in annotation.tags.all()} if annotation else {},
         "note": annotation.note if annotation else "",
@@ -145,25 +145,25 @@ def _read_json(request: HttpRequest) -> Change:
     try:
         document = json.loads(request.body)
     except (ValueError, RecursionError):
-        raise ChangeError("body", "is no JSON") from None
+        raise ChangeError("body", "is not JSON") from None
     kinds = {"note": str, "pinned": bool, "archived": bool, "tags": dict}
     if not isinstance(document, dict) or not document or document.keys() - kinds:
-        raise ChangeError("body", f"is no object with any of {', '.join(kinds)}")
+        raise ChangeError("body", f"must be an object with any of {', '.join(kinds)}")
     for name, value in document.items():
         if not isinstance(value, kinds[name]):
-            raise ChangeError(name, f"is no {NAMES_OF_TYPES[kinds[name]]}")
+            raise ChangeError(name, f"must be a {NAMES_OF_TYPES[kinds[name]]}")
     if not all(isinstance(value, str) for value in document.get("tags", {}).values()):
-        raise ChangeError("tags", "every value is a string; that of a plain label is empty")
+        raise ChangeError("tags", "values must be strings; a plain label has an empty one")
     return Change(**document, instead="tags" in document)
 
 
 def _some(tags: dict[str, str]) -> dict[str, str]:
     if not tags:
-        raise ChangeError("tags", "none is given: name=value, or a plain label; a comma between several")
+        raise ChangeError("tags", "no tags: use name=value or plain labels, separated by commas")
     return tags
 
 
-def _refuse(request: HttpRequest, status: int, what: str, advice: str) -> HttpResponse:
+def _error(request: HttpRequest, status: int, what: str, advice: str) -> HttpResponse:
     if is_api(request):
         sentences = [f"{text.rstrip('.')}." for text in (what, advice) if text]
         return JsonResponse({"error": " ".join(sentences)}, status=status, headers=NO_STORE)

@@ -14,8 +14,8 @@ from store.models import Run
 from warmboard.contract.entries import SCHEMA_VERSION
 from webapp.api.document import document
 from webapp.api.operation import Operation, describes
+from webapp.api.reading import reading
 from webapp.api.reference import Reference
-from webapp.run.api import reading
 from webapp.visibility.reader import reader_of, visible
 
 
@@ -34,7 +34,7 @@ def docs(request: HttpRequest) -> HttpResponse:
     warm = Run.objects.filter(schema_version=SCHEMA_VERSION).order_by("-announced_at", "-run_id")
     run_id = visible(warm, reader_of(request).hidden).values_list("run_id", flat=True).first() or "RUN_ID"
     reference = Reference(document(), request.build_absolute_uri("/").rstrip("/"), run_id)
-    return render(request, "webapp/api_docs.html", {"reference": reference})
+    return render(request, "api/docs.html", {"reference": reference})
 
 
 docs.is_page = True  # type: ignore[attr-defined]

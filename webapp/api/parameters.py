@@ -1,4 +1,4 @@
-"""Query parameters of the API: declared once, read by the views and described by the schema (``openapi/``)."""
+"""Query parameters of the API: declared once, read by the views and described by the OpenAPI document."""
 
 from __future__ import annotations
 

@@ -17,12 +17,12 @@ from django.views.decorators.http import require_safe
 from store import warm
 from warmboard.contract.entries import Body, Encoding, EntryKey, Resolution
 from warmboard.contract.events import RUN_ID
-from webapp.access.hardening import keeps_process
+from webapp.access.security_headers import keeps_process
 from webapp.api.bodies import COMPRESSION, ZSTD, codings_of, unchanged, whole
 from webapp.api.operation import Operation, describes
 from webapp.api.parameters import BadRequest, Parameter
+from webapp.api.reading import reading
 from webapp.api.shapes import Comparison
-from webapp.run.api import reading
 from webapp.run.summary import compared_documents
 from webapp.visibility.reader import reader_of
 
@@ -92,7 +92,7 @@ def page(request: HttpRequest) -> HttpResponse:
         context = {"status": 400, "what": str(error), "advice": "Choose the runs to compare in the list of runs."}
         return render(request, "webapp/error.html", context, status=400)
     data = f"/api/compare?runs={','.join(run_ids)}" if len(run_ids) >= FEWEST else ""
-    return render(request, "webapp/compare.html", {"run_ids": run_ids, "data": data, "most": MOST})
+    return render(request, "compare/compare.html", {"run_ids": run_ids, "data": data, "most": MOST})
 
 
 def _etag(heads: dict[str, dict[str, Any]], histories: dict[str, Body | None]) -> str:

@@ -13,7 +13,7 @@ from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from webapp.exports.run import Row, WholeRun
+from webapp.exports.table import Row, WholeRun
 
 BLOCK_ROWS = 5_000
 IN_MEMORY = 16 * 1024 * 1024

@@ -10,7 +10,7 @@ from typing import Any
 from store import warm
 from warmboard.contract.catalogue import binned_series, named_series
 from warmboard.contract.entries import Axis, Encoding, EntryKey, HistogramType, Resolution, Series, Tower
-from webapp.exports.run import Column, WholeRun
+from webapp.exports.table import Column, WholeRun
 
 ATTEMPTS = 3
 Document = dict[str, Any]

@@ -10,10 +10,10 @@ from django.views.decorators.gzip import gzip_page
 
 from webapp.api.operation import Operation, describes
 from webapp.api.parameters import BadRequest, Parameter, choice
+from webapp.api.reading import NO_STORE, NotWarm, View, not_warm, of_seen_run, reading
 from webapp.api.shapes import Export
 from webapp.exports.formats import FORMATS, Format
 from webapp.exports.read import Changing, UnknownMetric, whole_run
-from webapp.run.api import NO_STORE, NotWarm, View, not_warm, of_seen_run, reading
 
 MOST_NAMED = 200
 """An unknown metric is answered with at most so many known ones."""

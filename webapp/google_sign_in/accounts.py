@@ -9,7 +9,7 @@ from django.db import transaction
 
 from webapp.accounts import audit
 from webapp.google_sign_in.models import GoogleAccount
-from webapp.google_sign_in.protocol import Identity, Refused
+from webapp.google_sign_in.protocol import Identity, SignInError
 
 ASK = "Whoever runs Warmboard can help."
 LONGEST_NAME = 150
@@ -18,23 +18,23 @@ LONGEST_NAME = 150
 @transaction.atomic
 def account_of(identity: Identity) -> User:
     """Whoever comes for the first time gets the account that is named by their address, if somebody has made it, or
-    else a new one without a password, in the group WEBAPP_GOOGLE_GROUP. Raises Refused.
+    else a new one without a password, in the group WEBAPP_GOOGLE_GROUP. Raises SignInError.
     """
     known = GoogleAccount.objects.select_related("user").filter(subject=identity.subject).first()
     user = known.user if known else _first_time(identity)
     if not user.is_active:
-        raise Refused(403, f"The account {user.get_username()} is closed.", ASK)
+        raise SignInError(403, f"The account {user.get_username()} is closed.", ASK)
     return user
 
 
 def _first_time(identity: Identity) -> User:
     name = identity.email
     if len(name) > LONGEST_NAME:
-        raise Refused(403, "This address is too long for an account's name.", ASK)
+        raise SignInError(403, "This address is too long for an account's name.", ASK)
     user, new = User.objects.get_or_create(username=name, defaults={"email": name, "password": make_password(None)})
     linked, _ = GoogleAccount.objects.get_or_create(user=user, defaults={"subject": identity.subject})
     if linked.subject != identity.subject:
-        raise Refused(403, f"The account {name} belongs to somebody who had this address before.", ASK)
+        raise SignInError(403, f"The account {name} belongs to somebody who had this address before.", ASK)
     if new:
         user.groups.add(Group.objects.get(name=settings.GOOGLE_GROUP))
     audit.note("sign in with Google", f"account {name}", f"made, {settings.GOOGLE_GROUP}" if new else "linked", by=name)

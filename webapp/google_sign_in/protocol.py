@@ -20,7 +20,7 @@ SECONDS = 5.0
 AGAIN = "Go to the sign-in page and begin anew."
 
 
-class Refused(Exception):
+class SignInError(Exception):
     """Nobody is signed in; the page says why, with this status, and what to do. ``counts``: as a failed sign-in."""
 
     def __init__(self, status: int, what: str, advice: str, *, counts: bool = True) -> None:
@@ -47,12 +47,12 @@ def to_google(request: HttpRequest) -> HttpResponseBase:
 
 
 def identity(request: HttpRequest) -> Identity:
-    """Of the person whom Google has just sent back. Raises Refused."""
+    """Of the person whom Google has just sent back. Raises SignInError."""
     return _checked(_claims(request))
 
 
 def _claims(request: HttpRequest) -> dict[str, Any]:
-    """What Google's signed answer says. Raises Refused."""
+    """What Google's signed answer says. Raises SignInError."""
     import requests
     from authlib.integrations.base_client.errors import MismatchingStateError, OAuthError
     from joserfc.errors import JoseError
@@ -64,27 +64,27 @@ def _claims(request: HttpRequest) -> dict[str, Any]:
     try:
         token = _client().authorize_access_token(request, claims_options=expected)
     except MismatchingStateError:
-        raise Refused(400, "This sign-in was not begun in this browser, or is over.", AGAIN, counts=False) from None
+        raise SignInError(400, "This sign-in was not begun in this browser, or is over.", AGAIN, counts=False) from None
     except OAuthError as error:
-        raise Refused(403, f"Google has not signed you in: {_word(error.error)}.", AGAIN) from error
+        raise SignInError(403, f"Google has not signed you in: {_word(error.error)}.", AGAIN) from error
     except JoseError as error:
-        raise Refused(400, "Google's answer is not one that can be trusted.", AGAIN) from error
+        raise SignInError(400, "Google's answer is not one that can be trusted.", AGAIN) from error
     except requests.RequestException as error:
         away = "Google can't be asked at the moment."
-        raise Refused(502, away, "Try again, or sign in with a password.", counts=False) from error
+        raise SignInError(502, away, "Try again, or sign in with a password.", counts=False) from error
     if "userinfo" not in token:
-        raise Refused(400, "Google's answer does not say who you are.", AGAIN)
+        raise SignInError(400, "Google's answer does not say who you are.", AGAIN)
     return dict(token["userinfo"])
 
 
 def _checked(claims: dict[str, Any]) -> Identity:
-    """Raises Refused. A private account at Google may have any address; ``hd`` says whose domain manages it."""
+    """Raises SignInError. A private account at Google may have any address; ``hd`` says whose domain manages it."""
     email = str(claims.get("email", "")).lower()
     domains = settings.GOOGLE_DOMAINS
     if claims.get("email_verified") is not True:
-        raise Refused(403, f"Google has not verified the address {email}.", "Verify it at Google, and begin anew.")
+        raise SignInError(403, f"Google has not verified the address {email}.", "Verify it at Google, and begin anew.")
     if claims.get("hd") not in domains or email.rpartition("@")[2] not in domains:
-        raise Refused(403, f"{email} is no account of {' or '.join(domains)}.", "Choose another account at Google.")
+        raise SignInError(403, f"{email} is no account of {' or '.join(domains)}.", "Choose another account at Google.")
     return Identity(str(claims["sub"]), email)
 
 

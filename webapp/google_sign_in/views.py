@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET
 from webapp.accounts import throttle
 from webapp.google_sign_in import protocol
 from webapp.google_sign_in.accounts import account_of
-from webapp.google_sign_in.protocol import Refused
+from webapp.google_sign_in.protocol import SignInError
 
 View = Callable[[HttpRequest], HttpResponseBase]
 BACKEND = "webapp.accounts.backend.RoleBackend"
@@ -55,13 +55,13 @@ def finish(request: HttpRequest) -> HttpResponseBase:
     who = f"Google at {address}"
     if throttle.exhausted(who, address):
         minutes = int(throttle.WINDOW.total_seconds() // 60)
-        wait = Refused(429, "Too many sign-ins from here have failed.", f"Try again in {minutes} minutes.")
+        wait = SignInError(429, "Too many sign-ins from here have failed.", f"Try again in {minutes} minutes.")
         response = _refusal(request, wait)
         response.headers["Retry-After"] = str(minutes * 60)
         return response
     try:
         user = account_of(protocol.identity(request))
-    except Refused as refused:
+    except SignInError as refused:
         # Anybody's page can lead anybody here; only what a sign-in of this browser came to is somebody's failure.
         if refused.counts:
             throttle.failed(who, address)
@@ -73,6 +73,6 @@ def finish(request: HttpRequest) -> HttpResponseBase:
     return redirect(wanted if allowed else settings.LOGIN_REDIRECT_URL)
 
 
-def _refusal(request: HttpRequest, refused: Refused) -> HttpResponse:
+def _refusal(request: HttpRequest, refused: SignInError) -> HttpResponse:
     context = {"status": refused.status, "what": refused.what, "advice": refused.advice}
     return render(request, "webapp/error.html", context, status=refused.status)

@@ -11,12 +11,12 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from webapp.annotations.views import annotation_document
 from webapp.api.operation import Operation, describes
 from webapp.api.parameters import BadRequest, Parameter, choice, whole_number
+from webapp.api.reading import NO_STORE, reading
 from webapp.api.shapes import RunList
 from webapp.listing.find import find
 from webapp.listing.query import LONGEST, parse
 from webapp.listing.sorting import Sort
 from webapp.listing.view import DEFAULT_LIMIT, MOST, MOST_COLUMNS, View, ViewError, read_columns
-from webapp.run.api import NO_STORE, reading
 from webapp.run.summary import Listed, run_fields
 from webapp.visibility.reader import reader_of
 
@@ -103,5 +103,5 @@ def run_document(listed: Listed, view: View) -> dict[str, Any]:
 
 def _some(values: Mapping[str, Any], kind: str, view: View) -> dict[str, Any]:
     """Those of the values that the view has as columns."""
-    keys = [column.key for column in view.columns or () if column.kind == kind]
+    keys = [key.key for key in view.columns or () if key.kind == kind]
     return {key: values[key] for key in keys if key in values}

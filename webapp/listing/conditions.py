@@ -16,9 +16,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from store.models import QuickTest, Run, RunMetric, RunParam
 from warmboard.contract.events import RUN_ID
 from webapp.annotations.models import Annotation, Tag
+from webapp.listing.batch import Asked, InList, run_batch
 from webapp.listing.fields import FIELDS, WORD, Operand, Span
 from webapp.listing.query import Condition, Query
-from webapp.listing.together import Among, Asked, together
 from webapp.visibility.reader import visible
 
 FEW = 1000
@@ -59,7 +59,7 @@ class Narrowed:
         """Those of the rows whose runs meet the conditions."""
         found = visible(rows.query, self.hidden, rows.prefix)
         if self.ids is not None:
-            found = found.filter(Among("run_id", self.ids))
+            found = found.filter(InList("run_id", self.ids))
         for number, condition in enumerate(self.many):
             found = _many(found, rows, condition, f"asked{number}")
         if not self.archived_too:
@@ -70,7 +70,7 @@ class Narrowed:
 def narrow(queries: Sequence[Query], hidden: frozenset[str]) -> list[Narrowed]:
     """Each of the queries, for a reader from whom these experiments are hidden. At most one statement."""
     conditions = list({condition: None for query in queries for condition in query.conditions if condition != ALL})
-    answers = dict(zip(conditions, together([_few(condition)[: FEW + 1] for condition in conditions]), strict=True))
+    answers = dict(zip(conditions, run_batch([_few(condition)[: FEW + 1] for condition in conditions]), strict=True))
     return [_narrowed(query, answers, hidden) for query in queries]
 
 

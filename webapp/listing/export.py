@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from itertools import chain
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -15,18 +14,16 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
-from store.searched import number_of
-from warmboard.contract.cloudevents import format_time
-from webapp.exports.formats import number, safe
+from webapp.exports.formats import safe
 from webapp.listing.api import run_document, unreadable
+from webapp.listing.columns import Column, exported
 from webapp.listing.find import find
-from webapp.listing.rows import STATUS_WORDS, choose_columns
-from webapp.listing.view import MOST, Column, View, ViewError
+from webapp.listing.rows import choose_keys
+from webapp.listing.view import MOST, View, ViewError
 from webapp.run.summary import Listed
 from webapp.visibility.reader import reader_of
 
 MOST_EXPORTED = 10_000
-FIRST_COLUMNS = ("run_id", "name", "experiment", "status", "epochs", "started", "ended")
 Pages = Iterator[list[Listed]]
 
 
@@ -65,13 +62,12 @@ def _pages(view: View, hidden: frozenset[str]) -> Pages:
 def _csv(view: View, pages: Pages) -> Iterator[bytes]:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    columns = view.columns
-    for place, runs in enumerate(pages):
-        if columns is None:
-            columns = choose_columns(runs)
-        if place == 0:
-            writer.writerow([*FIRST_COLUMNS, *(safe(str(column)) for column in columns)])
-        writer.writerows(_cells(listed, columns) for listed in runs)
+    columns: list[Column] = []
+    for runs in pages:
+        if not columns:
+            columns = exported(view.columns if view.columns is not None else choose_keys(runs))
+            writer.writerow([safe(column.name) for column in columns])
+        writer.writerows([column.value(listed) for column in columns if column.value] for listed in runs)
         yield buffer.getvalue().encode()
         buffer.seek(0)
         buffer.truncate()
@@ -90,29 +86,3 @@ def _json(view: View, pages: Pages) -> Iterator[bytes]:
 
 
 FORMATS = {"csv": ("text/csv", _csv), "json": ("application/json", _json)}
-
-
-def _cells(listed: Listed, columns: tuple[Column, ...]) -> list[str | float | None]:
-    run = listed.run
-    return [
-        run.run_id,
-        safe(str(run)),
-        safe(run.experiment_name),
-        STATUS_WORDS.get(run.status, run.status.lower()),
-        run.epochs,
-        _moment(run.start_time),
-        _moment(run.end_time),
-        *(_value(listed, column) for column in columns),
-    ]
-
-
-def _value(listed: Listed, column: Column) -> str | float | None:
-    if column.is_metric:
-        return number(listed.run.final_metrics.get(column.key))
-    text = str(listed.run.params.get(column.key, ""))
-    # A number may begin with a sign: it is no formula.
-    return text if number_of(text) is not None else safe(text)
-
-
-def _moment(moment: datetime | None) -> str:
-    return format_time(moment) if moment else ""

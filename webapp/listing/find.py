@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from django.db.models import Q
 
 from webapp.annotations.models import Annotation
+from webapp.listing.batch import Asked, InList, run_batch
 from webapp.listing.conditions import Narrowed, narrow
 from webapp.listing.query import Query
 from webapp.listing.sorting import Cursor, Segment, Sort
-from webapp.listing.together import Among, Asked, together
 from webapp.run.summary import Listed, listed
 
 
@@ -48,8 +48,8 @@ def find(
     segments, [narrowed] = sort.segments(), narrow([query], hidden)
     pinned_ids = list(Annotation.objects.filter(pinned=True).values_list("pk", flat=True)) if pinned_first else []
     backwards = cursor is not None and cursor.backwards
-    pinned = walk(segments, narrowed, len(pinned_ids), only=Q(Among("run_id", pinned_ids)))
-    others = walk(segments, narrowed, limit + 1, cursor, ~Q(Among("run_id", pinned_ids)) if pinned_ids else None)
+    pinned = walk(segments, narrowed, len(pinned_ids), only=Q(InList("run_id", pinned_ids)))
+    others = walk(segments, narrowed, limit + 1, cursor, ~Q(InList("run_id", pinned_ids)) if pinned_ids else None)
     found, first = follow([others, pinned])
     more, shown = len(found) > limit, found[:limit]
     begins = cursor is None or (backwards and not more)
@@ -87,7 +87,7 @@ def follow(walks: Sequence[Walk]) -> list[list[str]]:
     found: list[list[str]] = [[] for _ in walks]
     for depth in range(max((len(each.asked) for each in walks), default=0)):
         unfilled = [n for n, each in enumerate(walks) if depth < len(each.asked) and len(found[n]) < each.most]
-        answers = together([walks[n].asked[depth] for n in unfilled])
+        answers = run_batch([walks[n].asked[depth] for n in unfilled])
         for n, run_ids in zip(unfilled, answers, strict=True):
             found[n] = (found[n] + run_ids)[: walks[n].most]
     return found

@@ -10,11 +10,12 @@ from django.db.models import Count, Exists, F, FilteredRelation, Max, Min, Outer
 
 from store.models import Run, RunParam
 from warmboard.contract.directions import lower_is_better
+from webapp.listing.columns import Key
 from webapp.listing.conditions import Rows, narrow
 from webapp.listing.find import follow, walk
 from webapp.listing.query import Condition
 from webapp.listing.sorting import Sort
-from webapp.listing.view import Column, View
+from webapp.listing.view import View
 from webapp.run.summary import Listed, listed
 
 MOST_GROUPS, RUNS_SHOWN = 20, 5
@@ -29,12 +30,12 @@ class Best:
     lowest: bool
 
     @classmethod
-    def of(cls, sort: Sort, columns: Sequence[Column]) -> Best | None:
-        """The metric that is sorted by, the best first; otherwise the first metric that is a column."""
+    def of(cls, sort: Sort, keys: Sequence[Key]) -> Best | None:
+        """The metric that is sorted by, the best first; otherwise the first metric that has a column."""
         kind, _, key = sort.name.partition(".")
         if kind == "metric":
             return cls(key, not sort.descending)
-        key = next((column.key for column in columns if column.kind == "metric"), "")
+        key = next((key.key for key in keys if key.is_metric), "")
         return cls(key, lower_is_better(key)) if key else None
 
 

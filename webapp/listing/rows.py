@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.urls import reverse
 
 from store.models import Run
 from webapp.annotations.models import Annotation, Tag
+from webapp.listing.columns import Cell, Column, Key
 from webapp.listing.query import Condition
-from webapp.listing.sparkline import Sparkline, sparkline
-from webapp.listing.view import Column, View
+from webapp.listing.view import View
 from webapp.run.summary import Listed
 
-NO_VALUE = "\N{EN DASH}"
 # Of these the key that most of the runs have is shown.
 FAVOURITES = (
     ("metric", ("final_val_loss", "val_loss", "final_loss", "loss", "test_loss")),
@@ -26,33 +25,7 @@ FAVOURITES = (
     ("param", ("embedding_dim",)),
     ("param", ("batch_size",)),
 )
-MOST_CHOSEN, MOST_OFFERED, LONGEST_CELL = 5, 200, 24
-STATUS_WORDS = {
-    "FINISHED": "finished",
-    "RUNNING": "running",
-    "FAILED": "failed",
-    "KILLED": "killed",
-    "SCHEDULED": "scheduled",
-}
-STATE_WORDS = {
-    "warm": "warm",
-    "pending": "waiting",
-    "warming": "warming",
-    "failed": "not warmed",
-    "rebuilding": "rebuilding",
-    "expired": "expired",
-    "unknown": "not warm",
-}
-
-
-@dataclass(frozen=True)
-class Cell:
-    """``text`` is what is shown, ``whole`` the value where it is longer, else empty."""
-
-    label: str
-    text: str
-    number: bool
-    whole: str = ""
+MOST_CHOSEN, MOST_OFFERED = 5, 200
 
 
 @dataclass(frozen=True)
@@ -66,15 +39,10 @@ class Link:
 
 @dataclass(frozen=True)
 class Row:
-    """One run of the list, in words. Each tag leads to the runs that have it too."""
+    """One run of the list: its cells after the first, which row.html writes, and its tags, each a link to its runs."""
 
     listed: Listed
-    sparkline: Sparkline
-    status: str
-    state: str
     cells: list[Cell]
-    started: str
-    ended: str
     tags: list[Link]
 
     @property
@@ -91,27 +59,21 @@ class Row:
 
     @classmethod
     def of(cls, listed: Listed, columns: Sequence[Column], view: View, now: datetime) -> Row:
-        run = listed.run
         return cls(
             listed=listed,
-            sparkline=sparkline(run.sparkline),
-            status=STATUS_WORDS.get(run.status, run.status.lower()),
-            state=STATE_WORDS[listed.state],
-            cells=[_cell(listed, column) for column in columns],
-            started=ago(run.start_time, now) if run.start_time else NO_VALUE,
-            ended=ago(run.end_time, now) if run.end_time else NO_VALUE,
+            cells=[column.cell(listed, now) for column in columns if column.cell],
             tags=[_tag_link(tag, view) for tag in listed.annotation.tags.all()] if listed.annotation else [],
         )
 
 
-def choose_columns(runs: Sequence[Listed]) -> tuple[Column, ...]:
+def choose_keys(runs: Sequence[Listed]) -> tuple[Key, ...]:
     """What tells these runs apart at a glance: the best known metrics and parameters, or else the commonest."""
     counts = _count_keys(runs)
     chosen = []
     for kind, keys in FAVOURITES:
-        known = [(counts[Column(kind, key)], key) for key in keys if counts[Column(kind, key)]]
+        known = [(counts[Key(kind, key)], key) for key in keys if counts[Key(kind, key)]]
         if known:
-            chosen.append(Column(kind, max(known, key=lambda item: item[0])[1]))
+            chosen.append(Key(kind, max(known, key=lambda item: item[0])[1]))
     if any(column.kind == "metric" for column in chosen):
         return tuple(chosen[:MOST_CHOSEN])
     commonest = sorted(counts, key=lambda column: (-counts[column], str(column)))
@@ -120,44 +82,19 @@ def choose_columns(runs: Sequence[Listed]) -> tuple[Column, ...]:
     return tuple([*metrics[:2], *chosen, *params][:MOST_CHOSEN])
 
 
-def offered_columns(runs: Iterable[Listed], chosen: Sequence[Column]) -> list[Column]:
+def offered_keys(runs: Iterable[Listed], chosen: Sequence[Key]) -> list[Key]:
     """Those that are chosen, and what else these runs have, by name."""
     others = sorted(_count_keys(runs).keys() - set(chosen), key=lambda column: (column.kind, column.key))
     return [*chosen, *others[:MOST_OFFERED]]
-
-
-def ago(moment: datetime, now: datetime) -> str:
-    """How long ago, in one unit: ``3 min ago``."""
-    passed = max(now - moment, timedelta())
-    units = ((86_400, "d"), (3_600, "h"), (60, "min"))
-    for seconds, unit in units:
-        if passed.total_seconds() >= seconds:
-            return f"{int(passed.total_seconds() // seconds)} {unit} ago"
-    return "just now"
-
-
-def number(value: float | None) -> str:
-    """Four significant digits."""
-    return NO_VALUE if value is None else f"{value:#.4g}".rstrip(".")
 
 
 def _tag_link(tag: Tag, view: View) -> Link:
     return Link(str(tag), view.with_(Condition("tag", "=", tag.value, tag.name, quoted=True)).address)
 
 
-def _count_keys(runs: Iterable[Listed]) -> Counter[Column]:
-    counts: Counter[Column] = Counter()
+def _count_keys(runs: Iterable[Listed]) -> Counter[Key]:
+    counts: Counter[Key] = Counter()
     for listed in runs:
-        counts.update(Column("param", key) for key in listed.run.params)
-        counts.update(Column("metric", key) for key in listed.run.final_metrics)
+        counts.update(Key("param", key) for key in listed.run.params)
+        counts.update(Key("metric", key) for key in listed.run.final_metrics)
     return counts
-
-
-def _cell(listed: Listed, column: Column) -> Cell:
-    if column.kind == "metric":
-        value = listed.run.final_metrics.get(column.key)
-        return Cell(column.key, number(value), True, "" if value is None else str(value))
-    text = str(listed.run.params.get(column.key, NO_VALUE))
-    if len(text) <= LONGEST_CELL:
-        return Cell(column.key, text, False)
-    return Cell(column.key, text[: LONGEST_CELL - 1] + "…", False, text)

@@ -12,18 +12,10 @@ from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, Tuple
 
 from store.models import LONGEST_KEY, LONGEST_TEXT, Run, RunMetric, RunParam
 from store.searched import number_of
+from webapp.listing.columns import SORTED
 from webapp.listing.conditions import Rows
 
 Place = tuple[Any, ...]
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "announced": ("announced_at", "run_id"),
-    "name": ("name", "run_id"),
-    "status": ("status", "announced_at", "run_id"),
-    "epochs": ("epochs", "announced_at", "run_id"),
-    "started": ("start_time", "run_id"),
-    "ended": ("end_time", "run_id"),
-}
-"""The columns of each index; the first is what one sorts by."""
 NULLABLE = ("epochs", "start_time", "end_time")
 
 
@@ -75,8 +67,8 @@ class Sort:
         """``-name`` is descending. Raises SortError."""
         name = text.removeprefix("-")
         kind, _, key = name.partition(".")
-        if name not in COLUMNS and not (kind in ("param", "metric") and key):
-            known = ", ".join(COLUMNS)
+        if name not in SORTED and not (kind in ("param", "metric") and key):
+            known = ", ".join(SORTED)
             raise SortError(
                 f"{text!r} is no order; there is {known}, param.NAME and metric.NAME, and each with a - before it"
             )
@@ -97,7 +89,7 @@ class Sort:
             return [self._of_metric(key), _newest(Run.objects.exclude(metric_rows__key=key))]
         if kind == "param":
             return [*self._of_param(key), _newest(Run.objects.exclude(param_rows__key=key))]
-        return self._of_column(COLUMNS[self.name])
+        return self._of_column(SORTED[self.name])
 
     def _of_column(self, columns: tuple[str, ...]) -> list[Segment]:
         first = columns[0]

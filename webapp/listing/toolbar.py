@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from warmboard.contract.directions import lower_is_better
 from warmboard.contract.events import RunStatus
+from webapp.listing.columns import SORTED, Column, Key, named
 from webapp.listing.query import Condition, Query
-from webapp.listing.rows import STATUS_WORDS, Link
-from webapp.listing.sorting import COLUMNS, Sort
-from webapp.listing.view import GROUPS, LIMITS, Column, View
+from webapp.listing.rows import Link
+from webapp.listing.sorting import Sort
+from webapp.listing.view import GROUPS, LIMITS, View
+from webapp.run.words import STATUS_WORDS
 
-ASCENDING = ("name", "status")
 ALL_RUNS = "./"
 
 
-def toolbar(view: View, columns: Sequence[Column], offered: Sequence[Column], text: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Head:
+    """The head of a column. ``address`` is empty where the list can't be sorted by it."""
+
+    column: Column
+    address: str
+    direction: str
+
+
+def toolbar(view: View, columns: Sequence[Column], offered: Sequence[Key], text: str) -> dict[str, Any]:
     """``text`` is what stands in the search field."""
-    groups = [*GROUPS, *(str(column) for column in offered if column.kind == "param")]
+    chosen = {column.key for column in columns if column.key}
+    groups = [*GROUPS, *(str(key) for key in offered if key.kind == "param")]
     return {
         "text": text,
         "view": view,
@@ -28,12 +39,11 @@ def toolbar(view: View, columns: Sequence[Column], offered: Sequence[Column], te
         "archived_too": _to(view.with_(Condition("is", ":", "all"))),
         "archived_shown": view.query.has_flag("archived", "all"),
         "statuses": _statuses(view),
-        "heads": {name: _head(view, name) for name in COLUMNS},
-        "column_heads": [(column, _head(view, str(column))) for column in columns],
-        "sorts": _sorts(view, [*COLUMNS, *map(str, offered)]),
+        "heads": [_head(view, column) for column in columns],
+        "sorts": _sorts(view, [*SORTED, *map(str, offered)]),
         "groups_offered": [(group, _bare(group), group == view.group) for group in _with(groups, view.group) if group],
         "limits": [(limit, limit == view.limit) for limit in sorted({*LIMITS, view.limit})],
-        "offered": [(str(column), column, column in columns) for column in offered],
+        "offered": [(str(key), key, key in chosen) for key in offered],
         "kept": _kept(view),
     }
 
@@ -58,18 +68,17 @@ def _statuses(view: View) -> list[Link]:
     return links
 
 
-def _head(view: View, name: str) -> dict[str, str]:
-    """How a column's head leads to its order, and which it has now."""
-    now = view.sort.name == name
-    sort = view.sort.reversed if now else _first_order(name)
+def _head(view: View, column: Column) -> Head:
+    """A column's head. Where the list can be sorted by it, a link to that order, or to the opposite of the current."""
+    now = view.sort.name == column.name
+    sort = view.sort.reversed if now else _first_order(column.name)
     direction = ("descending" if view.sort.descending else "ascending") if now else ""
-    return {"address": _to(view.but(sort=sort)), "direction": direction}
+    return Head(column, _to(view.but(sort=sort)) if column.sorts else "", direction)
 
 
 def _first_order(name: str) -> Sort:
-    """What one wants to see first: the best, the newest, the beginning of the alphabet."""
-    kind, _, key = name.partition(".")
-    return Sort(name, name not in ASCENDING and kind != "param" and not (kind == "metric" and lower_is_better(key)))
+    """The order that readers look for first: the best, the newest, or from A to Z."""
+    return Sort(name, named(name).descending_first)
 
 
 def _sorts(view: View, names: Sequence[str]) -> list[tuple[str, str, bool]]:

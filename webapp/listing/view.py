@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
@@ -10,8 +9,8 @@ from urllib.parse import urlencode
 
 from django.http import QueryDict
 
-from store.models import LONGEST_KEY
 from webapp.api.parameters import within
+from webapp.listing.columns import Key
 from webapp.listing.query import Condition, Query, QueryError, parse
 from webapp.listing.sorting import Cursor, CursorError, Sort, SortError
 
@@ -30,26 +29,6 @@ class ViewError(ValueError):
 
 
 @dataclass(frozen=True)
-class Column:
-    """A parameter or a final metric that is shown as a column; its text is ``param.KEY`` or ``metric.KEY``."""
-
-    kind: str
-    key: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}.{self.key}"
-
-    @property
-    def is_metric(self) -> bool:
-        return self.kind == "metric"
-
-    @property
-    def pieces(self) -> list[str]:
-        """Of the key: a line may end after each."""
-        return re.findall(r"[^_/.-]*[_/.-]+|[^_/.-]+", self.key)
-
-
-@dataclass(frozen=True)
 class View:
     """``columns`` is None where the address names none: the page chooses. ``group`` is empty, ``status``,
     ``experiment`` or ``param.KEY``.
@@ -57,7 +36,7 @@ class View:
 
     query: Query = field(default_factory=Query)
     sort: Sort = field(default_factory=Sort)
-    columns: tuple[Column, ...] | None = None
+    columns: tuple[Key, ...] | None = None
     group: str = ""
     limit: int = DEFAULT_LIMIT
     cursor: Cursor | None = None
@@ -111,19 +90,12 @@ def _read(name: str, read: Callable[[Any], T], value: Any) -> T:
         raise ViewError(name, str(error)) from None
 
 
-def read_columns(texts: list[str]) -> tuple[Column, ...]:
+def read_columns(texts: list[str]) -> tuple[Key, ...]:
     """Raises ValueError."""
     named = [text for text in texts if text]
     if len(named) > MOST_COLUMNS:
         raise ValueError(f"at most {MOST_COLUMNS}")
-    return tuple(dict.fromkeys(map(_column, named)))
-
-
-def _column(text: str) -> Column:
-    kind, _, key = text.partition(".")
-    if kind not in ("param", "metric") or not key or len(key) > LONGEST_KEY or "\x00" in key:
-        raise ValueError(f"{text!r} is no column; write param.NAME or metric.NAME")
-    return Column(kind, key)
+    return tuple(dict.fromkeys(map(Key.parse, named)))
 
 
 def _group(text: str) -> str:
@@ -131,4 +103,4 @@ def _group(text: str) -> str:
         return text
     if not text.startswith("param."):
         raise ValueError(f"{text!r} can't be grouped by; there is {', '.join(GROUPS)} and param.NAME")
-    return str(_column(text))
+    return str(Key.parse(text))

@@ -8,9 +8,9 @@ from typing import Self
 
 from store.models import InboxEvent
 from warmboard.contract.cloudevents import format_time
-from webapp.listing.rows import ago
-from webapp.operations import documents
-from webapp.operations.inbox import AGES, Listed, StateCount
+from webapp.operations import api
+from webapp.operations.overview import AGES, Listed, StateCount
+from webapp.run.words import ago
 
 WORDS = {
     "pending": "waits for a worker",
@@ -86,7 +86,7 @@ class Row:
     @classmethod
     def of(cls, listed: Listed, now: datetime) -> Self:
         event, run = listed.event, listed.run
-        request = documents.request_in(event)
+        request = api.request_in(event)
         asked = f"{request.selection}, asked for by {request.requested_by}" if request else ""
         return cls(
             event=event,
@@ -102,8 +102,12 @@ class Row:
         return cls.of(Listed(event, None), now) if event else None
 
     @property
+    def is_problem(self) -> bool:
+        return self.event.state in (InboxEvent.State.FAILED, InboxEvent.State.UNREADABLE)
+
+    @property
     def payload(self) -> str:
-        return documents.payload(bytes(self.event.data))
+        return api.payload(bytes(self.event.data))
 
     @property
     def facts(self) -> dict[str, str]:

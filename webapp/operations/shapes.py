@@ -1,4 +1,4 @@
-"""The shapes of ``/api/operations/``; ``documents.py`` makes them."""
+"""The shapes of ``/api/operations/``; ``api.py`` makes them."""
 
 from __future__ import annotations
 

@@ -1,16 +1,14 @@
-"""The page of operations, its JSON, and the replay: a preview by GET, and the request by POST."""
+"""The page of operations, and the replay: a preview by GET, and the request by POST."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.cache import get_conditional_response
 from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods, require_safe
@@ -20,24 +18,20 @@ from warmboard.contract.replay import ReplayRequest
 from webapp.access.rights import needs
 from webapp.accounts import audit
 from webapp.accounts.groups import REQUEST_REPLAY, Role
-from webapp.api.operation import Operation, describes
 from webapp.api.parameters import BadRequest
-from webapp.operations import documents, drafts
+from webapp.operations import drafts
+from webapp.operations.api import as_json, reads_operations
+from webapp.operations.filter import STATES, Filter, read_selection
 from webapp.operations.health import redis_answers
-from webapp.operations.inbox import Overview, request_of
-from webapp.operations.parameters import FILTER, STATES, Filter, read_selection
+from webapp.operations.overview import Overview, request_of
 from webapp.operations.publishing import PublishError, Topic
 from webapp.operations.rows import Bars, Row
-from webapp.operations.shapes import Operations
-from webapp.run.api import reading
 from webapp.visibility.reader import reader_of, visible
 
 RUNS_SHOWN = 20
 AUDIT_SHOWN, AUDIT_PAGE = 10, 100
 RECORD = re.compile(r"[0-9]{1,18}")
 REQUEST_ID = re.compile(r"[0-9a-f]{32}")
-NOT_IN_GROUP = {403: f"The account is not in the group `{Role.OPERATOR}`."}
-reads_operations = needs(REQUEST_REPLAY, Role.OPERATOR, open_to_loopback=True)
 
 
 @require_safe
@@ -50,7 +44,7 @@ def page(request: HttpRequest) -> HttpResponse:
         wanted = Filter.read(request.GET)
         overview = Overview.find(wanted, hidden)
     except BadRequest as error:
-        return _refused(request, str(error))
+        return _bad_request(request, str(error))
     now, redis = timezone.now(), redis_answers()
     may_replay = request.user.has_perm(REQUEST_REPLAY)
     sent = request.GET.get("replay", "")
@@ -67,25 +61,13 @@ def page(request: HttpRequest) -> HttpResponse:
         "newest": wanted.before and wanted.query(None),
         "api": f"{reverse('api-operations')}?{request.GET.urlencode()}",
         # What happens between this and the first question of the page must not be missed.
-        "etag": _as_json(overview, redis)["ETag"],
+        "etag": as_json(overview, redis)["ETag"],
         "may_replay": may_replay,
         "audit": audit.newest(AUDIT_SHOWN, _whose(request)) if may_replay else [],
         "sent": sent,
         "sent_row": Row.of_event(request_of(sent), now) if REQUEST_ID.fullmatch(sent) else None,
     }
-    return render(request, "webapp/operations.html", context)
-
-
-@describes(
-    Operation("The inbox by state and age, and its events", Operations, FILTER, "Operations", errors=NOT_IN_GROUP)
-)
-@reads_operations
-@reading
-def document(request: HttpRequest) -> HttpResponse:
-    """The same as JSON, with an ETag."""
-    response = _as_json(Overview.find(Filter.read(request.GET), reader_of(request).hidden), redis_answers())
-    answer: HttpResponse | None = get_conditional_response(request, etag=response["ETag"], response=response)
-    return answer or response
+    return render(request, "operations/operations.html", context)
 
 
 @require_safe
@@ -96,7 +78,7 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     """All records, a page at a time: those before ``?before=``, the number of one."""
     text = request.GET.get("before", "")
     if text and not RECORD.fullmatch(text):
-        return _refused(request, "before: is no number of a record")
+        return _bad_request(request, "before: is no number of a record")
     before = int(text) if text else None
     records = audit.newest(AUDIT_PAGE + 1, _whose(request), before)
     shown = records[:AUDIT_PAGE]
@@ -106,7 +88,7 @@ def audit_log(request: HttpRequest) -> HttpResponse:
         "before": before,
         "older": shown[-1].pk if len(records) > AUDIT_PAGE else None,
     }
-    return render(request, "webapp/audit.html", context)
+    return render(request, "operations/audit.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -121,20 +103,12 @@ def replay(request: HttpRequest) -> HttpResponseBase:
         now = timezone.now()
         return _preview(request, drafts.new_request(read_selection(request.GET, now), who, now))
     except (BadRequest, drafts.DraftError) as error:
-        return _refused(request, str(error))
+        return _bad_request(request, str(error))
 
 
 def _whose(request: HttpRequest) -> str | None:
     """Records may name anything: who may not see every experiment sees their own; None is everybody's."""
     return request.user.get_username() if reader_of(request).hidden else None
-
-
-def _as_json(overview: Overview, redis_answers: bool) -> JsonResponse:
-    response = JsonResponse(documents.document(overview, redis_answers))
-    response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
-    response["Cache-Control"] = "private, no-cache"
-    response["Vary"] = "Cookie"
-    return response
 
 
 def _send(request: HttpRequest, wanted: ReplayRequest) -> HttpResponseBase:
@@ -159,10 +133,10 @@ def _preview(request: HttpRequest, wanted: ReplayRequest, away: str = "") -> Htt
         "signed": drafts.sign(wanted),
         "away": away,
     }
-    return render(request, "webapp/replay.html", context, status=503 if away else 200)
+    return render(request, "operations/replay.html", context, status=503 if away else 200)
 
 
-def _refused(request: HttpRequest, why: str) -> HttpResponse:
+def _bad_request(request: HttpRequest, why: str) -> HttpResponse:
     advice = "The page of operations is a good place to start anew."
     context = {"status": 400, "what": why, "advice": advice, "operations": True}
     return render(request, "webapp/error.html", context, status=400)

@@ -1,18 +1,16 @@
-"""The JSON API. Charts are stored bodies handed out as they are; "not warm yet" is an answer, not an error."""
+"""One run as JSON. Charts are stored bodies, sent as they are; "not warm yet" is an answer, not an error."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from functools import wraps
-from typing import Any, Literal
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.views.decorators.csrf import csrf_exempt
 
 from store import warm
 from store.models import QuickTest
-from store.state import EXPECT, State, run_state
+from store.state import EXPECT
 from warmboard.contract.entries import (
     Encoding,
     EntryKey,
@@ -26,73 +24,17 @@ from warmboard.contract.entries import (
 )
 from webapp.api.bodies import warm_response
 from webapp.api.operation import Operation, describes, operations_of
-from webapp.api.parameters import BadRequest, choice
+from webapp.api.parameters import choice
+from webapp.api.reading import NO_STORE, NotWarm, View, not_warm, reading, reading_bodies
 from webapp.api.shapes import AnnouncedRun, RunSummary
 from webapp.run.summary import Summary
 from webapp.visibility.reader import reader_of
 
-View = Callable[..., HttpResponseBase]
-NO_STORE = {"Cache-Control": "no-store"}
 CHARTS = "Charts of a run"
 
 RESOLUTION = choice("resolution", Resolution, "All epochs, or a bounded number of them.", Resolution.OVERVIEW)
 TYPE = choice("type", HistogramType, "What is counted: weights, or their gradients.")
-TOWER = choice("tower", Tower, "The tower whose they are.")
-
-
-@dataclass(frozen=True)
-class NotWarm:
-    """Why there is no body, and what the viewer may expect."""
-
-    available: Literal[False] = field(default=False, init=False)
-    mlflow_run_id: str | None
-    state: State
-    expect: str
-    reason: str = ""
-    attempts: int = 0
-
-    def response(self) -> JsonResponse:
-        return JsonResponse(asdict(self), headers=NO_STORE)
-
-
-def reading(view: View) -> View:
-    """GET and HEAD only; a parameter that can't be used is answered with 400."""
-
-    # What changes nothing can't be forged: another method is refused as such, whoever asks.
-    @csrf_exempt
-    @wraps(view)
-    def answer(request: HttpRequest, **parts: Any) -> HttpResponseBase:
-        if request.method not in ("GET", "HEAD"):
-            error = {"error": f"{request.method} is not allowed here; GET and HEAD are."}
-            return JsonResponse(error, status=405, headers={"Allow": "GET, HEAD"})
-        try:
-            return view(request, **parts)
-        except BadRequest as error:
-            return JsonResponse(error.document, status=400)
-
-    answer.only_reads = True  # type: ignore[attr-defined]
-    return answer
-
-
-def reading_bodies(view: View) -> View:
-    """``reading`` what the store keeps, and nothing of the reader's: see ``shortcut.py``."""
-    answer = reading(of_seen_run(view))
-    answer.reads_bodies = True  # type: ignore[attr-defined]
-    return answer
-
-
-def of_seen_run(view: View) -> View:
-    """What the reader may not see is answered as a run that nobody has announced is."""
-
-    @wraps(view)
-    def answer(request: HttpRequest, run_id: str, **parts: Any) -> HttpResponseBase:
-        if reader_of(request).sees(run_id):
-            return view(request, run_id=run_id, **parts)
-        found = view(request, run_id="", **parts)
-        # What is refused of any run is refused of none.
-        return NotWarm(run_id, "unknown", EXPECT["unknown"]).response() if found.status_code == 200 else found
-
-    return answer
+TOWER = choice("tower", Tower, "Which tower's histogram: `query` or `candidate`.")
 
 
 def of_quick_test(view: View) -> View:
@@ -164,11 +106,6 @@ def run_of(request: HttpRequest, quick_test_id: int) -> str:
     """The run of a quick test; empty when there is no such test, or no run of it that the reader may see."""
     run_id = QuickTest.objects.filter(pk=quick_test_id).values_list("mlflow_run_id", flat=True).first() or ""
     return run_id if reader_of(request).sees(run_id) else ""
-
-
-def not_warm(run_id: str) -> JsonResponse:
-    state = run_state(run_id)
-    return NotWarm(run_id, state.state, state.expect, state.reason, state.attempts).response()
 
 
 def _missing(run_id: str, reason: str) -> JsonResponse:

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 from store import warm
 from store.state import EXPECT
 from warmboard.contract.entries import Body, Encoding, EntryKey, HistogramType, Resolution, Tower
-from webapp.access.hardening import keeps_process
+from webapp.access.security_headers import keeps_process
 from webapp.api.bodies import packed
 from webapp.run.api import run_of
 from webapp.run.summary import Summary
@@ -115,4 +115,4 @@ def _run_page(
         "histogram_full_up_to": HISTOGRAM_FULL_UP_TO,
         "summary": summary,
     }
-    return render(request, "webapp/run.html", context)
+    return render(request, "run/run.html", context)

@@ -1,7 +1,7 @@
 """Finds runs that no event announced: in MLflow, and by the files that trainers left. ``python -m workers discover``.
 
-What is found becomes an event in the inbox, under a source of the sweep's own, with an ID that follows from the fact:
-finding it twice changes nothing. From there on it goes the way of all events.
+A finding becomes an event in the inbox, with the sweep as its source and an ID derived from the fact: finding it twice
+changes nothing. From then on it is handled like any event.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 OUTSTANDING = 300
-"""So many of the sweep's events are unfinished at a time; what else there is waits for the next turns."""
-SAYS = {EventType.STARTED: "has begun", EventType.PROGRESSED: "goes on", EventType.COMPLETED: "has ended"}
+"""The max number of unfinished events of the sweep; further findings wait for the next turns."""
+SAYS = {EventType.STARTED: "has started", EventType.PROGRESSED: "is in progress", EventType.COMPLETED: "has ended"}
 
 
 class Look(Protocol):
-    """A way to look at one place. ``look`` raises WarmError when the place is away."""
+    """A place to search for runs. ``look`` raises WarmError if the place is down."""
 
     place: str
 
@@ -41,40 +41,40 @@ class Look(Protocol):
 
 @dataclass
 class Report:
-    """What a turn found that nobody had told. ``away`` has the reason for each place that could not be looked at."""
+    """What one turn found. ``unreadable`` has reasons; ``down`` has the reason of each place that can't be searched."""
 
     events: list[RunEvent] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    away: dict[str, str] = field(default_factory=dict)
+    down: dict[str, str] = field(default_factory=dict)
     more: bool = False
 
     def __str__(self) -> str:
         ended = sum(event.type == EventType.COMPLETED for event in self.events)
-        told = f"{ended:,} ended and {len(self.events) - ended:,} going on that nobody announced"
+        found = f"unannounced runs: {ended:,} ended, {len(self.events) - ended:,} in progress"
         unreadable = f"; unreadable: {len(self.unreadable):,}" if self.unreadable else ""
-        away = f"; away: {', '.join(self.away)}" if self.away else ""
-        return f"runs: {told}{unreadable}{away}{'; more at the next turn' if self.more else ''}"
+        down = f"; down: {', '.join(self.down)}" if self.down else ""
+        return f"{found}{unreadable}{down}{'; more at the next turn' if self.more else ''}"
 
 
 class Discovery:
-    """Looks at several places, turn by turn. ``dispatch`` queues the warming of a run; it may raise kombu's
-    OperationalError, and the sweep of the inbox makes up for it.
+    """Searches several places, turn by turn. ``dispatch`` queues the warming of a run; if it raises kombu's
+    OperationalError, the sweep of the inbox queues the run later.
     """
 
     def __init__(self, looks: Sequence[Look], dispatch: Callable[[str], None]) -> None:
         self._looks = looks
         self._dispatch = dispatch
-        self._away: set[str] = set()
+        self._down: set[str] = set()
 
     @classmethod
     def of(cls, settings: Settings, dispatch: Callable[[str], None]) -> Discovery:
-        """At every configured server, the one at MLFLOW_TRACKING_URI first, and at OUTPUT_URI."""
+        """Search every configured server, the one at MLFLOW_TRACKING_URI first, and OUTPUT_URI."""
         servers = sorted(settings.tracking_servers.values(), key=lambda server: server.name != settings.tracking_server)
         looks: list[Look] = [MlflowLook(server, settings.discover_days) for server in servers]
         return cls([*looks, FilesLook.of(settings)], dispatch)
 
     def turn(self, now: datetime | None = None, *, dry_run: bool = False) -> Report:
-        """Looks at every place once; one that is away does not keep it from the others. ``dry_run`` only tells.
+        """Search every place once, also if another is down. ``dry_run`` only reports.
 
         Raises DatabaseError.
         """
@@ -84,8 +84,8 @@ class Discovery:
             try:
                 self._look(look, now or timezone.now(), report, dry_run)
             except WarmError as error:
-                report.away[look.place] = str(error)
-            self._say_who_is_away(look.place, report)
+                report.down[look.place] = str(error)
+            self._log_down(look.place, report)
             if not dry_run:
                 self._dispatch_all(report.events[before:])
         return report
@@ -96,14 +96,14 @@ class Discovery:
             for fact in news(facts, now):
                 if room <= 0:
                     report.more = True
-                    # What a look has not been asked on for, it tells again.
+                    # A look finds again what was not taken from it.
                     return
                 if dry_run:
-                    _tell(fact.event, fact.reason, report)
+                    _report(fact.event, fact.reason, report)
                     room -= 1
                 elif row := _record(fact):
-                    # What the inbox can't take as an event is unreadable, too.
-                    _tell(fact.event if row.state == State.PENDING else None, row.reason, report)
+                    # The inbox may keep an event as unreadable.
+                    _report(fact.event if row.state == State.PENDING else None, row.reason, report)
                     room -= 1
 
     def _dispatch_all(self, events: Sequence[RunEvent]) -> None:
@@ -111,20 +111,20 @@ class Discovery:
             for run_id in dict.fromkeys(event.run_id for event in events):
                 self._dispatch(run_id)
         except BrokerError as error:
-            log.error("Redis is away, what was found waits for the sweep of the inbox: %s", error)
+            log.error("Redis is down, the sweep will queue the found runs: %s", error)
 
-    def _say_who_is_away(self, place: str, report: Report) -> None:
-        """Once when it goes away, and once when it is back."""
-        if place in report.away and place not in self._away:
-            log.error("%s can't be searched for runs, it is tried again at every turn: %s", place, report.away[place])
-            self._away.add(place)
-        elif place not in report.away and place in self._away:
+    def _log_down(self, place: str, report: Report) -> None:
+        """Log once when a place is down, and once when it is back."""
+        if place in report.down and place not in self._down:
+            log.error("%s can't be searched for runs, retrying at every turn: %s", place, report.down[place])
+            self._down.add(place)
+        elif place not in report.down and place in self._down:
             log.warning("%s can be searched again", place)
-            self._away.remove(place)
+            self._down.remove(place)
 
 
 def _record(fact: Fact) -> InboxEvent | None:
-    """The new row in the inbox; None if the fact was there already."""
+    """Record the fact in the inbox; returns its row, None if it was there already."""
     now = timezone.now()
     if fact.event is None:
         return inbox.record_unreadable(Message(fact.key, fact.data, dict(fact.attributes), now), fact.reason)
@@ -132,10 +132,10 @@ def _record(fact: Fact) -> InboxEvent | None:
     return inbox.record(Message(fact.key, data, attributes, now))
 
 
-def _tell(event: RunEvent | None, reason: str, report: Report) -> None:
+def _report(event: RunEvent | None, reason: str, report: Report) -> None:
     if event is None:
         report.unreadable.append(reason)
-        log.error("found what can't be read, and kept it as unreadable: %s", reason)
+        log.error("kept an unreadable finding: %s", reason)
     else:
         report.events.append(event)
-        log.info("run %s %s, and no event said so", event.run_id, SAYS[event.type])
+        log.info("run %s %s, but no event announced it", event.run_id, SAYS[event.type])

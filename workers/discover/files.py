@@ -1,4 +1,4 @@
-"""What trainers left beside their files: every ``*/mlflow_info.json`` below OUTPUT_URI, a folder or a bucket."""
+"""Searches the files that trainers left: every ``*/mlflow_info.json`` below OUTPUT_URI, in a folder or a bucket."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from warmboard.contract.events import RunEvent
 from warmboard.contract.info import ENDED, FILE_NAME, RunInfo, RunInfoError
 from workers.discover.mlflow import GRACE
 from workers.discover.news import NEVER, Fact
-from workers.discover.pace import Pace
+from workers.discover.throttle import Throttle
 from workers.errors import PermanentError, TransientError
 from workers.inbox import SWEEP_SOURCE
 from workers.settings import Settings
 
 LARGEST = 2**16
-"""Bytes of a file that is read; the trainer's have some hundred."""
+"""Max bytes of a file; the trainer writes some hundred."""
 BATCH = 100
 TIMEOUT_SECONDS = 20.0
 FAILURES = 10
-"""So many reads that fail in a row end a look: the others are tried first at the next one."""
+"""The number of failed reads in a row that ends a look. The next look starts with the other files."""
 
 
 class UnreadableFileError(Exception):
-    """What this one file holds is no use, and will not be while it stays as it is."""
+    """A file has no valid content. It is read again only when it changes."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One that was listed. ``name`` is its path, or the object's; ``version`` changes whenever it is written anew."""
+    """A listed file. ``name`` is its path, or the object's name; ``version`` changes with every write."""
 
     name: str
     uri: str
@@ -50,25 +50,25 @@ class File:
 
 
 class Place(Protocol):
-    """Where the files are. Its methods raise TransientError, PermanentError."""
+    """The folder or bucket with the files. Its methods raise TransientError, PermanentError."""
 
     def files(self) -> list[File]: ...
 
     def read(self, file: File) -> bytes | None:
-        """At most one byte more than LARGEST; None if the file is gone."""
+        """The file's first LARGEST + 1 bytes, or fewer; None if the file is gone."""
 
 
 class FilesLook:
-    """Looks at the files written within ``days``, turn by turn, at each version of a file once."""
+    """Reads the files written within ``days``, turn by turn, each version of a file once."""
 
     def __init__(self, uri: str, files: Place, days: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.place = f"OUTPUT_URI {uri}"
         self._files = files
         self._days = timedelta(days=days)
-        self._pace = Pace(clock)
+        self._throttle = Throttle(clock)
         self._seen: dict[str, str] = {}
         self._failed: dict[str, str] = {}
-        """Those that could not be read at the last try, and why: tried again, in this order, after all others."""
+        """URI → reason, of files that could not be read at the last try: retried in this order, after all others."""
 
     @classmethod
     def of(cls, settings: Settings, clock: Callable[[], float] = time.monotonic) -> FilesLook:
@@ -77,12 +77,13 @@ class FilesLook:
         return cls(uri, files, settings.discover_days, clock=clock)
 
     def look(self, now: datetime) -> Iterator[list[Fact]]:
-        """What the files say, the newest first. Raises TransientError, PermanentError; for files that could not be read
-        once all others were.
+        """Yield the facts of the files, the newest first.
+
+        Raises TransientError, PermanentError; for files that can't be read only after all others were.
         """
-        if not self._pace.due:
+        if not self._throttle.due:
             return
-        with self._pace.measured():
+        with self._throttle.measured():
             listed = [file for file in self._files.files() if now - self._days <= file.written_at <= now - GRACE]
         uris = {file.uri for file in listed}
         self._seen = {uri: version for uri, version in self._seen.items() if uri in uris}
@@ -92,13 +93,13 @@ class FilesLook:
         turns = {uri: number for number, uri in enumerate(self._failed)}
         new.sort(key=lambda file: (turns.get(file.uri, -1), -file.written_at.timestamp()))
         yield from self._read(new)
-        self._pace.done()
+        self._throttle.done()
         if self._failed:
             uri, reason = next(iter(self._failed.items()))
             raise TransientError(f"{len(self._failed):,} files could not be read, one of them {uri}: {reason}")
 
     def _read(self, files: list[File]) -> Iterator[list[Fact]]:
-        """What they say, batch by batch. One that can't be read keeps nobody from the others."""
+        """Yield the facts of each batch. A file that can't be read does not stop the others."""
         in_a_row = 0
         for begin in range(0, len(files), BATCH):
             facts: list[Fact] = []
@@ -116,17 +117,17 @@ class FilesLook:
                     read[file.uri] = file.version
                     in_a_row = 0
             yield facts
-            # Whoever listens has kept what they say: else the next turn says it again.
+            # The caller has recorded the facts by now; otherwise, the next turn reads the files again.
             self._seen |= read
             if in_a_row == FAILURES:
                 return
 
     def _fact(self, file: File) -> Fact | None:
-        """What a file says; None if it is gone. Raises TransientError."""
+        """The fact in a file; None if it is gone. Raises TransientError."""
         data = b""
         try:
             if file.size > LARGEST:
-                raise UnreadableFileError(f"it has {file.size:,} bytes, more than the {LARGEST:,} that are read")
+                raise UnreadableFileError(f"it has {file.size:,} bytes, more than the max of {LARGEST:,}")
             if (read := self._files.read(file)) is None:
                 return None
             data = read[:LARGEST]
@@ -138,7 +139,7 @@ class FilesLook:
 
 
 class Folder:
-    """A folder on this machine. One that is missing is one into which nothing was written yet."""
+    """A folder on this machine. A missing one counts as empty: no trainer has written to it yet."""
 
     def __init__(self, uri: str) -> None:
         path = unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
@@ -161,12 +162,12 @@ class Folder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            # Permissions, the disk and the limit of open files are mended without the file being written anew.
+            # Permissions, the disk and the limit of open files can be repaired without writing the file again.
             raise TransientError(f"it can't be read: {error.strerror}") from error
 
 
 class Bucket:
-    """A prefix of a bucket in Google's Cloud Storage, or of an emulator's."""
+    """A prefix in a bucket of Google Cloud Storage, or of an emulator."""
 
     def __init__(self, settings: Settings) -> None:
         self._uri, self._emulator, self._project = settings.output_uri, settings.storage_emulator_host, settings.project
@@ -176,13 +177,13 @@ class Bucket:
 
     def files(self) -> list[File]:
         if not self._bucket:
-            raise PermanentError(f"OUTPUT_URI is {self._uri!r}; a bucket's is gs://BUCKET/PATH")
+            raise PermanentError(f"OUTPUT_URI is {self._uri!r}; a bucket needs gs://BUCKET/PATH")
         name = re.compile(re.escape(self._prefix) + "[^/]+/" + re.escape(FILE_NAME))
         with self._reached():
             listed = self._connected().list_blobs(
                 self._bucket,
                 prefix=self._prefix,
-                # Emulators may not know it, and it has no way to write a prefix that holds its own signs.
+                # Emulators may ignore it, hence the filter below; and it can't escape its own special characters.
                 match_glob=None if re.search(r"[*?\[\]{}\\]", self._prefix) else f"{self._prefix}*/{FILE_NAME}",
                 fields="items(name,generation,updated,size),nextPageToken",
                 timeout=TIMEOUT_SECONDS,
@@ -205,14 +206,14 @@ class Bucket:
             return content
 
     def _file(self, blob: Any) -> File | None:
-        """None for one without a time: nobody can say whether it is new."""
+        """None for an object without a time: it can't be told whether it is new."""
         if blob.updated is None:
             return None
         return File(blob.name, f"gs://{self._bucket}/{blob.name}", str(blob.generation), blob.updated, blob.size or 0)
 
     def _connected(self) -> Any:
-        """Made once: it keeps its connections and its token."""
-        # Imported here: half a second that no worker pays, and no sweep of a folder.
+        """The client, created once: it keeps its connections and its token."""
+        # Imported here: it takes half a second, which workers and the sweep of a folder don't need.
         from google.auth.credentials import AnonymousCredentials
         from google.cloud import storage
 
@@ -226,7 +227,7 @@ class Bucket:
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
-        """What Google's client raises becomes a TransientError; it stumbles over answers that are not Google's."""
+        """Turn all errors of Google's client into TransientError, also those that malformed answers cause."""
         from google.api_core.exceptions import GoogleAPIError
         from google.auth.exceptions import GoogleAuthError
         from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
@@ -242,14 +243,14 @@ class Bucket:
 
 
 def _event(data: bytes, file: File) -> RunEvent:
-    """The end of the run, or its start where the file knows of no end. Raises RunInfoError, OverflowError."""
+    """The run's completed event, or its started event if the file has no end. Raises RunInfoError, OverflowError."""
     info = RunInfo.decode(data)
     for moment in filter(None, (info.start_time, info.end_time)):
         if moment < NEVER:
-            raise RunInfoError(f"it speaks of {moment.isoformat()}, which is before 1970")
+            raise RunInfoError(f"its time {moment.isoformat()} is before 1970")
     if info.end_time and info.status in ENDED:
         event = info.event(file.uri)
-        # A file that is written anew, as by `warmboard flush`, tells anew.
+        # A file that is written again, as by `warmboard flush`, is a new event.
         return replace(event, source=SWEEP_SOURCE, id=f"{event.id}.{file.version}")
     return replace(info.started(), source=SWEEP_SOURCE, time=info.start_time or file.written_at)
 
@@ -259,7 +260,7 @@ def _local_file(path: Path) -> File | None:
         found = path.stat()
         written_at = datetime.fromtimestamp(found.st_mtime, UTC)
     except (OSError, OverflowError, ValueError):
-        # Most folders are no runs' folders, or no folders; and some times are beyond the calendar.
+        # No such file: most entries are not folders of runs. Or its time is beyond the calendar.
         return None
     if not stat.S_ISREG(found.st_mode):
         return None
@@ -267,6 +268,6 @@ def _local_file(path: Path) -> File | None:
 
 
 def _key(file: File) -> str:
-    """Unique to the file and its version, and as short as the inbox takes it."""
+    """Identifies the file and its version, within the max length in the inbox."""
     key = f"{file.uri}#{file.version}"
     return key if len(key) <= LONGEST_ATTRIBUTE else f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"

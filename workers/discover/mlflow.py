@@ -1,6 +1,6 @@
-"""Runs as one MLflow server lists them: those that have ended lately, and those that go on.
+"""Searches one MLflow server for runs that have ended recently, and for runs in progress.
 
-By ``experiments/search`` and ``runs/search``, which MLflow 2.9.2 and 3.17.2 answer alike.
+Uses ``experiments/search`` and ``runs/search``, which MLflow 2.9.2 and 3.17.2 answer alike.
 https://mlflow.org/docs/latest/rest-api.html#search-runs
 """
 
@@ -19,7 +19,7 @@ from store.models import ENDED
 from warmboard.contract.cloudevents import LARGEST, LONGEST, LONGEST_ATTRIBUTE
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 from workers.discover.news import Fact
-from workers.discover.pace import Pace
+from workers.discover.throttle import Throttle
 from workers.errors import PermanentError
 from workers.fetch.api import API, MlflowApi
 from workers.fetch.server import TrackingServer
@@ -27,28 +27,28 @@ from workers.history.fetched import moment
 from workers.inbox import SWEEP_SOURCE
 
 GRACE = timedelta(seconds=30)
-"""The trainer's own event comes first."""
+"""The trainer's own event gets this head start."""
 OVERLAP = timedelta(minutes=10)
-"""So far a look at what has ended since the last one goes back behind it."""
+"""A look at runs that have ended since the last look goes back this long before it."""
 PAGE = 100
-"""Runs of one request. Each comes with all its latest metrics and parameters, wanted or not."""
+"""Runs per request. Each comes with all its latest metrics and parameters."""
 MOST_PAGES = 10_000
-"""More of one search is no list of runs: the server does not come to an end."""
+"""A search with more pages is taken for an endless one."""
 EXPERIMENTS_PAGE = 500
-"""So many experiments are listed, and searched, by one request."""
+"""The number of experiments that one request lists or searches."""
 QUICK_TEST_TAG = "quick_test_id"
 """The trainer's tag of a run that belongs to a quick test."""
 
 ODD = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
-"""What comes of an answer that is not MLflow's."""
+"""Errors that an answer in a wrong shape causes."""
 
 Document = Mapping[str, Any]
 
 
 class MlflowLook:
-    """Looks at one server, turn by turn, at what has ended within ``days`` and at what goes on.
+    """Searches one server, turn by turn, for runs that have ended within ``days`` and for runs in progress.
 
-    ``transport`` takes the place of the network in tests.
+    ``transport`` replaces the network in tests.
     """
 
     def __init__(
@@ -63,14 +63,16 @@ class MlflowLook:
         self._server = server
         self._days = timedelta(days=days)
         self._api = MlflowApi(server, connections=1, transport=transport)
-        self._pace = Pace(clock)
+        self._throttle = Throttle(clock)
         self._looked_at: datetime | None = None
 
     def look(self, now: datetime) -> Iterator[list[Fact]]:
-        """What the runs say, page by page, the newest first. What has ended long ago is looked at anew as often as the
-        pace allows, every turn where there is little of it. Raises TransientError, PermanentError.
+        """Yield the facts of each page, the newest runs first. Runs that have ended long ago are searched again as
+        often as the throttle allows: at every turn if there are few.
+
+        Raises TransientError, PermanentError.
         """
-        whole = self._looked_at is None or self._pace.due
+        whole = self._looked_at is None or self._throttle.due
         began, settled = now - self._days, now - GRACE
         since = began if whole or self._looked_at is None else self._looked_at - OVERLAP
         experiments = self._experiments()
@@ -86,15 +88,15 @@ class MlflowLook:
             yield self._facts(page, experiments, now)
         self._looked_at = now
         if whole:
-            self._pace.done()
+            self._throttle.done()
 
     def _without_times(
         self, experiments: Mapping[str, str], began: datetime, settled: datetime
     ) -> Iterator[list[Document]]:
-        """What the other searches miss: some clients end runs without an end_time, or begin them without a start_time.
-        Of the latter those that logged since ``began``.
+        """Pages of the runs that the other searches miss: some clients end runs without an end_time, or start them
+        without a start_time. Of the latter, those that logged since ``began``.
         """
-        # MLflow can't be asked for those without a time.
+        # MLflow can't search for runs without an end_time.
         ended = f"attributes.start_time >= {_ms(began)} AND attributes.start_time <= {_ms(settled)}"
         ended += f" AND attributes.status != '{RunStatus.RUNNING}' AND attributes.status != '{RunStatus.SCHEDULED}'"
         for page in self._runs(experiments, ended, "attributes.start_time DESC", measured=True):
@@ -105,7 +107,7 @@ class MlflowLook:
                 yield [run for run in page if not run["info"].get("end_time") and _logged_since(run, began)]
 
     def _experiments(self) -> dict[str, str]:
-        """ID → name, as events take it."""
+        """ID → name, shortened to the max length in an event."""
         asked = {"max_results": EXPERIMENTS_PAGE, "view_type": "ACTIVE_ONLY"}
         found: dict[str, str] = {}
         for page in self._pages("experiments", asked):
@@ -129,7 +131,7 @@ class MlflowLook:
 
     def _pages(self, what: str, asked: dict[str, Any], *, measured: bool = False) -> Iterator[list[Document]]:
         for _ in range(MOST_PAGES):
-            with self._pace.measured(measured):
+            with self._throttle.measured(measured):
                 page = self._api.post(f"{API}{what}/search", asked)
             with self._understood(what):
                 found, token = page.get(what, []), page.get("next_page_token")
@@ -146,19 +148,19 @@ class MlflowLook:
             return [fact for run in page if (fact := self._fact(run, experiments, now))]
 
     def _fact(self, run: Document, experiments: Mapping[str, str], now: datetime) -> Fact | None:
-        """What one run says. One that is odd is kept as unreadable, and keeps nobody from the others."""
+        """The fact of one run; None if there is none. A malformed run becomes an unreadable fact."""
         info = run["info"]
         try:
             event = self._event(run, experiments[info["experiment_id"]], now)
         except ODD as error:
             name = str(info.get("run_id")).replace("\0", "\N{REPLACEMENT CHARACTER}")
-            reason = f"run {name} of {self._server.uri} is none that MLflow would list: {error!r}"
+            reason = f"run {name} of {self._server.uri} is malformed: {error!r}"
             data = json.dumps(info).encode()
             return Fact(f"{self._server.name} {name}.unreadable"[-LONGEST_ATTRIBUTE:], None, data=data, reason=reason)
         return Fact(f"{self._server.name} {event.id}"[:LONGEST_ATTRIBUTE], event) if event else None
 
     def _event(self, run: Document, experiment: str, now: datetime) -> RunEvent | None:
-        """A run's end, or how far it has come; None for one that says neither."""
+        """A completed or a progressed event; None for a run that has neither ended nor started."""
         info = run["info"]
         if not isinstance(info["run_id"], str) or "\0" in info["run_id"]:
             raise ValueError(f"run_id is {info['run_id']!r}")
@@ -189,12 +191,12 @@ class MlflowLook:
         try:
             yield
         except ODD as error:
-            text = f"{self._server.uri} did not answer to {what}/search as MLflow does"
+            text = f"{self._server.uri} did not answer {what}/search as MLflow does"
             raise PermanentError(f"{text}: {error!r}") from error
 
 
 def _end(run: Document, now: datetime) -> datetime | None:
-    """Where MLflow has no end it is the time of the newest value, or else the start."""
+    """The end time; without one in MLflow, the time of the newest value, or else the start time."""
     if end := moment(run["info"].get("end_time")):
         return end
     times = [moment(stamp) for stamp in (_start(run), *_stamps(run))]
@@ -202,14 +204,14 @@ def _end(run: Document, now: datetime) -> datetime | None:
 
 
 def _newest(run: Document, now: datetime) -> tuple[int, datetime]:
-    """The timestamp of a run's newest value, as it is, and as a time within the run: some clients' are no times."""
+    """The timestamp of a run's newest value: as logged, and as a time within the run. Some clients log no times."""
     start = _start(run)
     newest = max(_stamps(run), default=start)
     return newest, min(moment(max(newest, start)) or now, now)
 
 
 def _logged_since(run: Document, began: datetime) -> bool:
-    """An odd run has: what it says is looked at later."""
+    """Whether the run logged since then. A malformed run counts: it is reported later."""
     try:
         return any(stamp >= _ms(began) for stamp in _stamps(run))
     except ODD:

@@ -1,4 +1,4 @@
-"""What inbox and store know of runs, and whether a fact that the sweep has found is news to them."""
+"""Decides which facts are new: compares the sweep's findings with the inbox and the store."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from warmboard.contract.events import EventType, RunEvent
 from workers.inbox import UNFINISHED, UNREADABLE_SOURCE, State
 
 TOLERANCE = timedelta(seconds=1)
-"""So much an event's end of a run may be before MLflow's: some clients drop the milliseconds."""
+"""Tolerance between an event's end time and MLflow's; some clients truncate milliseconds."""
 SETTLING = timedelta(seconds=60)
-"""A run that goes on and was fetched this lately is left to its own events; a file is this much later at most than the
-event that was published with it."""
+"""A run in progress that was fetched more recently than this is left to its own events. A file is written at most this
+long after the event that was published with it."""
 COLUMNS = ("run_id", "type", "state", "happened_at", "received_at")
 NEVER = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
 class Fact:
-    """What a look has found: an event that nobody may have told yet, or a file that says none, with the reason.
+    """A finding: an event, which may be known already, or unreadable data with the reason.
 
-    ``key`` is unique to it. ``told_at`` is when the file that says it was written.
+    ``key`` identifies it. ``told_at`` is the time at which its file was written; None for facts from MLflow.
     """
 
     key: str
@@ -39,8 +39,8 @@ class Fact:
 
 @dataclass(frozen=True)
 class Known:
-    """One run that the store has. ``fetched_at`` is when its last fetch began; ``events`` are those that tell of an
-    end, and those that are unfinished or failed.
+    """A run in the store. ``fetched_at`` is the start of its last fetch; ``events`` are its completed events, and those
+    that are unfinished or failed.
     """
 
     ended: bool
@@ -49,7 +49,7 @@ class Known:
 
 
 def known(run_ids: Collection[str]) -> dict[str, Known]:
-    """Those of the runs that the store has. Two queries, however many runs."""
+    """Run ID → run, for the runs that the store has. Two queries for any number of runs."""
     events: dict[str, list[InboxEvent]] = defaultdict(list)
     counts = Q(type=EventType.COMPLETED) | Q(state__in=[*UNFINISHED, State.FAILED])
     for event in InboxEvent.objects.filter(counts, run_id__in=run_ids).only(*COLUMNS):
@@ -59,7 +59,7 @@ def known(run_ids: Collection[str]) -> dict[str, Known]:
 
 
 def news(facts: Sequence[Fact], now: datetime) -> list[Fact]:
-    """Those that inbox and store know nothing of. Three queries, however many facts."""
+    """The facts that are neither in the inbox nor in the store. Three queries for any number of facts."""
     runs = known({fact.event.run_id for fact in facts if fact.event})
     kept = InboxEvent.objects.filter(source=UNREADABLE_SOURCE, event_id__in=[fact.key for fact in facts])
     unreadable = set(kept.values_list("event_id", flat=True))
@@ -80,7 +80,9 @@ def _is_news(fact: Fact, event: RunEvent, runs: Mapping[str, Known], now: dateti
 
 
 def _end_is_known(end: datetime, told_at: datetime | None, run: Known) -> bool:
-    """A file that was written anew long after the event says that MLflow has more now than was fetched."""
+    """Whether an event or a fetch covers the end. A file written again long after the event means that MLflow has more
+    data now than was fetched.
+    """
     fetched = run.ended and run.fetched_at >= max(end, told_at or end)
     since = told_at - SETTLING if told_at else NEVER
     return fetched or any(
@@ -93,8 +95,8 @@ def _end_is_known(end: datetime, told_at: datetime | None, run: Known) -> bool:
 
 
 def _is_left_behind(newest: datetime, run: Known, now: datetime) -> bool:
-    """MLflow has values that the last fetch did not have, and nobody is about to fetch them. A fetch that has failed
-    for good is not tried again before the run's end.
+    """Whether MLflow has values that were not fetched, and no event will fetch them. A fetch that has failed for good
+    is not retried before the run's end.
     """
     if run.fetched_at >= newest or run.fetched_at >= now - SETTLING:
         return False

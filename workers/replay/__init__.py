@@ -1,1 +1,1 @@
-"""Has past events processed again."""
+"""Replay: warms runs again from their past events."""

@@ -1,14 +1,18 @@
-"""warm(run_id): does what unfinished events ask for, and writes down what came of it. Idempotent: doing it again
-changes nothing but the time it was done.
+"""One attempt at warming a run, and the one retry policy: for events in the inbox and for rebuilds alike.
+
+What is transient (``TRANSIENT``) is retried with back-off, up to WARM_ATTEMPTS attempts. Everything else is parked at
+once. The reason is recorded either way.
+
+An attempt is idempotent: a second one changes nothing but the time at which the run was warmed.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import time
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from django.db import OperationalError
 
@@ -16,58 +20,126 @@ from store.models import InboxEvent, Run
 from store.warm import HotCopyError
 from warmboard.contract.events import EventType
 from workers import inbox
+from workers.backoff import backoff
 from workers.errors import PermanentError, TransientError
 from workers.fetch.fetcher import TrackingServer
 from workers.settings import Settings
+from workers.warm import rebuilds
 from workers.warm.pipeline import rebuild_from_source, warm_from
 
 log = logging.getLogger(__name__)
-FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
+TRANSIENT = (TransientError, HotCopyError, OperationalError)
+"""Temporary errors: of MLflow, of Redis, of the database. All others are parked at once."""
+FIRST_SECONDS = 1.0
+"""The first pause of an event: a reader may be waiting for the run."""
+FIRST_REBUILD_SECONDS = 60.0
+"""The first pause of a rebuild, which is background work."""
 RENEWALS = 6
 """How often a claim is renewed within its lease."""
 
 
 class Postponed(Exception):
-    """Something transient was in the way; to be tried again in ``seconds``."""
+    """The attempt failed for a transient reason. The next one is due in ``seconds``."""
 
     def __init__(self, reason: str, seconds: float) -> None:
-        super().__init__(f"{reason}; again in {seconds:.1f} s")
+        super().__init__(f"{reason}; next attempt in {seconds:.1f} s")
         self.seconds = seconds
 
 
+class Claim(Protocol):
+    """Work that this worker holds, and where the outcome of an attempt is recorded."""
+
+    @property
+    def attempts(self) -> int:
+        """How many there were, this one included."""
+
+    def finish(self) -> None: ...
+
+    def postpone(self, reason: str, seconds: float) -> None: ...
+
+    def give_up(self, reason: str) -> None: ...
+
+
+AnyClaim = TypeVar("AnyClaim", bound=Claim)
+
+
+@dataclass(frozen=True)
+class EventClaim:
+    """A claimed event of the inbox."""
+
+    event: InboxEvent
+
+    @property
+    def attempts(self) -> int:
+        return self.event.attempts
+
+    def finish(self) -> None:
+        inbox.finish([self.event])
+
+    def postpone(self, reason: str, seconds: float) -> None:
+        inbox.postpone([self.event], reason, seconds)
+
+    def give_up(self, reason: str) -> None:
+        inbox.give_up([self.event], reason)
+
+
+def attempt(
+    claims: Sequence[AnyClaim],
+    work: Callable[[Sequence[AnyClaim]], str],
+    max_attempts: int,
+    first: float = FIRST_SECONDS,
+) -> str:
+    """Do ``work`` once for all claims that have an attempt left, and record the outcome in each.
+
+    ``first`` is the first pause of the back-off, in seconds. Returns what ``work`` returned.
+
+    Raises Postponed if any claim has attempts left, else PermanentError; or the error that ``work`` raised, if it was
+    not transient.
+    """
+    claims = _not_worn_out(claims, max_attempts)
+    try:
+        outcome = work(claims)
+    except TRANSIENT as error:
+        raise _retry(claims, str(error), max_attempts, first) from error
+    except PermanentError as error:
+        _give_up(claims, str(error))
+        raise
+    except Exception as error:
+        # A bug of ours, or a run of an unforeseen shape: a retry would not help.
+        _give_up(claims, f"{type(error).__name__}: {error}")
+        raise
+    for claim in claims:
+        claim.finish()
+    return outcome
+
+
 def warm(run_id: str, settings: Settings, worker: str) -> str:
-    """Warms the run that unfinished events in the inbox ask for; says what came of it.
+    """Claim the run's unfinished events and warm the run; returns the outcome in words.
 
     Raises Postponed, or the error for which it gave up. Either way the inbox has the reason.
     """
     events = inbox.claim(run_id, worker)
     if not events:
         return "nothing to do: no event that waits"
-    events = _not_worn_out(events, settings.warm_attempts)
-    try:
-        outcome = _warm(events, settings)
-    except PermanentError as error:
-        inbox.give_up(events, str(error))
-        raise
-    except (TransientError, HotCopyError, OperationalError) as error:
-        _postpone(events, error, settings.warm_attempts)
-    except Exception as error:
-        # Nothing that tries again would help: a fault of ours, or a run that nobody thought of. The reason is kept.
-        inbox.give_up(events, f"{type(error).__name__}: {error}")
-        raise
-    inbox.finish(events)
-    return outcome
+    claims = [EventClaim(event) for event in events]
+    return attempt(claims, lambda left: _warm([claim.event for claim in left], settings), settings.warm_attempts)
 
 
-def backoff(attempts: int) -> float:
-    """Seconds until the next attempt: doubling, with full jitter on the upper half."""
-    ceiling: float = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempts - 1))
-    return ceiling * random.uniform(0.5, 1)
+def rebuild(run_id: str, attempts: int, settings: Settings) -> str:
+    """Rebuild the entries of a run whose schema is outdated; ``attempts`` is how many there were before.
+
+    Raises Postponed, or the error for which it gave up. Either way the run's row has the reason.
+    """
+    claim = rebuilds.claim(run_id, attempts, settings.warm_attempts)
+    if claim is None:
+        return "nothing to do: another worker claimed it"
+    return attempt([claim], lambda _: rebuild_entries(run_id, settings), settings.warm_attempts, FIRST_REBUILD_SECONDS)
 
 
-def rebuild(run_id: str, settings: Settings) -> str:
-    """Makes the entries of a run anew that an older Warmboard has warmed: from what the store kept, without asking
-    MLflow; from MLflow where it kept nothing. Raises TransientError, PermanentError, HotCopyError.
+def rebuild_entries(run_id: str, settings: Settings) -> str:
+    """Make a run's entries again: from its source in the store, without asking MLflow; without a source, from MLflow.
+
+    Raises TransientError, PermanentError, HotCopyError.
     """
     if warmed := rebuild_from_source(run_id, settings):
         return str(warmed)
@@ -89,13 +161,13 @@ def server_named(name: str, settings: Settings) -> TrackingServer:
 def _warm(events: list[InboxEvent], settings: Settings) -> str:
     event = events[-1].event()
     server = server_named(event.tracking_server, settings)
-    # Steps that were logged late or anew show only in a whole fetch: at the latest the end of a run brings them.
+    # Steps that were logged late or twice show only in a whole fetch; the end of a run always brings one.
     ended = any(row.type == EventType.COMPLETED for row in events)
     return str(warm_from(server, event.run_id, settings, incremental=not ended, alive=_renewing(events)))
 
 
 def _renewing(events: list[InboxEvent]) -> Callable[[], None]:
-    """Renews the claim on the events, now and then however often it is called."""
+    """A function that renews the claim on the events, but not every time it is called."""
     renewed = time.monotonic()
 
     def alive() -> None:
@@ -107,24 +179,32 @@ def _renewing(events: list[InboxEvent]) -> Callable[[], None]:
     return alive
 
 
-def _not_worn_out(events: list[InboxEvent], most: int) -> list[InboxEvent]:
-    """Gives up events whose last attempt has ended the worker. Raises PermanentError when none is left."""
-    worn_out = [event for event in events if event.attempts > most]
-    reason = f"gave up: attempt {most} ended without a result, as if its worker was killed"
-    inbox.give_up(worn_out, reason)
-    if len(worn_out) == len(events):
+def _not_worn_out(claims: Sequence[AnyClaim], max_attempts: int) -> list[AnyClaim]:
+    """The claims that have an attempt left. Gives up the others: their last attempt ended its worker.
+
+    Raises PermanentError if none is left.
+    """
+    reason = f"gave up: attempt {max_attempts} ended without a result, as if its worker was killed"
+    _give_up([claim for claim in claims if claim.attempts > max_attempts], reason)
+    left = [claim for claim in claims if claim.attempts <= max_attempts]
+    if not left:
         raise PermanentError(reason)
-    return [event for event in events if event.attempts <= most]
+    return left
 
 
-def _postpone(events: list[InboxEvent], error: Exception, most: int) -> NoReturn:
-    """Gives up events that had their attempts, and postpones the others. Raises Postponed, or PermanentError."""
-    tired = [event for event in events if event.attempts >= most]
-    reason = f"gave up after {most} attempts: {error}"
-    inbox.give_up(tired, reason)
-    rest = [event for event in events if event.attempts < most]
-    if not rest:
-        raise PermanentError(reason) from error
-    seconds = backoff(min(event.attempts for event in rest))
-    inbox.postpone(rest, str(error), seconds)
-    raise Postponed(str(error), seconds) from error
+def _retry(claims: Sequence[Claim], reason: str, max_attempts: int, first: float) -> Exception:
+    """Postpone the claims that have attempts left, give up the others; returns the error to raise."""
+    gave_up = f"gave up after {max_attempts} attempts: {reason}"
+    _give_up([claim for claim in claims if claim.attempts >= max_attempts], gave_up)
+    left = [claim for claim in claims if claim.attempts < max_attempts]
+    if not left:
+        return PermanentError(gave_up)
+    seconds = backoff(min(claim.attempts for claim in left), first)
+    for claim in left:
+        claim.postpone(reason, seconds)
+    return Postponed(reason, seconds)
+
+
+def _give_up(claims: Sequence[Claim], reason: str) -> None:
+    for claim in claims:
+        claim.give_up(reason)

@@ -1,4 +1,4 @@
-"""``python -m workers warm``: warms runs here and now, without waiting for an event or a worker."""
+"""``python -m workers warm``: warms runs in this process, without an event or a worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.warm.pipeline import Warmed, fetcher, warm_from
 
 @dataclass
 class Report:
-    """What came of each run."""
+    """The outcome of each run. ``failed``: run ID → reason."""
 
     warmed: list[Warmed] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -34,14 +34,14 @@ class Report:
 
 
 def runs_of(experiment: str, server: TrackingServer, settings: Settings) -> list[str]:
-    """The IDs of an experiment's runs. Raises TransientError, PermanentError."""
+    """The run IDs of an experiment. Raises TransientError, PermanentError."""
     return list(fetcher(server, settings.fetch_concurrency).search_runs(experiment))
 
 
 def warm_now(run_ids: Iterable[str], server: TrackingServer, settings: Settings) -> Report:
-    """Warms the runs one after the other, with a progress bar; a run that fails does not stop the others."""
+    """Warm the runs one after the other, with a progress bar. A run that fails does not stop the others."""
     begin, report = time.monotonic(), Report()
-    # Nothing but the outcomes where nobody looks at a terminal.
+    # disable=None: without a terminal, only outcomes are printed.
     with tqdm(list(run_ids), unit="run", desc="warming", file=sys.stderr, dynamic_ncols=True, disable=None) as bar:
         for run_id in bar:
             try:
@@ -57,7 +57,7 @@ def warm_now(run_ids: Iterable[str], server: TrackingServer, settings: Settings)
 
 
 def _tick(bar: tqdm[str]) -> None:
-    """A long fetch goes on: the clock does, too."""
+    """Redraw the bar's clock during a long fetch."""
     bar.update(0)
 
 

@@ -1,4 +1,4 @@
-"""Fetch → sample → store: what warming one run is, whoever asked for it."""
+"""Fetch → sample → store: how one run is warmed, for events, rebuilds and the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Warmed:
-    """What came of warming one run. ``size`` is that of its bodies in bytes, compressed, in one coding."""
+    """The outcome of warming one run. ``size`` is the number of bytes of its bodies, compressed with zstd."""
 
     run_id: str
     stored: bool
@@ -37,7 +37,7 @@ class Warmed:
 
     def __str__(self) -> str:
         if not self.stored:
-            return f"left alone: a later fetch of run {self.run_id} is already stored"
+            return f"skipped: a later fetch of run {self.run_id} is already stored"
         return f"warm: {self.metrics} metrics, {self.epochs} epochs, {self.size:,} bytes in {self.seconds:.2f} s"
 
 
@@ -49,14 +49,15 @@ def warm_from(
     incremental: bool = False,
     alive: Callable[[], None] = lambda: None,
 ) -> Warmed:
-    """Fetches the run and stores it. ``incremental`` asks only for what the store lacks: for runs that still go on.
+    """Fetch the run and store it. ``incremental`` fetches only what the store lacks, for runs in progress. ``alive`` is
+    called often during the fetch.
 
-    Raises TransientError, PermanentError, and what ``store.warm.put`` raises.
+    Raises TransientError, PermanentError, and the errors of ``store.warm.put``.
     """
     begin, fetched_at = time.monotonic(), timezone.now()
     kept = _read(run_id, door.source(run_id)) if incremental else None
     run = fetcher(server, settings.fetch_concurrency).fetch(run_id, kept=kept, alive=alive)
-    # A run that was asked for by its ID may be one that no event has announced.
+    # `python -m workers warm` takes runs that no event has announced.
     announce_run(
         run_id,
         tracking_server=server.name,
@@ -68,7 +69,7 @@ def warm_from(
 
 
 def rebuild_from_source(run_id: str, settings: Settings) -> Warmed | None:
-    """Makes a run's entries anew from what the store kept of its last fetch; None where it has nothing to read."""
+    """Make a run's entries again from the source of its last fetch; None if the store has no readable source."""
     begin = time.monotonic()
     source = door.source(run_id)
     run = _read(run_id, source)
@@ -81,7 +82,7 @@ def _read(run_id: str, source: door.Source | None) -> FetchedRun | None:
     try:
         return read_run(source.body)
     except NotWholeError as error:
-        log.error("what was kept of run %s can't be read, MLflow is asked for all of it: %s", run_id, error)
+        log.error("the stored source of run %s can't be read, fetching the whole run: %s", run_id, error)
         return None
 
 

@@ -1,7 +1,7 @@
-"""Runs whose entries an older Warmboard has made, in a schema that nobody reads any more: made anew, the newest first.
+"""Rebuilds: runs with entries in an outdated schema get new ones, the newest run first.
 
-A run's own row keeps how far that is. It is handed out with the number of attempts so far, which only one task can
-raise: so no run is rebuilt twice at once. At most OUTSTANDING are handed out at a time, which bounds the queue.
+A run's row keeps the state. It is queued with the number of attempts so far, which only one task can raise: so a run is
+never rebuilt twice at the same time. At most OUTSTANDING runs are queued at a time, which bounds the queue.
 """
 
 from __future__ import annotations
@@ -18,48 +18,62 @@ from warmboard.contract.entries import SCHEMA_VERSION
 
 OUTSTANDING = 100
 LEASE = timedelta(seconds=600)
-"""How long a run stays handed out; longer than any task may take."""
-RETRY = timedelta(seconds=60)
+"""How long a run counts as queued or in progress; longer than the time limit of a task."""
 NO_RESULT = "the last attempt ended without a result, as if its worker was killed"
 
 
 @dataclass(frozen=True)
-class Handed:
-    """A run to be rebuilt. ``waited`` means that it was handed out before and nobody got to it."""
+class Due:
+    """A run to be rebuilt. ``waited`` means that it was queued before and no worker took it."""
 
     run_id: str
     attempts: int
     waited: bool
 
 
-def hand_out(now: datetime, most_attempts: int) -> list[Handed]:
-    """The next runs to be rebuilt, each for LEASE."""
+def due(now: datetime, max_attempts: int) -> list[Due]:
+    """The next runs to be rebuilt. Each is returned once per LEASE."""
     with transaction.atomic():
-        used_up = _outdated().filter(rebuild_attempts__gte=most_attempts, rebuild_due_at__lte=now)
+        used_up = _outdated().filter(rebuild_attempts__gte=max_attempts, rebuild_due_at__lte=now)
         used_up.update(rebuild_due_at=None, rebuild_reason=NO_RESULT)
-        outdated = _outdated().filter(rebuild_attempts__lt=most_attempts)
+        outdated = _outdated().filter(rebuild_attempts__lt=max_attempts)
         free = OUTSTANDING - outdated.filter(rebuild_due_at__gt=now).count()
         if free <= 0:
             return []
         runs = list(outdated.exclude(rebuild_due_at__gt=now).order_by("-announced_at")[:free])
         outdated.filter(pk__in=[run.pk for run in runs]).update(rebuild_due_at=now + LEASE)
-    return [Handed(run.pk, run.rebuild_attempts, _waited(run)) for run in runs]
+    return [Due(run.pk, run.rebuild_attempts, _waited(run)) for run in runs]
 
 
-def claim(run_id: str, attempts: int) -> bool:
-    """Takes the run for one attempt. False when somebody was faster, or nothing is to be done any more."""
-    taken = _outdated().filter(pk=run_id, rebuild_attempts=attempts)
-    return bool(taken.update(rebuild_attempts=attempts + 1, rebuild_due_at=timezone.now() + LEASE))
+@dataclass(frozen=True)
+class Rebuild:
+    """A run that this worker has claimed to rebuild it. ``attempts`` counts this one, too."""
+
+    run_id: str
+    attempts: int
+    max_attempts: int
+
+    def finish(self) -> None:
+        """Storing the entries has cleared the run's row already."""
+
+    def postpone(self, reason: str, seconds: float) -> None:
+        """Something transient failed; the sweep queues the run again after ``seconds``."""
+        due_at = timezone.now() + timedelta(seconds=seconds)
+        self._record(rebuild_reason=reason, rebuild_due_at=due_at)
+
+    def give_up(self, reason: str) -> None:
+        """The run is not queued again; a replay warms it from MLflow."""
+        self._record(rebuild_reason=reason, rebuild_due_at=None, rebuild_attempts=self.max_attempts)
+
+    def _record(self, **values: object) -> None:
+        _outdated().filter(pk=self.run_id).update(**values)
 
 
-def postpone(run_id: str, reason: str) -> None:
-    """Something transient is in the way; the sweep hands the run out again."""
-    _outdated().filter(pk=run_id).update(rebuild_reason=reason, rebuild_due_at=timezone.now() + RETRY)
-
-
-def give_up(run_id: str, reason: str, most_attempts: int) -> None:
-    """The run is not handed out any more; a replay warms it from MLflow."""
-    _outdated().filter(pk=run_id).update(rebuild_reason=reason, rebuild_attempts=most_attempts, rebuild_due_at=None)
+def claim(run_id: str, attempts: int, max_attempts: int) -> Rebuild | None:
+    """Claim the run for one attempt; None if another worker was faster, or the run is up to date."""
+    free = _outdated().filter(pk=run_id, rebuild_attempts=attempts)
+    taken = free.update(rebuild_attempts=attempts + 1, rebuild_due_at=timezone.now() + LEASE)
+    return Rebuild(run_id, attempts + 1, max_attempts) if taken else None
 
 
 def _waited(run: Run) -> bool:
@@ -67,5 +81,5 @@ def _waited(run: Run) -> bool:
 
 
 def _outdated() -> QuerySet[Run]:
-    """Not those of a newer schema: while old and new workers run side by side, the old ones leave them alone."""
+    """Runs in an older schema. Not those in a newer one: during an upgrade, old workers leave them alone."""
     return Run.objects.filter(schema_version__lt=SCHEMA_VERSION)

@@ -1,4 +1,4 @@
-// The charts of a run's page and nothing else: six of lines, two ridgelines, two of bars.
+// Only the charts of a run's page: six line charts, two ridgelines, two bar charts.
 
 const [WIDTH, HEIGHT, RIDGES] = [640, 200, 420];
 const COLORS = ["#c2410c", "#2563eb", "#0f766e"];

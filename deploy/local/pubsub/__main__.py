@@ -17,7 +17,7 @@ _EXAMPLE = """example:
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT. Exit code 1 with one line on stderr if the port or the file can't be had."""
+    """Serve until SIGTERM or SIGINT. Exit code 1 with one line on stderr if the port or the file is not available."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.local.pubsub",
         description="A Pub/Sub server for development: the google.pubsub.v1 gRPC API, durable in one SQLite file.",
@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8085, help="port to listen on; 0 picks a free one (%(default)s)")
     parser.add_argument(
-        "--data", required=True, metavar="PATH", help="SQLite file that keeps everything; made if absent"
+        "--data", required=True, metavar="PATH", help="SQLite file that keeps everything; created if absent"
     )
     options = parser.parse_args()
     try:

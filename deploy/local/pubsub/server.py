@@ -20,7 +20,8 @@ from google.protobuf.empty_pb2 import Empty
 from google.pubsub_v1 import types
 
 from deploy.local.pubsub import filters
-from deploy.local.pubsub.storage import SECOND, WEEK, Refused, Storage, now
+from deploy.local.pubsub.storage import SECOND, WEEK, Storage
+from deploy.local.pubsub.tables import StatusError, now
 
 _Calls = dict[str, Callable[[Any, Any], Any]]
 _MESSAGES = {"topic": types.Topic.pb(), "subscription": types.Subscription.pb(), "snapshot": types.Snapshot.pb()}
@@ -38,8 +39,8 @@ _PURGE_SECONDS = 60
 _MAX_CALLS = 256  # Each waiting Pull and each stream holds a thread.
 
 
-def _invalid(message: str) -> Refused:
-    return Refused(grpc.StatusCode.INVALID_ARGUMENT, message)
+def _invalid(message: str) -> StatusError:
+    return StatusError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def _name(kind: str, name: str) -> str:
@@ -50,7 +51,7 @@ def _name(kind: str, name: str) -> str:
 
 
 class Services:
-    """One method per RPC; each takes the request and the context, and raises Refused where the API has an error."""
+    """One method per RPC; each takes the request and the context, and raises StatusError where the API has an error."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
@@ -151,7 +152,7 @@ class Services:
         for field, value in config.ListFields():
             if field.name in _UNSUPPORTED or (field.name == "push_config" and value.push_endpoint):
                 text = f"{field.name} is not supported by the embedded Pub/Sub server"
-                raise Refused(grpc.StatusCode.UNIMPLEMENTED, text)
+                raise StatusError(grpc.StatusCode.UNIMPLEMENTED, text)
         if kind == "subscription" and not config.HasField("message_retention_duration"):
             config.message_retention_duration.FromMicroseconds(WEEK)
         if config.HasField("message_retention_duration"):
@@ -171,7 +172,7 @@ class Services:
             policy = config.dead_letter_policy
             policy.max_delivery_attempts = policy.max_delivery_attempts or _ATTEMPTS[0]
             if policy.max_delivery_attempts not in _ATTEMPTS:
-                raise Refused(grpc.StatusCode.OUT_OF_RANGE, "max_delivery_attempts must be between 5 and 100")
+                raise StatusError(grpc.StatusCode.OUT_OF_RANGE, "max_delivery_attempts must be between 5 and 100")
             self.storage.get("topic", policy.dead_letter_topic, "Dead letter topic not found")
         if config.HasField("retry_policy"):
             retry = config.retry_policy
@@ -201,7 +202,7 @@ class Services:
         patience = 0 if request.return_immediately else min(_PULL_SECONDS, max(left - 1, left / 2))
         context.add_callback(partial(self.storage.wake, name))
         until = now() + int(patience * SECOND)
-        # A caller who is gone must not get a lease.
+        # A caller that has disconnected must not get a lease.
         received = self.storage.receive(name, context.is_active, until=until, limit=request.max_messages)
         return types.PullResponse.pb()(received_messages=received)
 
@@ -248,7 +249,7 @@ class _Stream:
                 raise _invalid(f"first message must set {field}")
         self.storage, self.name, self.number = storage, _name("subscription", first.subscription), next(self._numbers)
         self.limits = {"limit": first.max_outstanding_messages, "limit_bytes": first.max_outstanding_bytes}
-        self.error: Refused | None = None
+        self.error: StatusError | None = None
         self.active = True
         self.seconds = 0
         config = types.Subscription.pb().FromString(storage.get("subscription", self.name))
@@ -256,7 +257,7 @@ class _Stream:
         self.apply(first)
 
     def apply(self, request: Any) -> None:
-        """Take over the acks, deadlines and lease time that any request of the stream may carry."""
+        """Apply the acks, deadlines and lease time that any request of the stream may carry."""
         self.seconds = request.stream_ack_deadline_seconds or self.seconds
         if self.seconds not in _STREAM_ACK_DEADLINE:
             raise _invalid("stream_ack_deadline_seconds must be between 10 and 600 seconds")
@@ -272,9 +273,9 @@ class _Stream:
                 if request.subscription:
                     raise _invalid("subscription may only be set in first message")
                 self.apply(request)
-        except Refused as refused:
-            self.error = refused
-        except grpc.RpcError:  # The client is gone.
+        except StatusError as error:
+            self.error = error
+        except grpc.RpcError:  # The client has disconnected.
             pass
         finally:
             self.stop()
@@ -298,20 +299,20 @@ def _check(config: Any, field: str, bounds: range) -> None:
 
 
 def _handler(name: str, method: Callable[[Any, Any], Any]) -> grpc.RpcMethodHandler:
-    # Each RPC has its request class, but for the two that take the bare resource.
+    # Each RPC has its request class, except for the two that take the bare resource.
     request_type = getattr(types, f"{name}Request", None) or getattr(types, name.removeprefix("Create"))
 
     def call(request: Any, context: Any) -> Any:
         try:
             return method(request, context)
-        except Refused as refused:
-            context.abort(refused.code, refused.message)
+        except StatusError as error:
+            context.abort(error.code, error.message)
 
     def stream(requests: Any, context: Any) -> Any:
         try:
             yield from method(requests, context)
-        except Refused as refused:
-            context.abort(refused.code, refused.message)
+        except StatusError as error:
+            context.abort(error.code, error.message)
 
     coders = (request_type.pb().FromString, lambda reply: reply.SerializeToString())
     if name == "StreamingPull":
@@ -320,7 +321,7 @@ def _handler(name: str, method: Callable[[Any, Any], Any]) -> grpc.RpcMethodHand
 
 
 class Server:
-    """A running server; `port` is the bound one. Raises OSError if the address can't be had."""
+    """A running server; `port` is the bound one. Raises OSError if it can't listen on the address."""
 
     def __init__(self, storage: Storage, host: str, port: int) -> None:
         self._storage = storage
@@ -341,7 +342,7 @@ class Server:
             self._storage.purge()
 
     def stop(self) -> None:
-        """End all calls, after half a second for those under way, and close the file."""
+        """End all calls, after half a second for those in progress, and close the file."""
         self._stopped.set()
         self._grpc.stop(grace=0.5).wait()
         self._storage.close()

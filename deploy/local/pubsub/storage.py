@@ -1,19 +1,11 @@
-"""Topics, subscriptions, messages and their deliveries, in one SQLite file.
-
-SQLite is the only state: whatever a call answered for is still there after `kill -9` (write-ahead log; a power cut may
-lose the last moments, since commits don't wait for the disk). All times are microseconds since 1970.
-"""
+"""Topics, subscriptions, messages and their deliveries. The tables are in `tables.py`."""
 
 # ruff: noqa: S608 - only names and conditions of this module are put into SQL; values are always parameters.
 
 from __future__ import annotations
 
 import sqlite3
-import threading
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.pubsub_v1 import types
 
 from deploy.local.pubsub import filters
+from deploy.local.pubsub.tables import PULLED, StatusError, Tables, now
 
 Subscription = types.Subscription.pb()
 PubsubMessage, ReceivedMessage = types.PubsubMessage.pb(), types.ReceivedMessage.pb()
@@ -29,49 +22,9 @@ PubsubMessage, ReceivedMessage = types.PubsubMessage.pb(), types.ReceivedMessage
 SECOND = 1_000_000
 WEEK = 7 * 24 * 3600 * SECOND
 _HOUR = 3600 * SECOND
-PULLED = -1  # The holder of messages handed out by Pull.
 _BATCH_BYTES = 4_000_000  # Of one response: gRPC clients refuse more than 4 MB unless told otherwise.
 _BATCH_MESSAGES = 1000
 _DEAD_LETTER = "CloudPubSubDeadLetterSource"
-_MISSING = {
-    "topic": "Topic not found",
-    "subscription": "Subscription does not exist",
-    "snapshot": "Snapshot does not exist",
-}
-_SCHEMA = """
--- `config` is the resource as a serialised google.pubsub.v1 message. An ID is never used twice: a topic that is deleted
--- and created again is another topic, as in the service.
-CREATE TABLE IF NOT EXISTS topics (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, config BLOB NOT NULL,
-    retention INTEGER NOT NULL);    -- for how long every subscription can seek back, acked or not
-CREATE TABLE IF NOT EXISTS subscriptions (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, config BLOB NOT NULL,
-    retention INTEGER NOT NULL,     -- for how long a message waits for its ack, or stays if acked ones are retained
-    topic INTEGER NOT NULL);        -- stays when the topic is deleted
-CREATE TABLE IF NOT EXISTS messages (  -- `body` is the PubsubMessage, without its ID and publish time
-    id INTEGER PRIMARY KEY AUTOINCREMENT, topic INTEGER NOT NULL, published INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS messages_of_topic ON messages (topic, published);
-
--- One row per subscription and message, from publishing until the ack, or, where acked ones are retained, until
--- retention ends. `holder` has the message now: 0 nobody, -1 a Pull, else the number of a stream. `available` is when
--- it may be delivered: the publish time; the end of the lease while held; the end of the back-off after a nack.
--- `lease` counts the deliveries and names the latest: an ack is for one lease. `attempt` counts them since a seek.
-CREATE TABLE IF NOT EXISTS deliveries (
-    subscription INTEGER NOT NULL, message INTEGER NOT NULL, ordering_key TEXT NOT NULL,
-    available INTEGER NOT NULL, holder INTEGER NOT NULL DEFAULT 0, lease INTEGER NOT NULL DEFAULT 0,
-    attempt INTEGER NOT NULL DEFAULT 0, acked INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (subscription, message)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (subscription, available, message) WHERE acked = 0;
-CREATE INDEX IF NOT EXISTS deliveries_held ON deliveries (subscription, available) WHERE acked = 0 AND holder <> 0;
-CREATE INDEX IF NOT EXISTS deliveries_of_message ON deliveries (message);
-
--- A snapshot is what was unacked when it was made, and every later message of the topic.
-CREATE TABLE IF NOT EXISTS snapshots (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, config BLOB NOT NULL,
-    expires INTEGER NOT NULL, topic INTEGER NOT NULL, last_message INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS snapshot_messages (
-    message INTEGER NOT NULL, snapshot INTEGER NOT NULL, PRIMARY KEY (message, snapshot)) WITHOUT ROWID;
-"""
 _DUE = """
 SELECT d.message, d.lease, d.attempt, m.published, m.body FROM deliveries d JOIN messages m ON m.id = d.message
     WHERE d.subscription = :subscription AND d.acked = 0 AND d.available <= :now
@@ -95,78 +48,22 @@ DELETE FROM messages WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE message = 
     AND NOT EXISTS (SELECT 1 FROM snapshot_messages WHERE message = messages.id)"""
 
 
-class Refused(Exception):
-    """A call that the API answers with an error: a gRPC status code and a message."""
-
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
-        self.code, self.message = code, message
-
-
-def now() -> int:
-    """The time in microseconds since 1970."""
-    return time.time_ns() // 1000
-
-
 @lru_cache(maxsize=1024)
 def _subscription(config: bytes) -> Any:
     return Subscription.FromString(config)
 
 
-class Storage:
-    """All state, behind one lock. A public method is one transaction, and raises Refused where the API has an error."""
-
-    def __init__(self, path: str) -> None:
-        self.lock = threading.RLock()
-        # One condition a subscription, all on the same lock: a publish wakes only those whom it concerns. Whoever is
-        # notified inside a transaction runs after it, since it waits for the lock.
-        self._changed: dict[str, threading.Condition] = defaultdict(lambda: threading.Condition(self.lock))
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=1)
-        self._db.row_factory = sqlite3.Row
-        # Exclusive: a second server on the same file fails at once instead of delivering everything twice.
-        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=NORMAL"):
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.executescript(_SCHEMA)
-        # The streams of an earlier process are gone, and new ones count from 1. Their leases end at their deadlines.
-        self._db.execute(f"UPDATE deliveries SET holder = {PULLED} WHERE holder > 0")
-
-    def close(self) -> None:
-        with self.lock:
-            self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self.lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+class Storage(Tables):
+    """All state. Each public method is one transaction, and raises StatusError where the API has an error."""
 
     # Resources: a kind is "topic", "subscription" or "snapshot", its table has an s more
-
-    def _row(self, kind: str, name: str, missing: str = "") -> sqlite3.Row:
-        row: sqlite3.Row | None = self._db.execute(f"SELECT * FROM {kind}s WHERE name = ?", (name,)).fetchone()
-        if row is None:
-            raise Refused(grpc.StatusCode.NOT_FOUND, missing or _MISSING[kind])
-        return row
-
-    def _insert(self, kind: str, config: Any, **columns: int) -> int:
-        values = {"name": config.name, "config": config.SerializeToString(), **columns}
-        statement = f"INSERT INTO {kind}s ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
-        try:
-            return int(self._db.execute(statement, tuple(values.values())).lastrowid or 0)
-        except sqlite3.IntegrityError:
-            raise Refused(grpc.StatusCode.ALREADY_EXISTS, f"{kind.title()} already exists") from None
 
     def create_topic(self, config: Any) -> None:
         with self._transaction():
             self._insert("topic", config, retention=config.message_retention_duration.ToMicroseconds())
 
     def create_subscription(self, config: Any) -> None:
-        """Create it with what the topic retains as its backlog; NOT_FOUND without the topic."""
+        """Create it, with the messages that the topic retains as its backlog; NOT_FOUND without the topic."""
         with self._transaction():
             topic = self._row("topic", config.topic, "Subscription topic does not exist")
             retention = config.message_retention_duration.ToMicroseconds()
@@ -229,7 +126,7 @@ class Storage:
     # Messages
 
     def publish(self, topic: str, messages: Iterable[Any]) -> list[str]:
-        """Store the messages for every subscription of the topic whose filter passes them; returns their IDs."""
+        """Store the messages for each subscription of the topic whose filter accepts them; return their IDs."""
         with self._transaction():
             return self._publish(self._row("topic", topic)["id"], messages)
 
@@ -257,7 +154,7 @@ class Storage:
         self.wake(row["name"])
 
     def _backfill(self, row: sqlite3.Row, condition: str, values: dict[str, int]) -> None:
-        """Offer those messages of the topic, by a condition on `messages`, that the subscription has no row of."""
+        """Offer the topic's messages that meet a condition on `messages` and that the subscription has no row of."""
         found = self._db.execute(
             f"SELECT * FROM messages WHERE topic = :topic AND {condition} AND NOT EXISTS"
             " (SELECT 1 FROM deliveries WHERE subscription = :id AND message = messages.id) ORDER BY id",
@@ -266,7 +163,7 @@ class Storage:
         self._offer(row, [(m["id"], m["published"], PubsubMessage.FromString(m["body"])) for m in found])
 
     def seek(self, subscription: str, *, to: int = 0, snapshot: str = "") -> None:
-        """Unack what was published from `to` on, or what the snapshot holds, as far as it is retained; ack the rest.
+        """Unack what was published from `to` on, or what the snapshot has, as far as it is retained; ack the rest.
 
         NOT_FOUND for either resource, FAILED_PRECONDITION for a snapshot of another topic.
         """
@@ -276,7 +173,7 @@ class Storage:
                 source = self._row("snapshot", snapshot)
                 if source["topic"] != row["topic"]:
                     text = "The subscription's topic is different from that of the snapshot; they must match"
-                    raise Refused(grpc.StatusCode.FAILED_PRECONDITION, text)
+                    raise StatusError(grpc.StatusCode.FAILED_PRECONDITION, text)
                 wanted = "(id > :last OR id IN (SELECT message FROM snapshot_messages WHERE snapshot = :snapshot))"
                 values = {"last": source["last_message"], "snapshot": source["id"]}
                 self._backfill(row, wanted, values)
@@ -297,14 +194,10 @@ class Storage:
 
     # Delivery
 
-    def wake(self, subscription: str) -> None:
-        with self.lock:
-            self._changed[subscription].notify_all()
-
     def receive(self, name: str, wanted: Callable[[], bool], *, until: int | None = None, **terms: int) -> list[Any]:
         """Wait for messages and lease them on the terms of `_lease`. Empty at `until`, or when no longer `wanted`.
 
-        Between two looks it sleeps until something changes (`wake`) or the next lease or back-off ends.
+        Between two checks it sleeps until something changes (`wake`) or the next lease or back-off ends.
         """
         with self.lock:
             while wanted():
@@ -323,9 +216,9 @@ class Storage:
     def _lease(
         self, name: str, time_: int, *, limit: int, limit_bytes: int = 0, holder: int = PULLED, seconds: int = 0
     ) -> list[Any]:
-        """Hand out what is due as ReceivedMessages, for `seconds` or else the subscription's ack deadline.
+        """Lease due messages, as ReceivedMessages, for `seconds` or else the subscription's ack deadline.
 
-        A stream is a `holder` of its own: its `limit` and `limit_bytes` (0: none) count with what it holds already.
+        Each stream is its own `holder`: its `limit` and `limit_bytes` (0: none) include what it already holds.
         """
         with self._transaction() as db:
             row = self._row("subscription", name)
@@ -347,7 +240,7 @@ class Storage:
             leases = []
             for delivery in due:
                 room_bytes -= len(delivery["body"])
-                if room_bytes < 0 and received:  # One message alone may be larger than the limit.
+                if room_bytes < 0 and received:  # A single message may be larger than the limit.
                     break
                 entry = ReceivedMessage(ack_id=f"{row['id']}:{delivery['message']}:{delivery['lease'] + 1}")
                 entry.message.ParseFromString(delivery["body"])
@@ -365,7 +258,7 @@ class Storage:
             return received
 
     def acknowledge(self, subscription: str, ack_ids: Iterable[str]) -> None:
-        """Ack; an ID of a lease that was followed by another, nacked or sought away does nothing, as in the API."""
+        """Ack; an ID of a lease that was followed by another, nacked or ended by a seek does nothing, as in the API."""
         with self._transaction():
             row = self._row("subscription", subscription)
             leases = [
@@ -396,9 +289,9 @@ class Storage:
         self._db.executemany(f"{statement} WHERE {condition}", values)
 
     def _release(self, row: sqlite3.Row, time_: int, condition: str, values: tuple[int, ...], *, renew: bool) -> None:
-        """End leases: forward the messages that had all their attempts, back off with the others.
+        """End leases: forward messages that have used all their attempts, back off with the others.
 
-        `renew` makes later acks of the lease void. Without it (the deadline passed) they count until the redelivery.
+        With `renew` later acks of the lease are void. Without it (the deadline passed) they count until the redelivery.
         """
         config = _subscription(row["config"])
         retry, policy = config.retry_policy, config.dead_letter_policy
@@ -411,11 +304,11 @@ class Storage:
         for lease in held.fetchall():
             if policy.max_delivery_attempts and lease["attempt"] >= policy.max_delivery_attempts:
                 topic = self._db.execute("SELECT id FROM topics WHERE name = ?", (policy.dead_letter_topic,)).fetchone()
-                if topic:  # Without its topic a dead letter goes on being delivered.
+                if topic:  # Without its topic a dead letter is delivered again.
                     self._forward(row, lease, topic["id"])
                     continue
             again = time_ + min(longest, shortest << min(lease["attempt"] - 1, 20))
-            # What follows in a key goes back too, so that it comes again in order.
+            # What follows in a key goes back too, so that it is redelivered in order.
             self._db.execute(
                 "UPDATE deliveries SET holder = 0, available = ?, lease = lease + ? WHERE subscription = ?"
                 " AND acked = 0 AND (message = ? OR (? <> '' AND ordering_key = ? AND message > ?))",
@@ -437,7 +330,7 @@ class Storage:
         self._settle(row, "subscription = :subscription AND message = :message", [values])
 
     def purge(self) -> None:
-        """Delete what no retention asks for, and forward the dead letters of subscriptions that nobody pulls."""
+        """Delete what no retention keeps, and forward the dead letters of subscriptions that no client pulls."""
         with self._transaction() as db:
             for row in db.execute("SELECT * FROM subscriptions").fetchall():
                 self._release(row, now(), "available <= ?", (now(),), renew=False)
@@ -449,5 +342,5 @@ def _parse(ack_id: str) -> tuple[int, int, int]:
     try:
         subscription, message, lease = map(int, ack_id.split(":"))
     except ValueError:
-        raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"Invalid ack id (ack_id={ack_id})") from None
+        raise StatusError(grpc.StatusCode.INVALID_ARGUMENT, f"Invalid ack id (ack_id={ack_id})") from None
     return subscription, message, lease

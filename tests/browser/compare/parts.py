@@ -1,4 +1,4 @@
-"""What the tests of the comparison share: its parts on the page, and what the address and the API hold."""
+"""Shared by the tests of the comparison: parts of the page, the address, the API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def row(page: Page, field: str) -> Locator:
 
 
 def parameters(page: Page) -> dict[str, str]:
-    """Of the address, once it holds what the page shows."""
+    """The address's parameters, once it is up to date."""
     page.wait_for_timeout(400)
     return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
 

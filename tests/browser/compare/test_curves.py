@@ -72,7 +72,7 @@ def test_running_runs_are_followed(look: Look, site: Site) -> None:
     plot = chart(page, "val_loss").locator(".plot")
     plot.focus()
     site.seed("put", epochs=50, **fields)
-    expect(row(page, "epochs").locator("td").nth(1)).to_contain_text("50", timeout=15_000)
+    expect(row(page, "epochs").locator("td").nth(1)).to_contain_text("50")
     expect(chart(page, "val_loss").locator(".at")).to_have_text("epoch 49")
     expect(plot).to_be_focused()
     assert page.evaluate("window.sameDocument")

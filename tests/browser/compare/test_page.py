@@ -15,7 +15,7 @@ from tests.browser.compare.parts import THREE, TWELVE, Look, compared, exported,
 from tests.chromium import LAYOUT_SHIFT, chart, is_drawn, screenshot
 
 
-def test_whoever_opens_the_link_sees_the_same(look: Look) -> None:
+def test_the_link_opens_the_same_view(look: Look) -> None:
     page = look(TWELVE)
     expect(page.locator(".compared li")).to_have_count(12)
     page.get_by_role("button", name="search 5", exact=True).first.click()
@@ -88,7 +88,7 @@ def test_keys_change_the_view_and_a_sheet_lists_them(look: Look) -> None:
     expect(chart(page, "val_loss").locator(".at")).to_have_text("epoch 49")
     for key in ("y", "x", "t", "s"):
         page.keyboard.press(key)
-    # Charts of another axis are others, which are drawn when they are seen to be in view.
+    # Charts with another axis are new ones, which are drawn when they come into view.
     expect(chart(page, "val_loss").locator(".at")).to_contain_text("second")
     expect(chart(page, "val_loss").locator(".u-over")).to_be_visible()
     for key in ("+", "d"):

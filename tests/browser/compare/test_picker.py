@@ -35,7 +35,7 @@ def test_a_run_that_is_removed_takes_no_colour_of_others(look: Look) -> None:
     page.get_by_role("combobox", name="Search runs to add").fill("search 7")
     page.get_by_role("option", name="search 7").click()
     expect(page.locator(".compared li")).to_have_count(3)
-    assert colour(page, "search 7") == gone, "the place that is free is taken"
+    assert colour(page, "search 7") == gone, "it takes the free slot"
     assert parameters(page)["runs"] == "search0,search2,search7"
     expect(chart(page, "val_loss").locator(".legend")).to_contain_text("search 7")
 
@@ -81,16 +81,16 @@ def test_what_is_not_warm_is_told_and_appears(look: Look, site: Site) -> None:
         kind="Varied",
         run_id="broken",
         name="broken",
-        arguments={"state": "failed", "reason": "MLflow is away"},
+        arguments={"state": "failed", "reason": "MLflow is down"},
     )
     site.seed("announce", **fields)
-    page = look("/compare/?runs=search0,arrives,broken,nobody")
+    page = look("/compare/?runs=search0,arrives,broken,unknown-run")
     expect(page.get_by_text("3 of 4 runs are not warm")).to_be_visible()
-    expect(page.locator(".not-warm .reason")).to_have_text("MLflow is away")
+    expect(page.locator(".not-warm .reason")).to_have_text("MLflow is down")
     assert is_drawn(chart(page, "val_loss").locator("canvas"))
     screenshot(page, "compare-partly-warm")
     site.seed("put", **fields)
-    expect(page.get_by_text("2 of 4 runs are not warm")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("2 of 4 runs are not warm")).to_be_visible()
     expect(chart(page, "val_loss").locator(".legend")).to_contain_text("arrives")
 
 
@@ -103,7 +103,7 @@ def test_none_is_warm(look: Look) -> None:
 @pytest.mark.parametrize("query", ["", "?runs=search3"])
 def test_with_too_few_runs_the_page_says_how_to_choose(look: Look, query: str) -> None:
     page = look(f"/compare/{query}")
-    expect(page.get_by_text("by conditions such as param.optimizer = adam")).to_be_visible()
+    expect(page.get_by_text("and conditions such as param.optimizer = adam")).to_be_visible()
     screenshot(page, f"compare-choose{len(query)}")
     search = page.get_by_role("combobox", name="Search runs to add")
     for name in ("search 1", "search 2"):

@@ -1,4 +1,4 @@
-"""Files of what a chart shows: all steps as CSV and JSON, the picture as PNG and SVG."""
+"""Exports of a chart: all steps as CSV and JSON, the picture as PNG and SVG."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_data_is_every_step_though_an_overview_is_drawn(look: Look, site: Si
     figure.get_by_role("button", name="validation").click()
     document = json.loads(export(page, figure, "Data as JSON").read_text())
     assert document["steps"] == full["epochs"]
-    assert list(document["series"]) == ["loss"], "a curve that is hidden is left out"
+    assert list(document["series"]) == ["loss"], "a hidden curve is left out"
     assert document["series"]["loss"][:200] == full["loss"]["train"][:200]
     assert document["series"]["loss"][200] == "NaN"
 

@@ -89,7 +89,7 @@ def test_the_sheet_of_keys_opens_closes_and_switches_them_off(look: Look) -> Non
     button.focus()
     page.keyboard.press("?")
     sheet = page.get_by_role("dialog", name="Keyboard and mouse")
-    expect(sheet).to_contain_text("Ridgeline, heatmap, or quantiles")
+    expect(sheet).to_contain_text("Ridgeline, heatmap or quantiles")
     page.keyboard.press("y")
     page.keyboard.press("Escape")
     expect(sheet).to_have_count(0)

@@ -1,4 +1,4 @@
-"""The run page in a real browser: what is drawn, what it says, and what the keyboard can do."""
+"""The run page in a real browser: its charts, texts and keyboard."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ COUNT_FORMATS = """
   }"""
 
 
-def test_charts_are_drawn_before_anything_asks_for_the_rules_of_a_language(look: Look) -> None:
+def test_charts_are_drawn_before_anything_needs_intl(look: Look) -> None:
     page = look("/sign-in/")
     page.add_init_script(COUNT_FORMATS)
     page.goto(RUN)
     expect(page.locator("#provenance time").first).to_be_attached()
     made = page.evaluate("window.made")
-    assert made, "the times of the provenance are in the words of a language"
+    assert made, "the times of the provenance need Intl"
     assert [name for name, charts in made if charts < 6] == []
 
 
@@ -131,7 +131,7 @@ def test_the_cursor_is_shared_and_moves_by_keyboard(look: Look) -> None:
     assert float(shown) == pytest.approx(history["loss"]["val"][11], rel=1e-3)
 
 
-def test_a_logarithmic_axis_and_hidden_curves_draw_anew(look: Look) -> None:
+def test_a_logarithmic_axis_and_hidden_curves_draw_again(look: Look) -> None:
     page = look(RUN)
     canvas = chart(page, "Loss").locator("canvas")
     assert is_drawn(canvas)
@@ -195,9 +195,9 @@ def test_pointing_at_a_ridge_reads_exact_numbers(look: Look) -> None:
     page.locator(".ridges").first.hover(position={"x": 300, "y": 300})
     expect(page.locator(".readout").first).not_to_contain_text("Fullest bin")
     expect(page.locator(".readout").first).to_contain_text("epoch")
-    assert soon(canvas, lambda: picture(canvas) != plain), "what is pointed at is marked"
+    assert soon(canvas, lambda: picture(canvas) != plain), "the ridge under the pointer is marked"
     page.mouse.move(0, 0)
-    assert soon(canvas, lambda: picture(canvas) == plain), "and nothing of the mark stays"
+    assert soon(canvas, lambda: picture(canvas) == plain), "the mark is gone"
 
 
 def test_a_long_run_shows_an_overview_and_every_epoch_on_demand(look: Look, site: Site) -> None:

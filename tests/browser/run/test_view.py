@@ -175,7 +175,7 @@ def test_zoom_by_keyboard_and_by_buttons(look: Look) -> None:
 
 
 @pytest.mark.parametrize("control", ["Log x", "Log y", "Elapsed", "Clock"])
-def test_every_axis_draws_anew_and_back(look: Look, control: str) -> None:
+def test_every_axis_draws_again_and_back(look: Look, control: str) -> None:
     page = look(RUN)
     canvas = canvas_of(page, "Loss")
     assert is_drawn(canvas)
@@ -323,7 +323,7 @@ def test_a_live_run_keeps_zoom_scroll_and_focus(look: Look, site: Site) -> None:
     page.wait_for_timeout(100)
     top = page.evaluate("scrollY")
     site.seed("put", run_id="live-zoomed", epochs=44, status="RUNNING")
-    expect(page.locator(".epochs")).to_contain_text("44 of 44 epochs", timeout=15_000)
+    expect(page.locator(".epochs")).to_contain_text("44 of 44 epochs")
     assert zoom(page) == closer
     assert page.evaluate("scrollY") == top
     expect(plot).to_be_focused()

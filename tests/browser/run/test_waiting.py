@@ -1,4 +1,4 @@
-"""Pages that come before their data: they say what to expect and turn into the charts by themselves."""
+"""Pages without data yet: they say what to expect, and show the charts when they are there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_a_page_that_waits_turns_into_the_charts(look: Look, site: Site) -> None
     screenshot(page, "waiting")
     page.evaluate("window.sameDocument = true")
     site.seed("put", run_id="cold")
-    expect(page.locator("figure.chart:visible")).to_have_count(6, timeout=15_000)
+    expect(page.locator("figure.chart:visible")).to_have_count(6)
     assert page.evaluate("window.sameDocument")
 
 
@@ -27,7 +27,7 @@ def test_an_unknown_run_may_still_come(look: Look, site: Site) -> None:
     page = look("/runs/tomorrow/")
     expect(page.get_by_role("heading", name="Not announced")).to_be_visible()
     site.seed("warm", run_id="tomorrow")
-    expect(page.locator("figure.chart:visible")).to_have_count(6, timeout=15_000)
+    expect(page.locator("figure.chart:visible")).to_have_count(6)
 
 
 def test_a_failed_run_says_why(look: Look, site: Site) -> None:
@@ -42,7 +42,7 @@ def test_a_quick_test_without_a_run_leads_to_it_later(look: Look, site: Site) ->
     page = look("/quick-tests/21/")
     expect(page.get_by_text("Quick test 21 has no run yet.")).to_be_visible()
     site.seed("warm", {"quick_test": 21}, run_id="late")
-    page.wait_for_url("**/runs/late/", timeout=15_000)
+    page.wait_for_url("**/runs/late/")
     expect(page.locator("figure.chart:visible")).to_have_count(6)
 
 
@@ -61,6 +61,6 @@ def test_a_live_run_grows_in_place(look: Look, site: Site) -> None:
     page.wait_for_timeout(2500)
     assert set(statuses) == {304}
     site.seed("put", run_id="live", epochs=10, status="RUNNING")
-    expect(page.locator(".epochs")).to_have_text("10 of 10 epochs", timeout=15_000)
+    expect(page.locator(".epochs")).to_have_text("10 of 10 epochs")
     expect(page.locator(".scrub output")).to_have_text("9 of 9")
     assert page.evaluate("window.sameDocument")

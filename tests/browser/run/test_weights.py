@@ -1,4 +1,4 @@
-"""The weight analysis: ridgelines, heatmaps and quantiles, side by side, one epoch chosen for all of them."""
+"""The weight analysis: ridgelines, heatmaps and quantiles, with one chosen epoch for all."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_the_epochs_play_and_pause_by_keyboard(look: Look) -> None:
     expect(chosen).not_to_have_text("19 of 19")
 
 
-def test_who_asks_for_less_motion_chooses_no_speed(look: Look) -> None:
+def test_reduced_motion_has_no_choice_of_speed(look: Look) -> None:
     page = look(RUN)
     speed = page.locator(".player select")
     expect(speed).to_be_visible()

@@ -1,11 +1,9 @@
-"""The list of runs as people use it: find, sort, group, choose, annotate, by mouse and by keyboard alone."""
+"""The list of runs: find, sort, group, choose, annotate, by mouse and by keyboard."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -15,14 +13,9 @@ from tests.browser.conftest import Site
 from tests.chromium import screenshot
 
 Look = Callable[..., Page]
-VIEWER = """
-import django; django.setup()
-from django.contrib.auth.models import User
-User.objects.create_user("vera", password="only looking")
-"""
 
 
-# Whether the bar of the chosen runs lies over what has the focus.
+# Whether the bar of the chosen runs covers the focused element.
 COVERED = """window.covered = () => {
   const [focused, bar] = [document.activeElement, document.querySelector(".chosen-bar")];
   const shown = focused.matches(".name a") ? focused.closest("tr") : focused;
@@ -32,25 +25,20 @@ COVERED = """window.covered = () => {
 
 @pytest.fixture(scope="module")
 def runs(site: Site) -> None:
-    """Eight runs, of two names and two experiments, and somebody who may only look."""
-    steps = [
-        [
-            "Sample",
-            "warm",
-            {
-                "run_id": f"run{number}",
-                "seed": number + 2,
-                "epochs": 10 + number,
-                "name": f"{['broad', 'deep'][number % 2]}-{number}",
-                "experiment": ["towers", "sweeps"][number // 4],
-                "status": ["FINISHED", "FAILED"][number == 5],
-            },
-            {},
-        ]
+    """Eight runs with two names and two experiments, and a viewer."""
+    runs = [
+        {
+            "run_id": f"run{number}",
+            "seed": number + 2,
+            "epochs": 10 + number,
+            "name": f"{['broad', 'deep'][number % 2]}-{number}",
+            "experiment": ["towers", "sweeps"][number // 4],
+            "status": ["FINISHED", "FAILED"][number == 5],
+        }
         for number in range(8)
     ]
-    subprocess.run([sys.executable, "-m", "tests.browser.seed", json.dumps(steps)], env=site.environ, check=True)
-    subprocess.run([sys.executable, "-c", VIEWER], env=site.environ, check=True)
+    site.seed_all("warm", runs)
+    site.seeder(("Account", {"name": "vera", "password": "only looking"}, "make", {}))
 
 
 def names(page: Page) -> list[str]:
@@ -222,8 +210,8 @@ def test_rows_follow_along_in_place(look: Look, site: Site) -> None:
     page.evaluate("window.sameDocument = true; window.sameRow = document.querySelector('tbody tr')")
     site.seed("put", run_id="growing", name="growing", epochs=10, status="RUNNING")
     site.seed("warm", run_id="growing2", name="growing too", epochs=3, status="RUNNING")
-    expect(page.locator("td[data-label=epochs]").first).to_have_text("10", timeout=15_000)
-    expect(page.get_by_role("link", name="growing too")).to_be_visible(timeout=15_000)
+    expect(page.locator("td[data-label=epochs]").first).to_have_text("10")
+    expect(page.get_by_role("link", name="growing too")).to_be_visible()
     expect(page.get_by_role("status").filter(has_text="run")).to_have_text("2 runs")
     assert page.evaluate("window.sameDocument && window.sameRow.isConnected")
     expect(page.get_by_label("Choose growing", exact=True)).to_be_checked()
@@ -283,7 +271,7 @@ def test_it_fits(look: Look, width: int, theme: str) -> None:
     screenshot(page, f"runs-{width}-{theme}")
 
 
-# What of the rows lies over another cell or beyond its own, and how many pixels the table wants more than it has.
+# Cells that overflow, and how many pixels wider than its box the table is.
 TOO_WIDE = """() => {
   const box = document.querySelector(".runs-box");
   const places = [...box.querySelectorAll("tbody tr > *")].map(cell => [cell, cell.getBoundingClientRect()]);
@@ -296,12 +284,10 @@ TOO_WIDE = """() => {
 
 @pytest.fixture(scope="module")
 def endless(site: Site) -> None:
-    """A run whose name and experiment are one word of 200 letters, and so is its tag."""
+    """A run whose name, experiment and tag are single words of 200 letters."""
     site.seed("warm", run_id="endless", name="n" * 200, experiment="e" * 200)
-    change = "import django; django.setup()\nfrom webapp.annotations.change import Change\n"
-    change += "from webapp.visibility.reader import NOTHING\n"
-    change += 'Change(tags={"t" * 50: "v" * 200}, note="o" * 200).make(["endless"], "ada", NOTHING)'
-    subprocess.run([sys.executable, "-c", change], env=site.environ, check=True)
+    note = {"run_id": "endless", "tags": {"t" * 50: "v" * 200}, "note": "o" * 200}
+    site.seeder(("Annotation", note, "make", {}))
 
 
 @pytest.mark.usefixtures("runs", "endless")

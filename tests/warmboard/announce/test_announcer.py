@@ -1,4 +1,4 @@
-"""What the world hears of a run while it goes on, and when it ends."""
+"""Announcements of a run in progress, and of its end."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakePubsub, settings
 from warmboard.announce import Announcer
 from warmboard.contract.events import EventType, RunEvent, RunStatus
@@ -45,7 +46,7 @@ def events(pubsub: FakePubsub) -> list[RunEvent]:
 def wait(reached: Callable[[], object]) -> None:
     begin = time.monotonic()
     while not reached():
-        assert time.monotonic() - begin < 20
+        assert time.monotonic() - begin < PATIENCE
         time.sleep(0.005)
 
 
@@ -94,7 +95,7 @@ def test_many_epochs_make_one_event(there: Settings, pubsub: FakePubsub) -> None
     announcer.close()
 
 
-def test_an_older_epoch_is_no_news(there: Settings, pubsub: FakePubsub) -> None:
+def test_an_older_epoch_is_not_published(there: Settings, pubsub: FakePubsub) -> None:
     announcer = Announcer(there, progress_seconds=QUICK)
     announcer.started(INFO)
     for epochs in (5, 3, 5):
@@ -114,23 +115,23 @@ def test_without_live_events_there_is_the_file_and_the_end(pubsub: FakePubsub, t
     assert [event.type for event in events(pubsub)] == [EventType.COMPLETED]
 
 
-def test_pubsub_coming_back_is_told_the_latest(
+def test_after_an_outage_of_pubsub_the_latest_epoch_is_published(
     there: Settings, pubsub: FakePubsub, caplog: pytest.LogCaptureFixture
 ) -> None:
     pubsub.refuse_with = grpc.StatusCode.PERMISSION_DENIED
     announcer = Announcer(there, progress_seconds=QUICK)
     announcer.started(INFO)
     announcer.progressed(1)
-    wait(lambda: "did not take the event" in caplog.text)
+    wait(lambda: "did not accept the event" in caplog.text)
     pubsub.refuse_with = None
     announcer.progressed(2)
     wait(lambda: pubsub.messages)
     announcer.close()
     assert events(pubsub)[-1].epochs == 2
-    assert caplog.text.count("did not take the event") == 1
+    assert caplog.text.count("did not accept the event") == 1
 
 
-def test_an_end_that_comes_first_is_not_overwritten(there: Settings, tmp_path: Path) -> None:
+def test_a_late_start_does_not_overwrite_the_end(there: Settings, tmp_path: Path) -> None:
     end(Announcer(there))
     late = Announcer(there)
     late.started(INFO)
@@ -139,7 +140,7 @@ def test_an_end_that_comes_first_is_not_overwritten(there: Settings, tmp_path: P
     assert info_of(tmp_path) == ENDED
 
 
-def test_an_end_that_was_not_published_says_how_to(
+def test_an_unpublished_end_logs_the_command(
     there: Settings, pubsub: FakePubsub, caplog: pytest.LogCaptureFixture
 ) -> None:
     pubsub.refuse_with = grpc.StatusCode.PERMISSION_DENIED

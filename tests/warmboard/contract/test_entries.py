@@ -1,4 +1,4 @@
-"""Golden entries hold to their shapes; encoding is strict, small and the same every time."""
+"""Golden entries have the declared shapes; encoding is strict, small and deterministic."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Every golden event is read as both sides read it; every broken one says what is wrong with it."""
+"""Golden events are read by both sides; an invalid event is an error that names the field."""
 
 import json
 from dataclasses import replace
@@ -116,7 +116,7 @@ def test_a_broken_attribute_is_named(change: dict[str, str], message: str) -> No
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b'"text"', b"[" * 200_000])
-def test_data_that_is_no_json_object_is_refused(data: bytes) -> None:
+def test_data_that_is_not_a_json_object_is_an_error(data: bytes) -> None:
     with pytest.raises(EventError, match="data is"):
         RunEvent.decode(data, golden()[1])
 

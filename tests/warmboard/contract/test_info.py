@@ -1,4 +1,4 @@
-"""The file that a run leaves reads back; a broken one says what is wrong with it."""
+"""The file of a run is read back; an invalid file is an error that gives the reason."""
 
 from __future__ import annotations
 
@@ -64,6 +64,6 @@ def test_unknown_members_are_ignored() -> None:
     ],
     ids=lambda content: content[:12].decode(errors="replace"),
 )
-def test_what_is_no_such_file(content: bytes) -> None:
+def test_an_invalid_file_is_an_error(content: bytes) -> None:
     with pytest.raises(RunInfoError, match=r"not a mlflow_info.json"):
         RunInfo.decode(content)

@@ -1,4 +1,4 @@
-"""Every golden replay request is read as both sides read it; every broken one says what is wrong with it."""
+"""Golden replay requests are read by both sides; an invalid one is an error that names the field."""
 
 import json
 import re
@@ -74,7 +74,7 @@ def test_a_broken_attribute_is_named(change: dict[str, str], message: str) -> No
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"\xff\xfe", b"[" * 200_000])
-def test_data_that_is_no_json_object_is_refused(data: bytes) -> None:
+def test_data_that_is_not_a_json_object_is_an_error(data: bytes) -> None:
     with pytest.raises(EventError, match="data is"):
         ReplayRequest.decode(data, golden()[1])
 
@@ -88,5 +88,5 @@ def test_data_that_is_no_json_object_is_refused(data: bytes) -> None:
         (Selection(experiment_name="e", since=NOON), "runs of e with events since 2026-01-02 12:00:00 UTC"),
     ],
 )
-def test_a_selection_says_what_it_means(selection: Selection, words: str) -> None:
+def test_a_selection_describes_itself(selection: Selection, words: str) -> None:
     assert str(selection) == words

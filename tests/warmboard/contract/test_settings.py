@@ -1,4 +1,4 @@
-"""Settings say what is wrong with them, and the reference page says what they are."""
+"""An invalid setting is an error that gives the reason; the reference page lists all settings."""
 
 import pytest
 
@@ -21,12 +21,12 @@ def test_an_unset_setting_has_its_default() -> None:
         ("EPOCH_SAMPLE_INTERVAL", "0", "EPOCH_SAMPLE_INTERVAL: '0' is not a whole number"),
         ("MLFLOW_TRACKING_URI", "mlflow:5000", "does not start with http:// or https://"),
         ("PUBSUB_EMULATOR_HOST", "http://localhost:8085", "is not HOST:PORT"),
-        ("MLFLOW_TRACKING_SERVERS", "eu", "holds 'eu', which is not NAME=ADDRESS"),
+        ("MLFLOW_TRACKING_SERVERS", "eu", "contains 'eu', which is not NAME=ADDRESS"),
         ("WEBAPP_HTTPS", "maybe", "is neither true nor false"),
         ("WEBAPP_SECRET_KEY", "", "WEBAPP_SECRET_KEY is not set"),
     ],
 )
-def test_an_error_names_the_variable_and_what_would_do(name: str, value: str, message: str) -> None:
+def test_an_error_names_the_variable_and_valid_values(name: str, value: str, message: str) -> None:
     with pytest.raises(SettingError) as caught:
         SETTINGS[name].read({name: value})
     assert message in str(caught.value)
@@ -50,7 +50,7 @@ def test_servers_are_named() -> None:
 def test_the_reference_page_is_up_to_date() -> None:
     page = ROOT / "docs" / "reference" / "settings.md"
     assert page.read_text() == reference(), (
-        "write it anew: python -m warmboard.contract.settings > docs/reference/settings.md"
+        "update it: python -m warmboard.contract.settings > docs/reference/settings.md"
     )
 
 

@@ -1,4 +1,4 @@
-"""The logged values against NumPy, on gradients and weights recorded apart from the callbacks."""
+"""The logged values against NumPy, on gradients and weights that are recorded without the callbacks."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ TOWERS = ("query", "candidate")
 
 @pytest.fixture(autouse=True)
 def nothing_failed(caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest) -> Iterator[None]:
-    """A callback that fails only says so; here that is a failure, unless a test is about it."""
+    """A callback that fails only logs it. Here that fails the test, unless the test is about it."""
     yield
     errors = [record.getMessage() for record in caplog.get_records("call") if record.levelname == "ERROR"]
     assert bool(errors) == (request.cls is TestFailures), errors
 
 
 class Notes:
-    """A log that keeps everything."""
+    """A log that keeps everything in memory."""
 
     def __init__(self) -> None:
         self.epochs: list[tuple[int, dict[str, float]]] = []
@@ -58,7 +58,7 @@ class Notes:
 
 
 class Recorder(keras.optimizers.Adagrad):
-    """Remembers each step's gradients, by the path of their variable; needs eager execution."""
+    """Records each step's gradients, by the path of their variable. Needs eager execution."""
 
     def __init__(self) -> None:
         super().__init__(learning_rate=0.1)
@@ -132,7 +132,7 @@ class TestGradients:
         for (_, expected), (_, values) in zip(eager.epochs, graph.epochs, strict=True):
             assert values.keys() == expected.keys()
             for key, value in values.items():
-                # Another order of additions may move a value across the edge of a bin.
+                # Another order of additions may move a value to the next bin.
                 slack = 2 if "_bin_" in key else 1e-6
                 assert value == pytest.approx(expected[key], rel=1e-4, abs=slack), key
 
@@ -146,7 +146,7 @@ class TestGradients:
             sums.add({"query": [tf.constant(part)]})
         logged = sums.values()
         finite = values[np.isfinite(values)]
-        # A bin holds its edge nearer to zero, on both sides: 13 bins of magnitudes, mirrored, of which 13 is outside.
+        # A bin includes its edge nearer to zero, on both sides: 13 bins of magnitudes, mirrored. Bin 13 is outside.
         mirrored = 13 + np.copysign(1, finite).astype(int) * np.digitize(np.abs(finite), edges[13:])
         expected = np.bincount(mirrored, minlength=27)[1:26]
         assert [logged[f"query_grad_hist_bin_{index}"] for index in range(25)] == expected.tolist()
@@ -157,7 +157,7 @@ class TestGradients:
         assert np.isnan(logged["query_grad_norm"])
 
     @pytest.mark.parametrize(("mean", "std"), [(1, 1e-4), (1, 3e-7), (1e4, 2e-3), (-3e5, 0.1), (0, 1e-20)])
-    def test_sums_stay_exact_where_a_sum_of_squares_would_not(self, mean: float, std: float) -> None:
+    def test_sums_are_exact_when_a_sum_of_squares_is_not(self, mean: float, std: float) -> None:
         random = np.random.default_rng(0)
         steps = [(mean + std * random.normal(size=5000)).astype(np.float32) for _ in range(20)]
         sums = GraphGradientSums()
@@ -184,7 +184,7 @@ class TestGradients:
         for key, value in values.items():
             assert value == pytest.approx(expected[key], rel=1e-12, abs=1e-300, nan_ok=True), key
 
-    def test_a_second_fit_counts_anew_and_the_model_is_left_as_it_was(self) -> None:
+    def test_a_second_fit_counts_from_zero_and_the_model_is_unchanged(self) -> None:
         model = two_tower()
         before, after = Notes(), Notes()
         fit(model, GradientStatistics(before), epochs=1)
@@ -203,7 +203,7 @@ class TestGradients:
         callback.on_train_end()
         assert notes.epochs == []
 
-    def test_two_at_once(self) -> None:
+    def test_two_callbacks_in_one_fit(self) -> None:
         one, two = Notes(), Notes()
         model = two_tower()
         model.fit(
@@ -216,7 +216,7 @@ class TestGradients:
         assert one.epochs == two.epochs
         assert "apply" not in vars(model.optimizer)
 
-    def test_what_others_have_made_of_the_optimizer_stays(self) -> None:
+    def test_other_wrappers_of_the_optimizer_are_kept(self) -> None:
         model, notes, called = two_tower(), Notes(), []
         apply = model.optimizer.apply
 
@@ -230,7 +230,7 @@ class TestGradients:
         assert called
         assert total(notes.epochs[0][1]) > 0
 
-    def test_a_fit_that_failed_and_another_optimizer_then(self) -> None:
+    def test_a_fit_that_failed_and_then_another_optimizer(self) -> None:
         class Fails(keras.callbacks.Callback):
             def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
                 raise ValueError("no luck")
@@ -244,7 +244,7 @@ class TestGradients:
         assert total(notes.epochs[0][1]) > 0
         assert not any("apply" in vars(optimizer) for optimizer in (first, model.optimizer))
 
-    def test_on_a_gpu_they_are_counted_as_numbers_that_it_can_count(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_on_a_gpu_they_are_counted_in_float32(self, monkeypatch: pytest.MonkeyPatch) -> None:
         plain, notes = Notes(), Notes()
         fit(two_tower(), GradientStatistics(plain), epochs=1)
         monkeypatch.setattr(sums, "_counted_as", lambda: tf.float32)
@@ -315,7 +315,7 @@ class TestWeights:
                     weights.min(),
                     weights.max(),
                 )
-                # What a reader does: the epoch's edges follow from its own minimum and maximum.
+                # As a reader does: the epoch's edges follow from its own min and max.
                 edges = np.linspace(values[f"{tower}_weights_min"], values[f"{tower}_weights_max"], 26)
                 counts = [values[f"{tower}_hist_bin_{index}"] for index in range(25)]
                 assert counts == np.histogram(weights, edges)[0].tolist()
@@ -344,7 +344,7 @@ class TestWeights:
 
     def test_every_variable_is_read_once_an_epoch(self) -> None:
         class Read:
-            """A variable that counts its readings."""
+            """A variable that counts how often it is read."""
 
             def __init__(self, number: float) -> None:
                 self.number = number
@@ -435,10 +435,10 @@ class TestTowers:
             ("item_tower/user_country_embedding/embeddings", "candidate"),
             ("query_tower/last_product_embedding/embeddings", "query"),
             ("user_model/item_embedding/embeddings", "query"),
-            # What a tower knows tells nothing of which tower it is.
+            # A feature's name does not decide the tower.
             ("user_country_embedding/embeddings", None),
             ("last_product_embedding/embeddings", None),
-            # A name of both decides nothing; what is inside may.
+            # A part that matches both does not decide; an inner part may.
             ("query_candidate_scorer/kernel", ""),
             ("query_candidate_scorer/item_dense/kernel", "candidate"),
             ("dense/kernel", None),
@@ -449,7 +449,7 @@ class TestTowers:
     def test_which_tower_a_path_names(self, path: str, tower: str | None) -> None:
         assert Towers()._by_path(path) == tower
 
-    def test_a_path_that_names_both_belongs_to_none_and_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_path_that_matches_both_belongs_to_none_with_a_warning(self, caplog: pytest.LogCaptureFixture) -> None:
         model = self.model("user_dense", "query_candidate_mix", "item_dense")
         paths = self.paths(model, Towers())
         assert paths == {
@@ -458,7 +458,7 @@ class TestTowers:
         }
         assert "which belong to none: query_candidate_mix/kernel, query_candidate_mix/bias" in caplog.text
 
-    def test_patterns_of_ones_own(self) -> None:
+    def test_custom_patterns(self) -> None:
         model = self.model("left_a", "right_b")
         towers = Towers(patterns={"query": "^left", "candidate": "_B$"})
         assert self.paths(model, towers) == {
@@ -466,7 +466,7 @@ class TestTowers:
             "candidate": ["right_b/kernel", "right_b/bias"],
         }
 
-    def test_what_is_another_towers_layer_is_not_sought_by_path(self) -> None:
+    def test_variables_of_another_towers_layer_are_not_matched_by_path(self) -> None:
         model = self.model("item_dense", "item_embedding_dense")
         towers = Towers(layers={"query": model.get_layer("item_dense")})
         assert self.paths(model, towers) == {
@@ -484,8 +484,8 @@ class TestTowers:
         with pytest.raises(ValueError, match="the towers are query and candidate"):
             Towers(**options)
 
-    def test_a_pattern_that_is_none_is_an_error(self) -> None:
-        with pytest.raises(ValueError, match="no regular expression for a tower"):
+    def test_an_invalid_pattern_is_an_error(self) -> None:
+        with pytest.raises(ValueError, match="not a regular expression for a tower"):
             Towers(patterns={"query": "("})
 
     def test_one_warning_when_nothing_matches_and_the_rest_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -546,7 +546,7 @@ class TestBundle:
         )
         assert {len(str(notes.params[key]).split(",")) for key in edges} == {26}
 
-    def test_losses_alone_log_whatever_keras_reports(self) -> None:
+    def test_losses_alone_log_everything_that_keras_reports(self) -> None:
         notes = Notes()
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         model.compile(optimizer="sgd", loss="mse", metrics=["mae"])
@@ -555,13 +555,13 @@ class TestBundle:
         assert notes.epochs[1][1].keys() == {"final_loss"}
 
 
-def test_a_metric_that_is_no_single_number_is_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_metric_that_is_not_a_number_is_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     notes = Notes()
     losses = Losses(notes)
     for epoch in range(2):
         losses.on_epoch_end(epoch, {"loss": 0.5, "f1_score": np.array([0.1, 0.2]), "note": "0.5", "nothing": None})
     assert notes.epochs == [(0, {"loss": 0.5}), (1, {"loss": 0.5})]
-    assert caplog.text.count("no single numbers: f1_score, note, nothing") == 1
+    assert caplog.text.count("not single numbers: f1_score, note, nothing") == 1
 
 
 class TestFits:
@@ -575,7 +575,7 @@ class TestFits:
         assert notes.epochs[-1][0] == 4
         assert notes.params["epochs"] == 5
 
-    def test_the_steps_of_a_second_fit_go_on_and_the_parameters_stay(self) -> None:
+    def test_a_second_fit_continues_the_steps_and_keeps_the_parameters(self) -> None:
         notes, model = Notes(), two_tower()
         callback = MetricsBundle(notes)
         fit(model, callback, epochs=2)
@@ -586,7 +586,7 @@ class TestFits:
         assert notes.params["epochs"] == 2
         assert all(values.keys() >= COUNTERS for _, values in notes.epochs if "loss" in values)
 
-    def test_the_callbacks_of_one_run_count_on(self) -> None:
+    def test_another_callback_of_the_run_continues_the_steps(self) -> None:
         notes, model = Notes(), two_tower()
         notes.fits = Fits()
         fit(model, MetricsBundle(notes), epochs=2)
@@ -618,7 +618,7 @@ class TestFits:
         assert self.losses(notes) == [0, 1]
         assert notes.epochs[-1] == (1, {"final_loss": notes.epochs[1][1]["loss"]})
 
-    def test_a_fit_that_was_interrupted_leaves_nothing_behind_after_the_next(self) -> None:
+    def test_an_interrupted_fit_has_no_effect_after_the_next(self) -> None:
         class Interrupt(keras.callbacks.Callback):
             def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
                 raise KeyboardInterrupt
@@ -664,7 +664,7 @@ class TestLearningRate:
         assert rates == [0.1] * 3
         assert (notes.params["learning_rate"], notes.params["learning_rate_schedule"]) == ("0.1", "tenth")
 
-    def test_one_that_something_changes_is_a_metric_from_there_on(self) -> None:
+    def test_a_changed_rate_is_a_metric_from_then_on(self) -> None:
         class Halve(keras.callbacks.Callback):
             def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
                 if epoch == 1:
@@ -673,7 +673,7 @@ class TestLearningRate:
         _, rates = self.rates(keras.optimizers.SGD(0.5), Halve())
         assert rates == [None, 0.25, 0.25]
 
-    def test_one_that_is_changed_before_a_second_fit_is_a_metric_there(self) -> None:
+    def test_a_rate_changed_before_a_second_fit_is_a_metric_there(self) -> None:
         notes, model = Notes(), two_tower(keras.optimizers.SGD(0.5))
         callback = MetricsBundle(notes)
         fit(model, callback, epochs=1)
@@ -703,7 +703,7 @@ class TestFailures:
         assert told == [f"{name} failed; training goes on without its values." for name in ("Broken", "Losses")]
         assert [step for step, _ in notes.epochs] == [0, 1]
 
-    def test_the_bundle_logs_what_the_others_have(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_bundle_logs_the_values_of_its_other_parts(self, caplog: pytest.LogCaptureFixture) -> None:
         class NoTowers(Towers):
             def variables(self, model: Any) -> dict[str, list[Any]]:
                 raise LookupError("no towers today")

@@ -1,7 +1,7 @@
-"""Every metric of the catalogue as MLflow has it after a run, against NumPy on what the training did, recorded apart.
+"""Every metric of the catalogue in MLflow after a run, against NumPy on a separate record of the training.
 
-What is recorded goes through the graph that is trained, compiled as ever: each step's gradients where the optimizer
-gets them, the weights and Keras's own values at each epoch's end.
+The record is made in the trained graph, compiled as usual: each step's gradients as the optimizer gets them, and the
+weights and Keras's own values at the end of each epoch.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ pytestmark = pytest.mark.integration
 Wide = npt.NDArray[np.float64]
 TOWERS = ("query", "candidate")
 EPOCHS, RECORDED = 3, 1
-# Of what Keras computes in float32: the losses.
+# Of the losses, which Keras computes in float32.
 SINGLE = 2e-6
-# Sums in float64 differ by their order alone; of a mean, relative to what it is a mean of.
+# Sums in float64 differ only by their order. A mean is compared relative to the values it is a mean of.
 DOUBLE = 1e-12
 
 
 @dataclass
 class Recorded:
-    """What a training did: each step's gradients by path, each epoch's weights by path and Keras's own values."""
+    """The record of a training: each step's gradients and each epoch's weights, by path, and Keras's own values."""
 
     steps: list[dict[str, Wide]] = field(default_factory=list)
     weights: list[dict[str, Wide]] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Recorder(keras.callbacks.Callback):
 
 
 def record_gradients(model: Any, recorded: Recorded) -> None:
-    """From inside the graph, before any callback gets in between."""
+    """Record from inside the graph, before any callback wraps it."""
     apply, paths = model.optimizer.apply, [variable.path for variable in model.trainable_variables]
 
     def note(*gradients: npt.NDArray[np.float32]) -> None:
@@ -109,7 +109,7 @@ def result(both_servers: Server, tmp_path_factory: pytest.TempPathFactory) -> Re
     return Result(recorded, histories)
 
 
-def test_every_metric_is_in_mlflow_and_is_what_numpy_makes_of_the_training(result: Result) -> None:
+def test_every_metric_is_in_mlflow_and_agrees_with_numpy(result: Result) -> None:
     recorded = result.recorded
     assert result.histories.keys() == CATALOGUE | COUNTERS | FINAL
     assert all(result.histories[key].keys() == {0, 1, 2} for key in CATALOGUE | COUNTERS)
@@ -134,7 +134,7 @@ def test_every_metric_has_one_place_in_the_documents(result: Result) -> None:
 
 
 def test_losses_and_recall_are_those_of_the_recorded_weights(result: Result) -> None:
-    """The losses of validation and test, whose weights stand still, computed anew; recall by sorting all candidates."""
+    """Compute validation and test losses from the recorded weights, and recall by sorting all candidates."""
     histories, last = result.histories, EPOCHS - 1
     for epoch in range(EPOCHS):
         weights = result.recorded.weights[epoch]
@@ -194,7 +194,7 @@ def moments(stem: str, values: Wide) -> dict[str, float]:
 
 
 def scale(key: str, recorded: Recorded) -> float:
-    """What a mean near zero is exact in relation to; 0 for all else."""
+    """Return the scale for comparing a mean near zero; 0 for all other values."""
     tower, _, name = key.partition("_")
     if name == "weights_mean":
         return float(np.abs(of_tower(tower, recorded.weights[RECORDED])).mean())
@@ -204,7 +204,7 @@ def scale(key: str, recorded: Recorded) -> float:
 
 
 def vectors(tower: str, weights: Mapping[str, Wide]) -> Wide:
-    """The default tower, by hand: embedding, a hidden layer with relu, an output layer."""
+    """The default tower in NumPy: an embedding, a hidden layer with relu, an output layer."""
     embedding, kernel, bias, output, output_bias = (
         values for path, values in weights.items() if path.split("/")[0] == tower
     )
@@ -212,7 +212,7 @@ def vectors(tower: str, weights: Mapping[str, Wide]) -> Wide:
 
 
 def losses(part: Part, weights: Mapping[str, Wide]) -> tuple[float, float]:
-    """Means over the batches of the softmax loss and of the regularisation."""
+    """Return the means, over the batches, of the softmax loss and of the regularisation."""
     given = train.inputs(part, OPTIONS)
     rows = np.arange(len(given["buyer"])).reshape(-1, min(OPTIONS.batch_size, len(given["buyer"])))
     each = [batch_losses(given["buyer"][batch], given["product"][batch], weights) for batch in rows]
@@ -230,7 +230,7 @@ def batch_losses(buyers: Any, products: Any, weights: Mapping[str, Wide]) -> tup
     squares = sum(np.square(values).sum() for path, values in weights.items() if path.endswith("/kernel"))
     for tower, looked_up in (("query", buyers), ("candidate", products)):
         [embedding] = [values for path, values in weights.items() if path == f"{tower}/embedding/embeddings"]
-        # Keras takes the mean over the batch of what it regularises by activity.
+        # Keras divides an activity regularisation by the batch size.
         squares += np.square(embedding[looked_up]).sum() / len(looked_up)
     return float(data), float(OPTIONS.l2 * squares)
 

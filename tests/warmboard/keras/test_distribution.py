@@ -1,5 +1,5 @@
-"""Gradient statistics where training is no plain loop: several devices, half precision, accumulation, steps and
-optimizers of one's own.
+"""Gradient statistics for special trainings: several devices, half precision, accumulation, custom train steps and
+optimizers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 import tensorflow as tf
 
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 from tests.warmboard.keras import two_devices
 from tests.warmboard.keras.test_callbacks import BATCH, TOWERS, Notes, Recorder, fit, purchases, total, two_tower
 from warmboard.keras import GradientStatistics
@@ -26,13 +27,13 @@ from warmboard.statistics.values import GradientSums
 
 @pytest.fixture(autouse=True)
 def nothing_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """A callback that fails only says so; here that is a failure."""
+    """A callback that fails only logs it. Here that fails the test."""
     yield
     assert not [record.getMessage() for record in caplog.get_records("call") if record.levelname == "ERROR"]
 
 
 def close(values: Mapping[str, float], expected: Mapping[str, float], rel: float = 1e-4) -> None:
-    """The same keys and values, but for another order of float32 additions, which may move one across an edge."""
+    """Compare keys and values, up to another order of float32 additions, which may move a value to the next bin."""
     assert values.keys() == expected.keys()
     for key, value in values.items():
         assert value == pytest.approx(expected[key], rel=rel, abs=2 if "_bin_" in key else 1e-6), key
@@ -42,7 +43,7 @@ def close(values: Mapping[str, float], expected: Mapping[str, float], rel: float
 def devices() -> Any:
     program = [sys.executable, "-m", "tests.warmboard.keras.two_devices"]
     environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
-    done = subprocess.run(program, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run(program, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert "training goes on" not in done.stderr
     return json.loads(done.stdout)
@@ -50,11 +51,11 @@ def devices() -> Any:
 
 class TestTwoDevices:
     @pytest.mark.parametrize("way", ["two", "all in scope", "scaled", "eager"])
-    def test_they_log_what_one_does(self, devices: Any, way: str) -> None:
+    def test_they_log_the_values_of_one_device(self, devices: Any, way: str) -> None:
         for one, two in zip(devices["one"], devices[way], strict=True):
             assert sum("_grad_" in key for key in one) == 66
             assert total(one) == total(two) > 0
-            # Keras's own report of two halves.
+            # Keras reports these itself, from two halves.
             close({**two, "loss": one["loss"]}, one)
 
     def test_they_agree_with_numpy(self, devices: Any) -> None:
@@ -62,7 +63,7 @@ class TestTwoDevices:
         assert len(expected) == 66
         close({key: devices["eager"][0][key] for key in expected}, expected, rel=1e-6)
 
-    def test_a_loop_of_ones_own(self, devices: Any) -> None:
+    def test_a_custom_loop(self, devices: Any) -> None:
         sums = GradientSums()
         for _ in range(2):
             sums.add({"query": [np.array([3.0, 0.125, 0.125, 0.25, 0.25, 0.25, 0.25], np.float32)]})
@@ -70,7 +71,7 @@ class TestTwoDevices:
 
 
 def epochs(optimizer: Any, count: int = 1, **options: Any) -> list[dict[str, float]]:
-    """What is logged of the gradients of the small two-tower model."""
+    """Return the values that are logged for the gradients of a small two-tower model."""
     notes = Notes()
     fit(two_tower(optimizer, **options), GradientStatistics(notes), epochs=count)
     return [values for _, values in notes.epochs]
@@ -95,7 +96,7 @@ class TestHalfPrecision:
         optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.0), initial_scale=scale)
         return self.train(optimizer, count), optimizer
 
-    def test_gradients_are_counted_without_the_losss_scale(self, request: pytest.FixtureRequest) -> None:
+    def test_gradients_are_counted_without_the_loss_scale(self, request: pytest.FixtureRequest) -> None:
         [plain] = self.train(keras.optimizers.SGD(0.0))
         request.getfixturevalue("mixed")
         [mixed], optimizer = self.half(1024.0)
@@ -106,7 +107,7 @@ class TestHalfPrecision:
             assert mixed[f"{tower}_grad_std"] == pytest.approx(plain[f"{tower}_grad_std"], rel=0.01)
 
     @pytest.mark.usefixtures("mixed")
-    def test_steps_that_it_skips_do_not_count(self) -> None:
+    def test_skipped_steps_do_not_count(self) -> None:
         [every] = self.half(1024.0)[0]
         logged, optimizer = self.half(2.0**26, count=4)
         applied = int(optimizer.iterations)
@@ -137,7 +138,7 @@ class TestOptions:
         plain = epochs(keras.optimizers.SGD(0.0))
         close(accumulated[0], plain[0])
 
-    def test_several_steps_an_execution(self) -> None:
+    def test_several_steps_per_execution(self) -> None:
         for values, expected in zip(
             epochs(keras.optimizers.Adagrad(0.1), 2, steps_per_execution=2),
             epochs(keras.optimizers.Adagrad(0.1), 2),
@@ -154,7 +155,7 @@ class TestOptions:
 
 
 class OwnStep(keras.Model):
-    """A model with a training step of its own, which hands its gradients over in the given way."""
+    """A model with a custom train step, which passes its gradients in the given way."""
 
     def __init__(self, way: str) -> None:
         super().__init__()
@@ -180,12 +181,12 @@ class OwnStep(keras.Model):
             self.optimizer.build(variables)
             self.optimizer.apply(iter(gradients))
         else:
-            # TensorFlow's own variables, as a tape that watched them names them.
+            # TensorFlow's own variables, as a tape returns them.
             self.optimizer.apply(gradients, [variable.value for variable in variables])
 
 
 class TwoOptimizers(OwnStep):
-    """Each tower has an optimizer of its own; the model's ``optimizer`` is Keras's default, which is never used."""
+    """Each tower has its own optimizer. The model's ``optimizer`` is Keras's default, which is not used."""
 
     def __init__(self) -> None:
         super().__init__("")
@@ -204,9 +205,9 @@ def train(model: Any) -> dict[str, float]:
     return notes.epochs[0][1]
 
 
-class TestStepsOfOnesOwn:
+class TestCustomTrainSteps:
     @pytest.mark.parametrize("way", ["apply_gradients", "apply", "unwrapped"])
-    def test_ways_to_hand_gradients_over(self, way: str) -> None:
+    def test_ways_to_pass_gradients(self, way: str) -> None:
         keras.utils.set_random_seed(1)
         recorded = OwnStep("apply_gradients")
         recorder = Recorder()
@@ -233,7 +234,7 @@ class TestStepsOfOnesOwn:
         assert not any("apply" in vars(optimizer) for optimizer in [*model.by_tower, model.optimizer])
 
 
-def test_the_optimizer_is_saved_as_ever_while_it_is_watched(tmp_path: Path) -> None:
+def test_a_wrapped_optimizer_is_saved_as_before(tmp_path: Path) -> None:
     notes, path = Notes(), tmp_path / "model.weights.h5"
     save = keras.callbacks.ModelCheckpoint(str(path), save_weights_only=True)
     model = two_tower()

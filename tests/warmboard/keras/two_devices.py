@@ -1,6 +1,6 @@
-"""Trains a model on one device, then on two virtual ones in several ways, and prints what was logged of each, as JSON.
+"""Trains a model on one device, then on two virtual ones in several ways, and prints the logged values as JSON.
 
-A program of its own: the devices must be there before TensorFlow begins.
+It is a separate program, because the devices must be configured before TensorFlow starts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BUYERS, PRODUCTS, BATCH, STEPS, EPOCHS = 30, 40, 32, 3, 2
 
 
 class Notes:
-    """A log that keeps everything."""
+    """A log that keeps everything in memory."""
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
@@ -35,7 +35,7 @@ class Notes:
 
 
 class PairScorer(keras.Model):
-    """Two towers, and a loss whose parts on two devices add up to the whole."""
+    """Two towers, and a loss that is the sum of its parts on two devices."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class PairScorer(keras.Model):
 
 
 class Recorder(keras.optimizers.SGD):
-    """Remembers the gradients of every replica's steps; needs eager execution."""
+    """Records the gradients of every replica's steps. Needs eager execution."""
 
     def __init__(self) -> None:
         super().__init__(0.1)
@@ -64,7 +64,7 @@ class Recorder(keras.optimizers.SGD):
         super().apply(grads, trainable_variables)
 
     def recomputed(self) -> dict[str, float]:
-        """The values of the first epoch by NumPy; each tower has an embedding, a matrix and a bias, in this order."""
+        """Return the first epoch's values by NumPy. Each tower has an embedding, a matrix and a bias, in this order."""
         sums = GradientSums()
         for one, other in list(zip(*self.replicas, strict=True))[:STEPS]:
             rows = [
@@ -101,7 +101,7 @@ def train(strategy: Any, optimizer: Any, *, all_inside: bool = False, eager: boo
 
 
 def of_a_loop(strategy: Any) -> dict[str, float]:
-    """What is gathered of two steps of a loop in which the first replica has 1 and a row, the second 2 and two."""
+    """Return the sums of two steps of a loop: the first replica has 1 and one row, the second 2 and two rows."""
     gradients = GraphGradientSums()
 
     @tf.function

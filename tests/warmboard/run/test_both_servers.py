@@ -1,4 +1,4 @@
-"""What the trainer logs is what MLflow has: every oddity, against real servers of MLflow 3.17.2 and 2.9.2."""
+"""MLflow has what was logged, odd values included, with real servers of MLflow 3.17.2 and 2.9.2."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.mlflow_server.servers import Server
+from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakePubsub, settings
 from tests.workers.fetch.small_server import Answer, serving
 from warmboard import TrackedRun, TrackingClient, start_run
@@ -39,7 +40,7 @@ VALUES: dict[str, tuple[float, float]] = {
     "minus infinite": (-math.inf, -LARGEST),
     "largest": (LARGEST, LARGEST),
     "least": (5e-324, 5e-324),
-    # SQLite keeps no sign of zero.
+    # SQLite drops the sign of zero.
     "minus zero": (-0.0, 0.0),
     "a third": (1 / 3, 1 / 3),
     "numpy": (cast(float, np.float32(0.1)), float(np.float32(0.1))),
@@ -68,7 +69,7 @@ def run_id(client: TrackingClient) -> str:
 
 
 class Cut:
-    """A proxy that loses answers: MLflow does what it is asked, and nobody hears of it."""
+    """A proxy that loses answers: MLflow processes a request, and the client gets no answer."""
 
     def __init__(self, upstream: str) -> None:
         self.lose: dict[str, int] = {}
@@ -78,10 +79,10 @@ class Cut:
         self._lock = threading.Lock()
 
     def __call__(self, path: str, headers: object, body: bytes) -> Answer:
-        # Only what is posted has a body here.
+        # Only POST requests have a body here.
         given = {"Content-Type": "application/json"}
         answer = requests.request(
-            "POST" if body else "GET", self._upstream + path, data=body, headers=given, timeout=60
+            "POST" if body else "GET", self._upstream + path, data=body, headers=given, timeout=PATIENCE
         )
         route = path.partition("?")[0].removeprefix("/api/2.0/mlflow/")
         with self._lock:
@@ -151,7 +152,7 @@ class TestTheClient:
             "nul": "a_b", "half": "a_b", "last": "z",
         }  # fmt: skip
 
-    def test_more_than_a_batch_holds(self, server: Server, client: TrackingClient, run_id: str) -> None:
+    def test_more_values_than_fit_into_a_batch(self, server: Server, client: TrackingClient, run_id: str) -> None:
         metrics = [Metric(f"m{number}", float(number), 0, 1_000) for number in range(1500)]
         client.log_batch(run_id, metrics, {f"p{number}": number for number in range(150)})
 
@@ -159,7 +160,7 @@ class TestTheClient:
         assert data.metrics == {metric.key: metric.value for metric in metrics}
         assert data.params == {f"p{number}": str(number) for number in range(150)}
 
-    def test_a_batch_again_changes_nothing(self, server: Server, client: TrackingClient, run_id: str) -> None:
+    def test_a_repeated_batch_changes_nothing(self, server: Server, client: TrackingClient, run_id: str) -> None:
         metrics = [Metric("a", 1.0, 0, 1_000), Metric("b", math.inf, 0, 1_000), Metric("a", 2.0, 1, 1_001)]
         for _ in range(3):
             client.log_batch(run_id, metrics, {"p": "v"})
@@ -174,7 +175,7 @@ class TestTheClient:
         info = server.client.get_run(run_id).info
         assert (info.status, info.end_time, info.start_time) == (status.value, 1767323045678, 1767323045678)
 
-    def test_one_experiment_however_many_begin_at_once(self, server: Server) -> None:
+    def test_concurrent_trainings_create_one_experiment(self, server: Server) -> None:
         name = f"race {uuid.uuid4()}"
         ready = threading.Barrier(8)
 
@@ -193,7 +194,7 @@ class TestTheClient:
         assert client.experiment(name) == client.experiment(name)
         assert server.client.get_experiment(client.experiment(name)).name == name
 
-    def test_a_run_whose_creation_was_not_heard_of_is_one_run(self, server: Server) -> None:
+    def test_a_lost_answer_to_the_creation_makes_no_second_run(self, server: Server) -> None:
         with cutting(server) as cut:
             client = TrackingClient(cut.address, retry=quick())
             experiment_id = client.experiment(f"lost {uuid.uuid4()}")
@@ -206,7 +207,7 @@ class TestTheClient:
         assert run.data.tags["quick_test_id"] == "7"
         assert cut.asked["runs/create"] == 1
 
-    def test_an_experiment_whose_creation_was_not_heard_of_is_there(self, server: Server) -> None:
+    def test_a_lost_answer_to_an_experiments_creation(self, server: Server) -> None:
         name = f"lost {uuid.uuid4()}"
         with cutting(server) as cut:
             cut.lose = {"experiments/create": 1}
@@ -260,7 +261,7 @@ class TestATrackedRun:
 
         found = only_run(server, experiment)
         assert (found.info.run_id, found.info.status, found.info.run_name) == (run.run_id, "FINISHED", "quick-test-7")
-        assert (run.sent, run.waiting, run.refused, run.lost) == (3 + 3 * len(VALUES) + len(ODD_KEYS) + 1500, 0, 0, 0)
+        assert (run.sent, run.waiting, run.rejected, run.lost) == (3 + 3 * len(VALUES) + len(ODD_KEYS) + 1500, 0, 0, 0)
         assert found.data.params == {"long": "x" * 6000, "a_b": "1", "nul": "a_b"}
         assert found.data.tags["note"] == "zwei\nZeilen"
         assert found.data.metrics.keys() == {
@@ -276,7 +277,7 @@ class TestATrackedRun:
         assert (event.type, event.run_id, event.epochs) == (EventType.COMPLETED, run.run_id, 3)
         assert left_over(tmp_path) == []
 
-    def test_what_mlflow_refuses_takes_nothing_with_it(
+    def test_a_rejected_value_does_not_affect_others(
         self, server: Server, experiment: str, pubsub: FakePubsub, tmp_path: Path
     ) -> None:
         with begin(server.address, experiment, pubsub, tmp_path) as run:
@@ -288,12 +289,12 @@ class TestATrackedRun:
         found = only_run(server, experiment)
         assert found.data.params == {"rate": "1", "other": "a", "more": "b"}
         assert found.data.metrics == {"loss": 0.5}
-        assert (run.sent, run.waiting, run.refused, run.lost) == (4, 0, 1, 0)
+        assert (run.sent, run.waiting, run.rejected, run.lost) == (4, 0, 1, 0)
         [kept] = (tmp_path / "output" / "spool").glob("*.refused.ndjson")
         assert "Changing param values is not allowed" in kept.read_text()
         assert found.info.status == "FINISHED"
 
-    def test_parameters_whose_names_become_one_take_nothing_with_them(
+    def test_parameters_whose_fitted_names_are_equal_do_not_affect_others(
         self, server: Server, experiment: str, pubsub: FakePubsub, tmp_path: Path
     ) -> None:
         with begin(server.address, experiment, pubsub, tmp_path) as run:
@@ -308,7 +309,7 @@ class TestATrackedRun:
     def test_answers_that_are_lost_change_nothing(
         self, server: Server, experiment: str, pubsub: FakePubsub, tmp_path: Path
     ) -> None:
-        """MLflow 2.9.2 refuses a NaN that it has already."""
+        """MLflow 2.9.2 rejects a NaN that it already has."""
         with cutting(server) as cut:
             cut.lose = {"experiments/create": 1, "runs/create": 1, "runs/log-batch": 1, "runs/update": 1}
             with begin(cut.address, experiment, pubsub, tmp_path) as run:
@@ -322,10 +323,10 @@ class TestATrackedRun:
         assert points(server.client, run.run_id, "loss") == [(0, 0.5), (1, 0.25)]
         history = server.client.get_metric_history(run.run_id, "nan")
         assert [point.step for point in history] == [0, 1]
-        assert (run.waiting, run.refused, run.lost) == (0, 0, 0)
+        assert (run.waiting, run.rejected, run.lost) == (0, 0, 0)
         assert left_over(tmp_path) == []
 
-    def test_a_run_that_is_deleted_meanwhile_ends_without_a_flood_of_calls(
+    def test_a_deleted_run_ends_with_few_calls(
         self, server: Server, experiment: str, pubsub: FakePubsub, tmp_path: Path
     ) -> None:
         with cutting(server) as cut, begin(cut.address, experiment, pubsub, tmp_path) as run:
@@ -335,7 +336,7 @@ class TestATrackedRun:
             for epoch in range(1, 4):
                 run.log_metrics({f"m{number}": 1.0 for number in range(300)}, step=epoch)
 
-        assert (run.sent, run.waiting, run.refused, run.lost) == (1, 0, 900, 0)
+        assert (run.sent, run.waiting, run.rejected, run.lost) == (1, 0, 900, 0)
         assert cut.asked["runs/log-batch"] < 100
         assert server.client.get_run(run.run_id).data.metrics == {"loss": 0.5}
 
@@ -360,7 +361,7 @@ class TestATrackedRun:
 
 
 def _until_sent(run: TrackedRun, values: int) -> None:
-    """Waits until MLflow has them."""
+    """Wait until MLflow has them."""
     pause = threading.Event()
     for _ in range(3000):
         if run.sent >= values:

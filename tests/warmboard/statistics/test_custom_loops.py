@@ -1,4 +1,4 @@
-"""The loops of docs/how-to/custom-loops.md as they stand there; docs/reference/metrics.md, which names all keys."""
+"""The loops of docs/how-to/custom-loops.md, unchanged; and docs/reference/metrics.md, which names all keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import doctest
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.environment import GIVEN
+from tests.mlflow_server.servers import Server
 from tests.paths import ROOT
-from tests.warmboard.mlflow_server import MlflowServer
+from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakePubsub
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 from warmboard.contract.info import RunInfo
@@ -34,7 +34,7 @@ PARAMS = {"epochs", "batch_size", "learning_rate", "learning_rate_schedule", "op
 
 
 def statistics() -> dict[str, float]:
-    """What the library computes for a loop, under the keys that it gives to it."""
+    """Return all metric keys that the library computes for a loop."""
     gradients = GradientSums()
     gradients.add(ARRAYS)
     values = weight_norms(ARRAYS) | gradients.values()
@@ -58,31 +58,28 @@ class TestReference:
         assert len(patterns) > 30
         assert {pattern for pattern in patterns if f"`{pattern}`" not in page} == set()
 
-    def test_its_examples_are_true(self) -> None:
+    def test_its_examples_are_correct(self) -> None:
         tried = doctest.testfile(str(REFERENCE), module_relative=False)
         assert tried.failed == 0
         assert tried.attempted > 5
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    mlflow = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    mlflow.start()
-    yield mlflow
-    mlflow.stop()
+@pytest.fixture
+def server(stock_mlflow: Server) -> Server:
+    return stock_mlflow
 
 
-def train(code: str, folder: Path, server: MlflowServer, pubsub: FakePubsub) -> str:
-    """Runs the loop as a program of its own; returns its run's ID."""
+def train(code: str, folder: Path, server: Server, pubsub: FakePubsub) -> str:
+    """Run the loop as a separate program and return its run's ID."""
     environ = {
-        **GIVEN, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "MLFLOW_TRACKING_URI": server.uri,
+        **GIVEN, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "MLFLOW_TRACKING_URI": server.address,
         "PUBSUB_EMULATOR_HOST": pubsub.address, "OUTPUT_URI": str(folder / "output"),
         "SPOOL_DIR": str(folder / "spool"),
     }  # fmt: skip
     (folder / "your_loop.py").write_text(code)
     done = subprocess.run(
         [sys.executable, "your_loop.py"],
-        cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=240,
+        cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = re.search(r"^run (\w+)$", done.stdout, re.MULTILINE)
@@ -91,7 +88,7 @@ def train(code: str, folder: Path, server: MlflowServer, pubsub: FakePubsub) -> 
 
 
 def histories(client: MlflowClient, run_id: str, keys: set[str]) -> dict[str, list[float]]:
-    """Every key's values by epoch; fails where one does not have exactly one value an epoch."""
+    """Return every key's values by epoch. Fails if a key does not have exactly one value per epoch."""
     found = {}
     for key in keys:
         points = sorted(client.get_metric_history(run_id, key), key=lambda point: point.step)
@@ -101,7 +98,7 @@ def histories(client: MlflowClient, run_id: str, keys: set[str]) -> dict[str, li
 
 
 def assert_counted(values: dict[str, list[float]], tower: str) -> None:
-    """Every weight is in a histogram, and every gradient: of an embedding those of the rows looked up."""
+    """Assert that histograms count every weight and every gradient; of embeddings, those of the rows looked up."""
     dense = DIM * DIM + DIM
     weights = np.sum([values[f"{tower}_hist_bin_{index}"] for index in range(25)], axis=0)
     assert weights.tolist() == [ROWS[tower] * DIM + dense] * EPOCHS
@@ -113,12 +110,12 @@ def assert_counted(values: dict[str, list[float]], tower: str) -> None:
 
 @pytest.mark.integration
 @pytest.mark.parametrize(("framework", "module"), [("TensorFlow", "tensorflow"), ("PyTorch", "torch")])
-def test_a_loop(framework: str, module: str, tmp_path: Path, server: MlflowServer, pubsub: FakePubsub) -> None:
+def test_a_loop(framework: str, module: str, tmp_path: Path, server: Server, pubsub: FakePubsub) -> None:
     if not find_spec(module):
         pytest.skip(f"not run: the {framework} loop ({module} is not installed)")
     run_id = train(LOOPS[framework], tmp_path, server, pubsub)
 
-    client = MlflowClient(server.uri)
+    client = MlflowClient(server.address)
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
     logged = {"loss", "val_loss"} | statistics().keys()

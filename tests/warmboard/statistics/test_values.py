@@ -1,4 +1,4 @@
-"""The values of weights and gradients against plain NumPy, which has all numbers at once and in float64."""
+"""The values of weights and gradients against plain NumPy, on all numbers at once, in float64."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 
 
 def arrays(dtype: Any, seed: int = 1, scale: float = 0.1) -> list[Array]:
-    """Three of them: more numbers than are widened at a time, none, and a matrix that is not contiguous."""
+    """Return three arrays: one larger than a chunk, an empty one, and a matrix that is not contiguous."""
     random = np.random.default_rng(seed)
     shapes = ((CHUNK + 7,), (0, 4), (12, 5))
     return [(scale * random.normal(size=shape)).astype(dtype).T for shape in shapes]
@@ -71,7 +71,7 @@ class TestMoments:
         assert found.std == pytest.approx(np.concatenate(parts).std(), rel=1e-9)
 
     @pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])
-    def test_the_norm_tells_of_one_number_that_is_not_finite(self, strange: float) -> None:
+    def test_the_norm_shows_one_number_that_is_not_finite(self, strange: float) -> None:
         assert norm([np.array([1.0, strange])]) == pytest.approx(abs(strange), nan_ok=True)
 
 
@@ -87,10 +87,10 @@ class TestWeightStatistics:
         low, high = values[f"{tower}_weights_min"], values[f"{tower}_weights_max"]
         assert (low, high) == (every.min(), every.max())
         assert values[f"{tower}_weights_nonfinite"] == 0
-        # What a reader does: the epoch's edges follow from its own minimum and maximum.
+        # As a reader does: the epoch's edges follow from its own min and max.
         assert counts(values, f"{tower}_hist") == np.histogram(every, np.linspace(low, high, 26))[0].tolist()
 
-    def test_those_not_finite_are_counted_and_left_out(self) -> None:
+    def test_non_finite_values_are_counted_and_left_out(self) -> None:
         values = weight_statistics("query", [np.array([1, np.nan, 2], np.float32), np.array([np.inf, -np.inf, 4])])
         named = {name: values[f"query_weights_{name}"] for name in ("mean", "std", "min", "max", "nonfinite")}
         expected = np.array([1.0, 2, 4])
@@ -100,14 +100,14 @@ class TestWeightStatistics:
         }  # fmt: skip
         assert counts(values, "query_hist") == np.histogram(expected, 25)[0].tolist()
 
-    def test_equal_ones_are_all_in_the_first_bin(self) -> None:
+    def test_equal_weights_are_all_in_the_first_bin(self) -> None:
         values = weight_statistics("query", [np.full((3, 2), 0.1, np.float32), np.full(4, 0.1, np.float32)])
         assert counts(values, "query_hist") == [10.0] + [0.0] * 24
         assert values["query_weights_std"] == pytest.approx(0, abs=1e-15)
         assert values["query_weights_min"] == values["query_weights_max"] == float(np.float32(0.1))
         assert len(set(weight_edges_param("query", values)["query_hist_bin_edges"].split(","))) == 1
 
-    def test_bounds_so_close_that_some_bins_have_no_width(self) -> None:
+    def test_min_and_max_so_close_that_some_bins_have_no_width(self) -> None:
         low = 1.0
         high = np.nextafter(np.nextafter(low, 2), 2)
         values = weight_statistics("query", [np.array([low, np.nextafter(low, 2), high, high])])
@@ -141,14 +141,14 @@ class TestWeightNorms:
             "candidate_weight_norm": pytest.approx(np.linalg.norm(flat(candidate)), rel=1e-12),
         }
 
-    def test_shared_ones_count_in_both_towers_and_once_in_all(self) -> None:
+    def test_shared_weights_count_in_both_towers_and_once_in_all(self) -> None:
         shared, own = np.array([3.0]), np.array([4.0])
         values = weight_norms({"query": [shared, own], "candidate": [shared]}, [shared])
         assert values == {"weight_norm": 5, "query_weight_norm": 5, "candidate_weight_norm": 3}
-        # Equal is not the same.
+        # An equal array is not the same object.
         assert weight_norms({"query": [own], "candidate": [own.copy()]})["weight_norm"] == pytest.approx(32**0.5)
 
-    def test_one_that_is_not_finite_shows_where_it_is(self) -> None:
+    def test_a_non_finite_weight_shows_in_its_norms(self) -> None:
         values = weight_norms({"query": [np.array([1.0, np.nan])], "candidate": [np.array([2.0])]})
         assert np.isnan([values["weight_norm"], values["query_weight_norm"]]).all()
         assert values["candidate_weight_norm"] == 2
@@ -159,7 +159,7 @@ class TestWeightNorms:
 
 
 def summed(*steps: Array, scale: bins.Scale = "symlog") -> Values:
-    """The values of an epoch in which the query tower had these gradients."""
+    """Return the values of an epoch in which the query tower had these gradients."""
     gradients = GradientSums(scale)
     for step in steps:
         gradients.add({"query": [step]})
@@ -167,7 +167,7 @@ def summed(*steps: Array, scale: bins.Scale = "symlog") -> Values:
 
 
 def bins_by_hand(values: npt.NDArray[np.float32], edges: bins.Edges) -> list[int]:
-    """Underflow, 25 bins, overflow: by the distance from zero, of which each bin holds the nearer end."""
+    """Count underflow, 25 bins and overflow by the distance from zero; a bin includes the end nearer to zero."""
     outward = np.digitize(np.abs(values), edges[13:])
     found: list[int] = np.bincount(13 + np.where(values < 0, -outward, outward), minlength=27).tolist()
     return found
@@ -210,12 +210,12 @@ class TestGradientSums:
         assert values["query_grad_hist_underflow"] == np.sum(every <= -1) == expected[0]
         assert values["query_grad_hist_overflow"] == np.sum(every >= 1) == expected[26]
 
-    def test_a_gradient_and_its_negative_lie_in_mirrored_bins(self) -> None:
+    def test_a_gradient_and_its_negative_are_in_mirrored_bins(self) -> None:
         positive = bins.gradient_edges()[13:25]
         values, mirrored = summed(positive), summed(-positive)
         assert counts(values, "query_grad_hist") == counts(mirrored, "query_grad_hist")[::-1] == [0] * 13 + [1] * 12
 
-    def test_those_not_finite_are_counted_and_left_out(self) -> None:
+    def test_non_finite_values_are_counted_and_left_out(self) -> None:
         values = summed(np.array([0.5, np.nan, np.inf], np.float32), np.array([-0.25, -np.inf], np.float32))
         assert values["query_grad_nonfinite"] == 3
         assert (values["query_grad_mean"], values["query_grad_std"]) == pytest.approx((0.125, 0.375))
@@ -230,7 +230,7 @@ class TestGradientSums:
         assert sum(values[key] for key in values if "_hist_" in key) == 0
 
     @pytest.mark.filterwarnings("error")
-    def test_numbers_that_no_float32_holds_are_counted(self) -> None:
+    def test_numbers_too_large_for_float32_are_counted(self) -> None:
         values = summed(np.array([1e100, -1e100, 1e-100]))
         assert (values["query_grad_hist_underflow"], values["query_grad_hist_overflow"]) == (1, 1)
         assert (values["query_grad_hist_bin_12"], values["query_grad_nonfinite"]) == (1, 0)
@@ -243,7 +243,7 @@ class TestGradientSums:
         assert values["query_grad_mean"] == pytest.approx(np.mean(steps), rel=1e-14)
         assert values["query_grad_std"] == pytest.approx(np.std(steps), rel=1e-9)
 
-    def test_each_epoch_begins_anew(self) -> None:
+    def test_each_epoch_starts_from_zero(self) -> None:
         gradients = GradientSums()
         gradients.add({"query": [np.ones(3)]})
         first = gradients.values()
@@ -282,7 +282,7 @@ class TestGradientEdges:
         assert (edges[0], edges[25]) == (-1, 1)
         assert not np.any(edges.view(np.uint32) & 0xFFFF)
 
-    def test_are_near_what_they_are_called(self) -> None:
+    def test_are_near_their_nominal_values(self) -> None:
         assert bins.gradient_edges()[13:] == pytest.approx(np.geomspace(1e-7, 1, 13), rel=0.004)
         assert bins.gradient_edges("linear") == pytest.approx(np.linspace(-1, 1, 26), rel=0.004)
 

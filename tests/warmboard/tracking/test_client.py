@@ -34,14 +34,14 @@ def client_and_wire(handler: Handler, attempts: int = 4) -> tuple[TrackingClient
 
 
 def refused() -> requests.ConnectionError:
-    """What requests raises when nothing listens."""
+    """Return the exception of requests if no server listens."""
     pool = urllib3.HTTPConnectionPool("mlflow.test", 5000)
     cause = urllib3.exceptions.NewConnectionError(urllib3.connection.HTTPConnection("mlflow.test"), "refused")
     return requests.ConnectionError(urllib3.exceptions.MaxRetryError(pool, "/", cause))
 
 
 def broken() -> requests.ConnectionError:
-    """What requests raises when the connection ends before the answer."""
+    """Return the exception of requests if the connection ends before the answer."""
     return requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted."))
 
 
@@ -74,7 +74,7 @@ class TestWaiting:
         assert self.slept[:5] == [5, 10, 15, 20, 20]
         assert sum(self.slept) == 120
 
-    def test_a_plain_no_is_not_waited_for(self) -> None:
+    def test_a_rejection_is_not_waited_for(self) -> None:
         with pytest.raises(TrackingRejectedError, match="403"):
             self.wait(lambda asked: Answer(403))
 
@@ -104,7 +104,7 @@ class TestExperiment:
         )
         assert client.experiment("new") == "9"
 
-    def test_a_deleted_one_is_said_to_be(self) -> None:
+    def test_a_deleted_experiment_is_an_error(self) -> None:
         found = {"experiment": {"experiment_id": "7", "lifecycle_stage": "deleted"}}
         client, _ = client_and_wire(script(Answer(200, found)))
         with pytest.raises(TrackingError, match="deleted"):
@@ -138,21 +138,21 @@ class TestCreatingRuns:
             Answer(201, RUN),
         ],
     )
-    def test_a_run_whose_answer_got_lost_is_found_and_not_made_again(self, failure: Answer | Exception) -> None:
+    def test_after_a_lost_answer_the_run_is_found_and_not_created_again(self, failure: Answer | Exception) -> None:
         client, wire = client_and_wire(script(failure, Answer(200, {"runs": [RUN["run"]]})))
         assert client.create_run("7", "name", START) == "r1"
         assert wire.routes() == ["runs/create", "runs/search"]
         (creation,) = (tag["value"] for tag in wire.asked[0].body["tags"] if tag["key"] == "warmboard.creation")
         assert creation in wire.asked[1].body["filter"]
 
-    def test_it_is_made_again_when_the_server_does_not_have_it(self) -> None:
+    def test_the_run_is_created_again_if_the_server_does_not_have_it(self) -> None:
         client, wire = client_and_wire(script(broken(), Answer(200, {}), Answer(200, RUN)))
         assert client.create_run("7", "name", START) == "r1"
         assert wire.routes() == ["runs/create", "runs/search", "runs/create"]
         assert wire.asked[0].body == wire.asked[2].body
 
     @pytest.mark.parametrize("failure", [requests.ReadTimeout(), Answer(504)])
-    def test_while_the_server_may_still_be_at_it_it_is_only_looked_for(self, failure: Answer | Exception) -> None:
+    def test_while_the_server_may_still_create_it_the_run_is_only_searched(self, failure: Answer | Exception) -> None:
         now, nothing = [0.0], Answer(200, {})
         wire = Wire(script(failure, nothing, nothing, nothing, Answer(200, RUN)))
         retry = Retry(attempts=1, sleep=lambda seconds: None, clock=lambda: now[0])
@@ -165,7 +165,7 @@ class TestCreatingRuns:
         assert client.create_run("7", "name", START, creation="c1") == "r1"
         assert wire.routes() == ["runs/create", "runs/search", "runs/search", "runs/search", "runs/create"]
 
-    def test_later_calls_for_the_same_creation_look_for_it_first(self) -> None:
+    def test_later_calls_with_the_same_creation_search_first(self) -> None:
         client, wire = client_and_wire(script(broken(), Answer(200, {"runs": [RUN["run"]]})), attempts=1)
         with pytest.raises(TrackingUnavailableError):
             client.create_run("7", "name", START, creation="c1")
@@ -173,7 +173,7 @@ class TestCreatingRuns:
         assert wire.routes() == ["runs/create", "runs/search"]
         assert {"key": "warmboard.creation", "value": "c1"} in wire.asked[0].body["tags"]
 
-    def test_another_run_is_not_looked_for(self) -> None:
+    def test_another_creation_is_not_searched(self) -> None:
         client, wire = client_and_wire(script(broken(), Answer(200, RUN)), attempts=1)
         with pytest.raises(TrackingUnavailableError):
             client.create_run("7", "name", START, creation="c1")
@@ -187,13 +187,13 @@ class TestCreatingRuns:
         assert wire.asked[0].body["run_view_type"] == "ALL"
         assert wire.asked[0].body["filter"] == "tags.`warmboard.creation` = 'c1'"
 
-    def test_an_answer_without_a_run_is_none_of_mlflow(self) -> None:
+    def test_an_answer_without_a_run_is_not_mlflows(self) -> None:
         client, _ = client_and_wire(lambda asked: Answer(200, {"run": {}}))
         with pytest.raises(TrackingUnavailableError, match=r"run\.info\.run_id is missing"):
             client.create_run("7", "name", START)
 
     @pytest.mark.parametrize("failure", [refused(), requests.ConnectTimeout(), Answer(429)])
-    def test_what_never_reached_the_server_is_simply_repeated(self, failure: Answer | Exception) -> None:
+    def test_a_request_that_was_not_sent_is_retried(self, failure: Answer | Exception) -> None:
         client, wire = client_and_wire(script(failure, Answer(200, RUN)))
         assert client.create_run("7", "name", START) == "r1"
         assert wire.routes() == ["runs/create", "runs/create"]
@@ -222,7 +222,7 @@ class TestLogging:
         assert wire.routes() == ["runs/log-batch"]
         assert wire.asked[0].body.keys() == {"run_id", "metrics", "params"}
 
-    def test_nothing_is_no_call(self) -> None:
+    def test_without_values_there_is_no_call(self) -> None:
         client, wire = client_and_wire(lambda asked: Answer())
         client.log_batch("r1")
         assert wire.asked == []
@@ -231,7 +231,7 @@ class TestLogging:
         "answer",
         [error(400, "INVALID_PARAMETER_VALUE"), error(404, "RESOURCE_DOES_NOT_EXIST"), Answer(413)],
     )
-    def test_mlflow_refuses_the_values(self, answer: Answer) -> None:
+    def test_mlflow_rejects_the_values(self, answer: Answer) -> None:
         client, _ = client_and_wire(lambda asked: answer)
         with pytest.raises(ValuesRejectedError):
             client.log_batch("r1", [Metric("loss", 1.0, 0, 0)])
@@ -248,14 +248,14 @@ class TestLogging:
             error(403, "PERMISSION_DENIED"),
         ],
     )
-    def test_what_stands_in_between_refuses_nothing_for_good(self, answer: Answer) -> None:
+    def test_a_proxy_rejects_nothing_for_good(self, answer: Answer) -> None:
         client, _ = client_and_wire(lambda asked: answer)
         with pytest.raises(TrackingRejectedError) as caught:
             client.log_batch("r1", [Metric("loss", 1.0, 0, 0)])
         assert not isinstance(caught.value, ValuesRejectedError)
 
     @pytest.mark.parametrize("body", ["<html>Sign in", "[]"])
-    def test_a_200_that_is_no_answer_of_mlflow_is_no_success(self, body: str) -> None:
+    def test_a_200_that_is_not_mlflows_is_an_error(self, body: str) -> None:
         client, _ = client_and_wire(lambda asked: Answer(200, body))
         with pytest.raises(TrackingRejectedError, match="MLFLOW_TRACKING_URI"):
             client.log_batch("r1", [Metric("loss", 1.0, 0, 0)])
@@ -272,7 +272,7 @@ class TestLogging:
         assert len(slept) == 1
         assert low <= slept[0] <= high
 
-    def test_non_finite_values_travel_as_words(self) -> None:
+    def test_non_finite_values_are_sent_as_words(self) -> None:
         client, wire = client_and_wire(lambda asked: Answer())
         values = [math.nan, math.inf, -math.inf, 1.5]
         client.log_batch("r1", [Metric("loss", value, step, 0) for step, value in enumerate(values)])
@@ -280,7 +280,7 @@ class TestLogging:
         assert b'"value": NaN' not in wire.asked[0].raw
 
     @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 505, 520, 524])
-    def test_transient_statuses_are_tried_again(self, status: int) -> None:
+    def test_transient_statuses_are_retried(self, status: int) -> None:
         client, wire = client_and_wire(script(Answer(status), Answer(status), Answer()))
         client.log_batch("r1", [Metric("loss", 1.0, 0, 0)])
         assert len(wire.asked) == 3
@@ -298,14 +298,14 @@ class TestLogging:
             Answer(200, '{"a":' * 100_000),
         ],
     )
-    def test_broken_connections_are_tried_again_and_then_told(self, failure: Answer | Exception) -> None:
+    def test_broken_connections_are_retried_and_then_an_error(self, failure: Answer | Exception) -> None:
         client, wire = client_and_wire(lambda asked: failure, attempts=3)
         with pytest.raises(TrackingUnavailableError):
             client.log_batch("r1", [Metric("loss", 1.0, 0, 0)])
         assert len(wire.asked) == 3
 
     @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 409, 501])
-    def test_a_no_is_not_tried_again(self, status: int) -> None:
+    def test_a_rejection_is_not_retried(self, status: int) -> None:
         client, wire = client_and_wire(lambda asked: error(status, "INVALID_PARAMETER_VALUE", "bad key"))
         with pytest.raises(TrackingRejectedError, match=rf"log-batch: HTTP {status} INVALID_PARAMETER_VALUE bad key"):
             client.log_batch("r1", [Metric("loss", 1.0, 0, 0)])
@@ -319,7 +319,7 @@ class TestLogging:
             "(pymysql.err.IntegrityError) (1062, \"Duplicate entry 'nan-1-0' for key 'metrics.PRIMARY'\")",
         ],
     )
-    def test_a_nan_that_mlflow_2_has_already_takes_nothing_with_it(self, message: str) -> None:
+    def test_a_duplicate_nan_of_mlflow_2_does_not_affect_others(self, message: str) -> None:
         stored: list[object] = []
         there = {("a", 0)}
 
@@ -336,7 +336,7 @@ class TestLogging:
         client.log_batch("r1", metrics, {"p": "v"})
         assert stored == [{"key": "p", "value": "v"}, ("loss", 0), ("a", 1)]
 
-    def test_a_finite_value_is_never_taken_to_be_there(self) -> None:
+    def test_a_finite_value_is_never_assumed_to_be_a_duplicate(self) -> None:
         failed = error(400, "BAD_REQUEST", "(sqlite3.IntegrityError) UNIQUE constraint failed: metrics.key")
         client, wire = client_and_wire(lambda asked: failed)
         with pytest.raises(TrackingRejectedError):
@@ -345,7 +345,7 @@ class TestLogging:
             client.log_batch("r1", [Metric("loss", 0.5, 0, 0), Metric("nan", math.nan, 0, 0)])
         assert len(wire.asked) == 3
 
-    def test_another_failure_of_the_database_is_no_sign_that_it_is_there(self) -> None:
+    def test_another_database_error_is_not_a_duplicate(self) -> None:
         failed = error(400, "BAD_REQUEST", "(sqlite3.IntegrityError) UNIQUE constraint failed: latest_metrics.key")
         client, _ = client_and_wire(lambda asked: failed)
         with pytest.raises(TrackingRejectedError):
@@ -365,7 +365,7 @@ class TestLogging:
         client.log_batch("r1", [Metric("loss", 1.0, 0, 0)])
 
 
-class TestTheEndInTime:
+class TestTheEndsTimeout:
     def test_a_request_that_hangs_is_not_waited_for(self) -> None:
         released = threading.Event()
 
@@ -379,7 +379,7 @@ class TestTheEndInTime:
         assert not released.is_set()
         released.set()
 
-    def test_attempts_end_with_the_time(self) -> None:
+    def test_retries_end_with_the_timeout(self) -> None:
         now = [0.0]
         slept: list[float] = []
 
@@ -399,7 +399,7 @@ class TestTheEndInTime:
         assert answer_within == sorted(answer_within, reverse=True)
         assert answer_within[-1] == max(0.1, 5 - sum(slept))
 
-    def test_a_refusal_is_told(self) -> None:
+    def test_a_rejection_is_raised(self) -> None:
         client, _ = client_and_wire(lambda asked: error(404, "RESOURCE_DOES_NOT_EXIST"))
         with pytest.raises(TrackingRejectedError):
             client.end_run("r1", RunStatus.KILLED, START, within=5)
@@ -447,7 +447,7 @@ class TestCredentials:
             ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_USERNAME"),
         ],
     )
-    def test_half_a_pair_is_an_error_that_names_the_other(self, given: str, missing: str) -> None:
+    def test_an_incomplete_pair_is_an_error_that_names_the_missing_one(self, given: str, missing: str) -> None:
         with pytest.raises(SettingError, match=f"{missing} is not set"):
             self.header("https://mlflow.test", **{given: "x"})
 
@@ -467,11 +467,11 @@ class TestCredentials:
         ("x" * 300, "x" * 250),
     ],
 )
-def test_keys_are_made_to_fit(key: str, fit: str) -> None:
+def test_keys_are_fitted(key: str, fit: str) -> None:
     assert fit_key(key) == fit
 
 
-def test_parameters_are_text_that_databases_take() -> None:
+def test_parameters_are_text_that_databases_accept() -> None:
     assert [param(value) for value in (3, [1, 2], "a\0b\ud800")] == ["3", "[1, 2]", "a_b_"]
     assert len(param("x" * 7000)) == 6000
 

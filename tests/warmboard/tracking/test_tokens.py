@@ -29,7 +29,7 @@ def token(expiry: float, name: str = "t") -> str:
 
 
 class Source:
-    """Hands out its tokens one after the other; without any left it fails, as every source does somewhere."""
+    """Returns its tokens one after the other. Without any left it raises an error, as real sources do."""
 
     __name__ = "source"
 
@@ -64,7 +64,7 @@ def test_only_https_to_other_machines_gets_a_token(uri: str, wanted: bool) -> No
     assert bool(source.audiences) is wanted
 
 
-def test_the_first_source_that_has_one_wins() -> None:
+def test_the_first_source_with_a_token_is_used() -> None:
     empty, first, second = Source(), Source(token(10_000, "first")), Source(token(10_000, "second"))
     assert IdentityToken(CLOUD, [empty, first, second], clock=lambda: 0.0).token() == token(10_000, "first")
     assert empty.audiences == [CLOUD]
@@ -81,7 +81,7 @@ def test_a_token_is_kept_until_shortly_before_it_expires() -> None:
     assert len(source.audiences) == 2
 
 
-def test_without_any_the_request_carries_none_and_sources_are_left_in_peace() -> None:
+def test_without_a_token_sources_are_asked_again_after_ten_minutes() -> None:
     now = [0.0]
     source = Source()
     identity = IdentityToken(CLOUD, [source], clock=lambda: now[0])
@@ -95,7 +95,7 @@ def test_without_any_the_request_carries_none_and_sources_are_left_in_peace() ->
     assert len(source.audiences) == 2
 
 
-def test_a_token_that_still_holds_is_kept_while_no_new_one_is_to_be_had() -> None:
+def test_a_valid_token_is_kept_while_no_source_has_a_new_one() -> None:
     now = [0.0]
     source = Source(token(3600, "a"))
     identity = IdentityToken(CLOUD, [source], clock=lambda: now[0])
@@ -108,7 +108,7 @@ def test_a_token_that_still_holds_is_kept_while_no_new_one_is_to_be_had() -> Non
 
 
 @pytest.mark.parametrize("address", ["https://mlflow.example.com", "https://x.run.app.example.com"])
-def test_a_user_s_token_of_gcloud_goes_to_cloud_run_alone(address: str) -> None:
+def test_gclouds_token_is_sent_to_cloud_run_only(address: str) -> None:
     with pytest.raises(PermissionError, match=r"\.run\.app"):
         from_gcloud(address)
 
@@ -120,7 +120,7 @@ def test_the_audience_is_the_service_without_the_path() -> None:
 
 
 @pytest.mark.parametrize("garbage", ["", "None", "a.b.c", "e30.e30.c2ln", token(0).replace("eyJleHAi", "eyJleHAj")])
-def test_what_is_no_token_is_not_sent(garbage: str) -> None:
+def test_an_invalid_token_is_not_sent(garbage: str) -> None:
     assert IdentityToken(CLOUD, [Source(garbage)], clock=lambda: 0.0).token() is None
 
 
@@ -131,7 +131,7 @@ def test_the_header() -> None:
 
 
 class _Metadata(BaseHTTPRequestHandler):
-    """What google-auth asks of the metadata server of a machine of Google's."""
+    """The parts of Google's metadata server that google-auth uses."""
 
     audiences: list[str] = []
 

@@ -17,9 +17,10 @@ from django.middleware.security import SecurityMiddleware
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
+from tests.waiting import PATIENCE
 from tests.webapp.samples import Sample
-from webapp.access.hardening import HardeningMiddleware
 from webapp.access.readers import readers
+from webapp.access.security_headers import SecurityHeadersMiddleware
 
 BODY = "/api/runs/abc123def456/training-history/"
 PASSWORD = "correct horse"  # noqa: S105 - of this test's users
@@ -29,7 +30,7 @@ def test_pages_lead_to_the_sign_in_page_and_back(anyone: Client, sample: Sample)
     User.objects.create_user("ada", password=PASSWORD)
     assert anyone.get("/runs/abc123def456/")["Location"] == "/sign-in/?next=/runs/abc123def456/"
     form = {"username": "ada", "password": "wrong", "next": "/runs/abc123def456/"}
-    assert "belong together" in anyone.post("/sign-in/", form).content.decode()
+    assert "Wrong user name or password." in anyone.post("/sign-in/", form).content.decode()
     answer = anyone.post("/sign-in/", form | {"password": PASSWORD})
     assert answer["Location"] == "/runs/abc123def456/"
     assert anyone.get("/").status_code == 200
@@ -144,13 +145,13 @@ def test_the_constant_headers_are_those_that_the_middlewares_would_send() -> Non
         return {name: set(value.split("; ")) for name, value in answer.items()}
 
     expected = SecurityMiddleware(XFrameOptionsMiddleware(CSPMiddleware(plain)))
-    assert said(HardeningMiddleware(plain)) == said(expected)
+    assert said(SecurityHeadersMiddleware(plain)) == said(expected)
 
 
 def test_https_is_demanded_where_it_is_set(anyone: Client, settings: Settings) -> None:
     settings.SECURE_SSL_REDIRECT = settings.LOOPBACK_READ = True
     settings.SECURE_HSTS_SECONDS, settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = 600, True
-    client = Client()  # reads the settings anew
+    client = Client()  # reads the settings again
     refused = client.get("/api/runs/x/training-history/")
     assert (refused.status_code, refused["Location"]) == (301, "https://testserver/api/runs/x/training-history/")
     assert "Strict-Transport-Security" not in refused
@@ -195,7 +196,7 @@ def test_a_session_that_ended_elsewhere_is_noticed_soon(
     assert read_twice(reader) == 200
     Session.objects.all().delete()
     # However busy the session is.
-    until = time.monotonic() + 2
+    until = time.monotonic() + PATIENCE
     while reader.get(BODY).status_code == 200:
         assert time.monotonic() < until
     assert reader.get(BODY).status_code == 401

@@ -15,7 +15,7 @@ from tests.webapp.access.hostile import hostile
 from tests.webapp.access.test_no_outgoing import addresses
 from tests.webapp.frameworks import Framework
 from tests.webapp.samples import Sample
-from webapp.access import limits
+from webapp.access import rate_limit
 
 COUNT = int(os.environ.get("HOSTILE", "1500"))
 REDIRECTS = {302, 304, 308}
@@ -27,8 +27,8 @@ def test_no_request_makes_the_webapp_fail(
     reader: Client, anyone: Client, sample: Sample, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.RATE_LIMIT = 0
-    limits._limits.cache_clear()
-    Sample("cold").announce("failed", "MLflow is away", quick_test=8)
+    rate_limit._limits.cache_clear()
+    Sample("cold").announce("failed", "MLflow is down", quick_test=8)
     Framework("wide", logged="many", size=60).warm(quick_test=9)
     # Who may do everything gets furthest.
     User.objects.update(is_superuser=True)

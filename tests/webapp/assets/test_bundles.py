@@ -17,7 +17,7 @@ from webapp.assets.storage import SCRIPTS, STYLES
 
 NODE = shutil.which("node")
 STATIC = Path("webapp/static")
-TEMPLATES = Path("webapp/templates/webapp")
+TEMPLATES = Path("webapp")
 MODULES = {
     "page/main.js": """// The entry.
 import { twice as double, log } from "./part.js";
@@ -115,7 +115,7 @@ def test_style_sheets_stand_where_they_are_imported() -> None:
 
 
 def test_every_script_and_style_sheet_of_a_page_is_made() -> None:
-    templates = "".join(path.read_text() for path in TEMPLATES.glob("*.html"))
+    templates = "".join(path.read_text() for path in TEMPLATES.rglob("templates/*/*.html"))
     loaded = set(re.findall(r"""<script defer(?: blocking="render")? src="{% static '([\w/.-]+)' %}">""", templates))
     assert loaded == {f"webapp/{page}.js" for page in SCRIPTS}
     importing = {path.stem for path in (STATIC / "webapp").glob("*.css") if "@import" in path.read_text()}

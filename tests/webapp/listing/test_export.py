@@ -16,6 +16,8 @@ from webapp.annotations.change import Change
 from webapp.listing import export
 from webapp.visibility.reader import NOTHING
 
+FIRST = ["run_id", "name", "experiment", "status", "epochs", "started", "ended"]
+
 
 def table(client: Client, query: dict[str, Any]) -> list[list[str]]:
     response = client.get("/runs/export.csv", query)
@@ -36,12 +38,12 @@ def five(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_table_has_every_page_in_order(reader: Client) -> None:
     query = {"sort": "-metric.recall", "columns": ["metric.recall", "param.lr", "param.optimizer"], "limit": "1"}
     head, *rows = table(reader, query)
-    assert head == [*export.FIRST_COLUMNS, "metric.recall", "param.lr", "param.optimizer"]
+    assert head == [*FIRST, "metric.recall", "param.lr", "param.optimizer"]
     assert [row[0] for row in rows] == ["run4", "run3", "run2", "run1", "run0"], "pinned ones where the order has them"
     assert rows[0][-3:] == [str(4 / 3), "-1e-3", "'=adam"]
     assert [row[0] for row in table(reader, query | {"q": "metric.recall > 0.9"})[1:]] == ["run4", "run3"]
     assert table(reader, query | {"q": "no such run"}) == [head]
-    assert table(reader, {"columns": ""})[0] == list(export.FIRST_COLUMNS)
+    assert table(reader, {"columns": ""})[0] == FIRST
     assert "metric.loss" in table(reader, {})[0]
 
 
@@ -70,7 +72,7 @@ def test_what_cannot_be_read_is_named(reader: Client, suffix: str) -> None:
 
 @pytest.mark.usefixtures("five")
 @pytest.mark.parametrize("suffix", ["csv", "json"])
-def test_a_database_that_is_away_is_no_file(reader: Client, suffix: str) -> None:
+def test_a_database_that_is_down_is_no_file(reader: Client, suffix: str) -> None:
     def away(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
         if 'FROM "store_run"' in sql:
             raise OperationalError("away")

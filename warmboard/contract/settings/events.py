@@ -1,4 +1,4 @@
-"""Pub/Sub: where run events and replay requests travel."""
+"""Pub/Sub, which carries run events and replay requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only the MLflow server reads."""
+"""The settings that only the MLflow server reads."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ MLFLOW_ALLOWED_HOSTS = Setting(
     "MLFLOW_ALLOWED_HOSTS",
     optional,
     "",
-    "Host names MLflow answers to, with ports, separated by commas. Unset: localhost and private addresses.",
+    "Host names that MLflow accepts, with ports, separated by commas. Unset: localhost and private addresses.",
     ("mlflow_server",),
 )
 MLFLOW_BASIC_AUTH = Setting(
     "MLFLOW_BASIC_AUTH",
     boolean,
     "false",
-    "True puts MLflow's basic authentication before every route; MLflow's own settings name the administrator and the "
+    "True: every route requires MLflow's basic authentication. MLflow's own settings name the administrator and the "
     "secret key.",
     ("mlflow_server",),
 )

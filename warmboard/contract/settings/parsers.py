@@ -1,4 +1,4 @@
-"""How the texts of settings are parsed. A parser raises ValueError with the end of a sentence: what is wrong."""
+"""Parsers of settings' values. One raises ValueError with the end of a sentence, such as "is not HOST:PORT"."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def local_path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise ValueError(f"is no folder: {error}") from None
+        raise ValueError(f"is not a folder: {error}") from None
 
 
 def optional(text: str) -> str | None:
@@ -75,7 +75,7 @@ def name(text: str) -> str:
 
 def token(text: str) -> str | None:
     if not re.fullmatch(r"[!-~]*", text):
-        raise ValueError("holds spaces or other characters that no token has")
+        raise ValueError("contains spaces or other characters that are not allowed in a token")
     return text or None
 
 
@@ -84,8 +84,8 @@ def names(text: str) -> list[str]:
 
 
 def without_credentials(address: str) -> str:
-    """The address as people may see it: without the user name and password that it may hold."""
-    # One whose scheme was forgotten, too.
+    """Return the address without the user name and password that it may contain, for messages and logs."""
+    # The first pattern is for an address without a scheme.
     return re.sub(r"^[^/,]*@", "", re.sub(r"//[^,]*@", "//", address))
 
 
@@ -94,7 +94,7 @@ def servers(text: str) -> dict[str, str]:
     for item in names(text):
         label, equals, uri = item.partition("=")
         if not equals:
-            raise ValueError(f"holds {without_credentials(item)!r}, which is not NAME=ADDRESS")
+            raise ValueError(f"contains {without_credentials(item)!r}, which is not NAME=ADDRESS")
         addresses[name(label)] = server_address(uri)
     return addresses
 
@@ -103,7 +103,7 @@ def server_address(text: str) -> str:
     uri = address("http", "https")(text)
     parts = urlsplit(uri)
     if re.search(r"[\s,]", uri):
-        raise ValueError("holds a space or a comma; write %20 or %2C")
+        raise ValueError("contains a space or a comma; write %20 or %2C")
     if not parts.hostname or "@" in parts.path:
         raise ValueError("is not an address; in a name, password or token write % / @ : , as %25 %2F %40 %3A %2C")
     return uri

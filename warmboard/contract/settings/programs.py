@@ -1,4 +1,4 @@
-"""What several programs read."""
+"""The settings of a run's files and of logs, which several programs read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ OUTPUT_URI = Setting(
     "OUTPUT_URI",
     folder,
     ".warmboard/output",
-    "Where a run leaves its files, mlflow_info.json among them: gs://BUCKET/PATH or a folder. The workers' sweep looks"
-    " there for runs that no event announced.",
+    "The folder of runs' files, such as mlflow_info.json: gs://BUCKET/PATH or a folder. The workers' sweep looks there"
+    " for runs that no event announced.",
     ("trainer", "workers"),
 )
 STORAGE_EMULATOR_HOST = Setting(
@@ -24,6 +24,6 @@ LOG_LEVEL = Setting(
     "LOG_LEVEL",
     choice("DEBUG", "INFO", "WARNING", "ERROR"),
     "INFO",
-    "The least level that is logged.",
+    "The min level of log messages.",
     ("trainer", "workers", "webapp"),
 )

@@ -1,4 +1,4 @@
-"""What a setting is, and the error of one that is missing or wrong."""
+"""A setting, and the error for one that is missing or invalid."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ SETTINGS: dict[str, Setting[object]] = {}
 
 
 class SettingError(ValueError):
-    """An environment variable is missing or its value can't be used; the text names it and says what would do."""
+    """An environment variable is missing or invalid. The message names it and describes valid values."""
 
 
 @dataclass(frozen=True)
 class Setting(Generic[T]):
-    """One environment variable. ``default`` is the text used when it is unset or empty; None makes it required."""
+    """One environment variable. ``default`` is its text if it is unset or empty; None makes it required.
+
+    ``programs`` are those that read it. The value of a ``secret`` is never shown.
+    """
 
     name: str
     parse: Callable[[str], T]
@@ -32,7 +35,7 @@ class Setting(Generic[T]):
         SETTINGS[self.name] = self  # type: ignore[assignment]
 
     def read(self, environ: Mapping[str, str] = os.environ) -> T:
-        """The parsed value. Raises SettingError."""
+        """Return the parsed value. Raises SettingError."""
         text = environ.get(self.name) or self.default
         if text is None:
             raise SettingError(f"{self.name} is not set. {self.help}")

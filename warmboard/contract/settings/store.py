@@ -1,4 +1,4 @@
-"""The store: its database, and Redis in front of it."""
+"""The store: its database, and Redis as a cache in front of it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ REDIS_URL = Setting(
     "REDIS_URL",
     address("redis", "rediss", "unix"),
     "redis://127.0.0.1:6379/0",
-    "Redis or Valkey: Celery's broker and the store's hot copy.",
+    "Redis or Valkey: Celery's broker and the store's cache.",
     ("workers", "webapp"),
 )
 HOT_SECONDS = Setting(
     "HOT_SECONDS",
     integer(1, 31_536_000),
     "604800",
-    "How long Redis keeps a warm entry after its last write.",
+    "How many seconds Redis keeps a warm entry after its last write.",
     ("workers", "webapp"),
 )
 LOCAL_CACHE_MEGABYTES = Setting(
     "LOCAL_CACHE_MEGABYTES",
     integer(0, 65_536),
     "32",
-    "How much a process keeps of what it read within the last 50 ms; 0: nothing.",
+    "The max size of a process's own cache, in megabytes, of entries read within the last 50 ms. 0: no cache.",
     ("workers", "webapp"),
 )

@@ -1,4 +1,4 @@
-"""The MLflow tracking server: where it is, and how a program signs in there."""
+"""The address of the MLflow tracking server, and the credentials for it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MLFLOW_TRACKING_SERVER = Setting(
     "MLFLOW_TRACKING_SERVER",
     name,
     "default",
-    "The name under which run events speak of the server at MLFLOW_TRACKING_URI.",
+    "The name that run events use for the server at MLFLOW_TRACKING_URI.",
     ("trainer", "workers"),
 )
 MLFLOW_TRACKING_SERVERS = Setting(
     "MLFLOW_TRACKING_SERVERS",
     servers,
     "",
-    "More tracking servers that events may name: NAME=ADDRESS, separated by commas. An address may hold credentials:"
+    "More tracking servers that events may name: NAME=ADDRESS, separated by commas. An address may contain credentials:"
     " https://USER:PASSWORD@HOST, or https://TOKEN@HOST for a bearer token, with %-escapes.",
     ("workers",),
     secret=True,
@@ -32,14 +32,14 @@ MLFLOW_TRACKING_USERNAME = Setting(
     "MLFLOW_TRACKING_USERNAME",
     optional,
     "",
-    "With MLFLOW_TRACKING_PASSWORD: who we are at MLFLOW_TRACKING_URI (basic authentication).",
+    "The user name for basic authentication at MLFLOW_TRACKING_URI, with MLFLOW_TRACKING_PASSWORD.",
     ("trainer", "workers"),
 )
 MLFLOW_TRACKING_PASSWORD = Setting(
     "MLFLOW_TRACKING_PASSWORD",
     optional,
     "",
-    "Belongs to MLFLOW_TRACKING_USERNAME.",
+    "The password of MLFLOW_TRACKING_USERNAME.",
     ("trainer", "workers"),
     secret=True,
 )
@@ -47,7 +47,7 @@ MLFLOW_TRACKING_TOKEN = Setting(
     "MLFLOW_TRACKING_TOKEN",
     token,
     "",
-    "A bearer token for MLFLOW_TRACKING_URI; not used where there is a user name.",
+    "A bearer token for MLFLOW_TRACKING_URI; not used if there is a user name.",
     ("trainer", "workers"),
     secret=True,
 )
@@ -55,7 +55,7 @@ MLFLOW_TRACKING_GOOGLE_IDENTITY = Setting(
     "MLFLOW_TRACKING_GOOGLE_IDENTITY",
     boolean,
     "false",
-    "True signs the workers in with Google's identity tokens, as an MLflow on Cloud Run wants, at every https address"
-    " that has no other credentials.",
+    "True: the workers send Google's identity tokens, which an MLflow on Cloud Run requires, to every https address"
+    " without other credentials.",
     ("workers",),
 )

@@ -1,4 +1,4 @@
-"""What only the webapp reads."""
+"""The settings that only the webapp reads."""
 
 from __future__ import annotations
 
@@ -19,54 +19,58 @@ WEBAPP_HOST = Setting("WEBAPP_HOST", str, "127.0.0.1", "The address the webapp l
 WEBAPP_PORT = Setting("WEBAPP_PORT", integer(1, 65535), "8000", "The port the webapp listens on.", ("webapp",))
 WEBAPP_PROCESSES = Setting("WEBAPP_PROCESSES", integer(1, 64), "2", "How many processes serve the webapp.", ("webapp",))
 WEBAPP_ALLOWED_HOSTS = Setting(
-    "WEBAPP_ALLOWED_HOSTS", names, "localhost,127.0.0.1", "Host names the webapp answers to.", ("webapp",)
+    "WEBAPP_ALLOWED_HOSTS", names, "localhost,127.0.0.1", "Host names that the webapp accepts in requests.", ("webapp",)
 )
 WEBAPP_HTTPS = Setting(
     "WEBAPP_HTTPS",
     boolean,
     "false",
-    "True behind a proxy that ends TLS and sets X-Forwarded-Proto: secure cookies, redirects to https, HSTS.",
+    "True behind a proxy that terminates TLS and sets X-Forwarded-Proto: secure cookies, redirects to https, HSTS.",
     ("webapp",),
 )
 WEBAPP_LOOPBACK_READ = Setting(
     "WEBAPP_LOOPBACK_READ",
     boolean,
     "false",
-    "True lets requests from this machine itself read without signing in; for demonstrations.",
+    "True: requests from this machine may read without signing in; for demonstrations.",
     ("webapp",),
 )
 WEBAPP_RATE_LIMIT = Setting(
     "WEBAPP_RATE_LIMIT",
     integer(0, 1_000_000_000),
     "6000",
-    "How many requests a minute one token, session or address may make of the API; 0: any number.",
+    "The max number of API requests per minute for one token, session or address. 0: no limit.",
     ("webapp",),
 )
 WEBAPP_GOOGLE_CLIENT_ID = Setting(
     "WEBAPP_GOOGLE_CLIENT_ID",
     str,
     "",
-    "Under which Google knows the webapp: its sign-in page then offers to sign in with Google.",
+    "The webapp's OAuth client ID at Google. If set, the sign-in page offers Google.",
     ("webapp",),
 )
 WEBAPP_GOOGLE_CLIENT_SECRET = Setting(
-    "WEBAPP_GOOGLE_CLIENT_SECRET", str, "", "Belongs to WEBAPP_GOOGLE_CLIENT_ID.", ("webapp",), secret=True
+    "WEBAPP_GOOGLE_CLIENT_SECRET", str, "", "The secret of WEBAPP_GOOGLE_CLIENT_ID.", ("webapp",), secret=True
 )
 WEBAPP_GOOGLE_DOMAINS = Setting(
     "WEBAPP_GOOGLE_DOMAINS",
     names,
     "",
-    "Domains whose people may sign in with Google, with commas between.",
+    "Domains whose accounts may sign in with Google, separated by commas.",
     ("webapp",),
 )
 WEBAPP_GOOGLE_GROUP = Setting(
     "WEBAPP_GOOGLE_GROUP",
     choice("viewer", "editor"),
     "viewer",
-    "The group of an account that a sign-in with Google has made: viewer or editor.",
+    "The group of a new account that signed in with Google: viewer or editor.",
     ("webapp",),
 )
 WEBAPP_STATIC_ROOT = Setting(
-    "WEBAPP_STATIC_ROOT", Path, ".warmboard/static", "Where collectstatic puts the webapp's files.", ("webapp",)
+    "WEBAPP_STATIC_ROOT",
+    Path,
+    ".warmboard/static",
+    "The folder where collectstatic writes the webapp's static files.",
+    ("webapp",),
 )
 FLOWER_URL = Setting("FLOWER_URL", optional, "", "Flower's address, for the link on the webapp's pages.", ("webapp",))

@@ -1,4 +1,4 @@
-"""What only the workers read."""
+"""The settings that only the workers read."""
 
 from __future__ import annotations
 
@@ -11,88 +11,88 @@ DISCOVER_SECONDS = Setting(
     "DISCOVER_SECONDS",
     integer(0, 86_400),
     "60",
-    "How often the sweep looks for runs that no event announced, in MLflow and below OUTPUT_URI. 0: never.",
+    "How often, in seconds, the sweep looks for unannounced runs, in MLflow and below OUTPUT_URI. 0: never.",
     ("workers",),
 )
 DISCOVER_DAYS = Setting(
     "DISCOVER_DAYS",
     integer(1, 3650),
     "7",
-    "The sweep looks for runs that began or ended within so many days.",
+    "The sweep looks for runs that started or ended within this many days.",
     ("workers",),
 )
 RETENTION_DAYS = Setting(
     "RETENTION_DAYS",
     integer(0, 36_500),
     "0",
-    "So many days after its last fetch a run's charts are dropped; its summary stays. 0: never.",
+    "How many days after its last fetch a run's charts are deleted; its summary stays. 0: never.",
     ("workers",),
 )
 INBOX_RETENTION_DAYS = Setting(
     "INBOX_RETENTION_DAYS",
     integer(0, 36_500),
     "90",
-    "So many days after they came, events that are done or unreadable are deleted. 0: never.",
+    "How many days after their arrival events are deleted that are done or unreadable. 0: never.",
     ("workers",),
 )
 EPOCH_SAMPLE_INTERVAL = Setting(
-    "EPOCH_SAMPLE_INTERVAL", integer(1, 1_000_000), "5", "An overview keeps every so many epochs.", ("workers",)
+    "EPOCH_SAMPLE_INTERVAL", integer(1, 1_000_000), "5", "An overview keeps one epoch out of this many.", ("workers",)
 )
 OVERVIEW_POINTS = Setting(
     "OVERVIEW_POINTS",
     integer(10, 100_000),
     "100",
-    "An overview keeps at most so many epochs: the interval grows with the run.",
+    "The max number of epochs that an overview keeps: the interval grows with the run.",
     ("workers",),
 )
 FETCH_CONCURRENCY = Setting(
-    "FETCH_CONCURRENCY", integer(1, 64), "8", "How many requests a fetch has under way at once.", ("workers",)
+    "FETCH_CONCURRENCY", integer(1, 64), "8", "The max number of concurrent requests of a fetch.", ("workers",)
 )
 WARM_ATTEMPTS = Setting(
-    "WARM_ATTEMPTS", integer(1, 100), "8", "After so many failed attempts an event is parked as failed.", ("workers",)
+    "WARM_ATTEMPTS", integer(1, 100), "8", "An event is parked as failed after this many failed attempts.", ("workers",)
 )
 SWEEP_SECONDS = Setting(
     "SWEEP_SECONDS",
     integer(1, 3600),
     "10",
-    "How often the sweep looks for unfinished events that no worker holds.",
+    "How often, in seconds, the sweep looks for unfinished events that no worker holds.",
     ("workers",),
 )
 DISPATCH_SECONDS = Setting(
     "DISPATCH_SECONDS",
     integer(1, 3600),
     "30",
-    "How long a queued event is left to Celery before the sweep queues it again.",
+    "How many seconds the sweep waits before it queues an event again that it has queued.",
     ("workers",),
 )
 LEASE_SECONDS = Setting(
     "LEASE_SECONDS",
     integer(6, 3600),
     "120",
-    "How long a worker's claim on an event lasts without being renewed. Workers renew it six times as often.",
+    "How many seconds a worker's claim on an event lasts. Workers renew it six times as often.",
     ("workers",),
 )
 HEARTBEAT_AGE_SECONDS = Setting(
     "HEARTBEAT_AGE_SECONDS",
     integer(5, 3600),
     "30",
-    "The health checks of the subscriber and of beat fail when the last heartbeat is older than this.",
+    "The health checks of the subscriber and of beat fail if the last heartbeat is older than this many seconds.",
     ("workers",),
 )
 SUBSCRIBER_HEARTBEAT = Setting(
     "SUBSCRIBER_HEARTBEAT",
     Path,
     ".warmboard/subscriber.heartbeat",
-    "A file that the subscriber touches while it listens; its health check reads the age.",
+    "A file that the subscriber touches while it runs; its health check reads the file's age.",
     ("workers",),
 )
 BEAT_HEARTBEAT = Setting(
     "BEAT_HEARTBEAT",
     Path,
     ".warmboard/beat.heartbeat",
-    "A file that beat touches whenever it has sent the sweep; its health check reads the age.",
+    "A file that beat touches after each sweep; its health check reads the file's age.",
     ("workers",),
 )
 FLOWER_PORT = Setting(
-    "FLOWER_PORT", integer(1, 65535), "5555", "The port Flower listens on; Flower reads it by itself.", ("workers",)
+    "FLOWER_PORT", integer(1, 65535), "5555", "The port of Flower, which reads this variable itself.", ("workers",)
 )

@@ -1,4 +1,4 @@
-"""``python -m webapp manage account NAME``: makes an account, or changes one; without a name, lists them all."""
+"""``python -m webapp manage account NAME``: create or change an account; without a name, list all accounts."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from webapp.tokens.models import Token
 
 class Command(BaseCommand):
     help = (
-        "Makes an account, or changes the one of that name: its groups, and with --password its password. The password "
-        "is asked for on a terminal, and else read from standard input: one line. Without a name, lists all accounts."
+        "Create an account, or change one: its groups and, with --password, its password. The password is prompted for "
+        "on a terminal, and otherwise read from one line of standard input. Without a name, list all accounts."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", nargs="?", help="what the person signs in with")
-        parser.add_argument("--group", choices=[role.value for role in Role], help="a new account: viewer by default")
-        parser.add_argument("--join", metavar="TEAM", help="another group, which sees an experiment")
-        parser.add_argument("--leave", metavar="TEAM", help="such a group that the account is in")
-        parser.add_argument("--password", action="store_true", help="also a new password, if the account exists")
-        parser.add_argument("--revoke-tokens", action="store_true", help="all tokens of the account end")
+        parser.add_argument("name", nargs="?", help="user name to sign in with")
+        parser.add_argument("--group", choices=[role.value for role in Role], help="role; viewer for a new account")
+        parser.add_argument("--join", metavar="TEAM", help="add to a group that sees restricted experiments")
+        parser.add_argument("--leave", metavar="TEAM", help="remove from such a group")
+        parser.add_argument("--password", action="store_true", help="set a new password of an existing account")
+        parser.add_argument("--revoke-tokens", action="store_true", help="revoke all tokens of the account")
         closing = parser.add_mutually_exclusive_group()
-        closing.add_argument("--close", action="store_true", help="nobody signs in by it any more; sessions end")
-        closing.add_argument("--reopen", action="store_true", help="a closed one is as it was, without its tokens")
+        closing.add_argument("--close", action="store_true", help="disable the account and end its sessions")
+        closing.add_argument("--reopen", action="store_true", help="enable a closed account; its tokens stay revoked")
 
     def handle(
         self,
@@ -50,13 +50,13 @@ class Command(BaseCommand):
     ) -> None:
         if name is None:
             if group or join or leave or password or revoke_tokens or close or reopen:
-                raise CommandError("Whose account? Its name comes first.")
+                raise CommandError("Missing account name.")
             return self._list()
         joined, left = _team(join), _team(leave)
         user = User.objects.filter(username=name).first()
         new = user is None
         if new and (close or reopen or revoke_tokens):
-            raise CommandError(f"There is no account {name!r}. `manage account` lists those that there are.")
+            raise CommandError(f"There is no account {name!r}. `manage account` lists all accounts.")
         user = user or User(username=name)
         if new or password:
             self._set_password(user)
@@ -70,7 +70,7 @@ class Command(BaseCommand):
             revoked = self._revoke_tokens(user) if close or revoke_tokens else ""
             is_now = f"{_groups(user)}{revoked}{'' if user.is_active else '; closed'}"
             audit.note("account", f"account {name}", is_now)
-        self.stdout.write(f"{'made' if new else 'changed'} account {name}: {is_now}")
+        self.stdout.write(f"{'created' if new else 'changed'} account {name}: {is_now}")
         return None
 
     def _list(self) -> None:
@@ -101,13 +101,13 @@ class Command(BaseCommand):
         if not sys.stdin.isatty():
             return sys.stdin.readline().rstrip("\r\n")
         password = getpass.getpass("Password: ")
-        if password != getpass.getpass("Once more: "):
-            raise CommandError("These are two different passwords.")
+        if password != getpass.getpass("Password (again): "):
+            raise CommandError("The passwords do not match.")
         return password
 
     @staticmethod
     def _move(user: User, group: str) -> None:
-        """Into that group, and out of our others."""
+        """Put the user into that role's group and out of the other roles'."""
         user.groups.remove(*Group.objects.filter(name__in=list(Role)))
         user.groups.add(Group.objects.get(name=group))
 
@@ -121,12 +121,12 @@ def _tokens(count: int) -> str:
 
 
 def _team(name: str | None) -> list[Group]:
-    """The group of this name, which there is; none without a name. Raises CommandError."""
+    """The group of this name; empty without a name. Raises CommandError if it does not exist or is a role."""
     if name is None:
         return []
     if name in list(Role):
-        raise CommandError(f"{name} is a role: --group {name}")
+        raise CommandError(f"{name} is a role: use --group {name}")
     found = list(Group.objects.filter(name=name))
     if not found:
-        raise CommandError(f"There is no group {name!r}. `manage visibility EXPERIMENT --only-for {name}` makes it.")
+        raise CommandError(f"There is no group {name!r}. `manage visibility EXPERIMENT --only-for {name}` creates it.")
     return found

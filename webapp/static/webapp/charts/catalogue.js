@@ -59,6 +59,10 @@ export function allValues(history) {
   ];
 }
 
+// {mean, std, …} of a tower's weights or gradients, each with a value for each epoch.
+export const statisticsOf = (history, type, tower) =>
+  history[type === "weights" ? "weight_stats" : "gradient_stats"][tower] ?? {};
+
 // Whether the metric is a statistic of weights or gradients.
 export const isStatistic = (key) => STATISTICS.has(key);
 

@@ -2,6 +2,7 @@
 
 import { valueAxis } from "../charts/axis.js";
 import { context2d } from "../charts/canvas.js";
+import { statisticsOf } from "../charts/catalogue.js";
 import { el, lazyDetails, table } from "../page/dom.js";
 import { count, exact, number } from "../page/format.js";
 import { drawAll } from "../page/frames.js";
@@ -228,7 +229,7 @@ export class Panel {
     const above = `${count(overflow[this.index])} above ${number(high)}`;
     this.outside.textContent = `Outside the edges: ${below}, ${above}.`;
     const { history } = this.host;
-    const statistics = history[this.type === "weights" ? "weight_stats" : "gradient_stats"][this.tower] ?? {};
+    const statistics = statisticsOf(history, this.type, this.tower);
     const at = history.epochs.indexOf(epochs[this.index]);
     const shown = Object.entries(statistics).filter(([, values]) => at >= 0 && (values[at] ?? null) !== null);
     this.statistics.replaceChildren(

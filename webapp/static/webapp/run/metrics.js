@@ -4,7 +4,7 @@ import { el } from "../page/dom.js";
 import { count } from "../page/format.js";
 import { whenNear } from "../page/frames.js";
 import { decoded } from "../page/permalink.js";
-import { Tile } from "./tile.js";
+import { placeholder, Tile } from "./tile.js";
 
 const AT_ONCE = 24; // charts that a group shows at first, and that all groups opened at first have together
 const GROUPS_AT_ONCE = 40;
@@ -35,15 +35,17 @@ export class MetricBrowser {
       value: permalink.get("search"),
       oninput: () => this.#searchSoon(),
     });
-    this.said = el("span", { class: "muted tabular", role: "status" });
-    this.groups = el("div", { class: "groups" });
-    this.filter = el("label", { class: "filter" }, el("span", { class: "sr" }, "Search these metrics"), this.search);
-    this.element = el(
+    const more = page.history.more_metrics;
+    this.said = el("span", { class: "muted tabular", role: "status" }, metricCount(more));
+    const cells = Array.from({ length: Math.min(more, AT_ONCE) }, () => placeholder());
+    this.groups = el(
       "div",
-      { class: "metrics loading" },
-      el("div", { class: "tools" }, this.filter, this.said),
-      this.groups,
+      { class: "groups" },
+      el("div", {}, el("div", { class: "metric-grid", "aria-hidden": "true" }, cells)),
     );
+    this.filter = el("label", { class: "filter" }, el("span", { class: "sr" }, "Search these metrics"), this.search);
+    this.filter.hidden = more <= FEW;
+    this.element = el("div", { class: "metrics" }, el("div", { class: "tools" }, this.filter, this.said), this.groups);
     this.cells = new IntersectionObserver(
       (entries) => {
         for (const { target, isIntersecting } of entries) target.tile.look(isIntersecting);
@@ -140,8 +142,6 @@ export class MetricBrowser {
       this.groups.replaceChildren(
         el("button", { type: "button", class: "button", onclick: () => this.load() }, "Retry"),
       );
-    } finally {
-      this.element.classList.remove("loading");
     }
   }
 

@@ -5,17 +5,19 @@ import { byName } from "../page/documents.js";
 import { el } from "../page/dom.js";
 import { count, number } from "../page/format.js";
 
+// A cell as high as one with a chart, so that nothing moves when the chart comes.
+export function placeholder(title = "", note = el("p", { class: "summary" })) {
+  const head = el("div", { class: "chart-title" }, title);
+  const figure = el("figure", { class: "chart metric awaited" }, head, el("div", { class: "plot" }), note);
+  return el("div", { class: "metric-cell" }, figure);
+}
+
 // `browser` is the MetricBrowser, `metric` an entry of its index.
 export class Tile {
   constructor(browser, metric) {
     Object.assign(this, { browser, metric });
     this.note = el("p", { class: "summary" }, `${count(metric.points)} points, last ${number(metric.last)}`);
-    const title = el("div", { class: "chart-title" }, metricTitle(metric.key));
-    this.cell = el(
-      "div",
-      { class: "metric-cell" },
-      el("figure", { class: "chart metric" }, title, el("div", { class: "plot" }), this.note),
-    );
+    this.cell = placeholder(metricTitle(metric.key), this.note);
     this.cell.tile = this;
     this.chart = null;
     this.inView = false;

@@ -1,0 +1,79 @@
+"""What every JSON answer is made of: the decorators of views that read, and the answer for a run that is not warm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import wraps
+from typing import Any, Literal
+
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from store.state import EXPECT, State, run_state
+from webapp.api.parameters import BadRequest
+from webapp.visibility.reader import reader_of
+
+View = Callable[..., HttpResponseBase]
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True)
+class NotWarm:
+    """Why there is no body, and what the viewer may expect."""
+
+    available: Literal[False] = field(default=False, init=False)
+    mlflow_run_id: str | None
+    state: State
+    expect: str
+    reason: str = ""
+    attempts: int = 0
+
+    def response(self) -> JsonResponse:
+        return JsonResponse(asdict(self), headers=NO_STORE | {"Vary": "Cookie"})
+
+
+def reading(view: View) -> View:
+    """Allow only GET and HEAD, and answer a parameter that can't be used with 400."""
+
+    # A view that changes nothing needs no CSRF token: other methods get 405, not 403.
+    @csrf_exempt
+    @wraps(view)
+    def answer(request: HttpRequest, **parts: Any) -> HttpResponseBase:
+        if request.method not in ("GET", "HEAD"):
+            error = {"error": f"{request.method} is not allowed here; GET and HEAD are."}
+            return JsonResponse(error, status=405, headers={"Allow": "GET, HEAD"})
+        try:
+            return view(request, **parts)
+        except BadRequest as error:
+            return JsonResponse(error.document, status=400)
+
+    answer.only_reads = True  # type: ignore[attr-defined]
+    return answer
+
+
+def reading_bodies(view: View) -> View:
+    """``reading`` of stored bodies: the answer depends on the run alone, so ``access/fast_path.py`` may serve it."""
+    answer = reading(of_seen_run(view))
+    answer.reads_bodies = True  # type: ignore[attr-defined]
+    return answer
+
+
+def of_seen_run(view: View) -> View:
+    """Answer hidden runs like unknown runs."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, run_id: str, **parts: Any) -> HttpResponseBase:
+        if reader_of(request).sees(run_id):
+            return view(request, run_id=run_id, **parts)
+        found = view(request, run_id="", **parts)
+        # Errors don't depend on the run; any other answer is replaced.
+        return NotWarm(run_id, "unknown", EXPECT["unknown"]).response() if found.status_code == 200 else found
+
+    return answer
+
+
+def not_warm(run_id: str) -> JsonResponse:
+    """The answer for a run whose charts are not in the store: its state, from its events."""
+    state = run_state(run_id)
+    return NotWarm(run_id, state.state, state.expect, state.reason, state.attempts).response()

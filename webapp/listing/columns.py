@@ -1,0 +1,213 @@
+"""The columns of the list of runs. ``COLUMNS`` and ``of_key`` declare all that head, rows, order and files need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from store.models import LONGEST_KEY
+from store.searched import number_of
+from warmboard.contract.cloudevents import format_time
+from warmboard.contract.directions import lower_is_better
+from webapp.exports.formats import number as exact
+from webapp.exports.formats import safe
+from webapp.listing.sparkline import sparkline
+from webapp.run.summary import Listed
+from webapp.run.words import NO_VALUE, STATE_WORDS, STATUS_WORDS, ago, number
+
+LONGEST_CELL = 24
+NO_ATTRIBUTES = SafeString("")
+Value = str | float | None
+
+
+@dataclass(frozen=True)
+class Key:
+    """A parameter or a final metric that a column can show; as text ``param.NAME`` or ``metric.NAME``."""
+
+    kind: str
+    key: str
+
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        """Raises ValueError if the text names neither."""
+        kind, _, key = text.partition(".")
+        if kind not in ("param", "metric") or not key or len(key) > LONGEST_KEY or "\x00" in key:
+            raise ValueError(f"{text!r} is not a column; use param.NAME or metric.NAME")
+        return cls(kind, key)
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.key}"
+
+    @property
+    def is_metric(self) -> bool:
+        return self.kind == "metric"
+
+    @property
+    def pieces(self) -> list[str]:
+        """The key in pieces, so that a line can break after each."""
+        return re.findall(r"[^_/.-]*[_/.-]+|[^_/.-]+", self.key)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One ``<td>``: ``attributes`` begin with a space, ``content`` is text or HTML."""
+
+    attributes: SafeString
+    content: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. ``name`` is its name in addresses, in files and on narrow screens.
+
+    ``title`` is its head on the page; empty: not on the page. ``index`` are the database columns that sort by it;
+    empty: the head doesn't sort, unless the column has a ``key``. ``cell`` and ``value`` make a run's cell on the page
+    and in a file, where the column has one.
+    """
+
+    name: str
+    title: str = ""
+    css: str = ""
+    index: tuple[str, ...] = ()
+    descending_first: bool = True
+    cell: Callable[[Listed, datetime], Cell] | None = None
+    value: Callable[[Listed], Value] | None = None
+    key: Key | None = None
+
+    @property
+    def sorts(self) -> bool:
+        return bool(self.index or self.key)
+
+
+def _td(css: str, label: str = "") -> SafeString:
+    return format_html(' class="{}" data-label="{}"', css, label) if label else format_html(' class="{}"', css)
+
+
+def _curve(listed: Listed, now: datetime) -> Cell:
+    return Cell(_SPARK, sparkline(listed.run.sparkline).svg())
+
+
+def _status(listed: Listed, now: datetime) -> Cell:
+    word = escape(status_word(listed))
+    return Cell(_STATUS, mark_safe(f'<span class="status status-{word}">{word}</span>'))  # noqa: S308 - escaped
+
+
+def _epochs(listed: Listed, now: datetime) -> Cell:
+    return Cell(_EPOCHS, NO_VALUE if listed.run.epochs is None else str(listed.run.epochs))
+
+
+def _moment(name: str, field: str) -> Column:
+    attributes = _td("when", name)
+
+    def cell(listed: Listed, now: datetime) -> Cell:
+        moment: datetime | None = getattr(listed.run, field)
+        if moment is None:
+            return Cell(attributes, NO_VALUE)
+        html = f'<time datetime="{moment.isoformat()}">{ago(moment, now)}</time>'
+        return Cell(attributes, mark_safe(html))  # noqa: S308 - digits and letters
+
+    def value(listed: Listed) -> str:
+        moment: datetime | None = getattr(listed.run, field)
+        return format_time(moment) if moment else ""
+
+    return Column(name, name.capitalize(), "", (field, "run_id"), cell=cell, value=value)
+
+
+def _charts(listed: Listed, now: datetime) -> Cell:
+    reason = format_html(' title="{}"', listed.reason) if listed.reason else NO_ATTRIBUTES
+    html = f'<span class="state state-{listed.state}"{reason}>{STATE_WORDS[listed.state]}</span>'
+    return Cell(_STATE, mark_safe(html))  # noqa: S308 - words of ours, and an attribute that is escaped
+
+
+_SPARK, _STATUS, _EPOCHS, _STATE = _td("spark"), _td("status-cell"), _td("number", "epochs"), _td("state-cell")
+
+
+def status_word(listed: Listed) -> str:
+    return STATUS_WORDS.get(listed.run.status, listed.run.status.lower())
+
+
+COLUMNS = (
+    Column("announced", index=("announced_at", "run_id")),
+    Column("run_id", value=lambda listed: listed.run.run_id),
+    # Its cell is the row's head, which has links and tags: row.html.
+    Column(
+        "name", "Run", index=("name", "run_id"), descending_first=False, value=lambda listed: safe(str(listed.run))
+    ),
+    Column("experiment", value=lambda listed: safe(listed.run.experiment_name)),
+    Column("curve", "Validation loss", "curve", cell=_curve),
+    Column(
+        "status", "Status", index=("status", "announced_at", "run_id"), descending_first=False,
+        cell=_status, value=status_word,
+    ),
+    Column(
+        "epochs", "Epochs", "number", ("epochs", "announced_at", "run_id"),
+        cell=_epochs, value=lambda listed: listed.run.epochs,
+    ),
+    _moment("started", "start_time"),
+    _moment("ended", "end_time"),
+    Column("charts", "Charts", cell=_charts),
+)  # fmt: skip
+KEYS_AFTER = "epochs"
+"""The page shows parameters and metrics after this column; files have them at the end."""
+BY_NAME = {column.name: column for column in COLUMNS}
+SORTED = {column.name: column.index for column in COLUMNS if column.index}
+"""What ``?sort=`` takes besides keys: the database columns of each order."""
+
+
+def of_key(key: Key) -> Column:
+    """The column of a parameter or a final metric."""
+    return _of_metric(key) if key.is_metric else _of_param(key)
+
+
+def named(name: str) -> Column:
+    """The column that ``?sort=`` names. Raises ValueError for a name of none."""
+    return BY_NAME.get(name) or of_key(Key.parse(name))
+
+
+def shown(keys: Sequence[Key]) -> list[Column]:
+    """The columns of the page, in order, with these parameters and metrics."""
+    columns = [column for column in COLUMNS if column.title]
+    place = columns.index(BY_NAME[KEYS_AFTER]) + 1
+    return [*columns[:place], *map(of_key, keys), *columns[place:]]
+
+
+def exported(keys: Sequence[Key]) -> list[Column]:
+    """The columns of a file, in order, with these parameters and metrics."""
+    return [*(column for column in COLUMNS if column.value), *map(of_key, keys)]
+
+
+def _of_metric(key: Key) -> Column:
+    attributes = _td("number", key.key)
+
+    def cell(listed: Listed, now: datetime) -> Cell:
+        value = listed.run.final_metrics.get(key.key)
+        if value is None:
+            return Cell(attributes, NO_VALUE)
+        return Cell(attributes + format_html(' title="{}"', str(value)), number(value))
+
+    return Column(
+        str(key), key.key, "number", descending_first=not lower_is_better(key.key),
+        cell=cell, value=lambda listed: exact(listed.run.final_metrics.get(key.key)), key=key,
+    )  # fmt: skip
+
+
+def _of_param(key: Key) -> Column:
+    attributes = format_html(' data-label="{}"', key.key)
+
+    def cell(listed: Listed, now: datetime) -> Cell:
+        text = str(listed.run.params.get(key.key, NO_VALUE))
+        if len(text) <= LONGEST_CELL:
+            return Cell(attributes, text)
+        return Cell(attributes + format_html(' title="{}"', text), text[: LONGEST_CELL - 1] + "…")
+
+    def value(listed: Listed) -> str:
+        text = str(listed.run.params.get(key.key, ""))
+        # A number may begin with a sign: it is not a formula.
+        return text if number_of(text) is not None else safe(text)
+
+    return Column(str(key), key.key, descending_first=False, cell=cell, value=value, key=key)

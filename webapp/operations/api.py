@@ -1,0 +1,146 @@
+"""The JSON of ``/api/operations/``; the page says the same in words.
+
+Times, not ages, so that it changes when the inbox does, and when an event grows into another bar of the histogram.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.cache import get_conditional_response
+
+from store.models import InboxEvent
+from warmboard.contract.cloudevents import EventError, format_time
+from warmboard.contract.replay import REPLAY_REQUESTED, ReplayRequest
+from webapp.access.rights import needs
+from webapp.accounts.groups import REQUEST_REPLAY, Role
+from webapp.api.operation import Operation, describes
+from webapp.api.reading import reading
+from webapp.operations.filter import FILTER, Filter
+from webapp.operations.health import redis_answers
+from webapp.operations.overview import AGES, Listed, Overview, StateCount
+from webapp.operations.shapes import Operations
+from webapp.visibility.reader import reader_of
+
+LONGEST_PAYLOAD = 20_000
+"""Characters of a payload that are shown. Messages of ours have a few hundred."""
+NOT_IN_GROUP = {403: f"The account is not in the group `{Role.OPERATOR}`."}
+reads_operations = needs(REQUEST_REPLAY, Role.OPERATOR, open_to_loopback=True)
+
+
+@describes(
+    Operation("The inbox by state and age, and its events", Operations, FILTER, "Operations", errors=NOT_IN_GROUP)
+)
+@reads_operations
+@reading
+def operations(request: HttpRequest) -> HttpResponse:
+    """The inbox and the programs that work on it, with an ETag."""
+    response = as_json(Overview.find(Filter.read(request.GET), reader_of(request).hidden), redis_answers())
+    answer: HttpResponse | None = get_conditional_response(request, etag=response["ETag"], response=response)
+    return answer or response
+
+
+def as_json(overview: Overview, redis_answers: bool) -> JsonResponse:
+    response = JsonResponse(document(overview, redis_answers))
+    response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
+    response["Cache-Control"] = "private, no-cache"
+    response["Vary"] = "Cookie"
+    return response
+
+
+def document(overview: Overview, redis_answers: bool) -> dict[str, Any]:
+    pulse = overview.pulse
+    return {
+        "states": {count.state: _count(count) for count in overview.counts},
+        "age_limits": list(AGES),
+        "done_last_day": pulse.done_lately,
+        "parts": {
+            "database": "answers",
+            "redis": "answers" if redis_answers else "away",
+            "subscriber": {"newest_received_at": _time(pulse.received_at)},
+            "workers": {"newest_claimed_at": _time(pulse.claimed_at), "in_flight": len(overview.in_flight)},
+            "sweep": {"overdue": pulse.overdue},
+        },
+        "in_flight": [in_flight(listed) for listed in overview.in_flight],
+        "events": [event(listed) for listed in overview.events],
+        "before": overview.before,
+    }
+
+
+def in_flight(listed: Listed) -> dict[str, Any]:
+    """One event that a worker is at."""
+    row = listed.event
+    return {
+        "id": row.pk,
+        **_of_run(listed),
+        "worker": row.claimed_by,
+        "claimed_at": _time(row.claimed_at),
+        "attempts": row.attempts,
+    }
+
+
+def event(listed: Listed) -> dict[str, Any]:
+    """One row of the inbox, with its message."""
+    row = listed.event
+    return {
+        "id": row.pk,
+        "source": row.source,
+        "event_id": row.event_id,
+        "type": row.type,
+        **_of_run(listed),
+        "state": row.state,
+        "reason": row.reason,
+        "attempts": row.attempts,
+        "happened_at": _time(row.happened_at),
+        "published_at": _time(row.published_at),
+        "received_at": _time(row.received_at),
+        "claimed_at": _time(row.claimed_at),
+        "claimed_by": row.claimed_by,
+        "due_at": _time(row.due_at),
+        "done_at": _time(row.done_at),
+        "attributes": row.attributes,
+        "payload": payload(bytes(row.data)),
+    }
+
+
+def payload(data: bytes) -> str:
+    """The data of a message for people: indented where it is JSON, with escapes where it is no text."""
+    try:
+        text = json.dumps(json.loads(data), indent=2, ensure_ascii=False)
+        # What JSON can escape and UTF-8 can't hold.
+        text = text.encode(errors="backslashreplace").decode()
+    except (ValueError, RecursionError):
+        text = data.decode(errors="backslashreplace")
+    return text if len(text) <= LONGEST_PAYLOAD else f"{text[:LONGEST_PAYLOAD]}… ({len(text):,} characters)"
+
+
+def request_in(row: InboxEvent) -> ReplayRequest | None:
+    """The replay request that the row keeps, if it keeps one."""
+    if row.type != REPLAY_REQUESTED:
+        return None
+    try:
+        return ReplayRequest.decode(bytes(row.data), row.attributes)
+    except EventError:
+        # A newer writer's: its payload is shown all the same.
+        return None
+
+
+def _of_run(listed: Listed) -> dict[str, Any]:
+    run = listed.run
+    return {
+        "mlflow_run_id": listed.event.run_id or None,
+        "run_name": run.name if run else "",
+        "experiment_name": run.experiment_name if run else "",
+    }
+
+
+def _count(count: StateCount) -> dict[str, Any]:
+    return {"count": count.total, "oldest_received_at": _time(count.oldest), "by_age": count.ages}
+
+
+def _time(moment: datetime | None) -> str | None:
+    return format_time(moment) if moment else None

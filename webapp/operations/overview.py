@@ -1,0 +1,154 @@
+"""The inbox as operators see it. A fixed number of queries, however much stands in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from store.models import InboxEvent, Run
+from warmboard.contract.replay import REPLAY_REQUESTED
+from webapp.operations.filter import ALL, ATTENTION, Filter
+
+State = InboxEvent.State
+AGES = {
+    "1 min": timedelta(minutes=1),
+    "10 min": timedelta(minutes=10),
+    "1 h": timedelta(hours=1),
+    "1 d": timedelta(days=1),
+    "7 d": timedelta(days=7),
+}
+"""Upper ends of the age histogram's bars; a last one holds all that is older."""
+LATELY = timedelta(days=1)
+"""Events that are done are counted so far back: all of them would be a count of the whole table."""
+LATE = timedelta(seconds=60)
+"""The sweep hands out what is due every ten seconds. What waits longer, no sweep has seen."""
+IN_FLIGHT_SHOWN = 50
+OPEN = (State.PENDING, State.WARMING, State.FAILED, State.UNREADABLE)
+
+
+@dataclass(frozen=True)
+class StateCount:
+    """How many events are in one state. ``ages`` counts them by age, youngest first: one number for each of AGES, and
+    one for the older ones.
+    """
+
+    state: str
+    total: int
+    oldest: datetime | None
+    ages: list[int]
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """What the tables say of the parts that fill them."""
+
+    received_at: datetime | None
+    """When the subscriber wrote down its newest event."""
+    claimed_at: datetime | None
+    """When a worker last took one, of those that are open or came lately."""
+    done_lately: int
+    overdue: int
+    """Unfinished events that the sweep should have handed out; more than none: it does not run."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One event, and its run where it is known."""
+
+    event: InboxEvent
+    run: Run | None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Everything that the page shows of the inbox. ``before`` is where the next older page starts, None at the end."""
+
+    counts: list[StateCount]
+    pulse: Pulse
+    in_flight: list[Listed]
+    events: list[Listed]
+    before: int | None
+
+    @classmethod
+    def find(cls, wanted: Filter, hidden: frozenset[str]) -> Self:
+        """Events of hidden experiments are counted, and not listed. Six queries."""
+        now = timezone.now()
+        counts = _counts(now)
+        flying = InboxEvent.objects.filter(state=State.WARMING).order_by("claimed_at", "pk")
+        in_flight = list(_visible(flying, hidden)[:IN_FLIGHT_SHOWN])
+        found = list(_visible(_wanted(wanted), hidden)[: wanted.limit + 1])
+        shown = found[: wanted.limit]
+        runs = Run.objects.only("run_id", "name", "experiment_name", "status", "warmed_at", "schema_version")
+        known = runs.in_bulk({event.run_id for event in (*in_flight, *shown)} - {""})
+        return cls(
+            counts,
+            _pulse(now),
+            [Listed(event, known.get(event.run_id)) for event in in_flight],
+            [Listed(event, known.get(event.run_id)) for event in shown],
+            shown[-1].pk if len(found) > len(shown) else None,
+        )
+
+
+def request_of(request_id: str) -> InboxEvent | None:
+    """The row of a replay request, once the subscriber has it. One query."""
+    return InboxEvent.objects.filter(type=REPLAY_REQUESTED, event_id=request_id).first()
+
+
+def _counts(now: datetime) -> list[StateCount]:
+    edges = [now - age for age in AGES.values()]
+    younger = {f"younger{i}": Count("pk", filter=Q(received_at__gt=edge)) for i, edge in enumerate(edges)}
+    rows = InboxEvent.objects.filter(state__in=OPEN).values("state")
+    found = rows.annotate(total=Count("pk"), oldest=Min("received_at"), **younger)
+    by_state: dict[str, Any] = {row["state"]: row for row in found}
+    return [_count(state, by_state.get(state)) for state in OPEN]
+
+
+def _count(state: State, row: dict[str, Any] | None) -> StateCount:
+    if row is None:
+        return StateCount(state, 0, None, [0] * (len(AGES) + 1))
+    up_to = [*(row[f"younger{i}"] for i in range(len(AGES))), row["total"]]
+    ages = [up - low for up, low in zip(up_to, [0, *up_to[:-1]], strict=True)]
+    return StateCount(state, row["total"], row["oldest"], ages)
+
+
+def _pulse(now: datetime) -> Pulse:
+    newest = {"received": Max("received_at"), "claimed": Max("claimed_at")}
+    lately = InboxEvent.objects.filter(state=State.DONE, received_at__gt=now - LATELY)
+    done = lately.aggregate(total=Count("pk"), **newest)
+    late = Q(state__in=(State.PENDING, State.WARMING), due_at__lt=now - LATE)
+    rest = InboxEvent.objects.filter(state__in=OPEN).aggregate(late=Count("pk", filter=late), **newest)
+    received, claimed = (_later(done[what], rest[what]) for what in newest)
+    return Pulse(received, claimed, done["total"], rest["late"])
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max(filter(None, (one, other)), default=None)
+
+
+def _wanted(wanted: Filter) -> QuerySet[InboxEvent]:
+    events = InboxEvent.objects.order_by("-pk")
+    if wanted.state == ATTENTION:
+        events = events.filter(state__in=(State.FAILED, State.UNREADABLE))
+    elif wanted.state != ALL:
+        events = events.filter(state=wanted.state)
+    if wanted.experiment:
+        events = events.filter(run_id__in=Run.objects.filter(experiment_name=wanted.experiment).values("run_id"))
+    if text := wanted.text:
+        events = events.filter(Q(run_id__icontains=text) | Q(event_id__icontains=text) | Q(reason__icontains=text))
+    if wanted.before:
+        events = events.filter(pk__lt=wanted.before)
+    return events
+
+
+def _visible(events: QuerySet[InboxEvent], hidden: frozenset[str]) -> QuerySet[InboxEvent]:
+    """Those that are about no run of these experiments. A request to replay, which may name one, is left out as well; a
+    message that could not be read, of which nobody knows what it is about, is not.
+    """
+    if not hidden:
+        return events
+    of_hidden = Run.objects.filter(pk=OuterRef("run_id"), experiment_name__in=sorted(hidden))
+    return events.exclude(type=REPLAY_REQUESTED).exclude(Exists(of_hidden))

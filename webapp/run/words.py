@@ -1,0 +1,38 @@
+"""A run's facts in words, as lists and pages show them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+NO_VALUE = "\N{EN DASH}"
+STATUS_WORDS = {
+    "FINISHED": "finished",
+    "RUNNING": "running",
+    "FAILED": "failed",
+    "KILLED": "killed",
+    "SCHEDULED": "scheduled",
+}
+STATE_WORDS = {
+    "warm": "warm",
+    "pending": "waiting",
+    "warming": "warming",
+    "failed": "not warmed",
+    "rebuilding": "rebuilding",
+    "expired": "expired",
+    "unknown": "not warm",
+}
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How long ago, in one unit: ``3 min ago``."""
+    passed = max(now - moment, timedelta())
+    units = ((86_400, "d"), (3_600, "h"), (60, "min"))
+    for seconds, unit in units:
+        if passed.total_seconds() >= seconds:
+            return f"{int(passed.total_seconds() // seconds)} {unit} ago"
+    return "just now"
+
+
+def number(value: float | None) -> str:
+    """Four significant digits."""
+    return NO_VALUE if value is None else f"{value:#.4g}".rstrip(".")
