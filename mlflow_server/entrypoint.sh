@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts MLflow with our route. Refuses to start without a database and a place for artifacts: MLflow's own defaults
-# would keep both inside the container, where they end with it.
+# Starts MLflow with Warmboard's route. Exits with 2 if the database or the artifact root is not set: MLflow's defaults
+# would keep both inside the container, and lose them with it.
 set -eu
 
 require() {
@@ -13,16 +13,16 @@ require() {
 require MLFLOW_BACKEND_STORE_URI "Set it to the tracking database, e.g. postgresql://USER:PASSWORD@HOST/mlflow"
 require MLFLOW_ARTIFACT_ROOT "Set it to where artifacts are kept, e.g. gs://BUCKET/mlflow"
 
-# Each job runner is a process of 200 MB that nothing here uses.
+# Job runners are unused here, and each is a process of 200 MB.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION="${MLFLOW_SERVER_ENABLE_JOB_EXECUTION:-false}"
 
-# `mlflow server` prepares basic authentication for its own application's name alone; for ours it is done here.
+# `mlflow server` bootstraps basic authentication only for its own application name, so do it here.
 case "${MLFLOW_BASIC_AUTH:-false}" in
     [Tt]rue | TRUE | 1 | [Yy]es | YES)
         app=warmboard-basic-auth
         python -m warmboard_mlflow.bootstrap
         export _MLFLOW_AUTH_ADMIN_BOOTSTRAPPED=true
-        # What job runners show to the server's gateway.
+        # Job runners authenticate to the server's gateway with this token.
         _MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN="$(od -An -tx1 -N32 /dev/urandom | tr -d ' \n')"
         export _MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN
         ;;

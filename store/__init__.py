@@ -1,1 +1,1 @@
-"""Where warm entries live: one door, `warm.put` and `warm.get`. Redis in front, the tables behind."""
+"""Storage of runs and warm entries: Django tables, with a copy in Redis. Read and write by `store.warm`."""

@@ -1,8 +1,9 @@
-"""The hot copy: finished bodies in Redis. It may be empty, old or away at any time; the tables have everything.
+"""The hot copy: response bodies in Redis. It may be empty, stale or down at any time; the tables have everything.
 
-A body counts only while its generation is its run's. A run's generation never goes back, so that no older body is read
-again, in whatever order writers and slow readers get there. Everything here expires (HOT_SECONDS), so that a full Redis
-drops the longest unused of it (``maxmemory-policy volatile-lru``) and keeps Celery's queues, which do not expire.
+A body is valid only if its generation is its run's. A run's generation never decreases, so a stale body is never read
+again, regardless of the order in which writers and slow readers finish. Every key expires (HOT_SECONDS). So a full
+Redis evicts the least recently used bodies (``maxmemory-policy volatile-lru``) and keeps Celery's queues, which don't
+expire.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 ETAG_LENGTH = 32
 GENERATION_LENGTH = 20
 REST_SECONDS = 5.0
-"""So long reads leave a Redis alone that did not answer: one that hangs takes a second each."""
+"""After an error, Redis is not used for this time, because each command to one that hangs takes a second."""
 SET_UNLESS_OLDER = """
 if (redis.call('GET', KEYS[1]) or '') <= ARGV[1] then
     redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
@@ -32,15 +33,15 @@ end
 
 
 class Hot:
-    """One pool of connections a process."""
+    """The hot copy at one address, with one connection pool per process."""
 
     def __init__(self, url: str) -> None:
-        # redis-py's types leave open whether it is the asynchronous client.
+        # redis-py's types allow both results and awaitables.
         self.client: Any = redis.Redis.from_url(url, socket_connect_timeout=0.5, socket_timeout=1)
         self._rest_until = 0.0
 
     def read(self, keys: Iterable[EntryKey], encoding: Encoding) -> dict[EntryKey, Body]:
-        """Those of the bodies that are hot. One command; nothing while Redis is away."""
+        """Get the bodies that are hot, in one command. None of them while Redis is down."""
         wanted = list(keys)
         if self._rests():
             return {}
@@ -54,7 +55,7 @@ class Hot:
         return {key: _unpack(value) for key, current, value in pairs if _counts(value, current)}
 
     def heat(self, run_id: str, warmed_at: datetime, bodies: Mapping[tuple[EntryKey, Encoding], Body]) -> None:
-        """For readers: keeps what they found in the tables, if Redis is there."""
+        """Write bodies that a reader found in the tables. Does nothing while Redis is down."""
         if self._rests():
             return
         try:
@@ -63,9 +64,9 @@ class Hot:
             self._rest(error)
 
     def write(self, run_id: str, warmed_at: datetime, bodies: Mapping[tuple[EntryKey, Encoding], Body]) -> None:
-        """Makes the time of a warming its run's generation, and bodies of it hot; all others of the run count no more.
+        """Set the run's generation to the time of a warming, and write bodies of that warming.
 
-        One round trip. Raises RedisError.
+        All older bodies of the run become invalid. One round trip. Raises RedisError if Redis is down.
         """
         generation = _generation(warmed_at)
         with self.client.pipeline(transaction=False) as pipeline:
@@ -76,7 +77,7 @@ class Hot:
             pipeline.execute()
 
     def add(self, name: str, by: int, expire: int) -> int | None:
-        """Adds to a counter that expires after so many seconds. Its value then; None while Redis is away."""
+        """Add to a counter that expires after ``expire`` seconds. Returns its new value; None while Redis is down."""
         if self._rests():
             return None
         try:
@@ -88,7 +89,7 @@ class Hot:
         return int(total)
 
     def forget(self, run_ids: Iterable[str]) -> None:
-        """No body of these runs counts any more. Raises RedisError."""
+        """Invalidate all bodies of these runs. Raises RedisError if Redis is down."""
         if names := [_generation_name(run_id) for run_id in run_ids]:
             self.client.unlink(*names)
 
@@ -97,12 +98,12 @@ class Hot:
 
     def _rest(self, error: redis.RedisError) -> None:
         self._rest_until = time.monotonic() + REST_SECONDS
-        log.warning("Redis is away, doing without it for %.0f s: %s", REST_SECONDS, error)
+        log.warning("Redis is down, continuing without it for %.0f s: %s", REST_SECONDS, error)
 
 
 @cache
 def hot() -> Hot:
-    """This process's, at REDIS_URL."""
+    """This process's hot copy, at REDIS_URL."""
     return Hot(settings.REDIS_URL)
 
 
@@ -115,7 +116,7 @@ def _body_name(key: EntryKey, encoding: Encoding) -> str:
 
 
 def _generation(warmed_at: datetime) -> bytes:
-    """Microseconds since 1970 in so many digits that they sort as text."""
+    """Microseconds since 1970, zero-padded so that they sort as text."""
     return b"%0*d" % (GENERATION_LENGTH, round(warmed_at.timestamp() * 1_000_000))
 
 

@@ -1,7 +1,8 @@
-"""This process's own copy of what was read a moment ago: a burst of reads of one body costs one look-up.
+"""A small in-process cache of bodies, so that a burst of reads of one body costs one look-up.
 
-A copy lives for SECONDS, so short that nobody notices. Its bytes are bounded: the longest unused go first. Of reads at
-the same time, of one body that is not here, one looks it up and the others wait for what it finds.
+A body is cached for SECONDS, too short to matter to readers. The cache's size in bytes is bounded; the least recently
+used bodies are evicted. If several threads miss the same body at once, one looks it up and the others wait for its
+result.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from warmboard.contract.entries import Body, Encoding, EntryKey
 
 SECONDS = 0.05
 OVERHEAD = 500
-"""Bytes that a kept body takes besides its data, roughly."""
+"""Approximate bytes per cached body, besides its data."""
 Key = tuple[EntryKey, Encoding]
 
 
 class LocalCopy:
-    """Safe for threads. No lock is held during a look-up; who waits, waits for the look-up of the same body."""
+    """A thread-safe cache of bodies.
+
+    No lock is held during a look-up. A thread waits only for a look-up of the same body.
+    """
 
     def __init__(self, megabytes: int) -> None:
         self._bodies: TTLCache[Key, Body] = TTLCache(megabytes * 1024 * 1024, SECONDS, getsizeof=_size)
@@ -29,7 +33,10 @@ class LocalCopy:
         self._lock = threading.Lock()
 
     def get(self, key: Key, look_up: Callable[[], Body | None]) -> Body | None:
-        """What is here, or what ``look_up`` finds. Raises what that raises, for all who wait for it."""
+        """Get a cached body, or else the result of ``look_up``.
+
+        An exception of ``look_up`` is raised in every thread that waits for it.
+        """
         with self._lock:
             if body := self._bodies.get(key):
                 return body
@@ -41,7 +48,7 @@ class LocalCopy:
         return result.result()
 
     def forget(self, run_id: str) -> None:
-        """The run's bodies have changed: those here go, and what a look-up under way finds will not be kept."""
+        """Drop the run's bodies, because they have changed. The result of a look-up in progress is not cached."""
         with self._lock:
             for kept in (self._bodies, self._look_ups):
                 for key in [key for key in kept if key[0].run_id == run_id]:

@@ -1,4 +1,4 @@
-"""The tables. Workers write them; the webapp reads them, and in deployment its database role can do no more."""
+"""The tables. Workers write them. The webapp reads them; its database role in a deployment may only read."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from warmboard.contract.entries import SCHEMA_VERSION
 from warmboard.contract.events import RunEvent, RunStatus
 
 ENDED = frozenset(status.value for status in (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED))
-"""What ``Run.status`` says of a run that is over."""
+"""The values of ``Run.status`` for a run that has ended."""
 
 LONGEST_KEY = 250
-"""MLflow takes no longer key of a parameter or a metric."""
+"""MLflow's max length of a parameter's or a metric's key."""
 LONGEST_TEXT = 200
-"""An index of PostgreSQL takes 2.7 kB a row."""
+"""PostgreSQL's indexes take at most 2.7 kB per row."""
 
 
 class Run(models.Model):
-    """One MLflow run that an event has announced: what lists and searches need. Its charts are its warm entries."""
+    """One MLflow run that an event has announced: the columns for lists and searches. Its charts are WarmEntry rows."""
 
     run_id = models.CharField(max_length=64, primary_key=True)
     tracking_server = models.CharField(max_length=64)
@@ -57,22 +57,22 @@ class Run(models.Model):
 
     @property
     def is_warm(self) -> bool:
-        """It has entries that this program reads."""
+        """Whether it has entries of the current schema version."""
         return self.schema_version == SCHEMA_VERSION
 
     @property
     def is_outdated(self) -> bool:
-        """It has entries of another schema version alone."""
+        """Whether it has entries of another schema version only."""
         return self.schema_version not in (None, SCHEMA_VERSION)
 
     @property
     def has_expired(self) -> bool:
-        """It had entries; they were dropped at the age that is kept."""
+        """Whether its entries were dropped by retention."""
         return self.warmed_at is not None and self.schema_version is None
 
 
 class RunParam(models.Model):
-    """One item of ``Run.params`` as searches and sorts need it; ``store/searched.py`` writes it."""
+    """One item of ``Run.params``, indexed for searching and sorting. ``store/searched.py`` writes it."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="param_rows", db_index=False)
     key = models.CharField(max_length=LONGEST_KEY)
@@ -91,7 +91,7 @@ class RunParam(models.Model):
 
 
 class RunMetric(models.Model):
-    """One finite item of ``Run.final_metrics`` as searches and sorts need it; ``store/searched.py`` writes it."""
+    """One finite item of ``Run.final_metrics``, indexed for searching and sorting. ``store/searched.py`` writes it."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metric_rows", db_index=False)
     key = models.CharField(max_length=LONGEST_KEY)
@@ -106,7 +106,7 @@ class RunMetric(models.Model):
 
 
 class QuickTest(models.Model):
-    """One experiment of the product; it points at one MLflow run, its newest."""
+    """One experiment of the product. It points to its newest MLflow run."""
 
     mlflow_run_id = models.CharField(max_length=64, blank=True, db_index=True)
     mlflow_experiment_name = models.CharField(max_length=500, blank=True)
@@ -118,7 +118,7 @@ class QuickTest(models.Model):
 
 
 class WarmEntry(models.Model):
-    """One finished body; warmboard/contract/entries.py has the shapes and the keys. Its schema version is its run's."""
+    """One response body. warmboard/contract/entries.py has its shape and its key; its schema version is its run's."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="entries", db_index=False)
     name = models.CharField(max_length=64)
@@ -135,7 +135,7 @@ class WarmEntry(models.Model):
 
 
 class RunSource(models.Model):
-    """A run as it was fetched: what an incremental fetch builds on, and new entries after a change of their schema."""
+    """A run as it was fetched: the base of the next incremental fetch, and of rebuilds for a new schema version."""
 
     run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="source")
     body = models.BinaryField(help_text="workers/history/ndjson.py has the shape")
@@ -145,7 +145,7 @@ class RunSource(models.Model):
 
 
 class InboxEvent(models.Model):
-    """One message from Pub/Sub, as it came. Once a row is committed the event can no longer be lost."""
+    """One message from Pub/Sub, unchanged. Once its row is committed, the event can't be lost."""
 
     class State(models.TextChoices):
         PENDING = "pending", "waits for a worker"
@@ -184,5 +184,5 @@ class InboxEvent(models.Model):
         return f"{self.event_id} {self.state}"
 
     def event(self) -> RunEvent:
-        """The event that the row keeps. Raises EventError for an unreadable one."""
+        """Decode the event. Raises EventError if it is unreadable."""
         return RunEvent.decode(bytes(self.data), self.attributes)

@@ -1,4 +1,4 @@
-"""The row of a run that no event has announced."""
+"""Create the row of a run that no event has announced."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from store.models import Run
 def announce_run(
     run_id: str, *, tracking_server: str, experiment_name: str, status: str, time: datetime | None = None
 ) -> bool:
-    """Make the run's row where there is none, so that `store.warm.put` can store it.
+    """Create the run's row if it has none, so that `store.warm.put` can store it.
 
-    Returns False for a known run, which stays as it is. ``time`` is its place in lists: by default, now.
+    Returns False for a known run, which is not changed. ``time`` is its position in lists; the default is now.
     """
     _, new = Run.objects.get_or_create(
         run_id=run_id,

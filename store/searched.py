@@ -1,4 +1,4 @@
-"""Parameters and final metrics as rows, which lists search and sort. The run's own columns hold them for showing."""
+"""Parameters and final metrics as rows, for searching and sorting. The run's JSON columns hold them for display."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ V = TypeVar("V")
 
 
 def write(run: Run, params: Mapping[str, str], final_metrics: Mapping[str, float | None]) -> None:
-    """Makes the rows of a run those of these values; part of ``put``'s transaction, with the run's row locked.
+    """Replace a run's rows by these values. Call it in ``put``'s transaction, with the run's row locked.
 
-    ``run`` is the row as it was, which says what rows there are: only what has changed is written, so that a run that
-    goes on leaves its parameters alone.
+    ``run`` still has the previous values. Only differences are written, so a running run's parameters, which don't
+    change, cost nothing.
     """
     RunParam.objects.filter(run=run, key__in=run.params.keys() - params.keys()).delete()
     RunParam.objects.bulk_create(
@@ -35,21 +35,21 @@ def write(run: Run, params: Mapping[str, str], final_metrics: Mapping[str, float
 
 
 def param_rows(params: Mapping[str, str]) -> Iterator[dict[str, str | float | None]]:
-    """The columns of each row but its run."""
+    """The columns of each row, except its run. Keys longer than LONGEST_KEY are left out."""
     for key, value in params.items():
         if len(key) <= LONGEST_KEY:
             yield {"key": key, "text": str(value)[:LONGEST_TEXT], "number": number_of(str(value))}
 
 
 def metric_rows(metrics: Mapping[str, float | None]) -> Iterator[dict[str, str | float]]:
-    """The columns of each row but its run. A value that is not finite has none."""
+    """The columns of each row, except its run. NaN, ±∞ and keys longer than LONGEST_KEY are left out."""
     for key, value in metrics.items():
         if len(key) <= LONGEST_KEY and value is not None and math.isfinite(value):
             yield {"key": key, "value": value}
 
 
 def number_of(text: str) -> float | None:
-    """The finite number that a text is, else None: ``1e-3``, but neither ``nan`` nor ``1_000``."""
+    """Parse a finite number such as ``1e-3``. None for any other text, including ``nan`` and ``1_000``."""
     try:
         number = float(text)
     except ValueError:

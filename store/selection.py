@@ -1,4 +1,4 @@
-"""Which runs a replay means: the one rule, for those who preview it and those who do it."""
+"""Select the runs of a replay: the same query for its preview and its execution."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from warmboard.contract.replay import Selection
 
 
 def selected(selection: Selection) -> QuerySet[Run]:
-    """The runs for which every criterion holds, in the order of their IDs. One query."""
+    """The runs that meet every criterion, by ID. One query."""
     runs = Run.objects.order_by("run_id")
     if selection.run_id:
         runs = runs.filter(run_id=selection.run_id)

@@ -1,4 +1,4 @@
-"""Django settings for a program that uses the store and serves no pages: the workers. The webapp builds on them."""
+"""Django settings for programs that use the store but serve no pages: the workers. The webapp extends them."""
 
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,16 @@ from warmboard.contract import settings as setting
 def _database(url: str) -> dict[str, Any]:
     database: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
     if database["ENGINE"] == "django.db.backends.sqlite3":
-        # SQLite makes its file, but not the folder.
+        # SQLite creates its file, but not the folder.
         Path(database["NAME"]).parent.mkdir(parents=True, exist_ok=True)
-        # Writers take their lock at BEGIN and wait for it; readers never wait (write-ahead log).
+        # Writers take the lock at BEGIN and wait for it. Readers never wait (write-ahead log).
         database["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
     else:
-        # Bodies travel as bytes, not as text twice as long: half the time of a large run's put.
+        # Sends bodies as bytes, not as text of twice the length. That halves the time of a large run's put.
         database["OPTIONS"] = {**database.get("OPTIONS", {}), "server_side_binding": True}
     return database
 

@@ -1,4 +1,4 @@
-"""What a viewer may expect of a run that is not warm, derived from its events and its row."""
+"""The state of a run that is not warm, derived from its events and its row."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ EXPECT: dict[State, str] = {
     "pending": "The run has been announced and waits for a worker.",
     "warming": "A worker is fetching the run's history; it takes seconds.",
     "failed": "Warming failed; the reason says why. An operator can replay the event.",
-    "rebuilding": "An older Warmboard has warmed this run; its charts are being made anew, newest runs first.",
-    "expired": "The run's charts have reached the age that is kept; its summary stays. A replay brings them back: "
-    "`python -m workers replay --run RUN_ID`.",
+    "rebuilding": "An older version of Warmboard warmed this run. Its charts are being rebuilt, newest runs first.",
+    "expired": "The run's charts were deleted at the end of their retention; its summary is kept. A replay restores"
+    " them: `python -m workers replay --run RUN_ID`.",
     "unknown": "No event has announced this run yet. It appears here when its training publishes one,"
     " or when the sweep finds it in MLflow after its end.",
 }
@@ -24,7 +24,7 @@ EXPECT: dict[State, str] = {
 
 @dataclass(frozen=True)
 class RunState:
-    """Why a run has no warm entries, in one word, one sentence, and the reason if something failed."""
+    """Why a run has no warm entries: a state, a sentence (``expect``), and the reason of a failure."""
 
     state: State
     reason: str = ""
@@ -36,14 +36,16 @@ class RunState:
 
 
 def run_state(run_id: str) -> RunState:
-    """The state of one run that is not warm. Two queries."""
+    """Find the state of one run that is not warm. Two queries."""
     events = InboxEvent.objects.filter(run_id=run_id).order_by("-received_at")
     return state_of(events.only("state", "reason", "attempts"), Run.objects.filter(pk=run_id).first())
 
 
 def state_of(events: Iterable[InboxEvent], run: Run | None = None) -> RunState:
-    """The rule, for a run that is not warm, by its events, newest first, and its row: the newest unfinished event; of a
-    run that was warm once and has no newer failure, what became of its entries; else the newest failed event.
+    """Derive the state of a run that is not warm from its row and its events, newest first.
+
+    The newest unfinished event decides. Without one, a run that was warm and has not failed since is expired,
+    rebuilding or failed to rebuild. Otherwise the newest failed event decides.
     """
     newest = ""
     by_state: dict[str, InboxEvent] = {}

@@ -1,7 +1,7 @@
-"""The one door to warm entries: ``put`` writes a whole run, ``get`` reads one finished body, ``get_many`` several.
+"""The only access to warm entries: ``put`` writes a whole run, ``get`` reads one body, ``get_many`` several.
 
-The tables hold the durable copy, Redis the hot one (``hot.py``), the process what it read a moment ago (``local.py``).
-Losing Redis costs milliseconds, never data: a read falls back to its table and says so in the log.
+The tables hold the durable copy, Redis the hot copy (``hot.py``), and each process caches bodies for a moment
+(``local.py``). Losing Redis costs milliseconds, never data: reads fall back to the tables and log a warning.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from warmboard.contract.entries import SCHEMA_VERSION, Body, Encoding, Entry, En
 
 
 class HotCopyError(Exception):
-    """The run is in its tables, but Redis could not be told and may hold an older copy: put it again."""
+    """The tables were written, but not Redis, which may hold an older copy. Retry the put."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarmRun:
-    """Everything that one warming of a run stores. ``fetched_at`` is when its fetch began, ``source`` the run as it was
-    fetched.
+    """Everything that one warming of a run stores.
+
+    ``fetched_at`` is when its fetch began. ``source`` is the run as it was fetched (``workers/history/ndjson.py`` has
+    the format).
     """
 
     run_id: str
@@ -52,19 +54,19 @@ class WarmRun:
 
 @dataclass(frozen=True)
 class Source:
-    """A run as it was fetched (``workers/history/ndjson.py`` has the shape), and when that fetch began."""
+    """A run as it was fetched (``workers/history/ndjson.py`` has the format), and when that fetch began."""
 
     body: bytes = field(repr=False)
     fetched_at: datetime
 
 
 def get(key: EntryKey, encoding: Encoding) -> Body | None:
-    """The entry's body, or None when it is not warm. One look-up in Redis; the table if Redis has it not."""
+    """Get an entry's body; None if it is not warm. One look-up in Redis, and one in the table if Redis lacks it."""
     return _local().get((key, encoding), lambda: get_many([key], encoding).get(key))
 
 
 def get_many(keys: Collection[EntryKey], encoding: Encoding) -> dict[EntryKey, Body]:
-    """Those of the entries that are warm. One command to Redis, and one query for all that Redis has not."""
+    """Get the bodies of those entries that are warm. One command to Redis, and one query for all that Redis lacks."""
     found = hot().read(keys, encoding)
     cold = [key for key in keys if key not in found]
     if cold:
@@ -75,7 +77,7 @@ def get_many(keys: Collection[EntryKey], encoding: Encoding) -> dict[EntryKey, B
 
 
 def source(run_id: str) -> Source | None:
-    """What the last warming of the run has fetched; None when it was never warm or has expired."""
+    """Get the run as its last warming fetched it; None if it was never warm or has expired."""
     row = RunSource.objects.filter(pk=run_id).select_related("run").first()
     if row is None:
         return None
@@ -85,10 +87,11 @@ def source(run_id: str) -> Source | None:
 
 
 def put(run: WarmRun) -> bool:
-    """Stores a run's entries, source and summary in one transaction, then heats Redis.
+    """Store a run's entries, source and summary in one transaction, then heat Redis.
 
-    Of two warmings the later fetch wins, whichever finishes last. Returns False when a later one was already there.
-    The run must have been announced (``Run`` exists). Raises HotCopyError when the tables were written and Redis not.
+    Of two warmings, the one with the later fetch wins, regardless of which finishes last. Returns False if a later one
+    is already stored. Raises Run.DoesNotExist if the run was not announced, and HotCopyError if Redis is down and only
+    the tables were written.
     """
     with transaction.atomic():
         row = Run.objects.select_for_update().get(pk=run.run_id)
@@ -108,18 +111,18 @@ def put(run: WarmRun) -> bool:
     try:
         hot().write(run.run_id, warmed_at, dict(_read_first(run.entries)))
     except redis.RedisError as error:
-        raise HotCopyError(f"Redis is away, run {run.run_id} is warm in its tables only: {error}") from error
+        raise HotCopyError(f"Redis is down, run {run.run_id} is warm in the tables only: {error}") from error
     return True
 
 
 def _write_summary(row: Run, run: WarmRun) -> datetime:
-    """Returns the time of this warming, which is later than any before: the generation of its hot bodies."""
+    """Write the run's row. Returns the time of this warming, later than all before: its hot bodies' generation."""
     now = timezone.now()
     row.warmed_at = max(now, row.warmed_at + timedelta(microseconds=1)) if row.warmed_at else now
     for name in ("fetched_at", "experiment_name", "name", "start_time", "epochs", "params", "final_metrics"):
         setattr(row, name, getattr(run, name))
     row.sparkline = run.sparkline
-    # MLflow may not have heard yet what the completed event says. Only a started event makes a run go on.
+    # The completed event may arrive before MLflow knows of the end. Only a started event resumes an ended run.
     if run.status in ENDED or row.status not in ENDED:
         row.status, row.end_time = run.status, run.end_time
     row.schema_version = SCHEMA_VERSION
@@ -129,7 +132,7 @@ def _write_summary(row: Run, run: WarmRun) -> datetime:
 
 
 def _write_entries(row: Run, entries: Mapping[EntryKey, Entry]) -> None:
-    """Two statements, however many entries (on SQLite, which takes few parameters, one more for every hundred)."""
+    """Replace the run's entries in two statements; on SQLite, which limits parameters, one more per hundred entries."""
     rows = WarmEntry.objects.bulk_create(
         [
             WarmEntry(
@@ -147,14 +150,15 @@ def _write_entries(row: Run, entries: Mapping[EntryKey, Entry]) -> None:
 def _write_quick_tests(run: WarmRun) -> None:
     overview = run.entries[EntryKey.history(run.run_id, Resolution.OVERVIEW)]
     tests = QuickTest.objects.filter(mlflow_run_id=run.run_id)
-    # Most runs have none, and decoding takes a while.
+    # Most runs have none, and decoding is slow.
     if tests.exists():
         tests.update(mlflow_experiment_name=run.experiment_name, training_history_json=overview.decode())
 
 
 def _read_first(entries: Mapping[EntryKey, Entry]) -> Iterator[tuple[tuple[EntryKey, Encoding], Body]]:
-    """What pages read when they open: overviews and the full history. The rest, most of the bytes, becomes hot when it
-    is asked for: a read of its table.
+    """The bodies that pages read first: overviews and the full history.
+
+    The others, most of the bytes, become hot when they are first read from the table.
     """
     for key, entry in entries.items():
         overview = key.resolution is Resolution.OVERVIEW and not key.name.startswith("metric-chunk-")
@@ -164,7 +168,7 @@ def _read_first(entries: Mapping[EntryKey, Entry]) -> Iterator[tuple[tuple[Entry
 
 
 def _from_tables(keys: Iterable[EntryKey], encoding: Encoding) -> Iterator[tuple[str, datetime, dict[EntryKey, Body]]]:
-    """Run by run: its ID, when it was warmed, and its bodies. One query."""
+    """Yield each run's ID, the time of its warming, and its bodies. One query."""
     runs_by_kind: dict[tuple[str, Resolution], list[str]] = {}
     for key in keys:
         runs_by_kind.setdefault((key.name, key.resolution), []).append(key.run_id)

@@ -1,1 +1,1 @@
-"""MLflow's server with one more route: a run's whole metric history by one query, in one response."""
+"""An MLflow server with one more route: a run's whole metric history in one response."""

@@ -1,7 +1,7 @@
-"""Who may read our routes under MLflow's basic authentication.
+"""Permissions of Warmboard's routes under MLflow's basic authentication.
 
-MLflow asks everybody for a name and a password before any route, and looks up by the exact path what else to check. Our
-path holds a run's ID, so we find our check by the route instead.
+MLflow authenticates every request, and looks up the permission check by the exact path. The history's path holds a run
+ID, so its check is looked up by the Flask endpoint instead.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ Check = Callable[[], bool]
 
 
 def guard(auth: Any) -> None:
-    """Adds our routes' checks to MLflow's authentication module. Raises AttributeError when that module is another than
-    the one this was written for: a server that does not start is better than one that is open.
+    """Add the routes' checks to MLflow's authentication module.
+
+    Raises AttributeError if that module lacks the private functions used here: a server that doesn't start is better
+    than one without checks.
     """
     stock_check, may_read_run = auth._find_validator, auth._authorize_run_id
 
     def may_read_history() -> bool:
-        # The ID in the path. MLflow's own reader of parameters would prefer ?run_id=, the ID of any other run.
+        # The ID in the path. MLflow's own parser would prefer ?run_id=, which may name any other run.
         return bool(may_read_run((request.view_args or {})["run_id"], "read"))
 
     checks: dict[str | None, Check] = {routes.HISTORY: may_read_history, routes.VERSION: lambda: True}

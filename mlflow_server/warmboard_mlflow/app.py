@@ -1,7 +1,7 @@
-"""What `mlflow server --app-name` starts: MLflow's own application, and our routes on its Flask part.
+"""The applications for `mlflow server --app-name`: MLflow's own, with Warmboard's routes on its Flask part.
 
-Flask, since MLflow's host check and its basic authentication guard every Flask route; a route of ours on the ASGI part
-would be open to anyone under basic authentication.
+MLflow's host check and its basic authentication guard every Flask route. A route on the ASGI part would not require
+authentication.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from warmboard_mlflow import routes
 
 
 def create_app() -> Any:
-    """`--app-name warmboard`: ASGI under uvicorn, WSGI under gunicorn and waitress."""
+    """Create the app of `--app-name warmboard`: ASGI under uvicorn, WSGI under gunicorn and waitress."""
     routes.register(flask_app)
     if _MLFLOW_SGI_NAME.get() != "uvicorn":
         return flask_app
@@ -25,7 +25,7 @@ def create_app() -> Any:
 
 
 def create_basic_auth_app() -> Any:
-    """`--app-name warmboard-basic-auth`: the same behind MLflow's basic authentication."""
+    """Create the app of `--app-name warmboard-basic-auth`: the same with MLflow's basic authentication."""
     from mlflow.server import auth
 
     from warmboard_mlflow import access

@@ -1,5 +1,6 @@
-"""A run's points from PostgreSQL over psycopg 3: gathered by key in the database and sent as binary arrays, which NumPy
-reads where they are. A third of the time that rows take.
+"""Read a run's points from PostgreSQL with psycopg 3, in a third of the time that rows take.
+
+The database groups the points by key and sends binary arrays, which NumPy reads in place.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from warmboard_mlflow.points import Points
 from warmboard_mlflow.selection import Selection, ranges_of
 
 GATHERED_POINTS = 2_000_000
-"""So many the database may hold in memory, at 24 bytes each; more it gathers in passes, each over a range of keys."""
+"""Max number of points that the database holds in memory, at 24 bytes each. More are read in passes, by key ranges."""
 _ARRAY_HEAD = 20
 _INT8_ARRAY, _FLOAT8_ARRAY = 1016, 1022
 _GATHER: LiteralString = """
@@ -29,7 +30,10 @@ _GATHER: LiteralString = """
 
 
 class _IndicesLoader(Loader):
-    """bigint[] → int64. PostgreSQL sends a head, then each element behind its length; no column here may be null."""
+    """Loads bigint[] as int64. PostgreSQL sends a header, then each element after its length. No column is nullable.
+
+    Format: https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c (``array_send``).
+    """
 
     format = Format.BINARY
     element = np.dtype([("length", ">i4"), ("element", ">i8")])
@@ -40,13 +44,13 @@ class _IndicesLoader(Loader):
 
 
 class _ValuesLoader(_IndicesLoader):
-    """double precision[] → float64."""
+    """Loads double precision[] as float64."""
 
     element = np.dtype([("length", ">i4"), ("element", ">f8")])
 
 
 def read_points(session: Session, selection: Selection, gathered: int = GATHERED_POINTS) -> Iterator[Points]:
-    """Metric by metric, as of one moment."""
+    """Yield a run's points, metric by metric. All are as of the session's transaction."""
     connection: Connection[Any] = session.connection().connection.driver_connection  # type: ignore[assignment]
     where, values = _conditions(selection)
     if _expected(connection, where, values) <= gathered:
@@ -69,7 +73,7 @@ def _conditions(selection: Selection) -> tuple[LiteralString, dict[str, Any]]:
 
 
 def _expected(connection: Connection[Any], where: LiteralString, values: dict[str, Any]) -> int:
-    """How many points PostgreSQL's planner expects, for next to no time."""
+    """The number of points that PostgreSQL's planner expects. Much faster than counting."""
     [(plan,)] = connection.execute("EXPLAIN (FORMAT JSON) SELECT 1" + where, values).fetchall()
     return int(plan[0]["Plan"]["Plan Rows"])
 
@@ -78,7 +82,7 @@ def _gathered(connection: Connection[Any], where: LiteralString, values: dict[st
     cursor: Cursor[Any] = connection.cursor()
     cursor.adapters.register_loader(_INT8_ARRAY, _IndicesLoader)
     cursor.adapters.register_loader(_FLOAT8_ARRAY, _ValuesLoader)
-    # psycopg's connection stays locked until its stream is closed: a rollback before that would wait for ever.
+    # psycopg's connection stays locked until its stream is closed; a rollback before that would wait forever.
     stream: Any = cursor.stream(_GATHER + where + " GROUP BY key", values, binary=True)
     with closing(stream):
         for columns in stream:

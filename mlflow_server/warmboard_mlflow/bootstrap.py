@@ -1,7 +1,7 @@
-"""`python -m warmboard_mlflow.bootstrap`: MLflow's check of its basic authentication, which makes the administrator.
+"""`python -m warmboard_mlflow.bootstrap`: run MLflow's bootstrap of basic authentication, which creates the admin user.
 
-`mlflow server` does it for its own application's name alone. Without it a missing password ends every worker that
-starts, over and over, where this ends once, with the reason.
+`mlflow server` runs it only for MLflow's own application name. Without it, a missing password makes every server worker
+exit and restart in a loop. Here it exits once, with the reason.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Streaming compression of an answer, as its client asks for it."""
+"""Streaming compression of a response, negotiated with the client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from isal import isal_zlib
 from werkzeug.datastructures import Accept
 
 CHUNK = 2**16
-"""A smaller chunk costs more than it carries: under uvicorn each one goes from thread to thread."""
+"""Min size in bytes. Under uvicorn every chunk is passed between threads, which costs more than a smaller one saves."""
 ZSTD_LEVEL, GZIP_LEVEL = 1, 1
 GZIP_FORMAT = 16 + 15
 IDENTITY = "identity"
@@ -39,13 +39,13 @@ def _compressor(encoding: str) -> _Compressor:
 
 
 def negotiated(accepted: Accept) -> str:
-    """The Content-Encoding: what the client weighs most, zstd before gzip; `identity` for one that takes neither."""
+    """The Content-Encoding that the client prefers, zstd before gzip; `identity` if it accepts neither."""
     best = max(("zstd", "gzip"), key=lambda encoding: accepted.quality(encoding))
     return best if accepted.quality(best) > 0 else IDENTITY
 
 
 def compressed(lines: Iterable[bytes], encoding: str) -> Generator[bytes]:
-    """The lines in chunks of at least CHUNK bytes, but for the last."""
+    """Compress lines into chunks of at least CHUNK bytes, except the last."""
     compressor = _compressor(encoding)
     waiting: list[bytes] = []
     size = 0

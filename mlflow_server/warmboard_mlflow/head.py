@@ -1,4 +1,4 @@
-"""A run without its history: what it is, its parameters, its tags, and the latest point of every metric."""
+"""Read a run without its history: its attributes, parameters and tags, and the latest point of every metric."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 FORMAT = 1
 LARGEST = 1.7976931348623157e308
-"""What MLflow's databases hold for infinity."""
+"""MLflow's databases store infinity as this value."""
 _OF_RUN = {
     "run_id": SqlRun.run_uuid,
     "run_name": SqlRun.name,
@@ -36,7 +36,7 @@ _EXPERIMENT_NAME = (
 
 
 def read_head(store: Any, session: Session, run_id: str) -> dict[str, Any]:
-    """An answer's first line. Raises MlflowException for a run that is unknown, deleted or of another workspace."""
+    """Read the response's first line. Raises MlflowException if the run is unknown, deleted or of another workspace."""
     run = _read_run(store, session, run_id)
     tags = {key: value or "" for key, value in session.execute(_pairs(SqlTag, run_id))}
     run["run_name"] = run["run_name"] or tags.get(MLFLOW_RUN_NAME)
@@ -50,7 +50,7 @@ def read_head(store: Any, session: Session, run_id: str) -> dict[str, Any]:
 
 
 def _read_run(store: Any, session: Session, run_id: str) -> dict[str, Any]:
-    # The store's own query: where workspaces are in use, it finds the runs of the request's workspace alone.
+    # The store's own query: with workspaces enabled, it only finds runs of the request's workspace.
     query = store._get_query(session, SqlRun).filter(SqlRun.run_uuid == run_id)
     found = query.with_entities(*_OF_RUN.values(), _EXPERIMENT_NAME).one_or_none()
     if found is None:
@@ -72,7 +72,7 @@ def _latest(run_id: str) -> Any:
 
 
 def _number(value: float, is_nan: bool) -> float | str:
-    """Strict JSON has no word for what is not finite."""
+    """A number, or a string for NaN and ±∞, which strict JSON lacks."""
     if is_nan or math.isnan(value):
         return "NaN"
     if abs(value) >= LARGEST:

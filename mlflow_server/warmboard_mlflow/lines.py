@@ -1,4 +1,4 @@
-"""A run as lines of JSON: docs/reference/bulk-history.md has their shapes."""
+"""Write a run as lines of JSON. docs/reference/bulk-history.md has their shapes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
 def to_lines(head: dict[str, Any], metrics: Iterable[Points]) -> Iterator[bytes]:
-    """One document a line. The last says how much there was: without it the answer was cut off."""
+    """Yield one document per line. The last has the totals; without it, the response was cut off."""
     yield _line(head)
     axes = _Axes()
     count = points = 0
@@ -30,14 +30,14 @@ def to_lines(head: dict[str, Any], metrics: Iterable[Points]) -> Iterator[bytes]
 
 
 class _Axes:
-    """Numbers the axes. As a rule most metrics of a run were logged at the same steps and times as the one before."""
+    """Numbers the distinct axes. Most metrics of a run have the same steps and timestamps as the previous metric."""
 
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
         self._last: tuple[Points, int] | None = None
 
     def number(self, points: Points) -> tuple[int, bool]:
-        """Its number, and whether it is new."""
+        """The number of a metric's axis, and whether it is new."""
         if self._last and _same_axis(self._last[0], points):
             return self._last[1], False
         digest = hashlib.blake2b(points.steps.data, digest_size=16)
@@ -68,5 +68,5 @@ def _non_finite(values: NDArray[np.float64]) -> dict[str, NDArray[np.intp]]:
 
 
 def _line(document: dict[str, Any]) -> bytes:
-    # What is not finite becomes null.
+    # orjson writes NaN and ±∞ as null.
     return orjson.dumps(document, option=_OPTIONS)

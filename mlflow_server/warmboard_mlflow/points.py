@@ -15,7 +15,10 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Points:
-    """All points of one metric, repeats too: by step, then by timestamp, then by value. Values may be not finite."""
+    """All points of one metric, repeated steps included, as three arrays of the same length.
+
+    Sorted by step, timestamp (milliseconds since 1970) and value. Values may be NaN or ±∞.
+    """
 
     key: str
     steps: Indices
@@ -24,13 +27,13 @@ class Points:
 
     @classmethod
     def of(cls, key: str, steps: Indices, timestamps: Indices, values: Values) -> Points:
-        """Points in any order, with MLflow's stand-ins for infinity."""
+        """Sort points in any order, and replace MLflow's substitutes for ±∞."""
         if not (np.abs(values) < LARGEST).all():
             values = np.where(np.abs(values) >= LARGEST, np.copysign(np.inf, values), values)
         if not _ascending(steps):
             order = np.argsort(steps, kind="stable")
             if not _ascending(steps[order]):
-                # Three times as long, and only for repeated steps.
+                # Three times slower, and needed only for repeated steps.
                 order = np.lexsort((values, timestamps, steps))
             steps, timestamps, values = steps[order], timestamps[order], values[order]
         return cls(key, steps, timestamps, values)

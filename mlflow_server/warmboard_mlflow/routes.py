@@ -1,4 +1,4 @@
-"""Our routes: the history of a run, and the version by which a client tells that there is one."""
+"""Warmboard's routes: a run's history, and a version that tells clients that the route exists."""
 
 from __future__ import annotations
 
@@ -33,25 +33,28 @@ _PATH = "/api/2.0/warmboard"
 
 
 def register(app: Flask) -> None:
-    """Adds the routes, under the static prefix as MLflow's own."""
+    """Add the routes to the app, under the same static prefix as MLflow's own."""
     for path, name, view in (("/runs/<run_id>/history", HISTORY, history), ("/version", VERSION, version)):
         guarded = catch_mlflow_exception(_disable_if_artifacts_only(view))
         app.add_url_rule(_add_static_prefix(_PATH + path), name, guarded, methods=["GET"])
 
 
 def version() -> Response:
-    """A stock server answers 404."""
+    """The versions of the history's format and of MLflow. A stock server answers 404."""
     return jsonify({"history": FORMAT, "mlflow": MLFLOW_VERSION})
 
 
 def history(run_id: str) -> Response:
-    """Raises MlflowException for what can't be answered; what goes wrong after the first chunk cuts the answer off."""
+    """Stream a run's history.
+
+    Raises MlflowException if the first chunk can't be made. An error after that cuts off the response.
+    """
     encoding = negotiated(request.accept_encodings)
     chunks = compressed(_lines(_sql_store(), _selection(run_id)), encoding)
     with _as_mlflow_errors():
         first = next(chunks)
     response = Response(chain([first], chunks), mimetype="application/x-ndjson")
-    # A client may go before the end.
+    # The client may disconnect before the end.
     response.call_on_close(chunks.close)
     response.vary.add("Accept-Encoding")
     if encoding != IDENTITY:
@@ -78,16 +81,16 @@ def _lines(store: Any, selection: Selection) -> Generator[bytes]:
     with Session(store.read_engine or store.engine) as session:
         _hold_the_moment(session)
         head = read_head(store, session, selection.run_id)
-        # Reading has to end before the session, also when a client disconnects or something fails.
+        # Close the cursor before the session, even if the client disconnects or an error occurs.
         with closing(_reader(session).read_points(session, selection)) as metrics:
             yield from to_lines(head, metrics)
 
 
 def _hold_the_moment(session: Session) -> None:
-    """All that this session reads is as of one moment, where the database can do it."""
+    """Begin a transaction in which all reads see the same snapshot, if the database supports it."""
     dialect = session.get_bind().dialect.name
     if dialect == "sqlite":
-        # Python's driver begins a transaction for writing only.
+        # Python's driver begins a transaction only for writes.
         session.connection().exec_driver_sql("BEGIN")
     elif dialect in ("postgresql", "mysql", "mariadb"):
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})

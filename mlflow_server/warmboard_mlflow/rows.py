@@ -1,7 +1,8 @@
-"""A run's points from any database: rows, turned into columns.
+"""Read a run's points from any database, as rows that are turned into columns.
 
-Unordered, because to order them the database would look up every row by itself: three times as long on SQLite. So all
-of them are held at once, up to a limit; beyond it they are read in several passes, each over a range of keys.
+The query does not order them: to do so, the database would look up each row separately, which takes three times as long
+on SQLite. So all points are held in memory, up to a limit. Beyond it, they are read in passes, each over a range of
+keys.
 """
 
 from __future__ import annotations
@@ -19,17 +20,19 @@ from warmboard_mlflow.points import Points
 from warmboard_mlflow.selection import Selection, ranges_of
 
 HELD_POINTS = 2_000_000
-"""28 bytes each, and twice that while they are sorted."""
+"""Max number of points in memory: 28 bytes each, and twice that during the sort."""
 BATCH = 500
-"""Larger batches are slower: their tuples set off Python's garbage collector, and leave the processor's cache."""
-# One column less to make objects of; None becomes NaN.
+"""Rows per fetch. Larger batches are slower: their tuples trigger Python's garbage collector and miss the CPU cache."""
+# Folds is_nan into the value, which saves a column; NumPy turns None into NaN.
 _VALUE = case((SqlMetric.is_nan, null()), else_=SqlMetric.value)
 _ROWID: ColumnElement[int] = literal_column("metrics.rowid")
 
 
 def read_points(session: Session, selection: Selection, held: int = HELD_POINTS) -> Iterator[Points]:
-    """Metric by metric, as of one moment. Few points are all read before the first is given, and the database is then
-    left alone: a reader that waits for its client would keep writers off SQLite.
+    """Yield a run's points, metric by metric, as of one moment.
+
+    Up to ``held`` points are all read before the first is yielded, and the transaction then ends. Otherwise, waiting
+    for a slow client would block writers of SQLite.
     """
     columns = _read(session, _conditions(selection), held)
     if columns is None:
@@ -45,10 +48,10 @@ def _read_by_ranges(session: Session, selection: Selection, held: int) -> Iterat
     ranges = ranges_of(session.execute(counts).all(), held)
     key: Any = SqlMetric.key
     if _is_sqlite(session):
-        # Rows are only ever added, at the end. So this holds the moment, and the database need not be kept.
+        # Rows are only ever appended. So a max row ID gives a snapshot, without an open transaction.
         conditions.append(session.scalar(select(func.max(_ROWID)).select_from(SqlMetric)) >= _ROWID)
         session.rollback()
-        # In the order in which they are stored: by the index of keys every row would be looked up by itself.
+        # The + disables the index of keys: a scan in storage order is faster than a look-up per row.
         key = literal_column("+metrics.key", String)
     for first, last in ranges:
         if columns := _read(session, [*conditions, key.between(first, last)]):
@@ -56,11 +59,11 @@ def _read_by_ranges(session: Session, selection: Selection, held: int) -> Iterat
 
 
 def _read(session: Session, conditions: list[Any], limit: int | None = None) -> _Columns | None:
-    """None when there are more points than ``limit``."""
+    """Read all points that meet the conditions; None if there are more than ``limit``."""
     columns = _Columns()
     query = select(SqlMetric.key, SqlMetric.step, SqlMetric.timestamp, _VALUE).where(*conditions)
     with _result(session, query) as result:
-        # SQLAlchemy's rows take a tenth longer than the driver's; but of the others it reads some ahead.
+        # The driver's rows are a tenth faster than SQLAlchemy's, but only SQLAlchemy's read ahead on other databases.
         fetch = result.cursor.fetchmany if _is_sqlite(session) else result.fetchmany
         while rows := fetch(BATCH):
             columns.add(rows)
@@ -93,12 +96,12 @@ def _conditions(selection: Selection) -> list[Any]:
 
 
 def _begins_with(prefix: str) -> Any:
-    # LIKE would need escapes, and ignores case in SQLite.
+    # LIKE would need escapes, and is case-insensitive in SQLite.
     return func.substring(SqlMetric.key, 1, len(prefix)) == prefix
 
 
 class _Codes(dict[str, int]):
-    """Numbers keys as they come."""
+    """Numbers keys in order of appearance."""
 
     def __missing__(self, key: str) -> int:
         self[key] = code = len(self)
@@ -106,7 +109,7 @@ class _Codes(dict[str, int]):
 
 
 class _Columns:
-    """Rows of (key, step, timestamp, value or None) as columns."""
+    """Collects rows of (key, step, timestamp, value or None) as columns."""
 
     def __init__(self) -> None:
         self._codes = _Codes()
@@ -122,12 +125,15 @@ class _Columns:
         self.length += count
 
     def points(self, selection: Selection) -> Iterator[Points]:
-        """Metric by metric. Some databases compare keys without regard to case; here it counts."""
+        """Yield the selected points, metric by metric.
+
+        Some databases compare keys case-insensitively, so the selection is applied again, with case.
+        """
         if not self.length:
             return
         codes, steps, timestamps, values = map(np.concatenate, zip(*self._parts, strict=True))
         self._parts.clear()
-        # NumPy sorts 16 bits by their digits, in a tenth of the time that it takes to compare.
+        # NumPy uses a radix sort for 16 bits, in a tenth of the time of a comparison sort.
         order = np.argsort(codes.astype(np.uint16) if len(self._codes) <= 2**16 else codes, kind="stable")
         steps, timestamps, values = steps[order], timestamps[order], values[order]
         ends = np.cumsum(np.bincount(codes)).tolist()

@@ -1,4 +1,4 @@
-"""What a request asks for."""
+"""A request's parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STEPS = range(-(2**63), 2**63)
 
 @dataclass(frozen=True)
 class Selection:
-    """One run's metrics: those whose key begins with one of ``prefixes`` (all, if there are none), ``from_step`` on."""
+    """Points of one run: metrics whose key begins with one of ``prefixes`` (all if empty), from ``from_step`` on."""
 
     run_id: str
     prefixes: tuple[str, ...] = ()
@@ -22,7 +22,7 @@ class Selection:
 
 
 def step_of(text: str | None) -> int | None:
-    """The parameter ``from_step``. Raises ValueError unless it is a whole number of 64 bits."""
+    """Parse the parameter ``from_step``. Raises ValueError if it is not a 64-bit whole number."""
     if text is None:
         return None
     if not re.fullmatch(r"-?[0-9]{1,19}", text) or int(text) not in STEPS:
@@ -31,14 +31,15 @@ def step_of(text: str | None) -> int | None:
 
 
 def prefixes_of(texts: Iterable[str]) -> tuple[str, ...]:
-    """The parameters ``prefix``; an empty one stands for every metric."""
+    """Parse the parameters ``prefix``. An empty prefix selects every metric."""
     found = tuple(dict.fromkeys(texts))
     return () if "" in found else found
 
 
 def ranges_of(counts: Iterable[tuple[str, int]], limit: int) -> list[tuple[str, str]]:
-    """Keys with their numbers of points, in the database's order → ranges of keys (first, last) with at most ``limit``
-    points each; a longer metric is a range of its own.
+    """Split keys into ranges (first, last) with at most ``limit`` points each.
+
+    ``counts`` are keys with their numbers of points, in the database's order. A longer metric is its own range.
     """
     ranges: list[tuple[str, str]] = []
     room = -1

@@ -1,4 +1,4 @@
-"""Every test of the store has tables and a real Valkey, empty."""
+"""Every test of the store has empty tables and a real, empty Valkey."""
 
 from collections.abc import Iterator
 
@@ -10,16 +10,16 @@ from django.db import connection
 from deploy.local.process import Process
 from store import warm
 
-# PostgreSQL's plans: of the second run of `python -m tests`.
+# About PostgreSQL's query plans; the second run of `python -m tests` has them.
 collect_ignore = [] if connection.vendor == "postgresql" else ["test_plans.py"]
 
 
 @pytest.fixture(autouse=True)
 def hot(valkey: Process, transactional_db: None) -> Iterator[redis.Redis]:
-    """Valkey as the store uses it."""
+    """A client of the store's Valkey."""
     client = redis.Redis.from_url(settings.REDIS_URL)
     client.flushdb()
-    # What this process read in the test before.
+    # Drops what this process cached in the previous test.
     warm._local.cache_clear()
     yield client
     client.close()

@@ -1,4 +1,4 @@
-"""Runs and entries at their smallest."""
+"""Minimal runs and entries."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The migrations make the tables that the models describe, and carry on what was in them."""
+"""The migrations create the models' tables and keep the existing data."""
 
 import json
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ def test_no_migration_is_missing() -> None:
     call_command("makemigrations", check_changes=True, dry_run=True, verbosity=0)
 
 
-def test_what_an_older_warmboard_has_stored_is_carried_on() -> None:
+def test_migrations_keep_the_data_of_older_versions() -> None:
     old = _migrated("0001_initial")
     try:
         common = {"tracking_server": "default", "experiment_name": "e", "status": "FINISHED", "announced_at": NOON}
@@ -42,7 +42,7 @@ def test_what_an_older_warmboard_has_stored_is_carried_on() -> None:
     assert list(times) == [datetime(2026, 1, 2, 12, tzinfo=UTC), None]
 
 
-def test_what_older_runs_say_can_be_searched() -> None:
+def test_older_runs_can_be_searched() -> None:
     old = _migrated("0002_bounded_store")
     try:
         old.get_model("store", "Run").objects.create(
@@ -60,13 +60,13 @@ def test_what_older_runs_say_can_be_searched() -> None:
 
 
 def _migrated_to_the_end() -> None:
-    """Every app; those that build on the store's tables have gone back with them."""
+    """Migrate every app forward, because apps that depend on the store's tables were migrated back with them."""
     executor = MigrationExecutor(connection)
     executor.migrate(executor.loader.graph.leaf_nodes())
 
 
 def _migrated(name: str) -> Any:
-    """The apps as they are after that migration."""
+    """Migrate the store to a migration, and return the apps of that state."""
     executor = MigrationExecutor(connection)
     executor.migrate([("store", name)])
     return MigrationExecutor(connection).loader.project_state([("store", name)]).apps

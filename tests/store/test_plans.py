@@ -1,4 +1,4 @@
-"""On PostgreSQL, with as many rows as make a difference, no query that is asked often reads a whole table."""
+"""Query plans on PostgreSQL with large tables: no frequent query reads a whole table."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from workers.warm import rebuilds
 
 RUNS = 20_000
 MOST_READ = 2_500
-"""Rows that a step of a list's plan may look at: a thousand for a condition that few meet, and what is passed by."""
+"""Max number of rows that a step of a list's plan may read: a thousand for a selective condition, and those skipped."""
 FILL = f"""
 INSERT INTO store_run (run_id, tracking_server, experiment_name, name, status, params, final_metrics, sparkline,
     announced_at, fetched_at, warmed_at, schema_version, rebuild_attempts, rebuild_reason)
@@ -65,19 +65,19 @@ SELECT 'run' || n, key, (n % modulus)::text, n % modulus
 FROM generate_series(1, {RUNS}) n, (VALUES ('optimizer', 3), ('seed', {RUNS} + 1), ('other', 1)) p(key, modulus);
 INSERT INTO store_runmetric (run_id, key, value)
 SELECT 'run' || n, key, n FROM generate_series(1, {RUNS}) n, (VALUES ('loss'), ('recall'), ('other')) m(key);
-"""  # noqa: S608, E501  numbers of ours
+"""  # noqa: S608, E501  our own numbers
 
 
 @pytest.fixture
 def filled() -> None:
     with connection.cursor() as cursor:
         cursor.execute(FILL)
-        # As the database does by itself before long; a statement of its own.
+        # Autovacuum does the same after a while. VACUUM must be its own statement.
         cursor.execute("VACUUM ANALYZE")
 
 
 def plans(action: Callable[[], object], way: str = "EXPLAIN") -> list[str]:
-    """How PostgreSQL goes about each statement of the action."""
+    """PostgreSQL's plan of each statement of the action."""
     with CaptureQueriesContext(connection) as queries:
         action()
     found = []
@@ -90,7 +90,7 @@ def plans(action: Callable[[], object], way: str = "EXPLAIN") -> list[str]:
 
 
 def read_by(plan: str) -> list[int]:
-    """How many rows each step looked at, those that it passed by too."""
+    """The number of rows that each step read, including those that it skipped."""
     found = re.findall(r"actual rows=([\d.]+) loops=(\d+)", plan)
     passed_by = re.findall(r"Rows Removed by \w+ ?\w*: (\d+)", plan)
     return [*(int(float(rows) * int(loops)) for rows, loops in found), *map(int, passed_by)]
@@ -163,9 +163,7 @@ LISTS = [
 
 @pytest.mark.usefixtures("filled")
 def test_lists_are_read_by_their_indexes() -> None:
-    """The first page and the one after it look at few rows, whatever is asked for, however much there is, and where a
-    tenth of it is hidden.
-    """
+    """The first and the second page read few rows, for any query and sort, even if a tenth of the runs is hidden."""
     Change(tags={"good": ""}).make(["run1", "run2"], "ada", NOTHING)
     some = frozenset(f"experiment{number}" for number in range(20))
     for (query, sort), hidden in product(LISTS, (NOTHING, some)):
@@ -189,7 +187,7 @@ def test_compressed_columns_are_kept_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("change", ["UPDATE accounts_auditrecord SET who = 'bob'", "DELETE FROM accounts_auditrecord"])
-def test_the_audit_log_is_only_added_to_whoever_tries(change: str) -> None:
+def test_the_audit_log_is_append_only(change: str) -> None:
     AuditRecord.objects.create(who="ada", action="replay", target="run1")
     refused = pytest.raises(DatabaseError, match="the audit log is only added to")
     with refused, transaction.atomic(), connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Runs expire at the age that is kept: listed still, their charts gone everywhere, and back by a new warming."""
+"""Retention: an expired run stays listed, its charts are deleted everywhere, and a new warming restores them."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ def put(run_id: str, minutes: int) -> None:
     assert warm.put(warm_run("first", run_id=run_id, minutes=minutes))
 
 
-def test_what_was_fetched_long_ago_expires_in_batches_the_oldest_first() -> None:
+def test_runs_expire_in_batches_oldest_fetch_first() -> None:
     for minutes in range(5):
         put(f"run{minutes}", minutes)
     cutoff = NOON + timedelta(minutes=3)
@@ -33,7 +33,7 @@ def test_what_was_fetched_long_ago_expires_in_batches_the_oldest_first() -> None
     assert warm.source("run0") is None
 
 
-def test_an_expired_run_says_so_and_a_warming_brings_it_back() -> None:
+def test_an_expired_run_says_so_and_a_warming_restores_it() -> None:
     put("run1", 0)
     retention.expire(NOON + timedelta(days=1), 10)
     expired = Run.objects.get()
@@ -46,13 +46,13 @@ def test_an_expired_run_says_so_and_a_warming_brings_it_back() -> None:
     assert retention.expire(NOON, 10) == 0
 
 
-def test_nothing_is_dropped_while_redis_is_away(hot: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_dropped_while_redis_is_down(hot: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     put("run1", 0)
 
-    def away(*_: object) -> None:
-        raise redis.ConnectionError("away")
+    def fail(*_: object) -> None:
+        raise redis.ConnectionError("down")
 
-    monkeypatch.setattr("store.hot.Hot.forget", away)
+    monkeypatch.setattr("store.hot.Hot.forget", fail)
     with pytest.raises(redis.ConnectionError):
         retention.expire(NOON + timedelta(days=1), 10)
     assert Run.objects.get().is_warm

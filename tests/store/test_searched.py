@@ -1,4 +1,4 @@
-"""Parameters and final metrics as rows: those of the last warming, and nothing else."""
+"""Parameters and final metrics as rows: exactly those of the last warming."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_rows_are_those_of_the_last_warming() -> None:
     assert rows() == ({}, {"recall": 0.2})
 
 
-def test_what_is_too_long_for_an_index_is_cut_or_left_out() -> None:
+def test_long_texts_are_cut_off_and_long_keys_left_out() -> None:
     announce()
     long = replace(
         warm_run("long"),

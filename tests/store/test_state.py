@@ -1,4 +1,4 @@
-"""What a viewer is told of a run that is not warm."""
+"""The state of a run that is not warm."""
 
 import pytest
 from django.utils import timezone
@@ -59,12 +59,12 @@ def test_a_run_that_was_warm_has_expired_unless_its_events_say_otherwise(states:
     assert run_state("run1").state == expected
 
 
-def test_a_run_of_an_older_schema_is_rebuilt_until_that_failed_for_good() -> None:
+def test_a_run_of_an_older_schema_is_rebuilding_until_that_fails_for_good() -> None:
     announce()
     Run.objects.update(warmed_at=NOON, schema_version=SCHEMA_VERSION - 1)
     receive(State.DONE)
     assert run_state("run1").state == "rebuilding"
-    Run.objects.update(rebuild_reason="MLflow is away", rebuild_due_at=timezone.now())
-    assert (run_state("run1").state, run_state("run1").reason) == ("rebuilding", "MLflow is away")
+    Run.objects.update(rebuild_reason="MLflow is down", rebuild_due_at=timezone.now())
+    assert (run_state("run1").state, run_state("run1").reason) == ("rebuilding", "MLflow is down")
     Run.objects.update(rebuild_due_at=None)
-    assert (run_state("run1").state, run_state("run1").reason) == ("failed", "MLflow is away")
+    assert (run_state("run1").state, run_state("run1").reason) == ("failed", "MLflow is down")

@@ -1,4 +1,4 @@
-"""The store's door: what was put is got, the later fetch wins, and Redis may be empty, stale or away."""
+"""`store.warm`: get returns what was put, the later fetch wins, and Redis may be empty, stale or down."""
 
 import logging
 from collections.abc import Iterator
@@ -29,14 +29,14 @@ INDEX = EntryKey.metric_index("run1")
 
 
 def get(key: EntryKey = OVERVIEW, encoding: Encoding = Encoding.GZIP) -> Body | None:
-    """Past what this process still has."""
+    """Get a body, bypassing the in-process cache."""
     warm._local().forget(key.run_id)
     return warm.get(key, encoding)
 
 
 @pytest.fixture
 def own_valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
-    """One that a test may end."""
+    """A Valkey that a test may stop."""
     port = free_port()
     process = start_valkey(tmp_path, port)
     monkeypatch.setattr(settings, "REDIS_URL", f"redis://127.0.0.1:{port}/0")
@@ -47,7 +47,7 @@ def own_valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proc
 
 
 @pytest.mark.parametrize("encoding", Encoding)
-def test_what_was_put_is_got_hot_and_cold(hot: Any, encoding: Encoding) -> None:
+def test_get_returns_what_was_put_hot_and_cold(hot: Any, encoding: Encoding) -> None:
     announce()
     put = warm_run("first")
     assert warm.put(put)
@@ -56,10 +56,10 @@ def test_what_was_put_is_got_hot_and_cold(hot: Any, encoding: Encoding) -> None:
     hot.flushdb()
     assert get(encoding=encoding) == expected, "from the table"
     WarmEntry.objects.all().delete()
-    assert get(encoding=encoding) == expected, "the read from the table has heated it"
+    assert get(encoding=encoding) == expected, "the read from the table heated it"
 
 
-def test_nothing_is_warm_before_it_was_put() -> None:
+def test_nothing_is_warm_before_a_put() -> None:
     assert warm.get(OVERVIEW, Encoding.GZIP) is None
     assert warm.get_many([OVERVIEW], Encoding.GZIP) == {}
     assert warm.get_many([], Encoding.GZIP) == {}
@@ -71,7 +71,7 @@ def test_a_run_must_have_been_announced() -> None:
         warm.put(warm_run("first"))
 
 
-def test_the_later_fetch_wins_whichever_finishes_last() -> None:
+def test_the_later_fetch_wins_regardless_of_which_finishes_last() -> None:
     announce()
     later = warm_run("later", minutes=5)
     assert warm.put(later)
@@ -84,7 +84,7 @@ def test_the_later_fetch_wins_whichever_finishes_last() -> None:
     assert RunSource.objects.count() == 1
 
 
-def test_the_same_fetch_may_be_put_anew() -> None:
+def test_the_same_fetch_may_be_put_again() -> None:
     announce()
     more = {HISTOGRAM: entry("histogram"), CHUNK: entry("chunk")}
     warm.put(warm_run("first", more=more))
@@ -93,11 +93,11 @@ def test_the_same_fetch_may_be_put_anew() -> None:
     again = warm_run("again", more={CHUNK: entry("other chunk")})
     assert warm.put(again)
     assert get() == again.entries[OVERVIEW].body(Encoding.GZIP)
-    assert get(CHUNK) == again.entries[CHUNK].body(Encoding.GZIP), "though it was hot with the same time of its fetch"
+    assert get(CHUNK) == again.entries[CHUNK].body(Encoding.GZIP), "the stale hot body has the same fetch time"
     assert get(HISTOGRAM) is None
 
 
-def test_an_entry_that_is_no_more_is_gone_everywhere() -> None:
+def test_a_removed_entry_is_deleted_everywhere() -> None:
     announce()
     warm.put(warm_run("with", more={HISTOGRAM: entry("histogram")}))
     assert get(HISTOGRAM)
@@ -111,7 +111,9 @@ def test_a_warming_heats_what_pages_read_first(hot: Any) -> None:
     warm.put(warm_run("first", more={key: entry(str(key)) for key in (HISTOGRAM, CHUNK, INDEX)}))
     names = {name.decode() for name in hot.keys("warmboard:entry:*")}
     assert names == {f"{key}:{encoding}" for key in (OVERVIEW, FULL, INDEX) for encoding in Encoding}
-    assert all(0 < hot.ttl(name) <= settings.HOT_SECONDS for name in hot.keys("warmboard:*")), "so Redis may drop it"
+    assert all(0 < hot.ttl(name) <= settings.HOT_SECONDS for name in hot.keys("warmboard:*")), (
+        "so that Redis may evict it"
+    )
 
 
 def test_many_are_read_by_one_command_and_one_query(hot: Any) -> None:
@@ -121,9 +123,7 @@ def test_many_are_read_by_one_command_and_one_query(hot: Any) -> None:
         warm.put(warm_run(run_id, run_id=run_id))
     keys = [EntryKey.history(run_id, resolution) for run_id in runs for resolution in Resolution]
     unknown = EntryKey.history("unknown", Resolution.FULL)
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         hot_found = warm.get_many(keys, Encoding.ZSTD)
     assert len(queries) == 0
     hot.delete(*(f"{key}:zstd" for key in keys[:30]))
@@ -167,7 +167,7 @@ def test_an_earlier_warming_that_heats_last_changes_nothing() -> None:
     assert get() == later.entries[OVERVIEW].body(Encoding.GZIP)
 
 
-def test_every_warming_is_later_than_the_one_before_though_clocks_differ() -> None:
+def test_every_warming_is_later_than_the_previous_even_if_clocks_differ() -> None:
     announce()
     warm.put(warm_run("first"))
     ahead = Run.objects.get().warmed_at
@@ -191,12 +191,12 @@ def test_the_summary_and_the_quick_test_are_written_with_the_entries() -> None:
     assert test.training_history_json == {"available": True, "text": "first overview"}
 
 
-def test_a_fetch_does_not_make_a_completed_run_go_on() -> None:
+def test_a_fetch_does_not_resume_a_completed_run() -> None:
     announce()
-    warm.put(replace(warm_run("MLflow has not heard yet"), status="RUNNING", end_time=None))
+    warm.put(replace(warm_run("MLflow does not know yet"), status="RUNNING", end_time=None))
     assert Run.objects.get().status == "FINISHED"
     Run.objects.update(status="RUNNING")
-    warm.put(replace(warm_run("it goes on", minutes=1), status="RUNNING", end_time=None))
+    warm.put(replace(warm_run("running again", minutes=1), status="RUNNING", end_time=None))
     assert (Run.objects.get().status, Run.objects.get().end_time) == ("RUNNING", None)
     warm.put(replace(warm_run("done", minutes=2), status="KILLED"))
     assert Run.objects.get().status == "KILLED"
@@ -216,8 +216,7 @@ def test_a_put_takes_few_statements_however_many_entries(quick_test: bool) -> No
         with CaptureQueriesContext(connection) as queries:
             warm.put(warm_run("first", minutes=minutes, more=chunks(many)))
         statements = [query["sql"].split()[0] for query in queries if not query["sql"].startswith(("BEGIN", "COMMIT"))]
-        # Parameters and metrics that have changed; the run; its entries, those that are no more, its source; its quick
-        # test.
+        # Changed parameters and metrics; the run; its new and its removed entries; its source; its quick test.
         searched = ["INSERT"] * 2 if minutes == 0 else []
         entries = ["INSERT", "DELETE", "INSERT"]
         assert statements == ["SELECT", *searched, "UPDATE", *entries, "SELECT", *["UPDATE"] * quick_test]
@@ -244,13 +243,13 @@ def test_without_redis_the_tables_answer_and_the_log_says_so_once(
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert get() == warm_run("first").entries[OVERVIEW].body(Encoding.GZIP)
-        with pytest.raises(HotCopyError, match="Redis is away"):
+        with pytest.raises(HotCopyError, match="Redis is down"):
             warm.put(warm_run("second", minutes=1))
         assert get() == warm_run("second").entries[OVERVIEW].body(Encoding.GZIP)
-    assert caplog.text.count("Redis is away") == 1
+    assert caplog.text.count("Redis is down") == 1
 
 
-def test_a_redis_that_is_back_is_used_again(
+def test_redis_is_used_again_once_it_is_back(
     own_valkey: Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     announce()
@@ -268,7 +267,7 @@ def test_a_redis_that_is_back_is_used_again(
         again.stop()
 
 
-def test_a_full_redis_drops_hot_bodies_and_no_tasks(hot: Any) -> None:
+def test_a_full_redis_evicts_hot_bodies_and_no_tasks(hot: Any) -> None:
     before = {name: hot.config_get(name)[name] for name in ("maxmemory", "maxmemory-policy")}
     announce()
     hot.lpush("celery", "a task")

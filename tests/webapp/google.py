@@ -25,8 +25,8 @@ ADA = {"sub": "1001", "email": "ada@example.org", "email_verified": True, "hd": 
 
 
 class Google:
-    """``claims`` are of whoever chooses an account next; ``refuses`` is an error that people come back with instead,
-    ``fails`` a status of the token endpoint. ``tokens`` counts the questions for one.
+    """``claims``: of the account chosen next. ``refuses``: an error that the browser comes back with. ``fails``: a
+    status of the token endpoint. ``tokens`` counts its requests.
     """
 
     def __init__(self, port: int) -> None:

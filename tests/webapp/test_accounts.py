@@ -131,7 +131,7 @@ def test_after_some_wrong_passwords_the_right_one_is_refused_too(
     assert sign_in(anyone) == 302
 
 
-def test_whoever_gets_it_right_begins_anew(anyone: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_right_password_resets_the_count(anyone: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     account("ada", monkeypatch=monkeypatch)
     for _ in range(2):
         for _ in range(throttle.MOST_OF_BOTH - 1):

@@ -139,12 +139,12 @@ def test_requests_that_make_no_sense_are_refused(editor: Client, sample: Sample)
     for text in ("{", "[" * 100_000, '{"note":' * 1000, "[" * 2000 + "]" * 2000):
         answer = editor.post(ADDRESS, text, content_type="application/json")
         assert (answer.status_code, answer.json()) == (400, {"error": "body: is not JSON. Nothing was changed."})
-    assert post(editor, {"pinned": True}, "/api/runs/nobody/annotation/").status_code == 404
+    assert post(editor, {"pinned": True}, "/api/runs/unheard/annotation/").status_code == 404
     assert editor.post("/annotate/explode/", {"run": "abc123def456"}).status_code == 400
     assert editor.post("/annotate/pin/", {}).status_code == 400
     assert editor.post("/annotate/tag/", {"run": "abc123def456"}).status_code == 400
-    assert editor.post("/annotate/pin/", {"run": ["abc123def456", "nobody\x00"]}).status_code == 400
-    assert editor.post("/annotate/pin/", {"run": ["abc123def456", "nobody"]}).status_code == 400
+    assert editor.post("/annotate/pin/", {"run": ["abc123def456", "unheard\x00"]}).status_code == 400
+    assert editor.post("/annotate/pin/", {"run": ["abc123def456", "unheard"]}).status_code == 400
     assert not Annotation.objects.exists(), "all or nothing"
 
 
@@ -158,7 +158,7 @@ def test_the_audit_log_has_what_was_said(editor: Client, sample: Sample) -> None
     assert (many.target, many.detail) == ("2 runs", "without the tags: good (abc123def456, other)")
 
 
-def test_whoever_was_signed_out_comes_back_to_the_page_with_the_form(anyone: Client, sample: Sample) -> None:
+def test_after_signing_in_again_the_page_with_the_form_opens(anyone: Client, sample: Sample) -> None:
     came_from = {"Referer": "http://testserver/runs/abc123def456/?x=log"}
     answer = anyone.post("/runs/abc123def456/annotation/", {"note": "x"}, headers=came_from)
     assert answer["Location"] == "/sign-in/?next=/runs/abc123def456/%3Fx%3Dlog"

@@ -225,10 +225,10 @@ def test_large_exports_travel_compressed_and_in_pieces(reader: Client) -> None:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_is_not_warm_is_answered_as_everywhere(reader: Client, suffix: str) -> None:
-    Sample("cold").announce("failed", "MLflow is away", quick_test=3)
+    Sample("cold").announce("failed", "MLflow is down", quick_test=3)
     for address in ("/api/runs/cold/", "/api/quick-tests/3/"):
         answer = reader.get(f"{address}export.{suffix}").json()
-        assert (answer["available"], answer["state"], answer["reason"]) == (False, "failed", "MLflow is away")
+        assert (answer["available"], answer["state"], answer["reason"]) == (False, "failed", "MLflow is down")
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,11 @@ def refused(client: Client, server: Google, status: int, says: str) -> None:
     answer = sign_in(client)
     assert answer.status_code == status
     assert says in answer.content.decode()
-    assert client.get("/").status_code == 302, "nobody is signed in"
+    assert client.get("/").status_code == 302, "no one is signed in"
     assert not User.objects.exists()
 
 
-def test_whoever_a_domain_vouches_for_gets_an_account_that_reads(anyone: Client, server: Google) -> None:
+def test_an_address_of_the_domain_gets_an_account_that_reads(anyone: Client, server: Google) -> None:
     answer = sign_in(anyone, f"{BEGIN}?next=/compare/")
     assert answer["Location"] == "/compare/"
     user = User.objects.get()
@@ -128,7 +128,7 @@ def test_an_error_of_google_is_passed_on(anyone: Client, server: Google) -> None
     refused(anyone, server, 403, "Google has not signed you in: an error.")
 
 
-def test_a_google_that_does_not_answer_is_said_to_be_away(anyone: Client, server: Google, settings: Settings) -> None:
+def test_a_google_that_does_not_answer_is_reported_as_down(anyone: Client, server: Google, settings: Settings) -> None:
     server.fails = 503
     refused(anyone, server, 502, "Google can&#x27;t be asked")
     addresses = server.endpoints

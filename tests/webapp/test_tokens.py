@@ -115,7 +115,7 @@ def test_a_bad_token_is_401_and_says_why(anyone: Client, sample: Sample, token: 
     assert anyone.get(BODY)["WWW-Authenticate"] == "Bearer"
 
 
-def test_a_bad_token_is_refused_even_where_nobody_needs_one(
+def test_a_bad_token_is_rejected_even_where_none_is_needed(
     reader: Client, anyone: Client, sample: Sample, settings: Settings
 ) -> None:
     settings.LOOPBACK_READ = True
@@ -164,7 +164,7 @@ def test_both_ends_of_a_token_are_in_the_audit_log(reader: Client, token: str) -
     assert list(written) == [("ada", "make token", named, "90 days"), ("ada", "revoke token", named, "")]
 
 
-def test_nobody_revokes_a_token_of_somebody_else(reader: Client, anyone: Client, sample: Sample, token: str) -> None:
+def test_no_one_revokes_another_user_s_token(reader: Client, anyone: Client, sample: Sample, token: str) -> None:
     assert reader.post(f"/tokens/{Token.objects.get().pk}/revoke/").status_code == 404
     assert b"notebook" not in reader.get("/tokens/").content
     assert ask(anyone, token) == 200

@@ -1,4 +1,4 @@
-"""Runs of a restricted experiment: to whoever may not see them they are runs that nobody has announced, everywhere."""
+"""Runs of a restricted experiment look like unknown runs, everywhere, to readers who may not see them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def routes(patterns: list[Any], prefix: str = "") -> Iterator[str]:
 
 
 def test_every_route_is_known_here() -> None:
-    """Whoever adds one says here what it shows of runs."""
+    """A new route must say here what it shows of runs."""
     assert set(routes(webapp.urls.urlpatterns)) == OF_RUNS.keys() | WRITES.keys() | OF_NO_RUN
 
 
@@ -132,7 +132,7 @@ OUTSIDERS: dict[str, Callable[[], Client]] = {
     "a viewer's session": lambda: session_of(account("ada", "viewer")),
     "a session in no group": lambda: session_of(account("ada")),
     "an operator's token": lambda: token_of(account("ada", "operator")),
-    "nobody, from loopback": Client,
+    "anonymous, from loopback": Client,
 }
 INSIDERS: dict[str, Callable[[], Client]] = {
     "a member's session": lambda: session_of(account("ada", "team", "operator")),
@@ -172,7 +172,7 @@ def text_of(response: Any, run: str, test: str) -> str:
 @pytest.mark.usefixtures("secret", "from_loopback")
 @pytest.mark.parametrize("who", OUTSIDERS)
 @pytest.mark.parametrize("route", OF_RUNS)
-def test_who_may_not_see_a_run_is_answered_as_of_one_that_nobody_knows(route: str, who: str) -> None:
+def test_a_hidden_run_is_answered_like_an_unknown_one(route: str, who: str) -> None:
     client = OUTSIDERS[who]()
     for address in OF_RUNS[route]:
         for known in (False, True):  # by the session or token, and past them
@@ -201,7 +201,7 @@ def test_who_may_see_it_does(route: str, who: str) -> None:
 
 @pytest.mark.usefixtures("secret")
 @pytest.mark.parametrize("route", WRITES)
-def test_nobody_writes_what_they_may_not_see(route: str) -> None:
+def test_no_one_writes_what_they_may_not_see(route: str) -> None:
     before = Annotation.objects.values().get()
     for who in ("operator", "viewer"):
         client = session_of(account(who, who))
@@ -402,7 +402,7 @@ def test_accounts_join_and_leave_a_team(secret: Group) -> None:
     assert sees(session_of(user))
     assert command("account", "ada", "--group", "editor", "--leave", "team") == "changed account ada: editor\n"
     assert not sees(session_of(user))
-    for wrong in ("nobody", "operator"):
+    for wrong in ("no-such-group", "operator"):
         with pytest.raises(CommandError, match=wrong):
             command("account", "ada", "--join", wrong)
     assert AuditRecord.objects.filter(action="account", target="account ada").count() == 2

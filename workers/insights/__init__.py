@@ -1,1 +1,1 @@
-"""What a run's curves say, in words."""
+"""Find statements about a run in its curves."""

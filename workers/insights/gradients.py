@@ -1,4 +1,4 @@
-"""Rules about values that are not finite, about gradients, and about weights that stand still."""
+"""Rules about NaN and infinity, gradients, and weights that don't move."""
 
 from __future__ import annotations
 
@@ -12,38 +12,34 @@ import numpy as np
 from warmboard.contract.catalogue import is_histogram
 from warmboard.contract.entries import Insight
 from workers.history.fetched import Curve, Indices, Values
-from workers.history.roles import (
-    LABELS,
-    is_vital,
-    towers_of,
-)
+from workers.history.roles import LABELS, is_vital, towers_of
 from workers.insights.run import Run
 from workers.insights.trend import WINDOW, begin_of_tail
 from workers.insights.words import figure, insight_of, names_of
 
 EXPLODED = 100.0
-"""Norms of healthy runs vary by tens."""
+"""Multiple of the usual norm. In healthy runs, norms vary by factors of tens."""
 EXPLODED_FLOOR = 0.01
-"""A usual norm counts as at least this, so that a norm below 1 is never an explosion, however tiny it was."""
+"""Min usual norm, so that a norm below 1 never counts as an explosion."""
 EXPLODED_STAYS = 10.0
-"""Ten times the usual from then on, by the median, is no single bad batch."""
+"""Multiple of the usual norm. If the median from the leap on is at least this, it was not a single bad batch."""
 FEWEST_BEFORE = 5
-"""After so many epochs it is known what is usual."""
+"""Min number of epochs to know the usual norm."""
 FEWEST_AFTER = 3
-"""A leap at the very end may yet come back."""
+"""Min number of epochs to tell that a leap stays: one at the very end may still come back."""
 VANISHED, VANISHED_OF_START = 1e-7, 1e-6
-"""A step along such a gradient is below the resolution of float32 weights around 1; or, whatever the scale of the loss,
-it is a millionth of the first ones."""
+"""A step along a gradient of this norm is below the resolution of float32 weights around 1. Relative to the median of
+the first norms, for losses of any scale, the limit is a millionth."""
 FEWEST_VANISHED = 5
 STILL = 1e-6
-"""A few units in the last place of a float32: weights that are trained move more."""
+"""Relative. A few units in the last place of a float32: trained weights move more."""
 MOVING = 1e-4
-"""What counts as moving: a hundred times as much, lest two towers on either side of one threshold differ."""
+"""Relative. A hundred times STILL, so that two towers close to one threshold don't count as different."""
 FEWEST_STILL = 6
 
 
 def non_finite(run: Run) -> Iterator[Insight]:
-    """NaN and infinities, from their onset: metrics where it is the same epoch share a statement."""
+    """Find NaN and infinite values. Metrics with the same first epoch share a statement."""
     groups: dict[tuple[bool, int], dict[str, Indices]] = defaultdict(dict)
     for key in chain(run.metrics, filter(is_histogram, run.curves)):
         curve = run.curves[key]
@@ -55,7 +51,7 @@ def non_finite(run: Run) -> Iterator[Insight]:
 
 
 def exploding_gradients(run: Run) -> Iterator[Insight]:
-    """Gradient norms a hundred times as large as usual."""
+    """Find gradient norms of at least EXPLODED times their usual size. Norms of the same epoch share a statement."""
     groups: dict[tuple[int, bool], list[Leap]] = defaultdict(list)
     for key in run.gradient_norms:
         if leap := _leap(run, key):
@@ -73,7 +69,7 @@ def exploding_gradients(run: Run) -> Iterator[Insight]:
 
 
 def vanishing_gradients(run: Run) -> Iterator[Insight]:
-    """Gradient norms of nothing, up to the end."""
+    """Find gradient norms that are almost zero up to the end."""
     groups: dict[int, list[str]] = defaultdict(list)
     for key in run.gradient_norms:
         curve = run.finite(key)
@@ -90,7 +86,7 @@ def vanishing_gradients(run: Run) -> Iterator[Insight]:
 
 
 def dead_tower(run: Run) -> Iterator[Insight]:
-    """A tower whose weights stand still: from the start, or while another tower's move."""
+    """Find towers whose weights don't move: from the first epoch on, or while another tower's weights move."""
     measured = {
         name: [key for key in keys if len(run.finite(key).steps)] for name, keys in towers_of(run.metrics).items()
     }
@@ -109,7 +105,7 @@ def dead_tower(run: Run) -> Iterator[Insight]:
 
 @dataclass(frozen=True)
 class Leap:
-    """Where a gradient norm leaves what was usual until then, and whether it stays away."""
+    """Where a gradient norm first exceeds its usual size by EXPLODED times, and whether it stays high."""
 
     key: str
     step: int
@@ -122,7 +118,7 @@ def _leap(run: Run, key: str) -> Leap | None:
     curve = run.finite(key)
     if len(curve.steps) <= FEWEST_BEFORE:
         return None
-    # What is usual at each epoch is the geometric mean of all before it: one leap counts for little in it.
+    # The usual norm at each epoch is the geometric mean of all earlier ones, in which a single leap weighs little.
     logs = np.log(np.maximum(np.abs(curve.values), EXPLODED_FLOOR))
     usual = np.exp(np.cumsum(logs)[:-1] / np.arange(1, len(logs)))
     times = np.concatenate([[0.0], np.abs(curve.values[1:]) / usual])
@@ -137,7 +133,7 @@ def _leap(run: Run, key: str) -> Leap | None:
 
 
 def _not_finite(run: Run, step: int, places_of: Mapping[str, Indices], followed: bool) -> Insight:
-    """Of the metrics whose first value that is not finite is at ``step``; ``places_of`` has all their places."""
+    """The statement for metrics whose first NaN or infinite value is at ``step``. ``places_of`` has all positions."""
     keys = sorted(places_of, key=lambda key: (key not in LABELS, not is_vital(key), is_histogram(key), key))
     found = [(run.curves[key], places_of[key]) for key in keys]
     last = max(int(curve.steps[places[-1]]) for curve, places in found)
@@ -161,7 +157,7 @@ def _kind(values: Values) -> str:
 
 
 def _still_since(curve: Curve) -> int:
-    """The step from which on the curve stays at its last value."""
+    """The first step from which the curve stays at its last value."""
     last = curve.values[-1]
     return int(curve.steps[begin_of_tail(np.abs(curve.values - last) <= STILL * abs(last))])
 

@@ -7,39 +7,40 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from warmboard.contract.entries import Insight
-from workers.history.roles import (
-    Pair,
-)
+from workers.history.roles import Pair
 from workers.insights.run import FEWEST_TREND, Run
 from workers.insights.trend import WINDOW, Trend, at_steps_of
 from workers.insights.words import count, figure, insight_of, label
 
 FEWEST_BEST = 3
-"""Of one or two epochs everybody sees which is better."""
+"""Min number of epochs: with one or two, the best is obvious."""
 OVERFITTING_NOISE = 5.0
-"""The difference of two medians of five has a standard error of 0.8 of the noise; the least of many is lower still."""
+"""Multiple of the noise. The difference of two medians of five has a standard error of 0.8 times the noise, and the min
+of many levels is lower still."""
 OVERFITTING_OF_BEST, OVERFITTING_OF_FALL = 0.02, 0.2
-"""A rise worth a word: 2 % of the best value, or a fifth of what had been won until then, whichever is less."""
+"""Min rise of the validation loss: 2 % of the best level or a fifth of the fall until then, whichever is less."""
 SUSTAINED = 0.7
-"""So much of what follows the best epoch must lie above it."""
+"""Min share of the levels after the best epoch that lie above it."""
 TRAINING_OF_LEVEL, TRAINING_OF_FALL = 0.01, 0.05
-"""Training still falls: by 1 % of its level, or a twentieth of its whole fall, whichever is less."""
+"""Min further fall of the training loss: 1 % of its level or a twentieth of its whole fall, whichever is less."""
 PLATEAU_IMPROVEMENT = 0.01
-"""On a plateau less than 1 % of the whole fall is still to come."""
+"""Max share of the whole fall that happens on a plateau."""
 PLATEAU_TAIL = 0.25
-"""Every curve that converges flattens; it is worth a word where a quarter of the run was flat."""
+"""Min share of the run. Every converging curve flattens; a shorter plateau is not worth a statement."""
 UNIMPROVED_NOISE, UNIMPROVED = 2.0, 0.001
-"""By chance alone the least of many noisy levels lies about so far below the first; 0.1 % where there is no noise."""
+"""Multiple of the noise: by chance alone, the min of many noisy levels is about this far below the first.
+
+Without noise, 0.1 % of the start."""
 UNIMPROVED_THIRDS = 0.5
-"""And the last third of the run is no lower than the first, by more than half the noise."""
+"""Multiple of the noise by which the last third of the run may be lower than the first."""
 FEWEST_UNIMPROVED = 20
-"""A slow beginning is no verdict."""
+"""Min number of epochs, because some runs start slowly."""
 DIVERGED_NOISE, DIVERGED_OF_FALL, DIVERGED_OF_LEAST = 5.0, 0.5, 0.1
-"""A loss that has given back half of what it had won, and a tenth of its value, is no fluctuation."""
+"""Min rise: 5 times the noise, half of the whole fall, and a tenth of the min level. Less is a fluctuation."""
 
 
 def diverging_loss(run: Run) -> Iterator[Insight]:
-    """A training loss that has given back much of what it had won."""
+    """Find a training loss that has risen far above its min."""
     key = run.trained_by or ""
     trend = run.trends.get(key)
     if trend and _diverged(trend):
@@ -52,7 +53,7 @@ def diverging_loss(run: Run) -> Iterator[Insight]:
 
 
 def no_improvement(run: Run) -> Iterator[Insight]:
-    """A training loss that never fell."""
+    """Find a training loss that never fell."""
     key = run.trained_by or ""
     trend = run.trends.get(key)
     if trend is None or len(run.finite(key).steps) < FEWEST_UNIMPROVED:
@@ -64,12 +65,12 @@ def no_improvement(run: Run) -> Iterator[Insight]:
 
 
 def overfitting(run: Run) -> Iterable[Insight]:
-    """Validation turns up while training goes on falling."""
+    """Find pairs whose validation side gets worse while the training side still improves."""
     return filter(None, (_turn(run, pair) for pair in run.pairs))
 
 
 def plateau(run: Run) -> Iterator[Insight]:
-    """A loss that had improved, and has stopped."""
+    """Find losses that improved and then stopped."""
     for key, trend in run.trends.items():
         begin = _begin_of_plateau(trend)
         if begin is not None:
@@ -80,7 +81,7 @@ def plateau(run: Run) -> Iterator[Insight]:
 
 
 def best_epoch(run: Run) -> Iterator[Insight]:
-    """Where the validation loss, or the training loss, is lowest. Overfitting says so itself."""
+    """Name the epoch with the min validation loss, or training loss. Skipped if overfitting names it."""
     key = run.judged_by
     if key is None or len(run.finite(key).steps) < FEWEST_BEST:
         return
@@ -112,7 +113,7 @@ def _diverged(trend: Trend) -> bool:
 
 
 def _begin_of_plateau(trend: Trend) -> int | None:
-    """The block where the last, flat part of a curve begins."""
+    """The block where the flat tail of a curve begins; None without one."""
     small = PLATEAU_IMPROVEMENT * trend.fall
     if _never_improved(trend) or trend.rise > small + UNIMPROVED_NOISE * trend.noise:
         return None
@@ -125,7 +126,7 @@ def _begin_of_plateau(trend: Trend) -> int | None:
 
 
 def _turn(run: Run, pair: Pair) -> Insight | None:
-    """Overfitting, where the pair shows it."""
+    """The statement about overfitting; None if the pair shows none."""
     training, validation = run.finite(pair.training), run.finite(pair.validation)
     if len(validation.steps) < FEWEST_TREND or not len(training.steps):
         return None
@@ -146,7 +147,7 @@ def _turn(run: Run, pair: Pair) -> Insight | None:
 
 
 def _turns_up(trend: Trend, best: int) -> bool:
-    """Whether the curve has risen since its best position, for good, beyond its noise and by an amount that matters."""
+    """Whether the curve has risen since position ``best`` and stayed up, by more than its noise and the min rise."""
     place = best // trend.size
     base, after = float(trend.levels[place]), trend.levels[place + 1 :]
     if len(after) < WINDOW:
@@ -161,7 +162,7 @@ def _turns_up(trend: Trend, best: int) -> bool:
 
 
 def _goes_on_falling(trend: Trend, best: int) -> bool:
-    """Whether the curve has fallen since that position, beyond its noise and by an amount that matters."""
+    """Whether the curve has fallen since position ``best``, by more than its noise and the min fall."""
     base = float(trend.levels[best // trend.size])
     matters = min(TRAINING_OF_LEVEL * abs(base), TRAINING_OF_FALL * trend.fall)
     return base - trend.last > max(matters, trend.noise)

@@ -1,7 +1,7 @@
-"""Insights: plain statements about a run, found in its curves once while it is warmed. Pure; no input or output.
+"""Insights: plain statements about a run, found in its curves once, while it is warmed. Pure; no input or output.
 
-One small function a rule; docs/reference/insights.md says what each means. Every rule prefers silence to a false alarm:
-levels are medians, a change must stand out of the curve's own noise, and short runs are left alone.
+Each rule is a small function; docs/reference/insights.md describes them. Rules prefer a missed problem to a false
+alarm: levels are medians, a change must exceed the curve's own noise, and short runs are skipped.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from workers.insights.timing import slow_epochs, slowing_down, throughput
 from workers.insights.words import gravity
 
 MOST_INSIGHTS = 20
-"""A page shows so many at most; the gravest and earliest come first."""
+"""Max number of statements about a run."""
 MOST_PER_RULE = 5
-"""However many metrics a run has."""
+"""Max number of statements of one rule, so that a run with many metrics still shows the others."""
 
 
 def insights(curves: Mapping[str, Curve]) -> list[Insight]:
-    """Statements about a run, by severity, then by the first epoch that they speak of; at most 20.
+    """Find the statements about a run, by severity, then by first epoch; at most MOST_INSIGHTS.
 
-    ``curves`` are keyed by the metric, each with its own steps. The answer follows from them alone, in whatever order.
+    ``curves`` maps each metric's key to its curve. The result does not depend on their order.
     """
     run = Run({key: curves[key] for key in sorted(curves) if len(curves[key].steps)})
-    # Of values near the largest float64 differences are infinite, and then no rule says anything.
+    # Differences of values near the largest float64 are infinite. No rule makes a statement then.
     with np.errstate(all="ignore"):
         found = [sorted(rule(run), key=gravity)[:MOST_PER_RULE] for rule in RULES.values()]
-    # The first statement of every rule goes before the second of any.
+    # The first statement of every rule comes before the second of any.
     by_rank = [insight for rank in zip_longest(*found) for insight in rank if insight]
     return sorted(by_rank[:MOST_INSIGHTS], key=gravity)
 
@@ -53,4 +53,4 @@ RULES: dict[str, Callable[[Run], Iterable[Insight]]] = {
     "slow-epochs": slow_epochs,
     "throughput": throughput,
 }
-"""Statements alike in severity and epoch come in this order."""
+"""Statements of the same severity and epoch come in this order."""

@@ -1,4 +1,4 @@
-"""What the rules look at: a run's curves, and what several rules derive from them."""
+"""The rules' input: a run's curves, and values derived from them for several rules."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from workers.history.roles import (
 from workers.insights.trend import Timing, Trend, finite
 
 FEWEST_TREND = 10
-"""Two windows: fewer points have no trend that could be told from noise."""
+"""Min number of points: two windows. With fewer, a trend can't be told from noise."""
 FAR = 10
-"""Steps that lie so far apart are no epochs; nor is there one validation in so many epochs."""
+"""Steps this far apart, or this many per validation, are not epochs."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the rules look at: a run's curves, sorted by key, none of them empty."""
+    """A run's curves, sorted by key, none of them empty."""
 
     curves: dict[str, Curve]
     _finite: dict[str, Curve] = field(default_factory=dict)
 
     def finite(self, key: str) -> Curve:
-        """The points of a curve that are finite; maybe none."""
+        """The finite points of a curve; may be empty."""
         if key not in self._finite:
             self._finite[key] = finite(self.curves[key])
         return self._finite[key]
 
     @cached_property
     def metrics(self) -> dict[str, Curve]:
-        """All curves but the parts of histograms."""
+        """All curves except the parts of histograms."""
         return {key: curve for key, curve in self.curves.items() if not is_histogram(key)}
 
     @cached_property
@@ -55,13 +55,13 @@ class Run:
 
     @cached_property
     def trained_by(self) -> str | None:
-        """The training loss; what the run is judged by where it logs none."""
+        """The training loss, or if there is none, the metric that judges the run."""
         return training_loss_of(self.metrics, self.pairs) or self.judged_by
 
     @cached_property
     def timed_by(self) -> str | None:
-        """The metric whose steps are the run's."""
-        # MLflow's system metrics have a clock of their own.
+        """The metric whose steps count as the run's."""
+        # MLflow's system metrics have their own clock.
         keys = [key for key in self.metrics if not key.startswith("system/")]
         return self.trained_by or max(keys, key=lambda key: len(self.curves[key].steps), default=None)
 
@@ -71,7 +71,7 @@ class Run:
 
     @cached_property
     def unit(self) -> str:
-        """What the run's steps are called: epochs, unless they lie far apart or validation is far rarer."""
+        """The word for the run's steps: ``epoch``, or ``step`` if they are FAR apart or FAR more than validations."""
         if self.timed_by is None:
             return "epoch"
         steps = self.curves[self.timed_by].steps
@@ -81,7 +81,7 @@ class Run:
 
     @cached_property
     def trends(self) -> dict[str, Trend]:
-        """By key: training loss and validation loss, where they are long enough to have a trend."""
+        """Trends of training and validation loss by key, if they have at least FEWEST_TREND points."""
         paired = {key for pair in self.pairs for key in (pair.training, pair.validation)}
         keys = [key for key in (self.trained_by, self.judged_by) if key and (key in paired or is_plain_loss(key))]
         curves = {key: self.finite(key) for key in keys}

@@ -1,4 +1,4 @@
-"""Rules about time: slow epochs, and how long an epoch takes."""
+"""Rules about time: epochs that become slower, single slow epochs, and throughput."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from workers.insights.words import count, duration, figure, insight_of
 
 FEWEST_COMPARED = 10
 SLOW = 8.0
-"""Evaluation and checkpoints make an epoch a few times as long."""
+"""Multiple of the median. Evaluation and checkpoints make an epoch only a few times longer."""
 SLOW_LEAST = 10_000.0
-"""Milliseconds lost; nobody minds less."""
+"""Milliseconds above the median. A shorter delay does not matter."""
 SLOW_SHARE = 0.05
-"""More slow epochs than that are a pattern of the training, not an accident."""
+"""Max share of slow epochs. More are a pattern of the training, not an accident."""
 SLOWING = 2.0
 SLOWING_LEAST = 1000.0
-"""Milliseconds an epoch."""
+"""Milliseconds per epoch."""
 
 
 def slowing_down(run: Run) -> Iterator[Insight]:
-    """Epochs that take twice as long at the end as at the beginning."""
+    """Find epochs that take at least twice as long at the end as at the beginning."""
     if run.timing is None or len(run.timing.lasted) < 2 * FEWEST_COMPARED:
         return
     quarter = len(run.timing.lasted) // 4
@@ -39,7 +39,7 @@ def slowing_down(run: Run) -> Iterator[Insight]:
 
 
 def slow_epochs(run: Run) -> Iterator[Insight]:
-    """Single epochs that took far longer than the others."""
+    """Find single epochs that took far longer than the others."""
     if run.timing is None or len(run.timing.lasted) < FEWEST_COMPARED:
         return
     lasted, usual = run.timing.lasted, run.timing.usual
@@ -57,7 +57,7 @@ def slow_epochs(run: Run) -> Iterator[Insight]:
 
 
 def throughput(run: Run) -> Iterator[Insight]:
-    """How long an epoch took."""
+    """State the median time of an epoch."""
     if run.timing:
         usual, steps = run.timing.usual, run.timing.steps
         period, length = ("a minute", 60_000) if usual <= 60_000 else ("an hour", 3_600_000)

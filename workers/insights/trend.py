@@ -1,4 +1,4 @@
-"""What one curve does without its noise, and how long its steps took. Pure; no input or output."""
+"""Separate a curve's trend from its noise, and time its steps. Pure; no input or output."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from numpy.typing import NDArray
 from workers.history.fetched import Curve, Indices, Values
 
 MOST_BLOCKS = 100
-"""A trend is read off so few values, each the median of a block of points: a long curve's cost and noise shrink."""
+"""Max number of blocks. Each is the median of several points, which reduces a long curve's cost and noise."""
 WINDOW = 5
-"""A level is the median of five neighbours: two outliers side by side move it little."""
+"""A level is the median of five neighbours, so two adjacent outliers move it little."""
 DEVIATION = 1.4826
-"""Makes a median of absolute deviations a standard deviation, where the noise is normal."""
+"""Converts a median absolute deviation to a standard deviation, for normally distributed noise."""
 SAME_AXIS = 0.2
-"""Two curves whose first or last steps lie further apart than this part of the run count in different units."""
+"""Max distance of two curves' first or last steps, as a share of the run. Further apart, their units differ."""
 FEWEST_TIMED = 3
 LEAST_ELAPSED = 1000
-"""Milliseconds. Shorter runs tell when values were written, not how long epochs took."""
+"""Milliseconds. In a shorter run, timestamps show when values were written, not how long epochs took."""
 
 
 @dataclass(frozen=True)
 class Trend:
-    """``levels`` are running medians over blocks of ``size`` points; block *i* begins at ``steps[i]``. ``noise`` is the
-    standard deviation of the blocks around the trend, ``scatter`` that of single points, both by robust estimates.
-    ``start`` is the median of the first few points: a long run may have won most of all within its first block.
+    """The trend of a curve.
+
+    ``levels`` are running medians over blocks of ``size`` points; block *i* begins at ``steps[i]``. ``noise`` is a
+    robust estimate of the standard deviation of the blocks around the trend, ``scatter`` that of single points.
+    ``start`` is the median of the first ``WINDOW`` points, because most of a long run's fall may be in its first block.
     """
 
     steps: Indices
@@ -40,7 +42,7 @@ class Trend:
 
     @classmethod
     def of(cls, steps: Indices, values: Values) -> Trend:
-        """Of at least ``WINDOW`` values, all finite."""
+        """Compute the trend of at least ``WINDOW`` values, all finite."""
         size = -(-len(values) // MOST_BLOCKS)
         blocks = _blocks(values, size)
         noise = max(_hops(blocks), _wandering(blocks))
@@ -55,6 +57,7 @@ class Trend:
 
     @property
     def least(self) -> float:
+        """The min level."""
         return float(self.levels.min())
 
     @property
@@ -63,19 +66,20 @@ class Trend:
 
     @property
     def fall(self) -> float:
-        """From the start to the least level."""
+        """The fall from the start to the min level."""
         return max(self.start, float(self.levels[0])) - self.least
 
     @property
     def rise(self) -> float:
-        """From the least level to the last."""
+        """The rise from the min level to the last."""
         return self.last - self.least
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How long each step took in milliseconds: ``lasted[i]`` from ``steps[i]`` to ``steps[i + 1]``, per step; ``usual``
-    is the median.
+    """How long each step took, in milliseconds.
+
+    ``lasted[i]`` is the time per step from ``steps[i]`` to ``steps[i + 1]``; ``usual`` is the median.
     """
 
     steps: Indices
@@ -84,7 +88,7 @@ class Timing:
 
     @classmethod
     def of(cls, curve: Curve) -> Timing | None:
-        """None where the timestamps do not tell."""
+        """Time a curve's steps; None for fewer than FEWEST_TIMED points or less than LEAST_ELAPSED milliseconds."""
         if len(curve.steps) < FEWEST_TIMED or np.ptp(curve.timestamps) < LEAST_ELAPSED:
             return None
         lasted = np.diff(curve.timestamps) / np.diff(curve.steps)
@@ -93,7 +97,7 @@ class Timing:
 
 
 def finite(curve: Curve) -> Curve:
-    """Its points that are finite."""
+    """The curve's finite points."""
     there = np.isfinite(curve.values)
     if there.all():
         return curve
@@ -101,8 +105,9 @@ def finite(curve: Curve) -> Curve:
 
 
 def at_steps_of(curve: Curve, other: Curve) -> Values | None:
-    """The curve's last value at or before each step of the other; None where they do not count in the same unit.
-    Neither is empty.
+    """The curve's last value at or before each step of ``other``; None if their steps have different units.
+
+    Neither curve may be empty.
     """
     span = max(curve.steps[-1], other.steps[-1]) - min(curve.steps[0], other.steps[0])
     apart = max(abs(curve.steps[0] - other.steps[0]), abs(curve.steps[-1] - other.steps[-1]))
@@ -113,7 +118,7 @@ def at_steps_of(curve: Curve, other: Curve) -> Values | None:
 
 
 def begin_of_tail(holds: NDArray[np.bool_]) -> int:
-    """Where the last stretch of true values begins; the length where the last is false."""
+    """The position where the final stretch of true values begins; the length if the last value is false."""
     broken = np.flatnonzero(~holds)
     return int(broken[-1]) + 1 if len(broken) else 0
 
@@ -128,21 +133,23 @@ def _blocks(values: Values, size: int) -> Values:
 
 
 def _running_median(values: Values, window: int) -> Values:
-    """Of an odd number of neighbours; those at both ends share the outermost."""
+    """Running medians of ``window`` (odd) neighbours, as many as ``values``. The ends repeat the outermost median."""
     middle = np.sort(sliding_window_view(values, window), axis=1)[:, window // 2]
     return np.pad(middle, window // 2, mode="edge")
 
 
 def _hops(values: Values) -> float:
-    """The standard deviation from one value to the next. Second differences do not see a trend; of a noise of 1 their
-    variance is 6.
+    """The standard deviation of the noise by second differences.
+
+    They cancel a linear trend. For independent noise of variance 1, their variance is 6.
     """
     return DEVIATION * float(np.median(np.abs(np.diff(values, 2)))) / math.sqrt(6)
 
 
 def _wandering(values: Values) -> float:
-    """The standard deviation around the median of a quarter of the curve: noise whose values resemble their neighbours
-    makes no hops.
+    """The standard deviation around running medians of a quarter of the curve.
+
+    Second differences miss noise whose neighbouring values are correlated; this estimate includes it.
     """
     quarter = max(WINDOW, len(values) // 8 * 2 + 1)
     return DEVIATION * float(np.median(np.abs(values - _running_median(values, quarter))))

@@ -175,7 +175,7 @@ def test_zoom_by_keyboard_and_by_buttons(look: Look) -> None:
 
 
 @pytest.mark.parametrize("control", ["Log x", "Log y", "Elapsed", "Clock"])
-def test_every_axis_draws_anew_and_back(look: Look, control: str) -> None:
+def test_every_axis_draws_again_and_back(look: Look, control: str) -> None:
     page = look(RUN)
     canvas = canvas_of(page, "Loss")
     assert is_drawn(canvas)

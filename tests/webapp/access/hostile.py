@@ -1,4 +1,4 @@
-"""Requests that nobody well-meaning makes: made-up query strings, headers and paths, the same for the same seed."""
+"""Hostile requests: made-up query strings, headers and paths, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VALUES = [
     "[]", "{}", "[[[[", "(" * 800, ")" * 5, "not " * 400, "a and (b or", 'metric."', "metric.x > ", "param.a = 'b",
     "metric.loss < 1e999", "param. =", "=", "==", "!=", ",", ",,,", "," * 3000, "a,b,c", "-name", "name,-name", "*",
     "overview", "full", "OVERVIEW", "weights", "gradients", "query", "candidate", "with", "loss", "loss,val_loss",
-    "abc123def456", "abc123def456,cold,nobody", ",".join(["abc123def456"] * 60), "x" * 9000,
+    "abc123def456", "abc123def456,cold,unheard", ",".join(["abc123def456"] * 60), "x" * 9000,
     "0_a", "1767348000000000_abc123def456", "-5_a", "999999999999999999_a", "1_" + "a" * 64, "1_a_b",
     "253402300800000000_a",
     "2026-13-45", "9999-12-31T23:59:59Z", "0001-01-01", "\ud800",

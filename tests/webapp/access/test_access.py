@@ -151,7 +151,7 @@ def test_the_constant_headers_are_those_that_the_middlewares_would_send() -> Non
 def test_https_is_demanded_where_it_is_set(anyone: Client, settings: Settings) -> None:
     settings.SECURE_SSL_REDIRECT = settings.LOOPBACK_READ = True
     settings.SECURE_HSTS_SECONDS, settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = 600, True
-    client = Client()  # reads the settings anew
+    client = Client()  # reads the settings again
     refused = client.get("/api/runs/x/training-history/")
     assert (refused.status_code, refused["Location"]) == (301, "https://testserver/api/runs/x/training-history/")
     assert "Strict-Transport-Security" not in refused

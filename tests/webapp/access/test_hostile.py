@@ -28,7 +28,7 @@ def test_no_request_makes_the_webapp_fail(
 ) -> None:
     settings.RATE_LIMIT = 0
     rate_limit._limits.cache_clear()
-    Sample("cold").announce("failed", "MLflow is away", quick_test=8)
+    Sample("cold").announce("failed", "MLflow is down", quick_test=8)
     Framework("wide", logged="many", size=60).warm(quick_test=9)
     # Who may do everything gets furthest.
     User.objects.update(is_superuser=True)

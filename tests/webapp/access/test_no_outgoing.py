@@ -29,14 +29,14 @@ from tests.webapp.samples import Sample
 
 WAYS_OUT = {"socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "subprocess.Popen", "os.system"}
 VALUES: dict[str, list[object]] = {
-    "run_id": ["abc123def456", "cold", "nobody"],
+    "run_id": ["abc123def456", "cold", "unheard"],
     "quick_test_id": [7, 8, 404],
     "chunk": [0, 99],
     "token_id": [1],
     "action": ["pin"],
 }
 QUERIES = [
-    "", "?resolution=full", "?limit=1", "?runs=abc123def456,cold,nobody", "?type=weights&tower=query",
+    "", "?resolution=full", "?limit=1", "?runs=abc123def456,cold,unheard", "?type=weights&tower=query",
     "?type=gradients&tower=candidate&resolution=full",
 ]  # fmt: skip
 _log: list[str] | None = None
@@ -106,7 +106,7 @@ def read_everything(client: Client, urlconf: str | types.ModuleType) -> int:
 
 
 def test_nothing_goes_out_whatever_is_read(reader: Client, sample: Sample, empty_redis: redis.Redis) -> None:
-    Sample("cold").announce("failed", "MLflow is away", quick_test=8)
+    Sample("cold").announce("failed", "MLflow is down", quick_test=8)
     with guarded() as attempts:
         hot = read_everything(reader, webapp.urls)
         empty_redis.flushdb()

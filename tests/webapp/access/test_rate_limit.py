@@ -117,7 +117,7 @@ def test_without_redis_every_process_counts_alone(
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     hot.cache_clear()
     assert [reader.get("/api/runs/").status_code for _ in range(6)] == [200] * 5 + [429]
-    assert "Redis is away, doing without it" in caplog.text
+    assert "Redis is down, continuing without it" in caplog.text
 
 
 def test_zero_is_no_limit(reader: Client, sample: Sample, settings: Settings) -> None:

@@ -113,10 +113,10 @@ def test_real_answers_keep_to_the_schema(reader: Client, name: str, query: str) 
     Golden("golden").warm(quick_test=8)
     Framework("wide", logged="many", size=60).warm(quick_test=9)
     Framework("batches", logged="batches", size=50).warm()
-    Sample("cold").announce("failed", "MLflow is away")
+    Sample("cold").announce("failed", "MLflow is down")
     described = name.replace("/0/", "/{chunk}/")
     available = set()
-    for run in ("abc123def456", "golden", "wide", "batches", "cold", "nobody"):
+    for run in ("abc123def456", "golden", "wide", "batches", "cold", "unheard"):
         answer = checked(reader, f"/api/runs/{{run_id}}/{described}", f"/api/runs/{run}/{name}{query}")
         available.add(answer["available"])
     for number in (7, 8, 9, 404):
@@ -125,7 +125,7 @@ def test_real_answers_keep_to_the_schema(reader: Client, name: str, query: str) 
 
 
 def test_lists_and_summaries_keep_to_the_schema(reader: Client, sample: Sample) -> None:
-    Sample("cold").announce("failed", "MLflow is away")
+    Sample("cold").announce("failed", "MLflow is down")
     Sample("only-events").announce()
     Run.objects.get(pk="only-events").delete()
     assert len(checked(reader, "/api/runs/", "/api/runs/?limit=1")["runs"]) == 1
@@ -137,14 +137,14 @@ def test_lists_and_summaries_keep_to_the_schema(reader: Client, sample: Sample) 
 
 
 def test_comparisons_keep_to_the_schema(reader: Client, sample: Sample) -> None:
-    Sample("cold").announce("failed", "MLflow is away")
-    runs = checked(reader, "/api/compare", "/api/compare?runs=cold,abc123def456,nobody")["runs"]
+    Sample("cold").announce("failed", "MLflow is down")
+    runs = checked(reader, "/api/compare", "/api/compare?runs=cold,abc123def456,unheard")["runs"]
     assert [run["state"] for run in runs] == ["failed", "warm", "unknown"]
     checked(reader, "/api/compare", "/api/compare?runs=cold", 400)
 
 
 def test_operations_keep_to_the_schema(sample: Sample) -> None:
-    Sample("cold").announce("failed", "MLflow is away")
+    Sample("cold").announce("failed", "MLflow is down")
     Sample("now").announce("warming")
     InboxEvent.objects.create(
         source="s", event_id="e", attributes={"a": 1}, data=b"\xff", published_at=timezone.now(), state="unreadable"
@@ -165,7 +165,7 @@ def test_errors_keep_to_the_schema(reader: Client, anyone: Client, sample: Sampl
     assert "parameter" in checked(reader, path_, f"{RUN}histogram-data/?type=x", 400)
     checked(reader, path_, "/api/runs/!/histogram-data/", 404)
     checked(anyone, path_, f"{RUN}histogram-data/", 401)
-    checked(reader, "/api/runs/{run_id}/", "/api/runs/nobody/", 404)
+    checked(reader, "/api/runs/{run_id}/", "/api/runs/unheard/", 404)
     checked(reader, "/api/runs/{run_id}/export.csv", f"{RUN}export.csv?metrics=nothing", 400)
 
 

@@ -71,13 +71,13 @@ def test_the_stored_text_is_handed_out_as_it_is(reader: Client, three: list[str]
 def test_what_is_not_warm_is_an_answer(reader: Client, three: list[str]) -> None:
     Sample("cold").announce("failed", "MLflow answered 404")
     Sample("waits").announce()
-    first, failed, waits, nobody = ask(reader, "run0", "cold", "waits", "nobody").json()["runs"]
+    first, failed, waits, unheard = ask(reader, "run0", "cold", "waits", "unheard").json()["runs"]
     assert first["state"] == "warm"
     assert (failed["state"], failed["reason"], failed["history"]) == ("failed", "MLflow answered 404", None)
     assert failed["name"] == "quick-test-7"
     assert (waits["state"], waits["expect"]) == ("pending", EXPECT["pending"])
-    assert (nobody["state"], nobody["expect"], nobody["history"]) == ("unknown", EXPECT["unknown"], None)
-    assert "name" not in nobody
+    assert (unheard["state"], unheard["expect"], unheard["history"]) == ("unknown", EXPECT["unknown"], None)
+    assert "name" not in unheard
 
 
 def test_the_queries_are_the_same_however_many_runs(
@@ -270,7 +270,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_ten_colours_are_told_apart_whoever_looks(theme: str) -> None:
+def test_ten_colours_are_told_apart_with_any_sight(theme: str) -> None:
     value = rf"[^;]*var\(--{theme}, (#\w{{6}})\)"
     panel = re.search(rf"--panel:{value}", (STATIC / "styles/base/theme.css").read_text())
     colours = re.findall(rf"--run-\d:{value}", (STATIC / "styles/compare/colours.css").read_text())

@@ -1,4 +1,4 @@
-"""The list as JSON, and what it does with addresses that nobody sends in good faith."""
+"""The list as JSON, and its answers to malformed addresses."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_query_that_is_still_being_typed_finds_nothing_yet(reader: Client) -> 
     assert "a value is missing" in found.json()["problem"]
     assert reader.get("/api/runs/", {"q": "param.lr > 0", "typing": "1"}).json()["problem"] is None
     assert reader.get("/api/runs/", {"q": "param.lr >", "typing": "0"}).status_code == 400
-    assert reader.get("/api/runs/", {"sort": "x", "typing": "1"}).status_code == 400, "nobody types that"
+    assert reader.get("/api/runs/", {"sort": "x", "typing": "1"}).status_code == 400, "no form sends that"
     assert reader.get("/api/runs/", {"typing": "2"}).json()["parameter"] == "typing"
 
 

@@ -72,7 +72,7 @@ def test_what_cannot_be_read_is_named(reader: Client, suffix: str) -> None:
 
 @pytest.mark.usefixtures("five")
 @pytest.mark.parametrize("suffix", ["csv", "json"])
-def test_a_database_that_is_away_is_no_file(reader: Client, suffix: str) -> None:
+def test_a_database_that_is_down_is_no_file(reader: Client, suffix: str) -> None:
     def away(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
         if 'FROM "store_run"' in sql:
             raise OperationalError("away")

@@ -46,7 +46,7 @@ def test_an_empty_list_says_how_to_get_a_first_run(reader: Client) -> None:
 
 
 def test_the_list_shows_what_a_run_is(reader: Client, sample: Sample) -> None:
-    Sample("cold", name="<b>quick-test-8</b>").announce("failed", "MLflow is away")
+    Sample("cold", name="<b>quick-test-8</b>").announce("failed", "MLflow is down")
     page = reader.get("/").content.decode()
     for text in ("quick-test-7", "two-tower", "quick test 7", "finished", "0.1182", "adagrad", "warm", "not warmed"):
         assert text in page

@@ -19,7 +19,7 @@ def test_ready_when_database_and_redis_answer(anyone: Client) -> None:
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-def test_not_ready_names_what_is_away(anyone: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_ready_names_what_is_down(anyone: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     response = anyone.get("/readyz")
     assert (response.status_code, response.json()["away"]) == (503, ["redis"])

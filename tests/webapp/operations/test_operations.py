@@ -1,4 +1,4 @@
-"""The page of operations and its JSON: what stands in the inbox, and who may see it."""
+"""The operations page and its JSON: the contents of the inbox, and who may see them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_what_the_sweep_should_have_seen_is_told(operator: Client) -> None:
     assert "1 overdue" in operator.get(PAGE).content.decode()
 
 
-def test_redis_that_is_away_is_told(operator: Client, settings: Settings) -> None:
+def test_redis_that_is_down_is_told(operator: Client, settings: Settings) -> None:
     assert operator.get(API).json()["parts"]["redis"] == "answers"
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     assert operator.get(API).json()["parts"]["redis"] == "away"

@@ -137,7 +137,7 @@ def test_a_pubsub_that_refuses_is_told_and_the_same_request_can_be_sent_again(
     assert [record.outcome.split(":")[0] for record in AuditRecord.objects.order_by("pk")] == ["not confirmed", "sent"]
 
 
-def test_a_pubsub_that_is_away_is_told_in_seconds(
+def test_a_pubsub_that_is_down_is_told_in_seconds(
     operator: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.PUBSUB_EMULATOR_HOST = f"127.0.0.1:{free_port()}"

@@ -195,7 +195,7 @@ def test_without_redis_the_tables_answer(reader: Client, sample: Sample, setting
     assert response.content == expected
 
 
-def test_nobody_reads_without_signing_in(anyone: Client, sample: Sample) -> None:
+def test_no_one_reads_without_signing_in(anyone: Client, sample: Sample) -> None:
     metrics = ["/api/runs/abc123def456/metrics/", "/api/runs/abc123def456/metrics/0/"]
     for address in (
         HISTORY,
@@ -230,9 +230,9 @@ def test_the_list_costs_the_same_queries_however_long(
 
 
 def test_a_listed_run_says_what_it_is(reader: Client, sample: Sample) -> None:
-    Sample("cold").announce("failed", "MLflow is away")
+    Sample("cold").announce("failed", "MLflow is down")
     cold, run = reader.get("/api/runs/").json()["runs"]
-    assert (cold["state"], cold["reason"]) == ("failed", "MLflow is away")
+    assert (cold["state"], cold["reason"]) == ("failed", "MLflow is down")
     assert (run["state"], run["quick_test_ids"], run["epochs"], run["status"]) == ("warm", [7], 20, "FINISHED")
     assert run["params"]["optimizer"] == "adagrad"
     assert run["final_metrics"]["test_recall_at_10"] == 0.1182
@@ -252,15 +252,15 @@ def test_a_summary_tells_the_way_from_event_to_warm(reader: Client, sample: Samp
 
 
 def test_a_summary_of_a_run_that_failed_again_is_warm_with_a_reason(reader: Client, sample: Sample) -> None:
-    sample.announce("failed", "MLflow is away")
+    sample.announce("failed", "MLflow is down")
     document = reader.get("/api/runs/abc123def456/").json()
-    assert (document["state"], document["next"], document["reason"]) == ("warm", "failed", "MLflow is away")
+    assert (document["state"], document["next"], document["reason"]) == ("warm", "failed", "MLflow is down")
 
 
 def test_a_summary_of_an_unknown_run_is_404_in_json(reader: Client) -> None:
-    response = reader.get("/api/runs/nobody/")
+    response = reader.get("/api/runs/unheard/")
     assert response.status_code == 404
-    assert "nobody" in response.json()["error"]
+    assert "unheard" in response.json()["error"]
 
 
 def test_every_error_under_api_is_json(reader: Client) -> None:

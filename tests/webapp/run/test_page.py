@@ -91,7 +91,7 @@ def test_a_page_is_packed_as_its_reader_likes(
 
 
 def test_a_page_of_an_unknown_run_is_there_and_waits(reader: Client) -> None:
-    response = reader.get("/runs/nobody/")
+    response = reader.get("/runs/unheard/")
     assert response.status_code == 200
     assert b'"state": "unknown"' in response.content
 
