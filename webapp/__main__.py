@@ -12,13 +12,13 @@ from warmboard.contract.settings import LOG_LEVEL, WEBAPP_HOST, WEBAPP_PORT, WEB
 EXAMPLES = """examples:
   python -m webapp manage migrate                  create or update the tables
   python -m webapp manage account NAME --group viewer
-                                                   add somebody who may sign in; editor and operator may do more
+                                                   create an account; editors and operators may do more
   python -m webapp manage visibility EXPERIMENT --only-for TEAM
-                                                   hide an experiment from all but members of a group
-  python -m webapp manage collectstatic --noinput  gather the static files; needed before serving
+                                                   hide an experiment from all but a group's members
+  python -m webapp manage collectstatic --noinput  collect the static files; required before serving
   python -m webapp serve                           serve on WEBAPP_HOST:WEBAPP_PORT until SIGTERM
 """
-# Threads of one process; each keeps a database connection.
+# Threads per process; each keeps a database connection.
 THREADS = 4
 
 
@@ -38,7 +38,7 @@ class ServeSettings:
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 0, or 2 when a setting can't be used."""
+    """Run the command. Returns the exit code: 0, or 2 if a setting is invalid."""
     options = _parser().parse_args(arguments)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
     try:
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_django_settings() -> None:
-    """Reads every setting before a process is started, so that a bad one is one line and not a traceback each."""
+    """Read all settings before processes start, so that an invalid one gives one line, not a traceback from each."""
     import django
 
     django.setup()
@@ -79,13 +79,13 @@ def _require_static_files() -> None:
 
     if not (settings.STATIC_ROOT / "staticfiles.json").is_file():
         raise SettingError(
-            f"WEBAPP_STATIC_ROOT: {str(settings.STATIC_ROOT)!r} holds no static files yet. "
+            f"WEBAPP_STATIC_ROOT: {str(settings.STATIC_ROOT)!r} contains no static files. "
             "Run `python -m webapp manage collectstatic --noinput` first"
         )
 
 
 def _serve(settings: ServeSettings) -> None:
-    """Serves until SIGTERM or SIGINT, which end the children too."""
+    """Serve until SIGTERM or SIGINT, which also end the child processes."""
     from granian.constants import Interfaces
     from granian.log import LogLevels
     from granian.server import Server

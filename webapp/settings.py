@@ -1,4 +1,4 @@
-"""Django settings of the webapp: those of the store, and what serving pages needs. Secure unless told otherwise."""
+"""Django settings of the webapp: those of the store, and those for serving pages. Secure by default."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ GOOGLE_GROUP = setting.WEBAPP_GOOGLE_GROUP.read()
 GOOGLE_ENDPOINTS = Endpoints()
 if GOOGLE_CLIENT_ID and not (GOOGLE_CLIENT_SECRET and GOOGLE_DOMAINS):
     raise setting.SettingError(
-        "WEBAPP_GOOGLE_CLIENT_ID is set: it needs WEBAPP_GOOGLE_CLIENT_SECRET and WEBAPP_GOOGLE_DOMAINS too"
+        "WEBAPP_GOOGLE_CLIENT_ID needs WEBAPP_GOOGLE_CLIENT_SECRET and WEBAPP_GOOGLE_DOMAINS too"
     )
 
 INSTALLED_APPS = [
@@ -42,10 +42,10 @@ INSTALLED_APPS = [
     "webapp.operations",
     "webapp.visibility",
     "webapp.google_sign_in",
-    # The last: its groups get permissions of the others.
+    # The last app: its groups get permissions of the others.
     "webapp.accounts",
 ]
-# Every one costs each answer some microseconds. AccessMiddleware checks the host, which CommonMiddleware would.
+# Each takes some microseconds per response. AccessMiddleware checks the host, as CommonMiddleware would.
 MIDDLEWARE = [
     "webapp.access.security_headers.SecurityHeadersMiddleware",
     "webapp.access.fast_path.FastPathMiddleware",
@@ -80,7 +80,7 @@ LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "runs"
 LOGOUT_REDIRECT_URL = "sign-in"
 AUTHENTICATION_BACKENDS = ["webapp.accounts.backend.RoleBackend"]
-# Costs whoever steals the table memory, not only time.
+# Scrypt makes attacks on a stolen table cost memory, not only time.
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.ScryptPasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -102,7 +102,7 @@ WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 CSRF_COOKIE_HTTPONLY = True
-# Refused like anything else: in JSON under /api/.
+# Errors are JSON under /api/, as all others are.
 CSRF_FAILURE_VIEW = "webapp.access.errors.forbidden"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -119,7 +119,7 @@ CONTENT_SECURITY_POLICY = {
 if setting.WEBAPP_HTTPS.read():
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
-    # Probes come from inside, past the proxy that ends TLS.
+    # Probes come from inside, not through the proxy that ends TLS.
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True

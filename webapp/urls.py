@@ -1,4 +1,4 @@
-"""All addresses of the webapp."""
+"""All URLs of the webapp."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RunIdConverter:
 
 
 class NumberConverter:
-    """A database ID: no longer than one can be."""
+    """A database ID of at most 18 digits."""
 
     regex = "[0-9]{1,18}"
 
@@ -54,7 +54,7 @@ register_converter(NumberConverter, "number")
 
 
 def chart_data(prefix: str, of: Callable[[View], View] = lambda view: view) -> list[URLPattern]:
-    """What the charts of one run are drawn from, and all of it as files."""
+    """The URLs of one run's chart data and of its exports."""
     return [
         path(f"{prefix}training-history/", of(run_api.history)),
         path(f"{prefix}histogram-data/", of(run_api.histogram)),

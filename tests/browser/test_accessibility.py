@@ -24,7 +24,7 @@ PAGES = {
     "comparison": ("/compare/?runs=abc123def456,axe-many,axe-failed&baseline=0&hidden=1", "not warm"),
     "nothing to compare": ("/compare/", "Choose two or more runs"),
     "unreadable query": ("/?q=metric.loss+%3C", "be read"),
-    "no run": ("/?q=no-such-run", "No run meets"),
+    "no run": ("/?q=no-such-run", "No runs match"),
     "groups": ("/?group=status", "finished"),
     "unknown": ("/runs/unknown-run/", "Not announced"),
     "quick test": ("/quick-tests/7/", "Fullest bin"),
@@ -37,8 +37,8 @@ PAGES = {
 FAILING = ("no such page", "unreadable query")
 # Pages that need a user.
 SIGNED_IN = {
-    "tokens": ("/tokens/", "Make a token"),
-    "operations": ("/operations/", "Replay all that failed"),
+    "tokens": ("/tokens/", "Create token"),
+    "operations": ("/operations/", "Replay all failed"),
     "replay": ("/operations/replay/?failed=true", "again"),
     "runs": ("/?q=is:all", "Sign out"),
     "annotations": ("/runs/abc123def456/", "Add tags or a note"),
@@ -71,7 +71,7 @@ def test_axe_finds_nothing_for_a_user(look: Look, seeded: Site, width: int, them
     page.get_by_label("Password").fill("correct horse")
     page.get_by_role("button", name="Sign in").click()
     page.get_by_label("Name").fill("of axe")
-    page.get_by_role("button", name="Make a token").click()
+    page.get_by_role("button", name="Create token").click()
     expect(page.get_by_role("heading", name="of axe: copy it now")).to_be_visible()
     assert violations(page) == []
     page.get_by_role("button", name="Revoke of axe").click()

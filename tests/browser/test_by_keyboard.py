@@ -145,9 +145,9 @@ def test_an_operator_replays_what_failed(look: Look, site: Site) -> None:
     sign_in(hands, "/operations/?experiment=keyed")
     hands.to("Replay lost…")
     hands.press("Enter")
-    expect(page.get_by_role("heading", name="Will warm 1 run again")).to_be_visible()
+    expect(page.get_by_role("heading", name="Replay 1 run?")).to_be_visible()
     before = len(site.pubsub.messages)
-    hands.to("Warm 1 run again")
+    hands.to("Replay 1 run")
     hands.press("Enter")
     expect(page.get_by_label("Your replay")).to_contain_text("on its way through Pub/Sub")
     assert len(site.pubsub.messages) == before + 1

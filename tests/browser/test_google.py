@@ -59,7 +59,7 @@ def test_by_keyboard_and_a_stranger_is_told_why_not(page: Page, server: Google) 
         page.goto("/sign-in/")
         page.get_by_role("link", name="Sign in with Google").focus()
         page.keyboard.press("Enter")
-        page.get_by_role("heading", name="eve@elsewhere.org is no account of example.org.").wait_for()
+        page.get_by_role("heading", name="eve@elsewhere.org is not an account of example.org.").wait_for()
         assert Axe().run(page).violations_count == 0
         page.goto("/")
         assert page.url.endswith("/sign-in/?next=/")

@@ -35,7 +35,7 @@ def test_it_fits_and_says_how_to_replay(look: Look, width: int, theme: str) -> N
 
 def test_it_stays_up_to_date_and_keeps_what_is_open(look: Look, site: Site) -> None:
     page = look("/operations/?experiment=followed&state=all")
-    expect(page.get_by_text("No event is like that.")).to_be_visible()
+    expect(page.get_by_text("No matching events.")).to_be_visible()
     site.seed("announce", {"state": "pending"}, run_id="followed1", name="followed-1", experiment="followed")
     first = page.locator(".event").filter(has_text="followed-1")
     expect(first).to_be_visible(timeout=20_000)

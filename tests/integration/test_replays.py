@@ -84,12 +84,12 @@ def test_an_operator_replays_a_failed_run_and_sees_it_warm(running: Running, fai
     event = page.locator(".event")
     expect(event).to_contain_text("MLflow was down for too long")
     event.get_by_role("button", name="Replay").click()
-    expect(page.get_by_role("heading", name="Will warm 1 run again")).to_be_visible()
+    expect(page.get_by_role("heading", name="Replay 1 run?")).to_be_visible()
     # Like a person who is not sure whether it worked, and clicks again.
-    page.get_by_role("button", name="Warm 1 run again").dblclick()
+    page.get_by_role("button", name="Replay 1 run").dblclick()
     # The page updates itself.
     expect(page.get_by_label("Your replay")).to_contain_text("queued 1 run")
-    expect(page.get_by_label("Your replay")).to_contain_text("asked for by operator")
+    expect(page.get_by_label("Your replay")).to_contain_text("requested by operator")
     assert settled(running, before + 1)[-1] == ("done", "queued 1 run")
     running.wait_state(failed, "warm")
     page.goto(f"/runs/{failed}/")
@@ -124,11 +124,11 @@ def test_a_pubsub_that_is_down_loses_nothing(running: Running, failed: str, sign
     page = sign_in("operator", f"/operations/replay/?run_id={failed}")
     running.kill("pubsub")
     try:
-        page.get_by_role("button", name="Warm 1 run again").click()
+        page.get_by_role("button", name="Replay 1 run").click()
         expect(page.get_by_role("alert")).to_contain_text("Pub/Sub has not confirmed the request")
     finally:
         running.start("pubsub")
-    page.get_by_role("button", name="Warm 1 run again").click()
+    page.get_by_role("button", name="Replay 1 run").click()
     expect(page.get_by_label("Your replay")).to_contain_text("queued 1 run")
     running.wait_state(failed, "warm")
     assert len(settled(running, before + 1)) == before + 1

@@ -1,1 +1,1 @@
-"""The API described by itself: OpenAPI 3.1 made of what the views declare, and a page that reads it to people."""
+"""What JSON answers are made of, and the description of the API: OpenAPI 3.1 from the views, and a page of it."""

@@ -1,6 +1,4 @@
-"""Stored bodies on the wire: handed out as they are, in the coding that the reader asks for, and not at all when the
-reader has them.
-"""
+"""HTTP responses of stored bodies: sent as they are, in an accepted content coding, or 304 if the client has them."""
 
 from __future__ import annotations
 
@@ -18,14 +16,14 @@ from store import warm
 from warmboard.contract.entries import Encoding, EntryKey
 
 COMPRESSION = 1
-"""Of bodies made for one request. Levels above save little, and take several times as long."""
+"""Compression level of bodies made for one request. Higher levels save little and take several times as long."""
 HEADERS_REMEMBERED = 512
-"""Browsers send few different ones; whoever sends many only pays for the parsing."""
+"""Values of Accept-Encoding that are cached. Browsers send few different ones."""
 
 
 @dataclass(frozen=True)
 class Coding:
-    """How a body travels. ``stored`` is what the store is asked for, ``name`` what is sent (empty: not compressed);
+    """A content coding. ``stored`` is the coding read from the store, ``name`` the one sent (empty: not compressed);
     ``suffix`` ends the ETags of these representations.
     """
 
@@ -41,26 +39,26 @@ IDENTITY = Coding(Encoding.GZIP, "", "")
 
 @lru_cache(HEADERS_REMEMBERED)
 def codings_of(accept_encoding: str) -> tuple[Coding, ...]:
-    """What the header allows, best first: zstd where it weighs no less than gzip, then gzip, and always identity.
+    """The codings that the header allows, best first: zstd if its weight is at least gzip's, gzip, and always identity.
 
-    A weight of 0 refuses, and so does one that is no weight. ``*`` stands for gzip where that is not named, never for
-    zstd: many a program that sends it reads no zstd.
+    A weight of 0 excludes a coding, and so does an invalid one. ``*`` stands for gzip if that is not named, never for
+    zstd: many programs that send it can't read zstd.
     """
     weights: dict[str, float] = {}
     for item in accept_encoding.lower().split(","):
         coding, _, parameter = item.partition(";")
         weights[coding.strip()] = _weight(parameter)
     allowed = [(weights.get("zstd", 0.0), ZSTD), (weights.get("gzip", weights.get("*", 0.0)), GZIP)]
-    # Sorting is stable: of equal weights the first stays first.
+    # Sorting is stable: zstd stays first if the weights are equal.
     ranked = sorted((item for item in allowed if item[0] > 0), key=lambda item: -item[0])
     return (*(coding for _, coding in ranked), IDENTITY)
 
 
 def warm_response(request: HttpRequest, key: EntryKey) -> HttpResponse | None:
-    """The entry as JSON: 200, or 304 when ``If-None-Match`` names a representation that the reader may have been sent.
-    None when the entry is not warm.
+    """The entry as JSON: 200, or 304 if ``If-None-Match`` names one of the representations that the client accepts.
+    None if the entry is not warm.
 
-    Each representation has a strong ETag of its own, as RFC 9110 asks: they differ in bytes.
+    Each representation has its own strong ETag (RFC 9110), since they differ in bytes.
     """
     codings = codings_of(request.META.get("HTTP_ACCEPT_ENCODING", ""))
     body = warm.get(key, codings[0].stored)
@@ -73,7 +71,7 @@ def warm_response(request: HttpRequest, key: EntryKey) -> HttpResponse | None:
 
 
 def unchanged(request: HttpRequest, etag: str, codings: Iterable[Coding]) -> HttpResponse | None:
-    """304 when ``If-None-Match`` names the content with this ETag (of the JSON, unquoted) in one of the codings."""
+    """304 if ``If-None-Match`` names this ETag (of the JSON, unquoted) in one of the codings; otherwise None."""
     if header := request.META.get("HTTP_IF_NONE_MATCH"):
         known = _tags(header)
         for coding in codings:
@@ -85,7 +83,7 @@ def unchanged(request: HttpRequest, etag: str, codings: Iterable[Coding]) -> Htt
 
 
 def whole(data: bytes, etag: str, coding: Coding) -> HttpResponse:
-    """JSON that is in this coding already; ``etag`` is of the JSON, unquoted."""
+    """A 200 response of JSON that has this coding already; ``etag`` is of the JSON, unquoted."""
     response = HttpResponse(data, content_type="application/json")
     headers = response.headers
     headers["Content-Length"] = str(len(data))
@@ -95,7 +93,7 @@ def whole(data: bytes, etag: str, coding: Coding) -> HttpResponse:
 
 
 def packed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-    """The response in the coding that the request likes best."""
+    """Compress the response with the best coding that the request accepts."""
     coding = codings_of(request.META.get("HTTP_ACCEPT_ENCODING", ""))[0]
     patch_vary_headers(response, ["Accept-Encoding"])
     if coding is ZSTD:
@@ -109,7 +107,7 @@ def packed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
 
 
 def _for_caches(response: HttpResponse, etag: str) -> HttpResponse:
-    """Kept by the reader's own browser only, which asks every time whether it has changed."""
+    """Let only the user's browser cache the response, and revalidate it each time."""
     response.headers["ETag"] = etag
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Vary"] = "Accept-Encoding, Cookie"
@@ -121,7 +119,7 @@ def _tag(etag: str, coding: Coding) -> str:
 
 
 def _tags(if_none_match: str) -> list[str]:
-    """Those that the header has, weak or strong, or ``*``."""
+    """The ETags in the header, weak or strong, or ``*``."""
     return [tag.removeprefix("W/") for tag in parse_etags(if_none_match)]
 
 

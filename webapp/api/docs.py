@@ -1,4 +1,4 @@
-"""The schema as JSON, and the page that people read."""
+"""The OpenAPI document as JSON, and as a page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def openapi(request: HttpRequest) -> HttpResponse:
 @never_cache
 @gzip_page
 def docs(request: HttpRequest) -> HttpResponse:
-    """Every operation, with examples that name a run which is there for the reader."""
+    """Every operation, with examples that name a run the reader can see."""
     warm = Run.objects.filter(schema_version=SCHEMA_VERSION).order_by("-announced_at", "-run_id")
     run_id = visible(warm, reader_of(request).hidden).values_list("run_id", flat=True).first() or "RUN_ID"
     reference = Reference(document(), request.build_absolute_uri("/").rstrip("/"), run_id)

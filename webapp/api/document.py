@@ -1,4 +1,4 @@
-"""The OpenAPI document, made of the URL patterns under /api/ and of what their views declare."""
+"""The OpenAPI document, built from the URL patterns under /api/ and the declarations of their views."""
 
 from __future__ import annotations
 
@@ -18,51 +18,51 @@ from webapp.api.schemas import Schema, Schemas
 from webapp.api.shapes import Error
 
 VERSION = "1"
-"""Grows when an answer loses a field or a field its meaning; what is only added leaves it as it is."""
+"""Increased when a response loses a field or a field changes its meaning, not when something is added."""
 ABOUT = (
-    "Charts, lists and exports of training runs. Every answer comes from what is warm: no request waits for MLflow. "
-    "A run that is not warm is answered with 200 and `available: false`. HEAD is understood wherever GET is."
+    "Charts, lists and exports of training runs. Every response comes from the store: no request waits for MLflow. "
+    "A run that is not warm gets 200 with `available: false`. Every GET operation also accepts HEAD."
 )
 PATH_PARTS: Mapping[str, tuple[str, Schema]] = {
-    "run_id": ("The MLflow run.", {"type": "string", "pattern": f"^{RUN_ID.pattern}$"}),
-    "quick_test_id": ("The quick test.", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}),
-    "chunk": ("The chunk's number in the metric index.", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}),
+    "run_id": ("MLflow run ID.", {"type": "string", "pattern": f"^{RUN_ID.pattern}$"}),
+    "quick_test_id": ("Quick test number.", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}),
+    "chunk": ("Chunk number, from the metric index.", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}),
 }
 ERRORS = {
-    400: "A parameter or the request itself can't be used; the answer names the parameter and what is allowed.",
-    401: "No token, or one that is unknown, expired or revoked; without a token: nobody has signed in.",
-    404: "There is nothing at this address.",
-    429: "The reader has made too many requests in this minute. `Retry-After` says when to come again.",
+    400: "Invalid request or parameter. The response names the parameter and its allowed values.",
+    401: "Unauthenticated: no session, and no token or one that is unknown, expired or revoked.",
+    404: "This address does not exist.",
+    429: "Rate limit exceeded. `Retry-After` is the time until the next request is allowed.",
 }
 LIMIT_HEADERS = {
-    "RateLimit-Limit": "Requests that the reader may make in a minute.",
-    "RateLimit-Remaining": "How many of them are left.",
-    "RateLimit-Reset": "Seconds until the next minute begins.",
+    "RateLimit-Limit": "Max requests per minute.",
+    "RateLimit-Remaining": "Requests left in this minute.",
+    "RateLimit-Reset": "Seconds until the count starts again.",
 }
 
 
 @dataclass(frozen=True)
 class Route:
-    """An address under /api/; ``path`` has its parts in braces."""
+    """An address under /api/; ``path`` has its parameters in braces."""
 
     path: str
     view: Callable[..., Any]
 
 
 def routes() -> Iterator[Route]:
-    """All that have an operation, in the order of the URL patterns. Raises LookupError for a view without one that is
-    no page.
+    """All routes with an operation, in the order of the URL patterns. Raises LookupError for a view that has none,
+    pages aside.
     """
     for path, view in _addresses(get_resolver(settings.ROOT_URLCONF).url_patterns):
         if path.startswith("/api/") and not getattr(view, "is_page", False):
             if not operations_of(view):
-                raise LookupError(f"{path}: put @describes above its view")
+                raise LookupError(f"{path}: its view needs @describes")
             yield Route(path, view)
 
 
 @cache
 def document() -> dict[str, Any]:
-    """OpenAPI 3.1. Not to be changed."""
+    """The document, in OpenAPI 3.1. It is cached: do not modify it."""
     schemas = Schemas()
     paths = {route.path: _methods(route, schemas) for route in routes()}
     return {
@@ -73,7 +73,7 @@ def document() -> dict[str, Any]:
         "components": {
             "schemas": schemas.components,
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "A token from /tokens/. It only reads."},
+                "token": {"type": "http", "scheme": "bearer", "description": "A token from /tokens/. It is read-only."},
                 "session": {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME},
             },
         },
@@ -104,12 +104,12 @@ def _operation(operation: Operation, method: str, route: Route, schemas: Schemas
         "summary": operation.summary,
         "parameters": [_query_part(parameter) for parameter in operation.parameters],
         "responses": {
-            "200": {"description": "The answer.", "headers": _limit_headers(), "content": _content(operation, schemas)},
+            "200": {"description": "Success.", "headers": _limit_headers(), "content": _content(operation, schemas)},
             **{str(status): _error(why, status, schemas) for status, why in sorted(errors.items())},
         },
     }
     if method != "get":
-        # Tokens read; what changes something is a page's, with its session and CSRF token.
+        # Tokens are read-only; changes need a page's session and CSRF token.
         described["security"] = [{"session": []}]
     if operation.body:
         described["requestBody"] = {"required": True, "content": {JSON: {"schema": schemas.of(operation.body)}}}
@@ -119,7 +119,7 @@ def _operation(operation: Operation, method: str, route: Route, schemas: Schemas
 def _content(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     content: dict[str, Any] = {JSON: {"schema": schemas.of(operation.answer)}}
     if operation.media != JSON:
-        # Bytes or text of their own kind, which JSON Schema has no words for.
+        # Other media types, which JSON Schema can't describe.
         content[operation.media] = {}
     return content
 
@@ -127,9 +127,9 @@ def _content(operation: Operation, schemas: Schemas) -> dict[str, Any]:
 def _error(why: str, status: int, schemas: Schemas) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": why, "content": {JSON: {"schema": schemas.of(Error)}}}
     if status == 401:
-        answer["headers"] = {"WWW-Authenticate": _header("`Bearer`, and what is wrong with the token.", "string")}
+        answer["headers"] = {"WWW-Authenticate": _header("`Bearer`, and the error of the token.", "string")}
     if status == 429:
-        retry = _header("Seconds until the next minute begins.", "integer")
+        retry = _header("Seconds until the count starts again.", "integer")
         answer["headers"] = {"Retry-After": retry, **_limit_headers()}
     return answer
 
@@ -143,7 +143,7 @@ def _header(description: str, type_: str) -> dict[str, Any]:
 
 
 def _path_part(name: str) -> dict[str, Any]:
-    """Raises LookupError for a part that PATH_PARTS does not describe."""
+    """Raises LookupError for a parameter that PATH_PARTS lacks."""
     if name not in PATH_PARTS:
         raise LookupError(f"PATH_PARTS of {__name__} has no {name}")
     description, schema = PATH_PARTS[name]
@@ -161,5 +161,5 @@ def _query_part(parameter: Parameter[Any]) -> dict[str, Any]:
 
 
 def _name(method: str, path: str) -> str:
-    """A name for generated clients: ``get_runs_by_run_id_metrics``."""
+    """The operation's name in generated clients, such as ``get_runs_by_run_id_metrics``."""
     return re.sub(r"\W+", "_", f"{method}_{path.removeprefix('/api/').replace('{', 'by_')}").strip("_")

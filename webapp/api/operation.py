@@ -1,4 +1,4 @@
-"""What a view declares of itself. ``@describes`` stands above every view under /api/."""
+"""The declaration of a view for the OpenAPI document: every view under /api/ needs ``@describes``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one view. ``answer`` is the shape of its JSON: a TypedDict, a dataclass or a union of them.
-    ``media`` is another media type that it answers with; ``errors`` are its own, beside those that all have.
+    """One method of one view. ``answer`` is the type of its JSON: a TypedDict, a dataclass or a union of them.
+    ``media`` is another media type that it sends; ``errors`` are its own errors, in addition to those of all views.
     """
 
     summary: str
@@ -28,7 +28,7 @@ class Operation:
 
 
 def describes(operation: Operation, method: str = "get") -> Callable[[V], V]:
-    """Declares a view's operation; a view of several methods has several of these."""
+    """Declare a view's operation. A view with several methods has one for each."""
 
     def declare(view: V) -> V:
         view.operations = {**operations_of(view), method: operation}  # type: ignore[attr-defined]
@@ -38,6 +38,6 @@ def describes(operation: Operation, method: str = "get") -> Callable[[V], V]:
 
 
 def operations_of(view: Callable[..., Any]) -> dict[str, Operation]:
-    """By method, in lower case; empty when the view declares none."""
+    """The view's operations by method, in lower case."""
     found: dict[str, Operation] = getattr(view, "operations", {})
     return found

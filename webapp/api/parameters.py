@@ -1,4 +1,4 @@
-"""Query parameters of the API: declared once, read by the views and described by the OpenAPI document."""
+"""Query parameters of the API: declared once, for the views and for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUERIES_REMEMBERED = 256
 
 
 class BadRequest(Exception):
-    """A query parameter can't be used. ``document`` is the answer's JSON."""
+    """A query parameter is invalid. ``document`` is the response's JSON."""
 
     def __init__(self, parameter: str, message: str, allowed: list[str] | None = None) -> None:
         super().__init__(message)
@@ -25,8 +25,8 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True)
 class Parameter(Generic[T]):
-    """``parse`` makes the value of the text, or raises ValueError with the reason; ``schema`` is the JSON Schema of the
-    texts that it takes. A parameter that is left out has the value ``default``, unless it is ``required``.
+    """One query parameter. ``parse`` converts its text or raises ValueError with the reason; ``schema`` is its JSON
+    Schema. A missing parameter has the value ``default``, unless it is ``required``.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Parameter(Generic[T]):
 
 
 def choice(name: str, choices: type[E], help: str, default: E | None = None) -> Parameter[E]:
-    """One member of an enumeration; required when there is no default."""
+    """A parameter whose value is a member of an enumeration; required if it has no default."""
 
     def parse(text: str) -> E:
         try:
@@ -70,17 +70,17 @@ def choice(name: str, choices: type[E], help: str, default: E | None = None) -> 
 
 
 def whole_number(name: str, low: int, high: int, default: int, help: str) -> Parameter[int]:
-    """``low`` to ``high``, both included; neither is negative."""
+    """A parameter from ``low`` to ``high``, both included and neither negative."""
     schema = {"type": "integer", "minimum": low, "maximum": high, "default": default}
     return Parameter(name, help, schema, within(low, high), default)
 
 
 def within(low: int, high: int) -> Callable[[str], int]:
-    """What reads a whole number of the range, or raises ValueError."""
+    """A parser of whole numbers from ``low`` to ``high``, which raises ValueError for any other text."""
 
     def parse(text: str) -> int:
         digits = text.lstrip("0") or "0"
-        # One of more digits is out of reach, and need not be converted.
+        # A number with more digits is out of range and is not converted.
         known = text.isascii() and text.isdigit() and len(digits) <= len(str(high))
         if not (known and low <= int(digits) <= high):
             raise ValueError(f"{text!r} is not a whole number from {low} to {high}")
@@ -90,15 +90,15 @@ def within(low: int, high: int) -> Callable[[str], int]:
 
 
 def query_of(request: HttpRequest) -> QueryDict:
-    """``request.GET``, parsed once for all requests that ask alike."""
+    """``request.GET``, from a cache of parsed queries."""
     return _query(request.META.get("QUERY_STRING", ""))
 
 
 @lru_cache(QUERIES_REMEMBERED)
 def _query(text: str) -> QueryDict:
-    # Latin-1 is how WSGI hands over bytes.
+    # WSGI passes bytes as Latin-1.
     return QueryDict(text.encode("latin-1"))
 
 
 def _either(allowed: list[str] | None) -> str:
-    return f"; allowed are {', '.join(allowed)}" if allowed else ""
+    return f"; allowed: {', '.join(allowed)}" if allowed else ""

@@ -1,4 +1,4 @@
-"""The OpenAPI document as people read it: in groups, types in words, an example of every operation."""
+"""The OpenAPI document for people: operations in groups, types in words, examples."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from django.utils.safestring import SafeString, mark_safe
 from webapp.api.operation import JSON
 
 MOST_TOLD = 1_000_000
-"""A greater limit of a number is the database's, and of no use to people."""
+"""Larger limits of numbers are the database's and are not shown."""
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
 @dataclass(frozen=True)
 class Field:
-    """A parameter or a property, in words."""
+    """A parameter or a property."""
 
     name: str
     type: SafeString
@@ -38,7 +38,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Described:
-    """One operation. ``curl`` and ``python`` are examples that run; empty where a token is not enough."""
+    """One operation. ``curl`` and ``python`` are examples that run; empty if a token is not enough."""
 
     anchor: str
     method: str
@@ -59,7 +59,7 @@ class Shape:
 
 
 class Reference:
-    """What the page shows of an OpenAPI ``document``, with ``site`` and ``run_id`` in its examples."""
+    """The page's content from an OpenAPI ``document``, with ``site`` and ``run_id`` in the examples."""
 
     def __init__(self, document: Mapping[str, Any], site: str, run_id: str) -> None:
         self._document = document
@@ -114,18 +114,18 @@ class Reference:
 
 
 def _example(schema: Mapping[str, Any]) -> str:
-    """The first value that is allowed, or that the parameter gives as an example."""
+    """The first allowed value or example."""
     values: list[str] = schema.get("enum") or schema["examples"]
     return values[0]
 
 
 def prose(text: str) -> SafeString:
-    """Text with its `code` marked up."""
+    """HTML of the text, with `code` marked up."""
     return mark_safe(re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text)))  # noqa: S308 - escaped just here
 
 
 def words(schema: Mapping[str, Any]) -> SafeString:
-    """What values a schema allows: ``list of number or null``. Shapes are links to their place on the page."""
+    """A schema's values in words, such as ``list of number or null``. Shapes are links within the page."""
     if reference := schema.get("$ref"):
         name = reference.rsplit("/", 1)[1]
         return format_html('<a href="#shape-{0}">{0}</a>', name)

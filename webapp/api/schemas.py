@@ -1,4 +1,4 @@
-"""Types → JSON Schema: the TypedDicts and dataclasses that the programs themselves are checked against."""
+"""JSON Schema of the TypedDicts and dataclasses that type-check the programs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Schema = dict[str, Any]
 
 
 class Schemas:
-    """``of`` gives the schema of a type; the named shapes that it uses gather in ``components``."""
+    """``of`` returns the schema of a type, and adds the named shapes it uses to ``components``."""
 
     def __init__(self) -> None:
         self.components: dict[str, Schema] = {}
 
     def of(self, hint: Any) -> Schema:
-        """Raises TypeError for a type that JSON has nothing for."""
+        """The schema of a type. Raises TypeError for a type that JSON lacks."""
         if hint is Any:
             return {}
         if hint in PRIMITIVES:
@@ -41,7 +41,7 @@ class Schemas:
     def _named(self, shape: Any) -> Schema:
         name: str = shape.__name__
         if name not in self.components:
-            self.components[name] = {}  # there already, should the shape hold itself
+            self.components[name] = {}  # a shape may contain itself
             self.components[name] = self._object(shape)
         return {"$ref": f"#/components/schemas/{name}"}
 

@@ -1,4 +1,4 @@
-"""The shapes of the API's answers that no worker makes: those of warm entries are in `warmboard.contract.entries`."""
+"""Types of the API's responses. Those of warm entries are in `warmboard.contract.entries`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from warmboard.contract.entries import Axis, History, NonFinite, Series
 
 
 class Error(TypedDict):
-    """What is wrong. ``parameter`` and ``allowed`` are there when it is a query parameter."""
+    """An error. ``parameter`` and ``allowed`` are present if a query parameter is invalid."""
 
     error: str
     parameter: NotRequired[str]
@@ -31,7 +31,7 @@ class RunFields(TypedDict):
 
 
 class Annotation(TypedDict):
-    """What people say about a run. A plain label is a tag with an empty value."""
+    """A run's annotation. A plain label is a tag with an empty value."""
 
     tags: dict[str, str]
     note: str
@@ -42,7 +42,7 @@ class Annotation(TypedDict):
 
 
 class AnnotationChange(TypedDict):
-    """Any of these, at least one; ``tags`` are then all of the run's."""
+    """One or more of these; ``tags`` replace all tags of the run."""
 
     tags: NotRequired[dict[str, str]]
     note: NotRequired[str]
@@ -51,7 +51,7 @@ class AnnotationChange(TypedDict):
 
 
 class ListedRun(RunFields):
-    """One run of the list. ``sparkline`` is a few values of its validation loss, in order."""
+    """One run of the list. ``sparkline`` is a sample of its validation loss."""
 
     mlflow_run_id: str
     state: Literal["warm"] | State
@@ -62,8 +62,8 @@ class ListedRun(RunFields):
 
 
 class RunList(TypedDict):
-    """Some runs, in order. ``next`` and ``previous`` are cursors of the pages beside this one, `null` at the ends;
-    ``problem`` says why a query that is still being typed can't be read yet."""
+    """A page of runs, in order. ``next`` and ``previous`` are cursors of the adjacent pages, `null` at the ends;
+    ``problem`` is the error of an incomplete query (`typing=1`)."""
 
     runs: list[ListedRun]
     next: str | None
@@ -72,7 +72,7 @@ class RunList(TypedDict):
 
 
 class AnyRun(TypedDict):
-    """A run of a comparison. ``history`` is its overview, `null` while it is not warm; the state says why."""
+    """A run of a comparison. ``history`` is its overview, `null` if it is not warm; ``state`` is the reason."""
 
     mlflow_run_id: str
     state: Literal["warm"] | State
@@ -83,18 +83,18 @@ class AnyRun(TypedDict):
 
 
 class ComparedRun(AnyRun, RunFields):
-    """A run of a comparison that has been announced."""
+    """An announced run of a comparison."""
 
 
 class Comparison(TypedDict):
-    """The runs in the order in which they were asked for."""
+    """The runs in the requested order."""
 
     available: Literal[True]
     runs: list[ComparedRun | AnyRun]
 
 
 class Timings(TypedDict):
-    """A run's way from its event to its charts."""
+    """Times of a run from its event to its charts."""
 
     event_time: str | None
     published_at: str | None
@@ -104,7 +104,7 @@ class Timings(TypedDict):
 
 
 class Event(TypedDict):
-    """What became of one event of the run."""
+    """One event of the run and its state."""
 
     id: str
     type: str
@@ -118,7 +118,7 @@ class Event(TypedDict):
 
 
 class AnnouncedRun(TypedDict):
-    """A run of which there are events and nothing else. ``next`` is its newest event's state unless that is done."""
+    """A run known only by its events. ``next`` is the state of its newest event unless that is done."""
 
     mlflow_run_id: str
     state: Literal["warm"] | State
@@ -132,7 +132,7 @@ class AnnouncedRun(TypedDict):
 
 
 class RunSummary(AnnouncedRun, RunFields):
-    """Everything about one run but its charts."""
+    """All data of one run except its charts."""
 
 
 class ExportedMetric(TypedDict):
@@ -143,9 +143,9 @@ class ExportedMetric(TypedDict):
 
 
 class Export(TypedDict):
-    """A whole run at full resolution, each metric on its axis. A value that is not finite is ``null`` and listed in
-    ``non_finite``, as in the history; a step that a metric lacks is ``null`` alone. ``non_finite_unlisted`` counts what
-    the store does not list: of a history or a chunk it lists 10,000.
+    """A whole run at full resolution, each metric on its axis. Values that are not finite are ``null`` and listed in
+    ``non_finite``, as in the history; missing steps are just ``null``. ``non_finite_unlisted`` counts those that the
+    store does not list: it lists 10,000 of a history or a chunk.
     """
 
     available: Literal[True]

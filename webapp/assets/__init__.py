@@ -1,1 +1,1 @@
-"""Static files: one script and one style sheet a page."""
+"""Static files and templates as they are sent: one script and one style sheet a page."""

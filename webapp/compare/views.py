@@ -1,4 +1,4 @@
-"""Several runs side by side: all of them in one answer, and the page that draws it."""
+"""The comparison of several runs: all of them in one JSON answer, and the page that draws it."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ FEWEST, MOST = 2, 50
 
 
 def _run_ids(fewest: int) -> Callable[[str], list[str]]:
-    """What reads run IDs, each once, in order, or raises ValueError."""
+    """A parser of comma-separated run IDs, without duplicates. It raises ValueError for an invalid list."""
 
     def parse(text: str) -> list[str]:
         run_ids = list(dict.fromkeys(text.split(","))) if text else []
         if "" in run_ids:
-            raise ValueError("an ID between two commas is missing")
+            raise ValueError("an ID is empty")
         if malformed := next((run_id for run_id in run_ids if not RUN_ID.fullmatch(run_id)), None):
             raise ValueError(f"{malformed!r} is not a run ID")
         if not fewest <= len(run_ids) <= MOST:
-            raise ValueError(f"names {len(run_ids)} different runs; {FEWEST} to {MOST} can be compared")
+            raise ValueError(f"has {len(run_ids)} different runs; {FEWEST} to {MOST} can be compared")
         return run_ids
 
     return parse
@@ -50,18 +50,15 @@ _RUNS = {
     "pattern": f"^{RUN_ID.pattern}(,{RUN_ID.pattern}){{{FEWEST - 1},{MOST - 1}}}$",
     "examples": ["first-run,second-run"],
 }
-RUNS = Parameter(
-    "runs", "2 to 50 different runs: their IDs, with commas between.", _RUNS, _run_ids(FEWEST), required=True
-)
-CHOSEN: Parameter[list[str]] = Parameter("runs", "What the page shows.", _RUNS, _run_ids(0), default=[])
+RUNS = Parameter("runs", "IDs of 2 to 50 different runs, separated by commas.", _RUNS, _run_ids(FEWEST), required=True)
+CHOSEN: Parameter[list[str]] = Parameter("runs", "Run IDs, separated by commas.", _RUNS, _run_ids(0), default=[])
 
 
-@describes(Operation("Several runs with their overviews", Comparison, [RUNS]))
+@describes(Operation("Compare runs: each with its overview", Comparison, [RUNS]))
 @reading
 def comparison(request: HttpRequest) -> HttpResponse:
-    """``{"available": true, "runs": […]}`` in the order of ``?runs=``: each run's state and summary, and its overview
-    history as it is stored, null while it is not warm. At most four queries, however many runs, and two for what the
-    reader may see.
+    """``{"available": true, "runs": […]}`` in the order of ``?runs=``: each run's state and summary, and its stored
+    overview, null if it is not warm. At most four queries for any number of runs, and two for hidden experiments.
     """
     run_ids = RUNS.read(request)
     seen = reader_of(request).seen(run_ids)
@@ -70,7 +67,7 @@ def comparison(request: HttpRequest) -> HttpResponse:
     histories = {run_id: bodies.get(keys[run_id]) if run_id in keys else None for run_id in run_ids}
     heads = compared_documents({run_id: body is not None for run_id, body in histories.items()}, seen)
     etag = _etag(heads, histories)
-    # Bodies of several runs are one new body, which nobody has compressed yet: gzip is what everybody reads.
+    # The combined body is not stored and is compressed here: every client reads gzip.
     codings = [coding for coding in codings_of(request.META.get("HTTP_ACCEPT_ENCODING", "")) if coding is not ZSTD]
     if answer := unchanged(request, etag, codings):
         return answer
@@ -85,11 +82,11 @@ def comparison(request: HttpRequest) -> HttpResponse:
 @never_cache
 @gzip_page
 def page(request: HttpRequest) -> HttpResponse:
-    """The same page for any runs: its script draws what the API answers. With fewer than two it says how to choose."""
+    """The page, whose script draws what the API returns. With fewer than two runs it shows how to choose."""
     try:
         run_ids = CHOSEN.read(request)
     except BadRequest as error:
-        context = {"status": 400, "what": str(error), "advice": "Choose the runs to compare in the list of runs."}
+        context = {"status": 400, "what": str(error), "advice": "Choose runs in the list of runs."}
         return render(request, "webapp/error.html", context, status=400)
     data = f"/api/compare?runs={','.join(run_ids)}" if len(run_ids) >= FEWEST else ""
     return render(request, "compare/compare.html", {"run_ids": run_ids, "data": data, "most": MOST})
@@ -104,6 +101,6 @@ def _etag(heads: dict[str, dict[str, Any]], histories: dict[str, Body | None]) -
 
 
 def _spliced(head: dict[str, Any], history: Body | None) -> bytes:
-    """One JSON object: the head, and the stored text of the history as its last member."""
+    """One JSON object: the head with the stored text of the history spliced in as its last member."""
     text = gzip.decompress(history.data) if history else b"null"
     return json.dumps(head).encode()[:-1] + b',"history":' + text + b"}"

@@ -1,1 +1,1 @@
-"""A whole run as a file: every metric at full resolution, as JSON, CSV or Parquet."""
+"""Exports of a run: all metrics at full resolution, as JSON, CSV or Parquet."""

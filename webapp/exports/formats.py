@@ -1,4 +1,4 @@
-"""The files that a whole run is written as. Each writer yields the file piece by piece."""
+"""File formats of an exported run. Each writer yields the file in pieces."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WORDS = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 @dataclass(frozen=True)
 class Format:
-    """``suffix`` of the file's name, its media type, what writes it, and whether that has compressed it already."""
+    """A file format: the ``suffix`` of its name, its media type, its writer, and whether it is compressed."""
 
     suffix: str
     media: str
@@ -37,7 +37,7 @@ class Format:
 
 
 def _json(run: WholeRun) -> Iterator[bytes]:
-    """The shape ``Export`` of ``webapp/api/shapes.py``, metric by metric."""
+    """JSON of the type ``Export``, metric by metric."""
     head = {"available": True} | _about(run) | {
         "final_metrics": run.finals, "non_finite": run.non_finite, "non_finite_unlisted": run.unlisted,
         "axes": run.axes,
@@ -50,7 +50,7 @@ def _json(run: WholeRun) -> Iterator[bytes]:
 
 
 def _csv(run: WholeRun) -> Iterator[bytes]:
-    """A row for every step, a column for every metric; empty where a metric lacks the step."""
+    """A row per step, a column per metric; a cell is empty if the metric lacks the step."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(map(safe, _heads(run)))
@@ -59,13 +59,13 @@ def _csv(run: WholeRun) -> Iterator[bytes]:
         yield buffer.getvalue().encode()
         buffer.seek(0)
         buffer.truncate()
-    # What no block has taken: the head of a table without rows.
+    # The head of a table without rows.
     yield buffer.getvalue().encode()
 
 
 def _parquet(run: WholeRun) -> Iterator[bytes]:
-    """The same table, typed; parameters and all else in the file's metadata, as JSON under ``warmboard``."""
-    # Takes half a second and 40 MB, which most processes never need.
+    """The same table, typed; parameters and other data are JSON in the file's metadata, under ``warmboard``."""
+    # Imported here: it takes half a second and 40 MB, which most processes never need.
     import pyarrow
     from pyarrow.parquet import ParquetWriter
 
@@ -84,9 +84,9 @@ def _parquet(run: WholeRun) -> Iterator[bytes]:
 
 
 FORMATS = (
-    Format("json", "application/json", "The whole run as JSON", _json),
-    Format("csv", "text/csv", "The whole run as a table, CSV", _csv),
-    Format("parquet", "application/vnd.apache.parquet", "The whole run as a table, Parquet", _parquet, compressed=True),
+    Format("json", "application/json", "Run as JSON", _json),
+    Format("csv", "text/csv", "Run as a table, CSV", _csv),
+    Format("parquet", "application/vnd.apache.parquet", "Run as a table, Parquet", _parquet, compressed=True),
 )
 
 
@@ -97,7 +97,7 @@ def _blocks(run: WholeRun) -> Iterator[list[Row]]:
 
 
 def _heads(run: WholeRun) -> list[str]:
-    """The names of the columns. Where a metric is called ``step`` itself, the column of the steps is ``_step``."""
+    """The names of the columns. If a metric is called ``step``, the column of steps is ``_step``."""
     keys = run.keys()
     return [*("_" * (name in keys) + name for name in FIRST_COLUMNS), *keys]
 
@@ -107,19 +107,19 @@ def _about(run: WholeRun) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
-    """Strict JSON: ValueError rather than NaN."""
+    """Strict JSON. Raises ValueError for NaN and infinity."""
     return json.dumps(value, allow_nan=False)
 
 
 def number(value: float | None) -> str | float | None:
-    """Python writes the shortest digits that read back as the same number."""
+    """The value, or a word if it is not finite. Python writes the shortest digits that read back as the same number."""
     if value is None or math.isfinite(value):
         return value
     return WORDS.get(value, "NaN")
 
 
 def _moment(milliseconds: int | None) -> str:
-    """ISO 8601; empty for a time beyond the calendar, which MLflow takes too."""
+    """The time in ISO 8601; empty for one beyond the calendar, which MLflow accepts."""
     if milliseconds is None:
         return ""
     try:
@@ -130,5 +130,5 @@ def _moment(milliseconds: int | None) -> str:
 
 
 def safe(name: str) -> str:
-    """A spreadsheet would calculate what begins like a formula; after an apostrophe it is text."""
+    """The name, with an apostrophe in front if a spreadsheet would take it for a formula."""
     return f"'{name}" if name.startswith(FORMULA_STARTS) else name

@@ -1,4 +1,4 @@
-"""A whole run out of its warm entries: the history, the metric chunks and, when asked for, the bins of histograms."""
+"""Read a whole run from its warm entries: the history, the metric chunks and, if wanted, the bins of histograms."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Document = dict[str, Any]
 
 
 class Changing(Exception):
-    """The run was warmed anew while its entries were read, again and again."""
+    """The run was warmed again during each attempt to read its entries."""
 
 
 class UnknownMetric(Exception):
-    """The run has no such metric. ``known`` are those that it has."""
+    """The run has no such metric. ``known`` are its metrics."""
 
     def __init__(self, key: str, known: Collection[str]) -> None:
-        super().__init__(f"{key!r} is no metric of this run")
+        super().__init__(f"this run has no metric {key!r}")
         self.known = sorted(known)
 
 
 def whole_run(run_id: str, wanted: Collection[str] | None = None, with_bins: bool = False) -> WholeRun | None:
-    """Every metric of the run, or those ``wanted``, in their order; None when the run is not warm.
+    """All metrics of the run, or those ``wanted``, in that order; None if the run is not warm.
 
-    Raises UnknownMetric, and Changing.
+    Raises UnknownMetric if the run lacks a wanted metric, and Changing if it is warmed during each of ATTEMPTS reads.
     """
     for _ in range(ATTEMPTS):
         first = _documents([EntryKey.history(run_id, Resolution.FULL), EntryKey.metric_index(run_id)])
@@ -44,7 +44,7 @@ def whole_run(run_id: str, wanted: Collection[str] | None = None, with_bins: boo
         if with_bins:
             keys += [_histogram(run_id, type_, tower) for type_ in HistogramType for tower in Tower]
         others = _documents(keys)
-        # All of one warming say so; chunks are numbered anew by every one.
+        # Entries of one warming have the same time. Every warming numbers the chunks again.
         if {document["cached_at"] for document in (*first.values(), *others.values())} <= {history["cached_at"]}:
             run = _Gathered(history, others.values()).run
             return run if wanted is None else _chosen(run, wanted, {*run.keys(), *chunks})
@@ -52,7 +52,7 @@ def whole_run(run_id: str, wanted: Collection[str] | None = None, with_bins: boo
 
 
 class _Gathered:
-    """Puts the metrics of all documents into one ``run``; those that were never logged stay away."""
+    """Gathers the metrics of all documents in ``run``, without those that were never logged."""
 
     def __init__(self, history: Document, others: Collection[Document]) -> None:
         self.run = WholeRun(history)
@@ -83,7 +83,7 @@ class _Gathered:
         self.run.unlisted += document["non_finite_total"] - len(document["non_finite"])
 
     def _place(self, axis: Axis) -> int:
-        """The number of the axis; metrics of several documents may share one."""
+        """The index of the axis, which metrics of several documents may share."""
         if axis not in self.run.axes:
             self.run.axes.append(axis)
         return self.run.axes.index(axis)
@@ -94,7 +94,7 @@ def _axis(epochs: list[int], times: Mapping[int, int]) -> Axis:
 
 
 def _chosen(run: WholeRun, wanted: Collection[str], known: Collection[str]) -> WholeRun:
-    """The run with the metrics ``wanted`` alone. Raises UnknownMetric for one that is not ``known``."""
+    """The run with only the metrics ``wanted``. Raises UnknownMetric for one that is not ``known``."""
     for key in wanted:
         if key not in known:
             raise UnknownMetric(key, known)
@@ -111,13 +111,13 @@ def _chosen(run: WholeRun, wanted: Collection[str], known: Collection[str]) -> W
 
 
 def _documents(keys: Collection[EntryKey]) -> dict[str, Document]:
-    """Those that are warm, by their entry's name, in the order of the keys."""
+    """The warm documents by the name of their entry, in the order of the keys."""
     found = warm.get_many(keys, Encoding.GZIP)
     return {key.name: json.loads(gzip.decompress(found[key].data)) for key in keys if key in found}
 
 
 def _chunks(first: Mapping[str, Document]) -> dict[str, int]:
-    """In which chunk each metric of the index is."""
+    """The chunk of each metric in the index."""
     groups = first["metric-index"]["groups"] if "metric-index" in first else []
     return {metric["key"]: metric["chunk"] for group in groups for metric in group["metrics"]}
 

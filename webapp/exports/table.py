@@ -1,4 +1,4 @@
-"""A whole run as a table: a row for every step, a column for every metric."""
+"""A whole run as a table: a row per step, a column per metric."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = tuple[int | None, int | None, Series]
 
 @dataclass(frozen=True)
 class Column:
-    """One metric: a value, or None, for every step of its axis."""
+    """One metric: a value or None per step of its axis."""
 
     axis: int
     values: Series = field(repr=False)
@@ -24,9 +24,9 @@ class Column:
 
 @dataclass
 class WholeRun:
-    """``history`` is the document; ``columns`` are the metrics that were logged and asked for, by key, ``finals`` those
-    of a single value. ``non_finite`` lists values of the columns; ``unlisted`` are not finite either, but more than the
-    store lists.
+    """A run's metrics. ``history`` is the document; ``columns`` are the wanted metrics by key, ``finals`` those of a
+    single value. ``non_finite`` lists values of the columns that are not finite; ``unlisted`` counts those that the
+    store does not list.
     """
 
     history: dict[str, Any] = field(repr=False)
@@ -37,13 +37,13 @@ class WholeRun:
     unlisted: int = 0
 
     def keys(self) -> list[str]:
-        """The metrics of a row's values."""
+        """The metric keys of a row's values, in order."""
         return [*self.columns, *self.finals]
 
     def rows(self) -> Iterator[Row]:
-        """``(step, milliseconds since 1970, values)``, by step. What is not finite is itself.
+        """``(step, milliseconds since 1970, values)``, by step; values may be NaN or infinite.
 
-        A metric of a single value, whose step no entry tells, stands in the last row; where there are no others, the
+        Metrics of a single value, whose step the store does not keep, are in the last row; if there are no others, the
         only row has no step.
         """
         nothing: Series = [None] * len(self.finals)
@@ -73,5 +73,5 @@ class WholeRun:
 
 
 def _places(number: int, axis: Axis) -> Iterator[tuple[int, int, int]]:
-    """``(step, number of the axis, place on it)``."""
+    """``(step, index of the axis, index on it)`` of every step."""
     return ((step, number, place) for place, step in enumerate(axis["steps"]))

@@ -1,4 +1,4 @@
-"""The addresses of the exports."""
+"""The views of the exports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from webapp.exports.formats import FORMATS, Format
 from webapp.exports.read import Changing, UnknownMetric, whole_run
 
 MOST_NAMED = 200
-"""An unknown metric is answered with at most so many known ones."""
+"""Max number of known metrics in the error of an unknown one."""
 
 
 class Bins(StrEnum):
@@ -28,23 +28,23 @@ def _names(text: str) -> list[str]:
     """Raises ValueError."""
     names = list(dict.fromkeys(name for name in text.split(",") if name))
     if not names:
-        raise ValueError("names no metric")
+        raise ValueError("is empty")
     return names
 
 
 METRICS: Parameter[list[str] | None] = Parameter(
     "metrics",
-    "These metrics of the run alone, in this order; separated by commas.",
+    "Only these metrics, in this order; separated by commas.",
     {"type": "string", "pattern": "[^,]"},
     _names,
 )
-HISTOGRAMS = choice("histograms", Bins, "With the bins of the histograms, a column each, or without.", Bins.WITHOUT)
+HISTOGRAMS = choice("histograms", Bins, "`with`: also the bins of the histograms, one column each.", Bins.WITHOUT)
 
 
 def export(format_: Format) -> View:
     """The view of one format."""
     shape = Export | NotWarm if format_.suffix == "json" else NotWarm
-    busy = {503: "The run is being warmed at this moment; ask again."}
+    busy = {503: "The run is being warmed. Retry in a second."}
 
     def view(request: HttpRequest, run_id: str) -> HttpResponseBase:
         wanted, bins = METRICS.read(request), HISTOGRAMS.read(request)
@@ -69,7 +69,7 @@ def export(format_: Format) -> View:
 
 
 def file_name(run_name: str, run_id: str, suffix: str) -> str:
-    """Letters, digits, dots, dashes and underscores, on every system a name of a visible file."""
+    """A file name that every system allows: letters, digits, dots, dashes and underscores, no dot in front."""
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", run_name)[:60].strip("-.")
     return f"{words}-{run_id}.{suffix}" if words else f"{run_id}.{suffix}"
 

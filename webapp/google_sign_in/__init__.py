@@ -1,1 +1,1 @@
-"""Signing in with Google, where it is configured: an account for whoever is of a domain that may."""
+"""Sign-in with Google, if configured: accounts for users of the allowed domains."""

@@ -1,4 +1,4 @@
-"""The Django app of signing in with Google."""
+"""The Django app of sign-in with Google."""
 
 from django.apps import AppConfig
 

@@ -1,4 +1,4 @@
-"""Where Google is. Tests have a server of their own in its place."""
+"""Google's addresses. Tests replace them with those of their own server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Three addresses, and the names under which it signs."""
+    """The addresses of OpenID Connect, and the issuers in Google's signed answers."""
 
     authorize: str = "https://accounts.google.com/o/oauth2/v2/auth"
     token: str = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address

@@ -1,4 +1,4 @@
-"""Whose account here is whose at Google."""
+"""Which account belongs to which Google user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.db import models
 
 
 class GoogleAccount(models.Model):
-    """``subject`` is Google's own number for a person. It outlives their address, and no other person ever has it."""
+    """A link between accounts. ``subject`` is Google's ID of the user, which never changes and is never reused."""
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="google_account")
     subject = models.CharField(max_length=255, unique=True)

@@ -1,5 +1,5 @@
-"""OpenID Connect with Google, by Authlib: state, nonce and PKCE are kept in the session, and the answer's signature,
-issuer, audience and age are checked. ``identity`` alone goes out, to Google's endpoints for tokens and for keys.
+"""OpenID Connect with Google, by Authlib. State, nonce and PKCE are kept in the session; the answer's signature,
+issuer, audience and age are checked. Only ``identity`` makes requests, to Google's endpoints for tokens and keys.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from django.urls import reverse
 from webapp.google_sign_in.endpoints import Endpoints
 
 SECONDS = 5.0
-"""So long Google may take for an answer."""
-AGAIN = "Go to the sign-in page and begin anew."
+"""Timeout of requests to Google."""
+AGAIN = "Start again from the sign-in page."
 
 
 class SignInError(Exception):
-    """Nobody is signed in; the page says why, with this status, and what to do. ``counts``: as a failed sign-in."""
+    """The sign-in failed. The page shows status, reason and advice; ``counts``: it counts as a failed sign-in."""
 
     def __init__(self, status: int, what: str, advice: str, *, counts: bool = True) -> None:
         super().__init__(what)
@@ -30,16 +30,16 @@ class SignInError(Exception):
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom Google vouches for. ``email`` is theirs, verified, and of a domain that may sign in."""
+    """A user that Google has authenticated. ``email`` is verified and of an allowed domain."""
 
     subject: str
     email: str
 
 
 def to_google(request: HttpRequest) -> HttpResponseBase:
-    """Leads to Google, and remembers in the session what it must come back with."""
+    """Redirect to Google, and keep in the session what its answer must contain."""
     domains = settings.GOOGLE_DOMAINS
-    # Only what Google shows first; what counts is checked when it has answered.
+    # A hint for Google's account chooser; the domain is checked in its answer.
     hint = {"hd": domains[0]} if len(domains) == 1 else {}
     back = request.build_absolute_uri(reverse("google-callback"))
     response: HttpResponseBase = _client().authorize_redirect(request, back, prompt="select_account", **hint)
@@ -47,12 +47,12 @@ def to_google(request: HttpRequest) -> HttpResponseBase:
 
 
 def identity(request: HttpRequest) -> Identity:
-    """Of the person whom Google has just sent back. Raises SignInError."""
+    """The identity in Google's answer. Raises SignInError."""
     return _checked(_claims(request))
 
 
 def _claims(request: HttpRequest) -> dict[str, Any]:
-    """What Google's signed answer says. Raises SignInError."""
+    """The claims of Google's signed answer. Raises SignInError."""
     import requests
     from authlib.integrations.base_client.errors import MismatchingStateError, OAuthError
     from joserfc.errors import JoseError
@@ -64,32 +64,37 @@ def _claims(request: HttpRequest) -> dict[str, Any]:
     try:
         token = _client().authorize_access_token(request, claims_options=expected)
     except MismatchingStateError:
-        raise SignInError(400, "This sign-in was not begun in this browser, or is over.", AGAIN, counts=False) from None
+        raise SignInError(
+            400, "This sign-in was not started in this browser, or has expired.", AGAIN, counts=False
+        ) from None
     except OAuthError as error:
-        raise SignInError(403, f"Google has not signed you in: {_word(error.error)}.", AGAIN) from error
+        raise SignInError(403, f"Google did not sign you in: {_word(error.error)}.", AGAIN) from error
     except JoseError as error:
-        raise SignInError(400, "Google's answer is not one that can be trusted.", AGAIN) from error
+        raise SignInError(400, "Google's answer can't be verified.", AGAIN) from error
     except requests.RequestException as error:
-        away = "Google can't be asked at the moment."
-        raise SignInError(502, away, "Try again, or sign in with a password.", counts=False) from error
+        down = "Google is unreachable."
+        raise SignInError(502, down, "Try again, or sign in with a password.", counts=False) from error
     if "userinfo" not in token:
-        raise SignInError(400, "Google's answer does not say who you are.", AGAIN)
+        raise SignInError(400, "Google's answer contains no user.", AGAIN)
     return dict(token["userinfo"])
 
 
 def _checked(claims: dict[str, Any]) -> Identity:
-    """Raises SignInError. A private account at Google may have any address; ``hd`` says whose domain manages it."""
+    """The identity in the claims. Private Google accounts may have any address; ``hd`` is the domain that manages one.
+
+    Raises SignInError if the address is not verified or of another domain.
+    """
     email = str(claims.get("email", "")).lower()
     domains = settings.GOOGLE_DOMAINS
     if claims.get("email_verified") is not True:
-        raise SignInError(403, f"Google has not verified the address {email}.", "Verify it at Google, and begin anew.")
+        raise SignInError(403, f"Google has not verified the address {email}.", "Verify it at Google, then retry.")
     if claims.get("hd") not in domains or email.rpartition("@")[2] not in domains:
-        raise SignInError(403, f"{email} is no account of {' or '.join(domains)}.", "Choose another account at Google.")
+        raise SignInError(403, f"{email} is not an account of {' or '.join(domains)}.", "Choose another account.")
     return Identity(str(claims["sub"]), email)
 
 
 def _word(code: Any) -> str:
-    """An error code as OAuth has them. What comes by an address may be anybody's text."""
+    """The error code, if it looks like one of OAuth's: the text of a query parameter can be anything."""
     return code if isinstance(code, str) and re.fullmatch(r"[a-z_]{1,40}", code) else "an error"
 
 
@@ -99,8 +104,8 @@ def _client() -> Any:
 
 @cache
 def _configured(client_id: str, client_secret: str, endpoints: Endpoints) -> Any:
-    """It keeps Google's keys, and asks for them anew when an answer is signed by another."""
-    # Imported here: where nobody signs in with Google, it would only cost memory.
+    """The client. It caches Google's keys, and fetches them again if an answer is signed with another."""
+    # Imported here: it costs memory, and is needed only for sign-in with Google.
     from authlib.integrations.django_client import OAuth
 
     return OAuth().register(

@@ -1,4 +1,4 @@
-"""There and back: the two addresses of signing in with Google. Both are 404 where it is not configured."""
+"""The two views of sign-in with Google. Both are 404 if it is not configured."""
 
 from __future__ import annotations
 
@@ -32,40 +32,40 @@ def where_configured(view: View) -> View:
     def answer(request: HttpRequest) -> HttpResponseBase:
         if not settings.GOOGLE_CLIENT_ID:
             raise Http404
-        # Raises DisallowedHost: no other name may have Google send people back to it.
+        # Raises DisallowedHost: Google may redirect only to the configured names.
         request.get_host()
         return view(request)
 
     return answer
 
 
-# A link leads here and not a form: the policy's form-action holds for all that a form is led on to, and an organisation
-# may send its people from Google to a sign-in of its own. Nothing is changed but the reader's session.
+# The page has a link to this view, not a form: the policy's form-action applies to all redirects of a form, and an
+# organisation may redirect its users from Google to its own sign-in. The view changes only the session.
 @where_configured
 def begin(request: HttpRequest) -> HttpResponseBase:
-    """Leads to Google; ``?next=`` is where to go in the end."""
+    """Redirect to Google. ``?next=`` is the address to open after signing in."""
     request.session[NEXT] = request.GET.get("next", "")
     return protocol.to_google(request)
 
 
 @where_configured
 def finish(request: HttpRequest) -> HttpResponseBase:
-    """Where Google leads back to: signs in, or says why not."""
+    """Handle Google's redirect back: sign the user in, or show the error."""
     address = throttle.address_of(request)
     who = f"Google at {address}"
     if throttle.exhausted(who, address):
         minutes = int(throttle.WINDOW.total_seconds() // 60)
-        wait = SignInError(429, "Too many sign-ins from here have failed.", f"Try again in {minutes} minutes.")
-        response = _refusal(request, wait)
+        wait = SignInError(429, "Too many failed sign-ins from your address.", f"Try again in {minutes} minutes.")
+        response = _error_page(request, wait)
         response.headers["Retry-After"] = str(minutes * 60)
         return response
     try:
         user = account_of(protocol.identity(request))
-    except SignInError as refused:
-        # Anybody's page can lead anybody here; only what a sign-in of this browser came to is somebody's failure.
-        if refused.counts:
+    except SignInError as error:
+        # Any site can link here; only the failure of a sign-in started in this browser counts.
+        if error.counts:
             throttle.failed(who, address)
-        return _refusal(request, refused)
+        return _error_page(request, error)
     throttle.succeeded(who, address)
     wanted = request.session.pop(NEXT, "")
     login(request, user, BACKEND)
@@ -73,6 +73,6 @@ def finish(request: HttpRequest) -> HttpResponseBase:
     return redirect(wanted if allowed else settings.LOGIN_REDIRECT_URL)
 
 
-def _refusal(request: HttpRequest, refused: SignInError) -> HttpResponse:
-    context = {"status": refused.status, "what": refused.what, "advice": refused.advice}
-    return render(request, "webapp/error.html", context, status=refused.status)
+def _error_page(request: HttpRequest, error: SignInError) -> HttpResponse:
+    context = {"status": error.status, "what": error.what, "advice": error.advice}
+    return render(request, "webapp/error.html", context, status=error.status)

@@ -1,1 +1,1 @@
-"""The list of runs: its query language, its order, its pages, and how it looks."""
+"""The list of runs: query language, order, columns, pages, files and JSON."""

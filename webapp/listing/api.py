@@ -26,34 +26,33 @@ class Typing(StrEnum):
     YES = "1"
 
 
-# As `View.read` reads them: an address of the page is one of the API's too.
+# `View.read` reads the same: a query string of the page also works here.
 PARAMETERS: list[Parameter[Any]] = [
-    Parameter("q", "Words and conditions that all must hold.", {"type": "string", "maxLength": LONGEST}, parse),
-    Parameter("sort", "A column, param.NAME or metric.NAME; - before it: falling.", {"type": "string"}, Sort.parse),
+    Parameter("q", "Words and conditions; a run must match all.", {"type": "string", "maxLength": LONGEST}, parse),
+    Parameter("sort", "A column, param.NAME or metric.NAME; leading -: descending.", {"type": "string"}, Sort.parse),
     Parameter(
         "columns",
-        "Only these of the parameters and final metrics: param.NAME, metric.NAME.",
+        "Only these parameters and final metrics: param.NAME, metric.NAME.",
         {"type": "array", "items": {"type": "string"}, "maxItems": MOST_COLUMNS},
         lambda text: read_columns([text]),
     ),
-    whole_number("limit", 1, MOST, DEFAULT_LIMIT, "At most so many runs."),
-    Parameter("cursor", "Where the page begins: next or previous of an answer.", {"type": "string"}, str),
+    whole_number("limit", 1, MOST, DEFAULT_LIMIT, "Max runs per page."),
+    Parameter("cursor", "The page: next or previous of a response.", {"type": "string"}, str),
 ]
 TYPING = choice(
     "typing",
     Typing,
-    "Whether q is still being typed: then one that can't be read finds no run, and problem says why; else it is a 400.",
+    "1 while the user types q: an invalid q then gives no runs and a problem, instead of 400.",
     Typing.NO,
 )
 
 
-@describes(Operation("Runs: searched, sorted, page by page", RunList, [*PARAMETERS, TYPING]))
+@describes(Operation("Search and sort runs, page by page", RunList, [*PARAMETERS, TYPING]))
 @reading
 def runs(request: HttpRequest) -> HttpResponse:
-    """``{"runs": […], "next": cursor | null, "previous": cursor | null, "problem": null}``: the address of the list of
-    runs, as JSON.
+    """The list of runs as JSON: ``{"runs": […], "next": cursor | null, "previous": cursor | null, "problem": null}``.
 
-    Pinned runs stand where the order has them; groups are for the page alone.
+    Unlike on the page, pinned runs are in their place in the order, and there are no groups.
     """
     typing = TYPING.read(request)
     try:
@@ -73,7 +72,7 @@ def runs(request: HttpRequest) -> HttpResponse:
 
 
 def unreadable(error: ViewError) -> JsonResponse:
-    """The answer to an address that is none of a list, outside the API."""
+    """The 400 response to an invalid query string, for views outside the API."""
     return JsonResponse({"error": str(error), "parameter": error.parameter}, status=400)
 
 
@@ -83,7 +82,7 @@ def _answer(runs: list[dict[str, Any]], **others: object) -> HttpResponse:
 
 
 def run_document(listed: Listed, view: View) -> dict[str, Any]:
-    """With the view's columns of its parameters and final metrics, or with all of them."""
+    """One run as JSON, with the parameters and final metrics of the view's columns, or all of them."""
     fields = run_fields(listed.run)
     if view.columns is not None:
         fields |= {
@@ -102,6 +101,6 @@ def run_document(listed: Listed, view: View) -> dict[str, Any]:
 
 
 def _some(values: Mapping[str, Any], kind: str, view: View) -> dict[str, Any]:
-    """Those of the values that the view has as columns."""
+    """The values that are columns of the view."""
     keys = [key.key for key in view.columns or () if key.kind == kind]
     return {key: values[key] for key in keys if key in values}

@@ -1,4 +1,4 @@
-"""Many small questions in one statement, and one parameter for a list of any length."""
+"""Several small queries in one statement, and one SQL parameter for a list of any length."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from django.db import connection
 from django.db.models import BooleanField, F, Lookup, QuerySet
 
 Asked = QuerySet[Any, tuple[str]]
-"""Run IDs: a query of one column, sliced."""
+"""A sliced query of run IDs."""
 
 
-def run_batch(questions: Sequence[Asked]) -> list[list[str]]:
-    """The run IDs that each question finds, in its order. At most one statement."""
+def run_batch(queries: Sequence[Asked]) -> list[list[str]]:
+    """The run IDs that each query finds, in its order. At most one statement."""
     statements: list[str] = []
     parameters: list[Any] = []
-    for number, question in enumerate(questions):
+    for number, query in enumerate(queries):
         try:
-            sql, values = question.query.sql_with_params()
-        except EmptyResultSet:  # Django knows without asking
+            sql, values = query.query.sql_with_params()
+        except EmptyResultSet:  # Django knows that the query finds nothing
             continue
         statements.append(f"SELECT {number} AS question, row_number() OVER () AS place, found.* FROM ({sql}) AS found")  # noqa: S608
         parameters += values
-    found: list[list[str]] = [[] for _ in questions]
+    found: list[list[str]] = [[] for _ in queries]
     if statements:
         with connection.cursor() as cursor:
             cursor.execute(" UNION ALL ".join(statements) + " ORDER BY 1, 2", parameters)
@@ -35,7 +35,7 @@ def run_batch(questions: Sequence[Asked]) -> list[list[str]]:
 
 
 class InList(Lookup):
-    """Whether the column is one of these texts: as ``__in``, but by one parameter."""
+    """Whether the column is one of these texts: like ``__in``, but with one SQL parameter."""
 
     lookup_name = "among"
     prepare_rhs = False

@@ -1,8 +1,8 @@
-"""What the conditions of a query mean in the tables.
+"""Translate the conditions of a query to SQL.
 
-A condition is asked in one of two ways, and the database's planner is left no third, since it can't know how often a
-parameter has a value: a condition that few runs meet becomes the list of their IDs, read by its index; one that many
-meet is looked at run by run, while the index of the order gives the runs.
+The database's planner can't know how often a parameter has a value, so it gets no choice of plans. A condition that few
+runs match becomes the list of their IDs, read by its index. A condition that many match is checked run by run, in the
+order that the sort's index gives.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ LONGEST_NUMBER = 18
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows that stand for runs: of ``Run`` itself, or of one parameter or metric (``field`` and ``key``).
+    """Rows with a ``run_id``: of ``Run`` itself, or of one parameter or metric (``field`` and ``key``).
 
-    ``prefix`` leads from them to the run's columns; each has a ``run_id``.
+    ``prefix`` is the lookup from them to the run's columns.
     """
 
     query: QuerySet[Any]
@@ -46,8 +46,8 @@ class Rows:
 
 @dataclass(frozen=True)
 class Narrowed:
-    """The conditions of a query, each in its way. ``ids`` are the runs that meet those which few meet; None: there is
-    no such condition. Runs of ``hidden`` experiments meet none.
+    """The conditions of a query. ``ids`` are the runs that match all conditions with few matches; None: there is no
+    such condition. ``many`` are the other conditions. Runs of ``hidden`` experiments never match.
     """
 
     ids: frozenset[str] | None
@@ -56,7 +56,7 @@ class Narrowed:
     hidden: frozenset[str]
 
     def apply(self, rows: Rows) -> QuerySet[Any]:
-        """Those of the rows whose runs meet the conditions."""
+        """The rows whose runs match the conditions."""
         found = visible(rows.query, self.hidden, rows.prefix)
         if self.ids is not None:
             found = found.filter(InList("run_id", self.ids))
@@ -68,7 +68,7 @@ class Narrowed:
 
 
 def narrow(queries: Sequence[Query], hidden: frozenset[str]) -> list[Narrowed]:
-    """Each of the queries, for a reader from whom these experiments are hidden. At most one statement."""
+    """Prepare the queries for a reader from whom these experiments are hidden. At most one statement."""
     conditions = list({condition: None for query in queries for condition in query.conditions if condition != ALL})
     answers = dict(zip(conditions, run_batch([_few(condition)[: FEW + 1] for condition in conditions]), strict=True))
     return [_narrowed(query, answers, hidden) for query in queries]
@@ -83,7 +83,7 @@ def _narrowed(query: Query, answers: Mapping[Condition, list[str]], hidden: froz
 
 
 def compare(column: str, operator: str, operand: Operand) -> Q:
-    """A column of the value's type against it; no operator asks whether there is a value. Null meets nothing."""
+    """Compare a column with an operand; without an operator, test that it has a value. Null never matches."""
     if isinstance(operand, Span):
         return _compare_span(column, operator, operand)
     if not operator:
@@ -94,14 +94,14 @@ def compare(column: str, operator: str, operand: Operand) -> Q:
 
 
 def operand_of(condition: Condition) -> Operand:
-    """The value as its column has it; empty where only presence is asked for."""
+    """The value in the type of its column; empty if the condition tests only for presence."""
     if not condition.operator:
         return ""
     return FIELDS[condition.field].read(condition.operator, condition.value, condition.quoted)
 
 
 def value_column(condition: Condition) -> str:
-    """The column of a parameter's, metric's or tag's row that the condition is about."""
+    """The column of a parameter's, metric's or tag's row that the condition compares."""
     if condition.field == "param":
         return "number" if isinstance(operand_of(condition), float) else "text"
     return "value"
@@ -115,7 +115,7 @@ def _compare_span(column: str, operator: str, span: Span) -> Q:
 
 
 def _few(condition: Condition) -> Asked:
-    """The IDs of the runs that meet the condition, by its index."""
+    """Query the IDs of the runs that match the condition, by its index."""
     if condition.field == "is":
         return Annotation.objects.filter(**{condition.value: True}).values_list("run_id")
     if condition.field == "quick_test":
@@ -127,7 +127,7 @@ def _few(condition: Condition) -> Asked:
 
 
 def _many(found: QuerySet[Any], rows: Rows, condition: Condition, name: str) -> QuerySet[Any]:
-    """A value in a subquery of its own is looked up run by run; an EXISTS may be turned into a join of everything."""
+    """Filter rows by the condition. A subquery is evaluated run by run; planners may turn EXISTS into a full join."""
     if condition.field == "is":
         return found.filter(Exists(Annotation.objects.filter(run_id=OuterRef("run_id"), **{condition.value: True})))
     if condition.field == "quick_test":
@@ -164,7 +164,7 @@ def _of_run(condition: Condition, prefix: str) -> Q:
 
 
 def _has_word(word: str, prefix: str) -> Q:
-    """In the name, in the experiment's, at the beginning of the run's ID, or the number of its quick test."""
+    """Match a word in the name, the experiment, the start of the run ID, or as number of the quick test."""
     found = Q(**{f"{prefix}name__icontains": word}) | Q(**{f"{prefix}experiment_name__icontains": word})
     if RUN_ID.fullmatch(word):
         found |= Q(run_id__startswith=word)

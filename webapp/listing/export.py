@@ -1,4 +1,4 @@
-"""What the list shows, all its pages, as a file."""
+"""Files of the list: all its pages, as CSV or JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Pages = Iterator[list[Listed]]
 
 
 def export(suffix: str) -> Callable[[HttpRequest], HttpResponseBase]:
-    """The view of one format: every run that the address of the list finds, whichever page it is of."""
+    """The view of one format: all runs that the list's query string finds, on all pages."""
     media, write = FORMATS[suffix]
 
     @require_safe
@@ -40,7 +40,7 @@ def export(suffix: str) -> Callable[[HttpRequest], HttpResponseBase]:
         except ViewError as error:
             return unreadable(error)
         pages = _pages(view, reader_of(request).hidden)
-        # Read before anything is sent: a database that is away is a 503 and no file.
+        # Read before the response starts, so that a database that is down gives 503 and not half a file.
         first = next(pages)
         headers = {"Content-Disposition": f'attachment; filename="runs.{suffix}"'}
         return StreamingHttpResponse(write(view, chain([first], pages)), content_type=media, headers=headers)
@@ -49,7 +49,7 @@ def export(suffix: str) -> Callable[[HttpRequest], HttpResponseBase]:
 
 
 def _pages(view: View, hidden: frozenset[str]) -> Pages:
-    """In the view's order, pinned runs where it has them."""
+    """The pages in the view's order; pinned runs are in their place in it."""
     cursor, left = None, MOST_EXPORTED
     while left:
         page = find(view.query, view.sort, min(left, MOST), cursor, hidden=hidden, pinned_first=False)
@@ -74,7 +74,7 @@ def _csv(view: View, pages: Pages) -> Iterator[bytes]:
 
 
 def _json(view: View, pages: Pages) -> Iterator[bytes]:
-    """Each run as ``GET /api/runs/`` has it."""
+    """JSON of the runs, as in ``GET /api/runs/``."""
     yield b'{"runs": ['
     separator = ""
     for runs in pages:

@@ -1,4 +1,4 @@
-"""The fields of the query language: by which operators each can be compared, and with what."""
+"""The fields of the query language, with their operators and the type of their values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from store.searched import number_of
 from warmboard.contract.events import RunStatus
 
 WORD = "word"
-"""The field of free text, which has no name in a query."""
+"""The field of free text, which queries don't name."""
 KEYED = ("param", "metric", "tag")
 EQUAL = ("=", "!=")
 TEXT = (*EQUAL, "~")
@@ -19,12 +19,12 @@ LARGEST = 2**31 - 1
 
 
 class ValueProblem(ValueError):
-    """The value can't be compared with the field; the message says why."""
+    """The value is invalid for the field; the message says why."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of time, its end not in it: a day, or one moment."""
+    """A time span without its end: a day, or one moment."""
 
     start: datetime
     end: datetime
@@ -35,7 +35,7 @@ Operand = str | int | float | Span
 
 @dataclass(frozen=True)
 class Field:
-    """``read(operator, value, quoted)`` gives what the column is compared with. Raises ValueProblem."""
+    """A field. ``read(operator, value, quoted)`` returns the operand for its column, or raises ValueProblem."""
 
     operators: tuple[str, ...]
     read: Callable[[str, str, bool], Operand]
@@ -47,30 +47,30 @@ def _text(operator: str, value: str, quoted: bool) -> str:
 
 def _status(operator: str, value: str, quoted: bool) -> str:
     if value.upper() not in RunStatus.__members__:
-        raise ValueProblem(f"it is no status; there is {', '.join(status.lower() for status in RunStatus.__members__)}")
+        raise ValueProblem(f"invalid status; use {', '.join(status.lower() for status in RunStatus.__members__)}")
     return value.upper()
 
 
 def _whole(operator: str, value: str, quoted: bool) -> int:
     if not (value.isascii() and value.isdigit() and len(value) <= 10 and int(value) <= LARGEST):
-        raise ValueProblem(f"it is no whole number from 0 to {LARGEST:,}")
+        raise ValueProblem(f"it must be a whole number from 0 to {LARGEST:,}")
     return int(value)
 
 
 def _number(operator: str, value: str, quoted: bool) -> float:
     number = number_of(value)
     if number is None:
-        raise ValueProblem("it is no number")
+        raise ValueProblem("it must be a number")
     return number
 
 
 def _either(operator: str, value: str, quoted: bool) -> str | float:
-    """A parameter is a text; unquoted numbers compare with those that are numbers."""
+    """The operand for a parameter: parameters are text, but an unquoted number compares with numbers."""
     if operator == "~" or (quoted and operator in EQUAL):
         return value
     number = number_of(value)
     if number is None and operator not in EQUAL:
-        raise ValueProblem(f"only a number can be compared by {operator}")
+        raise ValueProblem(f"{operator} needs a number")
     return value if number is None else number
 
 
@@ -81,7 +81,7 @@ def _moment(operator: str, value: str, quoted: bool) -> Span:
         whole_day = len(value) <= len("2026-11-01")
         return Span(start, start + (timedelta(days=1) if whole_day else timedelta(microseconds=1)))
     except (ValueError, OverflowError):
-        raise ValueProblem("it is no date; write 2026-11-01 or 2026-11-01T12:30 (UTC)") from None
+        raise ValueProblem("invalid date; use 2026-11-01 or 2026-11-01T12:30 (UTC)") from None
 
 
 FIELDS = {

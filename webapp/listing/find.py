@@ -1,4 +1,4 @@
-"""A page of the list of runs: which runs, and where the pages before and after it begin."""
+"""Find a page of the list: its runs, and the cursors of the pages before and after it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from webapp.run.summary import Listed, listed
 
 @dataclass(frozen=True)
 class Page:
-    """``pinned`` stand before the first page's ``runs``; None as a cursor: there are no more on that side."""
+    """A page. ``pinned`` come before the ``runs`` of the first page; a cursor is None if there is no such page."""
 
     pinned: list[Listed]
     runs: list[Listed]
@@ -27,7 +27,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Walk:
-    """What to ask, one after the other while there are fewer than ``most`` runs."""
+    """Queries to run in turn until ``most`` runs are found."""
 
     asked: list[Asked]
     most: int
@@ -42,8 +42,8 @@ def find(
     hidden: frozenset[str],
     pinned_first: bool = True,
 ) -> Page:
-    """For a reader from whom these experiments are hidden. At most ten statements, whatever is asked for and found;
-    most pages take seven.
+    """Find one page for a reader from whom the experiments ``hidden`` are hidden. At most ten statements; most pages
+    take seven.
     """
     segments, [narrowed] = sort.segments(), narrow([query], hidden)
     pinned_ids = list(Annotation.objects.filter(pinned=True).values_list("pk", flat=True)) if pinned_first else []
@@ -70,7 +70,7 @@ def find(
 def walk(
     segments: Sequence[Segment], narrowed: Narrowed, most: int, cursor: Cursor | None = None, only: Q | None = None
 ) -> Walk:
-    """To the next runs beyond the cursor, of those that meet the conditions."""
+    """Build the queries of the next runs beyond the cursor that match the conditions."""
     backwards = cursor is not None and cursor.backwards
     begin = cursor.segment if cursor else 0
     stretch = reversed(segments[: begin + 1]) if backwards else segments[begin:]
@@ -83,7 +83,7 @@ def walk(
 
 
 def follow(walks: Sequence[Walk]) -> list[list[str]]:
-    """The run IDs that each walk comes to. As many statements as the longest of them has segments, often one."""
+    """The run IDs of each walk. The number of statements is that of the longest walk's segments, often one."""
     found: list[list[str]] = [[] for _ in walks]
     for depth in range(max((len(each.asked) for each in walks), default=0)):
         unfilled = [n for n, each in enumerate(walks) if depth < len(each.asked) and len(found[n]) < each.most]

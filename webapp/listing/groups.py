@@ -1,4 +1,4 @@
-"""The list of runs in groups: how many runs each has, its best value of a metric, and its first runs."""
+"""The list in groups: each with its number of runs, its best value of a metric, and its first runs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ GROUP_COLUMNS = {"status": "status", "experiment": "experiment_name"}
 
 @dataclass(frozen=True)
 class Best:
-    """Which value of a metric counts as the best one."""
+    """The metric that groups show, and whether its lowest value is the best."""
 
     metric: str
     lowest: bool
 
     @classmethod
     def of(cls, sort: Sort, keys: Sequence[Key]) -> Best | None:
-        """The metric that is sorted by, the best first; otherwise the first metric that has a column."""
+        """The metric of the order, whose first value is the best; otherwise the first metric that is a column."""
         kind, _, key = sort.name.partition(".")
         if kind == "metric":
             return cls(key, not sort.descending)
@@ -41,7 +41,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Group:
-    """``condition`` is what its runs meet; None: those that lack the parameter."""
+    """A group. ``condition`` matches its runs; None: the runs that lack the parameter."""
 
     condition: Condition | None
     count: int
@@ -50,8 +50,8 @@ class Group:
 
 
 def groups(view: View, best: Best | None, hidden: frozenset[str]) -> list[Group]:
-    """The largest groups, each with its first runs in the order of the view, for a reader from whom these experiments
-    are hidden. At most ten statements.
+    """The largest groups, each with its first runs in the view's order, for a reader from whom the experiments
+    ``hidden`` are hidden. At most ten statements.
     """
     [all_of_them] = narrow([view.query], hidden)
     counted = list(_count(all_of_them.apply(Rows(Run.objects.all())), view.group, best))
@@ -71,7 +71,7 @@ def groups(view: View, best: Best | None, hidden: frozenset[str]) -> list[Group]
 
 
 def _count(runs: QuerySet[Run], group: str, best: Best | None) -> QuerySet[Run, tuple[Any, int, float | None]]:
-    """Value, number of runs and best value of each group, the largest group first."""
+    """Value, number of runs and best value of each group, largest first."""
     kind, _, key = group.partition(".")
     if kind == "param":
         runs = runs.alias(grouped=FilteredRelation("param_rows", condition=Q(param_rows__key=key)))

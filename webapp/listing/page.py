@@ -1,4 +1,4 @@
-"""The page of the list of runs, its live rows, and the way from a selection to its comparison."""
+"""The page of the list, its live rows, and the redirect from chosen runs to their comparison."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def runs(request: HttpRequest) -> HttpResponse:
 @never_cache
 @gzip_page
 def rows(request: HttpRequest) -> HttpResponseBase:
-    """``{"available": true, "table": HTML, "shown": "3 runs"}``: the rows of the same address of the list, with an
+    """``{"available": true, "table": HTML, "shown": "3 runs"}``: the rows of the list with this query string, with an
     ETag.
     """
     try:
@@ -72,14 +72,14 @@ def rows(request: HttpRequest) -> HttpResponseBase:
 
 @require_safe
 def pick(request: HttpRequest) -> HttpResponse:
-    """Where the list's form leads: ``?run=ID&run=ID`` to the comparison of these runs."""
+    """Redirect the list's form, ``?run=ID&run=ID``, to the comparison of these runs."""
     chosen = list(dict.fromkeys(request.GET.getlist("run")))
     if not FEWEST_COMPARED <= len(chosen) <= MOST_COMPARED:
-        what = f"Choose {FEWEST_COMPARED} to {MOST_COMPARED} runs to compare; {len(chosen)} were chosen."
+        what = f"{len(chosen)} runs chosen; {FEWEST_COMPARED} to {MOST_COMPARED} can be compared."
         context = {
             "status": 400,
             "what": what,
-            "advice": "Go back to the list and tick the runs at the left.",
+            "advice": "Go back to the list and tick runs in the first column.",
         }
         return render(request, "webapp/error.html", context, status=400)
     query = QueryDict(mutable=True)
@@ -88,7 +88,7 @@ def pick(request: HttpRequest) -> HttpResponse:
 
 
 def content(view: View, hidden: frozenset[str]) -> dict[str, Any]:
-    """Rows, or groups of rows, the columns that they have, and the pages beside this one."""
+    """Template variables of the table: rows or groups of rows, columns, and links to the adjacent pages."""
     if view.group:
         return _grouped(view, hidden)
     page = find(view.query, view.sort, view.limit, view.cursor, hidden=hidden)
@@ -135,7 +135,7 @@ def _grouped(view: View, hidden: frozenset[str]) -> dict[str, Any]:
 
 
 def _unreadable(request: HttpRequest, error: ViewError) -> HttpResponse:
-    """The page says what can't be read, and keeps everything that can."""
+    """The page with the error of the query string, and with all its valid parts."""
     text = request.GET.get("q", "")
     context: Mapping[str, Any] = {
         **toolbar(_readable(request.GET), (), (), text),

@@ -1,7 +1,7 @@
 """The query language of the list of runs: ``two tower and status = failed and metric.test_recall_at_100 > 0.05``.
 
-``parse`` reads a text into conditions that must all hold; ``str`` of a ``Query`` is a text that reads the same. What
-the conditions mean in the tables is in ``conditions.py``.
+``parse`` turns text into conditions that must all hold; ``str`` of a ``Query`` is a text that parses to the same query.
+``conditions.py`` translates the conditions to SQL.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _JOINERS = ("and", "or", "not")
 
 
 class QueryError(ValueError):
-    """The text can't be read. ``start`` and ``end`` are where the word stands that is at fault."""
+    """The text is not a query. ``start`` and ``end`` are the position of the invalid word."""
 
     def __init__(self, message: str, text: str, start: int, end: int) -> None:
         self.before, self.word, self.after = text[:start], text[start:end], text[end:]
-        place = f"at “{self.word}”" if self.word.strip() else "at its end"
+        place = f"at “{self.word}”" if self.word.strip() else "at the end"
         super().__init__(f"{place}: {message}")
 
 
 @dataclass(frozen=True)
 class Condition:
     """One condition. ``field`` is a name of ``FIELDS`` or ``is``; ``key`` names the parameter, metric or tag; an empty
-    operator asks whether the run has it. A value that needs quotation marks, or was given them, is ``quoted``: a text,
-    even where it looks like a number.
+    operator tests whether the run has it. A value that has or needs quotation marks is ``quoted``: it is text, even if
+    it looks like a number.
     """
 
     field: str
@@ -65,7 +65,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Query:
-    """Conditions that must all hold; none of them: every run that is not archived."""
+    """Conditions that must all hold. Without any, the query finds all runs that are not archived."""
 
     conditions: tuple[Condition, ...] = ()
 
@@ -114,7 +114,7 @@ class _Reader:
 
 
 def parse(text: str) -> Query:
-    """Raises QueryError."""
+    """Parse a query. Raises QueryError if the text is not one."""
     if len(text) > LONGEST:
         raise QueryError(f"a query has at most {LONGEST:,} characters", text, LONGEST, LONGEST + 1)
     reader = _Reader(text, list(_tokens(text)))
@@ -134,27 +134,27 @@ def _tokens(text: str) -> Iterator[_Token]:
         kind = match.lastgroup or ""
         token = _Token(kind, match[kind], match.start(kind), match.end(kind))
         if kind == "other":
-            known = "this quotation mark has no partner" if token.text == '"' else 'put it between quotation marks: "…"'
+            known = "unclosed quotation mark" if token.text == '"' else 'put it in quotation marks: "…"'
             raise QueryError(known, text, token.start, token.end)
         if "\x00" in token.text or any("\ud800" <= character <= "\udfff" for character in token.text):
-            raise QueryError("it has a character that no text has", text, token.start, token.end)
+            raise QueryError("invalid character", text, token.start, token.end)
         yield token
 
 
 def _skip_and(reader: _Reader) -> None:
-    """Conditions may also follow one another without an ``and``."""
+    """Skip an ``and`` between conditions, where it is optional."""
     token = reader.peek()
     if token and _is_word(token, "and"):
         reader.take()
         following = reader.peek()
         if not reader.found or following is None or _is_word(following, "and"):
-            raise reader.fail("“and” stands between two conditions", token)
+            raise reader.fail("“and” must be between two conditions", token)
 
 
 def _condition(reader: _Reader) -> Condition:
     token = reader.take()
     if token.kind == "operator":
-        raise reader.fail("what is compared is missing in front of it; for example: epochs >= 50", token)
+        raise reader.fail("missing field before it; for example: epochs >= 50", token)
     if token.kind == "keyed":
         return _keyed(reader, token)
     operator = reader.take_operator()
@@ -163,7 +163,7 @@ def _condition(reader: _Reader) -> Condition:
     name = token.text.lower()
     if token.kind == "quoted" or name not in FIELDS or name in (*KEYED, WORD):
         known = ", ".join(name for name in FIELDS if name not in (*KEYED, WORD))
-        advice = f"it is no field; there is {known}, and param.NAME, metric.NAME, tag.NAME"
+        advice = f"unknown field; use {known}, param.NAME, metric.NAME or tag.NAME"
         raise reader.fail(advice, token)
     return _with_value(reader, name, "", operator)
 
@@ -172,7 +172,7 @@ def _keyed(reader: _Reader, token: _Token) -> Condition:
     name, _, key = token.text.partition(".")
     key = _unquote(key) if key.startswith('"') else key
     if not key:
-        raise reader.fail("its name is empty", token)
+        raise reader.fail("missing name", token)
     operator = reader.take_operator()
     return _with_value(reader, name.lower(), key, operator) if operator else Condition(name.lower(), "", "", key)
 
@@ -180,13 +180,13 @@ def _keyed(reader: _Reader, token: _Token) -> Condition:
 def _with_value(reader: _Reader, name: str, key: str, operator: str) -> Condition:
     token = reader.peek()
     if token is None or token.kind == "operator" or _is_word(token, "and"):
-        raise reader.fail(f"a value is missing after “{operator}”", token)
+        raise reader.fail(f"missing value after “{operator}”", token)
     reader.take()
     quoted = token.kind == "quoted"
     value = _unquote(token.text) if quoted else token.text
     known = FIELDS[name]
     if operator not in known.operators:
-        raise reader.fail(f"{name} can be compared by {' '.join(known.operators)} only, not by {operator}", token)
+        raise reader.fail(f"{name} takes {' '.join(known.operators)}, not {operator}", token)
     try:
         known.read(operator, value, quoted)
     except ValueProblem as problem:
@@ -198,15 +198,15 @@ def _word(reader: _Reader, token: _Token) -> Condition:
     if token.kind == "quoted":
         value = _unquote(token.text)
         if not value.strip():
-            raise reader.fail("there is nothing to search for between these quotation marks", token)
+            raise reader.fail("empty quotation marks", token)
         return Condition(WORD, "~", value, quoted=True)
     lower = token.text.lower()
     if lower.startswith("is:"):
         if lower[3:] not in FLAGS:
-            raise reader.fail(f"there is {', '.join(f'is:{flag}' for flag in FLAGS)}", token)
+            raise reader.fail(f"use {', '.join(f'is:{flag}' for flag in FLAGS)}", token)
         return Condition("is", ":", lower[3:])
     if lower in _JOINERS:
-        raise reader.fail(f'conditions are joined by “and” alone; to search for the word, write "{lower}"', token)
+        raise reader.fail(f'only “and” joins conditions; to search for the word, use "{lower}"', token)
     return Condition(WORD, "~", token.text, quoted=not _is_plain(token.text))
 
 
@@ -215,7 +215,7 @@ def _is_word(token: _Token, word: str) -> bool:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether it reads as itself without quotation marks, wherever it stands."""
+    """Whether the text needs no quotation marks anywhere in a query."""
     lower = text.lower()
     special = lower in _JOINERS or lower.startswith(("is:", *(f"{name}." for name in KEYED)))
     return bool(_PLAIN.fullmatch(text)) and not special

@@ -1,4 +1,4 @@
-"""Runs in words: the rows of the list, and which columns they have."""
+"""The rows of the list, and the choice of their columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from webapp.listing.query import Condition
 from webapp.listing.view import View
 from webapp.run.summary import Listed
 
-# Of these the key that most of the runs have is shown.
+# Of each group, the list shows the key that most runs have.
 FAVOURITES = (
     ("metric", ("final_val_loss", "val_loss", "final_loss", "loss", "test_loss")),
     ("metric", ("test_recall_at_10", "recall_at_10", "val_recall_at_10")),
@@ -30,7 +30,7 @@ MOST_CHOSEN, MOST_OFFERED = 5, 200
 
 @dataclass(frozen=True)
 class Link:
-    """A text that leads to an address of the list."""
+    """A link to another view of the list."""
 
     text: str
     address: str
@@ -67,7 +67,7 @@ class Row:
 
 
 def choose_keys(runs: Sequence[Listed]) -> tuple[Key, ...]:
-    """What tells these runs apart at a glance: the best known metrics and parameters, or else the commonest."""
+    """Choose the columns: the usual metrics and parameters or, without those, the most common."""
     counts = _count_keys(runs)
     chosen = []
     for kind, keys in FAVOURITES:
@@ -83,7 +83,7 @@ def choose_keys(runs: Sequence[Listed]) -> tuple[Key, ...]:
 
 
 def offered_keys(runs: Iterable[Listed], chosen: Sequence[Key]) -> list[Key]:
-    """Those that are chosen, and what else these runs have, by name."""
+    """All possible columns: the chosen ones, then the other keys of these runs by name."""
     others = sorted(_count_keys(runs).keys() - set(chosen), key=lambda column: (column.kind, column.key))
     return [*chosen, *others[:MOST_OFFERED]]
 

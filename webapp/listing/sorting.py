@@ -1,4 +1,4 @@
-"""The orders of the list of runs, each by an index, so that any page of any order is read from where it begins."""
+"""The orders of the list. Each has an index, so that a page is read from its start (keyset pagination)."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ NULLABLE = ("epochs", "start_time", "end_time")
 
 
 class SortError(ValueError):
-    """The text names no order."""
+    """The text is not an order."""
 
 
 class CursorError(ValueError):
-    """The text is no cursor that a list in this order has given out."""
+    """The text is not a cursor of this order."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of an order that one index gives: ``columns`` of ``rows``. ``place`` are a run's values of them, None
-    when the run is not in this segment.
+    """A part of an order that one index gives: ``columns`` of ``rows``. ``place`` returns a run's values of them, or
+    None if the run is not in this segment.
     """
 
     rows: Rows
@@ -39,7 +39,7 @@ class Segment:
     place: Callable[[Run], Place | None]
 
     def ordered(self, found: QuerySet[Any], backwards: bool, beyond: Place | None) -> QuerySet[Any, tuple[str]]:
-        """Run IDs in this order, or against it, beyond a place."""
+        """Run IDs in this order, or backwards, beyond a place."""
         falling = self.descending != backwards
         if beyond is not None:
             lookup = TupleLessThan if falling else TupleGreaterThan
@@ -48,15 +48,15 @@ class Segment:
         return found.order_by(*order).values_list("run_id")
 
     def _values(self, place: Place) -> Place:
-        """Back from JSON, which has no times."""
+        """Convert values from JSON, which has no times."""
         fields = [self.rows.query.model._meta.get_field(column) for column in self.columns]
         return tuple(field.to_python(value) for field, value in zip(fields, place, strict=True))
 
 
 @dataclass(frozen=True)
 class Sort:
-    """By a column, a parameter (``param.KEY``: numbers, then texts) or a final metric (``metric.KEY``). Runs that have
-    no value come last, newest first.
+    """An order by a column, a parameter (``param.KEY``: numbers, then text) or a final metric (``metric.KEY``). Runs
+    without a value come last, newest first.
     """
 
     name: str = "announced"
@@ -64,16 +64,16 @@ class Sort:
 
     @classmethod
     def parse(cls, text: str) -> Sort:
-        """``-name`` is descending. Raises SortError."""
+        """Parse an order; ``-name`` is descending. Raises SortError."""
         name = text.removeprefix("-")
         kind, _, key = name.partition(".")
         if name not in SORTED and not (kind in ("param", "metric") and key):
             known = ", ".join(SORTED)
             raise SortError(
-                f"{text!r} is no order; there is {known}, param.NAME and metric.NAME, and each with a - before it"
+                f"{text!r} is not an order; use {known}, param.NAME or metric.NAME, with a leading - to sort descending"
             )
         if "\x00" in key or len(key) > LONGEST_KEY:
-            raise SortError("no parameter or metric has such a name")
+            raise SortError("invalid name of a parameter or metric")
         return cls(name, text.startswith("-"))
 
     def __str__(self) -> str:
@@ -129,8 +129,8 @@ class Sort:
 
 @dataclass(frozen=True)
 class Cursor:
-    """A place in an order: beyond it, forwards or backwards, a page begins. Its text is signed, so that only places
-    that a list of the same order has given out come back.
+    """The place in an order beyond which a page starts, forwards or backwards. Its text is signed, so that only cursors
+    of the same order are accepted.
     """
 
     backwards: bool
@@ -143,7 +143,7 @@ class Cursor:
         try:
             backwards, segment, *place = signing.loads(text, salt=f"runs by {sort}")
         except signing.BadSignature:
-            raise CursorError("it is no cursor that a list in this order has given out") from None
+            raise CursorError("it is not a cursor of this order") from None
         return cls(backwards, segment, tuple(place))
 
     @classmethod
@@ -159,5 +159,5 @@ class Cursor:
 
 
 def _newest(runs: QuerySet[Run]) -> Segment:
-    """The runs that lack what is sorted by."""
+    """The segment of runs without a value, newest first."""
     return Segment(Rows(runs), ("announced_at", "run_id"), True, lambda run: (run.announced_at, run.run_id))

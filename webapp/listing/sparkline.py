@@ -1,4 +1,4 @@
-"""A curve as a small inline SVG path; what has no value leaves a gap."""
+"""A curve as a small inline SVG path, with gaps at missing values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ aria-label="Validation loss {label}">{line}</svg>"""
 
 @dataclass(frozen=True)
 class Sparkline:
-    """``line`` is the ``d`` of an SVG path, ``end`` its last point, None without any value, ``label`` it in words."""
+    """``line`` is the ``d`` of an SVG path, ``end`` its last point or None without any value, ``label`` the text."""
 
     line: str
     end: tuple[float, float] | None
@@ -24,13 +24,13 @@ class Sparkline:
     height: int = HEIGHT
 
     def svg(self) -> SafeString:
-        """The picture. Put together here: as a template it took a quarter of the list's time."""
+        """The SVG element. Built here: as a template it took a quarter of the list's time."""
         end = format_html('<path d="{}"/><circle cx="{}" cy="{}" r="2.2"/>', self.line, *self.end) if self.end else ""
         return format_html(SVG, width=self.width, height=self.height, label=self.label, line=end)
 
 
 def sparkline(values: Sequence[float | None]) -> Sparkline:
-    """Values in order, spread evenly from left to right and from the least to the greatest."""
+    """Draw the values, evenly spaced from left to right, scaled from min to max."""
     known = [value for value in values if value is not None]
     if not known:
         return Sparkline("", None, "no values yet")
@@ -47,4 +47,4 @@ def sparkline(values: Sequence[float | None]) -> Sparkline:
         )
         parts.append(f"{pen}{end[0]} {end[1]}")
         pen = "L"
-    return Sparkline("".join(parts), end, f"from {known[0]:.4g} to {known[-1]:.4g}, least {low:.4g}")
+    return Sparkline("".join(parts), end, f"from {known[0]:.4g} to {known[-1]:.4g}, min {low:.4g}")

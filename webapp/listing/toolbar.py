@@ -1,4 +1,4 @@
-"""Everything around the rows that leads to another view of the list: all of it plain links and forms."""
+"""The controls around the table, which lead to other views of the list: plain links and forms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Head:
 
 
 def toolbar(view: View, columns: Sequence[Column], offered: Sequence[Key], text: str) -> dict[str, Any]:
-    """``text`` is what stands in the search field."""
+    """Template variables of the controls. ``text`` is the text of the search field."""
     chosen = {column.key for column in columns if column.key}
     groups = [*GROUPS, *(str(key) for key in offered if key.kind == "param")]
     return {
@@ -49,13 +49,13 @@ def toolbar(view: View, columns: Sequence[Column], offered: Sequence[Key], text:
 
 
 def _kept(view: View) -> dict[str, str]:
-    """What the form of the columns keeps."""
+    """The hidden fields of the columns' form."""
     parts = {"q": str(view.query), "group": view.group, "limit": str(view.limit), "sort": str(view.sort)}
     return {name: value for name, value in parts.items() if value}
 
 
 def _statuses(view: View) -> list[Link]:
-    """A click asks for this status alone, and once more for all."""
+    """Links that select a status; the link of the selected one clears it."""
     links = []
     others = Query(tuple(condition for condition in view.query.conditions if condition.field != "status"))
     for status in RunStatus:

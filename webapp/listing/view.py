@@ -1,4 +1,4 @@
-"""What a reader looks at, as the address says it: query, order, columns, groups, and which page."""
+"""A view of the list, as its query string has it: query, order, columns, groups and page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GROUPS = ("status", "experiment")
 
 
 class ViewError(ValueError):
-    """A parameter of the address can't be used; ``cause`` is what its reader raised, if it did."""
+    """A parameter of the query string is invalid; ``cause`` is the error of its parser, if it has one."""
 
     def __init__(self, parameter: str, message: str, cause: Exception | None = None) -> None:
         super().__init__(f"{parameter}: {message}")
@@ -30,8 +30,8 @@ class ViewError(ValueError):
 
 @dataclass(frozen=True)
 class View:
-    """``columns`` is None where the address names none: the page chooses. ``group`` is empty, ``status``,
-    ``experiment`` or ``param.KEY``.
+    """A view of the list. ``columns`` is None if the query string has none and the page chooses. ``group`` is empty,
+    ``status``, ``experiment`` or ``param.KEY``.
     """
 
     query: Query = field(default_factory=Query)
@@ -43,7 +43,7 @@ class View:
 
     @classmethod
     def read(cls, address: QueryDict) -> Self:
-        """Raises ViewError."""
+        """Parse a query string. Raises ViewError."""
         sort = _read("sort", Sort.parse, address.get("sort") or str(Sort()))
         cursor = address.get("cursor", "")
         return cls(
@@ -57,7 +57,7 @@ class View:
 
     @property
     def address(self) -> str:
-        """The query string, with its question mark; empty for the list as it begins."""
+        """The query string with its question mark; empty for the default view."""
         columns = None if self.columns is None else [str(column) for column in self.columns] or [""]
         parts: dict[str, Any] = {
             "q": str(self.query),
@@ -71,7 +71,7 @@ class View:
         return f"?{text}" if text else ""
 
     def but(self, **changes: Any) -> View:
-        """The same with these changes, from its first page."""
+        """The first page of this view with these changes."""
         return replace(self, **{"cursor": None, **changes})
 
     def with_(self, condition: Condition) -> View:
@@ -91,10 +91,10 @@ def _read(name: str, read: Callable[[Any], T], value: Any) -> T:
 
 
 def read_columns(texts: list[str]) -> tuple[Key, ...]:
-    """Raises ValueError."""
+    """Parse columns. Raises ValueError if there are too many or one is invalid."""
     named = [text for text in texts if text]
     if len(named) > MOST_COLUMNS:
-        raise ValueError(f"at most {MOST_COLUMNS}")
+        raise ValueError(f"at most {MOST_COLUMNS} columns")
     return tuple(dict.fromkeys(map(Key.parse, named)))
 
 
@@ -102,5 +102,5 @@ def _group(text: str) -> str:
     if not text or text in GROUPS:
         return text
     if not text.startswith("param."):
-        raise ValueError(f"{text!r} can't be grouped by; there is {', '.join(GROUPS)} and param.NAME")
+        raise ValueError(f"can't group by {text!r}; use {', '.join(GROUPS)} or param.NAME")
     return str(Key.parse(text))

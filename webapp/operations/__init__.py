@@ -1,1 +1,1 @@
-"""Operations: what stands in the inbox, and replays."""
+"""Operations: the contents of the inbox, replays, the audit log and health checks."""

@@ -1,6 +1,7 @@
-"""The JSON of ``/api/operations/``; the page says the same in words.
+"""The JSON of ``/api/operations/``, which the page shows in words.
 
-Times, not ages, so that it changes when the inbox does, and when an event grows into another bar of the histogram.
+It has times, not ages, so that it changes only when the inbox does, or when an event reaches another bar of the
+histogram.
 """
 
 from __future__ import annotations
@@ -27,18 +28,16 @@ from webapp.operations.shapes import Operations
 from webapp.visibility.reader import reader_of
 
 LONGEST_PAYLOAD = 20_000
-"""Characters of a payload that are shown. Messages of ours have a few hundred."""
+"""Max characters of a payload that are shown. Our messages have a few hundred."""
 NOT_IN_GROUP = {403: f"The account is not in the group `{Role.OPERATOR}`."}
 reads_operations = needs(REQUEST_REPLAY, Role.OPERATOR, open_to_loopback=True)
 
 
-@describes(
-    Operation("The inbox by state and age, and its events", Operations, FILTER, "Operations", errors=NOT_IN_GROUP)
-)
+@describes(Operation("Inbox: events by state and age", Operations, FILTER, "Operations", errors=NOT_IN_GROUP))
 @reads_operations
 @reading
 def operations(request: HttpRequest) -> HttpResponse:
-    """The inbox and the programs that work on it, with an ETag."""
+    """The inbox and the state of the programs that work on it, with an ETag."""
     response = as_json(Overview.find(Filter.read(request.GET), reader_of(request).hidden), redis_answers())
     answer: HttpResponse | None = get_conditional_response(request, etag=response["ETag"], response=response)
     return answer or response
@@ -72,7 +71,7 @@ def document(overview: Overview, redis_answers: bool) -> dict[str, Any]:
 
 
 def in_flight(listed: Listed) -> dict[str, Any]:
-    """One event that a worker is at."""
+    """One event that a worker is processing."""
     row = listed.event
     return {
         "id": row.pk,
@@ -108,10 +107,10 @@ def event(listed: Listed) -> dict[str, Any]:
 
 
 def payload(data: bytes) -> str:
-    """The data of a message for people: indented where it is JSON, with escapes where it is no text."""
+    """The data of a message as text: JSON is indented, bytes that are not text are escaped."""
     try:
         text = json.dumps(json.loads(data), indent=2, ensure_ascii=False)
-        # What JSON can escape and UTF-8 can't hold.
+        # Unpaired surrogates, which JSON can escape and UTF-8 can't encode.
         text = text.encode(errors="backslashreplace").decode()
     except (ValueError, RecursionError):
         text = data.decode(errors="backslashreplace")
@@ -119,13 +118,13 @@ def payload(data: bytes) -> str:
 
 
 def request_in(row: InboxEvent) -> ReplayRequest | None:
-    """The replay request that the row keeps, if it keeps one."""
+    """The row's replay request; None if it has none."""
     if row.type != REPLAY_REQUESTED:
         return None
     try:
         return ReplayRequest.decode(bytes(row.data), row.attributes)
     except EventError:
-        # A newer writer's: its payload is shown all the same.
+        # From a newer version: its payload is shown anyway.
         return None
 
 

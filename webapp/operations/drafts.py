@@ -1,5 +1,5 @@
-"""A replay request between its preview and the click that sends it: the whole message, signed, in the form. Sent twice
-it is the same message, and nobody can send another one than they were shown.
+"""A replay request between its preview and its confirmation: the whole message, signed, in a hidden field. Sending it
+twice sends the same message, and a user can send only what they were shown.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ SALT = "warmboard.replay"
 
 
 class DraftError(Exception):
-    """The form can't be sent; the text says why."""
+    """The form is invalid; the text says why."""
 
 
 def new_request(selection: Selection, requested_by: str, now: datetime) -> ReplayRequest:
-    """With an ID of its own."""
+    """A request with a new ID."""
     return ReplayRequest(id=uuid.uuid4().hex, time=now, selection=selection, requested_by=requested_by)
 
 
@@ -31,14 +31,14 @@ def sign(request: ReplayRequest) -> str:
 
 
 def unsign(text: str, requested_by: str) -> ReplayRequest:
-    """Raises DraftError unless this person was shown it within GOOD_FOR."""
+    """The request in the form. Raises DraftError unless this user was shown it within GOOD_FOR."""
     try:
         data, attributes = signing.loads(text, salt=SALT, max_age=GOOD_FOR)
         request = ReplayRequest.decode(data.encode(), attributes)
     except signing.SignatureExpired:
-        raise DraftError("This preview is more than an hour old. Look at a new one before you send it.") from None
+        raise DraftError("This preview is more than an hour old. Open a new one.") from None
     except (signing.BadSignature, EventError):
-        raise DraftError("This is not a preview that Warmboard has shown.") from None
+        raise DraftError("This is not a preview by Warmboard.") from None
     if request.requested_by != requested_by:
-        raise DraftError(f"This preview was shown to {request.requested_by}. Look at one of your own.")
+        raise DraftError(f"This preview was shown to {request.requested_by}. Open your own.")
     return request

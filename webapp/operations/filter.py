@@ -1,4 +1,4 @@
-"""What the addresses of operations may say: which events to show, and which runs to replay."""
+"""Query strings of operations: the events to show, and the runs to replay."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATES = {
     **{state.value: state.value for state in InboxEvent.State},
     ALL: "all",
 }
-"""The values of ``?state=`` and what the page calls them."""
+"""The values of ``?state=`` and their labels."""
 
 
 def _state(text: str) -> str:
@@ -33,36 +33,36 @@ def _state(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Without the spaces around it. Raises ValueError."""
+    """The stripped text. Raises ValueError if it can't be stored."""
     text = text.strip()
     if "\0" in text or len(text) > LONGEST["experiment_name"]:
-        raise ValueError(f"holds a NUL, or more than {LONGEST['experiment_name']} characters")
+        raise ValueError(f"contains NUL or more than {LONGEST['experiment_name']} characters")
     return text
 
 
 _TEXT = {"type": "string", "maxLength": LONGEST["experiment_name"], "pattern": r"^[^\x00]*$"}
 STATE = Parameter(
     "state",
-    "Events in this state; `attention`: failed or unreadable ones.",
+    "Events in this state; `attention`: failed or unreadable.",
     {"type": "string", "enum": list(STATES), "default": ATTENTION},
     _state,
     ATTENTION,
 )
 EXPERIMENT = Parameter("experiment", "Events of this experiment.", _TEXT, _text, "")
-TEXT = Parameter("q", "Events that hold this text: in their run's ID, their own, or their reason.", _TEXT, _text, "")
+TEXT = Parameter("q", "Events with this text in their run ID, event ID or reason.", _TEXT, _text, "")
 BEFORE: Parameter[int | None] = Parameter(
     "before",
-    "Events older than this place: the one that the last answer gave.",
+    "Events older than `before` of a response.",
     {"type": "integer", "minimum": 1, "maximum": LAST_ROW},
     within(1, LAST_ROW),
 )
-LIMIT = whole_number("limit", 1, MOST, DEFAULT_LIMIT, "At most so many events.")
+LIMIT = whole_number("limit", 1, MOST, DEFAULT_LIMIT, "Max events.")
 FILTER: list[Parameter[Any]] = [STATE, EXPERIMENT, TEXT, BEFORE, LIMIT]
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which events are listed, newest first. ``before`` is the row ID that the next older page starts below."""
+    """The listed events, newest first. ``before`` limits them to rows with a lower ID."""
 
     state: str = ATTENTION
     experiment: str = ""
@@ -72,7 +72,7 @@ class Filter:
 
     @classmethod
     def read(cls, query: QueryDict) -> Self:
-        """Raises BadRequest."""
+        """Parse a query string. Raises BadRequest."""
         return cls(
             state=STATE.read_from(query),
             experiment=EXPERIMENT.read_from(query),
@@ -83,11 +83,11 @@ class Filter:
 
     @property
     def is_set(self) -> bool:
-        """Somebody asked for something else than what the page shows by itself."""
+        """Whether the filter differs from the default."""
         return (self.state, self.experiment, self.text) != (ATTENTION, "", "")
 
     def query(self, before: int | None) -> str:
-        """The query of the same list, from another place on."""
+        """The query string of this list, from another row on."""
         given = {
             "state": self.state,
             "experiment": self.experiment,
@@ -102,16 +102,17 @@ class Filter:
 
 
 def read_selection(query: QueryDict, now: datetime) -> Selection:
-    """Which runs a replay is meant for. What asks for events without an end ends now, so that what is shown is what
-    will be done. Raises BadRequest.
+    """The runs to replay. A selection of events without an end ends now, so that the replay matches its preview.
+
+    Raises BadRequest.
     """
     run_id = read_text(query, "run_id")
     if run_id and not RUN_ID.fullmatch(run_id):
-        raise BadRequest("run_id", f"{run_id!r} is no run ID: 1 to 64 letters, digits, _ or -")
+        raise BadRequest("run_id", f"{run_id!r} is not a run ID: 1 to 64 letters, digits, _ or -")
     failed, everything = _read_flag(query, "failed"), _read_flag(query, "everything")
     since, until = _read_time(query, "since"), _read_time(query, "until")
     if (failed or since) and not until:
-        # Whole milliseconds, as a message has them; the last one included.
+        # Whole milliseconds, as in messages; the last one is included.
         until = now.replace(microsecond=now.microsecond // 1000 * 1000) + timedelta(milliseconds=1)
     try:
         return Selection(
@@ -127,7 +128,7 @@ def read_selection(query: QueryDict, now: datetime) -> Selection:
 
 
 def read_text(query: QueryDict, name: str) -> str:
-    """Without the spaces around it; empty where it is missing. Raises BadRequest."""
+    """The stripped text of a parameter; empty if it is missing. Raises BadRequest."""
     return Parameter(name, "", _TEXT, _text, "").read_from(query)
 
 
@@ -139,7 +140,7 @@ def _read_flag(query: QueryDict, name: str) -> bool:
 
 
 def _read_time(query: QueryDict, name: str) -> datetime | None:
-    """In UTC where it says nothing else, as the page's fields do."""
+    """The time of a parameter, in UTC unless it has an offset. Raises BadRequest."""
     text = read_text(query, name)
     if not text:
         return None
@@ -147,4 +148,4 @@ def _read_time(query: QueryDict, name: str) -> datetime | None:
         moment = datetime.fromisoformat(text)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise BadRequest(name, f"{text!r} is no time like 2026-01-02T10:30") from None
+        raise BadRequest(name, f"{text!r} is not a time like 2026-01-02T10:30") from None

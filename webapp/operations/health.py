@@ -1,4 +1,4 @@
-"""Health checks, open to anyone: whether the process lives, and whether what it reads from answers."""
+"""Health checks, open to all: whether the process is alive, and whether its database and Redis answer."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def live(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 when database and Redis answer; 503 with the names of those that do not."""
-    away = [name for name, answers in (("database", _database_answers), ("redis", redis_answers)) if not answers()]
-    if away:
-        return JsonResponse({"status": "unavailable", "away": away}, status=503)
+    """200 if database and Redis answer; 503 with the names of those that are down."""
+    down = [name for name, answers in (("database", _database_answers), ("redis", redis_answers)) if not answers()]
+    if down:
+        return JsonResponse({"status": "unavailable", "away": down}, status=503)
     return JsonResponse({"status": "ok"})
 
 
@@ -39,7 +39,7 @@ def _database_answers() -> bool:
 
 
 def redis_answers() -> bool:
-    # A connection of its own: a check must not wait for one that a read has taken.
+    # Its own connection: a check must not wait for the pool.
     client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5)
     try:
         client.ping()

@@ -1,4 +1,4 @@
-"""The inbox as operators see it. A fixed number of queries, however much stands in it."""
+"""The inbox as operators see it. The number of queries is fixed."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ AGES = {
     "1 d": timedelta(days=1),
     "7 d": timedelta(days=7),
 }
-"""Upper ends of the age histogram's bars; a last one holds all that is older."""
+"""Upper limits of the age histogram's bars. A last bar has all older events."""
 LATELY = timedelta(days=1)
-"""Events that are done are counted so far back: all of them would be a count of the whole table."""
+"""Only events done in this time are counted: counting all would read the whole table."""
 LATE = timedelta(seconds=60)
-"""The sweep hands out what is due every ten seconds. What waits longer, no sweep has seen."""
+"""The sweep queues due events every ten seconds. If one waits longer, the sweep is not running."""
 IN_FLIGHT_SHOWN = 50
 OPEN = (State.PENDING, State.WARMING, State.FAILED, State.UNREADABLE)
 
 
 @dataclass(frozen=True)
 class StateCount:
-    """How many events are in one state. ``ages`` counts them by age, youngest first: one number for each of AGES, and
-    one for the older ones.
+    """The number of events in one state. ``ages`` counts them by age, youngest first: one number for each of AGES, and
+    one for older events.
     """
 
     state: str
@@ -44,20 +44,20 @@ class StateCount:
 
 @dataclass(frozen=True)
 class Pulse:
-    """What the tables say of the parts that fill them."""
+    """The state of the programs that write the tables, as far as the tables show it."""
 
     received_at: datetime | None
-    """When the subscriber wrote down its newest event."""
+    """When the subscriber stored the newest event."""
     claimed_at: datetime | None
-    """When a worker last took one, of those that are open or came lately."""
+    """When a worker last claimed an event, of the open and recent ones."""
     done_lately: int
     overdue: int
-    """Unfinished events that the sweep should have handed out; more than none: it does not run."""
+    """Unfinished events that the sweep should have queued; if not 0, it is not running."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One event, and its run where it is known."""
+    """One event, and its run if it is known."""
 
     event: InboxEvent
     run: Run | None
@@ -65,7 +65,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Overview:
-    """Everything that the page shows of the inbox. ``before`` is where the next older page starts, None at the end."""
+    """All data of the page. ``before`` is the start of the next older page, None at the end."""
 
     counts: list[StateCount]
     pulse: Pulse
@@ -75,7 +75,7 @@ class Overview:
 
     @classmethod
     def find(cls, wanted: Filter, hidden: frozenset[str]) -> Self:
-        """Events of hidden experiments are counted, and not listed. Six queries."""
+        """Query the inbox. Events of hidden experiments are counted but not listed. Six queries."""
         now = timezone.now()
         counts = _counts(now)
         flying = InboxEvent.objects.filter(state=State.WARMING).order_by("claimed_at", "pk")
@@ -94,7 +94,7 @@ class Overview:
 
 
 def request_of(request_id: str) -> InboxEvent | None:
-    """The row of a replay request, once the subscriber has it. One query."""
+    """The row of a replay request, once the subscriber has stored it. One query."""
     return InboxEvent.objects.filter(type=REPLAY_REQUESTED, event_id=request_id).first()
 
 
@@ -145,8 +145,8 @@ def _wanted(wanted: Filter) -> QuerySet[InboxEvent]:
 
 
 def _visible(events: QuerySet[InboxEvent], hidden: frozenset[str]) -> QuerySet[InboxEvent]:
-    """Those that are about no run of these experiments. A request to replay, which may name one, is left out as well; a
-    message that could not be read, of which nobody knows what it is about, is not.
+    """The events that are not about runs of these experiments. Replay requests, which may name one, are left out as
+    well; unreadable messages, whose run is unknown, are not.
     """
     if not hidden:
         return events

@@ -1,4 +1,4 @@
-"""The way out of the webapp to Pub/Sub: a replay request. Only a POST of ``operations/views.py`` comes here."""
+"""Publish a replay request to Pub/Sub. Only the POST of ``operations/views.py`` uses it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ DEADLINE_SECONDS = 5.0
 
 
 class PublishError(Exception):
-    """Pub/Sub did not take the message, or has not said so in time; the text says why."""
+    """Pub/Sub has not confirmed the message within the timeout; the text says why."""
 
 
 @dataclass(frozen=True)
 class Topic:
-    """Where requests go."""
+    """The topic of replay requests."""
 
     project: str
     name: str
@@ -29,11 +29,11 @@ class Topic:
         return cls(settings.GOOGLE_CLOUD_PROJECT, settings.PUBSUB_TOPIC, settings.PUBSUB_EMULATOR_HOST)
 
     def publish(self, request: ReplayRequest, deadline: float = DEADLINE_SECONDS) -> None:
-        """Returns when Pub/Sub has the request. Publishing the same one again makes no second one.
+        """Publish the request, and return when Pub/Sub has confirmed it. It is idempotent: it can be published again.
 
-        Raises PublishError when Pub/Sub has not taken it within ``deadline`` seconds.
+        Raises PublishError if Pub/Sub has not confirmed it within ``deadline`` seconds.
         """
-        # Imported here: gRPC takes a second, and no fork or process of ours should find its threads.
+        # Imported here: gRPC takes a second to load, and its threads don't survive a fork.
         from google.api_core.exceptions import GoogleAPIError
         from google.api_core.retry import Retry
         from google.auth.exceptions import GoogleAuthError
@@ -42,7 +42,7 @@ class Topic:
         message = {"data": data, "attributes": attributes}
         path = f"projects/{self.project}/topics/{self.name}"
         try:
-            # A connection for each: replays are rare, and one that is kept is slow to notice that Pub/Sub is back.
+            # A new connection for each: replays are rare, and an idle one is slow to notice that Pub/Sub is back.
             with self._client() as client:
                 client.publish(topic=path, messages=[message], retry=Retry(timeout=deadline), timeout=deadline)
         except (GoogleAPIError, GoogleAuthError, OSError) as error:

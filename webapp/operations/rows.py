@@ -1,4 +1,4 @@
-"""Events and counts in the page's words."""
+"""Events and counts as the page shows them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from webapp.run.words import ago
 
 WORDS = {
     "pending": "waits for a worker",
-    "warming": "a worker is at it",
+    "warming": "in progress",
     "failed": "given up",
-    "unreadable": "no event, kept",
+    "unreadable": "not a valid event",
 }
 KINDS = {
     "warmboard.run.started.v1": "started",
@@ -26,12 +26,12 @@ KINDS = {
     "": "message",
 }
 STEP, BAR, HEIGHT = 30, 24, 18
-"""Of the age histogram, in pixels."""
+"""Sizes of the age histogram, in pixels."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar and the number above it."""
+    """One bar and its number."""
 
     count: int
     label: str
@@ -46,7 +46,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
-    """One state with the histogram of its events' ages."""
+    """One state with the age histogram of its events."""
 
     state: str
     words: str
@@ -68,7 +68,7 @@ class Bars:
 
     @property
     def sentence(self) -> str:
-        """What the histogram shows, for whoever doesn't see it."""
+        """The histogram in words, for screen readers."""
         return ", ".join(f"{bar.label}: {bar.count}" for bar in self.bars)
 
 
@@ -87,7 +87,7 @@ class Row:
     def of(cls, listed: Listed, now: datetime) -> Self:
         event, run = listed.event, listed.run
         request = api.request_in(event)
-        asked = f"{request.selection}, asked for by {request.requested_by}" if request else ""
+        asked = f"{request.selection}, requested by {request.requested_by}" if request else ""
         return cls(
             event=event,
             kind=KINDS.get(event.type, event.type),
@@ -111,14 +111,14 @@ class Row:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What else the row says, where it says it."""
+        """The row's other values that are set."""
         event = self.event
         moments = {
             "happened": event.happened_at,
             "published": event.published_at,
             "received": event.received_at,
-            "taken": event.claimed_at,
-            "due again": event.due_at,
+            "claimed": event.claimed_at,
+            "retry due": event.due_at,
             "first warm": event.done_at,
         }
         told = {name: format_time(moment) for name, moment in moments.items() if moment}

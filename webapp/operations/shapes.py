@@ -1,4 +1,4 @@
-"""The shapes of ``/api/operations/``; ``api.py`` makes them."""
+"""Types of the JSON of ``/api/operations/``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Literal, TypedDict
 
 
 class StateOfInbox(TypedDict):
-    """``by_age`` counts the events between the limits of ``age_limits``, the youngest first, and then the oldest."""
+    """Events in one state. ``by_age`` counts them between the ``age_limits``, youngest first, then older ones."""
 
     count: int
     oldest_received_at: str | None
@@ -27,7 +27,7 @@ class Sweep(TypedDict):
 
 
 class Parts(TypedDict):
-    """What the other programs were last seen to do."""
+    """The last known state of the other programs."""
 
     database: Literal["answers"]
     redis: Literal["answers", "away"]
@@ -37,7 +37,7 @@ class Parts(TypedDict):
 
 
 class InFlight(TypedDict):
-    """One event that a worker is at."""
+    """One event that a worker is processing."""
 
     id: int
     mlflow_run_id: str | None
@@ -73,7 +73,7 @@ class InboxRow(TypedDict):
 
 
 class Operations(TypedDict):
-    """The inbox and those who work at it. ``before`` is the place of the next older events, `null` at the end."""
+    """The inbox and the programs that work on it. ``before`` is the start of the next older page, `null` at the end."""
 
     states: dict[str, StateOfInbox]
     age_limits: list[str]

@@ -60,7 +60,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "older": overview.before and wanted.query(overview.before),
         "newest": wanted.before and wanted.query(None),
         "api": f"{reverse('api-operations')}?{request.GET.urlencode()}",
-        # What happens between this and the first question of the page must not be missed.
+        # The page's first poll must notice changes since this response.
         "etag": as_json(overview, redis)["ETag"],
         "may_replay": may_replay,
         "audit": audit.newest(AUDIT_SHOWN, _whose(request)) if may_replay else [],
@@ -75,10 +75,10 @@ def page(request: HttpRequest) -> HttpResponse:
 @needs(REQUEST_REPLAY, Role.OPERATOR)
 @gzip_page
 def audit_log(request: HttpRequest) -> HttpResponse:
-    """All records, a page at a time: those before ``?before=``, the number of one."""
+    """The audit log, a page at a time: records before the record number ``?before=``."""
     text = request.GET.get("before", "")
     if text and not RECORD.fullmatch(text):
-        return _bad_request(request, "before: is no number of a record")
+        return _bad_request(request, "before: is not a record number")
     before = int(text) if text else None
     records = audit.newest(AUDIT_PAGE + 1, _whose(request), before)
     shown = records[:AUDIT_PAGE]
@@ -95,7 +95,7 @@ def audit_log(request: HttpRequest) -> HttpResponse:
 @never_cache
 @needs(REQUEST_REPLAY, Role.OPERATOR)
 def replay(request: HttpRequest) -> HttpResponseBase:
-    """GET shows which runs it will touch; POST sends what was shown."""
+    """GET previews the runs; POST sends the previewed request."""
     who = request.user.get_username()
     try:
         if request.method == "POST":
@@ -107,7 +107,9 @@ def replay(request: HttpRequest) -> HttpResponseBase:
 
 
 def _whose(request: HttpRequest) -> str | None:
-    """Records may name anything: who may not see every experiment sees their own; None is everybody's."""
+    """The user whose records are shown; None: all. Records may name hidden experiments, so users who may not see
+    every experiment see only their own.
+    """
     return request.user.get_username() if reader_of(request).hidden else None
 
 
@@ -116,27 +118,27 @@ def _send(request: HttpRequest, wanted: ReplayRequest) -> HttpResponseBase:
         Topic.configured().publish(wanted)
     except PublishError as error:
         audit.record(request, "replay", str(wanted.selection), f"request {wanted.id}", f"not confirmed: {error}")
-        return _preview(request, wanted, away=str(error))
+        return _preview(request, wanted, unconfirmed=str(error))
     audit.record(request, "replay", str(wanted.selection), f"request {wanted.id}", "sent")
     return redirect(f"{reverse('operations')}?replay={wanted.id}")
 
 
-def _preview(request: HttpRequest, wanted: ReplayRequest, away: str = "") -> HttpResponse:
+def _preview(request: HttpRequest, wanted: ReplayRequest, unconfirmed: str = "") -> HttpResponse:
     runs = selected(wanted.selection)
     seen = visible(runs, reader_of(request).hidden)
-    # Who names a run or an experiment is not told whether there is one that they may not see.
+    # Naming a run or an experiment must not reveal that a hidden one exists.
     named = wanted.selection.run_id or wanted.selection.experiment_name
     context: dict[str, Any] = {
         "selection": str(wanted.selection),
         "total": (seen if named else runs).count(),
         "runs": seen.only("run_id", "name", "experiment_name", "status")[:RUNS_SHOWN],
         "signed": drafts.sign(wanted),
-        "away": away,
+        "unconfirmed": unconfirmed,
     }
-    return render(request, "operations/replay.html", context, status=503 if away else 200)
+    return render(request, "operations/replay.html", context, status=503 if unconfirmed else 200)
 
 
 def _bad_request(request: HttpRequest, why: str) -> HttpResponse:
-    advice = "The page of operations is a good place to start anew."
+    advice = "Start again from the page of operations."
     context = {"status": 400, "what": why, "advice": advice, "operations": True}
     return render(request, "webapp/error.html", context, status=400)

@@ -1,1 +1,1 @@
-"""A run's page and its JSON API."""
+"""One run: its page and its JSON API."""

@@ -32,36 +32,36 @@ from webapp.visibility.reader import reader_of
 
 CHARTS = "Charts of a run"
 
-RESOLUTION = choice("resolution", Resolution, "All epochs, or a bounded number of them.", Resolution.OVERVIEW)
-TYPE = choice("type", HistogramType, "What is counted: weights, or their gradients.")
+RESOLUTION = choice("resolution", Resolution, "`full`: all epochs; `overview`: a sample of them.", Resolution.OVERVIEW)
+TYPE = choice("type", HistogramType, "Histogram of weights or of gradients.")
 TOWER = choice("tower", Tower, "Which tower's histogram: `query` or `candidate`.")
 
 
 def of_quick_test(view: View) -> View:
-    """The same of the run that a quick test points at."""
+    """The same view for the run of a quick test."""
 
     @wraps(view)
     def answer(request: HttpRequest, quick_test_id: int, **parts: Any) -> HttpResponseBase:
         run_id = run_of(request, quick_test_id)
         found = view(request, run_id=run_id, **parts)
-        # What is refused of any run is refused of none.
+        # Errors don't depend on the run; any other response without a run is replaced.
         return found if run_id or found.status_code != 200 else _no_run(quick_test_id)
 
     for method, operation in operations_of(view).items():
-        answer = describes(replace(operation, group="The same by quick test"), method)(answer)
+        answer = describes(replace(operation, group="By quick test"), method)(answer)
     return answer
 
 
 @describes(
     Operation(
-        "State, timings, events and summary of one run",
+        "Run: state, timings, events and summary",
         RunSummary | AnnouncedRun,
-        errors={404: "No event has announced such a run."},
+        errors={404: "Unknown run."},
     )
 )
 @reading
 def run(request: HttpRequest, run_id: str) -> HttpResponse:
-    """State, timings and summary of one run; 404 when nothing has announced it."""
+    """State, timings, events and summary of one run; 404 if it is unknown."""
     summary = Summary.find(run_id, reader_of(request))
     if not summary.known:
         return JsonResponse({"error": f"No event has announced a run {run_id}."}, status=404, headers=NO_STORE)
@@ -75,41 +75,41 @@ def history(request: HttpRequest, run_id: str) -> HttpResponse:
     return warm_response(request, EntryKey.history(run_id, resolution)) or not_warm(run_id)
 
 
-@describes(Operation("Histograms over the epochs", Histogram | NotWarm, [TYPE, TOWER, RESOLUTION], CHARTS))
+@describes(Operation("Histograms by epoch", Histogram | NotWarm, [TYPE, TOWER, RESOLUTION], CHARTS))
 @reading_bodies
 def histogram(request: HttpRequest, run_id: str) -> HttpResponse:
     type_ = TYPE.read(request)
     tower = TOWER.read(request)
     resolution = RESOLUTION.read(request)
     found = warm_response(request, EntryKey.histogram(run_id, type_, tower, resolution))
-    return found or _missing(run_id, f"The run has logged no histogram of the {tower} tower's {type_}.")
+    return found or _missing(run_id, f"The run has no histogram of the {tower} tower's {type_}.")
 
 
-@describes(Operation("The index of other metrics", MetricIndex | NotWarm, group=CHARTS))
+@describes(Operation("Index of other metrics", MetricIndex | NotWarm, group=CHARTS))
 @reading_bodies
 def metrics(request: HttpRequest, run_id: str) -> HttpResponse:
-    """The index of the metrics that the history has no place for."""
+    """The index of the metrics that the history does not contain."""
     found = warm_response(request, EntryKey.metric_index(run_id))
-    return found or _missing(run_id, "The run has logged no metrics besides those of its history.")
+    return found or _missing(run_id, "The run has no metrics besides those of its history.")
 
 
-@describes(Operation("The curves of one chunk of the index", MetricChunk | NotWarm, [RESOLUTION], CHARTS))
+@describes(Operation("Curves of one chunk of the index", MetricChunk | NotWarm, [RESOLUTION], CHARTS))
 @reading_bodies
 def metric_chunk(request: HttpRequest, run_id: str, chunk: int) -> HttpResponse:
-    """The curves of some metrics of the index."""
+    """The curves of one chunk of the index."""
     resolution = RESOLUTION.read(request)
     found = warm_response(request, EntryKey.metric_chunk(run_id, chunk, resolution))
-    return found or _missing(run_id, f"The run's metrics have no chunk {chunk}.")
+    return found or _missing(run_id, f"The index of the run's metrics has no chunk {chunk}.")
 
 
 def run_of(request: HttpRequest, quick_test_id: int) -> str:
-    """The run of a quick test; empty when there is no such test, or no run of it that the reader may see."""
+    """The run ID of a quick test; empty if the test or its run is unknown or hidden from the reader."""
     run_id = QuickTest.objects.filter(pk=quick_test_id).values_list("mlflow_run_id", flat=True).first() or ""
     return run_id if reader_of(request).sees(run_id) else ""
 
 
 def _missing(run_id: str, reason: str) -> JsonResponse:
-    """What a warm run lacks for this reason; a run that is not warm says that it is not."""
+    """The answer for an entry that the store lacks: the reason if the run is warm, otherwise its state."""
     if warm.get(EntryKey.history(run_id, Resolution.OVERVIEW), Encoding.GZIP) is None:
         return not_warm(run_id)
     return NotWarm(run_id, "unknown", "It appears here when the run logs one.", reason).response()

@@ -1,4 +1,4 @@
-"""One run's page, which draws itself from the JSON API; of a warm run it carries what the API would answer first."""
+"""A run's page. Its script draws the data of the JSON API; a warm run's page already contains its first responses."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from webapp.run.api import run_of
 from webapp.run.summary import Summary
 from webapp.visibility.reader import reader_of
 
-# Up to so many epochs a page shows every one at once: the body is small. Histograms are larger.
+# Max epochs that a page loads at full resolution at once. Histograms are larger.
 FULL_UP_TO = 200
 HISTOGRAM_FULL_UP_TO = 40
 CHOSEN = {"what", "tower", "resolution", "histogram", "epoch"}
-"""With one of these in its address a page may show other histograms than by itself."""
+"""Query parameters that may select other histograms than the default ones."""
 
 
 @dataclass(frozen=True)
 class Carried:
-    """A stored body in the page: as JSON that can't end its element, with the ETag that its address would have sent."""
+    """A stored body in the page: JSON that can't end its script element, with the ETag of its address."""
 
     address: str
     etag: str
@@ -49,7 +49,7 @@ class Carried:
 @require_safe
 @never_cache
 def run(request: HttpRequest, run_id: str) -> HttpResponse:
-    """The same page whether the run is warm or not: its script shows what the API answers, and follows along."""
+    """The page of a run, warm or not. Its script shows the API's responses and polls for changes."""
     summary = Summary.find(run_id, reader_of(request))
     row, document = summary.run, summary.document()
     resolution = Resolution.FULL if row and row.epochs and row.epochs <= FULL_UP_TO else Resolution.OVERVIEW
@@ -58,7 +58,7 @@ def run(request: HttpRequest, run_id: str) -> HttpResponse:
     if row and CHOSEN.isdisjoint(request.GET):
         first |= _histograms(api, run_id, row.epochs or 0)
     carried = _carried(first) if document["state"] == "warm" else []
-    # Faster than what the middleware of Django does with bodies of this size, which takes longer than all the rest.
+    # Django's middleware would take longer to compress a body of this size than all else takes.
     return packed(request, _run_page(request, str(row or run_id), api, resolution, document, carried))
 
 
@@ -66,7 +66,7 @@ def run(request: HttpRequest, run_id: str) -> HttpResponse:
 @never_cache
 @gzip_page
 def quick_test(request: HttpRequest, quick_test_id: int) -> HttpResponseBase:
-    """Leads to the page of its run; while it has none, the page waits for it."""
+    """Redirect to the page of its run; without one, show a page that waits for it."""
     if run_id := run_of(request, quick_test_id):
         return redirect("run", run_id=run_id)
     summary: dict[str, Any] = {
@@ -85,7 +85,7 @@ def _history_address(api: str, resolution: Resolution) -> str:
 
 
 def _histograms(api: str, run_id: str, epochs: int) -> dict[str, EntryKey]:
-    """Those that the page shows by itself, under the addresses that its script reads: run.js, specs.js."""
+    """The page's default histograms, by the addresses that its scripts read (run.js, specs.js)."""
     resolution = Resolution.FULL if epochs <= HISTOGRAM_FULL_UP_TO else Resolution.OVERVIEW
     type_ = HistogramType.WEIGHTS
     return {
@@ -97,7 +97,7 @@ def _histograms(api: str, run_id: str, epochs: int) -> dict[str, EntryKey]:
 
 
 def _carried(wanted: Mapping[str, EntryKey]) -> list[Carried]:
-    """Those that are warm, read in zstd: the quickest to unpack."""
+    """The warm ones, read in zstd, which decompresses fastest."""
     bodies = warm.get_many(wanted.values(), Encoding.ZSTD)
     return [Carried.of(address, bodies[key]) for address, key in wanted.items() if key in bodies]
 

@@ -1,4 +1,4 @@
-"""Runs as lists and pages show them: rows of the tables, with what their events say. A fixed number of queries each."""
+"""Runs as lists and pages show them: their rows, and states from their events. The number of queries is fixed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from webapp.annotations.models import Annotation
 from webapp.visibility.reader import Reader
 
 State = InboxEvent.State
-# The newest so many events of a run are shown.
+# Max events of a run that are shown, newest first.
 EVENTS_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One run of a list. ``state`` is ``warm`` or one of ``store.state.State``."""
+    """One run of a list. ``state`` is ``warm`` or a ``store.state.State``."""
 
     run: Run
     state: str
@@ -31,7 +31,7 @@ class Listed:
 
 
 def listed(run_ids: Iterable[str]) -> dict[str, Listed]:
-    """What a list shows of these runs. Five queries, however many runs."""
+    """Load these runs for a list. Five queries for any number of runs."""
     runs = Run.objects.in_bulk(run_ids)
     tests = _quick_tests(list(runs))
     states = _states([run for run in runs.values() if not run.is_warm])
@@ -57,7 +57,7 @@ def _quick_tests(run_ids: list[str]) -> dict[str, list[int]]:
 
 
 def _states(runs: list[Run]) -> dict[str, RunState]:
-    """Why each of them is not warm. One query."""
+    """The state of each run that is not warm. One query."""
     rows = InboxEvent.objects.filter(run_id__in=[run.run_id for run in runs]).order_by("run_id", "-received_at")
     found = rows.only("run_id", "state", "reason", "attempts")
     events = {run_id: list(group) for run_id, group in groupby(found, lambda event: event.run_id)}
@@ -66,7 +66,7 @@ def _states(runs: list[Run]) -> dict[str, RunState]:
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything about one run but its charts. ``run`` is None while only its events are known."""
+    """All data of one run except its charts. ``run`` is None if only its events are known."""
 
     run_id: str
     run: Run | None
@@ -75,9 +75,7 @@ class Summary:
 
     @classmethod
     def find(cls, run_id: str, reader: Reader) -> Self:
-        """What the reader may see of the run: of one that is hidden, what there is of one that nobody has announced.
-        Three queries, and those of the reader.
-        """
+        """Load the run. A hidden run looks like an unknown one. Three queries, and those of the reader."""
         if not reader.sees(run_id):
             return cls(run_id, None, [], [])
         events = InboxEvent.objects.filter(run_id=run_id).order_by("-received_at").defer("data")
@@ -93,7 +91,7 @@ class Summary:
         return self.run is not None or bool(self.events)
 
     def document(self) -> dict[str, Any]:
-        """The JSON of ``/api/runs/{run_id}/``, which the run page holds too."""
+        """The JSON of ``/api/runs/{run_id}/``, which the run's page contains too."""
         run = self.run
         cold = state_of(self.events, run)
         newest = self.events[0] if self.events else None
@@ -112,7 +110,7 @@ class Summary:
         }
 
     def _timings(self) -> dict[str, str | float | None]:
-        """The way of the newest event that was warmed; of the newest event while none was."""
+        """Times of the newest event that was warmed or, if none was, of the newest event."""
         done = next((event for event in self.events if event.state == State.DONE and event.done_at), None)
         event = done or (self.events[0] if self.events else None)
         warmed = (done and done.done_at) or (self.run.warmed_at if self.run else None)
@@ -127,7 +125,7 @@ class Summary:
 
 
 def run_fields(run: Run) -> dict[str, Any]:
-    """What the tables hold of one run, as JSON."""
+    """The columns of one run, as JSON."""
     return {
         "name": run.name,
         "experiment_name": run.experiment_name,
@@ -144,8 +142,8 @@ def run_fields(run: Run) -> dict[str, Any]:
 
 
 def compared_documents(charts: Mapping[str, bool], seen: Collection[str]) -> dict[str, dict[str, Any]]:
-    """The JSON of each run in a comparison, without its charts; ``charts`` is whether it has any, ``seen`` are those
-    that the reader may see. Three queries.
+    """The JSON of each run in a comparison, without its history. ``charts`` is whether it has one, ``seen`` are the
+    runs that the reader may see. Three queries.
     """
     rows = Run.objects.in_bulk(seen)
     tests = _quick_tests(list(rows))

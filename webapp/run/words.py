@@ -24,7 +24,7 @@ STATE_WORDS = {
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """How long ago, in one unit: ``3 min ago``."""
+    """The time since then in one unit, such as ``3 min ago``."""
     passed = max(now - moment, timedelta())
     units = ((86_400, "d"), (3_600, "h"), (60, "min"))
     for seconds, unit in units:
@@ -34,5 +34,5 @@ def ago(moment: datetime, now: datetime) -> str:
 
 
 def number(value: float | None) -> str:
-    """Four significant digits."""
+    """The value with four significant digits."""
     return NO_VALUE if value is None else f"{value:#.4g}".rstrip(".")

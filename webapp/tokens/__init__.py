@@ -1,1 +1,1 @@
-"""Personal access tokens: what a program sends instead of a session. They read the API and do nothing else."""
+"""Personal access tokens, which programs send instead of a session. They are read-only."""

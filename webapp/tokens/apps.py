@@ -1,4 +1,4 @@
-"""The Django app of the personal access tokens."""
+"""The Django app of personal access tokens."""
 
 from django.apps import AppConfig
 

@@ -1,4 +1,4 @@
-"""``Authorization: Bearer …``: whose token a request has, or why it opens nothing (RFC 6750)."""
+"""Authentication by ``Authorization: Bearer …`` (RFC 6750)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from webapp.tokens.models import PREFIX, Token
 
 
 class BadToken(Exception):
-    """The token opens nothing; the text says why, and never what it was."""
+    """The token is invalid. The text says why; it never contains the token."""
 
 
 def bearer(request: HttpRequest) -> str | None:
-    """The token that the request has; None when it has none. Other schemes are a proxy's affair."""
+    """The request's token, or None. Other schemes are left to proxies."""
     header: str = request.META.get("HTTP_AUTHORIZATION", "")
     if header[:7].lower() != "bearer ":
         return None
@@ -20,7 +20,7 @@ def bearer(request: HttpRequest) -> str | None:
 
 
 def check(text: str) -> Token:
-    """The row of a token that is good; its use is noted. Raises BadToken."""
+    """The row of a valid token, whose use is recorded. Raises BadToken."""
     token = Token.find(text) if text.startswith(PREFIX) else None
     if token is None:
         raise BadToken("The token is unknown.")

@@ -1,4 +1,4 @@
-"""One row a token. Only its hash is kept: of 256 random bits a plain hash is enough."""
+"""One row per token. Only its hash is stored; for 256 random bits a plain hash is enough."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 PREFIX = "wb_"
-"""By it people, and programs that look for leaked secrets, know what they have found."""
+"""Identifies our tokens to people, and to programs that scan for leaked secrets."""
 HINT_LENGTH = 4
 USE_NOTED_EVERY = timedelta(minutes=1)
 
 
 class Token(models.Model):
-    """A user's token. A revoked one is kept, so that whoever still sends it is told."""
+    """A user's token. A revoked one is kept, so that its error can say so."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokens")
     name = models.CharField(max_length=100)
@@ -35,7 +35,7 @@ class Token(models.Model):
 
     @classmethod
     def create(cls, user: models.Model, name: str, days: int | None) -> tuple[Self, str]:
-        """The row and the token, which nobody can be told again. ``days`` until it expires; None: never."""
+        """Create a token: its row, and its text, which can't be shown again. It expires after ``days``; None: never."""
         text = PREFIX + secrets.token_urlsafe(32)
         expires_at = timezone.now() + timedelta(days=days) if days else None
         row = cls(user=user, name=name, digest=digest(text), hint=text[-HINT_LENGTH:], expires_at=expires_at)
@@ -44,7 +44,7 @@ class Token(models.Model):
 
     @classmethod
     def find(cls, text: str) -> Self | None:
-        """The row of a token that was made once. One query."""
+        """The row of a token, valid or not; None if it is unknown. One query."""
         return cls.objects.select_related("user").filter(digest=digest(text)).first()
 
     def has_expired(self, now: datetime | None = None) -> bool:
@@ -52,11 +52,11 @@ class Token(models.Model):
 
     def revoke(self) -> None:
         self.revoked_at = timezone.now()
-        # By save, and not by an update, so that readers.py hears of it.
+        # By save, not by an update, so that readers.py gets the signal.
         self.save(update_fields=["revoked_at"])
 
     def note_use(self) -> None:
-        """At most one write a minute, whoever asks at the same time."""
+        """Record the use, at most once a minute, also with concurrent requests."""
         now = timezone.now()
         if self.used_at is None or self.used_at <= now - USE_NOTED_EVERY:
             unnoted = Q(used_at=None) | Q(used_at__lte=now - USE_NOTED_EVERY)

@@ -1,4 +1,4 @@
-"""The page where people make and revoke their own tokens."""
+"""The page where users create and revoke their tokens."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from webapp.accounts import audit
 from webapp.tokens.models import Token
 
 MOST = 50
-"""Tokens that a user may have at a time."""
-LIFETIMES = {"30": "30 days", "90": "90 days", "365": "a year", "": "no expiry"}
+"""Max tokens of a user."""
+LIFETIMES = {"30": "30 days", "90": "90 days", "365": "1 year", "": "no expiration"}
 
 
 class NewToken(forms.Form):
-    name = forms.CharField(max_length=100, error_messages={"required": "Give the token a name."})
+    name = forms.CharField(max_length=100, error_messages={"required": "Missing token name."})
     days = forms.ChoiceField(choices=list(LIFETIMES.items()), required=False)
 
 
-# Who reads from loopback without signing in has no tokens.
+# A reader on loopback without an account has no tokens.
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def tokens(request: HttpRequest) -> HttpResponseBase:
-    """Lists those of the user. A new one is shown in the answer to its form, once."""
+    """List the user's tokens. A new one is shown once, in the response to its form."""
     form = NewToken(request.POST if request.method == "POST" else None)
     if not form.is_bound:
         return _page(request, form)
     if form.is_valid() and _tokens(request).count() >= MOST:
-        form.add_error(None, f"You have {MOST} tokens; revoke one first.")
+        form.add_error(None, f"You have {MOST} tokens, the maximum; revoke one first.")
     if not form.is_valid():
         return _page(request, form, status=400)
     days = form.cleaned_data["days"]
@@ -46,7 +46,7 @@ def tokens(request: HttpRequest) -> HttpResponseBase:
 @login_required
 @require_POST
 def revoke(request: HttpRequest, token_id: int) -> HttpResponseBase:
-    """404 for a token of somebody else."""
+    """Revoke a token; 404 if it is another user's."""
     token = get_object_or_404(_tokens(request), pk=token_id)
     token.revoke()
     audit.record(request, "revoke token", str(token))
@@ -62,11 +62,11 @@ def _page(
 
 
 def _tokens(request: HttpRequest) -> QuerySet[Token]:
-    """Those that the user has not revoked."""
+    """The user's tokens that are not revoked."""
     return Token.objects.filter(user=_user(request), revoked_at=None)
 
 
 def _user(request: HttpRequest) -> User:
     if not isinstance(request.user, User):
-        raise TypeError("nobody has signed in")
+        raise TypeError("unauthenticated")
     return request.user

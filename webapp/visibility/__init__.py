@@ -1,1 +1,1 @@
-"""Who may see which experiments: everybody all of them, but for those that are restricted to groups."""
+"""Restricted experiments: only members of their groups see them. All others are open to every reader."""

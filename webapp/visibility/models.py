@@ -1,4 +1,4 @@
-"""One row for an experiment that is not for everybody."""
+"""One row for each restricted experiment."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from django.db import models
 
 
 class Restriction(models.Model):
-    """The experiment of this name, on whichever tracking server, is for members of these groups and for administrators.
-    A group that is deleted lets nobody in any more.
+    """Restricts the experiment of this name, on all tracking servers, to members of these groups and administrators.
+    Without any group left, only administrators see it.
     """
 
     experiment_name = models.CharField(max_length=500, unique=True)

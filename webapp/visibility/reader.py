@@ -1,6 +1,4 @@
-"""Somebody who reads, and what they may not see: a run of an experiment that is hidden from them is to them a run that
-nobody has announced.
-"""
+"""A reader, and the experiments hidden from them. Hidden runs look like unknown runs."""
 
 from __future__ import annotations
 
@@ -17,12 +15,12 @@ from webapp.visibility.models import Restriction
 
 M = TypeVar("M", bound=Model)
 NOTHING: frozenset[str] = frozenset()
-"""What is hidden from administrators, and where nothing is restricted."""
+"""The hidden experiments of administrators, or if none is restricted."""
 
 
 class Reader:
-    """Asks the database once what is hidden, and once of what experiment a run is that may be: it is good for as long
-    as ``readers.SECONDS``. Whoever reads without an account sees what is for everybody.
+    """A user and the experiments hidden from them. It queries these once, and the experiment of each run once, so it
+    must not be kept longer than ``readers.SECONDS``. A reader without an account sees only unrestricted experiments.
     """
 
     def __init__(self, user: User | AnonymousUser) -> None:
@@ -31,8 +29,8 @@ class Reader:
 
     @cached_property
     def hidden(self) -> frozenset[str]:
-        """The names of the experiments whose runs are not for this reader. One query; none for an administrator, nor
-        for a session while nothing is restricted (``RoleBackend`` knows it).
+        """The names of the experiments hidden from this reader. One query; none for an administrator, or for a session
+        if no experiment is restricted (``RoleBackend`` has loaded that).
         """
         if self._user.is_superuser or not getattr(self._user, "restricted", True):
             return NOTHING
@@ -42,12 +40,12 @@ class Reader:
         return frozenset(restricted.values_list("experiment_name", flat=True))
 
     def sees(self, run_id: str) -> bool:
-        """Whether this run may be shown."""
+        """Whether the reader may see the run."""
         return bool(self.seen([run_id]))
 
     def seen(self, run_ids: Collection[str]) -> list[str]:
-        """Those of the runs that may be shown, in order; one that is not known is shown as such. At most one query, and
-        none while nothing is hidden.
+        """The runs that the reader may see, in order; unknown runs are among them. At most one query; none if nothing
+        is hidden.
         """
         if not self.hidden:
             return list(run_ids)
@@ -59,13 +57,13 @@ class Reader:
 
 
 def reader_of(request: HttpRequest) -> Reader:
-    """Who reads; there for every view that is not open to anyone."""
+    """The reader of the request, in all views that need authentication."""
     reader: Reader = request.reader  # type: ignore[attr-defined]
     return reader
 
 
 def visible(rows: QuerySet[M, Any], hidden: frozenset[str], run: str = "") -> QuerySet[M, Any]:
-    """Those of the rows whose runs are of no hidden experiment; ``run`` leads from them to their run's columns. Without
-    any hidden one the same query.
+    """The rows whose runs are not of hidden experiments; ``run`` is the lookup from the rows to their run's columns.
+    If nothing is hidden, the query is unchanged.
     """
     return rows.exclude(**{f"{run}experiment_name__in": sorted(hidden)}) if hidden else rows

@@ -276,7 +276,7 @@ def test_the_golden_documents_are_shown(look: Look, site: Site) -> None:
     chart(page, "Loss").locator("summary").click()
     screenshot(page, "golden")
     page.get_by_role("button", name="Candidate tower", exact=True).click()
-    expect(page.get_by_text("The run has logged no histogram of the candidate tower's gradients.")).to_be_visible()
+    expect(page.get_by_text("The run has no histogram of the candidate tower's gradients.")).to_be_visible()
 
 
 def test_a_long_parameter_unfolds_when_it_is_selected(look: Look) -> None:

@@ -140,8 +140,8 @@ def test_an_editor_pins_tags_and_archives(look: Look) -> None:
     page.get_by_role("link", name="owner=ada").click()
     assert names(page) == ["broad-6"]
     page.get_by_role("button", name="Archive").click()
-    expect(page.get_by_role("heading", name="No run meets")).to_be_visible()
-    page.get_by_role("link", name="Look among them too").click()
+    expect(page.get_by_role("heading", name="No runs match")).to_be_visible()
+    page.get_by_role("link", name="Include them").click()
     for button in ("Restore", "Unpin"):
         page.get_by_role("button", name=button).click()
     expect(page.locator("tbody.pinned .name")).to_have_count(0)

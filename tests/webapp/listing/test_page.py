@@ -236,7 +236,7 @@ def test_a_sparkline_has_a_gap_where_there_is_no_value() -> None:
     drawn = sparkline([3.0, None, 1.0, 2.0])
     assert drawn.line == "M3.0 3.0M68.3 25.0L101.0 14.0"
     assert drawn.end == (101.0, 14.0)
-    assert drawn.label == "from 3 to 2, least 1"
+    assert drawn.label == "from 3 to 2, min 1"
     assert sparkline([]).end is None
     assert sparkline([None]).line == ""
     assert sparkline([5.0, 5.0]).line == "M3.0 25.0L101.0 25.0"

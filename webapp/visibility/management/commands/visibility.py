@@ -1,4 +1,4 @@
-"""``python -m webapp manage visibility``: says which experiments are not for everybody, and changes it."""
+"""``python -m webapp manage visibility``: list restricted experiments, restrict one or open it again."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from webapp.visibility.models import Restriction
 
 class Command(BaseCommand):
     help = (
-        "Restricts an experiment to members of groups, and to administrators, or opens it to everybody again. A group "
-        "that is new is made; `manage account NAME --join GROUP` lets somebody in. Without any argument: lists what is "
-        "restricted."
+        "Restrict an experiment to members of groups and to administrators, or open it to all readers again. Missing "
+        "groups are created; `manage account NAME --join GROUP` adds a member. Without arguments, list all restricted "
+        "experiments."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("experiment", nargs="?", help="its name in MLflow; it need have no run yet")
+        parser.add_argument("experiment", nargs="?", help="its name in MLflow; it may have no runs yet")
         change = parser.add_mutually_exclusive_group()
-        change.add_argument("--only-for", nargs="+", metavar="GROUP", help="its runs are for members of any of these")
-        change.add_argument("--for-everyone", action="store_true", help="its runs are for every reader, as at first")
+        change.add_argument("--only-for", nargs="+", metavar="GROUP", help="restrict its runs to members of these")
+        change.add_argument("--for-everyone", action="store_true", help="show its runs to every reader (the default)")
 
     def handle(
         self, *_: Any, experiment: str | None, only_for: list[str] | None, for_everyone: bool, **__: Any
     ) -> None:
         if experiment is None:
             if only_for or for_everyone:
-                raise CommandError("Name the experiment.")
+                raise CommandError("Missing experiment name.")
             self._list()
             return
         if only_for:
             _restrict(experiment, only_for)
         elif for_everyone:
             _open(experiment)
-        known = "" if Run.objects.filter(experiment_name=experiment).exists() else "; no run is known of it"
+        known = "" if Run.objects.filter(experiment_name=experiment).exists() else "; it has no runs yet"
         self.stdout.write(f"{experiment}: {_for_whom(experiment)}{known}")
 
     def _list(self) -> None:
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         for name in names:
             self.stdout.write(f"{name}: {_for_whom(name)}")
         if not names:
-            self.stdout.write("every experiment: for everyone")
+            self.stdout.write("no experiment is restricted")
 
 
 @transaction.atomic
@@ -65,7 +65,7 @@ def _open(experiment: str) -> None:
 
 
 def _group(name: str) -> Group:
-    """The group of this name, a new one if there is none. Raises CommandError."""
+    """Get or create the group of this name. Raises CommandError for an invalid name."""
     if known := Group.objects.filter(name=name).first():
         return known
     group = Group(name=name)
@@ -75,7 +75,7 @@ def _group(name: str) -> Group:
 
 
 def _check(row: Restriction | Group) -> None:
-    """Raises CommandError for a name that the table does not take."""
+    """Raises CommandError for a name that the table does not accept."""
     try:
         row.clean_fields()
     except ValidationError as error:
