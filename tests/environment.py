@@ -23,6 +23,9 @@ os.environ.update(
     {
         # The conformance suite uses gRPC in this process, which starts others later: its fork handlers abort them.
         "GRPC_ENABLE_FORK_SUPPORT": "0",
+        # Playwright's event loop stays in its thread until the session ends; Django would take the tests after it for
+        # asynchronous code.
+        "DJANGO_ALLOW_ASYNC_UNSAFE": "true",
         "REDIS_URL": f"redis://127.0.0.1:{VALKEY_PORT}/0",
         "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", "sqlite:///build/tests.sqlite3"),
         "WEBAPP_SECRET_KEY": "only-for-tests-only-for-tests-only-for-tests",

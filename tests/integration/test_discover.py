@@ -158,7 +158,7 @@ def test_by_hand(running: Running, client: MlflowClient, experiment_id: str, tmp
 def test_by_hand_names_what_is_down(running: Running) -> None:
     done = by_hand(running, MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 1
-    assert done.stdout.strip().endswith("; away: MLflow 'default'")
+    assert done.stdout.strip().endswith("; down: MLflow 'default'")
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,7 @@ def experiments(talk: Talk) -> None:
     made = talk.post("experiments/create", name="told", tags=[{"key": "of", "value": "both"}])
     id_ = talk.name(f'"{made["experiment_id"]}"', '"EXPERIMENT"').strip('"')
     talk.name(f"/{id_}", "/EXPERIMENT")
+    talk.name(f"xperiment {id_} must be", "xperiment EXPERIMENT must be")
     talk.post("experiments/create", name="told")
     talk.post("experiments/create", name="")
     talk.get("experiments/get", experiment_id=id_)
