@@ -225,7 +225,7 @@ def test_an_operator_replays_what_failed_and_is_not_told_of_what(secret: Group) 
     client = session_of(account("ada", "operator"))
     page = client.get("/operations/replay/?failed=true").content.decode()
     assert "Replay 1 run?" in page
-    assert "0 of 1 are shown" in page
+    assert "0 of 1 shown" in page
     for named in (f"run_id={SECRET}", f"experiment={EXPERIMENT}", f"experiment={EXPERIMENT}&failed=true"):
         assert "Nothing to replay" in client.get(f"/operations/replay/?{named}").content.decode()
     assert "counted above and not listed" in client.get("/operations/").content.decode()
