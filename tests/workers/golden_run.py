@@ -1,6 +1,6 @@
-"""The run behind the golden entries: 12 epochs with a spike, a missing step, a repeated one, and NaN.
+"""The run of the golden entries: 12 epochs with a spike, a missing step, a repeated one, and NaN.
 
-``python -m tests.workers.golden_run`` writes contract/examples/entry-*.json anew.
+``python -m tests.workers.golden_run`` rewrites contract/examples/entry-*.json.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CACHED_AT = datetime(2026, 1, 2, 10, 30, tzinfo=UTC)
 
 
 def metrics() -> dict[str, Points]:
-    """Every metric as the tracking server would hand it out."""
+    """Every metric's points as the tracking server would give them."""
     curves: dict[str, Points] = {
         "loss": _curve(lambda epoch: 4.0 if epoch == 7 else round(2.0 * 0.8**epoch, 4)),
         # The best epoch, 6, lies between two kept ones; epoch 3 is missing.
@@ -35,7 +35,7 @@ def metrics() -> dict[str, Points]:
         "weight_norm": _curve(lambda epoch: 10.0 + epoch),
         "final_loss": [(0, 0.17, 90)],
         "test_recall_at_10": [(0, 0.11, 91)],
-        # Logged by the step, beside the epochs.
+        # Logged per step, besides the epochs.
         "batch/loss": [(step, 2.0 - step / 100, 100 + step // 10) for step in range(0, 120, 4)],
     }
     # Epoch 5 was logged twice: the later one counts.
@@ -51,7 +51,7 @@ def params() -> dict[str, str]:
 
 
 def fetched(metrics: Mapping[str, Points], params: Mapping[str, str]) -> FetchedRun:
-    """The run as a fetch gives it."""
+    """The run as a fetch returns it."""
     curves = {}
     for key, points in metrics.items():
         steps, values, timestamps = zip(*points, strict=True)
@@ -74,7 +74,7 @@ def documents() -> RunDocuments:
 
 
 def keys() -> dict[str, EntryKey]:
-    """File stem → the key of the entry that it is an example of."""
+    """Map each example's file stem to the key of its entry."""
     found = {f"history-{resolution}": EntryKey.history(RUN_ID, resolution) for resolution in Resolution}
     for type_ in HistogramType:
         key = EntryKey.histogram(RUN_ID, type_, Tower.QUERY, Resolution.OVERVIEW)

@@ -1,4 +1,4 @@
-"""Encoding is strict, the same every time, and alike in every coding."""
+"""Encoding is strict JSON, deterministic, and the same text in every content encoding."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from warmboard.contract.entries import Encoding
 from workers.documents.encoding import encode
 
 
-def test_a_document_is_the_same_bytes_every_time() -> None:
+def test_equal_documents_have_equal_bytes() -> None:
     document: Any = {"epochs": np.arange(3), "name": "Kähler/∂"}
     other: Any = {**document, "epochs": np.arange(4)}
     assert encode(document) == encode(document)
@@ -18,18 +18,18 @@ def test_a_document_is_the_same_bytes_every_time() -> None:
     assert encode(other).etag != encode(document).etag
 
 
-def test_what_strict_json_has_no_number_for_is_null() -> None:
+def test_nan_and_infinity_are_null() -> None:
     document: Any = {"values": np.array([1.5, np.nan, np.inf, -np.inf]), "one": float("nan")}
     assert encode(document).text() == b'{"values":[1.5,null,null,null],"one":null}'
 
 
-def test_floats_are_written_so_that_they_come_back_exactly() -> None:
+def test_floats_round_trip_exactly() -> None:
     values = np.random.default_rng(1).normal(size=1000) * 10.0 ** np.arange(-500, 500).clip(-300, 300)
     document: Any = {"values": values}
     assert encode(document).decode()["values"] == values.tolist()
 
 
-def test_every_coding_has_the_same_text() -> None:
+def test_every_content_encoding_has_the_same_text() -> None:
     document: Any = {"values": np.arange(1000.0)}
     entry = encode(document)
     assert zstandard.ZstdDecompressor().decompress(entry.body(Encoding.ZSTD).data) == entry.text()

@@ -1,4 +1,4 @@
-"""Documents of the golden run: the agreement with those who read them, and each rule that shaped them."""
+"""Documents of the golden run: the contract with their readers, and each rule that builds them."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def documents_of(metrics: Mapping[str, Points], params: Mapping[str, str] | None
 
 
 def history(documents: RunDocuments, resolution: Resolution = FULL) -> dict[str, Any]:
-    """As readers get it."""
+    """The run's history as readers get it."""
     return documents.entries()[EntryKey.history(RUN_ID, resolution)].decode()
 
 
@@ -53,13 +53,13 @@ def test_the_golden_entries_are_what_the_workers_write(stem: str) -> None:
     assert written == kept, "if the shape is meant to change: a new SCHEMA_VERSION, then tests.workers.golden_run"
 
 
-def test_an_overview_keeps_the_grid_the_last_and_the_best() -> None:
+def test_an_overview_keeps_the_grid_the_last_epoch_and_the_best() -> None:
     overview = history(golden_run.documents(), OVERVIEW)
     assert overview["epochs"] == [0, 5, 6, 10, 11]
     assert (overview["best_epoch"], overview["epochs_total"]) == (6, 12)
 
 
-def test_a_missing_step_is_null_at_its_place() -> None:
+def test_a_missing_step_is_null_at_its_position() -> None:
     full = history(golden_run.documents())
     assert full["epochs"] == list(range(12))
     assert full["loss"]["val"][2:5] == [1.4, None, 1.2]
@@ -73,13 +73,13 @@ def test_the_spike_between_kept_epochs_shows_in_the_envelope() -> None:
     assert history(golden_run.documents())["envelope"] == {}
 
 
-def test_what_is_not_finite_is_null_and_listed_apart() -> None:
+def test_nan_is_null_and_listed_separately() -> None:
     full = history(golden_run.documents())
     assert full["loss"]["regularization"][4] is None
     assert full["non_finite"] == [{"metric": "regularization_loss", "epoch": 4, "kind": "NaN"}]
 
 
-def test_metrics_without_a_name_of_ours_are_kept_under_their_own() -> None:
+def test_metrics_outside_the_catalogue_keep_their_keys() -> None:
     full = history(golden_run.documents())
     assert list(full["metrics"]) == ["val_recall_at_10"]
     assert full["final_metrics"] == {"final_loss": 0.17, "test_recall_at_10": 0.11}
@@ -91,11 +91,11 @@ def test_a_named_curve_is_never_a_final_metric() -> None:
     metrics["test_accuracy"] = [(step, step / 10, step) for step in range(12)]
     full = history(documents_of(metrics))
     assert full["loss"]["val"][9] == 1.0
-    assert full["best_epoch"] == 11, "one value is no curve to judge epochs by"
+    assert full["best_epoch"] == 11, "a single value can't judge epochs"
     assert full["metrics"]["test_accuracy"][11] == 1.1
 
 
-def test_weights_that_are_all_equal_have_edges_of_no_width() -> None:
+def test_equal_weights_have_bins_of_zero_width() -> None:
     metrics = golden_run.metrics()
     for name in ("min", "max"):
         metrics[f"query_weights_{name}"] = [(step, 0.0 if step else 1e-16, step) for step in range(12)]
@@ -112,7 +112,7 @@ def test_weight_histograms_have_each_epochs_true_edges() -> None:
         np.testing.assert_allclose(edges, np.linspace(-(1 + epoch / 10), 1 + epoch / 10, golden_run.BINS + 1))
 
 
-def test_gradient_histograms_have_the_runs_fixed_edges_and_what_fell_outside() -> None:
+def test_gradient_histograms_have_the_runs_fixed_edges_and_counts_outside_them() -> None:
     found = histogram(golden_run.documents(), HistogramType.GRADIENTS, Tower.CANDIDATE)
     assert found
     assert found["bin_edges_by_epoch"] == [golden_run.GRADIENT_EDGES] * golden_run.EPOCHS
@@ -120,7 +120,7 @@ def test_gradient_histograms_have_the_runs_fixed_edges_and_what_fell_outside() -
     assert sum(found["overflow"]) == 1
 
 
-def test_a_sampled_histogram_keeps_whole_epochs_only() -> None:
+def test_a_sampled_histogram_keeps_only_epochs_with_every_bin() -> None:
     metrics = golden_run.metrics()
     metrics["query_hist_bin_2"] = [point for point in metrics["query_hist_bin_2"] if point[0] != 5]
     found = histogram(documents_of(metrics, golden_run.params()), HistogramType.WEIGHTS, Tower.QUERY, OVERVIEW)
@@ -128,13 +128,13 @@ def test_a_sampled_histogram_keeps_whole_epochs_only() -> None:
     assert found["epochs"] == [0, 6, 10, 11]
 
 
-def test_bins_with_no_edges_anywhere_are_no_histogram() -> None:
+def test_bins_without_edges_give_no_histogram() -> None:
     metrics: dict[str, Points] = {"query_grad_hist_bin_0": [(0, 1.0, 1)], "query_grad_hist_bin_1": [(0, 1.0, 1)]}
     assert histogram(documents_of(metrics), HistogramType.GRADIENTS, Tower.QUERY) is None
     assert history(documents_of(metrics))["histogram_available"] is False
 
 
-def test_bins_logged_now_and_then_have_a_grid_of_their_own() -> None:
+def test_bins_logged_rarely_have_their_own_grid() -> None:
     metrics: dict[str, Points] = {"loss": curve(500)}
     metrics |= {f"query_grad_hist_bin_{bin_}": [(step, 1.0, step) for step in range(7, 500, 10)] for bin_ in range(2)}
     found = histogram(
@@ -145,7 +145,7 @@ def test_bins_logged_now_and_then_have_a_grid_of_their_own() -> None:
     assert 10 <= len(found["epochs"]) <= 21
 
 
-def test_any_run_has_a_history_even_an_empty_one() -> None:
+def test_even_an_empty_run_has_a_history() -> None:
     for metrics in ({}, {"accuracy": [(0, 0.9, 1)]}):
         found = history(documents_of(metrics), OVERVIEW)
         assert found["histogram_available"] is False
@@ -167,22 +167,22 @@ def test_a_run_of_any_length_has_a_bounded_overview() -> None:
     assert history(documents)["loss"]["train"] == [value for _, value, _ in metrics["loss"]]
 
 
-def test_an_overview_is_rounded_and_the_full_resolution_is_not() -> None:
+def test_only_overviews_are_rounded() -> None:
     documents = documents_of({"loss": [(step, 1 / (step + 3), step) for step in range(4)]})
     assert history(documents, OVERVIEW)["loss"]["train"] == [0.33333333, 0.16666667]
     assert history(documents)["loss"]["train"] == [1 / 3, 1 / 4, 1 / 5, 1 / 6]
 
 
-def test_each_epoch_says_when_its_last_value_was_logged() -> None:
+def test_each_epoch_has_the_time_of_its_last_value() -> None:
     metrics: dict[str, Points] = {"loss": [(0, 1.0, 10), (1, 0.5, 20)], "val_loss": [(1, 0.7, 25)]}
     assert history(documents_of(metrics))["timestamps"] == [10, 25]
 
 
-def test_points_that_gave_way_are_counted() -> None:
+def test_repeated_steps_are_counted() -> None:
     assert history(golden_run.documents())["repeated_steps"] == 1
 
 
-def test_metrics_by_the_step_keep_an_axis_of_their_own() -> None:
+def test_metrics_logged_per_step_keep_their_own_axis() -> None:
     metrics: dict[str, Points] = {
         "train/loss": [(step * 50, 1.0 - step / 1000, 1000 + step) for step in range(500)],
         "train/lr": [(step * 50, 1e-3, 1000 + step) for step in range(500)],
@@ -191,7 +191,7 @@ def test_metrics_by_the_step_keep_an_axis_of_their_own() -> None:
     }
     documents = documents_of(metrics)
     told = history(documents)
-    # Two metrics share these steps: they are the run's epochs.
+    # Two metrics share these steps, so they are the run's epochs.
     assert told["epochs"][:3] == [0, 50, 100]
     assert list(told["metrics"]) == ["train/loss", "train/lr", "val/accuracy"]
     assert told["metrics"]["val/accuracy"][100] == 0.1
@@ -205,7 +205,7 @@ def test_metrics_by_the_step_keep_an_axis_of_their_own() -> None:
     assert found["metrics"] == {"system/cpu": {"axis": 0, "values": [50.0] * 7}}
 
 
-def test_samples_of_the_system_are_no_epochs() -> None:
+def test_samples_of_system_metrics_are_not_epochs() -> None:
     metrics: dict[str, Points] = {f"system/{name}": curve(9) for name in ("cpu", "memory", "disk")}
     documents = documents_of({**metrics, "train/loss": curve(3)})
     assert history(documents)["epochs"] == [0, 1, 2]
@@ -239,7 +239,7 @@ def test_ten_thousand_metrics_come_in_bounded_chunks() -> None:
     assert chunk(documents, last["chunk"])["metrics"][last["key"]]["values"] == [1.0, 2.0, 3.0]
 
 
-def test_a_metric_of_a_million_points_has_a_chunk_of_its_own() -> None:
+def test_a_metric_of_a_million_points_has_its_own_chunk() -> None:
     steps = np.arange(1_000_000)
     run = golden_run.fetched({"loss": curve(3), "a": [(9, 1.0, 1), (10, 1.0, 2)]}, {})
     long = FetchedRun(**{**vars(run), "curves": {**run.curves, "long": Curve(steps, steps / 7, steps)}})
@@ -250,21 +250,21 @@ def test_a_metric_of_a_million_points_has_a_chunk_of_its_own() -> None:
     assert history(documents)["epochs"] == [0, 1, 2]
 
 
-def test_a_history_of_too_many_values_keeps_an_envelope_at_full_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_history_of_too_many_values_is_sampled_with_an_envelope(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_CELLS", 500)
     found = history(documents_of({"loss": curve(1000), "val_loss": curve(1000)}))
     assert len(found["epochs"]) <= 252
     assert found["envelope"]["loss"]["max"][-1] == 1000.0
 
 
-def test_what_is_not_finite_is_listed_up_to_a_limit() -> None:
+def test_nan_values_are_listed_up_to_a_limit() -> None:
     metrics: dict[str, Points] = {"loss": [(step, "NaN", step) for step in range(300)]}
     found = history(documents_of(metrics), OVERVIEW)
     assert (len(found["non_finite"]), found["non_finite_total"]) == (200, 300)
     assert len(history(documents_of(metrics))["non_finite"]) == 300
 
 
-def test_what_is_not_finite_everywhere_costs_no_more_than_what_is_listed() -> None:
+def test_listing_many_nan_values_costs_no_more_than_the_limit() -> None:
     steps, nan = np.arange(20_000), np.full(20_000, np.nan)
     run = golden_run.fetched({"loss": curve(3)}, {})
     curves = {f"{name}_weights_std": Curve(steps, nan, steps) for name in ("query", "candidate")}
@@ -279,7 +279,7 @@ def test_what_is_not_finite_everywhere_costs_no_more_than_what_is_listed() -> No
     assert found["non_finite"][-1] == {"metric": "query_weights_std", "epoch": 4_999, "kind": "NaN"}
 
 
-def test_lists_get_a_bounded_number_of_final_metrics_the_catalogues_first() -> None:
+def test_lists_get_a_bounded_number_of_final_metrics_catalogue_first() -> None:
     metrics: dict[str, Points] = {f"a_{number:03}": [(0, 1.0, 1)] for number in range(200)}
     metrics["test_loss"] = [(0, 0.5, 1)]
     documents = documents_of(metrics)

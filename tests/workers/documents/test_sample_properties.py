@@ -1,4 +1,4 @@
-"""Sampling against a naive reference in plain Python, on everything Hypothesis thinks of."""
+"""Sampling compared with a naive reference in plain Python, on inputs by Hypothesis."""
 
 import math
 from collections.abc import Callable
@@ -17,7 +17,7 @@ lengths, intervals, budgets = st.integers(0, 3000), st.integers(1, 50), st.integ
 odd = st.sampled_from([0.0, -0.0, math.nan, math.inf, -math.inf, 5e-324, 1.7976931348623157e308])
 floats = st.floats(allow_nan=True, allow_infinity=True) | odd
 values_of = arrays(np.float64, st.integers(1, 400), elements=floats)
-# Also decimals of a digit too many, which lie at halves.
+# Includes decimals with one digit too many, a 5, which are halves.
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.builds(
     lambda whole, shift: float(f"{whole}5e{shift}"), st.integers(-(10**9), 10**9), st.integers(-40, 40)
 )
@@ -26,20 +26,20 @@ Test = Callable[..., None]
 
 
 def holds(*strategies: st.SearchStrategy[Any]) -> Callable[[Test], Test]:
-    """A property that must hold. No deadline: a busy machine is no error."""
+    """Test a property. No deadline, because the machine may be busy."""
     return lambda test: settings(deadline=None, max_examples=200)(given(*strategies)(test))
 
 
 @st.composite
 def sampled(draw: st.DrawFn) -> tuple[Values, Indices]:
-    """A curve, and the positions that an overview keeps of it."""
+    """A curve and the positions that its overview keeps."""
     values = draw(values_of)
     return values, kept(len(values), draw(st.integers(1, 20)), draw(budgets), best_position(values))
 
 
 @st.composite
 def curves(draw: st.DrawFn) -> tuple[list[int], list[float], list[int]]:
-    """Steps, values, and an axis that has all the steps: with gaps and without."""
+    """Steps, values, and an axis with all the steps, with or without gaps."""
     axis = draw(
         st.lists(st.integers(-(2**40), 2**40), max_size=60, unique=True).map(sorted)
         | st.builds(lambda first, length: list(range(first, first + length)), st.integers(-9, 9), st.integers(0, 60))
@@ -87,7 +87,7 @@ def test_first_last_and_best_are_kept_within_the_budget(
 
 
 @holds(lengths, intervals, budgets, st.data())
-def test_the_grid_follows_from_the_length_alone(length: int, interval: int, budget: int, data: st.DataObject) -> None:
+def test_the_grid_depends_only_on_the_length(length: int, interval: int, budget: int, data: st.DataObject) -> None:
     assume(length)
     grid = set(kept(length, interval, budget).tolist())
     for best in data.draw(st.lists(st.integers(0, length - 1), max_size=3)):
@@ -98,9 +98,7 @@ def test_the_grid_follows_from_the_length_alone(length: int, interval: int, budg
 
 
 @holds(lengths, intervals, budgets, st.data())
-def test_sampling_what_was_sampled_keeps_all_of_it(
-    length: int, interval: int, budget: int, data: st.DataObject
-) -> None:
+def test_sampling_a_sample_keeps_all_of_it(length: int, interval: int, budget: int, data: st.DataObject) -> None:
     best = data.draw(st.none() | st.integers(0, length - 1)) if length else None
     once = kept(length, interval, budget, best)
     again = once[kept(len(once), 1, budget)]
@@ -168,7 +166,7 @@ def test_the_same_curve_gives_the_same_overview(values: Values, interval: int, b
 
 
 @holds(st.lists(numbers, min_size=1, max_size=50), st.integers(1, 15))
-def test_rounding_is_that_of_exact_decimals(values: list[float], digits: int) -> None:
+def test_rounding_is_exact_in_decimals(values: list[float], digits: int) -> None:
     for value, rounded in zip(values, round_significant(np.array(values), digits).tolist(), strict=True):
         expected = float(f"{value:.{digits - 1}e}")
         assert rounded == (expected if math.isfinite(expected) else value)
@@ -176,7 +174,7 @@ def test_rounding_is_that_of_exact_decimals(values: list[float], digits: int) ->
 
 @holds(numbers.filter(bool), st.integers(1, 15))
 def test_rounding_moves_by_half_a_unit_of_the_last_digit_at_most(value: float, digits: int) -> None:
-    # Float64 has fewer digits than these below its smallest normal number.
+    # Subnormal float64 numbers have fewer digits.
     assume(abs(value) >= np.finfo(np.float64).tiny)
     rounded = float(round_significant(np.array([value]), digits)[0])
     notation = Decimal(repr(rounded)).normalize()
@@ -187,7 +185,7 @@ def test_rounding_moves_by_half_a_unit_of_the_last_digit_at_most(value: float, d
 
 
 @holds(values_of, st.integers(1, 15))
-def test_rounding_what_was_rounded_changes_nothing(values: Values, digits: int) -> None:
+def test_rounding_is_idempotent(values: Values, digits: int) -> None:
     once = round_significant(values, digits)
     np.testing.assert_array_equal(round_significant(once, digits), once)
     assert once.shape == values.shape

@@ -1,4 +1,4 @@
-"""An MLflow server on the wire's other end: a transport that answers from memory, as a stock server or as ours."""
+"""A fake MLflow server: a transport that answers from memory, like a stock server or like ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import urllib3
 import zstandard
 
 Points = Sequence[tuple[int, float | str, int]]
-"""(step, value as MLflow writes it, timestamp) of one metric."""
+"""One metric's points: (step, value as MLflow writes it, timestamp)."""
 RUN_ID = "0123456789abcdef0123456789abcdef"
 EXPERIMENT = "two-tower"
 LARGEST = 1.7976931348623157e308
@@ -22,11 +22,11 @@ HTML = b"<!doctype html><title>404 Not Found</title>"
 
 
 class FakeMlflow(urllib3.PoolManager):
-    """Answers what `workers.fetch` asks of one run; a stock server unless ``bulk``. What it holds may be changed.
+    """Answers the requests of `workers.fetch` for one run, like a stock server unless ``bulk``.
 
-    ``failures`` are status codes given out first, but for the
-    question which server it is. ``pages`` is False for MLflow 2.9.2, which puts everything on one.
-    ``short_history`` is False behind something that lets only paths under /api/ through.
+    Tests may change its attributes. ``failures`` are the status codes of the first responses, except to the request
+    for the version (``version_failures``). ``pages`` is False for MLflow 2.9.2, which puts everything on one page.
+    ``short_history`` is False behind a proxy that lets only paths under /api/ through.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class FakeMlflow(urllib3.PoolManager):
         self.failures, self.version_failures = list(failures), list[int]()
         self.start_time: int | None = 1_767_349_700_000
         self.cut_at: int | None = None
-        """So many bytes of a bulk answer are sent."""
+        """The length at which a bulk response is cut off, in bytes."""
         self.requests: list[str] = []
         self.queries: list[dict[str, str]] = []
         self.headers_seen: list[Mapping[str, str]] = []
@@ -75,7 +75,7 @@ class FakeMlflow(urllib3.PoolManager):
         )
 
     def asked(self, end: str) -> list[dict[str, str]]:
-        """The queries of all requests whose path ends so."""
+        """The queries of all requests whose path ends with ``end``."""
         return [query for path, query in zip(self.requests, self.queries, strict=True) if path.endswith(end)]
 
     def _answer(self, path: str, query: Mapping[str, Any], accept: str) -> tuple[int, bytes, dict[str, str]]:
@@ -181,7 +181,7 @@ class FakeMlflow(urllib3.PoolManager):
 
 
 def _rank(point: tuple[int, float | str, int]) -> tuple[int, int, float, bool]:
-    """MLflow's order: of one step the last by timestamp, of one time the greatest, and its databases have 0 for NaN."""
+    """MLflow's order of points: by step, timestamp and value, where NaN counts as 0, as in its databases."""
     value = float(point[1])
     return point[0], point[2], 0.0 if math.isnan(value) else value, math.isnan(value)
 
@@ -204,5 +204,5 @@ def _unknown(message: str) -> tuple[int, bytes, dict[str, str]]:
 
 
 def _json(status: int, document: Any) -> tuple[int, bytes, dict[str, str]]:
-    # As MLflow writes it.
+    # MLflow indents its JSON.
     return status, json.dumps(document, indent=2).encode(), {}

@@ -1,4 +1,4 @@
-"""A real HTTP server in a thread, which answers what a test wants it to."""
+"""A real HTTP server in a thread, whose responses a test defines."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any
 Answer = tuple[int, bytes, dict[str, str]]
 """Status, body, headers."""
 Answering = Callable[[str, Any, bytes], Answer]
-"""Takes the path with its query, the headers, and the body."""
+"""Takes the path with its query, the headers and the body."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers what the server's ``answer`` says. Headers and body are two packets, the second sent when the first is
-    acknowledged: as uvicorn does it with several workers and without uvloop.
+    """Responds with the result of the server's ``answer``.
+
+    Sends headers and body in two packets, the second after the first is acknowledged, like uvicorn with several workers
+    and without uvloop.
     """
 
     protocol_version = "HTTP/1.1"
@@ -41,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_GET
 
     def log_message(self, *_: Any) -> None:
-        """Not to the tests' output."""
+        """Keep the log out of the tests' output."""
 
 
 class SmallServer(ThreadingHTTPServer):

@@ -1,4 +1,4 @@
-"""Real connections to small servers: who is told our credentials, how connections are kept, and that none waits."""
+"""Real connections to small servers: credentials, proxies, TLS, connection reuse and delayed acknowledgements."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BEARER = "a.b-c_d"
 
 
 def mlflow(**metrics: Any) -> Callable[[str, Any, bytes], Answer]:
-    """What a stock server says."""
+    """The responses of a stock server."""
     fake = FakeMlflow(metrics)
 
     def answer(path: str, headers: Any, body: bytes) -> Answer:
@@ -58,7 +58,7 @@ def test_credentials_go_with_every_request(address: str, expected: str | None) -
         assert set(server.authorizations) == {expected}
 
 
-def test_a_redirect_is_not_followed_so_nobody_else_learns_our_credentials() -> None:
+def test_a_redirect_is_not_followed_so_credentials_stay_with_one_server() -> None:
     with (
         serving(mlflow(loss=[(0, 1.0, 1)])) as other,
         serving(lambda path, *_: (302, b"", {"Location": other.address + path})) as server,
@@ -69,7 +69,7 @@ def test_a_redirect_is_not_followed_so_nobody_else_learns_our_credentials() -> N
         assert other.authorizations == []
 
 
-def test_a_password_in_netrc_is_none_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_password_in_netrc_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login other password other")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with serving(mlflow()) as server:
@@ -82,13 +82,15 @@ def test_connections_are_kept() -> None:
         fetcher = Fetcher(TrackingServer("default", server.address), concurrency=3)
         for _ in range(2):
             assert len(fetcher.fetch(RUN_ID).curves) == 60
-        # One more: the answer that says that there is no bulk route may end its connection.
+        # One more, because the 404 of the bulk route may close its connection.
         assert server.connections <= 3 + 1
         assert len(server.authorizations) == 1 + 2 * 62
 
 
-@pytest.mark.skipif(connections.QUICKACK is None, reason="not run: answers on kept connections (no TCP_QUICKACK here)")
-def test_no_answer_waits_for_its_acknowledgement() -> None:
+@pytest.mark.skipif(
+    connections.QUICKACK is None, reason="not run: responses on kept connections (no TCP_QUICKACK here)"
+)
+def test_no_response_waits_for_a_delayed_acknowledgement() -> None:
     with serving(lambda *_: (200, b"{}", {})) as server:
         pool = connections.connections_to(server.address, 1)
         took = []
@@ -97,11 +99,11 @@ def test_no_answer_waits_for_its_acknowledgement() -> None:
             pool.urlopen("GET", server.address + "/", retries=False)
             took.append(time.perf_counter() - begin)
     assert server.connections == 1
-    # The kernel would put every acknowledgement off by 40 ms, however quick the machine; the first it never does.
+    # Without QUICKACK, the kernel delays every acknowledgement except the first by 40 ms, on any machine.
     assert min(took[1:]) < 0.03
 
 
-def test_the_environments_proxy_is_used_and_our_credentials_stay_ours(
+def test_the_environments_proxy_is_used_and_each_server_gets_its_own_credentials(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[tuple[str | None, str | None]] = []
@@ -121,7 +123,7 @@ def test_the_environments_proxy_is_used_and_our_credentials_stay_ours(
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Of 127.0.0.1, signed by itself; and its key."""
+    """A self-signed certificate of 127.0.0.1, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -134,7 +136,7 @@ def certificate(tmp_path: Path) -> Path:
     return path
 
 
-def test_https_is_for_those_whose_certificate_is_trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_https_requires_a_trusted_certificate(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with serving(mlflow(loss=[(0, 1.0, 1)]), context) as server:
@@ -146,7 +148,7 @@ def test_https_is_for_those_whose_certificate_is_trusted(certificate: Path, monk
         assert Fetcher(tracking).fetch(RUN_ID).curves["loss"].values.tolist() == [1.0]
 
 
-def test_nobody_listening_is_transient() -> None:
+def test_a_refused_connection_is_transient() -> None:
     with serving(mlflow()) as server:
         pass
     server_gone = TrackingServer.at("default", server.address.replace("//", "//ada:s3cret@"))
@@ -157,7 +159,7 @@ def test_nobody_listening_is_transient() -> None:
 
 @pytest.fixture
 def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallServer]:
-    """Google's token service, for a service account of this test."""
+    """A fake of Google's token service, and a service account that uses it."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
@@ -184,7 +186,7 @@ def _signer(pem: str) -> Any:
     return RSASigner.from_string(pem)
 
 
-def test_an_identity_token_is_asked_for_once(google: SmallServer) -> None:
+def test_an_identity_token_is_requested_once(google: SmallServer) -> None:
     tracking = TrackingServer.at("default", "https://mlflow.example/prefix", google=True)
     tokens = {tracking.authorization() for _ in range(3)}
     assert len(google.authorizations) == 1
@@ -193,7 +195,7 @@ def test_an_identity_token_is_asked_for_once(google: SmallServer) -> None:
     assert jwt.decode(header.removeprefix("Bearer "), verify=False)["aud"] == "https://mlflow.example"
 
 
-def test_google_is_asked_only_where_nothing_else_is_configured_and_nobody_listens() -> None:
+def test_google_is_used_only_for_https_without_other_credentials() -> None:
     assert TrackingServer.at("default", "http://mlflow.example", google=True).authorization() is None
     assert TrackingServer.at("default", "https://token@mlflow.example", google=True).authorization() == "Bearer token"
 

@@ -1,6 +1,4 @@
-"""Fetch against a faked wire, from a stock server and from one of ours: order, repeats, pages, what is not finite, and
-which errors may pass.
-"""
+"""Fetch from a fake server, stock or with the bulk route: order, repeats, pages, NaN and ±∞, transient errors."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ def fetch(wire: urllib3.PoolManager, run_id: str = RUN_ID) -> FetchedRun:
 
 
 @WAYS
-def test_points_come_sorted_by_step_and_the_last_by_timestamp_wins(bulk: bool) -> None:
+def test_points_are_sorted_by_step_and_the_latest_timestamp_wins(bulk: bool) -> None:
     points: Points = [(2, 0.2, 30), (0, 0.9, 10), (1, 0.5, 40), (1, 0.7, 20), (-3, 1.5, 5)]
     curve = fetch(FakeMlflow({"loss": points}, bulk=bulk)).curves["loss"]
     assert curve.steps.tolist() == [-3, 0, 1, 2]
@@ -41,7 +39,7 @@ def test_points_come_sorted_by_step_and_the_last_by_timestamp_wins(bulk: bool) -
 
 
 @WAYS
-def test_of_one_step_and_time_the_greatest_wins_and_nan_counts_as_zero(bulk: bool) -> None:
+def test_of_equal_steps_and_timestamps_the_max_value_wins_and_nan_counts_as_zero(bulk: bool) -> None:
     ties: dict[str, Points] = {"above": [(0, "NaN", 1), (0, 2.0, 1)], "below": [(0, -2.0, 1), (0, "NaN", 1)]}
     curves = fetch(FakeMlflow(ties, bulk=bulk)).curves
     assert curves["above"].values.tolist() == [2.0]
@@ -49,7 +47,7 @@ def test_of_one_step_and_time_the_greatest_wins_and_nan_counts_as_zero(bulk: boo
 
 
 @WAYS
-def test_values_that_are_not_finite_come_as_what_they_were(bulk: bool) -> None:
+def test_nan_and_infinity_are_restored(bulk: bool) -> None:
     largest = float(MLFLOW_INFINITY)
     points: Points = [(0, "NaN", 1), (1, largest, 2), (2, -largest, 3), (3, "Infinity", 4), (4, 1e308, 5)]
     values = fetch(FakeMlflow({"m": points}, bulk=bulk)).curves["m"].values.tolist()
@@ -58,13 +56,13 @@ def test_values_that_are_not_finite_come_as_what_they_were(bulk: bool) -> None:
 
 
 @WAYS
-def test_odd_keys_travel_as_they_are(bulk: bool) -> None:
+def test_odd_keys_are_kept(bulk: bool) -> None:
     keys = ["a/b c", "système.été", "x&y=z", "../..", "損失"]
     assert list(fetch(FakeMlflow({key: [(0, 1.0, 1)] for key in keys}, bulk=bulk)).curves) == keys
 
 
 @WAYS
-def test_a_run_without_metrics_is_a_run(bulk: bool) -> None:
+def test_a_run_without_metrics_is_fetched(bulk: bool) -> None:
     run = fetch(FakeMlflow({}, {"epochs": "5"}, bulk=bulk))
     assert run.curves == {}
     assert (run.params, run.tags) == ({"epochs": "5"}, {"mlflow.user": "ada"})
@@ -72,7 +70,7 @@ def test_a_run_without_metrics_is_a_run(bulk: bool) -> None:
 
 
 @WAYS
-def test_ten_thousand_metrics_are_told_of_one_by_one(bulk: bool) -> None:
+def test_alive_is_called_for_each_of_ten_thousand_metrics(bulk: bool) -> None:
     calls: list[None] = []
     wire = FakeMlflow({f"m{number}": [(0, 1.0, 1)] for number in range(10_000)}, bulk=bulk)
     assert len(fetcher(wire).fetch(RUN_ID, alive=lambda: calls.append(None)).curves) == 10_000
@@ -82,7 +80,7 @@ def test_ten_thousand_metrics_are_told_of_one_by_one(bulk: bool) -> None:
 def test_a_short_metric_is_one_request_and_a_long_one_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stock, "SHORT", 5)
     long, short = [(step, step / 10, step) for step in range(10)], [(step, 1.0, step) for step in range(4)]
-    # At step 2, but with more points than the short way gives.
+    # Only at step 2, but with more points than the short route returns.
     dense = [(step // 4, float(step), step) for step in range(12)]
     wire = FakeMlflow({"long": long, "short": short, "dense": dense}, page_size=3)
     curves = fetch(wire).curves
@@ -92,7 +90,7 @@ def test_a_short_metric_is_one_request_and_a_long_one_is_read_page_by_page(monke
     assert "short" not in [query["metric_key"] for query in wire.asked("/get-history")]
 
 
-def test_a_server_that_has_no_short_way_is_asked_for_it_once_a_thread() -> None:
+def test_a_missing_short_route_is_tried_once_per_thread() -> None:
     wire = FakeMlflow({f"m{number}": [(0, number, 1)] for number in range(50)}, short_history=False)
     assert len(fetch(wire).curves) == 50
     assert len(wire.asked("/get-history-bulk")) <= 4
@@ -116,7 +114,7 @@ def test_a_busy_or_broken_server_is_transient(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 403, 302])
-def test_a_refusal_is_permanent_and_says_why(status: int) -> None:
+def test_a_client_error_is_permanent_and_says_why(status: int) -> None:
     with pytest.raises(PermanentError, match=f"answered {status} to runs/get: as the test wants it"):
         fetch(FakeMlflow({}, failures=[status]))
 
@@ -131,26 +129,26 @@ def test_an_unknown_or_deleted_run_is_permanent(bulk: bool) -> None:
 
 @WAYS
 @pytest.mark.parametrize("time", [1_767_349_700_000_000, 10**30, -(10**17), 0, None])
-def test_a_time_beyond_the_calendar_or_none_is_left_out(bulk: bool, time: int | None) -> None:
+def test_a_missing_time_or_one_beyond_the_calendar_is_none(bulk: bool, time: int | None) -> None:
     wire = FakeMlflow({}, bulk=bulk)
     wire.start_time = time
     assert fetch(wire).start_time is None
 
 
-def test_a_server_that_is_away_is_transient_and_no_error_tells_credentials() -> None:
-    class Away(urllib3.PoolManager):
+def test_a_server_that_is_down_is_transient_and_no_error_shows_credentials() -> None:
+    class Down(urllib3.PoolManager):
         def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> urllib3.BaseHTTPResponse:  # type: ignore[override]
             raise urllib3.exceptions.ProtocolError("connection refused")
 
     server = TrackingServer.at("default", "http://ada:s3cret@mlflow.test")
     with pytest.raises(TransientError, match=r"http://mlflow\.test does not answer: connection refused") as caught:
-        fetcher(Away(), server).fetch(RUN_ID)
+        fetcher(Down(), server).fetch(RUN_ID)
     assert "s3cret" not in str(caught.value) + repr(server)
 
 
 @pytest.mark.parametrize("cut_at", [0, 10, 700, -2], ids=str)
 @pytest.mark.parametrize("encoding", ["identity", "zstd"])
-def test_an_answer_that_was_cut_off_is_transient(cut_at: int, encoding: str) -> None:
+def test_a_response_that_is_cut_off_is_transient(cut_at: int, encoding: str) -> None:
     wire = FakeMlflow({"loss": [(step, step / 7, step) for step in range(100)]}, bulk=True)
     wire.cut_at = cut_at
     server = FAR if encoding == "zstd" else TrackingServer("near", "http://127.0.0.1")
@@ -158,7 +156,7 @@ def test_an_answer_that_was_cut_off_is_transient(cut_at: int, encoding: str) -> 
         fetcher(wire, server).fetch(RUN_ID)
 
 
-def test_an_answer_is_compressed_unless_it_stays_on_this_machine() -> None:
+def test_compression_is_requested_except_on_the_same_machine() -> None:
     far, near = (FakeMlflow({"loss": [(0, 1.0, 1)]}, bulk=True) for _ in range(2))
     assert fetch(far).curves.keys() == {"loss"}
     assert fetcher(near, TrackingServer("near", "http://127.0.0.1:5000")).fetch(RUN_ID).curves.keys() == {"loss"}
@@ -167,17 +165,17 @@ def test_an_answer_is_compressed_unless_it_stays_on_this_machine() -> None:
 
 
 class Proxy(FakeMlflow):
-    """Knows gzip and no other compression."""
+    """A proxy that supports only gzip."""
 
     def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> urllib3.HTTPResponse:  # type: ignore[override]
         return super().urlopen(method, url, **{**kw, "headers": {**kw["headers"], "Accept-Encoding": "gzip"}})
 
 
-def test_a_compressed_answer_is_read_whichever_way() -> None:
+def test_a_gzip_response_is_read() -> None:
     assert fetch(Proxy({"loss": [(0, 1.0, 1)]}, bulk=True)).curves["loss"].values.tolist() == [1.0]
 
 
-def test_a_server_is_asked_once_what_it_is() -> None:
+def test_the_version_is_requested_once() -> None:
     for bulk, calls in ((True, 1), (False, 2 + 1)):
         wire = FakeMlflow({"loss": [(0, 1.0, 1)]}, bulk=bulk)
         reader = fetcher(wire)
@@ -188,21 +186,21 @@ def test_a_server_is_asked_once_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("status", [403, 404, 405])
-def test_a_server_that_refuses_to_say_what_it_is_is_stock(status: int) -> None:
+def test_a_server_that_refuses_the_version_is_stock(status: int) -> None:
     wire = FakeMlflow({"loss": [(0, 1.0, 1)]}, bulk=True)
     wire.version_failures = [status]
     assert fetch(wire).curves.keys() == {"loss"}
     assert wire.asked("/runs/get")
 
 
-def test_a_server_that_does_not_know_us_is_permanent_and_names_the_settings() -> None:
+def test_wrong_credentials_are_permanent_and_the_error_names_the_settings() -> None:
     wire = FakeMlflow({})
     wire.version_failures = [401]
     with pytest.raises(PermanentError, match="MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"):
         fetch(wire)
 
 
-def test_a_server_that_is_busy_when_it_is_asked_what_it_is_is_transient() -> None:
+def test_a_busy_server_is_transient_and_not_taken_for_stock() -> None:
     wire = FakeMlflow({}, bulk=True)
     wire.version_failures = [503]
     with pytest.raises(TransientError, match="answered 503"):
@@ -224,7 +222,7 @@ def test_a_server_may_be_rolled_back_and_upgraded_again() -> None:
     assert len(wire.asked("/history")) == 3
 
 
-def test_after_a_failure_nothing_more_is_asked() -> None:
+def test_a_failure_cancels_the_remaining_requests() -> None:
     wire = FakeMlflow({f"m{number}": [(0, 1.0, 1)] for number in range(1_000)})
     reader = fetcher(wire)
     reader.fetch(RUN_ID)
@@ -232,7 +230,7 @@ def test_after_a_failure_nothing_more_is_asked() -> None:
 
     class Broken(FakeMlflow):
         def _short_history(self, query: Any) -> Any:
-            # As long as a wire takes: all of them would take seconds.
+            # The latency of a network: all of them would take seconds.
             time.sleep(0.02)
             return 503, b"", {}
 
@@ -251,7 +249,7 @@ def test_an_experiments_runs_are_found_page_by_page() -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}"])
-def test_what_is_no_mlflow_is_permanent(body: bytes) -> None:
+def test_a_server_that_is_not_mlflow_is_permanent(body: bytes) -> None:
     class Page(FakeMlflow):
         def _answer(self, *_: Any) -> tuple[int, bytes, dict[str, str]]:
             return 200, body, {}
@@ -261,7 +259,7 @@ def test_what_is_no_mlflow_is_permanent(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}"])
-def test_a_page_in_place_of_a_short_history_is_no_answer(body: bytes) -> None:
+def test_an_invalid_short_history_falls_back_to_get_history(body: bytes) -> None:
     class Page(FakeMlflow):
         def _short_history(self, query: Any) -> tuple[int, bytes, dict[str, str]]:
             return 200, body, {}

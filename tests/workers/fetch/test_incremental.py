@@ -1,4 +1,4 @@
-"""What is asked for when a part of a run is there already."""
+"""Incremental fetches: the requests for a run of which a part is kept."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def fetch(wire: FakeMlflow, kept: FetchedRun | None = None) -> FetchedRun:
 
 
 def asked_from(wire: FakeMlflow) -> list[int | None]:
-    """Where each request to the bulk route begins."""
+    """The ``from_step`` of each request to the bulk route."""
     return [int(query["from_step"]) if "from_step" in query else None for query in wire.asked("/history")]
 
 
-def test_the_bulk_route_is_asked_from_the_last_step_on() -> None:
+def test_the_bulk_route_is_requested_from_the_last_step_on() -> None:
     kept = fetch(running(True, loss=line(50), val_loss=line(50), final_loss=[(0, 0.5, 60)]))
     wire = running(True, loss=line(53), val_loss=line(53), final_loss=[(0, 0.5, 60)])
     fetch(wire, kept)
     assert asked_from(wire) == [49]
 
 
-def test_it_is_asked_again_from_where_a_slower_metric_stood() -> None:
+def test_it_is_requested_again_from_the_last_step_of_a_slower_metric() -> None:
     kept = fetch(running(True, loss=line(50), val_loss=line(41)))
     wire = running(True, loss=line(53), val_loss=line(51))
     fetch(wire, kept)
     assert asked_from(wire) == [49, 40]
 
 
-def test_a_metric_that_stands_still_moves_nothing() -> None:
+def test_a_metric_without_new_points_changes_no_request() -> None:
     kept = fetch(running(True, loss=line(50), warmup=line(5)))
     wire = running(True, loss=line(53), warmup=line(5))
     fetch(wire, kept)
@@ -60,9 +60,9 @@ def test_a_metric_that_stands_still_moves_nothing() -> None:
         {"loss": [*line(50), *((step, 9.0, 100 + step) for step in range(40, 60))]},
         {"loss": [*line(50), (49, 9.0, 100)]},
     ],
-    ids=["a new metric", "steps logged anew", "the last step logged anew"],
+    ids=["a new metric", "steps logged again", "the last step logged again"],
 )
-def test_what_can_not_be_continued_is_fetched_whole(now: dict[str, Points]) -> None:
+def test_a_run_that_can_not_be_continued_is_fetched_whole(now: dict[str, Points]) -> None:
     kept = fetch(running(True, loss=line(50)))
     wire = running(True, **now)
     fetch(wire, kept)
@@ -104,7 +104,7 @@ def test_an_empty_run_is_fetched_whole() -> None:
     assert asked_from(wire) == [None]
 
 
-def test_of_a_stock_server_only_metrics_that_moved_are_asked_for() -> None:
+def test_only_metrics_that_moved_are_requested_from_a_stock_server() -> None:
     kept = fetch(
         running(False, loss=line(50), still=line(5), nan=[(0, "NaN", 1)], inf=[(0, 1.7976931348623157e308, 1)])
     )
@@ -118,7 +118,7 @@ def test_of_a_stock_server_only_metrics_that_moved_are_asked_for() -> None:
     assert len(ended.asked("/get-history-bulk")) == 5
 
 
-def test_parameters_tags_and_state_are_always_those_of_now() -> None:
+def test_parameters_tags_and_state_are_always_current() -> None:
     for bulk in (False, True):
         kept = replace(fetch(running(bulk, loss=line(3))), name="old", params={"a": "old"}, tags={})
         wire = FakeMlflow({"loss": line(3)}, {"a": "new"}, status="RUNNING", bulk=bulk)

@@ -1,6 +1,4 @@
-"""Whatever a run holds, both ways give the same, which is what MLflow has by its rule; and what is fetched bit by bit
-while a run goes on is what a whole fetch gives.
-"""
+"""Properties of fetches: both routes give the same run, by MLflow's rules; incremental fetches equal a whole one."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from workers.history.ndjson import read_run, write_run
 
 Point = tuple[int, float | str, int]
 UNHURRIED = settings(deadline=None)
-"""A busy machine is no error."""
+"""No deadline, because the machine may be busy."""
 WAYS = pytest.mark.parametrize("bulk", [False, True], ids=["stock", "bulk"])
 KEYS = st.sampled_from(["loss", "val loss", "a/b", "système.été"])
 VALUES: st.SearchStrategy[float | str] = st.floats(-LARGEST, LARGEST) | st.sampled_from(
@@ -29,8 +27,8 @@ POINTS: st.SearchStrategy[Point] = st.tuples(st.integers(-5, 12), VALUES, st.int
 
 
 def unique(points: list[Point]) -> list[Point]:
-    """MLflow keeps a point once, and gives a metric's points by timestamp."""
-    # Its databases hold 0 and -0 for the same.
+    """MLflow stores equal points once, and returns a metric's points by timestamp."""
+    # Its databases treat 0 and -0 as equal.
     kept = {(step, str(float(value) + 0.0), time): (step, value, time) for step, value, time in points}
     return sorted(kept.values(), key=lambda point: (point[2], point[0]))
 
@@ -43,7 +41,7 @@ def fetcher(wire: FakeMlflow) -> Fetcher:
 
 
 def naive(points: list[Point]) -> dict[int, float]:
-    """Value by step, with no NumPy: the last by timestamp, then the greatest, where NaN counts as 0."""
+    """Value by step, without NumPy: that of the latest timestamp, then the max, where NaN counts as 0."""
     found: dict[int, tuple[tuple[int, float, bool], float]] = {}
     for step, value, time in points:
         number = float(value)
@@ -65,7 +63,7 @@ def assert_same(one: FetchedRun, other: FetchedRun) -> None:
 
 @UNHURRIED
 @given(METRICS, st.integers(1, 7), st.booleans(), st.booleans())
-def test_both_ways_give_what_mlflow_has(
+def test_both_routes_give_what_mlflow_has(
     metrics: dict[str, list[Point]], page_size: int, pages: bool, short_history: bool
 ) -> None:
     stock = FakeMlflow(metrics, page_size=page_size, pages=pages, short_history=short_history)
@@ -81,8 +79,10 @@ def test_both_ways_give_what_mlflow_has(
 
 @st.composite
 def growths(draw: st.DrawFn) -> list[dict[str, list[Point]]]:
-    """A run as it grows: metrics come and stop, each goes on from its own last step, some repeat it; and now and then
-    one starts again from an earlier step, and runs past what it had.
+    """Stages of a growing run.
+
+    Metrics appear and stop, each continues from its own last step, and some repeat that step. Now and then, one
+    restarts from an earlier step and runs past its previous end.
     """
     metrics: dict[str, list[Point]] = {}
     stages, time = [], 0
@@ -101,7 +101,7 @@ def growths(draw: st.DrawFn) -> list[dict[str, list[Point]]]:
 @WAYS
 @UNHURRIED
 @given(stages=growths(), restart=st.booleans())
-def test_bit_by_bit_is_the_same_as_at_once(bulk: bool, stages: list[dict[str, list[Point]]], restart: bool) -> None:
+def test_incremental_fetches_equal_a_whole_one(bulk: bool, stages: list[dict[str, list[Point]]], restart: bool) -> None:
     wire = FakeMlflow({}, bulk=bulk, status="RUNNING")
     reader = fetcher(wire)
     kept = None
@@ -109,5 +109,5 @@ def test_bit_by_bit_is_the_same_as_at_once(bulk: bool, stages: list[dict[str, li
         wire.metrics = {**stage}
         run = reader.fetch(RUN_ID, kept=kept)
         assert_same(run, fetcher(wire).fetch(RUN_ID))
-        # A worker that starts has only what the store kept.
+        # A worker that restarts only has the store's copy.
         kept = read_run(write_run(run)) if restart else run

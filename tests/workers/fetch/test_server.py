@@ -1,4 +1,4 @@
-"""Where the workers' credentials come from, and that nothing shows them."""
+"""The sources of the workers' credentials; no message shows them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_without_any_setting_there_is_one_server_and_no_credentials() -> None:
     assert servers({}) == {"default": TrackingServer("default", "http://127.0.0.1:5000")}
 
 
-def test_mlflows_own_settings_are_for_its_own_address_and_others_are_in_theirs() -> None:
+def test_mlflows_settings_apply_to_its_own_address_and_other_servers_have_their_own() -> None:
     found = servers(
         {
             "MLFLOW_TRACKING_URI": "https://mlflow.example/prefix/",
@@ -39,12 +39,12 @@ def test_mlflows_own_settings_are_for_its_own_address_and_others_are_in_theirs()
         assert secret not in repr(found)
 
 
-def test_a_token_goes_before_what_the_address_holds() -> None:
+def test_a_token_overrides_the_addresss_credentials() -> None:
     found = servers({"MLFLOW_TRACKING_URI": "https://ada:old@mlflow.example", "MLFLOW_TRACKING_TOKEN": "new"})
     assert found == {"default": TrackingServer("default", "https://mlflow.example", None, None, "new")}
 
 
-def test_google_is_asked_for_https_addresses_without_other_credentials() -> None:
+def test_google_is_used_for_https_addresses_without_other_credentials() -> None:
     found = servers({"MLFLOW_TRACKING_GOOGLE_IDENTITY": "true", "MLFLOW_TRACKING_SERVERS": OTHERS})
     assert {name for name, server in found.items() if server.google} == {"eu"}
 
@@ -61,7 +61,7 @@ def test_google_is_asked_for_https_addresses_without_other_credentials() -> None
         ({"MLFLOW_TRACKING_URI": "https://ada:s3cret/@eu.example"}, "MLFLOW_TRACKING_URI: .*%2F"),
     ],
 )
-def test_what_can_not_be_used_is_said_without_the_secret(environ: dict[str, str], message: str) -> None:
+def test_an_invalid_setting_is_reported_without_the_secret(environ: dict[str, str], message: str) -> None:
     with pytest.raises(SettingError, match=message) as caught:
         servers(environ)
     assert "s3cret" not in str(caught.value)

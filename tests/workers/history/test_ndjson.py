@@ -1,4 +1,4 @@
-"""A run as lines: the golden one, there and back again, cut off anywhere, and held no longer than needed."""
+"""A run as lines of JSON: the golden run, round trips, lines cut off anywhere, and memory use."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from workers.history.ndjson import NotWholeError, read_lines, read_run, split_li
 
 GOLDEN = EXAMPLES / "run-history.ndjson"
 UNHURRIED = settings(deadline=None)
-"""A busy machine is no error."""
+"""No deadline, because the machine may be busy."""
 INT64 = st.integers(-(2**63), 2**63 - 1)
-# MLflow's stand-ins for infinity never reach a curve.
+# A curve never has MLflow's substitutes for ±∞.
 FLOATS = st.floats(width=64).filter(lambda value: abs(value) != np.finfo(np.float64).max)
 MOMENTS = st.none() | st.integers(1, 10**13).map(lambda time: datetime.fromtimestamp(time / 1000, UTC))
 
@@ -82,13 +82,13 @@ def test_the_golden_run() -> None:
 
 @UNHURRIED
 @given(RUNS)
-def test_there_and_back_again(run: FetchedRun) -> None:
+def test_a_run_round_trips(run: FetchedRun) -> None:
     assert_same(read_run(write_run(run)), run)
 
 
 @UNHURRIED
 @given(RUNS, st.data())
-def test_what_was_cut_off_is_not_a_run(run: FetchedRun, data: st.DataObject) -> None:
+def test_lines_that_are_cut_off_are_an_error(run: FetchedRun, data: st.DataObject) -> None:
     source = write_run(run)
     cut = data.draw(st.integers(0, len(source) - 1))
     with pytest.raises(NotWholeError):
@@ -96,7 +96,7 @@ def test_what_was_cut_off_is_not_a_run(run: FetchedRun, data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize("missing", range(10))
-def test_a_line_that_is_missing_shows(missing: int) -> None:
+def test_a_missing_line_is_an_error(missing: int) -> None:
     lines = GOLDEN.read_bytes().splitlines()
     with pytest.raises(NotWholeError):
         read_lines([*lines[:missing], *lines[missing + 1 :]])
@@ -115,7 +115,7 @@ def test_a_line_that_is_missing_shows(missing: int) -> None:
     ],
     ids=lambda line: line.decode()[:40],
 )
-def test_what_is_something_else_is_not_a_run(line: bytes) -> None:
+def test_a_wrong_line_is_an_error(line: bytes) -> None:
     lines = GOLDEN.read_bytes().splitlines()
     with pytest.raises(NotWholeError):
         read_lines([line, *lines[1:]] if b"key" not in line else [*lines[:2], line, *lines[2:]])
@@ -137,7 +137,7 @@ def test_a_long_metric_comes_in_several_lines(monkeypatch: pytest.MonkeyPatch) -
     assert_same(read_run(write_run(run)), run)
 
 
-def test_a_million_points_are_read_within_thrice_what_they_come_to() -> None:
+def test_reading_a_million_points_takes_at_most_three_times_their_memory() -> None:
     count = 1_000_000
     source = write_run(run_of({"m": Curve(np.arange(count), np.sin(np.arange(count)), np.arange(count) + 10**12)}))
     tracemalloc.start()
@@ -152,7 +152,7 @@ def test_a_million_points_are_read_within_thrice_what_they_come_to() -> None:
 
 @UNHURRIED
 @given(st.binary(max_size=60), st.integers(1, 7))
-def test_lines_are_those_of_the_text_however_it_comes(text: bytes, size: int) -> None:
+def test_lines_do_not_depend_on_the_chunks(text: bytes, size: int) -> None:
     class Dribble(io.BytesIO):
         def read(self, _: int | None = -1, /) -> bytes:
             return super().read(size)

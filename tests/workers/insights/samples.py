@@ -1,4 +1,4 @@
-"""Sample curves, and runs made of them."""
+"""Sample curves and runs for the tests of insights."""
 
 from collections.abc import Iterable, Mapping
 
@@ -42,7 +42,7 @@ SLOWLY_LEARNED = [
 
 
 def curve(values: Iterable[float], steps: Iterable[int] | None = None, seconds: float | np.ndarray = 10) -> Curve:
-    """``seconds`` is how long each step takes."""
+    """Make a curve whose steps take ``seconds`` each."""
     array = np.array(list(values), dtype=np.float64)
     axis = np.arange(len(array)) if steps is None else np.array(list(steps))
     elapsed = np.cumsum(seconds) if isinstance(seconds, np.ndarray) else axis * seconds
@@ -63,7 +63,7 @@ def the(curves: Mapping[str, Curve], rule: str) -> Insight:
 
 
 def falling(epochs: int, begin: float = 2.0, end: float = 0.5, share: float = 0.2) -> np.ndarray:
-    """Most of the fall within that share of the run."""
+    """A loss that has most of its fall in the first ``share`` of the run."""
     return end + (begin - end) * np.exp(-np.arange(epochs) / (share * epochs))
 
 
@@ -72,7 +72,7 @@ def noise(seed: int, epochs: int, scale: float) -> np.ndarray:
 
 
 def healthy(seed: int, epochs: int) -> Curves:
-    """All sorts of good runs of the catalogue: how they fall, how noisy they are, how long their epochs take."""
+    """Healthy runs with the catalogue's metrics: random shapes, noise and epoch times."""
     random = np.random.default_rng(seed)
     time = np.arange(epochs)
     shape = [

@@ -1,4 +1,4 @@
-"""Insights about values that are not finite, gradients, and weights that stand still."""
+"""Insights about NaN and infinity, gradients, and weights that don't move."""
 
 import re
 
@@ -16,7 +16,7 @@ from tests.workers.insights.samples import (
 )
 
 
-def test_nan_onset_groups_metrics_of_one_epoch() -> None:
+def test_metrics_that_become_nan_at_the_same_epoch_share_a_statement() -> None:
     curves = healthy(2, 50)
     for key in ("loss", "val_loss", "query_grad_norm", "query_hist_bin_0"):
         curves[key].values[17:] = np.nan
@@ -27,7 +27,7 @@ def test_nan_onset_groups_metrics_of_one_epoch() -> None:
     assert [insight["epochs"] for insight in found(curves, "non-finite")] == [[17, 49], [20, 49]]
 
 
-def test_a_score_that_is_undefined_for_an_epoch_is_no_error() -> None:
+def test_a_score_that_is_undefined_for_an_epoch_is_a_warning() -> None:
     curves = {"loss": curve(falling(20)), "val_f1": curve([np.nan, *np.linspace(0, 1, 19)]), "auc": curve([np.inf])}
     texts = [(insight["severity"], insight["text"]) for insight in found(curves, "non-finite")]
     assert texts == [("warning", "auc is infinite."), ("warning", "val_f1 was NaN at epoch 0.")]
@@ -82,12 +82,12 @@ def test_gradients_that_do_not_explode(norms: np.ndarray) -> None:
     [
         ([1.0] * 20 + [150.0] * 9, True),
         ([1.0] * 20 + [60.0] * 9, False),
-        # What was tiny counts as 0.01.
+        # Smaller norms count as 0.01.
         ([1e-5] * 20 + [2.0] * 9, True),
         ([1e-5] * 20 + [0.9] * 9, False),
     ],
 )
-def test_how_large_an_explosion_is(norms: list[float], due: bool) -> None:
+def test_the_min_size_of_an_explosion(norms: list[float], due: bool) -> None:
     assert bool(found({"grad_norm": curve(norms)}, "exploding-gradients")) == due
 
 
@@ -103,15 +103,15 @@ def test_whether_an_explosion_stays(after: list[float], severity: str) -> None:
 @pytest.mark.parametrize(
     ("begin", "end", "due"), [(0.01, 5e-8, True), (0.01, 3e-7, False), (1000, 5e-4, True), (1000, 3e-3, False)]
 )
-def test_how_small_a_vanished_gradient_is(begin: float, end: float, due: bool) -> None:
+def test_the_max_size_of_a_vanished_gradient(begin: float, end: float, due: bool) -> None:
     assert bool(found({"grad_norm": curve([begin] * 10 + [end] * 10)}, "vanishing-gradients")) == due
 
 
 @pytest.mark.parametrize(
     ("trembling", "drift", "due"), [(5e-7, 1, True), (3e-6, 1, False), (0, 2e-4, True), (0, 5e-5, False)]
 )
-def test_how_still_a_dead_tower_stands(trembling: float, drift: float, due: bool) -> None:
-    """While the other tower drifts by so much of its norm."""
+def test_the_max_movement_of_a_dead_tower(trembling: float, drift: float, due: bool) -> None:
+    """``drift`` is the other tower's movement, relative to its norm."""
     dying = np.concatenate([np.linspace(5, 7, 10), 7 * (1 + trembling * (np.arange(20) % 2))])
     drifting = np.concatenate([np.linspace(4, 5, 10), 5 * (1 + np.linspace(0, drift, 20))])
     assert bool(found(towers(dying, drifting), "dead-tower")) == due
@@ -151,7 +151,7 @@ def test_a_dead_tower() -> None:
     ]
 
 
-def test_a_model_without_towers_can_stand_still_too() -> None:
+def test_a_model_without_towers_can_be_dead_too() -> None:
     still = {"weight_norm": curve(np.full(30, 7.0))}
     assert the(still, "dead-tower")["text"] == "The weights have never moved."
     assert found(still | towers(np.linspace(5, 9, 30), np.linspace(4, 5, 30)), "dead-tower") == []
@@ -161,14 +161,14 @@ def test_a_model_without_towers_can_stand_still_too() -> None:
     "curves",
     [
         towers(np.linspace(5, 9, 30), np.linspace(5, 5.01, 30)),
-        # Both come to rest together, as they do at the end of a learning-rate schedule.
+        # Both stop together, as at the end of a learning-rate schedule.
         towers(*[np.concatenate([np.linspace(5, end, 15), np.full(15, end)]) for end in (7.0, 9.0)]),
-        # A norm that is held constant, of weights that move.
+        # A constrained norm of weights that move.
         towers(np.full(30, 1.0), np.linspace(5, 9, 30)) | {"query_weights_max": curve(np.linspace(0.1, 0.3, 30))},
         towers(np.full(5, 7.0), np.linspace(5, 9, 5)),
         {"query_weights_mean": curve(np.zeros(30))},
     ],
     ids=["both move", "both rest", "constant norm", "too short", "mean alone"],
 )
-def test_towers_that_live(curves: Curves) -> None:
+def test_towers_that_are_not_dead(curves: Curves) -> None:
     assert found(curves, "dead-tower") == []

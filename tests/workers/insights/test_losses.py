@@ -59,7 +59,7 @@ def test_no_overfitting_by_a_spike_at_the_end() -> None:
 @pytest.mark.parametrize(
     ("training", "validation", "due"),
     [
-        # By 2 % of the best, or a fifth of what had been won; training by 1 %, or a twentieth of its whole fall.
+        # Validation: 2 % of the best, or a fifth of the fall. Training: 1 %, or a twentieth of its whole fall.
         ([2, 1, 0.5], [2, 1, 1.03], True),
         ([2, 1, 0.5], [2, 1, 1.01], False),
         ([2, 1, 0.5], [101, 100, 100.3], True),
@@ -70,21 +70,21 @@ def test_no_overfitting_by_a_spike_at_the_end() -> None:
         ([101, 100, 99.98], [2, 1, 2], False),
     ],
 )
-def test_a_turn_that_matters(training: list[float], validation: list[float], due: bool) -> None:
-    """Straight lines through three points, without any noise."""
+def test_the_min_size_of_a_turn(training: list[float], validation: list[float], due: bool) -> None:
+    """Straight lines through three points, without noise."""
     curves = losses(*(np.interp(range(61), [0, 30, 60], points) for points in (training, validation)))
     assert bool(found(curves, "overfitting")) == due
 
 
 @pytest.mark.parametrize(("rise", "least", "most"), [(0.0, 0, 0), (0.02, 0, 1), (0.2, 48, 50)])
-def test_a_turn_that_stands_out_of_the_noise(rise: float, least: int, most: int) -> None:
+def test_a_turn_must_exceed_the_noise(rise: float, least: int, most: int) -> None:
     validation = np.interp(range(100), [0, 30, 99], [2, 1, 1 + rise])
     runs = [losses(falling(100), validation * noise(seed, 100, 0.02)) for seed in range(50)]
     assert least <= sum(bool(found(curves, "overfitting")) for curves in runs) <= most
 
 
-def test_a_turn_in_wandering_noise_is_seldom_one() -> None:
-    """Each value is seven tenths of the one before, and noise: one in hundreds does rise from beginning to end."""
+def test_a_turn_in_autocorrelated_noise_is_rarely_reported() -> None:
+    """Each value is 0.7 of the previous plus noise. One in hundreds of such runs does rise from beginning to end."""
     turns = 0
     for seed in range(200):
         hops = np.random.default_rng(seed).normal(size=150)
@@ -95,7 +95,7 @@ def test_a_turn_in_wandering_noise_is_seldom_one() -> None:
     assert turns <= 1
 
 
-def test_a_rise_at_the_very_end_is_not_one_since_the_best_epoch() -> None:
+def test_a_rise_only_at_the_very_end_is_no_overfitting() -> None:
     validation = np.interp(range(61), [0, 20, 50, 60], [2, 1, 1, 2])
     assert found(losses(falling(61), validation), "overfitting") == []
 
@@ -132,7 +132,7 @@ def test_scores_turn_down() -> None:
 
 
 def test_validation_is_aligned_by_step() -> None:
-    """Twenty validations in 2,000 training steps, as PyTorch's users log them."""
+    """Twenty validations in 2,000 training steps, as PyTorch users log them."""
     steps = np.arange(99, 2000, 100)
     turned = np.concatenate([np.linspace(2, 0.5, 10), np.linspace(0.6, 1.2, 10)])
     training = falling(2000) * noise(1, 2000, 0.1)
@@ -140,7 +140,7 @@ def test_validation_is_aligned_by_step() -> None:
     insight = the(curves, "overfitting")
     assert insight["epochs"] == [999, 1999]
     assert "at step 999" in insight["text"]
-    # The same validations, counted in epochs beside training that is counted in steps, do not compare.
+    # Validation counted in epochs and training counted in steps can't be compared.
     assert found(curves | {"val/loss": curve(turned)}, "overfitting") == []
 
 
@@ -163,7 +163,7 @@ def test_a_diverging_loss() -> None:
     ],
     ids=["most of the fall", "less than half", "more than a tenth", "less than a tenth", "little of a lot"],
 )
-def test_a_loss_that_has_lost_what_it_won(points: list[float], due: bool) -> None:
+def test_the_min_rise_of_a_diverging_loss(points: list[float], due: bool) -> None:
     assert bool(found({"loss": curve(np.interp(range(61), [0, 30, 60], points))}, "diverging-loss")) == due
 
 
@@ -238,6 +238,6 @@ def test_the_best_epoch() -> None:
     assert the({"loss": gone}, "best-epoch")["text"].endswith(", 2 epochs before the last.")
 
 
-def test_no_best_of_two_or_of_what_is_no_loss() -> None:
+def test_no_best_of_two_epochs_or_of_other_metrics() -> None:
     assert found(losses([2, 1], [2, 1]), "best-epoch") == []
     assert found({"accuracy": curve(np.linspace(0, 1, 20)), "loss_scale": curve(np.ones(20))}, "best-epoch") == []

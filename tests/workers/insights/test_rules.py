@@ -60,7 +60,7 @@ def test_a_generator_may_lose() -> None:
     assert {insight["severity"] for insight in insights(curves)} == {"info"}
 
 
-def test_the_gravest_and_earliest_come_first_and_no_rule_takes_all_the_room() -> None:
+def test_the_most_severe_and_earliest_come_first_and_each_rule_is_limited() -> None:
     curves = losses(*OVERFITTED)
     curves |= {f"layer{number}/grad_norm": curve([1.0] * number + [0.0] * 10) for number in range(30)}
     for number in range(30):
@@ -89,7 +89,7 @@ huge = st.sampled_from([0.0, 1.0, -1.0, np.nan, np.inf, -np.inf, 1.7e308, -1.7e3
 
 @st.composite
 def any_curve(draw: st.DrawFn) -> Curve:
-    """Any steps and timestamps; values that repeat, jump, and are not finite."""
+    """Any steps and timestamps; values that repeat, jump, or are NaN or ±∞."""
     steps = sorted(draw(st.sets(st.integers(-10, 300) | st.integers(-(2**40), 2**40), max_size=40)))
     some = draw(st.lists(huge | st.floats(-10, 10), min_size=1, max_size=10))
     values = [some[draw(st.integers(0, len(some) - 1))] for _ in steps]
@@ -99,7 +99,7 @@ def any_curve(draw: st.DrawFn) -> Curve:
 
 @settings(deadline=None, max_examples=200)
 @given(st.dictionaries(names, any_curve(), max_size=6))
-def test_any_curves_give_statements_in_shape(curves: Curves) -> None:
+def test_any_curves_give_well_formed_statements(curves: Curves) -> None:
     before = {key: curve.values.copy() for key, curve in curves.items()}
     for insight in insights(curves):
         assert insight["rule"] in RULES

@@ -26,12 +26,12 @@ def test_throughput() -> None:
 
 
 @pytest.mark.parametrize(("apart", "unit"), [(1, "Epochs"), (5, "Epochs"), (20, "Steps")])
-def test_what_steps_are_called(apart: int, unit: str) -> None:
-    """Every fifth epoch may be logged; no one logs every twentieth."""
+def test_the_unit_of_steps(apart: int, unit: str) -> None:
+    """Some runs log every fifth epoch, but none every twentieth."""
     assert the({"loss": curve(falling(20), steps=range(0, 20 * apart, apart))}, "throughput")["text"].startswith(unit)
 
 
-def test_a_run_is_timed_by_three_points_and_a_second_of_its_own() -> None:
+def test_timing_needs_three_points_and_one_second() -> None:
     assert found({"loss": curve([2, 1])}, "throughput") == []
     assert found({"loss": curve(falling(10), seconds=0.1)}, "throughput") == []
     assert found({"loss": curve(falling(10), seconds=0.2)}, "throughput")
@@ -39,7 +39,7 @@ def test_a_run_is_timed_by_three_points_and_a_second_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, 0.001, -10], ids=["all at once", "as fast as written", "backwards"])
-def test_timestamps_that_tell_nothing(seconds: float) -> None:
+def test_useless_timestamps_give_no_throughput(seconds: float) -> None:
     assert found({"loss": curve(falling(20), seconds=seconds)}, "throughput") == []
 
 
@@ -55,7 +55,7 @@ def test_slow_epochs() -> None:
     assert insight["epochs"] == [20, 40]
 
 
-def test_epochs_that_are_not_slow() -> None:
+def test_the_limits_of_slow_epochs() -> None:
     every_fifth, some, short = np.full(50, 10.0), np.full(50, 10.0), np.full(50, 1.0)
     every_fifth[::5], some[20], short[20] = 200, 75, 10.5
     for seconds in (every_fifth, some, short, np.array([10, 10, 900])):
