@@ -245,7 +245,7 @@ def test_what_cannot_be_chosen_is_400(reader: Client, sample: Sample, query: str
     assert answer.status_code == 400
     assert answer.json()["parameter"] == parameter
     if "nothing" in query:
-        assert "'nothing' is no metric of this run" in answer.json()["error"]
+        assert "this run has no metric 'nothing'" in answer.json()["error"]
         assert "val_loss" in answer.json()["allowed"]
 
 

@@ -224,8 +224,8 @@ def post(client: Client, address: str, form: dict[str, str], run: str) -> Any:
 def test_an_operator_replays_what_failed_and_is_not_told_of_what(secret: Group) -> None:
     client = session_of(account("ada", "operator"))
     page = client.get("/operations/replay/?failed=true").content.decode()
-    assert "Will warm 1 run again" in page
-    assert "0 of 1 are shown" in page
+    assert "Replay 1 run?" in page
+    assert "0 of 1 shown" in page
     for named in (f"run_id={SECRET}", f"experiment={EXPERIMENT}", f"experiment={EXPERIMENT}&failed=true"):
         assert "Nothing to replay" in client.get(f"/operations/replay/?{named}").content.decode()
     assert "counted above and not listed" in client.get("/operations/").content.decode()
@@ -360,9 +360,9 @@ def command(*arguments: str, **options: Any) -> str:
 
 
 def test_the_command_says_who_sees_what(db: None) -> None:
-    assert command("visibility") == "every experiment: for everyone\n"
+    assert command("visibility") == "no experiment is restricted\n"
     assert command("visibility", "new", "--only-for", "team", "viewer") == (
-        "new: only for team (0 accounts), viewer (0 accounts); no run is known of it\n"
+        "new: only for team (0 accounts), viewer (0 accounts); it has no runs yet\n"
     )
     Sample("a").announce()
     account("ada", "team")

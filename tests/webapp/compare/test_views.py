@@ -134,12 +134,12 @@ def test_a_state_that_changes_changes_the_etag(reader: Client, three: list[str])
     ("query", "says"),
     [
         ("", "is missing"),
-        ("runs=", "names 0 different runs"),
-        ("runs=one", "names 1 different runs"),
-        ("runs=one,one", "names 1 different runs"),
-        (f"runs={','.join(f'r{number}' for number in range(51))}", "names 51 different runs"),
+        ("runs=", "has 0 different runs"),
+        ("runs=one", "has 1 different runs"),
+        ("runs=one,one", "has 1 different runs"),
+        (f"runs={','.join(f'r{number}' for number in range(51))}", "has 51 different runs"),
         ("runs=one,two/../x", "'two/../x' is not a run ID"),
-        ("runs=one,,two", "an ID between two commas is missing"),
+        ("runs=one,,two", "an ID is empty"),
         (f"runs=one,{'a' * 65}", "is not a run ID"),
     ],
 )

@@ -62,8 +62,8 @@ def test_what_was_shown_is_sent(operator: Client, pubsub: FakePubsub) -> None:
     for number in range(22):
         event(f"run{number:02}", "failed")
     page = preview(operator, "?failed=true")
-    assert "Will warm 22 runs again" in page
-    assert len(re.findall(r'<li><a href="/runs/run', page)) == 20
+    assert "Replay 22 runs?" in page
+    assert len(re.findall(r'<li>\s*<a href="/runs/run', page)) == 20
     answer = operator.post(PAGE, signed(page))
     request = sent(pubsub)[0]
     assert answer["Location"] == f"/operations/?replay={request.id}"
@@ -79,7 +79,7 @@ def test_what_failed_just_now_is_among_it(operator: Client, pubsub: FakePubsub) 
     operator.post(PAGE, signed(page))
     row.refresh_from_db()
     until = sent(pubsub)[0].selection.until
-    assert "Will warm 1 run again" in page
+    assert "Replay 1 run?" in page
     assert until
     assert row.received_at < until
 
@@ -130,7 +130,7 @@ def test_a_pubsub_that_refuses_is_told_and_the_same_request_can_be_sent_again(
     assert answer.status_code == 503
     text = answer.content.decode()
     assert "Pub/Sub has not confirmed the request" in text
-    assert "refused by the test" in text
+    assert "rejected by the test" in text
     pubsub.refuse_with = None
     assert operator.post(PAGE, signed(text)).status_code == 302
     assert drafts.unsign(form["request"], "operator-0") == sent(pubsub)[0]
@@ -160,12 +160,12 @@ def test_who_asked_for_what_is_written_down(operator: Client, pubsub: FakePubsub
     [
         ("", "nothing is selected"),
         ("?failed=maybe", "neither true nor false"),
-        ("?run_id=../x", "no run ID"),
-        ("?since=soon", "no time like 2026-01-02T10:30"),
-        ("?since=0001-01-01T00:00%2B05:00", "no time like"),
+        ("?run_id=../x", "is not a run ID"),
+        ("?since=soon", "is not a time like 2026-01-02T10:30"),
+        ("?since=0001-01-01T00:00%2B05:00", "is not a time like"),
         ("?since=2026-01-02T00:00&until=2026-01-01T00:00", "not after since"),
         ("?everything=true&run_id=a1", "everything goes with nothing else"),
-        ("?experiment=%00", "holds a NUL"),
+        ("?experiment=%00", "contains NUL"),
     ],
 )
 def test_a_selection_that_makes_no_sense_is_refused(operator: Client, query: str, says: str) -> None:

@@ -164,7 +164,7 @@ def test_a_warm_run_without_such_a_histogram_says_so(reader: Client) -> None:
     Sample("plain", with_gradients=False).warm()
     document = reader.get("/api/runs/plain/histogram-data/?type=gradients&tower=query").json()
     assert (document["available"], document["state"]) == (False, "unknown")
-    assert document["reason"] == "The run has logged no histogram of the query tower's gradients."
+    assert document["reason"] == "The run has no histogram of the query tower's gradients."
 
 
 def test_a_run_warmed_by_another_version_says_so(reader: Client, sample: Sample, empty_redis: redis.Redis) -> None:
@@ -305,7 +305,7 @@ def test_other_metrics_are_an_index_and_chunks(reader: Client, prefix: str) -> N
 def test_a_run_without_other_metrics_says_so(reader: Client, sample: Sample) -> None:
     document = reader.get("/api/runs/abc123def456/metrics/").json()
     assert (document["available"], document["state"]) == (False, "unknown")
-    assert document["reason"] == "The run has logged no metrics besides those of its history."
+    assert document["reason"] == "The run has no metrics besides those of its history."
 
 
 def test_documents_are_strict_json(reader: Client, sample: Sample) -> None:
