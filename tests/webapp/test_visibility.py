@@ -228,7 +228,7 @@ def test_an_operator_replays_what_failed_and_is_not_told_of_what(secret: Group) 
     assert "0 of 1 shown" in page
     for named in (f"run_id={SECRET}", f"experiment={EXPERIMENT}", f"experiment={EXPERIMENT}&failed=true"):
         assert "Nothing to replay" in client.get(f"/operations/replay/?{named}").content.decode()
-    assert "counted above and not listed" in client.get("/operations/").content.decode()
+    assert "counted above but not listed" in client.get("/operations/").content.decode()
     assert client.get("/api/operations/").json()["states"]["failed"]["count"] == 1
 
 
