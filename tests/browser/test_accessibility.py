@@ -23,7 +23,7 @@ PAGES = {
     "failed": ("/runs/axe-failed/", "MLflow answered 404"),
     "comparison": ("/compare/?runs=abc123def456,axe-many,axe-failed&baseline=0&hidden=1", "not warm"),
     "nothing to compare": ("/compare/", "Choose two or more runs"),
-    "unreadable query": ("/?q=metric.loss+%3C", "be read"),
+    "unreadable query": ("/?q=metric.loss+%3C", "Invalid query"),
     "no run": ("/?q=no-such-run", "No runs match"),
     "groups": ("/?group=status", "finished"),
     "unknown": ("/runs/unknown-run/", "Not announced"),

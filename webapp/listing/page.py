@@ -75,7 +75,7 @@ def pick(request: HttpRequest) -> HttpResponse:
     """Redirect the list's form, ``?run=ID&run=ID``, to the comparison of these runs."""
     chosen = list(dict.fromkeys(request.GET.getlist("run")))
     if not FEWEST_COMPARED <= len(chosen) <= MOST_COMPARED:
-        what = f"{len(chosen)} runs chosen; {FEWEST_COMPARED} to {MOST_COMPARED} can be compared."
+        what = f"Choose {FEWEST_COMPARED} to {MOST_COMPARED} runs"
         context = {
             "status": 400,
             "what": what,
