@@ -80,9 +80,7 @@ def test_the_pages_fit_and_hold(look: Look, site: Site, theme: str, width: int) 
 
 def test_the_reference_leads_to_what_it_names(look: Look, site: Site) -> None:
     page = look("/api/docs/")
-    page.get_by_role("navigation", name="Operations").get_by_role(
-        "link", name="Histograms by epoch"
-    ).first.click()
+    page.get_by_role("navigation", name="Operations").get_by_role("link", name="Histograms by epoch").first.click()
     expect(page.locator("article:target")).to_be_in_viewport()
     page.locator("article:target").locator("summary", has_text="Answers").click()
     page.locator("article:target").get_by_role("link", name="Histogram", exact=True).click()

@@ -191,7 +191,7 @@ class MlflowLook:
         try:
             yield
         except ODD as error:
-            text = f"{self._server.uri} did not answer {what}/search as MLflow does"
+            text = f"{self._server.uri} answered {what}/search unlike MLflow"
             raise PermanentError(f"{text}: {error!r}") from error
 
 

@@ -90,7 +90,7 @@ def test_every_page_of_every_experiment(tracking: FakeTracking, discovery: Disco
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"experiments": [{}]}', b'{"experiments": 5}'])
 def test_an_answer_in_a_wrong_shape(tracking: FakeTracking, discovery: Discovery, answer: bytes) -> None:
     tracking.answer = answer
-    assert "as MLflow does" in discovery.turn(NOON).down["MLflow 'default'"]
+    assert "unlike MLflow" in discovery.turn(NOON).down["MLflow 'default'"]
 
 
 @pytest.mark.parametrize(
