@@ -38,7 +38,7 @@ logs: setup  ## follow all logs of what is up
 test: setup chromium  ## all tests, against real servers and a real browser (ARGS=… goes to pytest)
 	@$(BIN)/python -m tests $(ARGS)
 
-test-fast: setup  ## the tests that need no server and no browser: two minutes
+test-fast: setup  ## the tests that need no server and no browser
 	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(BIN)/python -m pytest -n $${TEST_PROCESSES:-2} -m "not servers" \
 	  --ignore=tests/browser --ignore=tests/conformance --ignore=tests/integration --ignore=tests/upgrade $(ARGS)
 
