@@ -19,6 +19,7 @@ from store.models import QuickTest, Run, RunSource, WarmEntry
 from store.warm import HotCopyError
 from tests.conftest import start_valkey
 from tests.store.samples import announce, entry, warm_run
+from tests.waiting import wait
 from warmboard.contract.entries import Body, Encoding, Entry, EntryKey, HistogramType, Resolution, Tower
 
 OVERVIEW = EntryKey.history("run1", Resolution.OVERVIEW)
@@ -270,8 +271,11 @@ def test_redis_is_used_again_once_it_is_back(
 def test_a_full_redis_evicts_hot_bodies_and_no_tasks(hot: Any) -> None:
     before = {name: hot.config_get(name)[name] for name in ("maxmemory", "maxmemory-policy")}
     announce()
-    hot.lpush("celery", "a task")
     try:
+        # Keys of other databases would be evicted first. Flushed keys are freed in the background and count until then.
+        hot.flushall()
+        hot.lpush("celery", "a task")
+        wait(lambda: not hot.info("memory")["lazyfree_pending_objects"], "flushed keys to be freed")
         hot.config_set("maxmemory-policy", "volatile-lru")
         hot.config_set("maxmemory", int(hot.info("memory")["used_memory"]) + 1_500_000)
         big = Entry(gzip=b"g" * 100_000, zstd=b"z" * 100_000, etag="e" * 32)
