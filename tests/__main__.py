@@ -72,7 +72,9 @@ class Session:
 
     def __enter__(self) -> Session:
         _adopt_orphans()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # A shell that starts this in the background ignores Ctrl-C in it. What the tests start would inherit that.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         self._began = time.monotonic()
         self._temporary = tempfile.TemporaryDirectory(prefix="warmboard-tests-", ignore_cleanup_errors=True)
         self._folder = Path(self._temporary.name)
