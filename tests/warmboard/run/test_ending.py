@@ -81,8 +81,13 @@ def test_a_signal_just_before_a_part_shortens_its_timeout(termination: Terminati
     signal.raise_signal(signal.SIGTERM)
     calls: list[float] = []
     ending = Ending(LONG, SHORT, termination)
+
+    def flush(seconds: float) -> bool:
+        calls.append(seconds)
+        return hang.wait(seconds)
+
     for _ in range(2):
-        ending.part("flush", lambda seconds: (calls.append(seconds), hang.wait(seconds)))
+        ending.part("flush", flush)
     assert calls == [0.1, 0.1]
 
 
