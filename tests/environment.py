@@ -20,8 +20,8 @@ GIVEN = {
 VALKEY_PORT = free_port()
 _static = tempfile.TemporaryDirectory(prefix="warmboard-static-")
 
-# Collection and TensorFlow's tracing make millions of objects that stay: a tenth of the processor time was spent on
-# looking for garbage among them.
+# Collection and tracing by TensorFlow make millions of objects that stay. Looking for garbage among them took 15 % of
+# the processor time of collection.
 gc.set_threshold(20_000, 20, 20)
 
 os.environ.update(
