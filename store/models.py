@@ -28,6 +28,9 @@ class Run(models.Model):
     start_time = models.DateTimeField(null=True)
     end_time = models.DateTimeField(null=True)
     epochs = models.PositiveIntegerField(null=True)
+    unit = models.CharField(
+        max_length=8, default="epoch", db_default="epoch", help_text="What epochs counts: epoch or step."
+    )
     params = models.JSONField(default=dict)
     final_metrics = models.JSONField(default=dict)
     sparkline = models.JSONField(default=list, help_text="A few values of the validation loss, in order.")
@@ -36,7 +39,7 @@ class Run(models.Model):
     warmed_at = models.DateTimeField(null=True, help_text="Later with every warming of the run.")
     schema_version = models.PositiveSmallIntegerField(null=True, help_text="Of its warm entries; null: it has none.")
     rebuild_attempts = models.PositiveSmallIntegerField(default=0, help_text="Of entries of an older schema version.")
-    rebuild_due_at = models.DateTimeField(null=True, help_text="When the run may be handed out again to be rebuilt.")
+    rebuild_due_at = models.DateTimeField(null=True, help_text="When the run may be queued again to be rebuilt.")
     rebuild_reason = models.TextField(blank=True, help_text="Why it is not rebuilt yet; for good if it is not due.")
 
     class Meta:
@@ -91,18 +94,31 @@ class RunParam(models.Model):
 
 
 class RunMetric(models.Model):
-    """One finite item of ``Run.final_metrics``, indexed for searching and sorting. ``store/searched.py`` writes it."""
+    """The numbers of one metric, from all its points, for showing, searching and sorting. ``store/searched.py`` writes
+    it; the parts of histograms have none.
+
+    ``last``, ``first``: null for NaN. ``min``, ``max``: of the finite values, null if there are none. ``count`` is null
+    if an older version wrote the row, which then only knows ``last``.
+    """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metric_rows", db_index=False)
     key = models.CharField(max_length=LONGEST_KEY)
-    value = models.FloatField()
+    last = models.FloatField(null=True, db_column="value")
+    first = models.FloatField(null=True)
+    min = models.FloatField(null=True)
+    max = models.FloatField(null=True)
+    count = models.PositiveIntegerField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "key"], name="one_row_per_metric")]
-        indexes = [models.Index(fields=["key", "value", "run"], name="metric_by_value")]
+        indexes = [
+            models.Index(fields=["key", "last", "run"], name="metric_by_value"),
+            models.Index(fields=["key", "min", "run"], name="metric_by_min"),
+            models.Index(fields=["key", "max", "run"], name="metric_by_max"),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.run_id} {self.key} {self.value}"
+        return f"{self.run_id} {self.key} {self.last}"
 
 
 class QuickTest(models.Model):
@@ -149,7 +165,7 @@ class InboxEvent(models.Model):
 
     class State(models.TextChoices):
         PENDING = "pending", "waits for a worker"
-        WARMING = "warming", "a worker is at it"
+        WARMING = "warming", "in progress"
         DONE = "done", "its run is warm; a reason says why it needed no fetch"
         FAILED = "failed", "given up; the reason says why"
         UNREADABLE = "unreadable", "not an event; kept with its reason"
@@ -167,9 +183,9 @@ class InboxEvent(models.Model):
     reason = models.TextField(blank=True)
     attempts = models.PositiveIntegerField(default=0)
     claims = models.PositiveIntegerField(default=0, help_text="How often it was taken; only the newest claim counts.")
-    claimed_by = models.CharField(max_length=255, blank=True, help_text="The Celery worker that is or was at it.")
+    claimed_by = models.CharField(max_length=255, blank=True, help_text="The Celery worker that took it.")
     claimed_at = models.DateTimeField(null=True, help_text="When that worker took it.")
-    due_at = models.DateTimeField(null=True, help_text="From then on the sweep may hand the event out again.")
+    due_at = models.DateTimeField(null=True, help_text="From then on the sweep may queue the event again.")
     done_at = models.DateTimeField(null=True, help_text="When its run was first warm; null if nothing was fetched.")
 
     class Meta:

@@ -22,7 +22,7 @@ from store import searched
 from store.hot import hot
 from store.local import LocalCopy
 from store.models import ENDED, QuickTest, Run, RunSource, WarmEntry
-from warmboard.contract.entries import SCHEMA_VERSION, Body, Encoding, Entry, EntryKey, Resolution
+from warmboard.contract.entries import SCHEMA_VERSION, Body, Encoding, Entry, EntryKey, Resolution, Summary
 
 
 class HotCopyError(Exception):
@@ -45,7 +45,9 @@ class WarmRun:
     start_time: datetime | None
     end_time: datetime | None
     epochs: int
+    unit: str
     params: dict[str, str]
+    summaries: Mapping[str, Summary] = field(repr=False)
     final_metrics: dict[str, float | None]
     sparkline: list[float | None]
     entries: Mapping[EntryKey, Entry] = field(repr=False)
@@ -97,7 +99,7 @@ def put(run: WarmRun) -> bool:
         row = Run.objects.select_for_update().get(pk=run.run_id)
         if row.fetched_at and row.fetched_at > run.fetched_at:
             return False
-        searched.write(row, run.params, run.final_metrics)
+        searched.write(row, run.params, run.summaries)
         warmed_at = _write_summary(row, run)
         _write_entries(row, run.entries)
         RunSource.objects.bulk_create(
@@ -119,7 +121,7 @@ def _write_summary(row: Run, run: WarmRun) -> datetime:
     """Write the run's row. Returns the time of this warming, later than all before: its hot bodies' generation."""
     now = timezone.now()
     row.warmed_at = max(now, row.warmed_at + timedelta(microseconds=1)) if row.warmed_at else now
-    for name in ("fetched_at", "experiment_name", "name", "start_time", "epochs", "params", "final_metrics"):
+    for name in ("fetched_at", "experiment_name", "name", "start_time", "epochs", "unit", "params", "final_metrics"):
         setattr(row, name, getattr(run, name))
     row.sparkline = run.sparkline
     # The completed event may arrive before MLflow knows of the end. Only a started event resumes an ended run.

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NotRequired, Self, TypedDict
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Series = list[float | None]
 """One value per entry of ``epochs``; ``None`` if the metric has no such step or the value is not finite."""
+Number = float | Literal["NaN", "Infinity", "-Infinity"]
+"""A number in strict JSON, which has no NaN and no ±∞."""
 
 
 class Resolution(StrEnum):
@@ -78,6 +80,51 @@ class Envelope(TypedDict):
     max: Series
 
 
+class PointSummary(TypedDict):
+    """One point. ``time`` is in milliseconds since 1970 (UTC), as the client gave it."""
+
+    value: Number
+    step: int
+    time: int
+
+
+class Summary(TypedDict):
+    """One metric in numbers, from all its points, with MLflow's own digits.
+
+    ``last`` is the point with the greatest (step, time, value), as in MLflow, and ``first`` the one with the least.
+    ``min`` and ``max`` are of the finite values, each at the first point that has it; null if no value is finite.
+    """
+
+    count: int
+    first: PointSummary
+    last: PointSummary
+    min: PointSummary | None
+    max: PointSummary | None
+    nan: int
+    infinity: int
+    minus_infinity: int
+
+
+class Summaries(TypedDict):
+    """The summary of every metric of a run, except the parts of histograms. ``unit`` is the word for its steps."""
+
+    available: Literal[True]
+    unit: Literal["epoch", "step"]
+    metrics: dict[str, Summary]
+    cached_at: str
+    mlflow_run_id: str
+
+
+class PointList(TypedDict):
+    """Points of one metric, as three arrays of the same length, sorted by step. ``timestamps`` are in milliseconds
+    since 1970 (UTC).
+    """
+
+    steps: list[int]
+    timestamps: list[int]
+    values: list[Number]
+
+
 class Insight(TypedDict):
     """A finding about the run, in a sentence.
 
@@ -101,11 +148,17 @@ class History(TypedDict):
     (UTC). ``gradient`` has the values of ``weight_norm``, under its older name. ``envelope`` is keyed by the MLflow
     metric key, and empty if every epoch is kept. ``epochs_total`` is the number of epochs that the run logged;
     ``repeated_steps`` the number of points that a later point of the same step replaced. An overview's values are
-    rounded to 8 significant digits; full resolution has MLflow's values.
+    rounded to 8 significant digits; full resolution has MLflow's values. ``unit`` is the word for the steps.
+
+    ``earlier`` are the segments of a metric before its steps began again, oldest first; an overview samples them. Full
+    resolution has the points that are not drawn in ``replaced``, by metric, and in ``clocks`` the timestamps of
+    metrics that were logged at other times than ``timestamps``: ``clocks[clock_of[key]]``, null where the metric has no
+    value. So it has every point of every metric, with its time.
     """
 
     available: Literal[True]
     resolution: str
+    unit: Literal["epoch", "step"]
     epochs: list[int]
     epochs_total: int
     timestamps: list[int]
@@ -120,6 +173,10 @@ class History(TypedDict):
     metrics: dict[str, Series]
     more_metrics: int
     envelope: dict[str, Envelope]
+    earlier: dict[str, list[PointList]]
+    replaced: dict[str, PointList]
+    clocks: list[list[int | None]]
+    clock_of: dict[str, int]
     non_finite: list[NonFinite]
     non_finite_total: int
     repeated_steps: int
@@ -158,8 +215,8 @@ class Histogram(TypedDict):
     mlflow_run_id: str
 
 
-class MetricSummary(TypedDict):
-    """One metric of the index. ``min`` and ``max`` are of its finite values only."""
+class IndexedMetric(TypedDict):
+    """One metric of the index: the numbers of its ``Summary``, in short. ``points`` are those that are drawn."""
 
     key: str
     chunk: int
@@ -176,7 +233,7 @@ class MetricGroup(TypedDict):
     """Metrics whose keys share the part before the first slash, ``name``; it is empty for keys without a slash."""
 
     name: str
-    metrics: list[MetricSummary]
+    metrics: list[IndexedMetric]
 
 
 class MetricIndex(TypedDict):
@@ -191,21 +248,28 @@ class MetricIndex(TypedDict):
 
 class Axis(TypedDict):
     """The steps of one or several metrics. ``timestamps`` are milliseconds since 1970 (UTC). ``steps_total`` is the
-    number of steps that were logged; an overview keeps fewer.
+    number of steps that were logged; an overview keeps fewer. If ``counted``, all points have the same step, and
+    ``steps`` count them by time, from 0; ``step`` is the one they have.
     """
 
     steps: list[int]
     timestamps: list[int]
     steps_total: int
+    counted: bool
+    step: NotRequired[int]
 
 
 class ChunkMetric(TypedDict):
-    """One value per step of ``axes[axis]``. If sampled, ``min`` and ``max`` are an envelope as in the history."""
+    """One value per step of ``axes[axis]``. If sampled, ``min`` and ``max`` are an envelope as in the history.
+    ``earlier`` and ``replaced`` are there if the metric has such points, as in the history.
+    """
 
     axis: int
     values: Series
     min: NotRequired[Series]
     max: NotRequired[Series]
+    earlier: NotRequired[list[PointList]]
+    replaced: NotRequired[PointList]
 
 
 class MetricChunk(TypedDict):
@@ -222,13 +286,13 @@ class MetricChunk(TypedDict):
     mlflow_run_id: str
 
 
-Document = History | Histogram | MetricIndex | MetricChunk
+Document = History | Histogram | MetricIndex | MetricChunk | Summaries
 
 
 @dataclass(frozen=True)
 class EntryKey:
-    """The key of one warm entry. ``name`` is ``history``, ``histogram-{type}-{tower}``, ``metric-index`` (always an
-    overview) or ``metric-chunk-{number}``.
+    """The key of one warm entry. ``name`` is ``history``, ``histogram-{type}-{tower}``, ``metric-chunk-{number}``, or
+    one of those that are always an overview: ``metric-index`` and ``summaries``.
     """
 
     run_id: str
@@ -246,6 +310,10 @@ class EntryKey:
     @classmethod
     def metric_index(cls, run_id: str) -> Self:
         return cls(run_id, "metric-index", Resolution.OVERVIEW)
+
+    @classmethod
+    def summaries(cls, run_id: str) -> Self:
+        return cls(run_id, "summaries", Resolution.OVERVIEW)
 
     @classmethod
     def metric_chunk(cls, run_id: str, chunk: int, resolution: Resolution) -> Self:

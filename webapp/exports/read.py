@@ -90,7 +90,12 @@ class _Gathered:
 
 
 def _axis(epochs: list[int], times: Mapping[int, int]) -> Axis:
-    return {"steps": epochs, "timestamps": [times[epoch] for epoch in epochs], "steps_total": len(epochs)}
+    return {
+        "steps": epochs,
+        "timestamps": [times[epoch] for epoch in epochs],
+        "steps_total": len(epochs),
+        "counted": False,
+    }
 
 
 def _chosen(run: WholeRun, wanted: Collection[str], known: Collection[str]) -> WholeRun:

@@ -104,7 +104,7 @@ def value_column(condition: Condition) -> str:
     """The column of a parameter's, metric's or tag's row that the condition compares."""
     if condition.field == "param":
         return "number" if isinstance(operand_of(condition), float) else "text"
-    return "value"
+    return "last" if condition.field == "metric" else "value"
 
 
 def _compare_span(column: str, operator: str, span: Span) -> Q:

@@ -80,7 +80,7 @@ def _count(runs: QuerySet[Run], group: str, best: Best | None) -> QuerySet[Run, 
     return (
         runs.alias(measured=measured)
         .values(value=F("grouped__text" if kind == "param" else GROUP_COLUMNS[kind]))
-        .annotate(runs=Count("*"), best=way("measured__value"))
+        .annotate(runs=Count("*"), best=way("measured__last"))
         .order_by("-runs", "value")
         .values_list("value", "runs", "best")[:MOST_GROUPS]
     )

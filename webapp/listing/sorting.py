@@ -108,7 +108,7 @@ class Sort:
             return None if value is None else (value, run.run_id)
 
         rows = Rows(RunMetric.objects.filter(key=key), "run__", "metric", key)
-        return Segment(rows, ("value", "run_id"), self.descending, place)
+        return Segment(rows, ("last", "run_id"), self.descending, place)
 
     def _of_param(self, key: str) -> list[Segment]:
         def text_place(run: Run) -> Place | None:

@@ -15,16 +15,18 @@ from warmboard.contract.entries import (
     Axis,
     ChunkMetric,
     EntryKey,
+    IndexedMetric,
     MetricChunk,
     MetricGroup,
     MetricIndex,
-    MetricSummary,
+    PointList,
     Resolution,
 )
 from workers.documents.partition import Curves
-from workers.documents.sample import Sampling, envelope, kept, round_significant
-from workers.documents.series import Gaps, integers, number, series
-from workers.history.fetched import Curve, Indices, Values
+from workers.documents.sample import Sampling, envelope, kept
+from workers.documents.series import Gaps, integers, number, point_list, series
+from workers.history.drawing import Curve
+from workers.history.points import Indices
 
 CHUNK_METRICS = 40
 CHUNK_POINTS = 1_000_000
@@ -49,7 +51,7 @@ class MetricDocuments:
             yield EntryKey.metric_chunk(self.run_id, number_, resolution), self._chunk(number_, chunk, resolution)
 
     def _index(self, chunks: list[Curves]) -> MetricIndex:
-        groups: dict[str, list[MetricSummary]] = {}
+        groups: dict[str, list[IndexedMetric]] = {}
         for number_, chunk in enumerate(chunks):
             for key, curve in chunk.items():
                 groups.setdefault(group_of(key), []).append(_summary(key, number_, curve))
@@ -83,7 +85,7 @@ class _Axes:
 
     def __init__(self, sampling: Sampling, resolution: Resolution) -> None:
         self._sampling, self._resolution = sampling, resolution
-        self._numbers: dict[tuple[bytes, bytes], int] = {}
+        self._numbers: dict[tuple[bytes, bytes, bool], int] = {}
         self._positions: list[Indices] = []
         self.axes: list[Axis] = []
 
@@ -94,10 +96,14 @@ class _Axes:
         if len(positions) < len(curve.steps):
             low, high = envelope(curve.values, positions)
             metric["min"], metric["max"] = series(low, self._resolution), series(high, self._resolution)
+        if curve.earlier:
+            metric["earlier"] = earlier_segments(curve, self._resolution, self._sampling)
+        if curve.replaced and self._resolution is Resolution.FULL:
+            metric["replaced"] = point_list(curve.replaced, self._resolution)
         return metric
 
     def _axis(self, curve: Curve) -> int:
-        name = (curve.steps.tobytes(), curve.timestamps.tobytes())
+        name = (curve.steps.tobytes(), curve.timestamps.tobytes(), curve.is_counted)
         if name not in self._numbers:
             self._numbers[name] = len(self.axes)
             positions = self._kept(len(curve.steps))
@@ -107,6 +113,7 @@ class _Axes:
                     "steps": integers(curve.steps[positions]),
                     "timestamps": integers(curve.timestamps[positions]),
                     "steps_total": len(curve.steps),
+                    "counted": curve.is_counted,
                 }
             )
         return self._numbers[name]
@@ -139,11 +146,15 @@ def _chunks(curves: Curves) -> Iterator[Curves]:
         yield chunk
 
 
-def _rounded(value: Values) -> float | None:
-    return number(round_significant(value)[0])
+def earlier_segments(curve: Curve, resolution: Resolution, sampling: Sampling) -> list[PointList]:
+    """The segments before the steps began again, oldest first. An overview keeps the points of its budget."""
+    segments = curve.earlier
+    if resolution is Resolution.OVERVIEW:
+        segments = tuple(points.at(kept(len(points), 1, sampling.points)) for points in segments)
+    return [point_list(points, resolution) for points in segments]
 
 
-def _summary(key: str, chunk: int, curve: Curve) -> MetricSummary:
+def _summary(key: str, chunk: int, curve: Curve) -> IndexedMetric:
     finite = curve.values[np.isfinite(curve.values)]
     return {
         "key": key,
@@ -151,8 +162,8 @@ def _summary(key: str, chunk: int, curve: Curve) -> MetricSummary:
         "points": len(curve.steps),
         "first_step": int(curve.steps[0]),
         "last_step": int(curve.steps[-1]),
-        "last": _rounded(curve.values[-1:]),
-        "min": _rounded(finite.min(keepdims=True)) if len(finite) else None,
-        "max": _rounded(finite.max(keepdims=True)) if len(finite) else None,
+        "last": number(curve.values[-1]),
+        "min": number(finite.min()) if len(finite) else None,
+        "max": number(finite.max()) if len(finite) else None,
         "non_finite": len(curve.values) - len(finite),
     }

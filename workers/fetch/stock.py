@@ -16,7 +16,8 @@ import orjson
 from workers.errors import PermanentError
 from workers.fetch.api import API, Body, MlflowApi, MlflowStatusError
 from workers.fetch.incremental import goes_on, has_moved
-from workers.history.fetched import MLFLOW_INFINITY, Curve, FetchedRun, Indices, Point, Values, moment
+from workers.history.fetched import FetchedRun, moment
+from workers.history.points import MLFLOW_INFINITY, Indices, Point, Points, Values
 
 SHORT_HISTORY = "ajax-api/2.0/mlflow/metrics/get-history-bulk"
 """The route of MLflow's own pages: a fifth less work than get-history. It silently stops after SHORT points."""
@@ -47,7 +48,7 @@ class StockServer:
         experiment = self._experiment("get", experiment_id=info["experiment_id"])
         tags = _pairs(data.get("tags", []))
         latest = {metric["key"]: _point(metric) for metric in data.get("metrics", [])}
-        known = kept.curves if kept and goes_on(kept, info["status"]) else {}
+        known = kept.points if kept and goes_on(kept, info["status"]) else {}
         return FetchedRun(
             run_id=run_id,
             experiment_name=experiment["name"],
@@ -57,7 +58,7 @@ class StockServer:
             end_time=moment(info.get("end_time")),
             params=_pairs(data.get("params", [])),
             tags=tags,
-            curves=self._curves(run_id, latest, known, alive),
+            points=self._points(run_id, latest, known, alive),
         )
 
     def search_runs(self, experiment_name: str) -> Iterator[str]:
@@ -87,31 +88,31 @@ class StockServer:
         experiment: dict[str, Any] = self._api.get(f"{API}experiments/{how}", "experiment", **which)
         return experiment
 
-    def _curves(
-        self, run_id: str, latest: Mapping[str, Point], known: Mapping[str, Curve], alive: Callable[[], None]
-    ) -> dict[str, Curve]:
-        curves = {key: known[key] for key, point in latest.items() if key in known and not has_moved(known[key], point)}
-        asked = [key for key in latest if key not in curves]
+    def _points(
+        self, run_id: str, latest: Mapping[str, Point], known: Mapping[str, Points], alive: Callable[[], None]
+    ) -> dict[str, Points]:
+        found = {key: known[key] for key, point in latest.items() if key in known and not has_moved(known[key], point)}
+        asked = [key for key in latest if key not in found]
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="fetch")
         try:
-            futures = {key: pool.submit(self._curve, run_id, key, latest[key]) for key in asked}
+            futures = {key: pool.submit(self._points_of, run_id, key, latest[key]) for key in asked}
             for key, future in futures.items():
                 # A metric of a million points takes minutes.
                 while not wait([future], ALIVE_SECONDS).done:
                     alive()
-                curves[key] = future.result()
+                found[key] = future.result()
                 alive()
         finally:
             # After a failure, don't send the remaining requests.
             pool.shutdown(cancel_futures=True)
-        return {key: curves[key] for key in latest if len(curves[key].steps)}
+        return {key: found[key] for key in latest if len(found[key])}
 
-    def _curve(self, run_id: str, key: str, latest: Point) -> Curve:
+    def _points_of(self, run_id: str, key: str, latest: Point) -> Points:
         columns = self._short_history(run_id, key) if latest[0] < SHORT else None
         if columns is None:
             steps, values, timestamps = zip(*self._pages(run_id, key), strict=True)
             columns = np.concatenate(steps), np.concatenate(values), np.concatenate(timestamps)
-        return Curve.of(*columns)
+        return Points.of(*columns)
 
     def _short_history(self, run_id: str, key: str) -> Columns | None:
         """All points of a metric with fewer than SHORT points; None if get-history must be used."""

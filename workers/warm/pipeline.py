@@ -101,7 +101,9 @@ def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: flo
             start_time=run.start_time,
             end_time=run.end_time,
             epochs=len(documents.epochs),
+            unit=documents.unit,
             params=dict(run.params),
+            summaries=documents.summary,
             final_metrics=documents.summary_metrics,
             sparkline=documents.sparkline(),
             entries=entries,
@@ -111,7 +113,7 @@ def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: flo
     return Warmed(
         run_id=run.run_id,
         stored=stored,
-        metrics=len(run.curves),
+        metrics=len(run.points),
         epochs=len(documents.epochs),
         size=sum(len(entry.zstd) for entry in entries.values()),
         seconds=time.monotonic() - begin,
