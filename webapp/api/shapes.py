@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 from store.state import State
-from warmboard.contract.entries import Axis, History, NonFinite, Series
+from warmboard.contract.entries import History, NonFinite, Series
 
 
 class Error(TypedDict):
@@ -135,6 +135,13 @@ class RunSummary(AnnouncedRun, RunFields):
     """All data of one run except its charts."""
 
 
+class ExportedAxis(TypedDict):
+    """Where points are: steps, ascending, and timestamps in milliseconds since 1970 (UTC). Steps may repeat."""
+
+    steps: list[int]
+    timestamps: list[int]
+
+
 class ExportedMetric(TypedDict):
     """One value per step of ``axes[axis]``."""
 
@@ -143,9 +150,9 @@ class ExportedMetric(TypedDict):
 
 
 class Export(TypedDict):
-    """A whole run at full resolution, each metric on its axis. Values that are not finite are ``null`` and listed in
-    ``non_finite``, as in the history; missing steps are just ``null``. ``non_finite_unlisted`` counts those that the
-    store does not list: it lists 10,000 of a history or a chunk.
+    """Every point of a run, each metric on its axis. Values that are not finite are ``null`` and listed in
+    ``non_finite``. ``non_finite_unlisted`` counts those that the store does not list: it lists 10,000 of a history or a
+    chunk.
     """
 
     available: Literal[True]
@@ -161,5 +168,5 @@ class Export(TypedDict):
     final_metrics: dict[str, float | None]
     non_finite: list[NonFinite]
     non_finite_unlisted: int
-    axes: list[Axis]
+    axes: list[ExportedAxis]
     metrics: dict[str, ExportedMetric]

@@ -13,7 +13,7 @@ from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from webapp.exports.table import Row, WholeRun
+from webapp.exports.table import Place, Row, WholeRun
 
 BLOCK_ROWS = 5_000
 IN_MEMORY = 16 * 1024 * 1024
@@ -39,18 +39,19 @@ class Format:
 def _json(run: WholeRun) -> Iterator[bytes]:
     """JSON of the type ``Export``, metric by metric."""
     head = {"available": True} | _about(run) | {
-        "final_metrics": run.finals, "non_finite": run.non_finite, "non_finite_unlisted": run.unlisted,
-        "axes": run.axes,
+        "final_metrics": run.history["final_metrics"], "non_finite": run.non_finite(),
+        "non_finite_unlisted": run.unlisted, "axes": list(map(_axis, run.axes)),
     }  # fmt: skip
     yield _text(head)[:-1].encode() + b', "metrics": {'
     for number, (key, column) in enumerate(run.columns.items()):
         separator = ", " if number else ""
-        yield f"{separator}{_text(key)}: {_text({'axis': column.axis, 'values': column.values})}".encode()
+        metric = {"axis": column.axis, "values": list(map(_strict, column.values))}
+        yield f"{separator}{_text(key)}: {_text(metric)}".encode()
     yield b"}}"
 
 
 def _csv(run: WholeRun) -> Iterator[bytes]:
-    """A row per step, a column per metric; a cell is empty if the metric lacks the step."""
+    """A row per step and time, a column per metric; a cell is empty if the metric has no point there."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(map(safe, _heads(run)))
@@ -69,7 +70,7 @@ def _parquet(run: WholeRun) -> Iterator[bytes]:
     import pyarrow
     from pyarrow.parquet import ParquetWriter
 
-    types = [pyarrow.int64(), pyarrow.timestamp("ms", "UTC"), *[pyarrow.float64()] * len(run.keys())]
+    types = [pyarrow.int64(), pyarrow.timestamp("ms", "UTC"), *[pyarrow.float64()] * len(run.columns)]
     schema = pyarrow.schema(zip(_heads(run), types, strict=True), {"warmboard": _text(_about(run))})
     with SpooledTemporaryFile(IN_MEMORY) as file:
         with ParquetWriter(file, schema, compression="zstd") as writer:
@@ -98,8 +99,15 @@ def _blocks(run: WholeRun) -> Iterator[list[Row]]:
 
 def _heads(run: WholeRun) -> list[str]:
     """The names of the columns. If a metric is called ``step``, the column of steps is ``_step``."""
-    keys = run.keys()
-    return [*("_" * (name in keys) + name for name in FIRST_COLUMNS), *keys]
+    return [*("_" * (name in run.columns) + name for name in FIRST_COLUMNS), *run.columns]
+
+
+def _axis(places: tuple[Place, ...]) -> dict[str, list[int]]:
+    return {"steps": [step for step, _ in places], "timestamps": [time for _, time in places]}
+
+
+def _strict(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _about(run: WholeRun) -> dict[str, Any]:
@@ -118,10 +126,8 @@ def number(value: float | None) -> str | float | None:
     return WORDS.get(value, "NaN")
 
 
-def _moment(milliseconds: int | None) -> str:
+def _moment(milliseconds: int) -> str:
     """The time in ISO 8601; empty for one beyond the calendar, which MLflow accepts."""
-    if milliseconds is None:
-        return ""
     try:
         moment = EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:

@@ -85,7 +85,7 @@ class _Axes:
 
     def __init__(self, sampling: Sampling, resolution: Resolution) -> None:
         self._sampling, self._resolution = sampling, resolution
-        self._numbers: dict[tuple[bytes, bytes, bool], int] = {}
+        self._numbers: dict[tuple[bytes, bytes, int | None], int] = {}
         self._positions: list[Indices] = []
         self.axes: list[Axis] = []
 
@@ -103,19 +103,20 @@ class _Axes:
         return metric
 
     def _axis(self, curve: Curve) -> int:
-        name = (curve.steps.tobytes(), curve.timestamps.tobytes(), curve.is_counted)
+        name = (curve.steps.tobytes(), curve.timestamps.tobytes(), curve.counted_at)
         if name not in self._numbers:
             self._numbers[name] = len(self.axes)
             positions = self._kept(len(curve.steps))
             self._positions.append(positions)
-            self.axes.append(
-                {
-                    "steps": integers(curve.steps[positions]),
-                    "timestamps": integers(curve.timestamps[positions]),
-                    "steps_total": len(curve.steps),
-                    "counted": curve.is_counted,
-                }
-            )
+            axis: Axis = {
+                "steps": integers(curve.steps[positions]),
+                "timestamps": integers(curve.timestamps[positions]),
+                "steps_total": len(curve.steps),
+                "counted": curve.is_counted,
+            }
+            if curve.counted_at is not None:
+                axis["step"] = curve.counted_at
+            self.axes.append(axis)
         return self._numbers[name]
 
     def _kept(self, length: int) -> Indices:

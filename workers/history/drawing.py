@@ -16,7 +16,7 @@ MOST_SEGMENTS = 20
 class Curve:
     """One metric as it is drawn: three arrays of the same length, ``steps`` ascending and unique.
 
-    ``is_counted``: every point has the same step, so ``steps`` are the positions of the points by time, from 0.
+    ``counted_at``: the step that every point has, if so. Then ``steps`` count the points by time, from 0.
     ``earlier`` are the segments before the steps began again, oldest first, with one point per step. ``replaced`` are
     the points that are not drawn: a later one has the same step in the same segment. A curve, its earlier segments and
     its replaced points are together all points of the metric.
@@ -25,9 +25,13 @@ class Curve:
     steps: Indices
     values: Values
     timestamps: Indices
-    is_counted: bool = False
+    counted_at: int | None = None
     earlier: tuple[Points, ...] = ()
     replaced: Points | None = field(default=None, repr=False)
+
+    @property
+    def is_counted(self) -> bool:
+        return self.counted_at is not None
 
 
 def drawn(points: Points) -> Curve:
@@ -39,7 +43,7 @@ def drawn(points: Points) -> Curve:
     if not points.repeat:
         return Curve(points.steps, points.values, points.timestamps)
     if points.steps[0] == points.steps[-1]:
-        return Curve(np.arange(len(points)), points.values, points.timestamps, is_counted=True)
+        return Curve(np.arange(len(points)), points.values, points.timestamps, int(points.steps[0]))
     old, *recent = _segments(points)
     chosen, replaced = zip(*map(_last_of_each_step, recent), strict=True)
     latest = chosen[-1]
