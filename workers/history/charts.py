@@ -137,7 +137,7 @@ def _rank(chart: _Found) -> tuple[object, ...]:
         not is_plain_loss(first),
         len({_side(key) for key in chart.metrics}) == 1,
         # A layer's norm comes after that of all layers.
-        chart.role >= Role.NORM and bool(_DIGITS.search(first)),
+        chart.role is Role.NORM and bool(_DIGITS.search(first)),
         natural(group if slash and len(chart.metrics) == 1 else ""),
         natural(first),
         first,

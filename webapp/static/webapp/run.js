@@ -150,7 +150,8 @@ if (page.summary.state === "warm") {
   const history = take(page.historyAddress());
   const told = take(toldAddress);
   // A chunk that is read later would be stale.
-  if (Object.values(told?.chunk_of ?? []).includes(0) && told.charts[0].section === "training") take(firstChunk);
+  const main = told?.charts.filter(({ section }) => section === "training") ?? [];
+  if (main.some(({ metrics }) => metrics.some((key) => told.chunk_of[key] === 0))) take(firstChunk);
   histograms.forEach(take);
   if (history?.histogram_available !== false) ahead = histograms.map((address) => source.ahead(address));
 }

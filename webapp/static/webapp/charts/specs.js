@@ -51,7 +51,7 @@ export function chartSpecs(history, told) {
     sections[section].push(finished(spec, history, told));
   }
   const [first] = sections.training;
-  if (first) first.wide = true;
+  if (first) Object.assign(first, { wide: true, best: true });
   return sections;
 }
 
@@ -83,7 +83,6 @@ function catalogueSpecs(history) {
   const specs = [
     {
       title: "Loss",
-      best: true,
       series: [
         { label: "train", key: keyAt("loss", "train"), color: "ember" },
         { label: "validation", key: keyAt("loss", "val"), color: "blue" },

@@ -57,10 +57,11 @@ export function facts({ history, told, summary }) {
   ].filter(Boolean);
 }
 
-// A run that counts steps has as many as its first chart has points.
-function stepsOf({ unit, epochs_total: total }, { metrics, charts }) {
+// A run that counts steps has as many as its first chart has points, if the history lacks some of its metrics.
+function stepsOf({ unit, epochs_total: total }, { metrics, charts, chunk_of: chunks }) {
   if (unit === "epoch" || !charts.length) return total;
-  return Math.max(total, ...charts[0].metrics.map((key) => metrics[key].count));
+  const apart = charts[0].metrics.filter((key) => Object.hasOwn(chunks, key));
+  return Math.max(total, ...apart.map((key) => metrics[key].count));
 }
 
 export function tiles(history, told) {

@@ -1,6 +1,7 @@
 // The place of a chart whose curves are read and drawn when it comes into view.
 
 import { LineChart, metricTitle } from "../charts/line-chart.js";
+import { EPOCHS } from "../charts/specs.js";
 import { el } from "../page/dom.js";
 import { count, number } from "../page/format.js";
 
@@ -77,6 +78,7 @@ export class Tile {
 
   #draw(data) {
     const spec = this.#specFor(data);
+    if (spec.axis === EPOCHS) data.best_epoch = this.shelf.page.history.best_epoch;
     if (this.chart) return this.chart.update(data, spec);
     this.chart = new LineChart(spec, data, this.shelf.page.view);
     this.chart.element.addEventListener("coarse", (event) => this.#refine(event));
