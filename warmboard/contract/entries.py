@@ -105,12 +105,28 @@ class Summary(TypedDict):
     minus_infinity: int
 
 
+class Chart(TypedDict):
+    """Metrics that are drawn together. A chart of several begins with training, and is titled by what they share."""
+
+    title: str
+    section: Literal["training", "system", "other"]
+    metrics: list[str]
+
+
 class Summaries(TypedDict):
-    """The summary of every metric of a run, except the parts of histograms. ``unit`` is the word for its steps."""
+    """The summary of every metric of a run, except the parts of histograms. ``unit`` is the word for its steps.
+
+    ``charts`` has every metric with a curve once, what matters most first. ``chunk_of`` has the chunk of each that is
+    not in the history. ``replaced`` is the number of points of a metric that are not drawn, if there are any: a later
+    one has the same step.
+    """
 
     available: Literal[True]
     unit: Literal["epoch", "step"]
     metrics: dict[str, Summary]
+    charts: list[Chart]
+    chunk_of: dict[str, int]
+    replaced: dict[str, int]
     cached_at: str
     mlflow_run_id: str
 
@@ -273,7 +289,9 @@ class ChunkMetric(TypedDict):
 
 
 class MetricChunk(TypedDict):
-    """Some metrics that are neighbours in the index. Each has an axis, which several may share."""
+    """Some metrics that are neighbours in the order of the charts, which begins in chunk 0. Each has an axis, which
+    several may share.
+    """
 
     available: Literal[True]
     resolution: str

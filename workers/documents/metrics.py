@@ -35,12 +35,17 @@ CHUNK_POINTS = 1_000_000
 
 @dataclass(frozen=True)
 class MetricDocuments:
-    """Index and chunks of ``curves``, whose keys are sorted. Neither exists without curves."""
+    """Index and chunks of ``curves``, which are in the order of the charts. Neither exists without curves."""
 
     run_id: str
     curves: Curves = field(repr=False)
     sampling: Sampling
     cached_at: str
+
+    @property
+    def chunk_of(self) -> dict[str, int]:
+        """The chunk of each metric."""
+        return {key: number_ for number_, chunk in enumerate(_chunks(self.curves)) for key in chunk}
 
     def documents(self, resolution: Resolution) -> Iterator[tuple[EntryKey, MetricIndex | MetricChunk]]:
         """The chunks at one resolution; with those of the overview, the index."""
@@ -133,15 +138,15 @@ def group_of(key: str) -> str:
 
 
 def _chunks(curves: Curves) -> Iterator[Curves]:
-    """Split curves into chunks. Metrics of a group are adjacent; those without a group come first."""
+    """Split curves into chunks, in their order."""
     chunk: Curves = {}
     points = 0
-    for key in sorted(curves, key=lambda key: (group_of(key), key)):
-        length = len(curves[key].steps)
+    for key, curve in curves.items():
+        length = len(curve.steps)
         if chunk and (len(chunk) == CHUNK_METRICS or points + length > CHUNK_POINTS):
             yield chunk
             chunk, points = {}, 0
-        chunk[key] = curves[key]
+        chunk[key] = curve
         points += length
     if chunk:
         yield chunk

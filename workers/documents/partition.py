@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from warmboard.contract.catalogue import is_named
+from warmboard.contract.catalogue import is_histogram, is_named
+from warmboard.contract.entries import Chart
 from workers.documents.sample import align
+from workers.history.charts import charts_of
 from workers.history.drawing import Curve
 from workers.history.points import Indices, Values
 from workers.history.roles import SYSTEM
@@ -22,17 +24,18 @@ Curves = dict[str, Curve]
 
 @dataclass(frozen=True)
 class Partition:
-    """Every metric of a run in exactly one place. All dictionaries are sorted by key.
+    """Every metric of a run in exactly one place. ``others`` are in the order of the charts, the rest by key.
 
     ``epochs`` are the steps of the catalogue's metrics, or if there are none, the steps that most metrics share.
     ``curves`` have all their steps among the epochs, ``others`` have their own axes, and ``finals`` are metrics with a
-    single value.
+    single value. ``charts`` have every metric of ``curves`` and ``others``, except the parts of histograms.
     """
 
     epochs: Indices
     curves: Curves
     others: Curves
     finals: Curves
+    charts: list[Chart]
 
     def values(self, key: str) -> Values:
         """One value per epoch: NaN where the curve has none. All NaN without such a curve."""
@@ -49,12 +52,17 @@ class Partition:
         finals = {key: curve for key, curve in ordered.items() if key not in named and _is_single(curve)}
         rest = {key: curve for key, curve in ordered.items() if key not in named and key not in finals}
         epochs = _union(named) if named else _most_shared(rest)
+        charts = charts_of(key for key in ordered if key not in finals and not is_histogram(key))
+        # What matters most is in the history, if not everything can be.
+        leading = [key for chart in charts for key in chart["metrics"] if key in rest]
+        rest = {key: rest[key] for key in [*leading, *(key for key in rest if is_histogram(key))]}
         sharing = set(list(_sharing(rest, epochs))[:MOST_METRICS])
         return cls(
             epochs=epochs,
             curves={key: curve for key, curve in ordered.items() if key in named or key in sharing},
             others={key: curve for key, curve in rest.items() if key not in sharing},
             finals=finals,
+            charts=charts,
         )
 
 

@@ -53,6 +53,7 @@ class RunDocuments:
         self._partition = Partition.of(run.curves)
         self._curves = self._partition.curves
         self.epochs: Indices = self._partition.epochs
+        self._metrics = MetricDocuments(run.run_id, self._partition.others, sampling, self._cached_at)
         self._histograms = HistogramDocuments(run, self._partition, sampling, self._cached_at)
 
     def entries(self) -> dict[EntryKey, Entry]:
@@ -90,6 +91,9 @@ class RunDocuments:
             "available": True,
             "unit": self.unit,
             "metrics": self.summary,
+            "charts": self._partition.charts,
+            "chunk_of": self._metrics.chunk_of,
+            "replaced": {key: len(curve.replaced) for key, curve in self.run.curves.items() if curve.replaced},
             "cached_at": self._cached_at,
             "mlflow_run_id": self.run.run_id,
         }
@@ -161,8 +165,7 @@ class RunDocuments:
         yield from self._histograms.documents(resolution, self._positions(resolution))
         if resolution is Resolution.OVERVIEW:
             yield EntryKey.summaries(self.run.run_id), self.summaries()
-        metrics = MetricDocuments(self.run.run_id, self._partition.others, self._sampling, self._cached_at)
-        yield from metrics.documents(resolution)
+        yield from self._metrics.documents(resolution)
 
     @cached_property
     def _insights(self) -> list[Any]:

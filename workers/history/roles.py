@@ -14,10 +14,18 @@ from workers.history.drawing import Curve
 
 VALIDATION = frozenset({"val", "valid", "validation", "eval", "dev"})
 TRAINING = frozenset({"train", "training"})
+TESTING = frozenset({"test", "testing"})
 LESS_IS_BETTER = frozenset({"error", "err", "rmse", "mse", "mae", "mape", "nll", "perplexity", "ppl"})
 MORE_IS_BETTER = frozenset({"accuracy", "acc", "auc", "f1", "precision", "recall", "ndcg", "mrr", "r2", "iou", "dice"})
 NO_LOSS = frozenset({"regularization", "regularisation", "reg", "l1", "l2", "kl", "penalty", "scale", "weight", "lr"})
 """A metric with one of these words is only a part of a loss, or a setting."""
+RATES = frozenset({"lr", "learningrate"})
+NORMS = frozenset({"norm", "norms", "gradnorm"})
+COUNTS = frozenset({"nonfinite", "step", "epoch", "iteration"})
+THROUGHPUT = frozenset(
+    {"throughput", "time", "seconds", "sec", "duration", "runtime", "latency", "speed", "tokens", "samples", "images",
+     "fps", "mfu", "flops", "tflops"}
+)  # fmt: skip
 PLAIN = frozenset({"loss", "total", "epoch", "step"})
 """Training minimises a loss with no other words. A generator's or a policy's loss may rise in a healthy run."""
 SYSTEM = "system/"

@@ -58,8 +58,7 @@ def test_the_data_is_every_step_though_an_overview_is_drawn(look: Look, site: Si
 def test_another_metric_is_exported_with_every_step(look: Look, site: Site) -> None:
     site.seed("warm", kind="Framework", run_id="batches-exported", logged="batches", size=5000)
     page = look("/runs/batches-exported/")
-    page.locator("#metrics").scroll_into_view_if_needed()
-    figure = page.locator("figure.metric").filter(has=page.get_by_role("img"))
+    figure = chart(page, "batch/loss").filter(has=page.get_by_role("img"))
     expect(figure).to_have_count(1)
     with export(page, figure, "Data as CSV").open(newline="") as file:
         head, *rows = csv.reader(file)

@@ -155,7 +155,7 @@ def test_thousands_of_metrics_cost_nothing_until_they_are_looked_at(look: Look, 
     groups = page.locator("details.group")
     expect(page.get_by_text("2,000 metrics in 31 groups")).to_be_visible()
     expect(groups).to_have_count(31)
-    assert asked == ["metrics/"], "curves out of view are not read"
+    assert asked == [], "curves out of view are not read"
     expect(page.locator("figure.metric")).to_have_count(0)
     summary = groups.nth(1).locator("> summary")
     expect(summary).to_contain_text("layer_01")
@@ -165,7 +165,7 @@ def test_thousands_of_metrics_cost_nothing_until_they_are_looked_at(look: Look, 
         page.keyboard.press("Enter")
         expect(page.locator("figure.metric")).to_have_count(24)
         assert is_drawn(page.locator("figure.metric canvas").first)
-    assert len(asked) == 2
+    assert 1 <= len(asked) <= 2
     assert page.locator("figure.metric canvas").count() < 24, "those out of view are not drawn"
     with acted(page):
         page.get_by_role("button", name="Show 24 more of 26").click()
@@ -192,10 +192,12 @@ def test_a_link_holds_which_groups_are_open(look: Look, others: Site) -> None:
 
 def test_what_the_machine_did_stands_last(look: Look, others: Site) -> None:
     page = look("/runs/pytorch/")
-    titles = page.locator("#training figure.chart h3")
-    expect(titles.first).to_be_visible()
-    names = [name for name in titles.all_inner_texts() if "/" in name]
-    assert names.index("train/loss") < min(i for i, name in enumerate(names) if name.startswith("system/"))
+    titles = page.locator("section figure").get_by_role("heading")
+    page.locator("#system").scroll_into_view_if_needed()
+    expect(page.locator("#system figure.chart:not(.awaited)").first).to_be_visible()
+    names = titles.all_text_contents()
+    assert names[:3] == ["train/loss", "val/accuracy", "train/lr"]
+    assert [name.startswith("system/") for name in names[3:]] == 5 * [True]
 
 
 @pytest.mark.parametrize("width", [360, 1400])

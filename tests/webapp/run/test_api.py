@@ -142,7 +142,13 @@ def test_a_history_of_unknown_resolution_is_400(reader: Client, sample: Sample) 
 def test_not_warm_is_an_answer(reader: Client, state: str, reason: str) -> None:
     if state != "unknown":
         Sample("cold").announce(state, reason, quick_test=3)
-    for name in ("training-history/", "histogram-data/?type=weights&tower=query", "metrics/", "metrics/0/"):
+    for name in (
+        "training-history/",
+        "histogram-data/?type=weights&tower=query",
+        "summaries/",
+        "metrics/",
+        "metrics/0/",
+    ):
         address = f"/api/runs/cold/{name}"
         response = reader.get(address)
         assert response.status_code == 200
@@ -281,6 +287,7 @@ def test_golden_documents_come_out_as_they_went_in(reader: Client) -> None:
     histogram = reader.get("/api/runs/golden/histogram-data/?type=weights&tower=query").json()
     assert histogram == golden("histogram-weights-query-overview")
     assert reader.get("/api/runs/golden/metrics/").json() == golden("metric-index")
+    assert reader.get("/api/runs/golden/summaries/").json() == golden("summaries")
     assert reader.get("/api/runs/golden/metrics/0/").json() == golden("metric-chunk-overview")
 
 

@@ -14,6 +14,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from store.models import QuickTest
+from tests.webapp.frameworks import Framework
 from tests.webapp.samples import Sample
 
 
@@ -47,8 +48,8 @@ CARRIED = re.compile(r'<script type="application/json" data-address="(.*?)" data
 def test_the_page_of_a_warm_run_carries_what_it_shows_first(reader: Client, epochs: int, addresses: set[str]) -> None:
     Sample("carried", epochs=epochs).warm()
     found = CARRIED.findall(reader.get("/runs/carried/").content.decode())
-    assert len(found) == 3, "the history, and a histogram of each tower"
-    assert {address.rpartition("=")[2] for address, _, _ in found} == addresses
+    assert len(found) == 4, "the history, the summaries, and a histogram of each tower"
+    assert {address.rpartition("=")[2] for address, _, _ in found if "=" in address} == addresses
     for address, etag, text in found:
         answer = reader.get(html.unescape(address))
         assert json.loads(text) == answer.json()
@@ -66,9 +67,18 @@ def test_what_a_page_carries_ends_no_element(reader: Client) -> None:
 
 
 @pytest.mark.parametrize("query", ["?what=gradients", "?epoch=3", "?resolution=full"])
-def test_a_page_with_a_choice_of_its_own_carries_the_history_alone(reader: Client, sample: Sample, query: str) -> None:
+def test_a_page_with_a_choice_of_its_own_carries_no_histograms(reader: Client, sample: Sample, query: str) -> None:
     found = CARRIED.findall(reader.get(f"/runs/abc123def456/{query}").content.decode())
-    assert ["training-history" in address for address, _, _ in found] == [True]
+    assert [address.split("/")[4] for address, _, _ in found] == ["training-history", "summaries"]
+
+
+def test_a_page_carries_the_metrics_of_its_first_charts(reader: Client) -> None:
+    Framework("torch", logged="training", size=2000).warm()
+    found = CARRIED.findall(reader.get("/runs/torch/").content.decode())
+    told = {address.split("/")[4]: json.loads(text) for address, _, text in found}
+    assert told["summaries"]["charts"][0]["metrics"] == ["train/loss", "val/loss"]
+    carried = told["metrics"]["metrics"].keys() | told["training-history"]["metrics"].keys()
+    assert carried >= {key for chart in told["summaries"]["charts"] for key in chart["metrics"]}
 
 
 @pytest.mark.parametrize(

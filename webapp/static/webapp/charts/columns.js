@@ -1,10 +1,8 @@
 // The values of a chart's curves. A step without one has a value that is not finite, or none of this metric; in an
 // overview there may be values between two kept steps.
 
-import { exact, number } from "../page/format.js";
+import { count, exact, KINDS, number } from "../page/format.js";
 import { valuesOf } from "./catalogue.js";
-
-const KIND = { NaN: "NaN", Infinity: "∞", "-Infinity": "−∞" };
 
 export class Columns {
   constructor(series, data) {
@@ -48,7 +46,7 @@ export class Columns {
       const [value, kind] = [this.values[i][at], this.gaps[i].get(epochs[at])];
       const since = at === j ? "" : ` @${epochs[at]}`;
       if (value !== null) return number(value) + since;
-      if (kind) return KIND[kind] + since;
+      if (kind) return KINDS[kind] + since;
       const between = this.between(i, at);
       if (between) return `≈ ${number(between.middle)}${since}`;
     }
@@ -76,8 +74,45 @@ const read = (one, data) => (one.read ? one.read(data) : valuesOf(data, one.key)
 // A sentence that follows another.
 export const notFinite = (many) => (many ? ` ${many} ${many === 1 ? "value is" : "values are"} not finite.` : "");
 
-// One sentence about a curve: its first and last value, its min or max.
-export function describe(columns, i, { unit, plain }) {
+// The value at rest: the metric's last one, with its step if that is not the chart's last.
+export function lastText(columns, i) {
+  const { data, series } = columns;
+  const { summary } = series[i];
+  const end = data.epochs.length - 1;
+  if (!summary) return columns.text(i, end);
+  const { value, step } = summary.last;
+  return number(value) + (data.counted || step === data.epochs[end] ? "" : ` @${step}`);
+}
+
+// Sentences about a curve: its first and last value, its min or max, and what of it is not drawn as the others.
+export function describe(columns, i, spec) {
+  const one = columns.series[i];
+  return one.summary ? toldOf(one, columns.data, spec) : seenOf(columns, i, spec);
+}
+
+function toldOf({ label, key, summary, replaced }, { earlier, counted }, { unit, plain }) {
+  const name = plain ? "" : `${label} `;
+  const { first, last, min, max } = summary;
+  const at = ({ step }) => (counted ? "" : ` at ${unit} ${step}`);
+  const also =
+    notFinite(summary.nan + summary.infinity + summary.minus_infinity) +
+    again(earlier?.[key]?.length ?? 0, unit) +
+    (replaced ? ` ${count(replaced)} ${replaced === 1 ? "point is" : "points are"} not drawn: replaced later.` : "") +
+    (counted ? ` All points are of step ${last.step}, drawn by time.` : "");
+  if (!min) return `${plain ? "No" : `${name.trim()}: no`} finite value.${also}`;
+  if (summary.count === 1) return `${name}${number(last.value)}${at(last)}.${also}`;
+  const [word, extreme] = Number(last.value) < Number(first.value) ? ["min", min] : ["max", max];
+  const range = `${number(first.value)} → ${number(last.value)}`;
+  return `${name}${range}, ${word} ${number(extreme.value)}${at(extreme)}.${also}`;
+}
+
+const again = (segments, unit) =>
+  segments
+    ? ` Its ${unit}s began again: ${segments === 1 ? "an earlier part is" : `${segments} earlier parts are`} faint.`
+    : "";
+
+// The same of the drawn values, for curves without a summary.
+function seenOf(columns, i, { unit, plain }) {
   const { epochs } = columns.data;
   const name = plain ? "" : `${columns.series[i].label} `;
   const also = notFinite(columns.gaps[i].size);

@@ -2,7 +2,7 @@
 
 import { clock, count, duration, ticks } from "../page/format.js";
 import { cssColor, FONT } from "./canvas.js";
-import { paintBest, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
+import { paintBest, paintEarlier, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
 import { mouseBindings, zoomToSelection } from "./zoom.js";
 
 const LONELY_AT_MOST = 300;
@@ -74,7 +74,7 @@ export function plotOptions(chart, width, height) {
       fill: `${chart.colors[low]}26`,
     })),
     hooks: {
-      drawAxes: [paintMark, paintBest, paintEnvelopes].map((paint) => (u) => paint(u, chart)),
+      drawAxes: [paintMark, paintBest, paintEarlier, paintEnvelopes].map((paint) => (u) => paint(u, chart)),
       draw: [(u) => paintNonFinite(u, chart)],
       setCursor: [(u) => chart.showValues(u.cursor.idx)],
       setSelect: [() => zoomToSelection(chart)],
@@ -139,6 +139,7 @@ function verticalRange(chart, u) {
     if (chart.hides(series)) return;
     const drawn = [u.data[i + 1], ...(chart.raws ? [u.data[chart.raws + i + 1]] : [])];
     takeInView(u.data[0], edges, drawn, data.envelope[series.key], axis, take);
+    for (const points of data.earlier?.[series.key] ?? []) takeEarlier(points, edges, axis, take);
   });
   return view.log ? withLogAir(seen) : withAir(seen);
 }
@@ -155,6 +156,13 @@ function takeInView(xs, [left, right], drawn, envelope, axis, take) {
   for (const column of drawn) {
     take(crossing(xs, column, from, left));
     take(crossing(xs, column, to + 1, right));
+  }
+}
+
+function takeEarlier(points, [left, right], axis, take) {
+  for (const [j, place] of axis.placesOf(points).entries()) {
+    const value = points.values[j];
+    if (place >= left && place <= right && typeof value === "number") take(value);
   }
 }
 

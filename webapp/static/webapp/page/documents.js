@@ -1,7 +1,17 @@
 // Reads JSON; no other module does. Objects keyed by users' names (metrics, parameters, tags) lose their prototype, so
 // that a metric called `constructor` is in one only if it was logged.
 
-const NAMED_BY_USERS = ["envelope", "final_metrics", "metrics", "params", "tags"];
+const NAMED_BY_USERS = [
+  "chunk_of",
+  "clock_of",
+  "earlier",
+  "envelope",
+  "final_metrics",
+  "metrics",
+  "params",
+  "replaced",
+  "tags",
+];
 
 export const parsed = (text) => withoutPrototypes(JSON.parse(text));
 

@@ -1,7 +1,11 @@
 // Numbers, times and names as texts.
 
+// Values that JSON has no number for, as documents name them.
+export const KINDS = { NaN: "NaN", Infinity: "∞", "-Infinity": "−∞" };
+
 export function number(value) {
   if (value === null || value === undefined) return "–";
+  if (typeof value === "string") return KINDS[value] ?? value;
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-3 || size >= 1e6))
     return value.toExponential(2).replace("e+", "e").replace("-", "−").replace("e-", "e−");
@@ -27,7 +31,7 @@ function tick(value, digits) {
 }
 
 // All digits, as in the JSON.
-export const exact = (value) => (value === null || value === undefined ? "" : String(value));
+export const exact = (value) => (value === null || value === undefined ? "" : (KINDS[value] ?? String(value)));
 
 // Makes an Intl object when it is first needed. The first one takes a new browser process 15 ms, each further one 1 ms,
 // and most run pages need none to show their charts.
