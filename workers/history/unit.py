@@ -25,7 +25,7 @@ def unit_of(curves: Mapping[str, Curve], params: Mapping[str, str]) -> Unit:
     metrics that Keras logs, or as many steps as a parameter says epochs, unless they are FAR apart, or FAR more than
     validations. A run without curves counts epochs.
     """
-    known = {key: curve for key, curve in curves.items() if not curve.is_counted}
+    known = {key: curve for key, curve in curves.items() if len(curve.steps) and not curve.is_counted}
     if (epoch := known.get("epoch")) is not None and len(epoch.steps) > 1:
         return "epoch" if len(set((epoch.values - epoch.steps).tolist())) == 1 else "step"
     timed = timed_by(known)

@@ -31,7 +31,9 @@ def insights(curves: Mapping[str, Curve], unit: Unit) -> list[Insight]:
 
     ``curves`` maps each metric's key to its curve. The result does not depend on their order.
     """
-    run = Run({key: curves[key] for key in sorted(curves) if not curves[key].is_counted}, unit)
+    run = Run(
+        {key: curves[key] for key in sorted(curves) if len(curves[key].steps) and not curves[key].is_counted}, unit
+    )
     # Differences of values near the largest float64 are infinite. No rule makes a statement then.
     with np.errstate(all="ignore"):
         found = [sorted(rule(run), key=gravity)[:MOST_PER_RULE] for rule in RULES.values()]

@@ -10,6 +10,7 @@ import pytest
 
 from store import searched
 from store.models import Run
+from tests.store.samples import summaries
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 Make = Callable[..., Run]
@@ -28,7 +29,8 @@ def make(db: None) -> Make:
         moment = NOON + timedelta(minutes=made)
         usual = {"tracking_server": "default", "experiment_name": "e", "status": "FINISHED", "announced_at": moment}
         run = Run.objects.create(run_id=run_id, **(usual | fields))
-        searched.write(run, params or {}, metrics or {})
+        known = {key: value for key, value in (metrics or {}).items() if value is not None}
+        searched.write(run, params or {}, summaries(known))
         run.params, run.final_metrics = params or {}, metrics or {}
         run.save()
         return run

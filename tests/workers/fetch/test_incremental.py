@@ -91,7 +91,7 @@ def test_a_run_that_has_ended_is_fetched_whole() -> None:
     kept = fetch(running(True, loss=line(50)))
     wire = FakeMlflow({"loss": [*line(50), (2, 7.0, 99)]}, bulk=True)
     run = fetch(wire, kept)
-    assert (run.status, run.curves["loss"].repeated) == ("FINISHED", 1)
+    assert (run.status, run.points["loss"].repeat) == ("FINISHED", True)
     assert asked_from(wire) == [49, None]
     resumed = running(True, loss=line(52))
     fetch(resumed, run)
