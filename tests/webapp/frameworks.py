@@ -100,6 +100,18 @@ class Framework(Sample):
             for name in MACHINE
         }
 
+    def lightning(self) -> dict[str, Points]:
+        """A loss by step and by epoch, and the validation's under the name that Keras gives it."""
+        steps, ends = np.arange(0, self.size, 50), np.arange(499, self.size, 500)
+        return {
+            "train_loss_step": _curve(steps, 2 * np.exp(-3 * steps / self.size)),
+            "train_loss_epoch": _curve(ends, 2 * np.exp(-3 * ends / self.size)),
+            "val_loss": _curve(ends, 0.3 + 2 * np.exp(-3 * ends / self.size)),
+            "val_acc": _curve(ends, 1 - np.exp(-3 * ends / self.size)),
+            "lr-Adam": _curve(steps, 1e-3 * np.ones(len(steps))),
+            "epoch": _curve(steps, steps // 500),
+        }
+
     def layers(self) -> dict[str, Points]:
         """240 metrics: the loop above, and what each of many layers logs."""
         curves = self.training()

@@ -14,7 +14,7 @@ from tests.browser.conftest import Site
 from tests.chromium import LAYOUT_SHIFT, chart, is_drawn, screenshot
 
 Look = Callable[..., Page]
-KINDS = {"training": 20_000, "layers": 20_000, "resumed": 300}
+KINDS = {"training": 20_000, "layers": 20_000, "lightning": 5000, "resumed": 300}
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,18 @@ def test_the_first_chart_is_the_loss_with_its_validation(look: Look, torch: Site
     names = figure.locator(".legend button").all_inner_texts()
     assert [name.split()[0] for name in names] == ["train/loss", "val/loss"]
     expect(figure).to_be_in_viewport()
+
+
+def test_a_catalogued_name_stays_with_the_other_sides_of_its_metric(look: Look, torch: Site) -> None:
+    page = look("/runs/torch-lightning/")
+    assert titles(page, "training") == ["loss", "val_acc", "lr-Adam"]
+    figure = chart(page, "loss")
+    assert is_drawn(figure.locator("canvas"))
+    swatches = figure.locator(".legend i").evaluate_all("all => all.map(one => one.dataset.color)")
+    assert swatches == ["ember", "teal", "blue"]
+    names = figure.locator(".legend button").all_inner_texts()
+    assert [name.split()[0] for name in names] == ["train_loss_epoch", "train_loss_step", "val_loss"]
+    expect(page.locator(".tile dt").first).to_have_text("best val_loss")
 
 
 def test_the_first_charts_are_in_the_page(look: Look, torch: Site) -> None:

@@ -159,15 +159,16 @@ function metricSpecs(history) {
 
 const paletteAt = (i) => ({ color: PALETTE[i % PALETTE.length], dash: i >= PALETTE.length });
 
-// Training and validation have the same colours as in the chart of the loss.
+// Training and validation have the same colours as in the chart of the loss; of several such curves, the first.
 function seriesOf(keys) {
-  const byRole = keys.map(roleColor);
-  const roles = new Set(byRole).size === keys.length;
-  return keys.map((key, i) => ({
-    label: key,
-    key,
-    ...(roles && keys.length > 1 ? { color: byRole[i] } : paletteAt(i)),
-  }));
+  if (keys.length === 1) return [{ label: keys[0], key: keys[0], ...paletteAt(0) }];
+  const firsts = keys.filter((key, i) => keys.findIndex((one) => roleColor(one) === roleColor(key)) === i);
+  const rest = PALETTE.filter((color) => !firsts.some((key) => roleColor(key) === color));
+  return keys.map((key) => {
+    if (firsts.includes(key)) return { label: key, key, color: roleColor(key) };
+    const i = keys.filter((one) => !firsts.includes(one)).indexOf(key);
+    return { label: key, key, color: rest[i % rest.length], dash: i >= rest.length };
+  });
 }
 
 function roleColor(key) {
