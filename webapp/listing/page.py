@@ -27,6 +27,7 @@ from webapp.listing.measured import Numbers, count_keys
 from webapp.listing.query import QueryError
 from webapp.listing.rows import Row, choose_keys, offered_keys
 from webapp.listing.toolbar import toolbar
+from webapp.listing.unknown import unknown
 from webapp.listing.view import DEFAULT_LIMIT, View, ViewError
 from webapp.run.words import number
 from webapp.visibility.reader import reader_of
@@ -46,6 +47,8 @@ def runs(request: HttpRequest) -> HttpResponse:
     except ViewError as error:
         return _unreadable(request, error)
     context = content(view, reader_of(request).hidden)
+    if not context["count"]:
+        context["unknown"] = unknown(view, reader_of(request).hidden)
     context |= toolbar(view, context["columns"], context["offered"], str(view.query))
     context |= {"may_annotate": may_annotate(request), "bulk": BULK, "bulk_tags": BULK_TAGS}
     whole = view.but(columns=context["keys"], limit=DEFAULT_LIMIT, group="").address

@@ -167,6 +167,14 @@ def test_no_match_says_what_to_change(reader: Client, make: Make) -> None:
     assert names(follow(reader, follow(reader, page, "Remove the condition epochs &gt; 5"), "Include them")) == ["a"]
 
 
+def test_an_unknown_name_says_so_and_offers_the_nearest(reader: Client, make: Make) -> None:
+    make("a", {"optimizer": "adam"}, {"val_loss": 1.0, "loss": 2.0})
+    page = reader.get("/", {"q": "metric.val_los.min < 3 and param.zzz and metric.loss < 3"}).content.decode()
+    assert "No run has the metric val_los. The nearest is val_loss." in page
+    assert "No run has the parameter zzz.</p>" in page
+    assert "the metric loss" not in page
+
+
 def test_archived_runs_are_hidden_and_pinned_ones_first(reader: Client, make: Make) -> None:
     for run_id in ("a", "b", "c"):
         make(run_id)
