@@ -25,7 +25,7 @@ from webapp.listing.find import find
 from webapp.listing.groups import Best, groups
 from webapp.listing.measured import Numbers, count_keys
 from webapp.listing.query import QueryError
-from webapp.listing.rows import Row, choose_keys, offered_keys
+from webapp.listing.rows import Row, choose_keys, example, offered_keys
 from webapp.listing.toolbar import toolbar
 from webapp.listing.unknown import unknown
 from webapp.listing.view import DEFAULT_LIMIT, View, ViewError
@@ -107,6 +107,7 @@ def content(view: View, hidden: frozenset[str]) -> dict[str, Any]:
         "columns": columns,
         "offered": offered_keys(counts, keys),
         "count": len(listed),
+        "example": example([row.listed for row in rows], keys),
         "pinned": rows[: len(page.pinned)],
         "rows": rows[len(page.pinned) :],
         "next": view.but(cursor=page.next).address if page.next else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from warmboard.contract.directions import Direction, direction
 from webapp.annotations.models import Annotation, Tag
 from webapp.listing.columns import Cell, Column, Key, Measured
 from webapp.listing.measured import is_system
-from webapp.listing.query import Condition
+from webapp.listing.query import Condition, Query
 from webapp.listing.view import View
 
 # Of each group, the list shows the key that most runs have.
@@ -87,6 +88,16 @@ def offered_keys(counts: Mapping[Key, int], chosen: Sequence[Key]) -> list[Key]:
     """All possible columns: the chosen ones, then the other keys by name, and the machine's metrics last."""
     others = sorted(counts.keys() - set(chosen), key=lambda column: (is_system(column), column.kind, column.key))
     return [*chosen, *others[:MOST_OFFERED]]
+
+
+def example(runs: Sequence[Measured], keys: Sequence[Key]) -> str:
+    """A query that finds the first run, by the first metric that is a column and has a finite value; or empty."""
+    metrics = [key for key in keys if key.is_metric]
+    for run, key in ((run, key) for run in runs for key in metrics):
+        number = run.numbers.get(key.key, math.nan)
+        if math.isfinite(number):
+            return str(Query((Condition("metric", "<=", str(number), **vars(key.measure)),)))
+    return ""
 
 
 def _dullness(column: Key) -> tuple[bool, bool]:

@@ -175,6 +175,14 @@ def test_an_unknown_name_says_so_and_offers_the_nearest(reader: Client, make: Ma
     assert "the metric loss" not in page
 
 
+def test_the_example_of_a_query_finds_something(reader: Client, make: Make) -> None:
+    make("a", {}, {"loss": 0.25})
+    page = reader.get("/").content.decode()
+    [placeholder] = re.findall(r'placeholder="Search: ([^"]*)"', page)
+    assert unescape(placeholder) == "metric.loss <= 0.25"
+    assert names(reader.get("/", {"q": unescape(placeholder)}).content.decode()) == ["a"]
+
+
 def test_archived_runs_are_hidden_and_pinned_ones_first(reader: Client, make: Make) -> None:
     for run_id in ("a", "b", "c"):
         make(run_id)
