@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -32,6 +33,27 @@ def run_batch(queries: Sequence[Asked]) -> list[list[str]]:
             for number, _, run_id in cursor.fetchall():
                 found[number].append(run_id)
     return found
+
+
+class Like(Lookup):
+    """SQL's LIKE, with ``%`` and ``_`` but no escapes: as MLflow compares, case-sensitive unless ``any_case``."""
+
+    lookup_name = "sql_like"
+    prepare_rhs = False
+    output_field = BooleanField()
+
+    def __init__(self, column: str, pattern: str, any_case: bool) -> None:
+        super().__init__(F(column), pattern)
+        self.any_case = any_case
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        column, parameters = self.process_lhs(compiler, connection)
+        if connection.vendor == "postgresql":
+            return f"{column} {'ILIKE' if self.any_case else 'LIKE'} %s ESCAPE ''", (*parameters, self.rhs)
+        if self.any_case:
+            return f"{column} LIKE %s", (*parameters, self.rhs)
+        glob = re.sub(r"[*?\[]", r"[\g<0>]", self.rhs).replace("%", "*").replace("_", "?")
+        return f"{column} GLOB %s", (*parameters, glob)
 
 
 class InList(Lookup):

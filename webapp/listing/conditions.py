@@ -8,16 +8,17 @@ order that the sort's index gives.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from store.models import QuickTest, Run, RunMetric, RunParam
 from warmboard.contract.events import RUN_ID
 from webapp.annotations.models import Annotation, Tag
-from webapp.listing.batch import Asked, InList, run_batch
-from webapp.listing.fields import FIELDS, WORD, Operand, Span
+from webapp.listing.batch import Asked, InList, Like, run_batch
+from webapp.listing.fields import ABSENT, FIELDS, LIKE, WORD, Operand, Span
+from webapp.listing.names import Names
 from webapp.listing.query import Condition, Query
 from webapp.visibility.reader import visible
 
@@ -67,11 +68,22 @@ class Narrowed:
         return found
 
 
-def narrow(queries: Sequence[Query], hidden: frozenset[str]) -> list[Narrowed]:
+def narrow(queries: Sequence[Query], hidden: frozenset[str], names: Names) -> list[Narrowed]:
     """Prepare the queries for a reader from whom these experiments are hidden. At most one statement."""
+    queries = [_settled(query, names) for query in queries]
     conditions = list({condition: None for query in queries for condition in query.conditions if condition != ALL})
     answers = dict(zip(conditions, run_batch([_few(condition)[: FEW + 1] for condition in conditions]), strict=True))
     return [_narrowed(query, answers, hidden) for query in queries]
+
+
+def _settled(query: Query, names: Names) -> Query:
+    """The query with the true keys of its metrics."""
+    return Query(
+        tuple(
+            replace(condition, **vars(names.settle(condition.measure))) if condition.field == "metric" else condition
+            for condition in query.conditions
+        )
+    )
 
 
 def _narrowed(query: Query, answers: Mapping[Condition, list[str]], hidden: frozenset[str]) -> Narrowed:
@@ -86,8 +98,13 @@ def compare(column: str, operator: str, operand: Operand) -> Q:
     """Compare a column with an operand; without an operator, test that it has a value. Null never matches."""
     if isinstance(operand, Span):
         return _compare_span(column, operator, operand)
+    if isinstance(operand, tuple):
+        among = Q(**{f"{column}__in": operand})
+        return among if operator == "in" else ~among & Q(**{f"{column}__isnull": False})
     if not operator:
         return Q(**{f"{column}__isnull": False})
+    if operator in LIKE:
+        return Q(Like(column, str(operand), any_case=operator == "ilike"))
     if operator == "!=":
         return ~Q(**{column: operand}) & Q(**{f"{column}__isnull": False})
     return Q(**{f"{column}__{LOOKUPS[operator]}": operand})
@@ -95,16 +112,16 @@ def compare(column: str, operator: str, operand: Operand) -> Q:
 
 def operand_of(condition: Condition) -> Operand:
     """The value in the type of its column; empty if the condition tests only for presence."""
-    if not condition.operator:
+    if condition.operator in ("", ABSENT):
         return ""
-    return FIELDS[condition.field].read(condition.operator, condition.value, condition.quoted)
+    return FIELDS[condition.field].operand(condition.operator, condition.value, condition.quoted)
 
 
 def value_column(condition: Condition) -> str:
     """The column of a parameter's, metric's or tag's row that the condition compares."""
     if condition.field == "param":
         return "number" if isinstance(operand_of(condition), float) else "text"
-    return "last" if condition.field == "metric" else "value"
+    return condition.measure.column if condition.field == "metric" else "value"
 
 
 def _compare_span(column: str, operator: str, span: Span) -> Q:
@@ -123,7 +140,9 @@ def _few(condition: Condition) -> Asked:
         return QuickTest.objects.filter(found).exclude(mlflow_run_id="").values_list("mlflow_run_id")
     if condition.field in COLUMNS or condition.field == WORD:
         return Run.objects.filter(_of_run(condition, "")).values_list("run_id")
-    return _keyed_rows(condition).filter(_of_value(condition, value_column(condition))).values_list(_run_of(condition))
+    if condition.operator == ABSENT:
+        return Run.objects.filter(~Exists(_keyed_rows(condition).filter(_is_run(condition)))).values_list("run_id")
+    return _keyed_rows(condition).filter(_of_value(condition)).values_list(_run_of(condition))
 
 
 def _many(found: QuerySet[Any], rows: Rows, condition: Condition, name: str) -> QuerySet[Any]:
@@ -135,14 +154,16 @@ def _many(found: QuerySet[Any], rows: Rows, condition: Condition, name: str) -> 
         return found.filter(Exists(of_run.filter(compare("pk", condition.operator, operand_of(condition)))))
     if condition.field in COLUMNS or condition.field == WORD:
         return found.filter(_of_run(condition, rows.prefix))
-    if (condition.field, condition.key) == (rows.field, rows.key):
-        return found.filter(_of_value(condition, value_column(condition)))
-    of_run = _keyed_rows(condition).filter(**{_run_of(condition): OuterRef("run_id")})
-    found = found.alias(**{name: Subquery(of_run.values(value_column(condition))[:1])})
-    return found.filter(_of_value(condition, name))
+    if (condition.field, condition.key) == (rows.field, rows.key) and condition.operator != ABSENT:
+        return found.filter(_of_value(condition))
+    meets = Case(When(_of_value(condition), then=Value(1)), default=Value(0))
+    of_run = _keyed_rows(condition).filter(_is_run(condition)).annotate(meets=meets)
+    found = found.alias(**{name: Subquery(of_run.values("meets")[:1])})
+    return found.filter(**{f"{name}__isnull": True} if condition.operator == ABSENT else {name: 1})
 
 
 def _keyed_rows(condition: Condition) -> QuerySet[Any]:
+    """The rows of the parameter, metric or tag. Tags are those that people gave here."""
     if condition.field == "tag":
         return Tag.objects.filter(name=condition.key)
     rows: dict[str, type[RunParam | RunMetric]] = {"param": RunParam, "metric": RunMetric}
@@ -153,8 +174,18 @@ def _run_of(condition: Condition) -> str:
     return "annotation_id" if condition.field == "tag" else "run_id"
 
 
-def _of_value(condition: Condition, column: str) -> Q:
-    return compare(column, condition.operator, operand_of(condition))
+def _is_run(condition: Condition) -> Q:
+    return Q(**{_run_of(condition): OuterRef("run_id")})
+
+
+def _of_value(condition: Condition) -> Q:
+    """Compare a row's value. A metric without a value is NaN, which differs from every number."""
+    if not condition.operator or condition.operator == ABSENT:
+        return Q(**{f"{_run_of(condition)}__isnull": False})
+    column, operand = value_column(condition), operand_of(condition)
+    if condition.field == "metric" and condition.operator == "!=":
+        return ~Q(**{column: operand}) | Q(**{f"{column}__isnull": True})
+    return compare(column, condition.operator, operand)
 
 
 def _of_run(condition: Condition, prefix: str) -> Q:

@@ -18,6 +18,7 @@ from webapp.exports.formats import safe
 from webapp.listing.api import run_document, unreadable
 from webapp.listing.columns import Column, exported
 from webapp.listing.find import find
+from webapp.listing.measured import Numbers, count_keys
 from webapp.listing.rows import choose_keys
 from webapp.listing.view import MOST, View, ViewError
 from webapp.run.summary import Listed
@@ -63,11 +64,15 @@ def _csv(view: View, pages: Pages) -> Iterator[bytes]:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     columns: list[Column] = []
+    numbers = Numbers()
     for runs in pages:
         if not columns:
-            columns = exported(view.columns if view.columns is not None else choose_keys(runs))
+            keys = view.columns if view.columns is not None else choose_keys(count_keys(runs))
+            columns, numbers = exported(keys), Numbers.of(keys)
             writer.writerow([safe(column.name) for column in columns])
-        writer.writerows([column.value(listed) for column in columns if column.value] for listed in runs)
+        writer.writerows(
+            [column.value(listed) for column in columns if column.value] for listed in numbers.measured(runs)
+        )
         yield buffer.getvalue().encode()
         buffer.seek(0)
         buffer.truncate()
@@ -76,9 +81,9 @@ def _csv(view: View, pages: Pages) -> Iterator[bytes]:
 def _json(view: View, pages: Pages) -> Iterator[bytes]:
     """JSON of the runs, as in ``GET /api/runs/``."""
     yield b'{"runs": ['
-    separator = ""
+    separator, numbers = "", Numbers.of(view.columns or ())
     for runs in pages:
-        for listed in runs:
+        for listed in numbers.measured(runs):
             document = json.dumps(run_document(listed, view), cls=DjangoJSONEncoder, allow_nan=False)
             yield f"{separator}{document}".encode()
             separator = ",\n"

@@ -29,7 +29,7 @@ class Head:
 def toolbar(view: View, columns: Sequence[Column], offered: Sequence[Key], text: str) -> dict[str, Any]:
     """Template variables of the controls. ``text`` is the text of the search field."""
     chosen = {column.key for column in columns if column.key}
-    groups = [*GROUPS, *(str(key) for key in offered if key.kind == "param")]
+    groups = [*GROUPS, *map(str, offered)]
     return {
         "text": text,
         "view": view,

@@ -31,7 +31,7 @@ class ViewError(ValueError):
 @dataclass(frozen=True)
 class View:
     """A view of the list. ``columns`` is None if the query string has none and the page chooses. ``group`` is empty,
-    ``status``, ``experiment`` or ``param.KEY``.
+    ``status``, ``experiment``, ``param.KEY`` or ``metric.KEY``.
     """
 
     query: Query = field(default_factory=Query)
@@ -101,6 +101,8 @@ def read_columns(texts: list[str]) -> tuple[Key, ...]:
 def _group(text: str) -> str:
     if not text or text in GROUPS:
         return text
-    if not text.startswith("param."):
-        raise ValueError(f"can't group by {text!r}; use {', '.join(GROUPS)} or param.NAME")
-    return str(Key.parse(text))
+    try:
+        return str(Key.parse(text))
+    except ValueError:
+        known = ", ".join(GROUPS)
+        raise ValueError(f"can't group by {text!r}; use {known}, param.NAME or metric.NAME") from None

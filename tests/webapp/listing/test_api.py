@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -95,3 +96,16 @@ def test_bytes_that_are_no_text_are_answered(reader: Client, sample: Sample, raw
     text = "".join(f"%{byte:02x}" for byte in raw)
     for name in ("q", "sort", "columns", "cursor", "group"):
         assert reader.get(f"/api/runs/?{name}={text}").status_code in (200, 400)
+
+
+def test_chosen_numbers_are_sent_with_words_for_what_is_not_finite(reader: Client, make: Make) -> None:
+    make("a", {}, {"loss": [0.1, -math.inf], "nan": None, "x": 0.1 + 0.2})
+    query = {"columns": ["metric.loss", "metric.loss.first", "metric.loss.count", "metric.nan", "metric.x", "metric.y"]}
+    [run] = reader.get("/api/runs/", query).json()["runs"]
+    expected = {"loss": "-Infinity", "loss.first": 0.1, "loss.count": 2, "nan": "NaN", "x": 0.1 + 0.2}
+    assert run["final_metrics"] == expected
+    page = reader.get("/", query).content.decode()
+    for cell in ('title="0.30000000000000004">0.3000', ">-Infinity<", ">NaN<", ">2<", 'data-label="y">\N{EN DASH}<'):
+        assert cell in page
+    groups = reader.get("/", query | {"group": "metric.loss"}).content.decode()
+    assert "-Infinity</a>" in groups
