@@ -217,7 +217,8 @@ def test_a_put_takes_few_statements_however_many_entries(quick_test: bool) -> No
         with CaptureQueriesContext(connection) as queries:
             warm.put(warm_run("first", minutes=minutes, more=chunks(many)))
         statements = [query["sql"].split()[0] for query in queries if not query["sql"].startswith(("BEGIN", "COMMIT"))]
-        # Changed parameters, known and changed metrics; the run; its new and its removed entries; its source; its quick test.
+        # Changed parameters, known and changed metrics; the run; its new and its removed entries; its source; its
+        # quick test.
         searched = ["INSERT", "SELECT", "INSERT"] if minutes == 0 else ["SELECT"]
         entries = ["INSERT", "DELETE", "INSERT"]
         assert statements == ["SELECT", *searched, "UPDATE", *entries, "SELECT", *["UPDATE"] * quick_test]

@@ -41,11 +41,11 @@ def test_points_are_sorted_by_step_and_the_latest_timestamp_wins(bulk: bool) -> 
 
 
 @WAYS
-def test_of_equal_steps_and_timestamps_the_max_value_wins_and_nan_counts_as_zero(bulk: bool) -> None:
+def test_of_equal_steps_and_timestamps_the_max_value_is_last_and_nan_counts_as_zero(bulk: bool) -> None:
     ties: dict[str, Points] = {"above": [(0, "NaN", 1), (0, 2.0, 1)], "below": [(0, -2.0, 1), (0, "NaN", 1)]}
-    curves = fetch(FakeMlflow(ties, bulk=bulk)).curves
-    assert curves["above"].values.tolist() == [2.0]
-    assert math.isnan(curves["below"].values[0])
+    points = fetch(FakeMlflow(ties, bulk=bulk)).points
+    assert points["above"].last() == (0, 1, 2.0)
+    assert math.isnan(points["below"].last()[2])
 
 
 @WAYS

@@ -112,7 +112,7 @@ def test_only_metrics_that_moved_are_requested_from_a_stock_server() -> None:
     wire.metrics["new"] = line(1)
     run = fetch(wire, kept)
     assert sorted(query["metric_key"] for query in wire.asked("/get-history-bulk")) == ["loss", "new"]
-    assert run.curves["still"] is kept.curves["still"]
+    assert run.points["still"] is kept.points["still"]
     ended = FakeMlflow(wire.metrics)
     fetch(ended, run)
     assert len(ended.asked("/get-history-bulk")) == 5
