@@ -1,8 +1,9 @@
 """``python -m tests [PYTEST ARGUMENTS]``: what `make test` runs.
 
 Two runs of pytest, side by side: every test on SQLite, in TEST_PROCESSES processes (default: 2); and the tests that use
-tables once more on PostgreSQL. Arguments go to the first. If they choose tests (a path, -k, -m, --lf …), there is no
-second. Its output comes when both have ended, then one closing line for both.
+tables once more on PostgreSQL, at the lowest priority, since the first often waits for a server. Arguments go to the
+first. If they choose tests (a path, -k, -m, --lf …), there is no second. Its output comes when both have ended, then
+one closing line for both.
 
 Exits with the status of the first run, or of the second if the first passed. Ends every process that a test has left
 behind, also when it is interrupted.
@@ -134,7 +135,8 @@ class Session:
         told, output = self._folder / f"{name}.json", self._folder / f"{name}.txt" if database else None
         environ = {**os.environ, "TESTS_TOLD": str(told), **({"TEST_DATABASE_URL": database} if database else {})}
         with output.open("wb") if output else contextlib.nullcontext() as file:
-            command = [sys.executable, "-m", "pytest", *options]
+            lowest = ["nice", "-n", "19"] if database else []
+            command = [*lowest, sys.executable, "-m", "pytest", *options]
             self.runs.append(Run(told, subprocess.Popen(command, env=environ, stdout=file, stderr=file), output))
 
 

@@ -4,6 +4,7 @@ settings before it reads any conftest.
 Processes of pytest-xdist each import it: every one has a Valkey, tables and gathered static files of its own.
 """
 
+import gc
 import os
 import tempfile
 
@@ -18,6 +19,10 @@ GIVEN = {
 """The environment as it was, less every setting of ours: no server that somebody has configured is touched."""
 VALKEY_PORT = free_port()
 _static = tempfile.TemporaryDirectory(prefix="warmboard-static-")
+
+# Collection and tracing by TensorFlow make millions of objects that stay. Looking for garbage among them took 15 % of
+# the processor time of collection.
+gc.set_threshold(20_000, 20, 20)
 
 os.environ.update(
     {

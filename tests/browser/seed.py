@@ -2,7 +2,7 @@
 
 One process for all tests of a site: a new one takes seconds to import what it needs. Each line of its input is a JSON
 list of steps ``[class, fields, method, arguments]``; it answers each line with one: null, or the traceback of what went
-wrong. The classes are those of ``KINDS``.
+wrong. The classes are those of ``kinds``.
 """
 
 from __future__ import annotations

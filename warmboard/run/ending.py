@@ -65,7 +65,8 @@ class Ending:
             return None
 
     def _run(self, name: str, action: Callable[[float], T], again: bool) -> Bounded[T]:
-        before = self._signalled()
+        if before := self._signalled():
+            self.limits = self.limits.at_most(self._hurried)
         seconds = getattr(self.limits, name)
         work = Bounded(lambda: action(seconds), f"ending-{name}")
         ended = self._wait(work, seconds, lambda: self._signalled() and not before)
@@ -75,8 +76,6 @@ class Ending:
             if again:
                 work = Bounded(lambda: action(seconds), f"ending-{name}-again")
             ended = self._wait(work, seconds, lambda: False)
-        elif self._signalled():
-            self.limits = self.limits.at_most(self._hurried)
         if not ended:
             log.error("The end of the run continues without this part: %s took more than %.1f s", name, seconds)
         return work

@@ -28,6 +28,15 @@ def test_three_runs_lie_over_each_other(look: Look) -> None:
             expect(figure.locator(".summary")).to_contain_text(f"search {seed}")
 
 
+def test_a_table_stays_open_when_its_chart_is_rebuilt(look: Look) -> None:
+    page = look(THREE)
+    figure = chart(page, "val_loss")
+    figure.locator("summary").click()
+    cells(figure)
+    page.get_by_role("button", name="Elapsed").click()
+    expect(figure.locator("thead th").first).to_have_text(re.compile("second", re.IGNORECASE))
+
+
 def test_curves_are_aligned_by_step(look: Look) -> None:
     page = look(THREE)
     figure = chart(page, "val_loss")

@@ -76,6 +76,21 @@ def test_a_signal_shortens_the_remaining_timeouts(
         termination.settle()
 
 
+def test_a_signal_just_before_a_part_shortens_its_timeout(termination: Termination, hang: threading.Event) -> None:
+    termination.defer()
+    signal.raise_signal(signal.SIGTERM)
+    calls: list[float] = []
+    ending = Ending(LONG, SHORT, termination)
+
+    def flush(seconds: float) -> bool:
+        calls.append(seconds)
+        return hang.wait(seconds)
+
+    for _ in range(2):
+        ending.part("flush", flush)
+    assert calls == [0.1, 0.1]
+
+
 def test_the_hurried_limits_fit_into_a_clouds_grace_period() -> None:
     assert sum(vars(HURRIED).values()) <= 10
 

@@ -214,6 +214,7 @@ export class Curves {
     }
     if (known) this.#drop(metric);
     const chart = new OverlaidChart(spec, data, this.view);
+    chart.table.details.open = known?.table.details.open ?? false;
     const way = { "-1": "lower is better", 0: "", 1: "higher is better" }[direction(metric)];
     if (way) chart.element.querySelector("h3").after(el("span", { class: "muted way" }, way));
     chart.wake(false);
