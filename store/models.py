@@ -27,6 +27,7 @@ class Run(models.Model):
     status = models.CharField(max_length=16)
     start_time = models.DateTimeField(null=True)
     end_time = models.DateTimeField(null=True)
+    newest_at = models.DateTimeField(null=True, help_text="The time of its newest value, if it can be right.")
     epochs = models.PositiveIntegerField(null=True)
     unit = models.CharField(
         max_length=8, default="epoch", db_default="epoch", help_text="What epochs counts: epoch or step."
@@ -41,6 +42,15 @@ class Run(models.Model):
     rebuild_attempts = models.PositiveSmallIntegerField(default=0, help_text="Of entries of an older schema version.")
     rebuild_due_at = models.DateTimeField(null=True, help_text="When the run may be queued again to be rebuilt.")
     rebuild_reason = models.TextField(blank=True, help_text="Why it is not rebuilt yet; for good if it is not due.")
+    digest = models.CharField(
+        max_length=32,
+        blank=True,
+        db_default="",
+        help_text="Of the run as MLflow described it at the last fetch (workers/history/digest.py).",
+    )
+    deleted_at = models.DateTimeField(
+        null=True, help_text="When the sweep found it deleted in MLflow; null: it is not."
+    )
 
     class Meta:
         indexes = [
@@ -52,6 +62,7 @@ class Run(models.Model):
             models.Index(fields=["start_time", "run_id"], name="run_by_start"),
             models.Index(fields=["end_time", "run_id"], name="run_by_end"),
             models.Index(fields=["schema_version"], name="run_by_schema"),
+            models.Index(fields=["run_id"], condition=Q(deleted_at__isnull=False), name="run_deleted"),
             models.Index(fields=["fetched_at"], condition=Q(schema_version__isnull=False), name="run_longest_kept"),
         ]
 

@@ -24,6 +24,12 @@ from store.local import LocalCopy
 from store.models import ENDED, QuickTest, Run, RunSource, WarmEntry
 from warmboard.contract.entries import SCHEMA_VERSION, Body, Encoding, Entry, EntryKey, Resolution, Summary
 
+SUMMARY = (
+    *("fetched_at", "experiment_name", "name", "start_time", "newest_at", "epochs", "unit"),
+    *("digest", "params", "final_metrics", "sparkline"),
+)
+"""The columns of a run's row that each warming writes."""
+
 
 class HotCopyError(Exception):
     """The tables were written, but not Redis, which may hold an older copy. Retry the put."""
@@ -33,8 +39,8 @@ class HotCopyError(Exception):
 class WarmRun:
     """Everything that one warming of a run stores.
 
-    ``fetched_at`` is when its fetch began. ``source`` is the run as it was fetched (``workers/history/ndjson.py`` has
-    the format).
+    ``fetched_at`` is when its fetch began, ``digest`` of what MLflow said then. ``source`` is the run as it was fetched
+    (``workers/history/ndjson.py`` has the format).
     """
 
     run_id: str
@@ -44,8 +50,10 @@ class WarmRun:
     status: str
     start_time: datetime | None
     end_time: datetime | None
+    newest_at: datetime | None
     epochs: int
     unit: str
+    digest: str
     params: dict[str, str]
     summaries: Mapping[str, Summary] = field(repr=False)
     final_metrics: dict[str, float | None]
@@ -121,9 +129,8 @@ def _write_summary(row: Run, run: WarmRun) -> datetime:
     """Write the run's row. Returns the time of this warming, later than all before: its hot bodies' generation."""
     now = timezone.now()
     row.warmed_at = max(now, row.warmed_at + timedelta(microseconds=1)) if row.warmed_at else now
-    for name in ("fetched_at", "experiment_name", "name", "start_time", "epochs", "unit", "params", "final_metrics"):
+    for name in SUMMARY:
         setattr(row, name, getattr(run, name))
-    row.sparkline = run.sparkline
     # The completed event may arrive before MLflow knows of the end. Only a started event resumes an ended run.
     if run.status in ENDED or row.status not in ENDED:
         row.status, row.end_time = run.status, run.end_time

@@ -150,7 +150,7 @@ def test_by_hand(running: Running, client: MlflowClient, experiment_id: str, tmp
     done = by_hand(running, "--dry-run", OUTPUT_URI=str(tmp_path))
     assert done.returncode == 0, done.stderr
     run_id = RunInfo.decode(file.read_bytes()).run_id
-    assert f"run {run_id} has ended (FINISHED, two-tower): no event announced it" in done.stdout
+    assert f"run {run_id} (FINISHED, two-tower) has ended, but no event announced it" in done.stdout
     assert just_ended not in done.stdout, "its trainer may still tell"
     assert running.summary(run_id)["state"] == "unknown"
 

@@ -47,6 +47,8 @@ def warm_run(
         end_time=NOON,
         epochs=3,
         unit="epoch",
+        newest_at=NOON,
+        digest="",
         summaries=summaries({"final_loss": 0.1}),
         params={"epochs": "3"},
         final_metrics={"final_loss": 0.1},

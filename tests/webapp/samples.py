@@ -261,7 +261,8 @@ class Sample:
             warm.WarmRun(
                 run_id=self.run_id, fetched_at=datetime.now(UTC), experiment_name=self.experiment, name=self.name,
                 status=self.status, start_time=START, end_time=START + timedelta(seconds=3 * self.epochs),
-                epochs=self.length(), unit=self.told()["unit"], params=self.params(),
+                newest_at=START + timedelta(seconds=3 * self.epochs), epochs=self.length(), unit=self.told()["unit"],
+                digest="", params=self.params(),
                 summaries=self.told()["metrics"], final_metrics=self.final_metrics(),
                 sparkline=self.sparkline(), entries=self.entries(), source=b"",
             )

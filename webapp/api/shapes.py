@@ -23,6 +23,8 @@ class RunFields(TypedDict):
     status: str
     start_time: str | None
     end_time: str | None
+    newest_at: str | None
+    deleted_at: str | None
     epochs: int | None
     params: dict[str, str]
     final_metrics: dict[str, float | None]

@@ -20,7 +20,7 @@ from webapp.exports.formats import safe
 from webapp.listing.names import Measure, split
 from webapp.listing.sparkline import sparkline
 from webapp.run.summary import Listed
-from webapp.run.words import NO_VALUE, STATE_WORDS, STATUS_WORDS, ago, number
+from webapp.run.words import NO_VALUE, STATE_WORDS, STATUS_WORDS, ago, number, quiet_since
 
 LONGEST_CELL = 24
 NO_ATTRIBUTES = SafeString("")
@@ -107,7 +107,9 @@ def _curve(listed: Listed, now: datetime) -> Cell:
 
 def _status(listed: Listed, now: datetime) -> Cell:
     word = escape(status_word(listed))
-    return Cell(_STATUS, mark_safe(f'<span class="status status-{word}">{word}</span>'))  # noqa: S308 - escaped
+    quiet = quiet_since(listed.run, now)
+    said = format_html('<span class="sub">last value {}</span>', ago(quiet, now)) if quiet else ""
+    return Cell(_STATUS, mark_safe(f'<span class="status status-{word}">{word}</span>{said}'))  # noqa: S308 - escaped
 
 
 def _epochs(listed: Listed, now: datetime) -> Cell:

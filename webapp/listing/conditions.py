@@ -54,6 +54,7 @@ class Narrowed:
     ids: frozenset[str] | None
     many: tuple[Condition, ...]
     archived_too: bool
+    deleted_too: bool
     hidden: frozenset[str]
 
     def apply(self, rows: Rows) -> QuerySet[Any]:
@@ -65,6 +66,9 @@ class Narrowed:
             found = _many(found, rows, condition, f"asked{number}")
         if not self.archived_too:
             found = found.filter(~Exists(Annotation.objects.filter(run_id=OuterRef("run_id"), archived=True)))
+        if not self.deleted_too:
+            deleted = Run.objects.filter(pk=OuterRef("run_id"), deleted_at__isnull=False)
+            found = found.filter(~Exists(deleted) if rows.prefix else Q(deleted_at=None))
         return found
 
 
@@ -90,8 +94,8 @@ def _narrowed(query: Query, answers: Mapping[Condition, list[str]], hidden: froz
     asked = [condition for condition in query.conditions if condition in answers]
     lists = [frozenset(answers[condition]) for condition in asked if len(answers[condition]) <= FEW]
     many = tuple(condition for condition in asked if len(answers[condition]) > FEW)
-    archived_too = query.has_flag("archived", "all")
-    return Narrowed(frozenset.intersection(*lists) if lists else None, many, archived_too, hidden)
+    archived_too, deleted_too = query.has_flag("archived", "all"), query.has_flag("deleted", "all")
+    return Narrowed(frozenset.intersection(*lists) if lists else None, many, archived_too, deleted_too, hidden)
 
 
 def compare(column: str, operator: str, operand: Operand) -> Q:
@@ -134,7 +138,7 @@ def _compare_span(column: str, operator: str, span: Span) -> Q:
 def _few(condition: Condition) -> Asked:
     """Query the IDs of the runs that match the condition, by its index."""
     if condition.field == "is":
-        return Annotation.objects.filter(**{condition.value: True}).values_list("run_id")
+        return _flagged(condition).values_list("run_id")
     if condition.field == "quick_test":
         found = compare("pk", condition.operator, operand_of(condition))
         return QuickTest.objects.filter(found).exclude(mlflow_run_id="").values_list("mlflow_run_id")
@@ -148,7 +152,7 @@ def _few(condition: Condition) -> Asked:
 def _many(found: QuerySet[Any], rows: Rows, condition: Condition, name: str) -> QuerySet[Any]:
     """Filter rows by the condition. A subquery is evaluated run by run; planners may turn EXISTS into a full join."""
     if condition.field == "is":
-        return found.filter(Exists(Annotation.objects.filter(run_id=OuterRef("run_id"), **{condition.value: True})))
+        return found.filter(Exists(_flagged(condition).filter(run_id=OuterRef("run_id"))))
     if condition.field == "quick_test":
         of_run = QuickTest.objects.filter(mlflow_run_id=OuterRef("run_id"))
         return found.filter(Exists(of_run.filter(compare("pk", condition.operator, operand_of(condition)))))
@@ -160,6 +164,13 @@ def _many(found: QuerySet[Any], rows: Rows, condition: Condition, name: str) -> 
     of_run = _keyed_rows(condition).filter(_is_run(condition)).annotate(meets=meets)
     found = found.alias(**{name: Subquery(of_run.values("meets")[:1])})
     return found.filter(**{f"{name}__isnull": True} if condition.operator == ABSENT else {name: 1})
+
+
+def _flagged(condition: Condition) -> QuerySet[Any]:
+    """Rows with the ``run_id`` of each run that has the flag."""
+    if condition.value == "deleted":
+        return Run.objects.filter(deleted_at__isnull=False)
+    return Annotation.objects.filter(**{condition.value: True})
 
 
 def _keyed_rows(condition: Condition) -> QuerySet[Any]:

@@ -17,7 +17,7 @@ from webapp.listing.names import ATTRIBUTES, PREFIXES, STATISTICS, Measure
 
 LONGEST, MOST_CONDITIONS = 2000, 20
 OPERATORS = ("!=", ">=", "<=", "=", ">", "<", "~")
-FLAGS = ("pinned", "archived", "all")
+FLAGS = ("pinned", "archived", "deleted", "all")
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 # An apostrophe within a word, or one that is not closed, is no quotation mark.
 _SINGLE = r"'[^']*'(?=[\s,).]|$)"
@@ -91,7 +91,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Query:
-    """Conditions that must all hold. Without any, the query finds all runs that are not archived."""
+    """Conditions that must all hold. Without any, the query finds all runs that are neither archived nor deleted."""
 
     conditions: tuple[Condition, ...] = ()
 

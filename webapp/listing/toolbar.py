@@ -87,8 +87,12 @@ def _sorts(view: View, names: Sequence[str]) -> list[tuple[str, str, bool]]:
 
 
 def _label(sort: Sort) -> str:
-    if sort.name == "announced":
+    if sort.name == "started":
         return "newest first" if sort.descending else "oldest first"
+    if sort == Sort():
+        return "last activity"
+    if sort == Sort().reversed:
+        return "longest without activity"
     return f"{_bare(sort.name)} {'↓' if sort.descending else '↑'}"
 
 

@@ -133,6 +133,8 @@ def run_fields(run: Run) -> dict[str, Any]:
         "status": run.status,
         "start_time": _time(run.start_time),
         "end_time": _time(run.end_time),
+        "newest_at": _time(run.newest_at),
+        "deleted_at": _time(run.deleted_at),
         "epochs": run.epochs,
         "params": run.params,
         "final_metrics": run.final_metrics,

@@ -1,4 +1,4 @@
-"""Searches one MLflow server for runs that have ended recently, and for runs in progress.
+"""Searches one MLflow server for runs that have ended recently, for runs in progress, and for what has changed in them.
 
 Uses ``experiments/search`` and ``runs/search``, which MLflow 2.9.2 and 3.17.2 answer alike.
 https://mlflow.org/docs/latest/rest-api.html#search-runs
@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from workers.discover.throttle import Throttle
 from workers.errors import PermanentError
 from workers.fetch.api import API, MlflowApi
 from workers.fetch.server import TrackingServer
+from workers.history.digest import digest_of_found
 from workers.history.fetched import moment
 from workers.inbox import SWEEP_SOURCE
 
@@ -30,14 +32,19 @@ GRACE = timedelta(seconds=30)
 """The trainer's own event gets this head start."""
 OVERLAP = timedelta(minutes=10)
 """A look at runs that have ended since the last look goes back this long before it."""
-PAGE = 100
-"""Runs per request. Each comes with all its latest metrics and parameters."""
+RECENT = timedelta(hours=1)
+"""Runs that ended within this time are searched at every look: what changes in them is noticed at the next."""
+PAGE = 1000
+"""Runs per request. Each comes with all its latest metrics, parameters and tags."""
 MOST_PAGES = 10_000
 """A search with more pages is taken for an endless one."""
 EXPERIMENTS_PAGE = 500
 """The number of experiments that one request lists or searches."""
 QUICK_TEST_TAG = "quick_test_id"
 """The trainer's tag of a run that belongs to a quick test."""
+
+DELETED = "deleted"
+"""MLflow's lifecycle stage of a deleted run; the other is active."""
 
 ODD = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 """Errors that an answer in a wrong shape causes."""
@@ -74,7 +81,7 @@ class MlflowLook:
         """
         whole = self._looked_at is None or self._throttle.due
         began, settled = now - self._days, now - GRACE
-        since = began if whole or self._looked_at is None else self._looked_at - OVERLAP
+        since = began if whole or self._looked_at is None else min(self._looked_at - OVERLAP, now - RECENT)
         experiments = self._experiments()
         ended = f"attributes.end_time >= {_ms(since)} AND attributes.end_time <= {_ms(settled)}"
         for page in self._runs(experiments, ended, "attributes.end_time DESC", measured=whole):
@@ -108,7 +115,7 @@ class MlflowLook:
 
     def _experiments(self) -> dict[str, str]:
         """ID → name, shortened to the max length in an event."""
-        asked = {"max_results": EXPERIMENTS_PAGE, "view_type": "ACTIVE_ONLY"}
+        asked = {"max_results": EXPERIMENTS_PAGE, "view_type": "ALL"}
         found: dict[str, str] = {}
         for page in self._pages("experiments", asked):
             with self._understood("experiments"):
@@ -123,7 +130,7 @@ class MlflowLook:
             asked = {
                 "experiment_ids": ids[begin : begin + EXPERIMENTS_PAGE],
                 "filter": which,
-                "run_view_type": "ACTIVE_ONLY",
+                "run_view_type": "ALL",
                 "max_results": PAGE,
                 "order_by": [order],
             }
@@ -145,19 +152,34 @@ class MlflowLook:
 
     def _facts(self, page: list[Document], experiments: Mapping[str, str], now: datetime) -> list[Fact]:
         with self._understood("runs"):
-            return [fact for run in page if (fact := self._fact(run, experiments, now))]
+            return [fact for run in page for fact in self._facts_of(run, experiments, now)]
 
-    def _fact(self, run: Document, experiments: Mapping[str, str], now: datetime) -> Fact | None:
-        """The fact of one run; None if there is none. A malformed run becomes an unreadable fact."""
+    def _facts_of(self, run: Document, experiments: Mapping[str, str], now: datetime) -> list[Fact]:
+        """The facts of one run: that it is in progress or has ended, and how it is described now. A malformed run
+        becomes one unreadable fact, a deleted one a fact that says so.
+        """
         info = run["info"]
         try:
             event = self._event(run, experiments[info["experiment_id"]], now)
+            if event is None:
+                return []
+            changed = self._changed(event, run, now)
         except ODD as error:
             name = str(info.get("run_id")).replace("\0", "\N{REPLACEMENT CHARACTER}")
             reason = f"run {name} of {self._server.uri} is malformed: {error!r}"
             data = json.dumps(info).encode()
-            return Fact(f"{self._server.name} {name}.unreadable"[-LONGEST_ATTRIBUTE:], None, data=data, reason=reason)
-        return Fact(f"{self._server.name} {event.id}"[:LONGEST_ATTRIBUTE], event) if event else None
+            return [Fact(f"{self._server.name} {name}.unreadable"[-LONGEST_ATTRIBUTE:], None, data=data, reason=reason)]
+        if info.get("lifecycle_stage") == DELETED:
+            return [replace(changed, deleted=True)]
+        return [Fact(f"{self._server.name} {event.id}"[:LONGEST_ATTRIBUTE], event), changed]
+
+    def _changed(self, event: RunEvent, run: Document, now: datetime) -> Fact:
+        """How the run is described now. ``event`` is that it is in progress or has ended."""
+        digest = digest_of_found(run, event.experiment_name)
+        # With the time: what is changed back must be an event of its own.
+        changed = replace(event, type=EventType.CHANGED, id=f"{event.run_id}.changed.{digest}.{_ms(now)}", time=now)
+        newest = event.time if event.type == EventType.PROGRESSED else None
+        return Fact(f"{self._server.name} {changed.id}"[:LONGEST_ATTRIBUTE], changed, digest=digest, newest=newest)
 
     def _event(self, run: Document, experiment: str, now: datetime) -> RunEvent | None:
         """A completed or a progressed event; None for a run that has neither ended nor started."""

@@ -16,8 +16,8 @@ import orjson
 from workers.errors import PermanentError
 from workers.fetch.api import API, Body, MlflowApi, MlflowStatusError
 from workers.fetch.incremental import goes_on, has_moved
-from workers.history.fetched import FetchedRun, moment
-from workers.history.points import MLFLOW_INFINITY, Indices, Point, Points, Values
+from workers.history.fetched import FetchedRun, moment, pairs, run_name
+from workers.history.points import Indices, Point, Points, Values, latest_points
 
 SHORT_HISTORY = "ajax-api/2.0/mlflow/metrics/get-history-bulk"
 """The route of MLflow's own pages: a fifth less work than get-history. It silently stops after SHORT points."""
@@ -46,17 +46,17 @@ class StockServer:
         if info.get("lifecycle_stage") == "deleted":
             raise PermanentError(f"run {run_id} is deleted in MLflow")
         experiment = self._experiment("get", experiment_id=info["experiment_id"])
-        tags = _pairs(data.get("tags", []))
-        latest = {metric["key"]: _point(metric) for metric in data.get("metrics", [])}
+        tags = pairs(data.get("tags", []))
+        latest = latest_points(data.get("metrics", []))
         known = kept.points if kept and goes_on(kept, info["status"]) else {}
         return FetchedRun(
             run_id=run_id,
             experiment_name=experiment["name"],
-            name=info.get("run_name") or tags.get("mlflow.runName", ""),
+            name=run_name(info, tags),
             status=info["status"],
             start_time=moment(info.get("start_time")),
             end_time=moment(info.get("end_time")),
-            params=_pairs(data.get("params", [])),
+            params=pairs(data.get("params", [])),
             tags=tags,
             points=self._points(run_id, latest, known, alive),
         )
@@ -170,13 +170,3 @@ def _lenient(text: bytes) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return json.loads(text)
-
-
-def _point(metric: Mapping[str, Any]) -> Point:
-    value = float(metric["value"])
-    value = np.copysign(np.inf, value) if abs(value) >= MLFLOW_INFINITY else value
-    return int(metric.get("step", 0)), int(metric["timestamp"]), float(value)
-
-
-def _pairs(items: list[dict[str, str]]) -> dict[str, str]:
-    return {item["key"]: item.get("value", "") for item in items}

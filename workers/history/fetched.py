@@ -34,20 +34,38 @@ class FetchedRun:
         """Each metric as it is drawn."""
         return {key: drawn(points) for key, points in self.points.items() if len(points)}
 
+    @property
+    def newest_at(self) -> datetime | None:
+        """The time of the newest value. None without one, or if it was before the start: then the clock was wrong."""
+        stamps = (int(points.timestamps.max()) for points in self.points.values() if len(points))
+        newest = moment(max(stamps, default=0))
+        return newest if newest and newest >= (self.start_time or newest) else None
+
     def printable(self) -> FetchedRun:
         """A copy that every database can store: without NUL characters, which PostgreSQL rejects, and names cut off."""
         return replace(
             self,
-            experiment_name=_printable(self.experiment_name)[:LONGEST_NAME],
-            name=_printable(self.name)[:LONGEST_NAME],
-            params={_printable(key): _printable(value) for key, value in self.params.items()},
-            tags={_printable(key): _printable(value) for key, value in self.tags.items()},
-            points={_printable(key): points for key, points in self.points.items()},
+            experiment_name=printable(self.experiment_name)[:LONGEST_NAME],
+            name=printable(self.name)[:LONGEST_NAME],
+            params={printable(key): printable(value) for key, value in self.params.items()},
+            tags={printable(key): printable(value) for key, value in self.tags.items()},
+            points={printable(key): points for key, points in self.points.items()},
         )
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text without NUL characters."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def run_name(info: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+    """The name of a run in MLflow's answer; servers before 2.0 keep it as a tag."""
+    return str(info.get("run_name") or tags.get("mlflow.runName", ""))
+
+
+def pairs(items: list[dict[str, str]]) -> dict[str, str]:
+    """Parameters or tags of MLflow's answer by key."""
+    return {item["key"]: item.get("value") or "" for item in items}
 
 
 def moment(milliseconds: Any) -> datetime | None:

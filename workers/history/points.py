@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,3 +102,14 @@ def number(value: float) -> Number:
     if np.isfinite(value):
         return value
     return "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def latest_points(metrics: Iterable[Mapping[str, Any]]) -> dict[str, Point]:
+    """The latest point of each metric, by key, from MLflow's description of a run."""
+    return {metric["key"]: _latest(metric) for metric in metrics}
+
+
+def _latest(metric: Mapping[str, Any]) -> Point:
+    value = float(metric["value"])
+    value = math.copysign(math.inf, value) if abs(value) >= MLFLOW_INFINITY else value
+    return int(metric.get("step", 0)), int(metric["timestamp"]), value

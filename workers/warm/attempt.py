@@ -18,7 +18,6 @@ from django.db import OperationalError
 
 from store.models import InboxEvent, Run
 from store.warm import HotCopyError
-from warmboard.contract.events import EventType
 from workers import inbox
 from workers.backoff import backoff
 from workers.errors import PermanentError, TransientError
@@ -161,9 +160,9 @@ def server_named(name: str, settings: Settings) -> TrackingServer:
 def _warm(events: list[InboxEvent], settings: Settings) -> str:
     event = events[-1].event()
     server = server_named(event.tracking_server, settings)
-    # Steps that were logged late or twice show only in a whole fetch; the end of a run always brings one.
-    ended = any(row.type == EventType.COMPLETED for row in events)
-    return str(warm_from(server, event.run_id, settings, incremental=not ended, alive=_renewing(events)))
+    # Steps that were logged late or twice show only in a whole fetch; the end of a run, or a change, brings one.
+    whole = any(row.type not in inbox.LIVE for row in events)
+    return str(warm_from(server, event.run_id, settings, incremental=not whole, alive=_renewing(events)))
 
 
 def _renewing(events: list[InboxEvent]) -> Callable[[], None]:

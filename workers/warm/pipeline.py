@@ -16,6 +16,7 @@ from store.runs import announce_run
 from workers.documents.run import RunDocuments
 from workers.documents.sample import Sampling
 from workers.fetch.fetcher import Fetcher, TrackingServer
+from workers.history.digest import digest_of
 from workers.history.fetched import FetchedRun
 from workers.history.ndjson import NotWholeError, read_run, write_run
 from workers.settings import Settings
@@ -100,8 +101,10 @@ def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: flo
             status=run.status,
             start_time=run.start_time,
             end_time=run.end_time,
+            newest_at=run.newest_at,
             epochs=len(documents.epochs),
             unit=documents.unit,
+            digest=digest_of(run),
             params=dict(run.params),
             summaries=documents.summary,
             final_metrics=documents.summary_metrics,

@@ -7,6 +7,7 @@ import { ago, byName, count, duration, exact, number, seconds, time } from "../p
 
 const TILES_AT_MOST = 5;
 const LONG_VALUE = 60;
+const QUIET_MS = 600_000; // as QUIET in webapp/run/words.py
 const VALIDATION = /(^|[^a-z0-9])(val|valid|validation|eval|dev)([^a-z0-9]|$)/i;
 const FILES = [
   ["csv", "CSV"],
@@ -20,9 +21,16 @@ export function badges({ history, summary }) {
   const passed = summary.timings.publish_to_warm_seconds;
   const warm = passed === null ? "warm" : `warm ${duration(passed)} after publish`;
   return [
-    el("span", { class: `status status-${status}` }, history.status === "RUNNING" ? "running, live" : status),
+    el("span", { class: `status status-${status}` }, history.status === "RUNNING" ? running(summary) : status),
+    summary.deleted_at && el("span", { class: "status status-failed", title: "Deleted in MLflow" }, "deleted"),
     el("a", { class: "state state-warm", href: "#provenance" }, warm),
-  ];
+  ].filter(Boolean);
+}
+
+// A run may be marked RUNNING long after its program has ended.
+function running({ newest_at: newest }) {
+  const quiet = newest && Date.now() - Date.parse(newest) > QUIET_MS;
+  return quiet ? `running, last value ${ago(newest)}` : "running, live";
 }
 
 export function facts({ history, told, summary }) {
