@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,7 +25,7 @@ from workers.errors import PermanentError
 from workers.fetch.api import API, MlflowApi
 from workers.fetch.server import TrackingServer
 from workers.history.digest import digest_of_found
-from workers.history.fetched import moment
+from workers.history.fetched import moment, printable
 from workers.inbox import SWEEP_SOURCE
 
 GRACE = timedelta(seconds=30)
@@ -50,6 +50,19 @@ ODD = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 """Errors that an answer in a wrong shape causes."""
 
 Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """``name`` has at most as many characters as an event may have. A deleted one has only deleted runs."""
+
+    name: str
+    deleted: bool
+
+    @classmethod
+    def of(cls, experiment: Document) -> Experiment:
+        name = printable(str(experiment.get("name") or experiment["experiment_id"]))
+        return cls(name[: LONGEST["experiment_name"]], experiment.get("lifecycle_stage") == DELETED)
 
 
 class MlflowLook:
@@ -98,7 +111,7 @@ class MlflowLook:
             self._throttle.done()
 
     def _without_times(
-        self, experiments: Mapping[str, str], began: datetime, settled: datetime
+        self, experiments: Mapping[str, Experiment], began: datetime, settled: datetime
     ) -> Iterator[list[Document]]:
         """Pages of the runs that the other searches miss: some clients end runs without an end_time, or start them
         without a start_time. Of the latter, those that logged since ``began``.
@@ -113,17 +126,17 @@ class MlflowLook:
             with self._understood("runs"):
                 yield [run for run in page if not run["info"].get("end_time") and _logged_since(run, began)]
 
-    def _experiments(self) -> dict[str, str]:
-        """ID → name, shortened to the max length in an event."""
+    def _experiments(self) -> dict[str, Experiment]:
+        """By ID."""
         asked = {"max_results": EXPERIMENTS_PAGE, "view_type": "ALL"}
-        found: dict[str, str] = {}
+        found: dict[str, Experiment] = {}
         for page in self._pages("experiments", asked):
             with self._understood("experiments"):
-                found |= {experiment["experiment_id"]: _name(experiment) for experiment in page}
+                found |= {experiment["experiment_id"]: Experiment.of(experiment) for experiment in page}
         return found
 
     def _runs(
-        self, experiments: Mapping[str, str], which: str, order: str, *, measured: bool = False
+        self, experiments: Mapping[str, Experiment], which: str, order: str, *, measured: bool = False
     ) -> Iterator[list[Document]]:
         ids = list(experiments)
         for begin in range(0, len(ids), EXPERIMENTS_PAGE):
@@ -150,26 +163,27 @@ class MlflowLook:
             asked["page_token"] = token
         raise PermanentError(f"{self._server.uri} answers {what}/search with more than {MOST_PAGES:,} pages")
 
-    def _facts(self, page: list[Document], experiments: Mapping[str, str], now: datetime) -> list[Fact]:
+    def _facts(self, page: list[Document], experiments: Mapping[str, Experiment], now: datetime) -> list[Fact]:
         with self._understood("runs"):
             return [fact for run in page for fact in self._facts_of(run, experiments, now)]
 
-    def _facts_of(self, run: Document, experiments: Mapping[str, str], now: datetime) -> list[Fact]:
+    def _facts_of(self, run: Document, experiments: Mapping[str, Experiment], now: datetime) -> list[Fact]:
         """The facts of one run: that it is in progress or has ended, and how it is described now. A malformed run
         becomes one unreadable fact, a deleted one a fact that says so.
         """
         info = run["info"]
         try:
-            event = self._event(run, experiments[info["experiment_id"]], now)
+            experiment = experiments[info["experiment_id"]]
+            event = self._event(run, experiment.name, now)
             if event is None:
                 return []
             changed = self._changed(event, run, now)
         except ODD as error:
-            name = str(info.get("run_id")).replace("\0", "\N{REPLACEMENT CHARACTER}")
+            name = printable(str(info.get("run_id")))
             reason = f"run {name} of {self._server.uri} is malformed: {error!r}"
             data = json.dumps(info).encode()
             return [Fact(f"{self._server.name} {name}.unreadable"[-LONGEST_ATTRIBUTE:], None, data=data, reason=reason)]
-        if info.get("lifecycle_stage") == DELETED:
+        if experiment.deleted or info.get("lifecycle_stage") == DELETED:
             return [replace(changed, deleted=True)]
         return [Fact(f"{self._server.name} {event.id}"[:LONGEST_ATTRIBUTE], event), changed]
 
@@ -246,11 +260,6 @@ def _start(run: Document) -> int:
 
 def _stamps(run: Document) -> list[int]:
     return [int(metric["timestamp"]) for metric in run.get("data", {}).get("metrics", [])]
-
-
-def _name(experiment: Document) -> str:
-    name = str(experiment.get("name") or experiment["experiment_id"])
-    return name.replace("\0", "\N{REPLACEMENT CHARACTER}")[: LONGEST["experiment_name"]]
 
 
 def _quick_test_id(run: Document) -> int | None:

@@ -16,7 +16,7 @@ import orjson
 from workers.errors import PermanentError
 from workers.fetch.api import API, Body, MlflowApi, MlflowStatusError
 from workers.fetch.incremental import goes_on, has_moved
-from workers.history.fetched import FetchedRun, moment, pairs, run_name
+from workers.history.fetched import FetchedRun, end_of, moment, pairs, run_name
 from workers.history.points import Indices, Point, Points, Values, latest_points
 
 SHORT_HISTORY = "ajax-api/2.0/mlflow/metrics/get-history-bulk"
@@ -55,7 +55,7 @@ class StockServer:
             name=run_name(info, tags),
             status=info["status"],
             start_time=moment(info.get("start_time")),
-            end_time=moment(info.get("end_time")),
+            end_time=end_of(info),
             params=pairs(data.get("params", [])),
             tags=tags,
             points=self._points(run_id, latest, known, alive),

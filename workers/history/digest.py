@@ -12,7 +12,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
-from workers.history.fetched import FetchedRun, moment, pairs, printable, run_name
+from workers.history.fetched import FetchedRun, end_of, moment, pairs, printable, run_name
 from workers.history.points import Point, latest_points
 
 BYTES = 12
@@ -33,7 +33,7 @@ def digest_of_found(document: Mapping[str, Any], experiment_name: str) -> str:
         name=run_name(info, tags),
         status=info["status"],
         start_time=moment(info.get("start_time")),
-        end_time=moment(info.get("end_time")),
+        end_time=end_of(info),
         params=pairs(data.get("params", [])),
         tags=tags,
         points={},

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from warmboard.contract.info import ENDED
 from workers.history.drawing import Curve, drawn
 from workers.history.points import Points
 
@@ -61,6 +62,11 @@ def printable(text: str) -> str:
 def run_name(info: Mapping[str, Any], tags: Mapping[str, str]) -> str:
     """The name of a run in MLflow's answer; servers before 2.0 keep it as a tag."""
     return str(info.get("run_name") or tags.get("mlflow.runName", ""))
+
+
+def end_of(info: Mapping[str, Any]) -> datetime | None:
+    """When the run ended. MLflow keeps the old end of a run that was reopened."""
+    return moment(info.get("end_time")) if info["status"] in ENDED else None
 
 
 def pairs(items: list[dict[str, str]]) -> dict[str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 import zstandard
 
-from workers.history.fetched import FetchedRun, moment
+from workers.history.fetched import FetchedRun, end_of, moment
 from workers.history.points import Indices, Point, Points, Values, number
 
 VERSION = 1
@@ -95,7 +95,7 @@ def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None]) -> Rea
         name=info["run_name"] or "",
         status=info["status"],
         start_time=moment(info["start_time"]),
-        end_time=moment(info["end_time"]),
+        end_time=end_of(info),
         params=head["params"],
         tags=head["tags"],
         points=columns.points(),
