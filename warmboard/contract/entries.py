@@ -231,7 +231,7 @@ class Histogram(TypedDict):
     mlflow_run_id: str
 
 
-class IndexedMetric(TypedDict):
+class MetricSummary(TypedDict):
     """One metric of the index: the numbers of its ``Summary``, in short. ``points`` are those that are drawn."""
 
     key: str
@@ -249,7 +249,7 @@ class MetricGroup(TypedDict):
     """Metrics whose keys share the part before the first slash, ``name``; it is empty for keys without a slash."""
 
     name: str
-    metrics: list[IndexedMetric]
+    metrics: list[MetricSummary]
 
 
 class MetricIndex(TypedDict):

@@ -15,10 +15,10 @@ from warmboard.contract.entries import (
     Axis,
     ChunkMetric,
     EntryKey,
-    IndexedMetric,
     MetricChunk,
     MetricGroup,
     MetricIndex,
+    MetricSummary,
     PointList,
     Resolution,
 )
@@ -56,7 +56,7 @@ class MetricDocuments:
             yield EntryKey.metric_chunk(self.run_id, number_, resolution), self._chunk(number_, chunk, resolution)
 
     def _index(self, chunks: list[Curves]) -> MetricIndex:
-        groups: dict[str, list[IndexedMetric]] = {}
+        groups: dict[str, list[MetricSummary]] = {}
         for number_, chunk in enumerate(chunks):
             for key, curve in chunk.items():
                 groups.setdefault(group_of(key), []).append(_summary(key, number_, curve))
@@ -160,7 +160,7 @@ def earlier_segments(curve: Curve, resolution: Resolution, sampling: Sampling) -
     return [point_list(points, resolution) for points in segments]
 
 
-def _summary(key: str, chunk: int, curve: Curve) -> IndexedMetric:
+def _summary(key: str, chunk: int, curve: Curve) -> MetricSummary:
     finite = curve.values[np.isfinite(curve.values)]
     return {
         "key": key,

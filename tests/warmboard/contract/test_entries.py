@@ -17,9 +17,9 @@ from warmboard.contract.entries import (
     Histogram,
     HistogramType,
     History,
-    IndexedMetric,
     MetricChunk,
     MetricIndex,
+    MetricSummary,
     PointSummary,
     Resolution,
     Summaries,
@@ -60,7 +60,7 @@ def test_the_golden_index_and_chunk_have_every_field_and_equal_lengths() -> None
     assert index.keys() == get_type_hints(MetricIndex).keys()
     assert chunk.keys() == get_type_hints(MetricChunk).keys()
     summary = index["groups"][0]["metrics"][0]
-    assert summary.keys() == get_type_hints(IndexedMetric).keys()
+    assert summary.keys() == get_type_hints(MetricSummary).keys()
     metric = chunk["metrics"][summary["key"]]
     axis = chunk["axes"][metric["axis"]]
     assert axis.keys() == get_type_hints(Axis).keys() - {"step"}
