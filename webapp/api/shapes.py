@@ -136,10 +136,13 @@ class RunSummary(AnnouncedRun, RunFields):
 
 
 class ExportedAxis(TypedDict):
-    """Where points are: steps, ascending, and timestamps in milliseconds since 1970 (UTC). Steps may repeat."""
+    """Where points are: steps, ascending, and timestamps in milliseconds since 1970 (UTC). Steps may repeat.
+    ``steps_total`` is their number.
+    """
 
     steps: list[int]
     timestamps: list[int]
+    steps_total: int
 
 
 class ExportedMetric(TypedDict):

@@ -102,8 +102,9 @@ def _heads(run: WholeRun) -> list[str]:
     return [*("_" * (name in run.columns) + name for name in FIRST_COLUMNS), *run.columns]
 
 
-def _axis(places: tuple[Place, ...]) -> dict[str, list[int]]:
-    return {"steps": [step for step, _ in places], "timestamps": [time for _, time in places]}
+def _axis(places: tuple[Place, ...]) -> dict[str, list[int] | int]:
+    steps, timestamps = [step for step, _ in places], [time for _, time in places]
+    return {"steps": steps, "timestamps": timestamps, "steps_total": len(places)}
 
 
 def _strict(value: float) -> float | None:
