@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from workers.errors import PermanentError
+from workers.errors import DeletedError, PermanentError
 from workers.fetch.api import API, Body, MlflowApi, MlflowStatusError
 from workers.fetch.incremental import goes_on, has_moved
 from workers.history.fetched import FetchedRun, moment
@@ -44,7 +44,7 @@ class StockServer:
         run = self._api.get(API + "runs/get", "run", run_id=run_id)
         info, data = run["info"], run.get("data", {})
         if info.get("lifecycle_stage") == "deleted":
-            raise PermanentError(f"run {run_id} is deleted in MLflow")
+            raise DeletedError(f"run {run_id} is deleted in MLflow")
         experiment = self._experiment("get", experiment_id=info["experiment_id"])
         tags = _pairs(data.get("tags", []))
         latest = {metric["key"]: _point(metric) for metric in data.get("metrics", [])}
@@ -69,7 +69,7 @@ class StockServer:
         try:
             experiment = self._experiment("get-by-name", experiment_name=experiment_name)
         except MlflowStatusError as error:
-            if error.code == "RESOURCE_DOES_NOT_EXIST":
+            if error.is_gone:
                 raise PermanentError(f"MLflow has no experiment {experiment_name!r}") from error
             raise
         asked: dict[str, Any] = {

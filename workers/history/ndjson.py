@@ -43,11 +43,13 @@ class Reading:
     latest: Mapping[str, Point]
 
 
-def read_run(source: bytes) -> FetchedRun:
-    """Read a run that ``write_run`` has written. Raises NotWholeError if it is cut off or something else."""
+def read_run(source: bytes, *, in_part: bool = False) -> FetchedRun:
+    """Read a run that ``write_run`` has written. Raises NotWholeError if it is cut off or something else, or, unless
+    ``in_part``, if an older version left points out.
+    """
     try:
         with zstandard.ZstdDecompressor().stream_reader(source) as stream:
-            return read_lines(split_lines(stream)).run
+            return read_lines(split_lines(stream), in_part=in_part).run
     except zstandard.ZstdError as error:
         raise NotWholeError(f"not a run's history: {error}") from error
 
@@ -70,21 +72,23 @@ def split_lines(stream: Readable) -> Iterator[bytes]:
     yield b"".join(rest)
 
 
-def read_lines(lines: Iterable[bytes], alive: Callable[[], None] = lambda: None) -> Reading:
-    """Read a run from lines, calling ``alive`` after each. Raises NotWholeError if the run is cut off or not a run."""
+def read_lines(lines: Iterable[bytes], alive: Callable[[], None] = lambda: None, *, in_part: bool = False) -> Reading:
+    """Read a run from lines, calling ``alive`` after each. Raises NotWholeError if the run is cut off or not a run, or,
+    unless ``in_part``, if it lacks points.
+    """
     try:
-        return _read(map(orjson.loads, filter(None, lines)), alive)
+        return _read(map(orjson.loads, filter(None, lines)), alive, in_part)
     except NotWholeError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise NotWholeError(f"the history was cut off, or is not one: {error!r}") from error
 
 
-def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None]) -> Reading:
+def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None], in_part: bool) -> Reading:
     head = next(documents, {})
     if head["version"] != VERSION:
         raise NotWholeError(f"a history of version {head['version']}; expected version {VERSION}")
-    columns = _Columns()
+    columns = _Columns(in_part)
     for document in documents:
         columns.take(document)
         alive()
@@ -106,7 +110,8 @@ def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None]) -> Rea
 class _Columns:
     """Collects axes and values, line by line."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_part: bool) -> None:
+        self._in_part = in_part
         self._axes: dict[int, tuple[Indices, Indices]] = {}
         self._parts: dict[str, list[tuple[Indices, Values, Indices]]] = {}
         self._count = 0
@@ -123,7 +128,7 @@ class _Columns:
 
     def _take_values(self, document: dict[str, Any]) -> None:
         key, values = document["key"], np.array(document["values"], dtype=np.float64)
-        if document.get("repeated"):
+        if document.get("repeated") and not self._in_part:
             raise NotWholeError(f"it lacks points of metric {key!r}: an older version kept one per step")
         steps, timestamps = self._axes[document["axis"]]
         if len(values) != len(steps):

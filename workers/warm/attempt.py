@@ -137,13 +137,20 @@ def rebuild(run_id: str, attempts: int, settings: Settings) -> str:
 
 
 def rebuild_entries(run_id: str, settings: Settings) -> str:
-    """Make a run's entries again: from its source in the store, without asking MLflow; without a source, from MLflow.
+    """Make a run's entries again: from its source in the store, without asking MLflow; without a whole source, from
+    MLflow; if MLflow lacks the run, from what the source has.
 
     Raises TransientError, PermanentError, HotCopyError.
     """
     if warmed := rebuild_from_source(run_id, settings):
         return str(warmed)
-    return str(warm_from(server_named(Run.objects.get(pk=run_id).tracking_server, settings), run_id, settings))
+    try:
+        return str(warm_from(server_named(Run.objects.get(pk=run_id).tracking_server, settings), run_id, settings))
+    except PermanentError as error:
+        warmed = rebuild_from_source(run_id, settings, in_part=True) if error.is_gone else None
+        if warmed is None:
+            raise
+        return f"{warmed}, from the points that an older version kept: {error}"
 
 
 def server_named(name: str, settings: Settings) -> TrackingServer:

@@ -68,19 +68,21 @@ def warm_from(
     return _store(run, fetched_at, settings, begin)
 
 
-def rebuild_from_source(run_id: str, settings: Settings) -> Warmed | None:
-    """Make a run's entries again from the source of its last fetch; None if the store has no readable source."""
+def rebuild_from_source(run_id: str, settings: Settings, *, in_part: bool = False) -> Warmed | None:
+    """Make a run's entries again from the source of its last fetch; None if the store has no readable source.
+    ``in_part``: also from one of an older version that left points out.
+    """
     begin = time.monotonic()
     source = door.source(run_id)
-    run = _read(run_id, source)
+    run = _read(run_id, source, in_part=in_part)
     return _store(run, source.fetched_at, settings, begin) if source and run else None
 
 
-def _read(run_id: str, source: door.Source | None) -> FetchedRun | None:
+def _read(run_id: str, source: door.Source | None, *, in_part: bool = False) -> FetchedRun | None:
     if source is None:
         return None
     try:
-        return read_run(source.body)
+        return read_run(source.body, in_part=in_part)
     except NotWholeError as error:
         log.error("the stored source of run %s can't be read, fetching the whole run: %s", run_id, error)
         return None
