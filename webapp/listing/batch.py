@@ -36,7 +36,11 @@ def run_batch(queries: Sequence[Asked]) -> list[list[str]]:
 
 
 class Like(Lookup):
-    """SQL's LIKE, with ``%`` and ``_`` but no escapes: as MLflow compares, case-sensitive unless ``any_case``."""
+    """SQL's LIKE, with ``%`` and ``_`` but no escapes: as MLflow compares, case-sensitive unless ``any_case``.
+
+    On PostgreSQL the capital letters are compared first, because the index of words has them
+    (``store/migrations/0004_searched.py``). There ``_`` stands for any text: some letters have two capitals.
+    """
 
     lookup_name = "sql_like"
     prepare_rhs = False
@@ -49,7 +53,9 @@ class Like(Lookup):
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         column, parameters = self.process_lhs(compiler, connection)
         if connection.vendor == "postgresql":
-            return f"{column} {'ILIKE' if self.any_case else 'LIKE'} %s ESCAPE ''", (*parameters, self.rhs)
+            like, capitals = "ILIKE" if self.any_case else "LIKE", self.rhs.replace("_", "%")
+            sql = f"(UPPER({column}::text) LIKE UPPER(%s) ESCAPE '' AND {column} {like} %s ESCAPE '')"
+            return sql, (*parameters, capitals, *parameters, self.rhs)
         if self.any_case:
             return f"{column} LIKE %s", (*parameters, self.rhs)
         glob = re.sub(r"[*?\[]", r"[\g<0>]", self.rhs).replace("%", "*").replace("_", "?")

@@ -35,20 +35,22 @@ class CursorError(ValueError):
 @dataclass(frozen=True)
 class Segment:
     """A part of an order that one index gives: ``columns`` of ``rows``. ``place`` returns a run's values of them, or
-    None if the run is not in this segment.
+    None if the run is not in this segment. ``constant`` are columns of the index before them, with one value in all
+    rows.
     """
 
     rows: Rows
     columns: tuple[str, ...]
     descending: bool
     place: Callable[[Run], Place | None]
+    constant: tuple[str, ...] = ()
 
     def ordered(self, found: QuerySet[Any], backwards: bool, beyond: Place | None) -> QuerySet[Any, tuple[str]]:
         """Run IDs in this order, or backwards, beyond a place."""
         falling = self.descending != backwards
         if beyond is not None:
             found = found.filter(self._beyond(falling, self._values(beyond)))
-        order = [f"-{column}" if falling else column for column in self.columns]
+        order = [f"-{column}" if falling else column for column in (*self.constant, *self.columns)]
         return found.order_by(*order).values_list("run_id")
 
     def _beyond(self, falling: bool, values: Place) -> Q:
@@ -137,7 +139,7 @@ class Sort:
 
         return [
             Segment(known, (column, "run_id"), self.descending, known_place),
-            Segment(unknown, ("run_id",), self.descending, unknown_place),
+            Segment(unknown, ("run_id",), self.descending, unknown_place, constant=(column,)),
             _newest(Run.objects.exclude(metric_rows__key=key)),
         ]
 
