@@ -113,6 +113,7 @@ class RunMetric(models.Model):
         constraints = [models.UniqueConstraint(fields=["run", "key"], name="one_row_per_metric")]
         indexes = [
             models.Index(fields=["key", "last", "run"], name="metric_by_value"),
+            # On PostgreSQL it also has first and count: migration 0005_summaries.
             models.Index(fields=["key", "min", "run"], name="metric_by_min"),
             models.Index(fields=["key", "max", "run"], name="metric_by_max"),
         ]
