@@ -59,11 +59,11 @@ def address(name: str, resolution: str, run_id: str) -> str:
     if name.startswith("histogram-"):
         _, kind, tower = name.split("-")
         return f"{run}histogram-data/?type={kind}&tower={tower}&resolution={resolution}"
-    if name in ("metric-index", "summaries"):
-        return f"{run}{'metrics' if name == 'metric-index' else name}/"
     if name.startswith("metric-chunk-"):
         return f"{run}metrics/{name.removeprefix('metric-chunk-')}/?resolution={resolution}"
-    return f"{run}training-history/?resolution={resolution}"
+    if name == "history":
+        return f"{run}training-history/?resolution={resolution}"
+    return f"{run}{'metrics' if name == 'metric-index' else name}/"
 
 
 def shown(answer: requests.Response) -> Any:

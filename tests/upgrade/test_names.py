@@ -29,6 +29,8 @@ from warmboard.contract.settings import SETTINGS, SettingError
 
 NAMES: dict[str, Any] = read("interface.json")
 FILES: dict[str, Any] = read("contract.json")
+TAGS = ("mlflow.user", "mlflow.source.type")
+"""The tags that the run of the golden entries had."""
 EXAMPLE_PARTS = {
     "<run_id:run_id>": "abc123", "<number:quick_test_id>": "7", "<number:chunk>": "0", "<number:token_id>": "1",
     "<str:action>": "pin",
@@ -124,6 +126,8 @@ def test_a_golden_message_is_the_same_file_with_the_same_meaning(name: str) -> N
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("entry-")])
 def test_a_golden_entry_has_every_field_of_then_with_its_value(name: str) -> None:
     document = as_then(name.removeprefix("entry-"), json.loads((EXAMPLES / name).read_text()))
+    if "tags" in document:
+        document["tags"] = {tag: document["tags"][tag] for tag in TAGS}
     data = json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
     assert hashlib.sha256(data).hexdigest() == FILES[name]["sha256"]
 
