@@ -74,7 +74,7 @@ def from_json(content: bytes) -> Table:
 
 
 def from_csv(content: bytes) -> Table:
-    head, *rows = csv.reader(io.StringIO(content.decode()))
+    head, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig")))
     return {
         key.removeprefix("'"): {(int(row[0]), milliseconds(row[1])): float(row[at]) for row in rows if row[at]}
         for at, key in enumerate(head[2:], start=2)
@@ -176,7 +176,7 @@ def test_bins_of_histograms_come_along_when_asked_for(reader: Client, sample: Sa
 
 
 def test_a_row_for_every_step_with_its_time(reader: Client, sample: Sample) -> None:
-    rows = list(csv.reader(io.StringIO(export(reader, "csv").getvalue().decode())))
+    rows = list(csv.reader(io.StringIO(export(reader, "csv").getvalue().decode("utf-8-sig"))))
     assert rows[0][:3] == ["step", "time", "val_recall_at_10"] or rows[0][:3] == ["step", "time", "loss"]
     at, norm = rows[0].index("loss"), rows[0].index("query_grad_norm")
     epochs = [row for row in rows[1:] if row[at]]
@@ -188,7 +188,7 @@ def test_a_row_for_every_step_with_its_time(reader: Client, sample: Sample) -> N
 
 def test_no_column_is_a_formula(reader: Client) -> None:
     Odd("abc123def456", logged="odd").warm()
-    head = next(csv.reader(io.StringIO(export(reader, "csv").getvalue().decode())))
+    head = next(csv.reader(io.StringIO(export(reader, "csv").getvalue().decode("utf-8-sig"))))
     assert {"'=1+1", "'-loss", "'@once", "step", "_step", "time"} == set(head)
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
+from webapp.exports import cells
 from webapp.exports.table import Place, Row, WholeRun
 
 BLOCK_ROWS = 5_000
 IN_MEMORY = 16 * 1024 * 1024
 PIECE = 256 * 1024
 FIRST_COLUMNS = ("step", "time")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAMES_OF_RUN = ("mlflow_run_id", "run_name", "experiment_name", "status", "start_time", "end_time", "cached_at")
 WORDS = {math.inf: "Infinity", -math.inf: "-Infinity"}
@@ -52,16 +50,8 @@ def _json(run: WholeRun) -> Iterator[bytes]:
 
 def _csv(run: WholeRun) -> Iterator[bytes]:
     """A row per step and time, a column per metric; a cell is empty if the metric has no point there."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(map(safe, _heads(run)))
-    for block in _blocks(run):
-        writer.writerows([step, _moment(time), *map(number, values)] for step, time, values in block)
-        yield buffer.getvalue().encode()
-        buffer.seek(0)
-        buffer.truncate()
-    # The head of a table without rows.
-    yield buffer.getvalue().encode()
+    blocks = ([[step, _moment(time), *values] for step, time, values in block] for block in _blocks(run))
+    yield from cells.pieces(chain([[_heads(run)]], blocks))
 
 
 def _parquet(run: WholeRun) -> Iterator[bytes]:
@@ -86,7 +76,7 @@ def _parquet(run: WholeRun) -> Iterator[bytes]:
 
 FORMATS = (
     Format("json", "application/json", "Run as JSON", _json),
-    Format("csv", "text/csv", "Run as a table, CSV", _csv),
+    Format("csv", cells.MEDIA, "Run as a table, CSV", _csv),
     Format("parquet", "application/vnd.apache.parquet", "Run as a table, Parquet", _parquet, compressed=True),
 )
 
@@ -133,8 +123,3 @@ def _moment(milliseconds: int) -> str:
     except OverflowError:
         return ""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def safe(name: str) -> str:
-    """The name, with an apostrophe in front if a spreadsheet would take it for a formula."""
-    return f"'{name}" if name.startswith(FORMULA_STARTS) else name

@@ -12,11 +12,9 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from store.models import LONGEST_KEY
-from store.searched import number_of
 from warmboard.contract.cloudevents import format_time
 from warmboard.contract.directions import lower_is_better
-from webapp.exports.formats import number as exact
-from webapp.exports.formats import safe
+from webapp.exports.cells import digits
 from webapp.listing.names import Measure, split
 from webapp.listing.sparkline import sparkline
 from webapp.run.summary import Listed
@@ -148,10 +146,8 @@ COLUMNS = (
     Column("announced", index=("announced_at", "run_id")),
     Column("run_id", value=lambda listed: listed.run.run_id),
     # Its cell is the row's head, which has links and tags: row.html.
-    Column(
-        "name", "Run", index=("name", "run_id"), descending_first=False, value=lambda listed: safe(str(listed.run))
-    ),
-    Column("experiment", value=lambda listed: safe(listed.run.experiment_name)),
+    Column("name", "Run", index=("name", "run_id"), descending_first=False, value=lambda listed: str(listed.run)),
+    Column("experiment", value=lambda listed: listed.run.experiment_name),
     Column("curve", "Validation loss", "curve", cell=_curve),
     Column(
         "status", "Status", index=("status", "announced_at", "run_id"), descending_first=False,
@@ -201,11 +197,11 @@ def _of_metric(key: Key) -> Column:
         value = measured.numbers.get(key.key)
         if value is None:
             return Cell(attributes, NO_VALUE)
-        return Cell(attributes + format_html(' title="{}"', str(exact(value))), _short(value))
+        return Cell(attributes + format_html(' title="{}"', digits(value)), _short(value))
 
     return Column(
         str(key), key.key, "number", descending_first=not lower_is_better(key.measure.key),
-        cell=cell, value=lambda measured: exact(measured.numbers.get(key.key)), key=key,
+        cell=cell, value=lambda measured: measured.numbers.get(key.key), key=key,
     )  # fmt: skip
 
 
@@ -213,7 +209,7 @@ def _short(value: float) -> str:
     """The value with four significant digits, a count with all, and a word for what is not finite."""
     if isinstance(value, int):
         return str(value)
-    return number(value) if math.isfinite(value) else str(exact(value))
+    return number(value) if math.isfinite(value) else digits(value)
 
 
 def _of_param(key: Key) -> Column:
@@ -225,9 +221,7 @@ def _of_param(key: Key) -> Column:
             return Cell(attributes, text)
         return Cell(attributes + format_html(' title="{}"', text), text[: LONGEST_CELL - 1] + "…")
 
-    def value(listed: Listed) -> str:
-        text = str(listed.run.params.get(key.key, ""))
-        # A number may begin with a sign: it is not a formula.
-        return text if number_of(text) is not None else safe(text)
-
-    return Column(str(key), key.key, descending_first=False, cell=cell, value=value, key=key)
+    return Column(
+        str(key), key.key, descending_first=False, cell=cell, key=key,
+        value=lambda listed: str(listed.run.params.get(key.key, "")),
+    )  # fmt: skip

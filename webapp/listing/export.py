@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -14,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
-from webapp.exports.formats import safe
+from webapp.exports import cells
 from webapp.listing.api import run_document, unreadable
 from webapp.listing.columns import Column, exported
 from webapp.listing.find import find
@@ -61,21 +59,21 @@ def _pages(view: View, hidden: frozenset[str]) -> Pages:
 
 
 def _csv(view: View, pages: Pages) -> Iterator[bytes]:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
+    return cells.pieces(_rows(view, pages))
+
+
+def _rows(view: View, pages: Pages) -> Iterator[list[list[cells.Cell]]]:
+    """The rows of each page, the first with the names of the columns in front."""
     columns: list[Column] = []
     numbers = Numbers()
     for runs in pages:
+        names: list[list[cells.Cell]] = []
         if not columns:
             keys = view.columns if view.columns is not None else choose_keys(count_keys(runs))
             columns, numbers = exported(keys), Numbers.of(keys)
-            writer.writerow([safe(column.name) for column in columns])
-        writer.writerows(
-            [column.value(listed) for column in columns if column.value] for listed in numbers.measured(runs)
-        )
-        yield buffer.getvalue().encode()
-        buffer.seek(0)
-        buffer.truncate()
+            names = [[column.name for column in columns]]
+        measured = numbers.measured(runs)
+        yield names + [[column.value(listed) for column in columns if column.value] for listed in measured]
 
 
 def _json(view: View, pages: Pages) -> Iterator[bytes]:
@@ -90,4 +88,4 @@ def _json(view: View, pages: Pages) -> Iterator[bytes]:
     yield b"]}"
 
 
-FORMATS = {"csv": ("text/csv", _csv), "json": ("application/json", _json)}
+FORMATS = {"csv": (cells.MEDIA, _csv), "json": ("application/json", _json)}

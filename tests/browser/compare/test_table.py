@@ -62,7 +62,7 @@ def test_the_table_and_all_of_it_as_files(look: Look, tmp_path: Path) -> None:
         with page.expect_download() as caught:
             page.get_by_role("button", name=kind, exact=True).click()
         caught.value.save_as(tmp_path / kind)
-    lines = list(csv.DictReader(io.StringIO((tmp_path / "CSV").read_text())))
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "CSV").read_text("utf-8-sig"))))
     assert [line["run_id"] for line in lines] == ["search0", "search1", "search2"]
     for line, run in zip(lines, runs, strict=True):
         assert line["param.query_hist_bin_edges"] == run["params"]["query_hist_bin_edges"]
