@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 from store.state import State
-from warmboard.contract.entries import History, NonFinite, Series
+from warmboard.contract.entries import History, NonFinite, Series, Summaries
 
 
 class Error(TypedDict):
@@ -72,13 +72,16 @@ class RunList(TypedDict):
 
 
 class AnyRun(TypedDict):
-    """A run of a comparison. ``history`` is its overview, `null` if it is not warm; ``state`` is the reason."""
+    """A run of a comparison. ``history`` is its overview, `null` if it is not warm; ``state`` is the reason.
+    ``summaries`` are the numbers of its metrics, from all points; `null` also if an older worker warmed the run.
+    """
 
     mlflow_run_id: str
     state: Literal["warm"] | State
     expect: str
     reason: str
     quick_test_ids: list[int]
+    summaries: Summaries | None
     history: History | None
 
 

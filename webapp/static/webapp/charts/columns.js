@@ -74,28 +74,33 @@ const read = (one, data) => (one.read ? one.read(data) : valuesOf(data, one.key)
 // A sentence that follows another.
 export const notFinite = (many) => (many ? ` ${many} ${many === 1 ? "value is" : "values are"} not finite.` : "");
 
+// How many points of a metric are not finite.
+export const gapsOf = ({ nan, infinity, minus_infinity: minus }) => nan + infinity + minus;
+
 // The value at rest: the metric's last one, with its step if that is not the chart's last.
 export function lastText(columns, i) {
   const { data, series } = columns;
   const { summary } = series[i];
   const end = data.epochs.length - 1;
+  if (summary === null) return "…";
   if (!summary) return columns.text(i, end);
   const { value, step } = summary.last;
-  return number(value) + (data.counted || step === data.epochs[end] ? "" : ` @${step}`);
+  return number(value) + (data.counted || data.elapsed || step === data.epochs[end] ? "" : ` @${step}`);
 }
 
 // Sentences about a curve: its first and last value, its min or max, and what of it is not drawn as the others.
 export function describe(columns, i, spec) {
   const one = columns.series[i];
+  if (one.summary === null) return `${one.label}: numbers are being rebuilt.`;
   return one.summary ? toldOf(one, columns.data, spec) : seenOf(columns, i, spec);
 }
 
-function toldOf({ label, key, summary, replaced }, { earlier, counted }, { unit, plain }) {
+function toldOf({ label, key, summary, replaced }, { earlier, counted }, { unit: axis, stepUnit: unit = axis, plain }) {
   const name = plain ? "" : `${label} `;
   const { first, last, min, max } = summary;
   const at = ({ step }) => (counted ? "" : ` at ${unit} ${step}`);
   const also =
-    notFinite(summary.nan + summary.infinity + summary.minus_infinity) +
+    notFinite(gapsOf(summary)) +
     again(earlier?.[key]?.length ?? 0, unit) +
     (replaced ? ` ${count(replaced)} ${replaced === 1 ? "point is" : "points are"} not drawn: replaced later.` : "") +
     (counted ? ` All points are of step ${last.step}, drawn by time.` : "");

@@ -134,6 +134,15 @@ function catalogueSpecs(history) {
 // The word for a run's steps.
 export const unitOf = ({ unit }) => unit;
 
+// How many steps the run has. One that counts steps has as many as its first chart has points, if the history lacks some
+// of its metrics. `told` may be null.
+export function stepsOf({ unit, epochs_total: total }, told) {
+  if (unit === "epoch" || !told?.charts.length) return total;
+  const { metrics, charts, chunk_of: chunks } = told;
+  const apart = charts[0].metrics.filter((key) => Object.hasOwn(chunks, key));
+  return Math.max(total, ...apart.map((key) => metrics[key].count));
+}
+
 // Whether the run counted values that are not finite and found none. One sentence replaces their charts.
 export function allFinite({ metrics }) {
   const counters = Object.keys(metrics).filter((key) => COUNTER.test(key));

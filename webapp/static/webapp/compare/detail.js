@@ -3,6 +3,7 @@
 import { el } from "../page/dom.js";
 import { count } from "../page/format.js";
 import { curvesOf } from "./metrics.js";
+import { commonUnit } from "./units.js";
 
 const FEW = 2500; // epochs of all runs together; up to so many every one is read
 
@@ -13,7 +14,7 @@ export class Detail {
   constructor(permalink, source, onRead) {
     Object.assign(this, { permalink, source, onRead });
     this.text = el("span", { class: "tabular" });
-    this.button = el("button", { type: "button", class: "button small", onclick: () => this.readAll() }, "Every epoch");
+    this.button = el("button", { type: "button", class: "button small", onclick: () => this.readAll() });
     this.element = el("span", { class: "epochs", role: "status" }, this.text, this.button);
   }
 
@@ -21,6 +22,12 @@ export class Detail {
   of(run) {
     const history = this.#histories.get(run.id);
     return history ? { ...run, history, curves: curvesOf(history) } : run;
+  }
+
+  // The run with every epoch. Throws if that can't be read.
+  async whole(run) {
+    await this.#ask(run);
+    return this.of(run);
   }
 
   // `runs` are warm.
@@ -44,26 +51,30 @@ export class Detail {
   }
 
   async #read() {
-    const read = async ({ id }) => [id, await this.source.read(`/api/runs/${id}/training-history/?resolution=full`)];
-    const answers = await Promise.allSettled(this.runs.map(read));
-    const news = answers.filter(({ value }) => value?.[1].changed && value[1].document.available);
-    for (const {
-      value: [id, { document }],
-    } of news)
-      this.#histories.set(id, document);
+    const answers = await Promise.allSettled(this.runs.map((run) => this.#ask(run)));
     this.#say(answers.find(({ status }) => status === "rejected")?.reason);
-    if (news.length) this.onRead();
+    if (answers.some(({ value }) => value)) this.onRead();
+  }
+
+  // Whether there is a new history.
+  async #ask({ id }) {
+    const { changed, document } = await this.source.read(`/api/runs/${id}/training-history/?resolution=full`);
+    if (!changed || !document.available) return false;
+    this.#histories.set(id, document);
+    return true;
   }
 
   #say(error) {
     const all = total(this.runs);
     const shown = this.runs.reduce((sum, run) => sum + this.of(run).history.epochs.length, 0);
     const more = shown < all && !this.wanted;
+    const unit = commonUnit(this.runs);
     this.button.hidden = !more;
+    this.button.textContent = `Every ${unit}`;
     const bands = more ? "; bands show min and max in between" : "";
     this.text.textContent = error
-      ? `Some epochs can't be read: ${error.message}`
-      : `${count(shown)} of ${count(all)} epochs${bands}`;
+      ? `Some ${unit}s can't be read: ${error.message}`
+      : `${count(shown)} of ${count(all)} ${unit}s${bands}`;
   }
 }
 

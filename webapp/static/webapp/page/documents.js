@@ -32,12 +32,13 @@ export function byName(entries) {
   return object;
 }
 
-// In the document itself, in each of its runs, and in a run's history.
+// In the document itself, in each of its runs, and in a run's summaries and history.
 function withoutPrototypes(document) {
   for (const name of NAMED_BY_USERS) {
     const member = document[name];
     if (member && !Array.isArray(member)) Object.setPrototypeOf(member, null);
   }
-  for (const part of [document.history, ...(document.runs ?? [])]) if (part) withoutPrototypes(part);
+  for (const part of [document.summaries, document.history, ...(document.runs ?? [])])
+    if (part) withoutPrototypes(part);
   return document;
 }

@@ -1,15 +1,33 @@
 // Numbers, times and names as texts.
 
 // Values that JSON has no number for, as documents name them.
-export const KINDS = { NaN: "NaN", Infinity: "∞", "-Infinity": "−∞" };
+export const KINDS = { __proto__: null, NaN: "NaN", Infinity: "∞", "-Infinity": "−∞" };
+const MOST_DIGITS = 17; // that a number needs to be told from its neighbours
 
-export function number(value) {
+// With so many significant digits; by default three of them before an exponent.
+export function number(value, digits = 4) {
   if (value === null || value === undefined) return "–";
   if (typeof value === "string") return KINDS[value] ?? value;
+  if (!Number.isFinite(value)) return KINDS[value];
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6))
-    return value.toExponential(2).replace("e+", "e").replace("-", "−").replace("e-", "e−");
-  return String(Number(value.toPrecision(4))).replace("-", "−");
+  if (size !== 0 && (size < 1e-3 || size >= Math.max(1e6, 10 ** digits)))
+    return value
+      .toExponential(digits === 4 ? 2 : digits - 1)
+      .replace("e+", "e")
+      .replace("-", "−")
+      .replace("e-", "e−");
+  return String(Number(value.toPrecision(digits))).replace("-", "−");
+}
+
+// Number → its text. Different numbers have different texts, of as many digits as that takes.
+export function apart(values) {
+  const different = [...new Set(values)];
+  let texts = [];
+  for (let digits = 4; digits <= MOST_DIGITS; digits++) {
+    texts = different.map((value) => number(value, digits));
+    if (new Set(texts).size === different.length) break;
+  }
+  return new Map(different.map((value, i) => [value, texts[i]]));
 }
 
 // Labels of an axis, as short as possible, all different.

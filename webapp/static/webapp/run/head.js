@@ -1,6 +1,6 @@
 // The top of a run's page (state, facts, main figures) and its tables of single values.
 
-import { unitOf } from "../charts/specs.js";
+import { stepsOf, unitOf } from "../charts/specs.js";
 import { direction } from "../compare/direction.js";
 import { copyButton, el, table } from "../page/dom.js";
 import { ago, byName, count, duration, exact, number, seconds, time } from "../page/format.js";
@@ -55,13 +55,6 @@ export function facts({ history, told, summary }) {
       ]),
     ),
   ].filter(Boolean);
-}
-
-// A run that counts steps has as many as its first chart has points, if the history lacks some of its metrics.
-function stepsOf({ unit, epochs_total: total }, { metrics, charts, chunk_of: chunks }) {
-  if (unit === "epoch" || !charts.length) return total;
-  const apart = charts[0].metrics.filter((key) => Object.hasOwn(chunks, key));
-  return Math.max(total, ...apart.map((key) => metrics[key].count));
 }
 
 export function tiles(history, told) {
