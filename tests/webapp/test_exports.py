@@ -28,6 +28,7 @@ from workers.history.points import Points
 
 RUN = "/api/runs/abc123def456/"
 SUFFIXES = [format_.suffix for format_ in FORMATS]
+MEDIA = {"json": "application/json", "csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 Place = tuple[int, int]
 """A step, and a time in milliseconds since 1970."""
 Table = dict[str, dict[Place, float]]
@@ -211,7 +212,8 @@ def test_a_file_has_a_name_and_a_type(reader: Client, suffix: str) -> None:
     Sample("abc123def456", name='../"a; b"\r\nü.exe').warm()
     response = export(reader, suffix)
     assert response["Content-Disposition"] == f'attachment; filename="a-b-.exe-abc123def456.{suffix}"'
-    assert response["Content-Type"] == {format_.suffix: format_.media for format_ in FORMATS}[suffix]
+    charset = {"csv": "; charset=utf-8"}.get(suffix, "")
+    assert response["Content-Type"] == f"{MEDIA[suffix]}{charset}"
     assert response["Cache-Control"] == "no-store"
 
 

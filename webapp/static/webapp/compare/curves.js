@@ -192,7 +192,8 @@ export class Curves {
   #spec(metric, runs, title, counted) {
     const unit = counted ? "point" : commonUnit(runs);
     // Other steps than those of the other charts have a cursor and a zoom of their own.
-    const steps = unit === this.unit ? "steps" : `${unit}s of ${metric.split("/")[0]}`;
+    const own = counted ? `points of ${metric}` : `${unit}s of ${metric.split("/")[0]}`;
+    const steps = unit === this.unit ? "steps" : own;
     return {
       name: JSON.stringify([metric, counted]),
       metric,

@@ -16,12 +16,12 @@ export function curvesOf(history) {
 // Key → its summary, or null without one. `told` are the run's summaries, null while they are being rebuilt.
 export const summaryOf = ({ told }, key) => told?.metrics[key] ?? null;
 
-// Key → how many runs have a curve of it, in the order of the workers' charts.
+// Key → how many runs have a curve of it, in the order of the workers' charts. Parts of histograms are none of these.
 export function curveCounts(runs) {
   const counts = new Map();
-  for (const run of runs) {
-    const charted = run.told?.charts.flatMap(({ metrics }) => metrics) ?? [];
-    for (const key of new Set([...charted, ...run.curves.keys()])) counts.set(key, (counts.get(key) ?? 0) + 1);
+  for (const { told, curves } of runs) {
+    const keys = told ? told.charts.flatMap(({ metrics }) => metrics) : curves.keys();
+    for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   return counts;
 }

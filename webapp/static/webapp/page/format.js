@@ -1,5 +1,7 @@
 // Numbers, times and names as texts.
 
+import { digits } from "./files.js";
+
 // Values that JSON has no number for, as documents name them.
 export const KINDS = { __proto__: null, NaN: "NaN", Infinity: "∞", "-Infinity": "−∞" };
 const MOST_DIGITS = 17; // that a number needs to be told from its neighbours
@@ -49,7 +51,10 @@ function tick(value, digits) {
 }
 
 // All digits, as in the JSON.
-export const exact = (value) => (value === null || value === undefined ? "" : (KINDS[value] ?? String(value)));
+export function exact(value) {
+  if (value === null || value === undefined) return "";
+  return KINDS[value] ?? (typeof value === "number" ? digits(value) : String(value));
+}
 
 // Makes an Intl object when it is first needed. The first one takes a new browser process 15 ms, each further one 1 ms,
 // and most run pages need none to show their charts.
