@@ -50,8 +50,8 @@ def _json(run: WholeRun) -> Iterator[bytes]:
 
 def _csv(run: WholeRun) -> Iterator[bytes]:
     """A row per step and time, a column per metric; a cell is empty if the metric has no point there."""
-    blocks = ([[step, _moment(time), *values] for step, time, values in block] for block in _blocks(run))
-    yield from cells.pieces(chain([[_heads(run)]], blocks))
+    heads: list[list[cells.Cell]] = [[*_heads(run)]]
+    return cells.pieces(chain([heads], map(_cells, _blocks(run))))
 
 
 def _parquet(run: WholeRun) -> Iterator[bytes]:
@@ -85,6 +85,10 @@ def _blocks(run: WholeRun) -> Iterator[list[Row]]:
     rows = run.rows()
     while block := list(islice(rows, BLOCK_ROWS)):
         yield block
+
+
+def _cells(block: list[Row]) -> list[list[cells.Cell]]:
+    return [[step, _moment(time), *values] for step, time, values in block]
 
 
 def _heads(run: WholeRun) -> list[str]:

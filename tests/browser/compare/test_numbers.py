@@ -60,8 +60,7 @@ def test_numbers_that_differ_in_the_ninth_digit_are_told_apart(look: Look) -> No
     expect(score.locator("td").nth(0).locator(".best")).to_have_count(0)
     expect(score.locator("td").nth(1).locator(".best")).to_be_visible()
     expect(score.locator("td").nth(1).locator(".delta")).to_have_text("+1 (+8.1e-7 %), better")
-    expect(page.locator(".parallel .axis-line text").filter(has_text="123456788")).to_have_count(1)
-    expect(page.locator(".parallel .axis-line text").filter(has_text="123456789")).to_have_count(1)
+    expect(page.locator(".parallel .axis-line text")).to_contain_text(["123456788", "123456789", "123456788.5"])
     page.locator(".scatter-plot").focus()
     page.keyboard.press("End")
     expect(page.locator("#scatter .readout")).to_have_text("close 2: seed 2, val_score 123456789")
@@ -102,9 +101,10 @@ def test_what_is_not_finite_is_shown_as_it_is_and_is_never_best(look: Look, tmp_
 
 
 def test_metrics_in_chunks_and_of_any_name_are_fields_at_once(look: Look, tmp_path: Path) -> None:
-    page = look(f"{CLOSE_RUNS}&up=metric.own/axis&across=metric.__proto__")
+    page = look("/compare/")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{CLOSE_RUNS}&up=metric.own/axis&across=metric.__proto__")
     assert texts(page, "own/axis") == ["49.25", "49.5"]
     assert texts(page, "constructor") == ["599", "1198"]
     expect(page.locator(".point")).to_have_count(2)
@@ -256,7 +256,7 @@ def test_of_thousands_of_metrics_the_first_are_in_the_table(look: Look, site: Si
     page = look("/compare/?runs=thousands1,thousands2")
     expect(row(page, "val_loss")).to_have_count(1)
     assert page.locator(".matrix tbody tr").count() < 230
-    page.get_by_role("button", name="Show 1,000 more of 2,802").click()
-    expect(page.get_by_role("button", name="Show 1,000 more of 1,802")).to_be_visible()
+    page.get_by_role("button", name="Show 1,000 more of 2,803").click()
+    expect(page.get_by_role("button", name="Show 1,000 more of 1,803")).to_be_visible()
     page.get_by_label("Search parameters and metrics").fill("probe_02996")
     expect(page.locator(".matrix tbody th[scope=row]")).to_have_text(["probe_02996"])
