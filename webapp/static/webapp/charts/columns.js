@@ -1,7 +1,7 @@
 // The values of a chart's curves. A step without one has a value that is not finite, or none of this metric; in an
 // overview there may be values between two kept steps.
 
-import { count, exact, KINDS, number } from "../page/format.js";
+import { apart, count, exact, KINDS, number } from "../page/format.js";
 import { valuesOf } from "./catalogue.js";
 
 export class Columns {
@@ -18,6 +18,12 @@ export class Columns {
     this.drawn = this.values.map((values, i) =>
       values.map((value, j) => value ?? (this.gaps[i].has(data.epochs[j]) ? null : this.between(i, j)?.middle)),
     );
+  }
+
+  // Last value → its text, for all curves with a summary: different values have different texts.
+  get lasts() {
+    this.lastTexts ??= apart(this.series.map(({ summary }) => Number(summary?.last.value ?? 0)));
+    return this.lastTexts;
   }
 
   // Whether there is anything to show for this series.
@@ -85,7 +91,9 @@ export function lastText(columns, i) {
   if (summary === null) return "…";
   if (!summary) return columns.text(i, end);
   const { value, step } = summary.last;
-  return number(value) + (data.counted || data.elapsed || step === data.epochs[end] ? "" : ` @${step}`);
+  return (
+    columns.lasts.get(Number(value)) + (data.counted || data.elapsed || step === data.epochs[end] ? "" : ` @${step}`)
+  );
 }
 
 // Sentences about a curve: its first and last value, its min or max, and what of it is not drawn as the others.
@@ -107,8 +115,9 @@ function toldOf({ label, key, summary, replaced }, { earlier, counted }, { unit:
   if (!min) return `${plain ? "No" : `${name.trim()}: no`} finite value.${also}`;
   if (summary.count === 1) return `${name}${number(last.value)}${at(last)}.${also}`;
   const [word, extreme] = Number(last.value) < Number(first.value) ? ["min", min] : ["max", max];
-  const range = `${number(first.value)} → ${number(last.value)}`;
-  return `${name}${range}, ${word} ${number(extreme.value)}${at(extreme)}.${also}`;
+  const [from, to, most] = [first, last, extreme].map(({ value }) => Number(value));
+  const texts = apart([from, to, most]);
+  return `${name}${texts.get(from)} → ${texts.get(to)}, ${word} ${texts.get(most)}${at(extreme)}.${also}`;
 }
 
 const again = (segments, unit) =>

@@ -63,9 +63,9 @@ class OverlaidChart extends LineChart {
   // Draws each curve as strongly as its run is emphasized. Bands of many runs overlap, so each of them is fainter.
   shade() {
     if (!this.u) return;
-    const { runs, emphasis } = this.spec;
+    const { emphasis } = this.spec;
     const bands = Object.keys(this.data.envelope).length;
-    this.colors = runs.map(({ id }, i) => {
+    this.colors = this.series.map(({ id }, i) => {
       const alpha = emphasis.alpha(id);
       for (const first of new Set([1, 1 + this.raws])) this.u.series[first + i].alpha = alpha;
       const strength = emphasis.level(id) === "lit" ? 1 : alpha * Math.min(1, STRONG_BANDS / bands);

@@ -44,7 +44,9 @@ export class OtherMetrics {
   // The same with every step. Throws if it can't be read.
   async whole(run, key) {
     await this.#ask(addressOf(run, key, "full"));
-    return this.of(run, key);
+    const found = this.of(run, key);
+    if (!found) throw new Error("the run is being warmed. Retry in a second.");
+    return found;
   }
 
   // Whether the document has changed.
