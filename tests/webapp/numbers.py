@@ -44,7 +44,7 @@ class Numbers(Framework):
             "ends/low": _points(epochs, np.append(epochs[:-1], -np.inf)),
             "constructor": _points(epochs, epochs * self.seed),
             "__proto__": _points(epochs, epochs / (2 + self.seed)),
-            "own/axis": _points(np.arange(50) * 7 + 3, np.arange(50) + self.seed / 4),
+            "own/axis": _points(np.arange(50) * 70 + 3, np.arange(50) + self.seed / 4),
             "single": _points([0], [self.seed]),
             # A later point of the same step, and of the same time: MLflow's last is the greatest value.
             "again": Points.of(
