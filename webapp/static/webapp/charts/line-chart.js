@@ -16,15 +16,15 @@ const COARSE_BELOW = 60; // points in view
 
 // One chart. Its element dispatches "coarse" when zoomed in so far that few of the logged steps are in view.
 //
-// `spec` is {title, unit, stepUnit, axis, series, wide, best, plain, tile, bands, full}: charts of one `axis` share their
-// cursor and zoom; `stepUnit` is the word for steps if `unit`, that of the axis, is another; a `plain` one has a single
-// curve and no legend; a `tile` is one of many; `bands` are pairs of series with colour between them; `full()` resolves
-// to the data of every step, for exports.
+// `spec` is {title, unit, stepUnit, axis, series, wide, best, plain, tile, bands, full}: charts of one `axis` share
+// their cursor and zoom; `stepUnit` is the word for steps if `unit`, that of the axis, is another; a `plain` one has a
+// single curve and no legend; a `tile` is one of many; `bands` are pairs of series with colour between them; `full()`
+// resolves to the data of every step, for exports.
 //
 // `series` is [{label, key, color, dash, column, summary, replaced, read(data)}]: `key` is the MLflow metric; `column`
 // its name in a CSV, if another; `dash` true or lengths; `summary` its numbers from all points (null while they are
-// being rebuilt), and `replaced` how many are not drawn, as in the summaries; `read` returns the values, if they are not
-// at the metric's place in the document.
+// being rebuilt), and `replaced` how many are not drawn, as in the summaries; `read` returns the values, if they are
+// not at the metric's place in the document.
 //
 // `data` is {epochs, epochs_total, timestamps, start_time, envelope, earlier, non_finite, best_epoch, …}, as in a
 // history; `counted` if its steps count points, `elapsed` if they are seconds.

@@ -134,8 +134,8 @@ function catalogueSpecs(history) {
 // The word for a run's steps.
 export const unitOf = ({ unit }) => unit;
 
-// How many steps the run has. One that counts steps has as many as its first chart has points, if the history lacks some
-// of its metrics. `told` may be null.
+// How many steps the run has. One that counts steps has as many as its first chart has points, if the history lacks
+// some of its metrics. `told` may be null.
 export function stepsOf({ unit, epochs_total: total }, told) {
   if (unit === "epoch" || !told?.charts.length) return total;
   const { metrics, charts, chunk_of: chunks } = told;

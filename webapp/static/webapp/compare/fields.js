@@ -40,8 +40,8 @@ export function fieldsOf(runs) {
   ].filter(({ values }) => [...values.values()].some((value) => value !== null));
 }
 
-// The last value of every metric, and the best validation loss. While the summaries are being rebuilt, what the run's row
-// has: metrics with a single value.
+// The last value of every metric, and the best validation loss. While the summaries are being rebuilt, what the run's
+// row has: metrics with a single value.
 function metricsOf({ row, told }) {
   if (!told) return new Map(Object.entries(row.final_metrics ?? {}));
   const values = new Map(Object.entries(told.metrics).map(([key, { last }]) => [key, Number(last.value)]));

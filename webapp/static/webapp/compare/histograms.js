@@ -221,7 +221,8 @@ export class Histograms {
     this.#name(over);
     const axis = this.axis.symlog ? ", on a symmetric-log axis" : "";
     const heights = `Heights are shares of all values of the run${axis}.`;
-    this.summary.textContent = `${this.#what}: ${this.shown.map((one) => extent(one, this.unit)).join("; ")}. ${heights}`;
+    const extents = this.shown.map((one) => extent(one, this.unit)).join("; ");
+    this.summary.textContent = `${this.#what}: ${extents}. ${heights}`;
     this.plot.setAttribute("aria-label", `Histograms. ${this.summary.textContent}`);
     this.#fullest();
     this.#paint();

@@ -1,5 +1,5 @@
-// The curves of metrics without a place in a run's history, which are in chunks. Runs of other frameworks have hundreds.
-// A chunk is read when a metric of it is chosen.
+// The curves of metrics without a place in a run's history, which are in chunks. Runs of other frameworks have
+// hundreds. A chunk is read when a metric of it is chosen.
 
 import { byName } from "../page/documents.js";
 import { el } from "../page/dom.js";
