@@ -229,6 +229,19 @@ def test_runs_that_count_steps_are_compared_by_steps(look: Look) -> None:
     assert is_drawn(chart(page, "val/loss").locator("canvas"))
 
 
+def test_long_curves_in_chunks_are_overviews_until_every_step_is_asked_for(look: Look, site: Site) -> None:
+    fields = {"logged": "training", "size": 3000}
+    site.seed_all(
+        "warm", [{"run_id": f"loop{s}", "seed": s, "name": f"loop {s}", **fields} for s in (1, 2)], "Framework"
+    )
+    page = look("/compare/?runs=loop1,loop2")
+    expect(page.locator("#curves h3").first).to_have_text("train/loss")
+    expect(page.locator(".epochs .tabular")).to_contain_text("of 6,000 steps; bands show min and max in between")
+    expect(page.locator("#curves h3").filter(has_text="system/")).to_have_count(0)
+    page.get_by_role("button", name="Every step").click()
+    expect(page.locator(".epochs .tabular")).to_have_text("6,000 of 6,000 steps")
+
+
 def test_a_run_without_summaries_says_so_and_breaks_nothing(look: Look) -> None:
     page = look("/compare/?runs=search0,untold,close1&metrics=val_loss&baseline=0")
     expect(page.get_by_role("heading", name="The numbers of 1 of 3 runs are being rebuilt")).to_be_visible()

@@ -2,6 +2,7 @@
 
 import { gapsOf, notFinite } from "../charts/columns.js";
 import { LineChart } from "../charts/line-chart.js";
+import { unitOf } from "../charts/specs.js";
 import { chartTools } from "../charts/tools.js";
 import { View } from "../charts/view.js";
 import { el, section } from "../page/dom.js";
@@ -170,6 +171,13 @@ export class Curves {
           this.grid.insertBefore(chart.element, this.grid.children[i] ?? null);
       });
     for (const name of gone) this.#drop(name);
+    this.detail.tell(this.runs.map((run) => this.#leading(run)));
+  }
+
+  // The run whose epochs are told: one that counts steps, as if it had logged only its first metric, if that is known.
+  #leading(run) {
+    const { told, history } = run;
+    return (unitOf(history) === "step" && this.others.of(run, told?.charts[0]?.metrics[0])) || run;
   }
 
   // The runs whose values of this metric have been read.

@@ -1,11 +1,12 @@
 // How many epochs the curves show: at first those of the overviews; every one if there are few, or if the viewer asks.
 
+import { stepsOf } from "../charts/specs.js";
 import { el } from "../page/dom.js";
 import { count } from "../page/format.js";
 import { curvesOf } from "./metrics.js";
 import { commonUnit } from "./units.js";
 
-const FEW = 2500; // epochs of all runs together; up to so many every one is read
+const FEW = 2500; // epochs, or points of the leading metric, of all runs together; up to so many every one is read
 
 export class Detail {
   #histories = new Map(); // run ID → its history in full resolution
@@ -33,8 +34,13 @@ export class Detail {
   // `runs` are warm.
   update(runs) {
     this.runs = runs;
-    this.#say();
     if (this.wanted) this.#read();
+  }
+
+  // Tells how many epochs are shown, of `shown`: the runs as they are drawn, each with its history or its leading chunk.
+  tell(shown) {
+    this.shown = shown;
+    this.#say();
   }
 
   // Whether to show every epoch.
@@ -52,7 +58,8 @@ export class Detail {
 
   async #read() {
     const answers = await Promise.allSettled(this.runs.map((run) => this.#ask(run)));
-    this.#say(answers.find(({ status }) => status === "rejected")?.reason);
+    this.error = answers.find(({ status }) => status === "rejected")?.reason;
+    this.#say();
     if (answers.some(({ value }) => value)) this.onRead();
   }
 
@@ -64,9 +71,12 @@ export class Detail {
     return true;
   }
 
-  #say(error) {
-    const all = total(this.runs);
-    const shown = this.runs.reduce((sum, run) => sum + this.of(run).history.epochs.length, 0);
+  #say() {
+    if (!this.shown) return;
+    const { error } = this;
+    const sum = (numbers) => numbers.reduce((whole, part) => whole + part, 0);
+    const all = sum(this.shown.map(({ history }) => history.epochs_total));
+    const shown = sum(this.shown.map(({ history }) => history.epochs.length));
     const more = shown < all && !this.wanted;
     const unit = commonUnit(this.runs);
     this.button.hidden = !more;
@@ -78,4 +88,4 @@ export class Detail {
   }
 }
 
-const total = (runs) => runs.reduce((sum, { history }) => sum + history.epochs_total, 0);
+const total = (runs) => runs.reduce((sum, { history, told }) => sum + stepsOf(history, told), 0);

@@ -5,7 +5,7 @@ import { isStatistic, keyAt } from "../charts/catalogue.js";
 import { stepsOf, unitOf } from "../charts/specs.js";
 import { apart, byName, seconds } from "../page/format.js";
 import { direction } from "./direction.js";
-import { sectionOrder, summaryOf } from "./metrics.js";
+import { SYSTEM, sectionOrder, summaryOf } from "./metrics.js";
 import { kindsOf } from "./scale.js";
 
 export const GROUPS = { param: "Parameters", metric: "Metrics", run: "Run" };
@@ -25,17 +25,19 @@ const FACTS = {
   experiment: ({ row }) => row.experiment_name,
 };
 
-// A field is {id, group, name, direction, numeric, varies, values, raw, text(id)}. `values` is run ID → number, text or
+// A field is {id, group, name, direction, numeric, varies, aside, values, raw, text(id)}. `values` is run ID → number, text or
 // null; a metric's number may be NaN or infinite. `raw` has parameters as they were logged. `text(id)` is for people:
-// different values of a field have different texts.
+// different values of a field have different texts. A metric of the machine is `aside`.
 export function fieldsOf(runs) {
   const params = new Map(runs.map(({ id, row }) => [id, mapOf(row.params)]));
   const metrics = new Map(runs.map((run) => [run.id, metricsOf(run)]));
   const keysOf = (maps) => [...new Set([...maps.values()].flatMap((map) => [...map.keys()]))].sort(byName);
+  const order = sectionOrder(runs);
+  const isAside = ({ name }) => order.get(name) === SYSTEM;
   const each = (group, keys, maps) => keys.map((key) => field(group, key, runs, ({ id }) => maps.get(id).get(key)));
   return [
     ...each("param", keysOf(params), params),
-    ...each("metric", mainFirst(keysOf(metrics), runs), metrics),
+    ...each("metric", mainFirst(keysOf(metrics), order), metrics).map((one) => ({ ...one, aside: isAside(one) })),
     ...Object.entries(FACTS).map(([key, read]) => field("run", key, runs, read)),
   ].filter(({ values }) => [...values.values()].some((value) => value !== null));
 }
@@ -51,8 +53,7 @@ function metricsOf({ row, told }) {
 }
 
 // Main metrics, then statistics and others, then those of the machine.
-function mainFirst(keys, runs) {
-  const order = sectionOrder(runs);
+function mainFirst(keys, order) {
   const place = (key) => Math.max(order.get(key) ?? 0, Number(isStatistic(key)));
   return keys.sort((a, b) => place(a) - place(b)); // sorting is stable
 }
@@ -122,9 +123,10 @@ export function rankedParameters(fields) {
 }
 
 // Ranks one metric that is better when lower and one that is better when higher first; then final metrics before the
-// ends of curves.
+// ends of curves, and those of the machine last.
 export function rankedMetrics(fields) {
-  const sorted = ranked(fields, ({ varies, name, direction: way }) => [
+  const sorted = ranked(fields, ({ aside, varies, name, direction: way }) => [
+    !aside,
     varies,
     way !== 0,
     TELLING.findLastIndex((start) => name.startsWith(start)),

@@ -5,6 +5,7 @@ import { allValues } from "../charts/catalogue.js";
 const USUAL = [/^val_loss$/, /^loss$/, /recall/i, /^(query|candidate)_grad_norm$/, /^weight_norm$/];
 const AT_FIRST = 8;
 const SECTIONS = ["training", "other", "system"];
+export const SYSTEM = SECTIONS.indexOf("system");
 
 // Key → values, one for each epoch of the history, without metrics that the run has never logged.
 export function curvesOf(history) {

@@ -42,6 +42,7 @@ export class Scale {
   at(position) {
     const [from, to] = this.#ends;
     if (this.categories) return this.categories[Math.round(from + (to - from) * position)];
+    if (position <= 0 || position >= 1) return position <= 0 ? this.low : this.high;
     const value = this.#backward(from + (to - from) * position);
     return Number(value.toPrecision(Math.min(DIGITS_IN_SPAN + this.#shared, MOST_DIGITS)));
   }
