@@ -37,7 +37,8 @@ export class Detail {
     if (this.wanted) this.#read();
   }
 
-  // Tells how many epochs are shown, of `shown`: the runs as they are drawn, each with its history or its leading chunk.
+  // Tells how many epochs are shown. `shown` are the runs as they are drawn, each with its history or that of its
+  // leading metric.
   tell(shown) {
     this.shown = shown;
     this.#say();

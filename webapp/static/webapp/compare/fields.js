@@ -25,9 +25,9 @@ const FACTS = {
   experiment: ({ row }) => row.experiment_name,
 };
 
-// A field is {id, group, name, direction, numeric, varies, aside, values, raw, text(id)}. `values` is run ID → number, text or
-// null; a metric's number may be NaN or infinite. `raw` has parameters as they were logged. `text(id)` is for people:
-// different values of a field have different texts. A metric of the machine is `aside`.
+// A field is {id, group, name, direction, numeric, varies, aside, values, raw, text(id)}. `values` is run ID → number,
+// text or null; a metric's number may be NaN or infinite. `raw` has parameters as they were logged. `text(id)` is for
+// people: different values of a field have different texts. A metric of the machine is `aside`.
 export function fieldsOf(runs) {
   const params = new Map(runs.map(({ id, row }) => [id, mapOf(row.params)]));
   const metrics = new Map(runs.map((run) => [run.id, metricsOf(run)]));
