@@ -59,6 +59,7 @@ def chart_data(prefix: str, of: Callable[[View], View] = lambda view: view) -> l
         path(f"{prefix}training-history/", of(run_api.history)),
         path(f"{prefix}histogram-data/", of(run_api.histogram)),
         path(f"{prefix}summaries/", of(run_api.summaries)),
+        path(f"{prefix}about/", of(run_api.about)),
         path(f"{prefix}metrics/", of(run_api.metrics)),
         path(f"{prefix}metrics/<number:chunk>/", of(run_api.metric_chunk)),
         *(path(f"{prefix}export.{suffix}", of(view)) for suffix, view in EXPORTS.items()),

@@ -32,8 +32,10 @@ from warmboard.contract.entries import (
     TowerStatistics,
 )
 from warmboard.contract.events import EventType, RunEvent, RunStatus
+from workers.documents.about import about
 from workers.documents.encoding import encode
 from workers.history.charts import charts_of
+from workers.history.fetched import FetchedRun
 from workers.history.points import Points
 
 BINS = 25
@@ -176,7 +178,7 @@ class Sample:
             "earlier": {}, "replaced": {}, "clocks": [], "clock_of": {}, "non_finite": non_finite,
             "non_finite_total": len(non_finite), "repeated_steps": 0,
             "final_metrics": self.final_metrics(), "params": self.params(), "status": self.status,
-            "tags": {"team": "ranking", "mlflow.user": "ada"},
+            "tags": self.tags(),
             "experiment_name": self.experiment, "run_name": self.name,
             "start_time": START.isoformat(), "end_time": (START + timedelta(seconds=3 * self.epochs)).isoformat(),
             "cached_at": self.cached_at(), "mlflow_run_id": self.run_id, "histogram_available": True,
@@ -201,6 +203,17 @@ class Sample:
             "cached_at": self.cached_at(), "mlflow_run_id": self.run_id,
         }  # fmt: skip
 
+    def tags(self) -> dict[str, str]:
+        return {"team": "ranking", "mlflow.user": "ada"}
+
+    def fetched(self) -> FetchedRun:
+        """The run without its points."""
+        return FetchedRun(
+            run_id=self.run_id, experiment_name=self.experiment, name=self.name, status=self.status, start_time=START,
+            end_time=START + timedelta(seconds=3 * self.epochs), params=self.params(), tags=self.tags(), points={},
+            experiment_id="7", user="ada",
+        )  # fmt: skip
+
     def histogram(self, type_: HistogramType, tower: Tower, resolution: Resolution) -> Histogram:
         kept = self.kept(resolution)
         chance = random.Random(f"{self.seed}{type_}{tower}")
@@ -216,6 +229,7 @@ class Sample:
     def entries(self) -> dict[EntryKey, Entry]:
         entries = {}
         entries[EntryKey.summaries(self.run_id)] = encode(self.told())
+        entries[EntryKey.about(self.run_id)] = encode(about(self.fetched(), self.cached_at()))
         types = HistogramType if self.with_gradients else [HistogramType.WEIGHTS]
         for resolution in Resolution:
             entries[EntryKey.history(self.run_id, resolution)] = encode(self.history(resolution))
@@ -320,6 +334,7 @@ class Golden(Sample):
                 entries[key] = encode(golden(f"histogram-{type_}-query-overview"))
             entries[EntryKey.metric_chunk(self.run_id, 0, resolution)] = encode(golden("metric-chunk-overview"))
         entries[EntryKey.summaries(self.run_id)] = encode(golden("summaries"))
+        entries[EntryKey.about(self.run_id)] = encode(golden("about"))
         entries[EntryKey.metric_index(self.run_id)] = encode(golden("metric-index"))
         return entries
 

@@ -38,7 +38,7 @@ EXPERIMENT = "los-alamos"
 WORDS = (SECRET, SECRET_TEST, EXPERIMENT, "manhattan", "plutonium", "uranium", "fat-man")
 CHARTS = (
     "training-history/", "training-history/?resolution=full", "training-history/?resolution=wrong",
-    "histogram-data/?type=weights&tower=query", "histogram-data/", "summaries/", "metrics/", "metrics/0/",
+    "histogram-data/?type=weights&tower=query", "histogram-data/", "summaries/", "about/", "metrics/", "metrics/0/",
     "metrics/0/?resolution=no",
     "export.json", "export.csv", "export.parquet", "export.csv?metrics=loss", "export.json?metrics=nothing",
     "export.csv?metrics=,",

@@ -15,6 +15,7 @@ import numpy as np
 from tests.paths import EXAMPLES
 from tests.workers.fetch.fake_mlflow import RUN_ID
 from tests.workers.fetch.fake_mlflow import Points as Logged
+from warmboard.contract.about import Dataset, LoggedModel
 from warmboard.contract.entries import EntryKey, HistogramType, Resolution, Tower
 from workers.documents.run import RunDocuments
 from workers.documents.sample import Sampling
@@ -23,6 +24,35 @@ from workers.history.points import Points
 
 EPOCHS, BINS = 12, 5
 GRADIENT_EDGES = [-1.0, -1e-3, -1e-7, 1e-7, 1e-3, 1.0]
+TAGS = {
+    "mlflow.user": "trainer",
+    "mlflow.source.type": "LOCAL",
+    "mlflow.source.name": "train.py",
+    "mlflow.source.git.commit": "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c",
+    "mlflow.parentRunId": "fedcba9876543210fedcba9876543210",
+    "mlflow.note.content": "# Baseline\n\nAfter the **label fix**, see [the ticket](https://tickets.example/7).\n"
+    "- <b>not</b> [a link](javascript:alert(1))\n- ![chart](https://elsewhere.example/chart.png)",
+    "team": "ranking",
+}
+DATASETS: list[Dataset] = [
+    {
+        "name": "purchases",
+        "digest": "a1b2c3d4",
+        "context": "training",
+        "source_type": "gs",
+        "source": '{"uri": "gs://bucket/purchases.csv"}',
+    }
+]
+MODELS: list[LoggedModel] = [
+    {
+        "model_id": "m-0123456789abcdef0123456789abcdef",
+        "name": "two-tower",
+        "role": "output",
+        "status": "READY",
+        "step": 11,
+        "metrics": [{"key": "test_recall_at_10", "dataset": "purchases", "value": 0.11, "step": 0}],
+    }
+]
 CACHED_AT = datetime(2026, 1, 2, 10, 30, tzinfo=UTC)
 
 
@@ -66,8 +96,12 @@ def fetched(metrics: Mapping[str, Logged], params: Mapping[str, str]) -> Fetched
         start_time=datetime(2026, 1, 2, 10, 28, 20, tzinfo=UTC),
         end_time=datetime(2026, 1, 2, 10, 30, tzinfo=UTC),
         params=params,
-        tags={"mlflow.user": "trainer", "mlflow.source.type": "LOCAL"},
+        tags=TAGS,
         points=found,
+        experiment_id="7",
+        user="trainer",
+        datasets=DATASETS,
+        models=MODELS,
     )
 
 
@@ -81,6 +115,7 @@ def keys() -> dict[str, EntryKey]:
     for type_ in HistogramType:
         key = EntryKey.histogram(RUN_ID, type_, Tower.QUERY, Resolution.OVERVIEW)
         found[f"{key.name}-{key.resolution}"] = key
+    found["about"] = EntryKey.about(RUN_ID)
     found["summaries"] = EntryKey.summaries(RUN_ID)
     found["metric-index"] = EntryKey.metric_index(RUN_ID)
     found["metric-chunk-overview"] = EntryKey.metric_chunk(RUN_ID, 0, Resolution.OVERVIEW)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NotRequired, Self, TypedDict
 
+from warmboard.contract.about import About
+
 SCHEMA_VERSION = 3
 
 Series = list[float | None]
@@ -304,13 +306,13 @@ class MetricChunk(TypedDict):
     mlflow_run_id: str
 
 
-Document = History | Histogram | MetricIndex | MetricChunk | Summaries
+Document = History | Histogram | MetricIndex | MetricChunk | Summaries | About
 
 
 @dataclass(frozen=True)
 class EntryKey:
     """The key of one warm entry. ``name`` is ``history``, ``histogram-{type}-{tower}``, ``metric-chunk-{number}``, or
-    one of those that are always an overview: ``metric-index`` and ``summaries``.
+    one of those that are always an overview: ``metric-index``, ``summaries`` and ``about``.
     """
 
     run_id: str
@@ -332,6 +334,10 @@ class EntryKey:
     @classmethod
     def summaries(cls, run_id: str) -> Self:
         return cls(run_id, "summaries", Resolution.OVERVIEW)
+
+    @classmethod
+    def about(cls, run_id: str) -> Self:
+        return cls(run_id, "about", Resolution.OVERVIEW)
 
     @classmethod
     def metric_chunk(cls, run_id: str, chunk: int, resolution: Resolution) -> Self:

@@ -23,6 +23,7 @@ from warmboard.contract.entries import (
     Summaries,
     Summary,
 )
+from workers.documents.about import about, parent_of
 from workers.documents.encoding import encode
 from workers.documents.histograms import HistogramDocuments
 from workers.documents.metrics import MetricDocuments, earlier_segments
@@ -39,7 +40,7 @@ MOST_CELLS = 20_000_000
 """The max number of values in a full history (160 MB). A longer one is sampled, with an envelope, like an overview."""
 SPARKLINE_POINTS, SPARKLINE_DIGITS = 32, 4
 LONGEST_TAG = 250
-"""In characters. Longer tags are files in disguise, such as the history of logged models."""
+"""In characters. Longer tags are in the document ``about``."""
 SUMMARY_METRICS = 100
 
 
@@ -75,6 +76,11 @@ class RunDocuments:
         """The final metrics that lists show and search, `final_` and `test_` first; at most SUMMARY_METRICS."""
         ordered = sorted(self.final_metrics, key=lambda key: (not key.startswith(("final_", "test_")), key))
         return {key: self.final_metrics[key] for key in ordered[:SUMMARY_METRICS]}
+
+    @property
+    def parent(self) -> str:
+        """The ID of the run's parent; empty without one."""
+        return parent_of(self.run.tags)
 
     @cached_property
     def unit(self) -> Unit:
@@ -165,6 +171,7 @@ class RunDocuments:
         yield from self._histograms.documents(resolution, self._positions(resolution))
         if resolution is Resolution.OVERVIEW:
             yield EntryKey.summaries(self.run.run_id), self.summaries()
+            yield EntryKey.about(self.run.run_id), about(self.run, self._cached_at)
         yield from self._metrics.documents(resolution)
 
     @cached_property

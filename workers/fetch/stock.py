@@ -6,6 +6,7 @@ Metrics are requested concurrently.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
@@ -17,8 +18,10 @@ from workers.errors import PermanentError
 from workers.fetch.api import API, Body, MlflowApi, MlflowStatusError
 from workers.fetch.incremental import goes_on, has_moved
 from workers.history.fetched import FetchedRun, moment
+from workers.history.linked import datasets_of, models_of
 from workers.history.points import MLFLOW_INFINITY, Indices, Point, Points, Values
 
+log = logging.getLogger(__name__)
 SHORT_HISTORY = "ajax-api/2.0/mlflow/metrics/get-history-bulk"
 """The route of MLflow's own pages: a fifth less work than get-history. It silently stops after SHORT points."""
 SHORT = 25_000
@@ -27,6 +30,8 @@ PIECE = 2**20
 ALIVE_SECONDS = 5.0
 RUNS_PAGE_SIZE = 200
 """Small, because each run comes with all its latest metrics and parameters."""
+MOST_MODELS = 50
+"""The max number of a run's models whose names and metrics are requested: MLflow's own max is 50 for one page."""
 
 Columns = tuple[Indices, Values, Indices]
 
@@ -59,6 +64,10 @@ class StockServer:
             params=_pairs(data.get("params", [])),
             tags=tags,
             points=self._points(run_id, latest, known, alive),
+            experiment_id=info["experiment_id"],
+            user=info.get("user_id", ""),
+            datasets=datasets_of(run),
+            models=models_of(run, self._logged_models(run)),
         )
 
     def search_runs(self, experiment_name: str) -> Iterator[str]:
@@ -83,6 +92,24 @@ class StockServer:
             asked["page_token"] = page.get("next_page_token")
             if not asked["page_token"]:
                 return
+
+    def _logged_models(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The models whose source is the run. MLflow 2 has none: there a run has no outputs."""
+        if "outputs" not in run:
+            return []
+        info = run["info"]
+        asked = {
+            "experiment_ids": [info["experiment_id"]],
+            "filter": f"source_run_id = '{info['run_id']}'",
+            "max_results": MOST_MODELS,
+        }
+        try:
+            models: list[dict[str, Any]] = self._api.post(API + "logged-models/search", asked).get("models", [])
+        except PermanentError as error:
+            # Other servers answer runs/get alike and have no models; a role may read runs and no models.
+            log.info("MLflow gives no models of run %s: %s", info["run_id"], error)
+            return []
+        return models
 
     def _experiment(self, how: str, **which: str) -> dict[str, Any]:
         experiment: dict[str, Any] = self._api.get(f"{API}experiments/{how}", "experiment", **which)

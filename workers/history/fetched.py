@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from warmboard.contract.about import Dataset, LoggedModel
 from workers.history.drawing import Curve, drawn
 from workers.history.points import Points
 
@@ -17,7 +18,10 @@ LONGEST_NAME = 500
 
 @dataclass(frozen=True)
 class FetchedRun:
-    """One run as the tracking server has it. Times are timezone-aware, in UTC."""
+    """One run as the tracking server has it. Times are timezone-aware, in UTC.
+
+    ``experiment_id`` is empty, and ``datasets`` and ``models`` too, if an older version has fetched the run.
+    """
 
     run_id: str
     experiment_name: str
@@ -28,6 +32,10 @@ class FetchedRun:
     params: Mapping[str, str] = field(repr=False)
     tags: Mapping[str, str] = field(repr=False)
     points: Mapping[str, Points] = field(repr=False)
+    experiment_id: str = ""
+    user: str = ""
+    datasets: Sequence[Dataset] = field(repr=False, default_factory=list)
+    models: Sequence[LoggedModel] = field(repr=False, default_factory=list)
 
     @cached_property
     def curves(self) -> Mapping[str, Curve]:
@@ -43,6 +51,7 @@ class FetchedRun:
             params={_printable(key): _printable(value) for key, value in self.params.items()},
             tags={_printable(key): _printable(value) for key, value in self.tags.items()},
             points={_printable(key): points for key, points in self.points.items()},
+            user=_printable(self.user),
         )
 
 

@@ -99,6 +99,11 @@ def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None]) -> Rea
         params=head["params"],
         tags=head["tags"],
         points=columns.points(),
+        # An older version wrote none of these.
+        experiment_id=str(info.get("experiment_id") or ""),
+        user=info.get("user_id") or "",
+        datasets=head.get("datasets", []),
+        models=head.get("models", []),
     )
     return Reading(run, {key: (step, time, float(value)) for key, (step, time, value) in head["latest"].items()})
 
@@ -174,9 +179,19 @@ def _head(run: FetchedRun) -> dict[str, Any]:
         "status": run.status,
         "start_time": _milliseconds(run.start_time),
         "end_time": _milliseconds(run.end_time),
+        "experiment_id": run.experiment_id,
+        "user_id": run.user,
     }
     latest = {key: _strict(points.last()) for key, points in run.points.items()}
-    return {"version": VERSION, "run": info, "params": dict(run.params), "tags": dict(run.tags), "latest": latest}
+    return {
+        "version": VERSION,
+        "run": info,
+        "params": dict(run.params),
+        "tags": dict(run.tags),
+        "datasets": list(run.datasets),
+        "models": list(run.models),
+        "latest": latest,
+    }
 
 
 def _milliseconds(time: datetime | None) -> int | None:

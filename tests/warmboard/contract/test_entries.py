@@ -8,6 +8,7 @@ import pytest
 import zstandard
 
 from tests.paths import EXAMPLES
+from warmboard.contract.about import About, Dataset, LeftOut, LoggedModel, ModelMetric, Source
 from warmboard.contract.entries import (
     Axis,
     Chart,
@@ -79,6 +80,16 @@ def test_the_golden_summaries_have_every_field_and_every_metric_of_a_chart() -> 
         assert summaries["metrics"].keys() >= set(chart["metrics"])
 
 
+def test_the_golden_document_about_a_run_has_every_field() -> None:
+    about = example("about")
+    assert about.keys() == get_type_hints(About).keys()
+    assert about["source"].keys() == get_type_hints(Source).keys()
+    assert about["left_out"].keys() == get_type_hints(LeftOut).keys()
+    assert about["datasets"][0].keys() == get_type_hints(Dataset).keys()
+    assert about["models"][0].keys() == get_type_hints(LoggedModel).keys()
+    assert about["models"][0]["metrics"][0].keys() == get_type_hints(ModelMetric).keys()
+
+
 def test_an_entry_has_the_same_document_in_every_coding() -> None:
     text = json.dumps(example("history-full")).encode()
     entry = Entry(gzip=gzip.compress(text), zstd=zstandard.ZstdCompressor().compress(text), etag="e" * 32)
@@ -98,7 +109,8 @@ def test_keys_differ_by_run_name_resolution_and_schema() -> None:
             *(EntryKey.metric_chunk(run_id, number, resolution) for number in range(3)),
             EntryKey.metric_index(run_id),
             EntryKey.summaries(run_id),
+            EntryKey.about(run_id),
         )
     }
-    assert len(keys) == 36
+    assert len(keys) == 38
     assert all(key.startswith("warmboard:entry:v3:") for key in keys)

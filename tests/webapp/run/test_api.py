@@ -146,6 +146,7 @@ def test_not_warm_is_an_answer(reader: Client, state: str, reason: str) -> None:
         "training-history/",
         "histogram-data/?type=weights&tower=query",
         "summaries/",
+        "about/",
         "metrics/",
         "metrics/0/",
     ):
@@ -164,6 +165,12 @@ def test_a_quick_test_without_a_run_says_so(reader: Client) -> None:
     document = reader.get("/api/quick-tests/404/training-history/").json()
     assert (document["available"], document["state"], document["mlflow_run_id"]) == (False, "unknown", None)
     assert "404" in document["reason"]
+
+
+def test_what_mlflow_knows_of_a_run_is_the_stored_body(reader: Client) -> None:
+    Golden("golden").warm(quick_test=5)
+    for address in ("/api/runs/golden/about/", "/api/quick-tests/5/about/"):
+        assert reader.get(address).json() == golden("about")
 
 
 def test_a_warm_run_without_such_a_histogram_says_so(reader: Client) -> None:

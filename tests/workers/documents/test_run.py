@@ -165,7 +165,7 @@ def test_a_run_of_any_length_has_a_bounded_overview() -> None:
     documents = documents_of(metrics)
     assert len(history(documents, OVERVIEW)["epochs"]) <= 22
     assert len(documents.sparkline()) <= 32
-    assert len(documents.entries()) == 3
+    assert len(documents.entries()) == 4
     assert history(documents)["loss"]["train"] == [value for _, value, _ in metrics["loss"]]
 
 
