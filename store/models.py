@@ -31,6 +31,9 @@ class Run(models.Model):
     unit = models.CharField(
         max_length=8, default="epoch", db_default="epoch", help_text="What epochs counts: epoch or step."
     )
+    parent = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="The run that it is a nested run of, or empty."
+    )
     params = models.JSONField(default=dict)
     final_metrics = models.JSONField(default=dict)
     sparkline = models.JSONField(default=list, help_text="A few values of the validation loss, in order.")
@@ -51,6 +54,7 @@ class Run(models.Model):
             models.Index(fields=["epochs", "announced_at", "run_id"], name="run_by_epochs"),
             models.Index(fields=["start_time", "run_id"], name="run_by_start"),
             models.Index(fields=["end_time", "run_id"], name="run_by_end"),
+            models.Index(fields=["parent", "run_id"], name="run_by_parent"),
             models.Index(fields=["schema_version"], name="run_by_schema"),
             models.Index(fields=["fetched_at"], condition=Q(schema_version__isnull=False), name="run_longest_kept"),
         ]
@@ -88,6 +92,23 @@ class RunParam(models.Model):
             models.Index(fields=["key", "number", "run"], name="param_by_number"),
             models.Index(fields=["key", "text", "run"], name="param_by_text"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.key} {self.text}"
+
+
+class RunTag(models.Model):
+    """One of MLflow's tags, for searching. ``store/searched.py`` writes it. The tags that people give a run here are
+    ``webapp.annotations.models.Tag``.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tag_rows", db_index=False)
+    key = models.CharField(max_length=LONGEST_KEY)
+    text = models.CharField(max_length=LONGEST_TEXT, help_text="The beginning of the value: all that an index takes.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "key"], name="one_row_per_tag")]
+        indexes = [models.Index(fields=["key", "text", "run"], name="run_tag_by_text")]
 
     def __str__(self) -> str:
         return f"{self.run_id} {self.key} {self.text}"

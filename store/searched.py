@@ -1,12 +1,14 @@
-"""Parameters and the numbers of metrics as rows, for searching and sorting."""
+"""Parameters, MLflow's tags and the numbers of metrics as rows, for searching and sorting."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from store.models import LONGEST_KEY, LONGEST_TEXT, Run, RunMetric, RunParam
+from django.db.models import Model
+
+from store.models import LONGEST_KEY, LONGEST_TEXT, Run, RunMetric, RunParam, RunTag
 from warmboard.contract.entries import PointSummary, Summary
 
 V = TypeVar("V")
@@ -14,9 +16,11 @@ NUMBERS = ["last", "first", "min", "max", "count"]
 """The columns of a metric's row."""
 MOST_METRICS = 10_000
 """The max number of a run's metrics that can be searched."""
+MOST_TAGS = 1_000
+"""The max number of MLflow's tags of a run that can be searched."""
 
 
-def write(run: Run, params: Mapping[str, str], summaries: Mapping[str, Summary]) -> None:
+def write(run: Run, params: Mapping[str, str], tags: Mapping[str, str], summaries: Mapping[str, Summary]) -> None:
     """Replace a run's rows by these values. Call it in ``put``'s transaction, with the run's row locked.
 
     ``run`` still has the previous parameters. Only differences are written, so what does not change costs nothing.
@@ -28,14 +32,20 @@ def write(run: Run, params: Mapping[str, str], summaries: Mapping[str, Summary])
         unique_fields=["run", "key"],
         update_fields=["text", "number"],
     )
-    rows = {row["key"]: row for row in metric_rows(summaries)}
-    known = {row["key"]: row for row in RunMetric.objects.filter(run=run).values("key", *NUMBERS)}
-    RunMetric.objects.filter(run=run, key__in=known.keys() - rows.keys()).delete()
-    RunMetric.objects.bulk_create(
-        [RunMetric(run=run, **row) for row in _changed(known, rows).values()],
+    _replace(RunTag, run, tag_rows(tags), ["text"])
+    _replace(RunMetric, run, metric_rows(summaries), NUMBERS)
+
+
+def _replace(table: type[Model], run: Run, wanted: Iterable[dict[str, Any]], columns: list[str]) -> None:
+    rows = {row["key"]: row for row in wanted}
+    of_run = table._default_manager.filter(run=run)
+    known = {row["key"]: row for row in of_run.values("key", *columns)}
+    of_run.filter(key__in=known.keys() - rows.keys()).delete()
+    table._default_manager.bulk_create(
+        [table(run=run, **row) for row in _changed(known, rows).values()],
         update_conflicts=True,
         unique_fields=["run", "key"],
-        update_fields=NUMBERS,
+        update_fields=columns,
     )
 
 
@@ -44,6 +54,12 @@ def param_rows(params: Mapping[str, str]) -> Iterator[dict[str, str | float | No
     for key, value in params.items():
         if len(key) <= LONGEST_KEY:
             yield {"key": key, "text": str(value)[:LONGEST_TEXT], "number": number_of(str(value))}
+
+
+def tag_rows(tags: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The columns of each row, except its run; of at most MOST_TAGS. Keys longer than LONGEST_KEY are left out."""
+    for key in [key for key in sorted(tags) if len(key) <= LONGEST_KEY][:MOST_TAGS]:
+        yield {"key": key, "text": tags[key][:LONGEST_TEXT]}
 
 
 def metric_rows(summaries: Mapping[str, Summary]) -> Iterator[dict[str, Any]]:

@@ -46,7 +46,9 @@ class WarmRun:
     end_time: datetime | None
     epochs: int
     unit: str
+    parent: str
     params: dict[str, str]
+    tags: Mapping[str, str] = field(repr=False)
     summaries: Mapping[str, Summary] = field(repr=False)
     final_metrics: dict[str, float | None]
     sparkline: list[float | None]
@@ -99,7 +101,7 @@ def put(run: WarmRun) -> bool:
         row = Run.objects.select_for_update().get(pk=run.run_id)
         if row.fetched_at and row.fetched_at > run.fetched_at:
             return False
-        searched.write(row, run.params, run.summaries)
+        searched.write(row, run.params, run.tags, run.summaries)
         warmed_at = _write_summary(row, run)
         _write_entries(row, run.entries)
         RunSource.objects.bulk_create(
@@ -121,9 +123,11 @@ def _write_summary(row: Run, run: WarmRun) -> datetime:
     """Write the run's row. Returns the time of this warming, later than all before: its hot bodies' generation."""
     now = timezone.now()
     row.warmed_at = max(now, row.warmed_at + timedelta(microseconds=1)) if row.warmed_at else now
-    for name in ("fetched_at", "experiment_name", "name", "start_time", "epochs", "unit", "params", "final_metrics"):
+    for name in (
+        "fetched_at", "experiment_name", "name", "start_time", "epochs", "unit", "parent", "params", "final_metrics",
+        "sparkline",
+    ):  # fmt: skip
         setattr(row, name, getattr(run, name))
-    row.sparkline = run.sparkline
     # The completed event may arrive before MLflow knows of the end. Only a started event resumes an ended run.
     if run.status in ENDED or row.status not in ENDED:
         row.status, row.end_time = run.status, run.end_time

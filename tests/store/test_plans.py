@@ -63,6 +63,10 @@ FROM generate_series(1, {RUNS}) n WHERE run_id = 'run' || n;
 INSERT INTO store_runparam (run_id, key, text, number)
 SELECT 'run' || n, key, (n % modulus)::text, n % modulus
 FROM generate_series(1, {RUNS}) n, (VALUES ('optimizer', 3), ('seed', {RUNS} + 1), ('other', 1)) p(key, modulus);
+INSERT INTO store_runtag (run_id, key, text)
+SELECT 'run' || n, key, (n % modulus)::text
+FROM generate_series(1, {RUNS}) n, (VALUES ('team', 3), ('commit', {RUNS} + 1)) t(key, modulus);
+UPDATE store_run SET parent = 'run7' WHERE run_id IN ('run8', 'run9', 'run10');
 INSERT INTO store_runmetric (run_id, key, value)
 SELECT 'run' || n, key, n FROM generate_series(1, {RUNS}) n, (VALUES ('loss'), ('recall'), ('other')) m(key);
 """  # noqa: S608, E501  our own numbers
@@ -157,6 +161,10 @@ LISTS = [
     ("experiment = experiment7", "-metric.loss"),
     ("started > 2026-01-01", "-announced"),
     ("tag.good", "-metric.loss"),
+    ("tags.commit = '77'", "-announced"),
+    ("tags.team = '1'", "-announced"),
+    ("tags.team = '1'", "-metric.loss"),
+    ("parent = run7", "-announced"),
     ("run = run77", "-announced"),
 ]
 

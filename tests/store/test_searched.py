@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from store import warm
-from store.models import LONGEST_KEY, LONGEST_TEXT, RunMetric, RunParam
-from store.searched import number_of
+from store.models import LONGEST_KEY, LONGEST_TEXT, Run, RunMetric, RunParam, RunTag
+from store.searched import MOST_TAGS, number_of
 from tests.store.samples import announce, summaries, warm_run
 from workers.history.points import Points
 
@@ -35,6 +35,33 @@ def test_the_rows_are_those_of_the_last_warming() -> None:
     third = replace(warm_run("third", minutes=2), params={}, summaries=summaries({"recall": 0.2}))
     warm.put(third)
     assert rows() == ({}, {"recall": 0.2})
+
+
+def tags() -> dict[str, str]:
+    return {row.key: row.text for row in RunTag.objects.all()}
+
+
+def test_the_tags_and_the_parent_are_those_of_the_last_warming() -> None:
+    announce()
+    first = replace(warm_run("first"), tags={"team": "vision", "mlflow.parentRunId": "run0", "x": ""}, parent="run0")
+    warm.put(first)
+    assert tags() == {"team": "vision", "mlflow.parentRunId": "run0", "x": ""}
+    assert Run.objects.get().parent == "run0"
+    warm.put(replace(warm_run("second", minutes=1), tags={"team": "speech", "y": "1"}, parent=""))
+    assert tags() == {"team": "speech", "y": "1"}
+    assert Run.objects.get().parent == ""
+    warm.put(first)
+    assert tags() == {"team": "speech", "y": "1"}, "an earlier fetch changes nothing"
+
+
+def test_long_tags_are_cut_off_and_their_number_is_bounded() -> None:
+    announce()
+    many = {f"{number:05}": "" for number in range(MOST_TAGS)}
+    warm.put(replace(warm_run("long"), tags={"!": "\N{OGHAM SPACE MARK}" * 8_000, "k" * (LONGEST_KEY + 1): "", **many}))
+    found = tags()
+    assert found["!"] == "\N{OGHAM SPACE MARK}" * LONGEST_TEXT
+    assert len(found) == MOST_TAGS
+    assert max(map(len, found)) <= LONGEST_KEY
 
 
 def test_a_metric_has_the_numbers_of_all_its_points() -> None:

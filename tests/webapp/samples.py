@@ -32,7 +32,7 @@ from warmboard.contract.entries import (
     TowerStatistics,
 )
 from warmboard.contract.events import EventType, RunEvent, RunStatus
-from workers.documents.about import about
+from workers.documents.about import about, parent_of
 from workers.documents.encoding import encode
 from workers.history.charts import charts_of
 from workers.history.fetched import FetchedRun
@@ -275,7 +275,8 @@ class Sample:
             warm.WarmRun(
                 run_id=self.run_id, fetched_at=datetime.now(UTC), experiment_name=self.experiment, name=self.name,
                 status=self.status, start_time=START, end_time=START + timedelta(seconds=3 * self.epochs),
-                epochs=self.length(), unit=self.told()["unit"], params=self.params(),
+                epochs=self.length(), unit=self.told()["unit"], params=self.params(), tags=self.tags(),
+                parent=parent_of(self.tags()),
                 summaries=self.told()["metrics"], final_metrics=self.final_metrics(),
                 sparkline=self.sparkline(), entries=self.entries(), source=b"",
             )

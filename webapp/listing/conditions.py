@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 
-from store.models import QuickTest, Run, RunMetric, RunParam
+from store.models import QuickTest, Run, RunMetric, RunParam, RunTag
 from warmboard.contract.events import RUN_ID
 from webapp.annotations.models import Annotation, Tag
 from webapp.listing.batch import Asked, InList, Like, run_batch
@@ -26,7 +26,7 @@ FEW = 1000
 ALL = Condition("is", ":", "all")
 COLUMNS = {
     "status": "status", "experiment": "experiment_name", "name": "name", "run": "run_id", "epochs": "epochs",
-    "started": "start_time", "ended": "end_time",
+    "started": "start_time", "ended": "end_time", "parent": "parent",
 }  # fmt: skip
 LOOKUPS = {"=": "exact", ">": "gt", ">=": "gte", "<": "lt", "<=": "lte", "~": "icontains"}
 LONGEST_NUMBER = 18
@@ -118,10 +118,10 @@ def operand_of(condition: Condition) -> Operand:
 
 
 def value_column(condition: Condition) -> str:
-    """The column of a parameter's, metric's or tag's row that the condition compares."""
+    """The column of a parameter's or metric's row that the condition compares."""
     if condition.field == "param":
         return "number" if isinstance(operand_of(condition), float) else "text"
-    return condition.measure.column if condition.field == "metric" else "value"
+    return condition.measure.column
 
 
 def _compare_span(column: str, operator: str, span: Span) -> Q:
@@ -140,9 +140,11 @@ def _few(condition: Condition) -> Asked:
         return QuickTest.objects.filter(found).exclude(mlflow_run_id="").values_list("mlflow_run_id")
     if condition.field in COLUMNS or condition.field == WORD:
         return Run.objects.filter(_of_run(condition, "")).values_list("run_id")
+    keyed = _keyed(condition)
     if condition.operator == ABSENT:
-        return Run.objects.filter(~Exists(_keyed_rows(condition).filter(_is_run(condition)))).values_list("run_id")
-    return _keyed_rows(condition).filter(_of_value(condition)).values_list(_run_of(condition))
+        return Run.objects.filter(*(~Exists(each.of_run()) for each in keyed)).values_list("run_id")
+    first, *others = (each.rows.filter(each.meets(condition)).values_list(each.run) for each in keyed)
+    return first.union(*others, all=True) if others else first
 
 
 def _many(found: QuerySet[Any], rows: Rows, condition: Condition, name: str) -> QuerySet[Any]:
@@ -154,38 +156,47 @@ def _many(found: QuerySet[Any], rows: Rows, condition: Condition, name: str) -> 
         return found.filter(Exists(of_run.filter(compare("pk", condition.operator, operand_of(condition)))))
     if condition.field in COLUMNS or condition.field == WORD:
         return found.filter(_of_run(condition, rows.prefix))
+    keyed = _keyed(condition)
     if (condition.field, condition.key) == (rows.field, rows.key) and condition.operator != ABSENT:
-        return found.filter(_of_value(condition))
-    meets = Case(When(_of_value(condition), then=Value(1)), default=Value(0))
-    of_run = _keyed_rows(condition).filter(_is_run(condition)).annotate(meets=meets)
-    found = found.alias(**{name: Subquery(of_run.values("meets")[:1])})
-    return found.filter(**{f"{name}__isnull": True} if condition.operator == ABSENT else {name: 1})
+        return found.filter(keyed[0].meets(condition))
+    met = Q()
+    for number, each in enumerate(keyed):
+        meets = Case(When(each.meets(condition), then=Value(1)), default=Value(0))
+        of_table = f"{name}_{number}"
+        found = found.alias(**{of_table: Subquery(each.of_run().annotate(meets=meets).values("meets")[:1])})
+        met = met & Q(**{f"{of_table}__isnull": True}) if condition.operator == ABSENT else met | Q(**{of_table: 1})
+    return found.filter(met)
 
 
-def _keyed_rows(condition: Condition) -> QuerySet[Any]:
-    """The rows of the parameter, metric or tag. Tags are those that people gave here."""
+@dataclass(frozen=True)
+class _Keyed:
+    """The rows of one parameter, metric or tag; ``run`` is the column of the run's ID, ``column`` that of the value."""
+
+    rows: QuerySet[Any]
+    column: str
+    run: str = "run_id"
+
+    def of_run(self) -> QuerySet[Any]:
+        """The rows of the run of an outer query."""
+        return self.rows.filter(**{self.run: OuterRef("run_id")})
+
+    def meets(self, condition: Condition) -> Q:
+        """Compare a row's value. A metric without a value is NaN, which differs from every number."""
+        if not condition.operator or condition.operator == ABSENT:
+            return Q(**{f"{self.run}__isnull": False})
+        operand = operand_of(condition)
+        if condition.field == "metric" and condition.operator == "!=":
+            return ~Q(**{self.column: operand}) | Q(**{f"{self.column}__isnull": True})
+        return compare(self.column, condition.operator, operand)
+
+
+def _keyed(condition: Condition) -> list[_Keyed]:
+    """The rows that the condition compares; of a tag, those that people gave here and MLflow's."""
     if condition.field == "tag":
-        return Tag.objects.filter(name=condition.key)
+        given, logged = Tag.objects.filter(name=condition.key), RunTag.objects.filter(key=condition.key)
+        return [_Keyed(given, "value", "annotation_id"), _Keyed(logged, "text")]
     rows: dict[str, type[RunParam | RunMetric]] = {"param": RunParam, "metric": RunMetric}
-    return rows[condition.field].objects.filter(key=condition.key)
-
-
-def _run_of(condition: Condition) -> str:
-    return "annotation_id" if condition.field == "tag" else "run_id"
-
-
-def _is_run(condition: Condition) -> Q:
-    return Q(**{_run_of(condition): OuterRef("run_id")})
-
-
-def _of_value(condition: Condition) -> Q:
-    """Compare a row's value. A metric without a value is NaN, which differs from every number."""
-    if not condition.operator or condition.operator == ABSENT:
-        return Q(**{f"{_run_of(condition)}__isnull": False})
-    column, operand = value_column(condition), operand_of(condition)
-    if condition.field == "metric" and condition.operator == "!=":
-        return ~Q(**{column: operand}) | Q(**{f"{column}__isnull": True})
-    return compare(column, condition.operator, operand)
+    return [_Keyed(rows[condition.field].objects.filter(key=condition.key), value_column(condition))]
 
 
 def _of_run(condition: Condition, prefix: str) -> Q:

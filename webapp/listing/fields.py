@@ -118,6 +118,7 @@ FIELDS = {
     "experiment": Field(TEXT, _text),
     "name": Field(TEXT, _text),
     "run": Field(TEXT, _text),
+    "parent": Field(("=", "in"), _text),
     "quick_test": Field(ORDER, _whole),
     "epochs": Field(ORDER, _whole),
     "started": Field(ORDER, _moment),

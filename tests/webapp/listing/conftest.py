@@ -40,14 +40,19 @@ def make(db: None) -> Make:
     made = 0
 
     def one(
-        run_id: str, params: dict[str, str] | None = None, metrics: dict[str, Values] | None = None, **fields: Any
+        run_id: str,
+        params: dict[str, str] | None = None,
+        metrics: dict[str, Values] | None = None,
+        tags: dict[str, str] | None = None,
+        **fields: Any,
     ) -> Run:
         nonlocal made
         made += 1
         moment = NOON + timedelta(minutes=made)
         usual = {"tracking_server": "default", "experiment_name": "e", "status": "FINISHED", "announced_at": moment}
         run = Run.objects.create(run_id=run_id, **(usual | fields))
-        searched.write(run, params or {}, {key: summary(values) for key, values in (metrics or {}).items()})
+        summaries = {key: summary(values) for key, values in (metrics or {}).items()}
+        searched.write(run, params or {}, tags or {}, summaries)
         run.params = params or {}
         run.save()
         return run

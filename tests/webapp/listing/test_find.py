@@ -39,12 +39,14 @@ def runs(make: Make) -> None:
         "b2",
         {"optimizer": "adagrad", "lr": "0.1"},
         {"recall": 0.1},
+        {"team": "vision", "owner": "bob", "mlflow.parentRunId": "a1"},
+        parent="a1",
         name="b",
         status="FAILED",
         start_time=NOON + timedelta(days=1),
         epochs=10,
     )
-    make("c3", {"optimizer": "Adam"}, {"recall": None}, name="c", status="RUNNING")
+    make("c3", {"optimizer": "Adam"}, {"recall": None}, {"team": "speech"}, name="c", status="RUNNING")
     make("d4", {"lr": "auto"}, {"batch/loss": 2.0}, name="d 100%_\\", experiment_name="Two Towers")
     QuickTest.objects.create(pk=7, mlflow_run_id="c3")
     Change(tags={"owner": "ada", "good": ""}).make(["a1"], "ada", NOTHING)
@@ -112,11 +114,25 @@ def runs(make: Make) -> None:
         ("run.run_id IN ('a1', \"b2\")", "a1 b2"),
         ("attr.start_time > 1767355200000", "b2"),
         ("run_name NOT IN ('a')", "c3 b2"),
+        ("tags.team = 'vision'", "b2"),
+        ("tags.team != 'vision'", "c3"),
+        ("tags.team LIKE '%s%'", "c3 b2"),
+        ("tags.team IS NULL", "a1"),
+        ("tags.owner IS NOT NULL", "a1 b2"),
+        ("tags.owner IS NULL is:all", "c3"),
+        ("tags.owner != 'ada' is:all", "b2 d4"),
+        ("tags.owner IN ('ada', 'bob') is:all", "a1 b2 d4"),
+        ("tags.owner = 'bob' and tags.team = 'vision'", "b2"),
+        ("tags.mlflow.parentRunId = 'a1'", "b2"),
+        ("tags.`mlflow.parentRunId` = 'a1'", "b2"),
+        ("parent = a1", "b2"),
+        ("parent in ('a1', 'c3')", "b2"),
+        ("parent = c3", ""),
         ("tag.owner = ada", "a1"),
-        ("tag.owner", "a1"),
+        ("tag.owner", "a1 b2"),
         ("tag.good", "a1"),
         ('tag.good = ""', "a1"),
-        ("tag.owner ~ B is:all", "d4"),
+        ("tag.owner ~ B is:all", "b2 d4"),
         ("is:pinned", "c3"),
         ("is:archived", "d4"),
         ("is:all", "c3 a1 b2 d4"),

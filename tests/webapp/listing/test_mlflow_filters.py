@@ -59,8 +59,10 @@ class Both:
         self.starts[info.run_id] = start
         self.numbers[info.run_id] = {key: values[-1] for key, values in metrics.items()}
         moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=start)
-        make(info.run_id, params, metrics, name=name, status=status, start_time=moment)
-        if tags:
+        # Half of the tags are MLflow's, half were given here.
+        logged = tags if number % 2 else {}
+        make(info.run_id, params, metrics, logged, name=name, status=status, start_time=moment)
+        if tags and not logged:
             Change(tags=tags).make([info.run_id], "ada", NOTHING)
 
     def theirs(self, text: str, order: list[str]) -> list[str]:
