@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import numpy as np
 from store import warm
 from store.models import InboxEvent, QuickTest, Run
 from tests.paths import EXAMPLES
+from warmboard.contract.about import Dataset, LoggedModel
 from warmboard.contract.entries import (
     Entry,
     EntryKey,
@@ -293,6 +294,21 @@ class Sample:
     def sparkline(self) -> Series:
         val = self.curves()["val_loss"]
         return val[:: max(1, len(val) // 40)]
+
+
+@dataclass(frozen=True)
+class Known(Sample):
+    """A run with these tags of MLflow's, data sets and models."""
+
+    logged_tags: dict[str, str] = field(default_factory=dict)
+    datasets: list[Dataset] = field(default_factory=list)
+    models: list[LoggedModel] = field(default_factory=list)
+
+    def tags(self) -> dict[str, str]:
+        return self.logged_tags
+
+    def fetched(self) -> FetchedRun:
+        return replace(super().fetched(), datasets=self.datasets, models=self.models)
 
 
 class Varied(Sample):

@@ -131,8 +131,22 @@ class AnnouncedRun(TypedDict):
     events: list[Event]
 
 
+class NestedRun(TypedDict):
+    """The parent or a child of a run."""
+
+    mlflow_run_id: str
+    name: str
+    status: str
+
+
 class RunSummary(AnnouncedRun, RunFields):
-    """All data of one run except its charts."""
+    """All data of one run except its charts. ``parent`` is null without one that the reader may see; ``children`` are
+    the first hundred of ``children_total``.
+    """
+
+    parent: NestedRun | None
+    children: list[NestedRun]
+    children_total: int
 
 
 class ExportedAxis(TypedDict):

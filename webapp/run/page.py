@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import zstandard
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -59,6 +60,7 @@ def run(request: HttpRequest, run_id: str) -> HttpResponse:
     first = {
         _history_address(api, resolution): EntryKey.history(run_id, resolution),
         f"{api}summaries/": EntryKey.summaries(run_id),
+        f"{api}about/": EntryKey.about(run_id),
         # The metrics of the first charts, if they are not in the history.
         _chunk_address(api): EntryKey.metric_chunk(run_id, 0, Resolution.OVERVIEW),
     }
@@ -126,5 +128,6 @@ def _run_page(
         "full_up_to": FULL_UP_TO,
         "histogram_full_up_to": HISTOGRAM_FULL_UP_TO,
         "summary": summary,
+        "mlflow": settings.MLFLOW_UI_URLS.get(summary.get("tracking_server", ""), ""),
     }
     return render(request, "run/run.html", context)

@@ -30,7 +30,8 @@ def tile(page: Page, key: str) -> Locator:
 
 def sections(page: Page) -> list[str]:
     expect(page.get_by_role("heading", name="Provenance")).to_be_visible()
-    return [title for title in page.locator("h2:visible").all_inner_texts() if title not in ("Tags", "Provenance")]
+    on_every_page = ("About", "Tags", "Provenance")
+    return [title for title in page.locator("h2:visible").all_inner_texts() if title not in on_every_page]
 
 
 def json_of(page: Page, address: str) -> Any:

@@ -46,12 +46,15 @@ const page = {
   summary: parsed(document.getElementById("summary").textContent),
   history: null,
   told: UNTOLD,
+  about: null,
+  mlflow: root.dataset.mlflow,
   historyAddress: (resolution = page.resolution) => `${page.api}training-history/?resolution=${resolution}`,
   histogramAddress,
   loadFull,
   showHelp: () => help(),
 };
 const toldAddress = `${page.api}summaries/`;
+const aboutAddress = `${page.api}about/`;
 let body = null;
 const firstChunk = `${page.api}metrics/0/?resolution=overview`;
 let ahead = []; // promises of histograms; drawing them together with the curves is faster
@@ -78,7 +81,7 @@ async function step() {
     const { changed, document } = await source.read(address);
     await Promise.race([Promise.allSettled(ahead), new Promise((resolve) => setTimeout(resolve, SOON))]);
     if (address !== page.historyAddress()) return { pause: null }; // another resolution comes next
-    if (changed && document.available) await readTold();
+    if (changed && document.available) await Promise.all([readTold(), readAbout()]);
     if (changed) await show(document);
     toast(root, "");
     if (!page.history) return { pause: WAITING };
@@ -107,6 +110,11 @@ async function show(document) {
 async function readTold() {
   const { changed, document } = await source.read(toldAddress);
   if (changed) page.told = document.available ? document : UNTOLD;
+}
+
+async function readAbout() {
+  const { changed, document } = await source.read(aboutAddress);
+  if (changed) page.about = document.available ? document : null;
 }
 
 function fill(parts) {
@@ -149,6 +157,7 @@ if (page.summary.state === "warm") {
   const histograms = pairsOf(permalink.get("what"), permalink.get("tower")).map((pair) => histogramAddress(...pair));
   const history = take(page.historyAddress());
   const told = take(toldAddress);
+  take(aboutAddress);
   // A chunk that is read later would be stale.
   const main = told?.charts.filter(({ section }) => section === "training") ?? [];
   if (main.some(({ metrics }) => metrics.some((key) => told.chunk_of[key] === 0))) take(firstChunk);

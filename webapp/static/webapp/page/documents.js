@@ -4,6 +4,7 @@
 const NAMED_BY_USERS = [
   "chunk_of",
   "clock_of",
+  "cut",
   "earlier",
   "envelope",
   "final_metrics",

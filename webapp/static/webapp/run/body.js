@@ -10,6 +10,7 @@ import { read } from "../page/documents.js";
 import { el, section } from "../page/dom.js";
 import { count } from "../page/format.js";
 import { drawAll } from "../page/frames.js";
+import { aboutParts } from "./about.js";
 import { Curves } from "./curves.js";
 import { hasTables, tables, tiles } from "./head.js";
 import { Insights } from "./insights.js";
@@ -52,6 +53,7 @@ export class RunBody {
       awaited: el("p", { class: "notice awaited", hidden: true }, "No metric logged yet. The charts will appear here."),
       more: el("p", { class: "more" }),
       histogram: el("div", { class: "hist-place" }),
+      about: el("div", { class: "about" }),
       provenance: el("div"),
       final: box("Final metrics"),
       params: box("Parameters"),
@@ -64,14 +66,16 @@ export class RunBody {
       others: section("metrics", "Other metrics"),
       system: section("system", "System metrics"),
       distributions: section("distributions", "Weight analysis", parts.histogram),
+      about: section("about", "About", parts.about),
       final: section("final", "Final metrics", parts.final),
       params: section("params", "Parameters", parts.params),
       tags: section("tags", "Tags", parts.tags),
       provenance: section("provenance", "Provenance", parts.provenance),
     };
-    const { insights, training, others, system, distributions, final, params, tags, provenance: way } = this.sections;
+    const { insights, training, others, system, distributions, about, final, params, tags } = this.sections;
+    const { provenance: way } = this.sections;
     this.single = el("div", { class: "two", id: "parameters", hidden: true }, final, params, tags);
-    way.hidden = true;
+    about.hidden = way.hidden = true;
     const help = helpButton(() => this.page.showHelp());
     this.nav = new SectionNav(
       [
@@ -79,6 +83,7 @@ export class RunBody {
         ["Other metrics", others],
         ["Weight analysis", distributions],
         ["System metrics", system],
+        ["About", about],
         ["Parameters", this.single],
         ["Provenance", way],
       ],
@@ -86,7 +91,7 @@ export class RunBody {
       help,
     );
     const analysed = [training, others, distributions, system];
-    place.replaceChildren(this.nav.element, parts.tiles, insights, ...analysed, this.single, way);
+    place.replaceChildren(this.nav.element, parts.tiles, insights, ...analysed, about, this.single, way);
   }
 
   // Shows the page's new history and summaries.
@@ -110,7 +115,8 @@ export class RunBody {
     sections.others.hidden = !this.specs.other.length;
     sections.system.hidden = !this.specs.system.length;
     const pictures = [...this.#showCharts(), ...this.#showHistogram()];
-    this.nav.offer([sections.provenance, ...(hasTables(history) ? [this.single] : [])]);
+    const coming = [page.about && sections.about, hasTables(history) && this.single, sections.provenance];
+    this.nav.offer(coming.filter(Boolean));
     drawAll(pictures);
     this.ready = this.#showOthers();
     this.ready.then(() => this.insights.markAgain());
@@ -121,11 +127,14 @@ export class RunBody {
 
   #showTables() {
     const { parts, sections, page } = this;
-    for (const [name, content] of Object.entries(tables(page.history, page.told))) {
+    for (const [name, content] of Object.entries(tables(page))) {
       parts[name].replaceChildren(...(content ? [content] : []));
       sections[name].hidden = !content;
     }
     this.single.hidden = [...this.single.children].every((one) => one.hidden);
+    const known = page.about ? aboutParts(page) : [];
+    parts.about.replaceChildren(...known);
+    sections.about.hidden = !known.length;
     parts.provenance.replaceChildren(...provenance(page));
     sections.provenance.hidden = false;
     this.nav.update();

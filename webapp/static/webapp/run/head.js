@@ -4,16 +4,15 @@ import { unitOf } from "../charts/specs.js";
 import { direction } from "../compare/direction.js";
 import { copyButton, el, table } from "../page/dom.js";
 import { ago, byName, count, duration, exact, number, seconds, time } from "../page/format.js";
+import { folded, givenTags, mlflowLink, runLink, tagTable } from "./about.js";
 
 const TILES_AT_MOST = 5;
-const LONG_VALUE = 60;
 const VALIDATION = /(^|[^a-z0-9])(val|valid|validation|eval|dev)([^a-z0-9]|$)/i;
 const FILES = [
   ["csv", "CSV"],
   ["json", "JSON"],
   ["parquet", "Parquet"],
 ];
-const OWN_TAG = /^mlflow\./; // MLflow's own tags; the page shows what matters of them elsewhere
 
 export function badges({ history, summary }) {
   const status = history.status.toLowerCase();
@@ -25,8 +24,10 @@ export function badges({ history, summary }) {
   ];
 }
 
-export function facts({ history, told, summary }) {
+export function facts(page) {
+  const { history, told, summary } = page;
   const id = history.mlflow_run_id;
+  const { parent, children_total: children } = summary;
   const took = seconds(history.start_time, history.end_time);
   const steps = stepsOf(history, told);
   return [
@@ -44,7 +45,10 @@ export function facts({ history, told, summary }) {
         `started ${ago(history.start_time)}`,
       ),
     ...(summary.quick_test_ids ?? []).map((test) => el("span", {}, `quick test ${test}`)),
+    parent && el("span", {}, "nested in ", runLink(parent)),
+    children > 0 && el("a", { href: "#about" }, `${count(children)} nested ${children === 1 ? "run" : "runs"}`),
     el("span", {}, "run ", el("code", {}, id), copyButton(id)),
+    mlflowLink(page),
     el(
       "span",
       {},
@@ -138,18 +142,15 @@ function tilesOf(keys, metrics, unit) {
 const betterOf = (key) => direction(key) || direction(key.replace(/([a-z])[0-9]+/gi, "$1"));
 const isLoss = (key) => /loss/i.test(key);
 
-const ownTags = (tags) => Object.entries(tags ?? {}).filter(([name]) => !OWN_TAG.test(name));
-
 export const hasTables = ({ final_metrics, params, tags }) =>
-  [final_metrics ?? {}, params ?? {}].some((values) => Object.keys(values).length) || ownTags(tags).length > 0;
+  [final_metrics ?? {}, params ?? {}].some((values) => Object.keys(values).length) || givenTags(tags).length > 0;
 
 // {final, params, tags}: a table each, or null.
-export function tables({ final_metrics, params, tags }, told) {
+export function tables({ history: { final_metrics, params, tags }, told, about }) {
   const byNames = (pairs) => pairs.sort(([a], [b]) => byName(a, b));
   const sorted = (values) => byNames(Object.entries(values ?? {}));
   const pairs = (caption, name, rows) => (rows.length ? table(caption, [name, "value"], rows, "pairs") : null);
   const finals = sorted(final_metrics).map(([name, value]) => [name, exact(told.metrics[name]?.last.value ?? value)]);
-  const own = byNames(ownTags(tags));
   return {
     final: pairs("Final metrics", "metric", finals),
     params: pairs(
@@ -157,17 +158,7 @@ export function tables({ final_metrics, params, tags }, told) {
       "parameter",
       sorted(params).map(([name, value]) => [name, folded(value)]),
     ),
-    tags: pairs(
-      "Tags",
-      "tag",
-      own.map(([name, value]) => [name, folded(value)]),
-    ),
+    // The history has no long tags.
+    tags: tagTable("Tags", givenTags(about?.tags ?? tags), about?.cut),
   };
-}
-
-// A long value, such as 26 edges, takes one line and unfolds on focus.
-function folded(value) {
-  return value.length <= LONG_VALUE
-    ? value
-    : el("span", { class: "long", tabindex: "0", title: "Select to read all of it" }, value);
 }
