@@ -24,7 +24,8 @@ from warmboard.contract.replay import Selection
 from webapp.accounts.models import AuditRecord
 from webapp.annotations.change import Change
 from webapp.listing.find import find
-from webapp.listing.query import parse
+from webapp.listing.nested import is_folded
+from webapp.listing.query import Query, parse
 from webapp.listing.sorting import Sort
 from webapp.operations.filter import Filter
 from webapp.operations.overview import Overview
@@ -167,6 +168,19 @@ LISTS = [
     ("parent = run7", "-announced"),
     ("run = run77", "-announced"),
 ]
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("sort", ["-announced", "name", "-epochs", "-started"])
+def test_a_list_with_nested_runs_folded_is_read_by_its_index(sort: str) -> None:
+    """A search of three hundred nested runs is the newest of all."""
+    Run.objects.filter(run_id__in=[f"run{number}" for number in range(1, 300)]).update(parent="run7050")
+    some = frozenset(f"experiment{number}" for number in range(20))
+    for hidden in (NOTHING, some):
+        read = partial(find, Query(), Sort.parse(sort), 20, hidden=hidden, leave_out=is_folded(hidden))
+        for plan in plans(read, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)"):
+            assert max(read_by(plan)) <= MOST_READ, f"{sort}: {plan}"
+        assert not {f"run{number}" for number in range(1, 300)} & {each.run.run_id for each in read().runs}
 
 
 @pytest.mark.usefixtures("filled")

@@ -42,8 +42,10 @@ def find(
     *,
     hidden: frozenset[str],
     pinned_first: bool = True,
+    leave_out: Q | None = None,
 ) -> Page:
-    """Find one page for a reader from whom the experiments ``hidden`` are hidden. At most fourteen statements; most
+    """Find one page for a reader from whom the experiments ``hidden`` are hidden. ``leave_out`` matches runs that are
+    on no page unless they are pinned; ``sort`` must then be by a column of runs. At most fourteen statements; most
     pages take seven.
     """
     names = Names.of([*query.measures, *sort.measures])
@@ -51,7 +53,9 @@ def find(
     pinned_ids = list(Annotation.objects.filter(pinned=True).values_list("pk", flat=True)) if pinned_first else []
     backwards = cursor is not None and cursor.backwards
     pinned = walk(segments, narrowed, len(pinned_ids), only=Q(InList("run_id", pinned_ids)))
-    others = walk(segments, narrowed, limit + 1, cursor, ~Q(InList("run_id", pinned_ids)) if pinned_ids else None)
+    rest = ~leave_out if leave_out else Q()
+    rest &= ~Q(InList("run_id", pinned_ids)) if pinned_ids else Q()
+    others = walk(segments, narrowed, limit + 1, cursor, rest or None)
     found, first = follow([others, pinned])
     more, shown = len(found) > limit, found[:limit]
     begins = cursor is None or (backwards and not more)

@@ -24,8 +24,9 @@ from webapp.listing.export import FORMATS
 from webapp.listing.find import find
 from webapp.listing.groups import Best, groups
 from webapp.listing.measured import Numbers, count_keys
+from webapp.listing.nested import Nested, folds, is_folded
 from webapp.listing.query import QueryError
-from webapp.listing.rows import Row, choose_keys, example, offered_keys
+from webapp.listing.rows import Row, Rows, choose_keys, example, offered_keys
 from webapp.listing.toolbar import toolbar
 from webapp.listing.unknown import unknown
 from webapp.listing.view import DEFAULT_LIMIT, View, ViewError
@@ -95,18 +96,24 @@ def content(view: View, hidden: frozenset[str]) -> dict[str, Any]:
     """Template variables of the table: rows or groups of rows, columns, and links to the adjacent pages."""
     if view.group:
         return _grouped(view, hidden)
-    page = find(view.query, view.sort, view.limit, view.cursor, hidden=hidden)
+    folded = is_folded(hidden) if folds(view) else None
+    page = find(view.query, view.sort, view.limit, view.cursor, hidden=hidden, leave_out=folded)
     listed = [*page.pinned, *page.runs]
+    run_ids = [run.run.run_id for run in listed]
+    family = Nested.of(run_ids, view.opened, hidden) if folded else Nested()
     counts = count_keys(listed)
     keys = view.columns if view.columns is not None else choose_keys(counts)
     columns, now, numbers = shown(keys), timezone.now(), Numbers.of(keys)
-    rows = [Row.of(run, columns, view, now) for run in numbers.measured(listed)]
+    runs = {run.run.run_id: run for run in numbers.measured([*listed, *family.runs()])}
+    table = Rows(runs, columns, view, now, family)
+    rows = [table.row(run_id) for run_id in run_ids]
     return {
         "view": view,
         "keys": keys,
         "columns": columns,
         "offered": offered_keys(counts, keys),
         "count": len(listed),
+        "nested": sum(row.nested for row in rows),
         "example": example([row.listed for row in rows], keys),
         "pinned": rows[: len(page.pinned)],
         "rows": rows[len(page.pinned) :],

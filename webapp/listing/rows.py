@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.urls import reverse
 
@@ -14,6 +15,7 @@ from warmboard.contract.directions import Direction, direction
 from webapp.annotations.models import Annotation, Tag
 from webapp.listing.columns import Cell, Column, Key, Measured
 from webapp.listing.measured import is_system
+from webapp.listing.nested import Nested
 from webapp.listing.query import Condition, Query
 from webapp.listing.view import View
 
@@ -40,11 +42,20 @@ class Link:
 
 @dataclass(frozen=True)
 class Row:
-    """One run of the list: its cells after the first, which row.html writes, and its tags, each a link to its runs."""
+    """One run of the list: its cells after the first, which row.html writes, and its tags, each a link to its runs.
+
+    ``depth`` is above zero for a nested run, below its parent. ``nested`` is the number of its own nested runs,
+    ``toggle`` the address that folds or unfolds them, ``children`` their rows if they are unfolded.
+    """
 
     listed: Measured
     cells: list[Cell]
     tags: list[Link]
+    depth: int = 0
+    nested: int = 0
+    toggle: str = ""
+    is_open: bool = False
+    children: Sequence[Row] = ()
 
     @property
     def run(self) -> Run:
@@ -55,15 +66,47 @@ class Row:
         return reverse("run", args=[self.run.run_id])
 
     @property
+    def all_nested(self) -> str:
+        """The address of the list of all its nested runs; empty if they are all here, or folded."""
+        more = self.is_open and self.nested > len(self.children)
+        return View(Query((Condition("parent", "=", self.run.run_id),))).address if more else ""
+
+    @property
     def said(self) -> Annotation | None:
         return self.listed.annotation
 
     @classmethod
-    def of(cls, listed: Measured, columns: Sequence[Column], view: View, now: datetime) -> Row:
+    def of(cls, listed: Measured, columns: Sequence[Column], view: View, now: datetime, **more: Any) -> Row:
         return cls(
             listed=listed,
             cells=[column.cell(listed, now) for column in columns if column.cell],
             tags=[_tag_link(tag, view) for tag in listed.annotation.tags.all()] if listed.annotation else [],
+            **more,
+        )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Makes the rows of these runs, each above its unfolded nested runs."""
+
+    runs: Mapping[str, Measured]
+    columns: Sequence[Column]
+    view: View
+    now: datetime
+    family: Nested
+
+    def row(self, run_id: str, depth: int = 0) -> Row:
+        nested = self.family.counts.get(run_id, 0)
+        return Row.of(
+            self.runs[run_id],
+            self.columns,
+            self.view,
+            self.now,
+            depth=depth,
+            nested=nested,
+            toggle=self.view.toggled(run_id).address or "./" if nested else "",
+            is_open=run_id in self.family.children,
+            children=[self.row(child, depth + 1) for child in self.family.children.get(run_id, ())],
         )
 
 
