@@ -12,6 +12,8 @@ from workers.documents.description import rendered
 from workers.history.fetched import FetchedRun
 
 NOTE, PARENT, USER, MODELS = "mlflow.note.content", "mlflow.parentRunId", "mlflow.user", "mlflow.log-model.history"
+UNKNOWN = "unknown"
+"""MLflow's name of a user that no client has given."""
 SOURCE = {
     "name": "mlflow.source.name",
     "type": "mlflow.source.type",
@@ -45,7 +47,7 @@ def about(run: FetchedRun, cached_at: str) -> About:
         "available": True,
         "description": description,
         "description_html": rendered(description),
-        "user": (run.user or run.tags.get(USER, ""))[:LONGEST_FIELD],
+        "user": (run.tags.get(USER) or ("" if run.user == UNKNOWN else run.user))[:LONGEST_FIELD],
         "source": _source(run.tags),
         "parent": parent_of(run.tags),
         "tags": tags,

@@ -154,7 +154,7 @@ def test_a_page_leads_to_mlflow_and_shows_what_it_knows(look: Look, site: Site) 
     expect(page.locator(".facts").get_by_role("link", name="Open in MLflow")).to_have_attribute("href", address)
     section = page.locator("#about")
     facts = dict(zip(section.locator("dt").all_inner_texts(), section.locator("dd").all_inner_texts(), strict=True))
-    assert facts["user"] == "ada"
+    assert facts["user"] == "trainer"
     assert facts["source"] == "train.py (local)"
     assert facts["git commit"].startswith(TAGS["mlflow.source.git.commit"][:12])
     assert facts["nested in"] == TAGS["mlflow.parentRunId"], "it has not been announced, so it has no page"

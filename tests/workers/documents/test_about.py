@@ -31,6 +31,12 @@ def test_a_run_without_anything_has_the_document_too() -> None:
     assert found["left_out"] == NOTHING
 
 
+def test_the_user_is_that_of_the_tag_and_never_unknown() -> None:
+    assert about_of({"mlflow.user": "ada"}, user="bob")["user"] == "ada"
+    assert about_of({}, user="bob")["user"] == "bob"
+    assert about_of({}, user="unknown")["user"] == ""
+
+
 def test_every_tag_is_there_except_the_description() -> None:
     tags = {"__proto__": "x", "mlflow.user": "ada", "n" * 500: "\N{RIGHT-TO-LEFT OVERRIDE}evil", "empty": ""}
     found = about_of({**tags, "mlflow.note.content": "hello"}, user="")
