@@ -14,7 +14,7 @@ from store.models import RunMetric
 from warmboard.contract.directions import Direction, direction
 from webapp.listing.batch import run_batch
 
-STATISTICS = ("min", "max", "first", "count", "best")
+STATISTICS = ("min", "max", "first", "last", "count", "best")
 PREFIXES = {
     "metric": "metric", "metrics": "metric",
     "param": "param", "params": "param", "parameter": "param", "parameters": "param",

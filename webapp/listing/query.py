@@ -18,18 +18,18 @@ from webapp.listing.names import ATTRIBUTES, PREFIXES, STATISTICS, Measure
 LONGEST, MOST_CONDITIONS = 2000, 20
 OPERATORS = ("!=", ">=", "<=", "=", ">", "<", "~")
 FLAGS = ("pinned", "archived", "all")
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
+QUOTED = r'"(?:[^"\\]|\\.)*"'
 # An apostrophe within a word, or one that is not closed, is no quotation mark.
 _SINGLE = r"'[^']*'(?=[\s,).]|$)"
 _TICKS = r"`[^`]+`"
 _BARE = r'(?:[^\s"=<>!~]|!(?!=))+'
-_NAME = rf"(?:{_QUOTED}|{_SINGLE}|{_TICKS})(?:\.(?:{'|'.join(STATISTICS)})\b)?|{_BARE}"
-_ITEM = rf"""(?:{_QUOTED}|'[^']*'|[^\s,()"'`]+)"""
-_TOKEN = re.compile(
+_NAME = rf"(?:{QUOTED}|{_SINGLE}|{_TICKS})(?:\.(?:{'|'.join(STATISTICS)})\b)?|{_BARE}"
+ITEM = rf"""(?:{QUOTED}|'[^']*'|[^\s,()"'`]+)"""
+TOKEN = re.compile(
     rf"""\s*(?:
     (?P<keyed>(?:{"|".join(PREFIXES)})\.(?:{_NAME}))
-    |(?P<quoted>{_QUOTED}|{_SINGLE})
-    |(?P<among>(?:not\s+)?in\s*\(\s*{_ITEM}(?:\s*,\s*{_ITEM})*\s*,?\s*\))
+    |(?P<quoted>{QUOTED}|{_SINGLE})
+    |(?P<among>(?:not\s+)?in\s*\(\s*{ITEM}(?:\s*,\s*{ITEM})*\s*,?\s*\))
     |(?P<absent>is\s+(?:not\s+)?null\b)
     |(?P<operator>{"|".join(OPERATORS)}|i?like(?=\s*["']))
     |(?P<bare>{_BARE})
@@ -75,7 +75,7 @@ class Condition:
     def __str__(self) -> str:
         if self.field == "is":
             return f"is:{self.value}"
-        value = _quote(self.value) if self.quoted else self.value
+        value = quote(self.value) if self.quoted else self.value
         if self.field == WORD:
             return value
         if self.operator in AMONG:
@@ -85,7 +85,7 @@ class Condition:
 
     def _name(self) -> str:
         ambiguous = self.field == "metric" and (self.exact or _STATISTIC.fullmatch(self.key))
-        key = _quote(self.key) if ambiguous or not _is_plain(self.key) else self.key
+        key = quote(self.key) if ambiguous or not is_plain(self.key) else self.key
         return f"{key}.{self.statistic}" if self.statistic else key
 
 
@@ -161,7 +161,7 @@ def parse(text: str) -> Query:
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    for match in _TOKEN.finditer(text):
+    for match in TOKEN.finditer(text):
         kind = match.lastgroup or ""
         token = _Token(kind, match[kind], match.start(kind), match.end(kind))
         if kind == "other":
@@ -205,23 +205,25 @@ def _keyed(reader: _Reader, token: _Token) -> Condition:
     kind = PREFIXES[prefix.lower()]
     operator = reader.take_operator()
     if kind == "attribute":
-        return _attribute(reader, token, _key(kind, written)[0], operator)
-    key, statistic, exact = _key(kind, written)
+        return _attribute(reader, token, read_key(kind, written)[0], operator)
+    key, statistic, exact = read_key(kind, written)
     if not key:
         raise reader.fail("missing name", token)
     named = Condition(kind, "", "", key, statistic=statistic, exact=exact)
     return _with_value(reader, named, operator) if operator else named
 
 
-def _key(kind: str, written: str) -> tuple[str, str, bool]:
-    """The key, the statistic, and whether the key ends where its quotation marks end and this matters."""
+def read_key(kind: str, written: str) -> tuple[str, str, bool]:
+    """Parse the name after a prefix: the key, the statistic, and whether the key ends where its quotation marks end and
+    this matters.
+    """
     ending = _STATISTIC.fullmatch(written)
     if written[0] in "\"'`":
         inner, statistic = (ending[1], ending[2]) if ending else (written, "")
-        key = _unquote(inner)
+        key = unquote(inner)
         return (key, statistic, bool(statistic)) if kind == "metric" or not statistic else (written, "", False)
     if kind == "metric" and ending and ending[1]:
-        return ending[1], ending[2], not _is_plain(ending[1])
+        return ending[1], ending[2], not is_plain(ending[1])
     return written, "", False
 
 
@@ -247,7 +249,7 @@ def _with_value(reader: _Reader, named: Condition, sign: _Token) -> Condition:
         known.operand(operator, value, quoted)
     except ValueProblem as problem:
         raise reader.fail(str(problem), token) from None
-    plain = operator in (*AMONG, ABSENT) or _is_plain(value)
+    plain = operator in (*AMONG, ABSENT) or is_plain(value)
     return replace(named, operator=operator, value=value, quoted=quoted or not plain)
 
 
@@ -257,19 +259,19 @@ def _comparison(reader: _Reader, sign: _Token) -> tuple[str, str, bool, _Token]:
         return " ".join(sign.text.lower().split()), "", False, sign
     if sign.kind == "among":
         head, _, items = sign.text.partition("(")
-        return " ".join(head.lower().split()), ", ".join(map(_quote, items_of(items[:-1]))), False, sign
+        return " ".join(head.lower().split()), ", ".join(map(quote, items_of(items[:-1]))), False, sign
     operator = sign.text.lower()
     token = reader.peek()
     if token is None or token.kind in ("operator", "among", "absent") or _is_word(token, "and"):
         raise reader.fail(f"missing value after “{sign.text}”", token)
     reader.take()
     quoted = token.kind == "quoted"
-    return operator, _unquote(token.text) if quoted else token.text, quoted or operator in LIKE, token
+    return operator, unquote(token.text) if quoted else token.text, quoted or operator in LIKE, token
 
 
 def _word(reader: _Reader, token: _Token) -> Condition:
     if token.kind == "quoted":
-        value = _unquote(token.text)
+        value = unquote(token.text)
         if not value.strip():
             raise reader.fail("empty quotation marks", token)
         return Condition(WORD, "~", value, quoted=True)
@@ -280,24 +282,25 @@ def _word(reader: _Reader, token: _Token) -> Condition:
         return Condition("is", ":", lower[3:])
     if lower in _JOINERS:
         raise reader.fail(f'only “and” joins conditions; to search for the word, use "{lower}"', token)
-    return Condition(WORD, "~", token.text, quoted=not _is_plain(token.text))
+    return Condition(WORD, "~", token.text, quoted=not is_plain(token.text))
 
 
 def _is_word(token: _Token, word: str) -> bool:
     return token.kind == "bare" and token.text.lower() == word
 
 
-def _is_plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Whether the text needs no quotation marks anywhere in a query."""
     lower = text.lower()
     special = lower in _JOINERS or lower.startswith(("is:", *(f"{name}." for name in PREFIXES)))
     return bool(_PLAIN.fullmatch(text)) and not special
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
+    """The text in double quotation marks."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _unquote(text: str) -> str:
+def unquote(text: str) -> str:
     """The text within quotation marks. Only double ones have escapes."""
     return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL) if text[0] == '"' else text[1:-1]
