@@ -19,6 +19,7 @@ from webapp.listing.find import find
 from webapp.listing.measured import Numbers
 from webapp.listing.query import LONGEST, parse
 from webapp.listing.sorting import Sort
+from webapp.listing.unknown import unknown
 from webapp.listing.view import DEFAULT_LIMIT, MOST, MOST_COLUMNS, View, ViewError, read_columns
 from webapp.run.summary import run_fields
 from webapp.visibility.reader import reader_of
@@ -45,7 +46,7 @@ PARAMETERS: list[Parameter[Any]] = [
 TYPING = choice(
     "typing",
     Typing,
-    "1 while the user types q: an invalid q then gives no runs and a problem, instead of 400.",
+    "1 while the user types q: an invalid q then gives no runs and a problem, instead of 400; so does an unknown name.",
     Typing.NO,
 )
 
@@ -67,10 +68,12 @@ def runs(request: HttpRequest) -> HttpResponse:
         raise BadRequest(error.parameter, problem) from None
     hidden = reader_of(request).hidden
     page = find(view.query, view.sort, view.limit, view.cursor, hidden=hidden, pinned_first=False)
+    unknown_names = unknown(view, hidden) if typing is Typing.YES and not page.runs and not view.cursor else []
     return _answer(
         [run_document(run, view) for run in Numbers.of(view.columns or ()).measured(page.runs)],
         next=page.next and page.next.text(view.sort),
         previous=page.previous and page.previous.text(view.sort),
+        problem=" ".join(unknown_names) or None,
     )
 
 

@@ -35,6 +35,17 @@ def run_batch(queries: Sequence[Asked]) -> list[list[str]]:
     return found
 
 
+def count_batch(queries: Sequence[Asked]) -> list[int]:
+    """The number of rows that each query finds. At most one statement."""
+    if not queries:
+        return []
+    asked = [query.query.sql_with_params() for query in queries]
+    sql = ", ".join(f"(SELECT count(*) FROM ({sql}) AS found)" for sql, _ in asked)  # noqa: S608 - our own SQL
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {sql}", [value for _, values in asked for value in values])
+        return list(cursor.fetchone())
+
+
 class Like(Lookup):
     """SQL's LIKE, with ``%`` and ``_`` but no escapes: as MLflow compares, case-sensitive unless ``any_case``."""
 

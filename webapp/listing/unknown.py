@@ -4,34 +4,30 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from django.db import connection
-
-from store.models import RunMetric, RunParam
 from webapp.listing.batch import run_batch
+from webapp.listing.known import NAMES, names_of
 from webapp.listing.names import Measure
+from webapp.listing.query import Condition
 from webapp.listing.view import View
 from webapp.visibility.reader import visible
 
-MOST_NAMES = 5000
-ROWS: dict[str, type[RunMetric | RunParam]] = {"metric": RunMetric, "param": RunParam}
-KINDS = {"metric": "metric", "param": "parameter"}
-# The distinct keys, each by one step in the index: DISTINCT would read all rows.
-_KEYS = """
-WITH RECURSIVE names(key) AS (
-    SELECT min(key) FROM {table}
-    UNION ALL SELECT (SELECT min(key) FROM {table} WHERE key > names.key) FROM names WHERE names.key IS NOT NULL
-)
-SELECT key FROM names WHERE key IS NOT NULL LIMIT %s
-"""
+LACKS = {
+    "metric": "has the metric",
+    "param": "has the parameter",
+    "tag": "has the tag",
+    "experiment": "is in the experiment",
+}
+RUNS = {"metric": "run__", "param": "run__", "tag": "annotation__run__", "experiment": ""}
+"""The lookups from the rows of names to the columns of runs."""
 
 
 def unknown(view: View, hidden: frozenset[str]) -> list[str]:
-    """A sentence for each parameter and metric of the query and the order that no run has. One statement, and two for
-    each kind with an unknown name.
+    """A sentence for each parameter, metric, tag and experiment of the query and the order that no run has. One
+    statement, and at most two for each unknown name.
     """
-    named = [(each.field, each.measure) for each in view.query.conditions if each.field in ROWS]
+    named = [name for condition in view.query.conditions for name in _named(condition)]
     kind, _, key = view.sort.name.partition(".")
-    if kind in ROWS:
+    if key and kind in LACKS:
         named.append((kind, Measure.parse(key) if kind == "metric" else Measure(key)))
     named = list(dict.fromkeys(named))
     asked = [(kind, key) for kind, measure in named for key in (measure.whole, measure.key)]
@@ -42,21 +38,22 @@ def unknown(view: View, hidden: frozenset[str]) -> list[str]:
     return [_sentence(kind, key, hidden) for kind, key in dict.fromkeys(lacking)]
 
 
+def _named(condition: Condition) -> list[tuple[str, Measure]]:
+    """The name in the condition, with its kind."""
+    if condition.field == "experiment":
+        return [("experiment", Measure(condition.value))] if condition.operator == "=" else []
+    return [(condition.field, condition.measure)] if condition.field in LACKS else []
+
+
 def _known(asked: list[tuple[str, str]], hidden: frozenset[str]) -> set[tuple[str, str]]:
     """Those of these names that a run has which the reader may see. At most one statement."""
-    found = [visible(ROWS[kind].objects.filter(key=key), hidden, "run__") for kind, key in asked]
-    answers = run_batch([rows.values_list("run_id")[:1] for rows in found])
+    found = [visible(NAMES[kind].rows(key), hidden, RUNS[kind]).values_list(NAMES[kind].run) for kind, key in asked]
+    answers = run_batch([rows[:1] for rows in found])
     return {name for name, runs in zip(asked, answers, strict=True) if runs}
 
 
 def _sentence(kind: str, key: str, hidden: frozenset[str]) -> str:
-    near = [(kind, other) for other in get_close_matches(key, _names(kind), n=3, cutoff=0.5)]
+    near = [(kind, other) for other in get_close_matches(key, names_of(kind, key), n=3, cutoff=0.5)]
     known = _known(near, hidden)
     nearest = [f" The nearest is {name}." for kind, name in near if (kind, name) in known][:1]
-    return f"No run has the {KINDS[kind]} {key}.{''.join(nearest)}"
-
-
-def _names(kind: str) -> list[str]:
-    with connection.cursor() as cursor:
-        cursor.execute(_KEYS.format(table=ROWS[kind]._meta.db_table), [MOST_NAMES])
-        return [key for (key,) in cursor.fetchall()]
+    return f"No run {LACKS[kind]} {key}.{''.join(nearest)}"

@@ -51,7 +51,8 @@ def test_what_cannot_be_used_is_named(reader: Client, query: str) -> None:
     assert response.json()["parameter"] == query.split("=")[0]
 
 
-def test_a_query_that_is_still_being_typed_finds_nothing_yet(reader: Client) -> None:
+def test_a_query_that_is_still_being_typed_finds_nothing_yet(reader: Client, make: Make) -> None:
+    make("a", {"lr": "0.1"})
     found = reader.get("/api/runs/", {"q": "param.lr >", "typing": "1"})
     assert found.status_code == 200
     assert found.json()["runs"] == []
@@ -60,6 +61,26 @@ def test_a_query_that_is_still_being_typed_finds_nothing_yet(reader: Client) -> 
     assert reader.get("/api/runs/", {"q": "param.lr >", "typing": "0"}).status_code == 400
     assert reader.get("/api/runs/", {"sort": "x", "typing": "1"}).status_code == 400, "no form sends that"
     assert reader.get("/api/runs/", {"typing": "2"}).json()["parameter"] == "typing"
+
+
+def test_a_name_that_no_run_has_is_a_problem_while_typing(reader: Client, make: Make) -> None:
+    make("a", {"optimizer": "adam"}, {"val_loss": 1.0}, experiment_name="two-tower")
+    Change(tags={"owner": "ada"}).make(["a"], "ada", NOTHING)
+
+    def problem(query: str, typing: str = "1") -> str | None:
+        answer = reader.get("/api/runs/", {"q": query, "typing": typing})
+        assert answer.status_code == 200
+        found: str | None = answer.json()["problem"]
+        return found
+
+    assert problem("metric.val_los < 3") == "No run has the metric val_los. The nearest is val_loss."
+    assert problem("param.optimiser = adam") == "No run has the parameter optimiser. The nearest is optimizer."
+    assert problem("tag.ownr") == "No run has the tag ownr. The nearest is owner."
+    assert problem("experiment = two-towr") == "No run is in the experiment two-towr. The nearest is two-tower."
+    assert problem("metric.zzz and param.qqq") == "No run has the metric zzz. No run has the parameter qqq."
+    for known in ("param.optimizer = sgd", "metric.val_loss > 3", "experiment != two-tower", "tag.owner = bob"):
+        assert problem(known) is None
+    assert problem("metric.val_los < 3", typing="0") is None
 
 
 NAMES = st.sampled_from(["q", "typing", "sort", "columns", "group", "limit", "cursor", "run", "before"])
