@@ -19,6 +19,7 @@ from webapp.google_sign_in import views as google
 from webapp.listing import api as listing_api
 from webapp.listing import export as listing_export
 from webapp.listing import page as listing_page
+from webapp.listing.complete import api as completion_api
 from webapp.operations import api as operations_api
 from webapp.operations import health
 from webapp.operations import views as operations
@@ -89,6 +90,7 @@ urlpatterns = [
     path("api/operations/", operations_api.operations, name="api-operations"),
     path("api/compare", compare.comparison, name="api-compare"),
     path("api/runs/", listing_api.runs, name="api-runs"),
+    path("api/complete", completion_api.completion, name="api-complete"),
     path("api/runs/<run_id:run_id>/annotation/", annotation_views.annotation_json),
     path("api/runs/<run_id:run_id>/", run_api.run, name="api-run"),
     *chart_data("api/runs/<run_id:run_id>/"),

@@ -23,6 +23,8 @@ from warmboard.contract.entries import SCHEMA_VERSION, Encoding, EntryKey, Resol
 from warmboard.contract.replay import Selection
 from webapp.accounts.models import AuditRecord
 from webapp.annotations.change import Change
+from webapp.listing import known
+from webapp.listing.complete.suggest import complete
 from webapp.listing.find import find
 from webapp.listing.query import parse
 from webapp.listing.sorting import Sort
@@ -82,7 +84,7 @@ def plans(action: Callable[[], object], way: str = "EXPLAIN") -> list[str]:
         action()
     found = []
     for query in queries:
-        if query["sql"].startswith(("SELECT", "UPDATE", "DELETE")):
+        if query["sql"].lstrip().startswith(("SELECT", "UPDATE", "DELETE", "WITH")):
             with connection.cursor() as cursor:
                 cursor.execute(f"{way} {query['sql'].replace('%', '%%')}")
                 found.append("\n".join([query["sql"][:300], *(line for (line,) in cursor)]))
@@ -134,6 +136,10 @@ def test_hot_queries_use_indexes() -> None:
     assert Run.objects.filter(schema_version=None, warmed_at__isnull=False).count() == 10
 
 
+TYPED = [
+    "", "o", "metric.", "param.o", "param.seed = ", "param.seed = 77", "experiment = ", "name = ", "tag.",
+    "tag.good = ", "status = ",
+]  # fmt: skip
 LISTS = [
     ("", "-announced"),
     ("", "status"),
@@ -175,6 +181,18 @@ def test_lists_are_read_by_their_indexes() -> None:
             cursor = read().next
             if cursor is None:
                 break
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("query", TYPED)
+def test_suggestions_are_read_by_their_indexes(query: str) -> None:
+    """Also if half of the runs are hidden."""
+    Change(tags={"good": ""}).make(["run1", "run2"], "ada", NOTHING)
+    for hidden in (NOTHING, frozenset(f"experiment{number}" for number in range(100))):
+        known.forget()
+        for plan in plans(partial(complete, query, len(query), hidden), "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)"):
+            assert max(read_by(plan), default=0) <= MOST_READ, plan
+    known.forget()
 
 
 def test_compressed_columns_are_kept_as_they_are() -> None:

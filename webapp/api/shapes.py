@@ -63,12 +63,30 @@ class ListedRun(RunFields):
 
 class RunList(TypedDict):
     """A page of runs, in order. ``next`` and ``previous`` are cursors of the adjacent pages, `null` at the ends;
-    ``problem`` is the error of an incomplete query (`typing=1`)."""
+    ``problem`` is the error of an incomplete query, or names what no run has (`typing=1`)."""
 
     runs: list[ListedRun]
     next: str | None
     previous: str | None
     problem: str | None
+
+
+class Suggestion(TypedDict):
+    """What may be written at the cursor. ``text`` is for the query, ``label`` for people. ``runs`` is the number of
+    runs that have it; 1,000 is 1,000 or more, `null` not counted."""
+
+    text: str
+    label: str
+    kind: Literal["field", "flag", "word", "metric", "param", "tag", "experiment", "statistic", "operator", "value"]
+    runs: int | None
+
+
+class Completion(TypedDict):
+    """At most 20 suggestions, the best first. Each may replace the characters from ``start`` to ``end``."""
+
+    start: int
+    end: int
+    suggestions: list[Suggestion]
 
 
 class AnyRun(TypedDict):
