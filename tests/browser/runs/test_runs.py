@@ -402,9 +402,9 @@ def test_c_compares_what_is_chosen(look: Look) -> None:
     for key in "jxc":
         page.keyboard.press(key)
     expect(page.get_by_role("button", name="Compare (1)")).to_be_disabled()
-    page.get_by_role("searchbox").focus()
+    page.get_by_role("combobox", name="Search the runs").focus()
     page.keyboard.type("jxc")
-    expect(page.get_by_role("searchbox")).to_have_value("jxcdeep")
+    expect(page.get_by_role("combobox", name="Search the runs")).to_have_value("jxcdeep")
     page.keyboard.press("Escape")
     with page.expect_request("**/compare/**") as asked:
         for key in "jjxc":

@@ -4,6 +4,7 @@ import "./base.js";
 import { follow, Source } from "./page/follow.js";
 import { shortcuts } from "./page/shortcuts.js";
 import { keepTimes } from "./page/times.js";
+import { Completion } from "./runs/complete.js";
 import { patch, remember } from "./runs/patch.js";
 import { Selection } from "./runs/selection.js";
 
@@ -57,6 +58,7 @@ const help = shortcuts(
   BY_MOUSE,
 );
 document.getElementById("keys").addEventListener("click", help);
+new Completion(search);
 search.addEventListener("keydown", ({ key }) => key === "Escape" && search.blur());
 
 // Leaves defaults out of the address.
