@@ -8,19 +8,18 @@ from typing import Any
 
 from cachetools.func import ttl_cache
 from django.db import connection
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from store.models import Run, RunMetric, RunParam
 from webapp.annotations.models import Tag
 from webapp.listing.batch import InList, count_batch, run_batch
-from webapp.visibility.reader import visible
 
 MOST_NAMES = 5000
 MOST_STEPS = 200
 """Of one walk through the values of one name, or through names from what is typed."""
 SECONDS = 5.0
 """Time for which a process keeps all names."""
-MOST_CHECKED, MOST_ROWS = 60, 200
+MOST_CHECKED, MOST_ROWS = 40, 100
 """Max number of names, and of rows of each, that are read to find those that the reader may see."""
 EXPERIMENTS, NEWEST = 100, 5
 """The number of experiments, and of the newest runs of each, whose names are read for the same."""
@@ -90,19 +89,19 @@ def values_of(field: str, key: str, typed: str = "") -> list[str]:
     return list(dict.fromkeys([*more, *VALUES[field].walk(key)]))
 
 
-def seen_names(kind: str, names: Sequence[str], hidden: frozenset[str]) -> list[str]:
-    """Those of these names that a run has which the reader may see. The number of rows that are read is bounded, so a
-    rare name may be left out if others in hidden runs come before it.
+def seen_names(kind: str, names: Sequence[str], hidden: frozenset[str], most: int) -> list[str]:
+    """The first of these names that a run has which the reader may see. The number of rows that are read is bounded, so
+    a rare name may be left out.
     """
     if kind == "experiment":
-        return [name for name in names if name not in hidden]
-    return _seen(NAMES[kind], names, "", hidden, _recent_names(kind, hidden)) if hidden else list(names)
+        return [name for name in names if name not in hidden][:most]
+    return (_seen(NAMES[kind], names, "", hidden, _recent_names(kind, hidden), most) if hidden else list(names))[:most]
 
 
-def seen_values(field: str, key: str, values: Sequence[str], hidden: frozenset[str]) -> list[str]:
-    """Those of these values that a run has which the reader may see; bounded like ``seen_names``."""
+def seen_values(field: str, key: str, values: Sequence[str], hidden: frozenset[str], most: int) -> list[str]:
+    """The first of these values that a run has which the reader may see; bounded like ``seen_names``."""
     column = VALUES[field]
-    return _seen(column, values, key, hidden, _recent(column, key, hidden)) if hidden else list(values)
+    return _seen(column, values, key, hidden, _recent(column, key, hidden), most)[:most]
 
 
 def counts(column: Column, values: Sequence[str], key: str = "") -> list[int]:
@@ -141,12 +140,18 @@ def _recent(column: Column, key: str, hidden: frozenset[str]) -> frozenset[str]:
     return frozenset(rows.values_list(column.name, flat=True).distinct())
 
 
-def _seen(column: Column, values: Sequence[str], key: str, hidden: frozenset[str], recent: frozenset[str]) -> list[str]:
-    """Those of the values that are ``recent``, or among whose first MOST_ROWS rows is one of a visible run; only the
-    first MOST_CHECKED are looked up. At most one statement.
+def _seen(
+    column: Column, values: Sequence[str], key: str, hidden: frozenset[str], recent: frozenset[str], most: int
+) -> list[str]:
+    """Those of the values that are ``recent``. If these are fewer than ``most``, also those among whose first MOST_ROWS
+    rows is one of a visible run; only the first MOST_CHECKED are looked up, by at most one statement.
     """
+    sure = [value for value in values if value in recent]
+    if len(sure) >= most:
+        return sure
     unsure = [value for value in values if value not in recent][:MOST_CHECKED]
+    shown = Run.objects.filter(~Q(InList("experiment_name", hidden)))
     first = [column.rows(value, key).values_list(column.run, flat=True)[:MOST_ROWS] for value in unsure]
-    seen = [visible(Run.objects.filter(run_id__in=rows), hidden).values_list("run_id")[:1] for rows in first]
-    found = {value for value, runs in zip(unsure, run_batch(seen), strict=True) if runs}
+    answers = run_batch([shown.filter(run_id__in=rows).values_list("run_id")[:1] for rows in first])
+    found = {value for value, runs in zip(unsure, answers, strict=True) if runs}
     return [value for value in values if value in recent or value in found]

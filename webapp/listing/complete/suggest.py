@@ -106,8 +106,8 @@ def _name(position: Position, hidden: frozenset[str]) -> list[Suggestion]:
 
 def _names(position: Position, hidden: frozenset[str], most: int) -> list[Suggestion]:
     kind = position.field
-    seen = seen_names(kind, matching(names_of(kind, position.typed), position.typed), hidden)
-    written = [(name, _written(position, Condition(kind, "", "", name))) for name in seen[:most]]
+    seen = seen_names(kind, matching(names_of(kind, position.typed), position.typed), hidden, most)
+    written = [(name, _written(position, Condition(kind, "", "", name))) for name in seen]
     found = [Suggestion(text, name, kind) for name, text in written if text]
     # Numbers of runs would tell of hidden runs.
     return found if hidden else counted(found, [one.label for one in found], NAMES[kind])
@@ -116,7 +116,7 @@ def _names(position: Position, hidden: frozenset[str], most: int) -> list[Sugges
 def _statistics(position: Position, key: str, typed: str, hidden: frozenset[str]) -> list[Suggestion]:
     """The statistics that begin so, of a metric that a run has."""
     keys = frozenset(names_of("metric", key))
-    if key not in keys or not seen_names("metric", [key], hidden):
+    if key not in keys or not seen_names("metric", [key], hidden, 1):
         return []
     found = []
     for name in (name for name in STATISTICS if name.startswith(typed.lower())):

@@ -23,9 +23,13 @@ def values(position: Position, hidden: frozenset[str], most: int) -> list[Sugges
     if field == "status":
         return _statuses(position, hidden)
     if field == "experiment":
-        column, seen = NAMES[field], seen_names(field, matching(names_of(field, typed), typed), hidden)
+        known = matching(names_of(field, typed), typed)
+        column, seen = NAMES[field], seen_names(field, known, hidden, len(known))
     elif field in VALUES:
-        column, seen = VALUES[field], seen_values(field, key, matching(values_of(field, key, typed), typed), hidden)
+        known = matching(values_of(field, key, typed), typed)
+        column, seen = VALUES[field], known
+        if hidden:
+            seen = seen_values(field, key, list(_texts(position, known, len(known))), hidden, most)
     else:
         return []
     texts = _texts(position, seen, most)
