@@ -24,6 +24,8 @@ OPERATORS = {
 }  # fmt: skip
 ATTRIBUTES = ("status", "run_name", "run_id", "experiment_name", "start_time", "end_time")
 FIELD_NAMES = [*(f"{kind}." for kind in KINDS), *(name for name in FIELDS if name not in (*KEYED, WORD))]
+ENDS = ("=", "<", ">", "~", '"', "'", "`")
+"""Ends of what is before the cursor, after which a suggestion begins with a space."""
 MLFLOW_NAMES = ["metrics.", "params.", "tags.", "attributes.", "parameters.", *ATTRIBUTES[1:]]
 
 
@@ -43,7 +45,7 @@ def complete(text: str, at: int, hidden: frozenset[str]) -> Completion:
     position = locate(text, at)
     start, end = position.start, position.end
     found = _suggestions(position, hidden)
-    if position.part == "value" and text[:start].endswith(("=", "<", ">", "~")):
+    if text[:start].endswith(ENDS):
         found = [replace(one, text=f" {one.text}") for one in found]
     room = LONGEST - (len(text) - (end - start))
     found = [one for one in found if len(one.text) < room][:MOST]

@@ -159,7 +159,22 @@ def test_a_common_name_is_suggested_even_if_hidden_runs_come_first(make: Make, m
     assert texts("metric.|", frozenset({"secret"})) == ["metric.loss"]
 
 
-CONTINUED = ["", " 1", ' "1"', " 2026-01-01", " failed", " x", ' "x"', ")", " 1)", ' "x")', "x", "loss"]
+CONTINUED = [
+    "",
+    " failed)",
+    "failed)",
+    " 1",
+    ' "1"',
+    " 2026-01-01",
+    " failed",
+    " x",
+    ' "x"',
+    ")",
+    " 1)",
+    ' "x")',
+    "x",
+    "loss",
+]
 
 
 def goes_on(text: str) -> bool:
