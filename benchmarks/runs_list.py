@@ -21,6 +21,7 @@ from benchmarks.report import Measure, percentile, say
 from deploy.local.postgres import Postgres
 from deploy.local.process import Part, Process, answers_http, free_port
 from deploy.local.stack import valkey_binary
+from warmboard.contract.entries import SCHEMA_VERSION
 
 FEW, MANY = 1_000, 100_000
 ROUNDS, WARM_UP = 40, 3
@@ -37,14 +38,18 @@ ASKED = {
     "filter: a status that few have": "?q=status+%3D+failed&limit=15",
     "filter: parameter and metric": "?q=param.optimizer+%3D+adam+and+metric.test_recall_at_100+%3E+0.05",
     "filter: days": "?q=started+%3E+2025-12-20",
+    "filter: a metric's min": "?q=metric.val_loss.min+<+0.5",
+    "filter: a metric's min that few reach": "?q=metric.val_loss.min+<+0.02&limit=15",
     "sort: a metric": "?sort=-metric.test_recall_at_100",
+    "sort: a metric's min": "?sort=metric.val_loss.min",
+    "sort: a metric's max": "?sort=-metric.val_loss.max",
     "sort: a parameter": "?sort=param.learning_rate",
     "sort: epochs": "?sort=-epochs",
     "sort: name": "?sort=name",
     "sort: a metric, filtered": "?sort=metric.final_val_loss&q=param.optimizer+%3D+adam",
 }
-PAGED = ("newest", "sort: a metric", "filter: a parameter", "search: a word that many have")
-# Every run has 6 parameters and 7 final metrics; a few runs have a rare word or a rare value.
+PAGED = ("newest", "sort: a metric", "sort: a metric's min", "filter: a parameter", "search: a word that many have")
+# Every run has 6 parameters, 7 final metrics and 23 curves; a few runs have a rare word or a rare value.
 FILL = """
 INSERT INTO store_run (run_id, tracking_server, experiment_name, name, status, params, final_metrics, sparkline,
     announced_at, start_time, end_time, epochs, fetched_at, warmed_at, schema_version, rebuild_attempts, rebuild_reason)
@@ -61,12 +66,18 @@ SELECT md5(n::text), 'default', 'two tower ' || n % 20,
         UNION ALL SELECT loss, 1 + (hashint4(n + 1)::bigint & 65535) / 65536.0
         FROM unnest(ARRAY['final_loss', 'final_val_loss', 'test_loss']) loss) metrics),
     (SELECT jsonb_agg(round((1 + 2 * exp(-k / 9.0))::numeric, 4)) FROM generate_series(1, 40) k),
-    moment, moment - interval '1 hour', moment, 20 + n % 80, moment, moment, 2, 0, ''
+    moment, moment - interval '1 hour', moment, 20 + n % 80, moment, moment, {schema}, 0, ''
 FROM generate_series(1, {runs}) n, LATERAL (SELECT timestamptz '2026-01-02T12:00Z' - n * interval '1 minute') t(moment);
 INSERT INTO store_runparam (run_id, key, text, number)
 SELECT run_id, key, value, CASE WHEN key <> 'optimizer' THEN value::float END FROM store_run, jsonb_each_text(params);
-INSERT INTO store_runmetric (run_id, key, value)
-SELECT run_id, key, value::text::float FROM store_run, jsonb_each(final_metrics);
+INSERT INTO store_runmetric (run_id, key, value, first, min, max, count)
+SELECT run_id, key, number, number, number, number, 1
+FROM store_run, jsonb_each(final_metrics), LATERAL (SELECT value::text::float) v(number);
+INSERT INTO store_runmetric (run_id, key, value, first, min, max, count)
+SELECT md5(n::text), key, last, last + 1, last * 0.9, last * 1.1 + 1, 20 + n % 80
+FROM generate_series(1, {runs}) n,
+    unnest('val_loss'::text || ARRAY(SELECT 'layer_' || k FROM generate_series(1, 22) k)) key,
+    LATERAL (SELECT (hashtext(n || key)::bigint & 1048575) / 1048576.0) v(last);
 """
 
 
@@ -141,7 +152,7 @@ def _webapp(folder: Path, postgres: Postgres, runs: int) -> Iterator[str]:
     for command in (["migrate", "--verbosity=0"], ["collectstatic", "--noinput", "--verbosity=0"]):
         subprocess.run([sys.executable, "-m", "webapp", "manage", *command], env=environ, check=True)
     with psycopg.connect(environ["DATABASE_URL"], autocommit=True) as connection:
-        for statement in FILL.format(runs=runs, rare=runs // 20).split(";\n"):
+        for statement in FILL.format(runs=runs, rare=runs // 20, schema=SCHEMA_VERSION).split(";\n"):
             connection.execute(statement)
         connection.execute("VACUUM ANALYZE")
     address = f"http://127.0.0.1:{ports[1]}/"

@@ -14,7 +14,8 @@ from warmboard.contract import settings as setting
 from warmboard.contract.entries import EntryKey, HistogramType, Resolution, Tower
 from workers.documents.run import RunDocuments
 from workers.documents.sample import Sampling, envelope, kept
-from workers.history.fetched import Curve, FetchedRun, Indices, Values
+from workers.history.fetched import FetchedRun
+from workers.history.points import Indices, Points, Values
 
 KIB = 1024
 LENGTHS = (100, 1_000, 10_000, 100_000)
@@ -98,12 +99,12 @@ def _lost_to_envelope(curve: Values, positions: Indices) -> int:
 def _run(length: int) -> FetchedRun:
     """Random values, the worst case for compression."""
     random, steps = np.random.default_rng(1), np.arange(length)
-    curves = {key: Curve(steps, np.abs(random.normal(size=length)), steps) for key in epoch_keys()}
+    points = {key: Points(steps, np.abs(random.normal(size=length)), steps) for key in epoch_keys()}
     for tower in Tower:
         for number in range(25):
             for stem in ("hist", "grad_hist"):
                 counts = random.integers(0, 100_000, size=length).astype(np.float64)
-                curves[f"{tower}_{stem}_bin_{number}"] = Curve(steps, counts, steps)
+                points[f"{tower}_{stem}_bin_{number}"] = Points(steps, counts, steps)
     edges = ",".join(map(repr, np.linspace(-1, 1, 26).tolist()))
     params = {f"{tower}_grad_hist_bin_edges": edges for tower in Tower}
-    return FetchedRun("r" * 32, "benchmark", "benchmark", "FINISHED", None, None, params, {}, curves)
+    return FetchedRun("r" * 32, "benchmark", "benchmark", "FINISHED", None, None, params, {}, points)

@@ -10,7 +10,7 @@ import requests
 import sqlalchemy
 
 from benchmarks.runs import FINAL, epoch_keys
-from workers.history.fetched import Curve
+from workers.history.points import Points
 
 GRAPHQL_ALIASES = 10
 """The limit of a stock server per request."""
@@ -56,7 +56,7 @@ def graphql(server: str, run_id: str) -> None:
                 raise RuntimeError(answer.text[:500])
 
 
-def straight_sql(database_uri: str) -> tuple[Callable[[str], list[Any]], Callable[[str], dict[str, Curve]]]:
+def straight_sql(database_uri: str) -> tuple[Callable[[str], list[Any]], Callable[[str], dict[str, Points]]]:
     """The plain SELECT on an open connection: a function for its rows as the driver returns them, and one for the same
     curves that a fetch returns.
     """
@@ -76,7 +76,7 @@ def straight_sql(database_uri: str) -> tuple[Callable[[str], list[Any]], Callabl
     return rows, lambda run_id: _curves(batches(run_id))
 
 
-def _curves(rows: Iterable[Sequence[Any]]) -> dict[str, Curve]:
+def _curves(rows: Iterable[Sequence[Any]]) -> dict[str, Points]:
     """The curves of the rows, as fast as NumPy allows: in small batches, which fit into the processor's cache."""
     numbers: dict[str, int] = {}
     parts = []
@@ -90,7 +90,7 @@ def _curves(rows: Iterable[Sequence[Any]]) -> dict[str, Curve]:
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes))[:-1]
     split = [np.split(column[order], ends) for column in columns]
-    return {key: Curve.of(*(column[number] for column in split)) for key, number in numbers.items()}
+    return {key: Points.of(*(column[number] for column in split)) for key, number in numbers.items()}
 
 
 def _get(address: str, **query: Any) -> None:

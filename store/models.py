@@ -27,7 +27,14 @@ class Run(models.Model):
     status = models.CharField(max_length=16)
     start_time = models.DateTimeField(null=True)
     end_time = models.DateTimeField(null=True)
+    newest_at = models.DateTimeField(null=True, help_text="The time of its newest value, if it can be right.")
     epochs = models.PositiveIntegerField(null=True)
+    unit = models.CharField(
+        max_length=8, default="epoch", db_default="epoch", help_text="What epochs counts: epoch or step."
+    )
+    parent = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="The run that it is a nested run of, or empty."
+    )
     params = models.JSONField(default=dict)
     final_metrics = models.JSONField(default=dict)
     sparkline = models.JSONField(default=list, help_text="A few values of the validation loss, in order.")
@@ -36,8 +43,17 @@ class Run(models.Model):
     warmed_at = models.DateTimeField(null=True, help_text="Later with every warming of the run.")
     schema_version = models.PositiveSmallIntegerField(null=True, help_text="Of its warm entries; null: it has none.")
     rebuild_attempts = models.PositiveSmallIntegerField(default=0, help_text="Of entries of an older schema version.")
-    rebuild_due_at = models.DateTimeField(null=True, help_text="When the run may be handed out again to be rebuilt.")
+    rebuild_due_at = models.DateTimeField(null=True, help_text="When the run may be queued again to be rebuilt.")
     rebuild_reason = models.TextField(blank=True, help_text="Why it is not rebuilt yet; for good if it is not due.")
+    digest = models.CharField(
+        max_length=32,
+        blank=True,
+        db_default="",
+        help_text="Of the run as MLflow described it at the last fetch (workers/history/digest.py).",
+    )
+    deleted_at = models.DateTimeField(
+        null=True, help_text="When the sweep found it deleted in MLflow; null: it is not."
+    )
 
     class Meta:
         indexes = [
@@ -48,7 +64,9 @@ class Run(models.Model):
             models.Index(fields=["epochs", "announced_at", "run_id"], name="run_by_epochs"),
             models.Index(fields=["start_time", "run_id"], name="run_by_start"),
             models.Index(fields=["end_time", "run_id"], name="run_by_end"),
+            models.Index(fields=["parent", "run_id"], name="run_by_parent"),
             models.Index(fields=["schema_version"], name="run_by_schema"),
+            models.Index(fields=["run_id"], condition=Q(deleted_at__isnull=False), name="run_deleted"),
             models.Index(fields=["fetched_at"], condition=Q(schema_version__isnull=False), name="run_longest_kept"),
         ]
 
@@ -90,19 +108,50 @@ class RunParam(models.Model):
         return f"{self.run_id} {self.key} {self.text}"
 
 
+class RunTag(models.Model):
+    """One of MLflow's tags, for searching. ``store/searched.py`` writes it. The tags that people give a run here are
+    ``webapp.annotations.models.Tag``.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tag_rows", db_index=False)
+    key = models.CharField(max_length=LONGEST_KEY)
+    text = models.CharField(max_length=LONGEST_TEXT, help_text="The beginning of the value: all that an index takes.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "key"], name="one_row_per_tag")]
+        indexes = [models.Index(fields=["key", "text", "run"], name="run_tag_by_text")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.key} {self.text}"
+
+
 class RunMetric(models.Model):
-    """One finite item of ``Run.final_metrics``, indexed for searching and sorting. ``store/searched.py`` writes it."""
+    """The numbers of one metric, from all its points, for showing, searching and sorting. ``store/searched.py`` writes
+    it; the parts of histograms have none.
+
+    ``last``, ``first``: null for NaN. ``min``, ``max``: of the finite values, null if there are none. ``count`` is null
+    if an older version wrote the row, which then only knows ``last``.
+    """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metric_rows", db_index=False)
     key = models.CharField(max_length=LONGEST_KEY)
-    value = models.FloatField()
+    last = models.FloatField(null=True, db_column="value")
+    first = models.FloatField(null=True)
+    min = models.FloatField(null=True)
+    max = models.FloatField(null=True)
+    count = models.PositiveIntegerField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "key"], name="one_row_per_metric")]
-        indexes = [models.Index(fields=["key", "value", "run"], name="metric_by_value")]
+        indexes = [
+            models.Index(fields=["key", "last", "run"], name="metric_by_value"),
+            # On PostgreSQL it also has first and count: migration 0005_summaries.
+            models.Index(fields=["key", "min", "run"], name="metric_by_min"),
+            models.Index(fields=["key", "max", "run"], name="metric_by_max"),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.run_id} {self.key} {self.value}"
+        return f"{self.run_id} {self.key} {self.last}"
 
 
 class QuickTest(models.Model):
@@ -149,7 +198,7 @@ class InboxEvent(models.Model):
 
     class State(models.TextChoices):
         PENDING = "pending", "waits for a worker"
-        WARMING = "warming", "a worker is at it"
+        WARMING = "warming", "in progress"
         DONE = "done", "its run is warm; a reason says why it needed no fetch"
         FAILED = "failed", "given up; the reason says why"
         UNREADABLE = "unreadable", "not an event; kept with its reason"
@@ -167,9 +216,9 @@ class InboxEvent(models.Model):
     reason = models.TextField(blank=True)
     attempts = models.PositiveIntegerField(default=0)
     claims = models.PositiveIntegerField(default=0, help_text="How often it was taken; only the newest claim counts.")
-    claimed_by = models.CharField(max_length=255, blank=True, help_text="The Celery worker that is or was at it.")
+    claimed_by = models.CharField(max_length=255, blank=True, help_text="The Celery worker that took it.")
     claimed_at = models.DateTimeField(null=True, help_text="When that worker took it.")
-    due_at = models.DateTimeField(null=True, help_text="From then on the sweep may hand the event out again.")
+    due_at = models.DateTimeField(null=True, help_text="From then on the sweep may queue the event again.")
     done_at = models.DateTimeField(null=True, help_text="When its run was first warm; null if nothing was fetched.")
 
     class Meta:

@@ -1,21 +1,29 @@
-"""Parameters and final metrics as rows, for searching and sorting. The run's JSON columns hold them for display."""
+"""Parameters, MLflow's tags and the numbers of metrics as rows, for searching and sorting."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
-from store.models import LONGEST_KEY, LONGEST_TEXT, Run, RunMetric, RunParam
+from django.db.models import Model
+
+from store.models import LONGEST_KEY, LONGEST_TEXT, Run, RunMetric, RunParam, RunTag
+from warmboard.contract.entries import PointSummary, Summary
 
 V = TypeVar("V")
+NUMBERS = ["last", "first", "min", "max", "count"]
+"""The columns of a metric's row."""
+MOST_METRICS = 10_000
+"""The max number of a run's metrics that can be searched."""
+MOST_TAGS = 1_000
+"""The max number of MLflow's tags of a run that can be searched."""
 
 
-def write(run: Run, params: Mapping[str, str], final_metrics: Mapping[str, float | None]) -> None:
+def write(run: Run, params: Mapping[str, str], tags: Mapping[str, str], summaries: Mapping[str, Summary]) -> None:
     """Replace a run's rows by these values. Call it in ``put``'s transaction, with the run's row locked.
 
-    ``run`` still has the previous values. Only differences are written, so a running run's parameters, which don't
-    change, cost nothing.
+    ``run`` still has the previous parameters. Only differences are written, so what does not change costs nothing.
     """
     RunParam.objects.filter(run=run, key__in=run.params.keys() - params.keys()).delete()
     RunParam.objects.bulk_create(
@@ -24,13 +32,20 @@ def write(run: Run, params: Mapping[str, str], final_metrics: Mapping[str, float
         unique_fields=["run", "key"],
         update_fields=["text", "number"],
     )
-    gone = {key for key in run.final_metrics if final_metrics.get(key) is None}
-    RunMetric.objects.filter(run=run, key__in=gone).delete()
-    RunMetric.objects.bulk_create(
-        [RunMetric(run=run, **row) for row in metric_rows(_changed(run.final_metrics, final_metrics))],
+    _replace(RunTag, run, tag_rows(tags), ["text"])
+    _replace(RunMetric, run, metric_rows(summaries), NUMBERS)
+
+
+def _replace(table: type[Model], run: Run, wanted: Iterable[dict[str, Any]], columns: list[str]) -> None:
+    rows = {row["key"]: row for row in wanted}
+    of_run = table._default_manager.filter(run=run)
+    known = {row["key"]: row for row in of_run.values("key", *columns)}
+    of_run.filter(key__in=known.keys() - rows.keys()).delete()
+    table._default_manager.bulk_create(
+        [table(run=run, **row) for row in _changed(known, rows).values()],
         update_conflicts=True,
         unique_fields=["run", "key"],
-        update_fields=["value"],
+        update_fields=columns,
     )
 
 
@@ -41,11 +56,31 @@ def param_rows(params: Mapping[str, str]) -> Iterator[dict[str, str | float | No
             yield {"key": key, "text": str(value)[:LONGEST_TEXT], "number": number_of(str(value))}
 
 
-def metric_rows(metrics: Mapping[str, float | None]) -> Iterator[dict[str, str | float]]:
-    """The columns of each row, except its run. NaN, ±∞ and keys longer than LONGEST_KEY are left out."""
-    for key, value in metrics.items():
-        if len(key) <= LONGEST_KEY and value is not None and math.isfinite(value):
-            yield {"key": key, "value": value}
+def tag_rows(tags: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The columns of each row, except its run; of at most MOST_TAGS. Keys longer than LONGEST_KEY are left out."""
+    for key in [key for key in sorted(tags) if len(key) <= LONGEST_KEY][:MOST_TAGS]:
+        yield {"key": key, "text": tags[key][:LONGEST_TEXT]}
+
+
+def metric_rows(summaries: Mapping[str, Summary]) -> Iterator[dict[str, Any]]:
+    """The columns of each row, except its run; of at most MOST_METRICS. Keys longer than LONGEST_KEY are left out."""
+    for key in [key for key in summaries if len(key) <= LONGEST_KEY][:MOST_METRICS]:
+        summary = summaries[key]
+        low, high = summary["min"], summary["max"]
+        yield {
+            "key": key,
+            "last": _known(summary["last"]),
+            "first": _known(summary["first"]),
+            "min": low and _known(low),
+            "max": high and _known(high),
+            "count": summary["count"],
+        }
+
+
+def _known(point: PointSummary) -> float | None:
+    """The value as a column has it: ±∞ as they are, null for NaN, which databases sort differently."""
+    value = float(point["value"])
+    return None if math.isnan(value) else value
 
 
 def number_of(text: str) -> float | None:

@@ -22,7 +22,13 @@ from store import searched
 from store.hot import hot
 from store.local import LocalCopy
 from store.models import ENDED, QuickTest, Run, RunSource, WarmEntry
-from warmboard.contract.entries import SCHEMA_VERSION, Body, Encoding, Entry, EntryKey, Resolution
+from warmboard.contract.entries import SCHEMA_VERSION, Body, Encoding, Entry, EntryKey, Resolution, Summary
+
+SUMMARY = (
+    *("fetched_at", "experiment_name", "name", "start_time", "newest_at", "epochs", "unit"),
+    *("digest", "parent", "params", "final_metrics", "sparkline"),
+)
+"""The columns of a run's row that each warming writes."""
 
 
 class HotCopyError(Exception):
@@ -33,8 +39,8 @@ class HotCopyError(Exception):
 class WarmRun:
     """Everything that one warming of a run stores.
 
-    ``fetched_at`` is when its fetch began. ``source`` is the run as it was fetched (``workers/history/ndjson.py`` has
-    the format).
+    ``fetched_at`` is when its fetch began, ``digest`` of what MLflow said then. ``source`` is the run as it was fetched
+    (``workers/history/ndjson.py`` has the format).
     """
 
     run_id: str
@@ -44,8 +50,14 @@ class WarmRun:
     status: str
     start_time: datetime | None
     end_time: datetime | None
+    newest_at: datetime | None
     epochs: int
+    unit: str
+    digest: str
+    parent: str
     params: dict[str, str]
+    tags: Mapping[str, str] = field(repr=False)
+    summaries: Mapping[str, Summary] = field(repr=False)
     final_metrics: dict[str, float | None]
     sparkline: list[float | None]
     entries: Mapping[EntryKey, Entry] = field(repr=False)
@@ -97,7 +109,7 @@ def put(run: WarmRun) -> bool:
         row = Run.objects.select_for_update().get(pk=run.run_id)
         if row.fetched_at and row.fetched_at > run.fetched_at:
             return False
-        searched.write(row, run.params, run.final_metrics)
+        searched.write(row, run.params, run.tags, run.summaries)
         warmed_at = _write_summary(row, run)
         _write_entries(row, run.entries)
         RunSource.objects.bulk_create(
@@ -119,9 +131,8 @@ def _write_summary(row: Run, run: WarmRun) -> datetime:
     """Write the run's row. Returns the time of this warming, later than all before: its hot bodies' generation."""
     now = timezone.now()
     row.warmed_at = max(now, row.warmed_at + timedelta(microseconds=1)) if row.warmed_at else now
-    for name in ("fetched_at", "experiment_name", "name", "start_time", "epochs", "params", "final_metrics"):
+    for name in SUMMARY:
         setattr(row, name, getattr(run, name))
-    row.sparkline = run.sparkline
     # The completed event may arrive before MLflow knows of the end. Only a started event resumes an ended run.
     if run.status in ENDED or row.status not in ENDED:
         row.status, row.end_time = run.status, run.end_time

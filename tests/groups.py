@@ -12,6 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 GROUPS = {
     # The stack of `make up`.
     "tests/integration/test_differential.py": "mlflow",
+    "tests/integration/test_numbers.py": "mlflow",
     "tests/integration/": "stack",
     # A webapp with a browser that looks at it.
     "tests/browser/": "browser",

@@ -19,6 +19,7 @@ from webapp.google_sign_in import views as google
 from webapp.listing import api as listing_api
 from webapp.listing import export as listing_export
 from webapp.listing import page as listing_page
+from webapp.listing.complete import api as completion_api
 from webapp.operations import api as operations_api
 from webapp.operations import health
 from webapp.operations import views as operations
@@ -58,6 +59,8 @@ def chart_data(prefix: str, of: Callable[[View], View] = lambda view: view) -> l
     return [
         path(f"{prefix}training-history/", of(run_api.history)),
         path(f"{prefix}histogram-data/", of(run_api.histogram)),
+        path(f"{prefix}summaries/", of(run_api.summaries)),
+        path(f"{prefix}about/", of(run_api.about)),
         path(f"{prefix}metrics/", of(run_api.metrics)),
         path(f"{prefix}metrics/<number:chunk>/", of(run_api.metric_chunk)),
         *(path(f"{prefix}export.{suffix}", of(view)) for suffix, view in EXPORTS.items()),
@@ -88,6 +91,7 @@ urlpatterns = [
     path("api/operations/", operations_api.operations, name="api-operations"),
     path("api/compare", compare.comparison, name="api-compare"),
     path("api/runs/", listing_api.runs, name="api-runs"),
+    path("api/complete", completion_api.completion, name="api-complete"),
     path("api/runs/<run_id:run_id>/annotation/", annotation_views.annotation_json),
     path("api/runs/<run_id:run_id>/", run_api.run, name="api-run"),
     *chart_data("api/runs/<run_id:run_id>/"),

@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     beat.set_defaults(command=run_beat)
     commands.add_parser("flower", help="watch the tasks in a browser").set_defaults(command=run_flower)
     discover = commands.add_parser(
-        "discover", help="look once for runs that no event announced, as beat does regularly"
+        "discover", help="look once for runs that no event announced, and for changed ones, as beat does regularly"
     )
     discover.add_argument("--dry-run", action="store_true", help="only show the runs")
     discover.set_defaults(command=discover_runs)
@@ -169,7 +169,7 @@ def discover_runs(args: argparse.Namespace, configured: Settings) -> int:
         print(f"workers discover: the database is down: {error}", file=sys.stderr)
         return 1
     for event in report.events:
-        print(f"run {event.run_id} {SAYS[event.type]} ({event.status}, {event.experiment_name}): no event announced it")
+        print(f"run {event.run_id} ({event.status}, {event.experiment_name}) {SAYS[event.type]}")
     print(report)
     return 1 if report.down else 0
 

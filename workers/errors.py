@@ -11,3 +11,14 @@ class TransientError(WarmError):
 
 class PermanentError(WarmError):
     """A retry would not help: no such run, no such server, no permission. Parked as failed, with this reason."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether MLflow lacks the run."""
+        return False
+
+
+class DeletedError(PermanentError):
+    """The run is deleted in MLflow."""
+
+    is_gone = True

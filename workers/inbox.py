@@ -314,8 +314,11 @@ def _announce(event: RunEvent) -> None:
 
 def _update_run(run: Run, event: RunEvent) -> None:
     """Update the run's status. A completed run stays completed, whatever comes late or from a clock that is ahead; only
-    a start after its end resumes it.
+    a start after its end resumes it, or the sweep that has seen it run in MLflow after its end.
     """
+    if event.type == EventType.CHANGED:
+        _reopen(run, event)
+        return
     if event.type == EventType.COMPLETED:
         news = event.time > run.announced_at or not _started_after(event)
     else:
@@ -324,6 +327,13 @@ def _update_run(run: Run, event: RunEvent) -> None:
         run.announced_at = max(run.announced_at, event.time)
         run.status, run.end_time, run.tracking_server = event.status.value, event.end_time, event.tracking_server
         run.save(update_fields=["announced_at", "status", "end_time", "tracking_server"])
+
+
+def _reopen(run: Run, event: RunEvent) -> None:
+    """A change is no activity of the run: its place in lists stays."""
+    if run.status in ENDED and event.status not in ENDED and event.time > (run.end_time or run.announced_at):
+        run.status, run.end_time = event.status.value, None
+        run.save(update_fields=["status", "end_time"])
 
 
 def _started_after(event: RunEvent) -> bool:

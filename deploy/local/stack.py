@@ -80,6 +80,10 @@ class Stack:
             "WEBAPP_STATIC_ROOT": str(data / "static"),
             "FLOWER_ADDRESS": "127.0.0.1",
             "FLOWER_URL": f"http://127.0.0.1:{ports['flower']}",
+            # The address of a server that is given may have credentials.
+            "MLFLOW_UI_URLS": ""
+            if self.given.get("MLFLOW_TRACKING_URI")
+            else f"default=http://127.0.0.1:{ports['mlflow']}",
         }
         fixed = {
             **{name: str(ports[part]) for part, name in PORT_OF.items()},

@@ -1,4 +1,6 @@
-"""Read a run without its history: its attributes, parameters and tags, and the latest point of every metric."""
+"""Read a run without its history: its attributes, parameters, tags, data sets and models, and the latest point of every
+metric.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from warmboard_mlflow.linked import LARGEST, read_datasets, read_models
+
 FORMAT = 1
-LARGEST = 1.7976931348623157e308
-"""MLflow's databases store infinity as this value."""
 _OF_RUN = {
     "run_id": SqlRun.run_uuid,
     "run_name": SqlRun.name,
@@ -45,6 +47,8 @@ def read_head(store: Any, session: Session, run_id: str) -> dict[str, Any]:
         "run": run,
         "params": dict(session.execute(_pairs(SqlParam, run_id)).all()),
         "tags": tags,
+        "datasets": read_datasets(session, run_id),
+        "models": read_models(session, run_id),
         "latest": {key: [*at, _number(value, is_nan)] for key, *at, value, is_nan in session.execute(_latest(run_id))},
     }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from warmboard_mlflow.head import LARGEST
+from warmboard_mlflow.linked import LARGEST
 
 Indices = NDArray[np.int64]
 Values = NDArray[np.float64]

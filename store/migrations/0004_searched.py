@@ -8,6 +8,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 from store import searched
+from store.models import LONGEST_KEY
 
 BATCH = 500
 MAY_CREATE = """
@@ -54,7 +55,10 @@ def forget_words(apps, schema_editor):
 def _write(run_param, run_metric, runs):
     run_param.objects.bulk_create(run_param(run=run, **row) for run in runs for row in searched.param_rows(run.params))
     run_metric.objects.bulk_create(
-        run_metric(run=run, **row) for run in runs for row in searched.metric_rows(run.final_metrics)
+        run_metric(run=run, key=key, value=value)
+        for run in runs
+        for key, value in run.final_metrics.items()
+        if value is not None and len(key) <= LONGEST_KEY
     )
 
 

@@ -45,6 +45,7 @@ def site(valkey: Process, pubsub: FakePubsub, tmp_path_factory: pytest.TempPathF
         "DJANGO_SUPERUSER_PASSWORD": "correct horse",
         "WEBAPP_LOOPBACK_READ": "true",
         "PUBSUB_EMULATOR_HOST": pubsub.address,
+        "MLFLOW_UI_URLS": "default=https://mlflow.example.org/tracking",
         # Made-up requests come as fast as they are answered.
         "WEBAPP_RATE_LIMIT": "1000000",
     }

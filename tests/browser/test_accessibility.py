@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site
+from tests.workers.golden_run import DATASETS, MODELS, TAGS
 
 Look = Callable[..., Page]
 # Each page has one line: its address, and a text that is there once it is ready.
@@ -18,6 +19,7 @@ PAGES = {
     "run": ("/runs/abc123def456/", "Fullest bin"),
     "heatmap": ("/runs/abc123def456/?histogram=heatmap&what=both&tower=both", "The colour of a cell"),
     "quantiles": ("/runs/abc123def456/?histogram=quantiles&smooth=ema-0.6&zoom.epochs=3~9", "95 %"),
+    "what MLflow knows": ("/runs/axe-known/", "Data sets"),
     "other metrics": ("/runs/axe-many/", "40 metrics"),
     "waiting": ("/runs/axe-cold/", "Waiting for a worker"),
     "failed": ("/runs/axe-failed/", "MLflow answered 404"),
@@ -48,6 +50,7 @@ SIGNED_IN = {
 @pytest.fixture(scope="module")
 def seeded(site: Site) -> Site:
     site.seed("warm", kind="Framework", run_id="axe-many", logged="many", size=40)
+    site.seed("warm", kind="Known", run_id="axe-known", logged_tags=TAGS, datasets=DATASETS, models=MODELS)
     site.seed("announce", run_id="axe-cold")
     site.seed("announce", {"state": "failed", "reason": "MLflow answered 404: no such run"}, run_id="axe-failed")
     return site

@@ -20,10 +20,10 @@ VALUES: dict[str, list[str] | list[int]] = {
     "quick_test_id": [7, 9, 404],
     "chunk": [0, 1],
 }
-# The schema can't say which metrics a run has, whether runs differ, or whether a query can be parsed.
+# The schema can't say which metrics a run has, whether runs differ, whether a query can be parsed, or how long it is.
 SETTINGS = """
 [[operations]]
-include-path-regex = "/export[.]|/compare|/runs/$|/annotation/"
+include-path-regex = "/export[.]|/compare|/complete|/runs/$|/annotation/"
 checks.positive_data_acceptance.enabled = false
 """
 EXAMPLES, SECONDS = 12, 200

@@ -60,6 +60,8 @@ def test_a_comparison_shows_them(look: Look) -> None:
     for at, name in enumerate(INHERITED):
         assert [f"{at}.1", f"{at}.2", "\N{EN DASH}"] in table(page, name)
     assert ["1", "2", "\N{EN DASH}"] in table(page, SINGLE)
+    for name in (*BY_EPOCH, OWN_AXIS):
+        assert len(table(page, name)) == 2, "a parameter and a metric"
 
 
 def table(page: Page, name: str) -> list[list[str]]:

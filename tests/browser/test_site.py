@@ -50,7 +50,7 @@ def test_a_site_that_opens_a_page_loses_its_window(chromium: Browser, site: Site
         expect(page.get_by_role("link", name="Warmboard")).to_be_visible()
         assert page.evaluate("window.opener") is None
         assert elsewhere.evaluate("window.opened.closed")
-        page.get_by_role("link", name="Runs").click()
+        page.get_by_role("link", name="Runs", exact=True).click()
         expect(page.get_by_role("link", name="Warmboard")).to_be_visible()
         assert page.evaluate("window.opener") is None
     finally:

@@ -23,7 +23,8 @@ from tests.waiting import PATIENCE
 from tests.workers.fetch.small_server import Answer, Answering, serving
 from workers.errors import PermanentError
 from workers.fetch.fetcher import Fetcher, TrackingServer
-from workers.history.fetched import Curve, FetchedRun
+from workers.history.fetched import FetchedRun
+from workers.history.points import Points
 
 pytestmark = pytest.mark.integration
 
@@ -117,22 +118,28 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def assert_is_what_mlflow_has(run: FetchedRun, client: MlflowClient) -> None:
     found = client.get_run(run.run_id)
-    assert run.curves.keys() == found.data.metrics.keys()
+    assert run.points.keys() == found.data.metrics.keys()
     assert (run.params, run.tags) == (found.data.params, found.data.tags)
     assert (run.name, run.status) == (found.info.run_name, found.info.status)
-    for key, curve in run.curves.items():
-        assert_curve(curve, client.get_metric_history(run.run_id, key))
+    for key, points in run.points.items():
+        assert_points(points, client.get_metric_history(run.run_id, key))
+        assert points.last() == pytest.approx(_latest(client, run.run_id, key), nan_ok=True, rel=0)
 
 
-def assert_curve(curve: Curve, history: list[Metric]) -> None:
-    """Point by point: of one step the last by timestamp; of one time the max, where MLflow counts NaN as 0."""
-    last: dict[int, Metric] = {}
-    for point in sorted(history, key=lambda point: (point.step, point.timestamp, _rank(point.value))):
-        last[point.step] = point
-    assert curve.steps.tolist() == list(last)
-    assert curve.timestamps.tolist() == [point.timestamp for point in last.values()]
-    assert np.array_equal(curve.values, [_infinite(point.value) for point in last.values()], equal_nan=True)
-    assert curve.repeated == len(history) - len(last)
+def assert_points(points: Points, history: list[Metric]) -> None:
+    """Every point once, by step, time and value, where MLflow counts NaN as 0."""
+    ordered = sorted(history, key=lambda point: (point.step, point.timestamp, _rank(point.value)))
+    assert points.steps.tolist() == [point.step for point in ordered]
+    assert points.timestamps.tolist() == [point.timestamp for point in ordered]
+    assert np.array_equal(points.values, [_infinite(point.value) for point in ordered], equal_nan=True)
+
+
+def _latest(client: MlflowClient, run_id: str, key: str) -> tuple[int, int, float]:
+    """The point that MLflow gives as the latest; its REST API has no other order than (step, time, value)."""
+    latest = max(
+        client.get_metric_history(run_id, key), key=lambda point: (point.step, point.timestamp, _rank(point.value))
+    )
+    return latest.step, latest.timestamp, _infinite(latest.value)
 
 
 def _rank(value: float) -> tuple[float, bool]:
@@ -147,7 +154,7 @@ def test_every_oddity(server: Server, odd_run: str) -> None:
     run = server.fetcher().fetch(odd_run)
     assert run.curves.keys() == {*ODD, "long"}
     assert len(run.curves["long"].steps) == LONG
-    assert run.curves["repeated"].repeated == 4
+    assert len(run.curves["repeated"].replaced or ()) == 4
     assert (run.experiment_name, run.start_time and run.start_time.timestamp()) == ("Default", 1_760_000_000.123)
     assert_is_what_mlflow_has(run, server.client)
 
@@ -165,7 +172,7 @@ def test_an_empty_run_and_one_that_grows_bit_by_bit(server: Server) -> None:
     # Restarted from step 50.
     server.log(run_id, loss=[(step, -1.0, 1_000 + step) for step in range(50, 70)])
     run = fetcher.fetch(run_id, kept=run)
-    assert run.curves["loss"].repeated == 10
+    assert run.points["loss"].repeat
     server.client.set_terminated(run_id)
     run = fetcher.fetch(run_id, kept=run)
     assert run.status == "FINISHED"

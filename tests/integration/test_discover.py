@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from deploy.local.process import Part, Process, free_port, has_said
 from tests.integration.conftest import Running
 from tests.mlflow_server.servers import Server
 from tests.paths import EXAMPLES
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait
 from warmboard.contract.events import RunStatus
 from warmboard.contract.info import FILE_NAME, RunInfo
 from workers.discover.mlflow import MlflowLook
@@ -117,6 +117,42 @@ def test_a_run_of_any_client(running: Running, client: MlflowClient, experiment_
     assert (history["status"], history["loss"]["train"]) == ("FINISHED", [1, 1 / 2, 1 / 3, 1 / 4])
 
 
+def test_what_changes_after_the_end(
+    running: Running, client: MlflowClient, experiment_id: str, eager_beat: Path
+) -> None:
+    run_id = client.create_run(experiment_id, run_name="untitled").info.run_id
+    client.log_metric(run_id, "loss", 0.5, step=0)
+    client.set_terminated(run_id, end_time=ago(60))
+    running.wait_state(run_id, "warm")
+
+    def until(what: str, reached: Callable[[dict[str, Any]], bool]) -> None:
+        wait(lambda: reached(running.summary(run_id)), what, lambda: running.summary(run_id))
+
+    client.log_metric(run_id, "holdout_accuracy", 0.875)
+    client.update_run(run_id, name="the good one")
+    until("its name and its late metric", lambda run: is_evaluated(run))
+    client.delete_run(run_id)
+    until("its deletion", lambda run: run["deleted_at"] is not None)
+    assert run_id not in listed(running, "")
+    assert run_id in listed(running, "?q=is:deleted")
+    client.restore_run(run_id)
+    until("its restoration", lambda run: run["deleted_at"] is None)
+    assert run_id in listed(running, "")
+    client.update_run(run_id, status="RUNNING")
+    until("it to be in progress again", lambda run: (run["status"], run["end_time"]) == ("RUNNING", None))
+    running.wait_state(run_id, "warm")
+    history = running.get(f"/api/runs/{run_id}/training-history/?resolution=full")
+    assert (history["status"], history["end_time"]) == ("RUNNING", None), "MLflow keeps the old end"
+
+
+def is_evaluated(run: dict[str, Any]) -> bool:
+    return (run["name"], run["final_metrics"].get("holdout_accuracy")) == ("the good one", 0.875)
+
+
+def listed(running: Running, query: str) -> list[str]:
+    return [run["mlflow_run_id"] for run in running.get(f"/api/runs/{query}")["runs"]]
+
+
 def test_a_run_whose_trainer_was_killed(running: Running, told_by_a_file: str, killed: str) -> None:
     summary = running.wait_state(killed, "warm")
     assert summary["status"] == "RUNNING", "no event said that it has ended"
@@ -150,7 +186,7 @@ def test_by_hand(running: Running, client: MlflowClient, experiment_id: str, tmp
     done = by_hand(running, "--dry-run", OUTPUT_URI=str(tmp_path))
     assert done.returncode == 0, done.stderr
     run_id = RunInfo.decode(file.read_bytes()).run_id
-    assert f"run {run_id} has ended (FINISHED, two-tower): no event announced it" in done.stdout
+    assert f"run {run_id} (FINISHED, two-tower) has ended, but no event announced it" in done.stdout
     assert just_ended not in done.stdout, "its trainer may still tell"
     assert running.summary(run_id)["state"] == "unknown"
 
@@ -206,7 +242,9 @@ def test_what_a_server_lists(which: str, request: pytest.FixtureRequest, monkeyp
     going_on = run(1)
 
     facts = [fact for page in MlflowLook(TrackingServer("s", address), 7).look(datetime.now(UTC)) for fact in page]
-    ours = [event for fact in facts if (event := fact.event) and event.experiment_name.startswith("listed")]
+    listed = [fact for fact in facts if fact.event and fact.event.experiment_name.startswith("listed")]
+    assert {fact.event.run_id for fact in listed if fact.event and fact.deleted} == {gone[0], gone[2]}
+    ours = [fact.event for fact in listed if fact.event and not fact.digest]
     found: list[Any] = [(event.run_id, event.status) for event in ours]
     assert found[:-1] == [(run_id, RunStatus.FAILED) for run_id in reversed(ended)], "the newest first"
     assert found[-1] == (going_on, RunStatus.RUNNING)

@@ -13,10 +13,20 @@ import numpy as np
 import pytest
 import requests
 import zstandard
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelInput,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    RunTag,
+)
 
 from tests.mlflow_server.servers import BULK, LARGEST, Answer, Server, insert
 from tests.waiting import PATIENCE
+from workers.history.linked import datasets_of, models_of
 
 pytestmark = pytest.mark.integration
 NAN, INFINITY = math.nan, math.inf
@@ -104,6 +114,48 @@ def test_the_head_is_the_run_as_mlflow_has_it(server: Server, odd: str) -> None:
     assert {key: float(value) for key, (*_, value) in head["latest"].items() if key != "not finite"} == pytest.approx(
         {key: value for key, value in run.data.metrics.items() if key != "not finite"}, nan_ok=True
     )
+
+
+def test_data_sets_and_models_are_what_mlflows_own_routes_give(server: Server) -> None:
+    client, run_id = server.client, new_run(server)
+    forest, boosted = (client.create_logged_model("0", name, source_run_id=run_id).model_id for name in ("f", "b"))
+    used = client.create_logged_model("0", "earlier").model_id
+    training = DatasetInput(Dataset("purchases", "a1", "gs", "s" * 3_000, "{}", "{}"), [
+        InputTag("other", "x"), InputTag("mlflow.data.context", "training"),
+    ])  # fmt: skip
+    client.log_inputs(
+        run_id, [training, DatasetInput(Dataset("buyers", "b2", "local", "{}"))], [LoggedModelInput(used)]
+    )
+    client.log_outputs(run_id, [LoggedModelOutput(forest, 3)])
+    for at, (model, data, value) in enumerate(
+        [(forest, "purchases", 0.5), (forest, "buyers", 0.25), (forest, "purchases", 0.75), (boosted, None, 1.0)]
+    ):
+        digest = data and data[0]
+        client.log_metric(
+            run_id, "accuracy", value, 1_000 + at, 0, dataset_name=data, dataset_digest=digest, model_id=model
+        )
+    head = server.read(run_id).head
+
+    def own(method: str, path: str, **options: Any) -> dict[str, Any]:
+        response = server.session.request(
+            method, f"{server.address}/api/2.0/mlflow/{path}", timeout=PATIENCE, **options
+        )
+        found: dict[str, Any] = response.json()
+        return found
+
+    run = own("GET", "runs/get", params={"run_id": run_id})["run"]
+    asked = {"experiment_ids": ["0"], "filter": f"source_run_id = '{run_id}'"}
+    assert "outputs" in own("GET", "runs/get", params={"run_id": new_run(server)})["run"], "how MLflow 3 is told"
+    assert head["datasets"] == datasets_of(run)
+    assert [each["context"] for each in head["datasets"]] == ["", "training"]
+    by_id = {
+        each["model_id"]: each for each in models_of(run, own("POST", "logged-models/search", json=asked)["models"])
+    }
+    assert {each["model_id"]: each for each in head["models"]} == by_id
+    assert (by_id[used]["role"], by_id[forest]["step"]) == ("input", 3)
+    assert [(each["dataset"], each["value"]) for each in by_id[forest]["metrics"]] == [
+        ("buyers", 0.25), ("purchases", 0.75),
+    ]  # fmt: skip
 
 
 def test_some_metrics_and_from_a_step_on(server: Server, odd: str) -> None:

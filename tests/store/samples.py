@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
+
 from store import warm
 from store.models import Run
-from warmboard.contract.entries import Entry, EntryKey, Resolution
+from warmboard.contract.entries import Entry, EntryKey, Resolution, Summary
 from workers.documents.encoding import encode
+from workers.history.points import Points
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -21,6 +24,12 @@ def announce(run_id: str = "run1") -> Run:
 def entry(text: str) -> Entry:
     document: Any = {"available": True, "text": text}
     return encode(document)
+
+
+def summaries(values: Mapping[str, float]) -> dict[str, Summary]:
+    """The summaries of metrics with a single value."""
+    one = np.zeros(1, dtype=np.int64)
+    return {key: Points(one, np.array([value]), one).summary() for key, value in values.items()}
 
 
 def warm_run(
@@ -37,7 +46,13 @@ def warm_run(
         start_time=NOON,
         end_time=NOON,
         epochs=3,
+        unit="epoch",
+        newest_at=NOON,
+        digest="",
+        summaries=summaries({"final_loss": 0.1}),
+        parent="",
         params={"epochs": "3"},
+        tags={"team": "ranking"},
         final_metrics={"final_loss": 0.1},
         sparkline=[3.0, None, 1.0],
         entries={**entries, **(more or {})},

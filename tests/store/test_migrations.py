@@ -56,7 +56,7 @@ def test_older_runs_can_be_searched() -> None:
     assert list(params) == [
         ("old", "edges", ("0," * 500)[:200], None), ("old", "lr", "1e-3", 0.001), ("old", "optimizer", "adam", None),
     ]  # fmt: skip
-    assert list(RunMetric.objects.values_list("run_id", "key", "value")) == [("old", "loss", 0.5)]
+    assert list(RunMetric.objects.values_list("run_id", "key", "last")) == [("old", "loss", 0.5)]
 
 
 def _migrated_to_the_end() -> None:

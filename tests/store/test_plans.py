@@ -23,8 +23,11 @@ from warmboard.contract.entries import SCHEMA_VERSION, Encoding, EntryKey, Resol
 from warmboard.contract.replay import Selection
 from webapp.accounts.models import AuditRecord
 from webapp.annotations.change import Change
+from webapp.listing import known
+from webapp.listing.complete.suggest import complete
 from webapp.listing.find import find
-from webapp.listing.query import parse
+from webapp.listing.nested import is_folded
+from webapp.listing.query import Query, parse
 from webapp.listing.sorting import Sort
 from webapp.operations.filter import Filter
 from webapp.operations.overview import Overview
@@ -37,6 +40,8 @@ from workers.warm import rebuilds
 RUNS = 20_000
 MOST_READ = 2_500
 """Max number of rows that a step of a list's plan may read: a thousand for a selective condition, and those skipped."""
+MOST_OF_A_KEY = RUNS + MOST_READ
+"""The same for what no index orders: it may read all rows of one metric or parameter, but never those of others."""
 FILL = f"""
 INSERT INTO store_run (run_id, tracking_server, experiment_name, name, status, params, final_metrics, sparkline,
     announced_at, fetched_at, warmed_at, schema_version, rebuild_attempts, rebuild_reason)
@@ -63,8 +68,15 @@ FROM generate_series(1, {RUNS}) n WHERE run_id = 'run' || n;
 INSERT INTO store_runparam (run_id, key, text, number)
 SELECT 'run' || n, key, (n % modulus)::text, n % modulus
 FROM generate_series(1, {RUNS}) n, (VALUES ('optimizer', 3), ('seed', {RUNS} + 1), ('other', 1)) p(key, modulus);
-INSERT INTO store_runmetric (run_id, key, value)
-SELECT 'run' || n, key, n FROM generate_series(1, {RUNS}) n, (VALUES ('loss'), ('recall'), ('other')) m(key);
+INSERT INTO store_runtag (run_id, key, text)
+SELECT 'run' || n, key, (n % modulus)::text
+FROM generate_series(1, {RUNS}) n, (VALUES ('team', 3), ('commit', {RUNS} + 1)) t(key, modulus);
+UPDATE store_run SET parent = 'run7' WHERE run_id IN ('run8', 'run9', 'run10');
+INSERT INTO store_runmetric (run_id, key, value, first, min, max, count)
+SELECT 'run' || n, key, n, {RUNS} - n, n, n + 1, 1 + n % 90
+FROM generate_series(1, {RUNS}) n, (VALUES ('loss'), ('recall'), ('other')) m(key);
+INSERT INTO store_runmetric (run_id, key, value) SELECT 'run' || n, 'older', n FROM generate_series(1, {RUNS}) n;
+INSERT INTO store_runmetric (run_id, key, count) SELECT 'run' || n, 'nan', 1 FROM generate_series(1, {RUNS}) n;
 """  # noqa: S608, E501  our own numbers
 
 
@@ -82,7 +94,7 @@ def plans(action: Callable[[], object], way: str = "EXPLAIN") -> list[str]:
         action()
     found = []
     for query in queries:
-        if query["sql"].startswith(("SELECT", "UPDATE", "DELETE")):
+        if query["sql"].lstrip().startswith(("SELECT", "UPDATE", "DELETE", "WITH")):
             with connection.cursor() as cursor:
                 cursor.execute(f"{way} {query['sql'].replace('%', '%%')}")
                 found.append("\n".join([query["sql"][:300], *(line for (line,) in cursor)]))
@@ -134,6 +146,10 @@ def test_hot_queries_use_indexes() -> None:
     assert Run.objects.filter(schema_version=None, warmed_at__isnull=False).count() == 10
 
 
+TYPED = [
+    "", "o", "metric.", "param.o", "param.seed = ", "param.seed = 77", "experiment = ", "name = ", "tag.",
+    "tag.good = ", "status = ",
+]  # fmt: skip
 LISTS = [
     ("", "-announced"),
     ("", "status"),
@@ -157,8 +173,63 @@ LISTS = [
     ("experiment = experiment7", "-metric.loss"),
     ("started > 2026-01-01", "-announced"),
     ("tag.good", "-metric.loss"),
+    ("tags.commit = '77'", "-announced"),
+    ("tags.team = '1'", "-announced"),
+    ("tags.team = '1'", "-metric.loss"),
+    ("parent = run7", "-announced"),
     ("run = run77", "-announced"),
+    ("", "metric.loss.min"),
+    ("", "-metric.recall.max"),
+    ("", "metric.loss.best"),
+    ("", "-metric.recall.best"),
+    ("", "metric.other.best"),
+    ("metric.loss.min < 5", "-announced"),
+    ("metric.loss.min < 5", "-metric.recall.max"),
+    ("metric.loss.min < 19000", "-announced"),
+    ("metric.recall.max > 50", "metric.loss.min"),
+    ("metric.recall.first > 50", "-announced"),
+    ("metric.recall.count > 1", "metric.loss"),
+    # Only numbers that an older version did not write, or NaN.
+    ("", "metric.older.min"),
+    ("", "-metric.older.max"),
+    ("", "-metric.nan"),
+    ("metric.nan != 5", "metric.nan.min"),
+    ("name LIKE 'needle%'", "-announced"),
+    ("name LIKE 'need_e'", "-metric.recall.max"),
+    ("name ILIKE '%NEEDLE'", "name"),
+    ("name ILIKE 'N%'", "-announced"),
+    ("experiment LIKE '%nothinglikeit%'", "-announced"),
+    ("metrics.loss < 5 AND params.optimizer = '1'", "-announced"),
+    ("metrics.loss < 19000 AND params.optimizer = '1'", "metrics.loss ASC"),
 ]
+UNORDERED = [
+    ("", "metric.recall.first"),
+    ("", "-metric.recall.first"),
+    ("", "-metric.recall.count"),
+    ("name LIKE 'needle%'", "metric.recall.count"),
+    ("metric.recall.first < 5", "-announced"),
+    ("metric.recall.count > 1000", "-announced"),
+    ("param.optimizer LIKE '1%'", "-announced"),
+    ("params.optimizer ILIKE '%1%'", "metric.loss"),
+    ("metrics.loss.min < 19000 AND params.optimizer LIKE '1%' AND attributes.status = 'FINISHED'", "-metric.recall"),
+    ("param.seed LIKE '77%'", "-announced"),
+    ("param.seed ILIKE '%7_7%'", "-metric.loss"),
+    ("param.seed LIKE 'nothinglikeit'", "-announced"),
+]
+"""Lists by what no index orders."""
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("sort", ["-announced", "name", "-epochs", "-started"])
+def test_a_list_with_nested_runs_folded_is_read_by_its_index(sort: str) -> None:
+    """A search of three hundred nested runs is the newest of all."""
+    Run.objects.filter(run_id__in=[f"run{number}" for number in range(1, 300)]).update(parent="run7050")
+    some = frozenset(f"experiment{number}" for number in range(20))
+    for hidden in (NOTHING, some):
+        read = partial(find, Query(), Sort.parse(sort), 20, hidden=hidden, leave_out=is_folded(hidden))
+        for plan in plans(read, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)"):
+            assert max(read_by(plan)) <= MOST_READ, f"{sort}: {plan}"
+        assert not {f"run{number}" for number in range(1, 300)} & {each.run.run_id for each in read().runs}
 
 
 @pytest.mark.usefixtures("filled")
@@ -166,15 +237,33 @@ def test_lists_are_read_by_their_indexes() -> None:
     """The first and the second page read few rows, for any query and sort, even if a tenth of the runs is hidden."""
     Change(tags={"good": ""}).make(["run1", "run2"], "ada", NOTHING)
     some = frozenset(f"experiment{number}" for number in range(20))
-    for (query, sort), hidden in product(LISTS, (NOTHING, some)):
-        order, cursor = Sort.parse(sort), None
-        for page in ("first", "next"):
-            read = partial(find, parse(query), order, 20, cursor, hidden=hidden)
-            for plan in plans(read, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)"):
-                assert max(read_by(plan)) <= MOST_READ, f"{query} by {sort}, {page}: {plan}"
-            cursor = read().next
-            if cursor is None:
-                break
+    for most, lists in ((MOST_READ, LISTS), (MOST_OF_A_KEY, UNORDERED)):
+        for (query, sort), hidden in product(lists, (NOTHING, some)):
+            assert_reads_at_most(most, query, sort, hidden)
+
+
+def assert_reads_at_most(most: int, query: str, sort: str, hidden: frozenset[str]) -> None:
+    """Both pages of the list, for a reader from whom these experiments are hidden."""
+    order, cursor = Sort.parse(sort), None
+    for page in ("first", "next"):
+        read = partial(find, parse(query), order, 20, cursor, hidden=hidden)
+        for plan in plans(read, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)"):
+            assert max(read_by(plan)) <= most, f"{query} by {sort}, {page}: {plan}"
+        cursor = read().next
+        if cursor is None:
+            break
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("query", TYPED)
+def test_suggestions_are_read_by_their_indexes(query: str) -> None:
+    """Also if half of the runs are hidden."""
+    Change(tags={"good": ""}).make(["run1", "run2"], "ada", NOTHING)
+    for hidden in (NOTHING, frozenset(f"experiment{number}" for number in range(100))):
+        known.forget()
+        for plan in plans(partial(complete, query, len(query), hidden), "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)"):
+            assert max(read_by(plan), default=0) <= MOST_READ, plan
+    known.forget()
 
 
 def test_compressed_columns_are_kept_as_they_are() -> None:

@@ -217,8 +217,9 @@ def test_a_put_takes_few_statements_however_many_entries(quick_test: bool) -> No
         with CaptureQueriesContext(connection) as queries:
             warm.put(warm_run("first", minutes=minutes, more=chunks(many)))
         statements = [query["sql"].split()[0] for query in queries if not query["sql"].startswith(("BEGIN", "COMMIT"))]
-        # Changed parameters and metrics; the run; its new and its removed entries; its source; its quick test.
-        searched = ["INSERT"] * 2 if minutes == 0 else []
+        # Changed parameters, known and changed tags and metrics; the run; its new and its removed entries; its source;
+        # its quick test.
+        searched = ["INSERT", *["SELECT", "INSERT"] * 2] if minutes == 0 else ["SELECT"] * 2
         entries = ["INSERT", "DELETE", "INSERT"]
         assert statements == ["SELECT", *searched, "UPDATE", *entries, "SELECT", *["UPDATE"] * quick_test]
         assert WarmEntry.objects.count() == 2 + many

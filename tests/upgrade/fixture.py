@@ -6,12 +6,18 @@ import base64
 import json
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import psycopg
 import redis
+
+from workers.history.fetched import FetchedRun
+from workers.history.ndjson import read_run
+from workers.history.points import Points
 
 FOLDER = Path(__file__).parent / "fixture"
 Row = list[Any]
@@ -27,6 +33,30 @@ def from_base64(value: Mapping[str, str]) -> bytes:
     return base64.b64decode(value["base64"])
 
 
+RUNS: dict[str, str] = read("known.json")["runs"]
+ROWS: dict[str, Any] = read("rows.json")
+NOT_KEPT = ("weight_norm", 5, -1.0, 1)
+"""The point of ``golden`` that its source lacks: metric, step, value, timestamp."""
+
+
+def rows(table: str, **given: Any) -> list[dict[str, Any]]:
+    """The rows of a table in the fixture that have these values."""
+    content = ROWS[table]
+    found = [dict(zip(content["columns"], row, strict=True)) for row in content["rows"]]
+    return [row for row in found if all(row[column] == value for column, value in given.items())]
+
+
+def runs_of_mlflow() -> dict[str, FetchedRun]:
+    """Runs as MLflow has them: ``golden``, of whose points the old version kept one per step, and ``plain``."""
+    sources = {name: from_base64(rows("store_runsource", run_id=RUNS[name])[0]["body"]) for name in ("golden", "plain")}
+    golden, plain = read_run(sources["golden"], in_part=True), read_run(sources["plain"])
+    key, *missing = NOT_KEPT
+    kept = golden.points[key]
+    both = zip((kept.steps, kept.values, kept.timestamps), missing, strict=True)
+    points = {**golden.points, key: Points.of(*(np.append(column, value) for column, value in both))}
+    return {RUNS["golden"]: replace(golden, points=points), RUNS["plain"]: plain}
+
+
 class Database(Protocol):
     """A database that holds the fixture. ``url`` is its DATABASE_URL."""
 
@@ -34,6 +64,12 @@ class Database(Protocol):
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a SELECT."""
+
+    def execute(self, sql: str) -> None:
+        """A statement without rows, committed."""
+
+    def insert(self, table: str, row: Mapping[str, Any], suffix: str = "") -> None:
+        """A row in the form that the fixture has; ``suffix`` ends the statement."""
 
     def columns(self) -> set[tuple[str, str]]:
         """Table and column of every column."""
@@ -55,6 +91,22 @@ class Sqlite:
         connection = sqlite3.connect(self._path)
         try:
             return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+    def execute(self, sql: str) -> None:
+        connection = sqlite3.connect(self._path, timeout=60)
+        try:
+            with connection:
+                connection.execute(sql)
+        finally:
+            connection.close()
+
+    def insert(self, table: str, row: Mapping[str, Any], suffix: str = "") -> None:
+        connection = sqlite3.connect(self._path, timeout=60)
+        try:
+            with connection:
+                connection.execute(f"{_insert(table, list(row), '?')} {suffix}", _values([*row.values()]))
         finally:
             connection.close()
 
@@ -88,6 +140,14 @@ class Postgresql:
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with self._connect() as connection:
             return connection.execute(sql.encode()).fetchall()
+
+    def execute(self, sql: str) -> None:
+        with self._connect() as connection:
+            connection.execute(sql.encode())
+
+    def insert(self, table: str, row: Mapping[str, Any], suffix: str = "") -> None:
+        with self._connect() as connection:
+            connection.execute(f"{_insert(table, list(row), '%s')} {suffix}".encode(), _values([*row.values()]))
 
     def columns(self) -> set[tuple[str, str]]:
         sql = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"

@@ -18,8 +18,11 @@ import requests
 
 from deploy.local.process import Part, Process, answers_tcp, free_port, has_said
 from tests.environment import VALKEY_PORT
-from tests.upgrade.fixture import Database, as_stored, load_redis, messages, read
+from tests.upgrade.fixture import ROWS, Database, as_stored, load_redis, messages, read
+from tests.upgrade.mlflow import Mlflow
 from tests.waiting import PATIENCE
+from tests.workers.fetch.small_server import SmallServer
+from warmboard.contract.entries import SCHEMA_VERSION
 
 T = TypeVar("T")
 
@@ -32,6 +35,7 @@ class Stack:
 
     database: Database
     redis: redis.Redis
+    mlflow: Mlflow
     environ: dict[str, str]
     folder: Path
     address: str
@@ -39,11 +43,15 @@ class Stack:
     processes: list[Process] = field(default_factory=list)
     answers: dict[tuple[str, str], requests.Response] = field(default_factory=dict)
 
-    def get(self, path: str, who: str = "token ada", accept_encoding: str = "identity") -> requests.Response:
+    def get(
+        self, path: str, who: str = "token ada", accept_encoding: str = "identity", if_none_match: str = ""
+    ) -> requests.Response:
         """Asks as the old version was asked; ``who`` is as in answers.json. Its body is not decompressed."""
         how, _, name = who.partition(" ")
         known = read("known.json")
         headers = {"Accept-Encoding": accept_encoding}
+        if if_none_match:
+            headers["If-None-Match"] = if_none_match
         if how == "token":
             headers["Authorization"] = f"Bearer {known['tokens'][name]}"
         if how == "session":
@@ -59,7 +67,7 @@ class Stack:
             process.stop()
 
 
-def upgrade(database: Database, number: int, folder: Path, static: Path, mlflow: str) -> Stack:
+def upgrade(database: Database, number: int, folder: Path, static: Path, mlflow: SmallServer) -> Stack:
     """Loads Redis and migrates the tables. ``number`` is that of the Redis database."""
     port = free_port()
     days = str((datetime.now(UTC) - datetime(2023, 1, 1, tzinfo=UTC)).days)
@@ -71,7 +79,10 @@ def upgrade(database: Database, number: int, folder: Path, static: Path, mlflow:
         "WEBAPP_STATIC_ROOT": str(static),
         "WEBAPP_PORT": str(port),
         "WEBAPP_PROCESSES": "1",
-        "MLFLOW_TRACKING_URI": mlflow,
+        "MLFLOW_TRACKING_URI": mlflow.address,
+        "SWEEP_SECONDS": "1",
+        "DISCOVER_SECONDS": "0",
+        "BEAT_HEARTBEAT": str(folder / "beat.heartbeat"),
         # What came, or was fetched, in 2020 goes; the rest of the fixture stays.
         "RETENTION_DAYS": days,
         "INBOX_RETENTION_DAYS": days,
@@ -80,8 +91,9 @@ def upgrade(database: Database, number: int, folder: Path, static: Path, mlflow:
     client.flushdb()
     load_redis(client)
     manage(environ, "migrate", "--verbosity=0")
-    survived = {table: _rows(database, table, content) for table, content in read("rows.json").items()}
-    return Stack(database, client, environ, folder, f"http://127.0.0.1:{port}", survived)
+    survived = {table: current(database, table) for table in ROWS}
+    assert isinstance(mlflow.answer, Mlflow)
+    return Stack(database, client, mlflow.answer, environ, folder, f"http://127.0.0.1:{port}", survived)
 
 
 def serve(stack: Stack) -> None:
@@ -91,11 +103,12 @@ def serve(stack: Stack) -> None:
 
 
 def ask(stack: Stack) -> None:
-    """Reads every address that the old version was asked for."""
+    """Reads every address that the old version was asked for, as a browser that has its answer."""
     for process in stack.processes:
         process.wait_ready(PATIENCE)
     for asked in read("answers.json"):
-        stack.answers[asked["path"], asked["who"]] = stack.get(asked["path"], asked["who"])
+        known = asked.get("etag", "")
+        stack.answers[asked["path"], asked["who"]] = stack.get(asked["path"], asked["who"], if_none_match=known)
 
 
 def manage(environ: dict[str, str], *words: str) -> None:
@@ -104,20 +117,27 @@ def manage(environ: dict[str, str], *words: str) -> None:
 
 
 def work(stack: Stack) -> str:
-    """Runs a worker until it has done every task that the old version left in Redis, and what followed from them;
-    returns what it said.
+    """Runs a worker until it has done every task that the old version left in Redis, and what followed from them; then
+    beat, too, until the sweep has found nothing more to rebuild. Returns what the worker said.
     """
-    log = stack.folder / "worker.log"
-    command = [sys.executable, "-m", "workers", "worker", "--concurrency=1"]
+    log, beat_log = stack.folder / "worker.log", stack.folder / "beat.log"
+    workers = [sys.executable, "-m", "workers"]
     # No event runs out of attempts on a busy machine.
     environ = {**stack.environ, "WARM_ATTEMPTS": "100", "LOG_LEVEL": "INFO"}
     del environ["DJANGO_SETTINGS_MODULE"]
-    worker = Process(Part("worker", command, has_said(log, " ready.")), environ, log)
+    worker = Process(Part("worker", [*workers, "worker", "--concurrency=1"], has_said(log, " ready.")), environ, log)
+    schedule = f"--schedule={stack.folder / 'celerybeat'}"
     try:
         worker.wait_ready(PATIENCE)
         _wait_until(lambda: all(outcome in log.read_text() for outcome in outcomes()), log)
         unfinished = "SELECT event_id FROM store_inboxevent WHERE state IN ('pending', 'warming')"
         _wait_until(lambda: not stack.database.query(unfinished), log)
+        beat = Process(Part("beat", [*workers, "beat", schedule], has_said(beat_log, "Starting")), environ, beat_log)
+        try:
+            outdated = f"SELECT run_id FROM store_run WHERE schema_version < {SCHEMA_VERSION}"  # noqa: S608 - ours
+            _wait_until(lambda: not stack.database.query(outdated), log)
+        finally:
+            beat.stop()
     finally:
         worker.stop()
     return log.read_text()
@@ -134,8 +154,9 @@ def together(call: Callable[..., T], arguments: Iterable[tuple[Any, ...]]) -> li
         return list(pool.map(lambda some: call(*some), arguments))
 
 
-def _rows(database: Database, table: str, content: dict[str, Any]) -> list[tuple[Any, ...]]:
+def current(database: Database, table: str) -> list[tuple[Any, ...]]:
     """The rows that the fixture has of a table, as they are now, with their columns of then."""
+    content = ROWS[table]
     names = ", ".join(f'"{column}"' for column in content["columns"])
     found = {row[0]: row for row in database.query(f'SELECT {names} FROM "{table}"')}  # noqa: S608 - ours
     return [

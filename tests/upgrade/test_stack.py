@@ -1,10 +1,12 @@
-"""A stack that the old version warmed serves its runs after the upgrade, and finishes what was under way."""
+"""A stack that the old version warmed, right after the upgrade: nothing is lost, and every address answers.
+
+Its entries have an older schema, so the API says that its runs are being rebuilt; test_worker.py has what follows.
+"""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -15,36 +17,37 @@ from django.db.migrations.loader import MigrationLoader
 
 from deploy.local.process import Process
 from store.hot import Hot
+from store.state import EXPECT
 from tests.environment import VALKEY_PORT
-from tests.upgrade.fixture import Database, as_stored, from_base64, load_redis, messages, read
-from tests.upgrade.mlflow import EPOCHS
-from tests.upgrade.stack import Stack, outcomes
+from tests.upgrade.documents import CSV, listed_runs, shown, text
+from tests.upgrade.fixture import ROWS, RUNS, load_redis, read, rows
+from tests.upgrade.stack import Stack
 from tests.waiting import PATIENCE
 from warmboard.contract.entries import Encoding, EntryKey, Resolution
 
 # One process holds both stacks.
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("upgrade")]
-RUNS: dict[str, str] = read("known.json")["runs"]
-ROWS: dict[str, Any] = read("rows.json")
 ANSWERS: list[dict[str, Any]] = read("answers.json")
+WARM = {RUNS[name] for name in ("golden", "plain", "secret", "aged")}
+"""The runs that were warm, and are rebuilt now."""
+UPSERT = "ON CONFLICT (run_id, key) DO UPDATE SET value = EXCLUDED.value"
+"""How the old version writes a metric's row."""
 
 
-def rows(table: str) -> list[dict[str, Any]]:
-    """The rows of a table in the fixture."""
-    content = ROWS[table]
-    return [dict(zip(content["columns"], row, strict=True)) for row in content["rows"]]
+def until_rebuilt(document: Any, who: str) -> Any:
+    """A document of then, with the state that its runs have until they are rebuilt. A hidden run stays unknown."""
+    found = deepcopy(document)
+    for run in listed_runs(found):
+        hidden = run["mlflow_run_id"] == RUNS["secret"] and who == "token vera"
+        # What a warm run lacked was unknown.
+        if run["mlflow_run_id"] in WARM and run["state"] in ("warm", "unknown") and not hidden:
+            run["state"] = "rebuilding"
+    return found
 
 
-def shown(answer: requests.Response) -> Any:
-    """What of a document is compared: all but sentences for people, which may change."""
-    return _without_prose(json.loads(answer.content))
-
-
-def _without_prose(value: Any) -> Any:
-    if isinstance(value, dict):
-        prose = {"expect", "error"} | ({"reason"} if "available" in value else set())
-        return {key: _without_prose(item) for key, item in value.items() if key not in prose}
-    return [_without_prose(item) for item in value] if isinstance(value, list) else value
+def is_export(was: dict[str, Any]) -> bool:
+    """Whether it was a run's file."""
+    return was["path"].startswith("/api/") and "/export." in was["path"] and was["status"] == 200
 
 
 class TestTables:
@@ -79,21 +82,27 @@ class TestAnswers:
         for was in ANSWERS:
             now = stack.answers[was["path"], was["who"]]
             found = (now.status_code, now.headers.get("Content-Type"), now.headers.get("Location"))
-            assert found == (was["status"], was["type"], was.get("location")), (was["path"], was["who"])
+            media = "application/json" if is_export(was) else was["type"].replace("text/csv", CSV)
+            assert found == (was["status"], media, was.get("location")), (was["path"], was["who"])
 
-    def test_stored_bodies_are_the_same_to_the_byte(self, stack: Stack) -> None:
-        stored = [was for was in ANSWERS if "sha256" in was]
+    def test_no_body_of_the_old_schema_is_served(self, stack: Stack) -> None:
+        """Not even to a browser that has it: the address says that the run is being rebuilt."""
+        stored = [was for was in ANSWERS if "sha256" in was or is_export(was)]
         assert len(stored) >= 30
         for was in stored:
             now = stack.answers[was["path"], was["who"]]
-            assert hashlib.sha256(now.content).hexdigest() == was["sha256"], was["path"]
-            assert now.headers.get("ETag") == was.get("etag"), was["path"]
+            (run,) = [run for run in WARM if run in was["path"]] or [RUNS["golden"]]
+            state = {"available": False, "mlflow_run_id": run, "state": "rebuilding", "attempts": 0}
+            assert shown(now) == state, was["path"]
+            assert json.loads(now.content)["expect"] == EXPECT["rebuilding"]
+            assert "ETag" not in now.headers, was["path"]
 
-    def test_documents_say_the_same(self, stack: Stack) -> None:
+    def test_documents_say_the_same_and_that_runs_are_rebuilt(self, stack: Stack) -> None:
         documents = [was for was in ANSWERS if "json" in was]
         assert len(documents) > 20
         for was in documents:
-            assert shown(stack.answers[was["path"], was["who"]]) == was["json"], (was["path"], was["who"])
+            expected = until_rebuilt(was["json"], was["who"])
+            assert shown(stack.answers[was["path"], was["who"]]) == expected, (was["path"], was["who"])
 
     def test_lists_hold_the_same_runs_in_the_same_order(self, stack: Stack) -> None:
         lists = [was for was in ANSWERS if "runs" in was]
@@ -101,6 +110,8 @@ class TestAnswers:
         for was in lists:
             content = json.loads(stack.answers[was["path"], was["who"]].content)
             assert [run["mlflow_run_id"] for run in content["runs"]] == was["runs"], was["path"]
+            states = {run["state"] for run in content["runs"] if run["mlflow_run_id"] in WARM}
+            assert states <= {"rebuilding"}, was["path"]
 
     def test_the_inbox_shows_the_same_events(self, stack: Stack) -> None:
         for was in (was for was in ANSWERS if "counts" in was):
@@ -108,30 +119,14 @@ class TestAnswers:
             assert {state: count["count"] for state, count in content["states"].items()} == was["counts"]
             assert [event["id"] for event in content["events"]] == was["events"]
 
-    @pytest.mark.parametrize(("encoding", "suffix"), [("gzip", "-gz"), ("zstd", "-zstd")])
-    def test_bodies_are_sent_as_they_are_stored(self, stack: Stack, encoding: str, suffix: str) -> None:
-        golden = [row for row in rows("store_warmentry") if row["run_id"] == RUNS["golden"]]
-        assert len(golden) == 13
-        for row in golden:
-            answer = stack.get(_address(row), accept_encoding=encoding)
-            assert answer.headers["Content-Encoding"] == encoding
-            assert answer.headers["ETag"] == f'"{row["etag"]}{suffix}"'
-            assert answer.content == from_base64(row[encoding])
-
-    def test_a_browser_that_has_a_body_is_not_sent_it_again(self, stack: Stack) -> None:
-        was = next(was for was in ANSWERS if "etag" in was)
-        token = read("known.json")["tokens"]["ada"]
-        headers = {"Authorization": f"Bearer {token}", "If-None-Match": was["etag"], "Accept-Encoding": "identity"}
-        assert requests.get(stack.address + was["path"], headers=headers, timeout=PATIENCE).status_code == 304
-
-    def test_a_comparison_holds_the_stored_histories(self, stack: Stack) -> None:
+    def test_a_comparison_names_the_runs_and_their_states(self, stack: Stack) -> None:
         runs = [RUNS["golden"], RUNS["plain"], RUNS["secret"]]
         path = f"/api/compare?runs={','.join(runs)}"
-        for who, seen in (("token ada", 3), ("token vera", 2)):
-            found = json.loads(stack.get(path, who).content)["runs"]
-            histories = [json.loads(stack.get(f"/api/runs/{run}/training-history/").content) for run in runs[:seen]]
-            assert [run["mlflow_run_id"] for run in found] == runs
-            assert [run["history"] for run in found] == histories + [None] * (3 - seen)
+        for who, states in (("token ada", ["rebuilding"] * 3), ("token vera", ["rebuilding"] * 2 + ["unknown"])):
+            found = json.loads(stack.answers[path, who].content)["runs"]
+            assert [(run["mlflow_run_id"], run["state"]) for run in found] == list(zip(runs, states, strict=True))
+            assert [run["history"] for run in found] == [None] * 3
+            assert [run.get("name") for run in found[:2]] == ["quick-test-7", "other-framework"]
 
     def test_a_hidden_run_is_unknown_to_a_viewer(self, stack: Stack) -> None:
         path = f"/api/runs/{RUNS['secret']}/"
@@ -140,10 +135,10 @@ class TestAnswers:
         assert RUNS["secret"].encode() not in stack.get("/api/runs/?q=is%3Aall", "token vera").content
 
     def test_pages_name_the_run_and_what_was_said_about_it(self, stack: Stack) -> None:
-        page = _text(stack.answers[f"/runs/{RUNS['golden']}/", "session ada"])
-        for text in ("quick-test-7", "The best so far.", "ranking"):
-            assert text in page
-        audit = _text(stack.answers["/operations/audit/", "session ada"])
+        page = text(stack.answers[f"/runs/{RUNS['golden']}/", "session ada"])
+        for words in ("quick-test-7", "The best so far.", "ranking"):
+            assert words in page
+        audit = text(stack.answers["/operations/audit/", "session ada"])
         for record in rows("accounts_auditrecord"):
             assert record["action"] in audit
 
@@ -161,92 +156,57 @@ class TestAnswers:
 
 
 class TestHotCopy:
-    def test_what_redis_holds_is_found(self, valkey: Process) -> None:
+    def test_old_bodies_in_redis_are_never_read(self, valkey: Process) -> None:
         """Apart from the stacks, where a webapp has heated Redis from its tables."""
         url = f"redis://127.0.0.1:{VALKEY_PORT}/15"
         client = redis.Redis.from_url(url)
         client.flushdb()
         load_redis(client)
-        golden = {
-            EntryKey(row["run_id"], row["name"], Resolution(row["resolution"])): row
-            for row in rows("store_warmentry")
-            if row["run_id"] == RUNS["golden"]
-        }
+        golden = [
+            EntryKey(row["run_id"], row["name"], Resolution(row["resolution"]))
+            for row in rows("store_warmentry", run_id=RUNS["golden"])
+        ]
+        names = [key for key in read("redis.json") if ":entry:" in key]
+        assert len(names) >= 10
+        assert client.exists(*names, f"warmboard:generation:{RUNS['golden']}") == len(names) + 1
         for encoding in Encoding:
-            found = Hot(url).read(golden, encoding)
-            assert len(found) == sum(":entry:" in key and key.endswith(encoding) for key in read("redis.json"))
-            for key, body in found.items():
-                assert (body.data, body.etag) == (from_base64(golden[key][encoding.value]), golden[key]["etag"])
+            assert Hot(url).read(golden, encoding) == {}
 
 
-class TestWorker:
-    """What the old version left in Redis and in its inbox, taken up by a worker of this version."""
+class TestOldWorker:
+    """During an upgrade a worker of the old version still writes, without the columns that are new."""
 
-    def test_there_is_one_message_of_every_kind(self) -> None:
-        tasks = {name for name, _ in messages().values()}
-        assert tasks == {"warm_run", "rebuild_run", "replay_runs", "expire"}
-
-    @pytest.mark.parametrize("name", ["sqlite", "postgresql"])
-    def test_every_message_in_flight_is_run(self, worked: dict[str, str], name: str) -> None:
-        assert [outcome for outcome in outcomes() if outcome not in worked[name]] == []
-        assert "Received unregistered task" not in worked[name]
-
-    def test_unfinished_events_are_finished(self, stack: Stack, worked: dict[str, str]) -> None:
-        states = dict(stack.database.query("SELECT event_id, state FROM store_inboxevent"))
-        was = {row["event_id"]: row["state"] for row in rows("store_inboxevent")}
-        assert sum(state in ("pending", "warming") for state in was.values()) == 5
-        left = {event: state for event, state in states.items() if state not in ("done", "unreadable")}
-        failed = [row["event_id"] for row in rows("store_inboxevent") if row["run_id"] == RUNS["failed"]]
-        assert left == dict.fromkeys(failed, "failed")
-
-    @pytest.mark.parametrize("run", ["waiting", "live", "killed", "retried", "plain"])
-    def test_runs_that_waited_are_warm(self, stack: Stack, worked: dict[str, str], run: str) -> None:
-        """``plain`` is the one of the replay request."""
-        content = json.loads(stack.get(f"/api/runs/{RUNS[run]}/training-history/").content)
-        assert content["available"] is True
-        assert content["run_name"] == "fetched-after-the-upgrade"
-        assert content["epochs_total"] == EPOCHS
-
-    def test_a_run_of_an_older_schema_is_made_from_what_was_kept(self, stack: Stack, worked: dict[str, str]) -> None:
-        content = json.loads(stack.get(f"/api/runs/{RUNS['outdated']}/training-history/").content)
-        assert (content["available"], content["run_name"]) == (True, "older-schema")
-
-    def test_what_is_too_old_is_dropped(self, stack: Stack, worked: dict[str, str]) -> None:
-        kept = {run for (run,) in stack.database.query("SELECT run_id FROM store_runsource")}
-        assert RUNS["aged"] not in kept
-        assert {RUNS["golden"], RUNS["secret"]} <= kept
-        events = {run for (run,) in stack.database.query("SELECT run_id FROM store_inboxevent")}
-        assert RUNS["aged"] not in events
-        assert RUNS["golden"] in events
-
-    def test_nothing_is_left_in_redis(self, stack: Stack, worked: dict[str, str]) -> None:
-        left = {key for key in stack.redis.scan_iter("warmboard:celery:*") if stack.redis.type(key) != b"set"}
-        assert left <= {b"warmboard:celery:unacked_mutex"}
-
-    def test_what_no_task_was_about_stays(self, stack: Stack, worked: dict[str, str]) -> None:
-        golden = [row for row in rows("store_warmentry") if row["run_id"] == RUNS["golden"]]
-        assert sorted(_stored(stack.database)) == sorted((row["name"], row["etag"]) for row in golden)
+    def test_its_rows_are_listed_and_sorted(self, stack: Stack) -> None:
+        (golden,) = rows("store_run", run_id=RUNS["golden"])
+        run = golden | {"run_id": "rolling00run", "name": "rolling", "final_metrics": {"final_loss": 0.05}}
+        metric = {"key": "final_loss", "value": 0.05, "run_id": "rolling00run"}
+        try:
+            stack.database.insert("store_run", run)
+            stack.database.insert("store_runmetric", metric, UPSERT)
+            assert_lists(stack, lowest="rolling00run", value=0.05)
+            stack.database.insert("store_runmetric", metric | {"value": 0.9}, UPSERT)
+            assert_lists(stack, lowest=RUNS["golden"], value=0.9)
+            new = "SELECT first, min, max, count FROM store_runmetric WHERE run_id = 'rolling00run'"
+            assert stack.database.query(new) == [(None, None, None, None)]
+            assert stack.database.query("SELECT unit FROM store_run WHERE run_id = 'rolling00run'") == [("epoch",)]
+        finally:
+            stack.database.execute("DELETE FROM store_runmetric WHERE run_id = 'rolling00run'")
+            stack.database.execute("DELETE FROM store_run WHERE run_id = 'rolling00run'")
 
 
-def _stored(database: Database) -> list[tuple[Any, ...]]:
-    query = f"SELECT name, etag FROM store_warmentry WHERE run_id = '{RUNS['golden']}'"  # noqa: S608 - ours
-    return [tuple(as_stored(value, "") for value in row) for row in database.query(query)]
-
-
-def _address(row: dict[str, Any]) -> str:
-    """Where the API has an entry."""
-    name, run = row["name"], f"/api/runs/{row['run_id']}/"
-    if name.startswith("histogram-"):
-        _, kind, tower = name.split("-")
-        return f"{run}histogram-data/?type={kind}&tower={tower}&resolution={row['resolution']}"
-    if name == "metric-index":
-        return f"{run}metrics/"
-    if name.startswith("metric-chunk-"):
-        return f"{run}metrics/{name.removeprefix('metric-chunk-')}/?resolution={row['resolution']}"
-    return f"{run}training-history/?resolution={row['resolution']}"
-
-
-def _text(answer: requests.Response) -> str:
-    """A page, decompressed if it was sent compressed."""
-    content = answer.content
-    return (gzip.decompress(content) if answer.headers.get("Content-Encoding") == "gzip" else content).decode()
+def assert_lists(stack: Stack, *, lowest: str, value: float) -> None:
+    """The list has the run with this last value, in this order, and no other number of it."""
+    pair = [RUNS["golden"], "rolling00run"]
+    (highest,) = [run for run in pair if run != lowest]
+    columns = "columns=metric.final_loss&columns=metric.final_loss.min"
+    for sort, order in (("metric.final_loss", [lowest, highest]), ("-metric.final_loss", [highest, lowest])):
+        found = json.loads(stack.get(f"/api/runs/?sort={sort}&{columns}").content)["runs"]
+        assert [run["mlflow_run_id"] for run in found][:2] == order
+        (rolling,) = [run for run in found if run["mlflow_run_id"] == "rolling00run"]
+        assert (rolling["name"], rolling["state"]) == ("rolling", "rebuilding")
+        assert rolling["final_metrics"] == {"final_loss": value}
+    for query, sought in ((f"metric.final_loss = {value}", ["rolling00run"]), ("metric.final_loss.min < 100", [])):
+        content = json.loads(stack.get("/api/runs/?q=" + query.replace(" ", "%20")).content)
+        assert [run["mlflow_run_id"] for run in content["runs"] if run["mlflow_run_id"] == "rolling00run"] == sought
+    smallest = json.loads(stack.get("/api/runs/?sort=metric.final_loss.min").content)["runs"]
+    assert {run["mlflow_run_id"] for run in smallest} >= set(pair)

@@ -17,6 +17,7 @@ from store.hot import hot
 from tests.webapp.samples import Sample
 from webapp.access import rate_limit
 from webapp.access.readers import readers
+from webapp.listing import known
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,6 +40,7 @@ def _forget() -> None:
     warm._local.cache_clear()
     readers.forget()
     rate_limit._limits.cache_clear()
+    known.forget()
 
 
 @pytest.fixture

@@ -6,13 +6,16 @@ import itertools
 import json
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
+
+import numpy as np
 
 from store import warm
 from store.models import InboxEvent, QuickTest, Run
 from tests.paths import EXAMPLES
+from warmboard.contract.about import Dataset, LoggedModel
 from warmboard.contract.entries import (
     Entry,
     EntryKey,
@@ -25,11 +28,16 @@ from warmboard.contract.entries import (
     Norms,
     Resolution,
     Series,
+    Summaries,
     Tower,
     TowerStatistics,
 )
 from warmboard.contract.events import EventType, RunEvent, RunStatus
+from workers.documents.about import about, parent_of
 from workers.documents.encoding import encode
+from workers.history.charts import charts_of
+from workers.history.fetched import FetchedRun
+from workers.history.points import Points
 
 BINS = 25
 WEIGHTS_IN_TOWER = {Tower.QUERY: 79_008, Tower.CANDIDATE: 333_696}
@@ -152,8 +160,8 @@ class Sample:
         non_finite: list[NonFinite] = [{"metric": m, "epoch": e, "kind": k} for m, e, k in self.non_finite()]
         overview = resolution is Resolution.OVERVIEW
         return {
-            "available": True, "resolution": resolution.value, "epochs": kept, "epochs_total": self.epochs,
-            "best_epoch": self.best_epoch(),
+            "available": True, "resolution": resolution.value, "unit": "epoch", "epochs": kept,
+            "epochs_total": self.epochs, "best_epoch": self.best_epoch(),
             "timestamps": [_milliseconds(START + timedelta(seconds=3 * (epoch + 1))) for epoch in kept],
             "insights": self.insights(),
             "loss": {
@@ -168,14 +176,44 @@ class Sample:
             "metrics": {key: curves[key] for key in ("val_recall_at_10", "val_recall_at_100")},
             "more_metrics": 0,
             "envelope": {key: _envelope(values, kept) for key, values in full.items()} if overview else {},
-            "non_finite": non_finite,
+            "earlier": {}, "replaced": {}, "clocks": [], "clock_of": {}, "non_finite": non_finite,
             "non_finite_total": len(non_finite), "repeated_steps": 0,
             "final_metrics": self.final_metrics(), "params": self.params(), "status": self.status,
-            "tags": {"team": "ranking", "mlflow.user": "ada"},
+            "tags": self.tags(),
             "experiment_name": self.experiment, "run_name": self.name,
             "start_time": START.isoformat(), "end_time": (START + timedelta(seconds=3 * self.epochs)).isoformat(),
             "cached_at": self.cached_at(), "mlflow_run_id": self.run_id, "histogram_available": True,
         }  # fmt: skip
+
+    def told(self) -> Summaries:
+        """As the workers make them, from every epoch."""
+        kinds = {(key, epoch): float(kind) for key, epoch, kind in self.non_finite()}
+        times = np.array([_milliseconds(START + timedelta(seconds=3 * (at + 1))) for at in range(self.epochs)])
+        points = {
+            key: Points.of(np.arange(self.epochs), np.array([kinds.get((key, at), value) for at, value in
+                           enumerate(values)], dtype=np.float64), times)
+            for key, values in self.curves().items()
+        }  # fmt: skip
+        end = np.zeros(1, dtype=np.int64)
+        points |= {key: Points.of(end, np.array([value], dtype=np.float64), end + _milliseconds(START))
+                   for key, value in self.final_metrics().items()}  # fmt: skip
+        return {
+            "available": True, "unit": "epoch",
+            "metrics": {key: points[key].summary() for key in sorted(points) if len(points[key])},
+            "charts": charts_of(self.curves()), "chunk_of": {}, "replaced": {},
+            "cached_at": self.cached_at(), "mlflow_run_id": self.run_id,
+        }  # fmt: skip
+
+    def tags(self) -> dict[str, str]:
+        return {"team": "ranking", "mlflow.user": "ada"}
+
+    def fetched(self) -> FetchedRun:
+        """The run without its points."""
+        return FetchedRun(
+            run_id=self.run_id, experiment_name=self.experiment, name=self.name, status=self.status, start_time=START,
+            end_time=START + timedelta(seconds=3 * self.epochs), params=self.params(), tags=self.tags(), points={},
+            experiment_id="7", user="ada",
+        )  # fmt: skip
 
     def histogram(self, type_: HistogramType, tower: Tower, resolution: Resolution) -> Histogram:
         kept = self.kept(resolution)
@@ -191,6 +229,8 @@ class Sample:
 
     def entries(self) -> dict[EntryKey, Entry]:
         entries = {}
+        entries[EntryKey.summaries(self.run_id)] = encode(self.told())
+        entries[EntryKey.about(self.run_id)] = encode(about(self.fetched(), self.cached_at()))
         types = HistogramType if self.with_gradients else [HistogramType.WEIGHTS]
         for resolution in Resolution:
             entries[EntryKey.history(self.run_id, resolution)] = encode(self.history(resolution))
@@ -236,7 +276,9 @@ class Sample:
             warm.WarmRun(
                 run_id=self.run_id, fetched_at=datetime.now(UTC), experiment_name=self.experiment, name=self.name,
                 status=self.status, start_time=START, end_time=START + timedelta(seconds=3 * self.epochs),
-                epochs=self.length(), params=self.params(), final_metrics=self.final_metrics(),
+                newest_at=START + timedelta(seconds=3 * self.epochs), epochs=self.length(), unit=self.told()["unit"],
+                digest="", params=self.params(), tags=self.tags(), parent=parent_of(self.tags()),
+                summaries=self.told()["metrics"], final_metrics=self.final_metrics(),
                 sparkline=self.sparkline(), entries=self.entries(), source=b"",
             )
         )  # fmt: skip
@@ -252,6 +294,21 @@ class Sample:
     def sparkline(self) -> Series:
         val = self.curves()["val_loss"]
         return val[:: max(1, len(val) // 40)]
+
+
+@dataclass(frozen=True)
+class Known(Sample):
+    """A run with these tags of MLflow's, data sets and models."""
+
+    logged_tags: dict[str, str] = field(default_factory=dict)
+    datasets: list[Dataset] = field(default_factory=list)
+    models: list[LoggedModel] = field(default_factory=list)
+
+    def tags(self) -> dict[str, str]:
+        return self.logged_tags
+
+    def fetched(self) -> FetchedRun:
+        return replace(super().fetched(), datasets=self.datasets, models=self.models)
 
 
 class Varied(Sample):
@@ -293,6 +350,8 @@ class Golden(Sample):
                 key = EntryKey.histogram(self.run_id, type_, Tower.QUERY, resolution)
                 entries[key] = encode(golden(f"histogram-{type_}-query-overview"))
             entries[EntryKey.metric_chunk(self.run_id, 0, resolution)] = encode(golden("metric-chunk-overview"))
+        entries[EntryKey.summaries(self.run_id)] = encode(golden("summaries"))
+        entries[EntryKey.about(self.run_id)] = encode(golden("about"))
         entries[EntryKey.metric_index(self.run_id)] = encode(golden("metric-index"))
         return entries
 

@@ -7,6 +7,8 @@ import gzip
 import io
 import json
 import math
+from collections import defaultdict
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -22,17 +24,20 @@ from warmboard.contract.entries import Encoding, EntryKey, HistogramType, Resolu
 from webapp.exports import read
 from webapp.exports.formats import FORMATS
 from webapp.exports.views import file_name
-from workers.history.fetched import Curve
+from workers.history.points import Points
 
 RUN = "/api/runs/abc123def456/"
 SUFFIXES = [format_.suffix for format_ in FORMATS]
-Table = dict[str, dict[int | None, float]]
+MEDIA = {"json": "application/json", "csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
+Place = tuple[int, int]
+"""A step, and a time in milliseconds since 1970."""
+Table = dict[str, dict[Place, float]]
 
 
 class Odd(Framework):
     """What a file may stumble over: names like formulas, numbers without a short form, one that is called step."""
 
-    def odd(self) -> dict[str, Curve]:
+    def odd(self) -> dict[str, Points]:
         values = [0.1 + 0.2, 1e-320, -1.7976931348623157e308, math.nan, math.inf, -math.inf, -0.0]
         return {
             "=1+1": _curve(range(7), values),
@@ -49,7 +54,7 @@ def export(client: Client, suffix: str, query: str = "", run: str = "abc123def45
 
 
 def table(client: Client, suffix: str, query: str = "", run: str = "abc123def456") -> Table:
-    """Metric → step → value; steps that a metric lacks are left out."""
+    """Metric → step and time → value; places that a metric lacks are left out."""
     content = export(client, suffix, query, run).getvalue()
     reading = {"json": from_json, "csv": from_csv, "parquet": from_parquet}
     return reading[suffix](content)
@@ -57,34 +62,35 @@ def table(client: Client, suffix: str, query: str = "", run: str = "abc123def456
 
 def from_json(content: bytes) -> Table:
     document = json.loads(content, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    kinds: dict[str, list[float]] = defaultdict(list)
+    for gap in document["non_finite"]:
+        kinds[gap["metric"]].append(float(gap["kind"]))
     found: Table = {}
     for key, metric in document["metrics"].items():
-        steps = document["axes"][metric["axis"]]["steps"]
-        found[key] = {step: value for step, value in zip(steps, metric["values"], strict=True) if value is not None}
-    for gap in document["non_finite"]:
-        found[gap["metric"]][gap["epoch"]] = float(gap["kind"])
-    last = last_step(found)
-    return found | {key: {last: value} for key, value in document["final_metrics"].items()}
-
-
-def last_step(found: Table) -> int | None:
-    return max((step for values in found.values() for step in values if step is not None), default=None)
+        axis, words = document["axes"][metric["axis"]], iter(kinds[key])
+        places = zip(axis["steps"], axis["timestamps"], strict=True)
+        values = [next(words) if value is None else value for value in metric["values"]]
+        found[key] = dict(zip(places, values, strict=True))
+    return found
 
 
 def from_csv(content: bytes) -> Table:
-    head, *rows = csv.reader(io.StringIO(content.decode()))
-    found: Table = {}
-    for place, key in enumerate(head[2:], start=2):
-        values = {int(row[0]) if row[0] else None: float(row[place]) for row in rows if row[place]}
-        found[key.removeprefix("'")] = values
-    return found
+    head, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig")))
+    return {
+        key.removeprefix("'"): {(int(row[0]), milliseconds(row[1])): float(row[at]) for row in rows if row[at]}
+        for at, key in enumerate(head[2:], start=2)
+    }
+
+
+def milliseconds(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def from_parquet(content: bytes) -> Table:
     found = parquet.read_table(io.BytesIO(content))
-    steps = found.column(0).to_pylist()
+    places = list(zip(found.column(0).to_pylist(), found.column(1).cast("int64").to_pylist(), strict=True))
     return {
-        key: {step: value for step, value in zip(steps, column.to_pylist(), strict=True) if value is not None}
+        key: {place: value for place, value in zip(places, column.to_pylist(), strict=True) if value is not None}
         for key, column in zip(found.column_names[2:], found.columns[2:], strict=True)
     }
 
@@ -104,23 +110,28 @@ def stored(key: EntryKey) -> Any:
     return json.loads(gzip.decompress(body.data))
 
 
-def of_sample(history: dict[str, Any]) -> Table:
+def of_sample(history: dict[str, Any], summaries: dict[str, Any]) -> Table:
     """The table of a stored history, read by hand."""
     series: dict[str, Series] = history["metrics"] | named_series(history)
+    places = list(zip(history["epochs"], history["timestamps"], strict=True))
     found = {
-        key: {step: value for step, value in zip(history["epochs"], values, strict=True) if value is not None}
+        key: {place: value for place, value in zip(places, values, strict=True) if value is not None}
         for key, values in series.items()
     }
     for gap in history["non_finite"]:
-        found[gap["metric"]][gap["epoch"]] = float(gap["kind"])
-    return found | {key: {history["epochs"][-1]: value} for key, value in history["final_metrics"].items()}
+        found[gap["metric"]][places[history["epochs"].index(gap["epoch"])]] = float(gap["kind"])
+    for key in history["final_metrics"]:
+        last = summaries["metrics"][key]["last"]
+        found[key] = {(last["step"], last["time"]): last["value"]}
+    return found
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_export_is_the_stored_history_to_the_last_bit(reader: Client, sample: Sample, suffix: str) -> None:
-    expected = of_sample(stored(EntryKey.history(sample.run_id, Resolution.FULL)))
-    assert math.isnan(expected["loss"][6])
-    assert expected["query_grad_norm"][10] == math.inf
+    history = stored(EntryKey.history(sample.run_id, Resolution.FULL))
+    expected = of_sample(history, stored(EntryKey.summaries(sample.run_id)))
+    assert math.isnan(expected["loss"][6, history["timestamps"][6]])
+    assert expected["query_grad_norm"][10, history["timestamps"][10]] == math.inf
     same(table(reader, suffix), expected)
 
 
@@ -129,15 +140,11 @@ def test_an_export_is_the_stored_history_to_the_last_bit(reader: Client, sample:
 def test_an_export_is_what_was_logged_to_the_last_bit(reader: Client, suffix: str, logged: str) -> None:
     run = Odd("abc123def456", logged=logged, size=300)
     run.warm()
-    curves: dict[str, Curve] = getattr(run, logged)()
-    expected: Table = {
-        key: dict(zip(curve.steps.tolist(), curve.values.tolist(), strict=True)) for key, curve in curves.items()
-    }
-    # A single value stands in the last row.
-    last = last_step({key: values for key, values in expected.items() if len(values) > 1})
-    expected = {
-        key: values if len(values) > 1 else {last: next(iter(values.values()))} for key, values in expected.items()
-    }
+    metrics: dict[str, Points] = getattr(run, logged)()
+    expected: Table = {}
+    for key, points in metrics.items():
+        places = zip(points.steps.tolist(), points.timestamps.tolist(), strict=True)
+        expected[key] = dict(zip(places, points.values.tolist(), strict=True))
     same(table(reader, suffix), expected)
 
 
@@ -165,23 +172,24 @@ def test_bins_of_histograms_come_along_when_asked_for(reader: Client, sample: Sa
     assert len(found) - len(without) == 2 * 25 + 2 * 27
     for type_, stem in ((HistogramType.WEIGHTS, "query_hist"), (HistogramType.GRADIENTS, "query_grad_hist")):
         histogram = stored(EntryKey.histogram(sample.run_id, type_, Tower.QUERY, Resolution.FULL))
-        assert [found[f"{stem}_bin_{number}"][19] for number in range(25)] == histogram["counts"][19]
-    assert found["candidate_grad_hist_underflow"].keys() == set(range(20))
+        assert [list(found[f"{stem}_bin_{number}"].values())[19] for number in range(25)] == histogram["counts"][19]
+    assert [step for step, _ in found["candidate_grad_hist_underflow"]] == list(range(20))
 
 
 def test_a_row_for_every_step_with_its_time(reader: Client, sample: Sample) -> None:
-    rows = list(csv.reader(io.StringIO(export(reader, "csv").getvalue().decode())))
+    rows = list(csv.reader(io.StringIO(export(reader, "csv").getvalue().decode("utf-8-sig"))))
     assert rows[0][:3] == ["step", "time", "val_recall_at_10"] or rows[0][:3] == ["step", "time", "loss"]
-    assert [row[0] for row in rows[1:]] == [str(step) for step in range(20)]
-    assert rows[1][1] == "2026-01-02T10:00:03.000Z"
-    at = rows[0].index("query_grad_norm")
-    assert rows[11][at] == "Infinity"
-    assert rows[7][rows[0].index("loss")] == "NaN"
+    at, norm = rows[0].index("loss"), rows[0].index("query_grad_norm")
+    epochs = [row for row in rows[1:] if row[at]]
+    assert [row[0] for row in epochs] == [str(step) for step in range(20)]
+    assert epochs[0][1] == "2026-01-02T10:00:03.000Z"
+    assert epochs[10][norm] == "Infinity"
+    assert epochs[6][at] == "NaN"
 
 
 def test_no_column_is_a_formula(reader: Client) -> None:
     Odd("abc123def456", logged="odd").warm()
-    head = next(csv.reader(io.StringIO(export(reader, "csv").getvalue().decode())))
+    head = next(csv.reader(io.StringIO(export(reader, "csv").getvalue().decode("utf-8-sig"))))
     assert {"'=1+1", "'-loss", "'@once", "step", "_step", "time"} == set(head)
 
 
@@ -204,7 +212,8 @@ def test_a_file_has_a_name_and_a_type(reader: Client, suffix: str) -> None:
     Sample("abc123def456", name='../"a; b"\r\nü.exe').warm()
     response = export(reader, suffix)
     assert response["Content-Disposition"] == f'attachment; filename="a-b-.exe-abc123def456.{suffix}"'
-    assert response["Content-Type"] == {format_.suffix: format_.media for format_ in FORMATS}[suffix]
+    charset = {"csv": "; charset=utf-8"}.get(suffix, "")
+    assert response["Content-Type"] == f"{MEDIA[suffix]}{charset}"
     assert response["Cache-Control"] == "no-store"
 
 
@@ -257,7 +266,7 @@ def test_entries_of_two_warmings_are_never_mixed(reader: Client, monkeypatch: py
 
     def meanwhile(keys: Any) -> Any:
         found = real(keys)
-        if len(warmings) < 3 and len(keys) == 2:
+        if len(warmings) < 3 and keys[0].name == "history":
             # Another framework of fewer metrics, so with other chunks.
             warmings.append(1)
             Framework("abc123def456", logged="many", size=90 - len(warmings)).put()

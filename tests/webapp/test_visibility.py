@@ -38,7 +38,8 @@ EXPERIMENT = "los-alamos"
 WORDS = (SECRET, SECRET_TEST, EXPERIMENT, "manhattan", "plutonium", "uranium", "fat-man")
 CHARTS = (
     "training-history/", "training-history/?resolution=full", "training-history/?resolution=wrong",
-    "histogram-data/?type=weights&tower=query", "histogram-data/", "metrics/", "metrics/0/", "metrics/0/?resolution=no",
+    "histogram-data/?type=weights&tower=query", "histogram-data/", "summaries/", "about/", "metrics/", "metrics/0/",
+    "metrics/0/?resolution=no",
     "export.json", "export.csv", "export.parquet", "export.csv?metrics=loss", "export.json?metrics=nothing",
     "export.csv?metrics=,",
 )  # fmt: skip
@@ -48,6 +49,10 @@ LISTS = (
     "?q=quick_test+%3D+70000007", "?q=70000007", "?q=experiment+%3D+los-alamos",
 )  # fmt: skip
 GROUPED = ("?group=experiment", "?group=status", "?group=param.optimizer", "?group=experiment&q=manhattan")
+TYPED = (
+    "", "los", "a", "manhat", "experiment+%3D+", "experiment+~+alam", "name+%3D+", "tag.", "tag.fat", "fat", "param.",
+    "metric.", "tag.fat-man+%3D+", "param.optimizer+%3D+", "metric.loss.", "status+%3D+", "run+%3D+",
+)  # fmt: skip
 OF_RUNS: dict[str, list[str]] = {
     "": [f"/{view}" for view in (*LISTS, *GROUPED)],
     "rows/": [f"/rows/{view}" for view in (*LISTS, *GROUPED)],
@@ -58,6 +63,7 @@ OF_RUNS: dict[str, list[str]] = {
     "quick-tests/<number:quick_test_id>/": ["/quick-tests/TEST/"],
     "api/runs/<run_id:run_id>/": ["/api/runs/RUN/"],
     "api/runs/<run_id:run_id>/annotation/": ["/api/runs/RUN/annotation/"],
+    "api/complete": [f"/api/complete?q={typed}" for typed in TYPED],
     "api/compare": [f"/api/compare?runs={OPEN},RUN", f"/api/compare?runs=RUN,{OPEN}"],
     "api/docs/": ["/api/docs/"],
     "operations/": ["/operations/?state=all", "/operations/", "/operations/?state=all&experiment=los-alamos",
@@ -195,7 +201,7 @@ def test_who_may_see_it_does(route: str, who: str) -> None:
         if "RUN" in address or "TEST" in address:
             shown.append(got != answer(client, address, UNKNOWN, UNKNOWN_TEST))
         else:
-            shown.append("RUN" in got)
+            shown.append("RUN" in got or (route == "api/complete" and EXPERIMENT in got))
     assert any(shown)
 
 

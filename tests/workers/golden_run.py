@@ -13,20 +13,52 @@ from datetime import UTC, datetime
 import numpy as np
 
 from tests.paths import EXAMPLES
-from tests.workers.fetch.fake_mlflow import RUN_ID, Points
+from tests.workers.fetch.fake_mlflow import RUN_ID
+from tests.workers.fetch.fake_mlflow import Points as Logged
+from warmboard.contract.about import Dataset, LoggedModel
 from warmboard.contract.entries import EntryKey, HistogramType, Resolution, Tower
 from workers.documents.run import RunDocuments
 from workers.documents.sample import Sampling
-from workers.history.fetched import Curve, FetchedRun
+from workers.history.fetched import FetchedRun
+from workers.history.points import Points
 
 EPOCHS, BINS = 12, 5
 GRADIENT_EDGES = [-1.0, -1e-3, -1e-7, 1e-7, 1e-3, 1.0]
+TAGS = {
+    "mlflow.user": "trainer",
+    "mlflow.source.type": "LOCAL",
+    "mlflow.source.name": "train.py",
+    "mlflow.source.git.commit": "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c",
+    "mlflow.parentRunId": "fedcba9876543210fedcba9876543210",
+    "mlflow.note.content": "# Baseline\n\nAfter the **label fix**, see [the ticket](https://tickets.example/7).\n"
+    "- <b>not</b> [a link](javascript:alert(1))\n- ![chart](https://elsewhere.example/chart.png)",
+    "team": "ranking",
+}
+DATASETS: list[Dataset] = [
+    {
+        "name": "purchases",
+        "digest": "a1b2c3d4",
+        "context": "training",
+        "source_type": "gs",
+        "source": '{"uri": "gs://bucket/purchases.csv"}',
+    }
+]
+MODELS: list[LoggedModel] = [
+    {
+        "model_id": "m-0123456789abcdef0123456789abcdef",
+        "name": "two-tower",
+        "role": "output",
+        "status": "READY",
+        "step": 11,
+        "metrics": [{"key": "test_recall_at_10", "dataset": "purchases", "value": 0.11, "step": 0}],
+    }
+]
 CACHED_AT = datetime(2026, 1, 2, 10, 30, tzinfo=UTC)
 
 
-def metrics() -> dict[str, Points]:
+def metrics() -> dict[str, Logged]:
     """Every metric's points as the tracking server would give them."""
-    curves: dict[str, Points] = {
+    curves: dict[str, Logged] = {
         "loss": _curve(lambda epoch: 4.0 if epoch == 7 else round(2.0 * 0.8**epoch, 4)),
         # The best epoch, 6, lies between two kept ones; epoch 3 is missing.
         "val_loss": [point for point in _curve(lambda epoch: 1.0 + abs(epoch - 6) / 10) if point[0] != 3],
@@ -50,12 +82,12 @@ def params() -> dict[str, str]:
     return {"epochs": str(EPOCHS), "optimizer": "adagrad"} | {f"{tower}_grad_hist_bin_edges": edges for tower in Tower}
 
 
-def fetched(metrics: Mapping[str, Points], params: Mapping[str, str]) -> FetchedRun:
+def fetched(metrics: Mapping[str, Logged], params: Mapping[str, str]) -> FetchedRun:
     """The run as a fetch returns it."""
-    curves = {}
+    found = {}
     for key, points in metrics.items():
         steps, values, timestamps = zip(*points, strict=True)
-        curves[key] = Curve.of(np.array(steps), np.array(values, dtype=np.float64), np.array(timestamps))
+        found[key] = Points.of(np.array(steps), np.array(values, dtype=np.float64), np.array(timestamps))
     return FetchedRun(
         run_id=RUN_ID,
         experiment_name="two-tower",
@@ -64,8 +96,12 @@ def fetched(metrics: Mapping[str, Points], params: Mapping[str, str]) -> Fetched
         start_time=datetime(2026, 1, 2, 10, 28, 20, tzinfo=UTC),
         end_time=datetime(2026, 1, 2, 10, 30, tzinfo=UTC),
         params=params,
-        tags={"mlflow.user": "trainer", "mlflow.source.type": "LOCAL"},
-        curves=curves,
+        tags=TAGS,
+        points=found,
+        experiment_id="7",
+        user="trainer",
+        datasets=DATASETS,
+        models=MODELS,
     )
 
 
@@ -79,13 +115,15 @@ def keys() -> dict[str, EntryKey]:
     for type_ in HistogramType:
         key = EntryKey.histogram(RUN_ID, type_, Tower.QUERY, Resolution.OVERVIEW)
         found[f"{key.name}-{key.resolution}"] = key
+    found["about"] = EntryKey.about(RUN_ID)
+    found["summaries"] = EntryKey.summaries(RUN_ID)
     found["metric-index"] = EntryKey.metric_index(RUN_ID)
     found["metric-chunk-overview"] = EntryKey.metric_chunk(RUN_ID, 0, Resolution.OVERVIEW)
     return found
 
 
-def _statistics(tower: str) -> dict[str, Points]:
-    curves: dict[str, Points] = {f"{tower}_weight_norm": _curve(lambda epoch: 5.0 + epoch)}
+def _statistics(tower: str) -> dict[str, Logged]:
+    curves: dict[str, Logged] = {f"{tower}_weight_norm": _curve(lambda epoch: 5.0 + epoch)}
     for name in ("mean", "std", "min", "max"):
         sign = -1 if name == "min" else 1
         curves[f"{tower}_weights_{name}"] = _curve(lambda epoch, sign=sign: sign * (1 + epoch / 10))

@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NotRequired, Self, TypedDict
 
-SCHEMA_VERSION = 2
+from warmboard.contract.about import About
+
+SCHEMA_VERSION = 3
 
 Series = list[float | None]
 """One value per entry of ``epochs``; ``None`` if the metric has no such step or the value is not finite."""
+Number = float | Literal["NaN", "Infinity", "-Infinity"]
+"""A number in strict JSON, which has no NaN and no ±∞."""
 
 
 class Resolution(StrEnum):
@@ -78,6 +82,67 @@ class Envelope(TypedDict):
     max: Series
 
 
+class PointSummary(TypedDict):
+    """One point. ``time`` is in milliseconds since 1970 (UTC), as the client gave it."""
+
+    value: Number
+    step: int
+    time: int
+
+
+class Summary(TypedDict):
+    """One metric in numbers, from all its points, with MLflow's own digits.
+
+    ``last`` is the point with the greatest (step, time, value), as in MLflow, and ``first`` the one with the least.
+    ``min`` and ``max`` are of the finite values, each at the first point that has it; null if no value is finite.
+    """
+
+    count: int
+    first: PointSummary
+    last: PointSummary
+    min: PointSummary | None
+    max: PointSummary | None
+    nan: int
+    infinity: int
+    minus_infinity: int
+
+
+class Chart(TypedDict):
+    """Metrics that are drawn together. A chart of several begins with training, and is titled by what they share."""
+
+    title: str
+    section: Literal["training", "system", "other"]
+    metrics: list[str]
+
+
+class Summaries(TypedDict):
+    """The summary of every metric of a run, except the parts of histograms. ``unit`` is the word for its steps.
+
+    ``charts`` has every metric with a curve once, what matters most first. ``chunk_of`` has the chunk of each that is
+    not in the history. ``replaced`` is the number of points of a metric that are not drawn, if there are any: a later
+    one has the same step.
+    """
+
+    available: Literal[True]
+    unit: Literal["epoch", "step"]
+    metrics: dict[str, Summary]
+    charts: list[Chart]
+    chunk_of: dict[str, int]
+    replaced: dict[str, int]
+    cached_at: str
+    mlflow_run_id: str
+
+
+class PointList(TypedDict):
+    """Points of one metric, as three arrays of the same length, sorted by step. ``timestamps`` are in milliseconds
+    since 1970 (UTC).
+    """
+
+    steps: list[int]
+    timestamps: list[int]
+    values: list[Number]
+
+
 class Insight(TypedDict):
     """A finding about the run, in a sentence.
 
@@ -101,11 +166,17 @@ class History(TypedDict):
     (UTC). ``gradient`` has the values of ``weight_norm``, under its older name. ``envelope`` is keyed by the MLflow
     metric key, and empty if every epoch is kept. ``epochs_total`` is the number of epochs that the run logged;
     ``repeated_steps`` the number of points that a later point of the same step replaced. An overview's values are
-    rounded to 8 significant digits; full resolution has MLflow's values.
+    rounded to 8 significant digits; full resolution has MLflow's values. ``unit`` is the word for the steps.
+
+    ``earlier`` are the segments of a metric before its steps began again, oldest first; an overview samples them. Full
+    resolution has the points that are not drawn in ``replaced``, by metric, and in ``clocks`` the timestamps of
+    metrics that were logged at other times than ``timestamps``: ``clocks[clock_of[key]]``, null where the metric has no
+    value. So it has every point of every metric, with its time.
     """
 
     available: Literal[True]
     resolution: str
+    unit: Literal["epoch", "step"]
     epochs: list[int]
     epochs_total: int
     timestamps: list[int]
@@ -120,6 +191,10 @@ class History(TypedDict):
     metrics: dict[str, Series]
     more_metrics: int
     envelope: dict[str, Envelope]
+    earlier: dict[str, list[PointList]]
+    replaced: dict[str, PointList]
+    clocks: list[list[int | None]]
+    clock_of: dict[str, int]
     non_finite: list[NonFinite]
     non_finite_total: int
     repeated_steps: int
@@ -159,7 +234,7 @@ class Histogram(TypedDict):
 
 
 class MetricSummary(TypedDict):
-    """One metric of the index. ``min`` and ``max`` are of its finite values only."""
+    """One metric of the index: the numbers of its ``Summary``, in short. ``points`` are those that are drawn."""
 
     key: str
     chunk: int
@@ -191,25 +266,34 @@ class MetricIndex(TypedDict):
 
 class Axis(TypedDict):
     """The steps of one or several metrics. ``timestamps`` are milliseconds since 1970 (UTC). ``steps_total`` is the
-    number of steps that were logged; an overview keeps fewer.
+    number of steps that were logged; an overview keeps fewer. If ``counted``, all points have the same step, and
+    ``steps`` count them by time, from 0; ``step`` is the one they have.
     """
 
     steps: list[int]
     timestamps: list[int]
     steps_total: int
+    counted: bool
+    step: NotRequired[int]
 
 
 class ChunkMetric(TypedDict):
-    """One value per step of ``axes[axis]``. If sampled, ``min`` and ``max`` are an envelope as in the history."""
+    """One value per step of ``axes[axis]``. If sampled, ``min`` and ``max`` are an envelope as in the history.
+    ``earlier`` and ``replaced`` are there if the metric has such points, as in the history.
+    """
 
     axis: int
     values: Series
     min: NotRequired[Series]
     max: NotRequired[Series]
+    earlier: NotRequired[list[PointList]]
+    replaced: NotRequired[PointList]
 
 
 class MetricChunk(TypedDict):
-    """Some metrics that are neighbours in the index. Each has an axis, which several may share."""
+    """Some metrics that are neighbours in the order of the charts, which begins in chunk 0. Each has an axis, which
+    several may share.
+    """
 
     available: Literal[True]
     resolution: str
@@ -222,13 +306,13 @@ class MetricChunk(TypedDict):
     mlflow_run_id: str
 
 
-Document = History | Histogram | MetricIndex | MetricChunk
+Document = History | Histogram | MetricIndex | MetricChunk | Summaries | About
 
 
 @dataclass(frozen=True)
 class EntryKey:
-    """The key of one warm entry. ``name`` is ``history``, ``histogram-{type}-{tower}``, ``metric-index`` (always an
-    overview) or ``metric-chunk-{number}``.
+    """The key of one warm entry. ``name`` is ``history``, ``histogram-{type}-{tower}``, ``metric-chunk-{number}``, or
+    one of those that are always an overview: ``metric-index``, ``summaries`` and ``about``.
     """
 
     run_id: str
@@ -246,6 +330,14 @@ class EntryKey:
     @classmethod
     def metric_index(cls, run_id: str) -> Self:
         return cls(run_id, "metric-index", Resolution.OVERVIEW)
+
+    @classmethod
+    def summaries(cls, run_id: str) -> Self:
+        return cls(run_id, "summaries", Resolution.OVERVIEW)
+
+    @classmethod
+    def about(cls, run_id: str) -> Self:
+        return cls(run_id, "about", Resolution.OVERVIEW)
 
     @classmethod
     def metric_chunk(cls, run_id: str, chunk: int, resolution: Resolution) -> Self:

@@ -1,8 +1,9 @@
-"""Run events: started, progressed and completed, each about one MLflow run.
+"""Run events: started, progressed, completed and changed, each about one MLflow run.
 
-They are CloudEvents on Pub/Sub, in the envelope of `cloudevents.py`. The library publishes them, and the workers'
-subscriber reads them. ``examples/event-*.json`` holds one golden message of every type and version. An event names the
-tracking *server* by its configured name. It never carries an address to call.
+They are CloudEvents on Pub/Sub, in the envelope of `cloudevents.py`. The library publishes them, except that a run has
+changed since it was fetched: that is found by the workers' sweep, and others may publish it. The workers' subscriber
+reads them. ``examples/event-*.json`` holds one golden message of every type and version. An event names the tracking
+*server* by its configured name. It never carries an address to call.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class EventType(StrEnum):
     STARTED = "warmboard.run.started.v1"
     PROGRESSED = "warmboard.run.progressed.v1"
     COMPLETED = "warmboard.run.completed.v1"
+    CHANGED = "warmboard.run.changed.v1"
 
 
 class RunStatus(StrEnum):

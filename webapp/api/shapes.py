@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 from store.state import State
-from warmboard.contract.entries import Axis, History, NonFinite, Series
+from warmboard.contract.entries import History, NonFinite, Series, Summaries
 
 
 class Error(TypedDict):
@@ -23,6 +23,8 @@ class RunFields(TypedDict):
     status: str
     start_time: str | None
     end_time: str | None
+    newest_at: str | None
+    deleted_at: str | None
     epochs: int | None
     params: dict[str, str]
     final_metrics: dict[str, float | None]
@@ -63,7 +65,7 @@ class ListedRun(RunFields):
 
 class RunList(TypedDict):
     """A page of runs, in order. ``next`` and ``previous`` are cursors of the adjacent pages, `null` at the ends;
-    ``problem`` is the error of an incomplete query (`typing=1`)."""
+    ``problem`` is the error of an incomplete query, or names what no run has (`typing=1`)."""
 
     runs: list[ListedRun]
     next: str | None
@@ -71,14 +73,35 @@ class RunList(TypedDict):
     problem: str | None
 
 
+class Suggestion(TypedDict):
+    """What may be written at the cursor. ``text`` is for the query, ``label`` for people. ``runs`` is the number of
+    runs that have it; 1,000 is 1,000 or more, `null` not counted."""
+
+    text: str
+    label: str
+    kind: Literal["field", "flag", "word", "metric", "param", "tag", "experiment", "statistic", "operator", "value"]
+    runs: int | None
+
+
+class Completion(TypedDict):
+    """At most 20 suggestions, the best first. Each may replace the characters from ``start`` to ``end``."""
+
+    start: int
+    end: int
+    suggestions: list[Suggestion]
+
+
 class AnyRun(TypedDict):
-    """A run of a comparison. ``history`` is its overview, `null` if it is not warm; ``state`` is the reason."""
+    """A run of a comparison. ``history`` is its overview, `null` if it is not warm; ``state`` is the reason.
+    ``summaries`` are the numbers of its metrics, from all points; `null` also if an older worker warmed the run.
+    """
 
     mlflow_run_id: str
     state: Literal["warm"] | State
     expect: str
     reason: str
     quick_test_ids: list[int]
+    summaries: Summaries | None
     history: History | None
 
 
@@ -131,8 +154,32 @@ class AnnouncedRun(TypedDict):
     events: list[Event]
 
 
+class NestedRun(TypedDict):
+    """The parent or a child of a run."""
+
+    mlflow_run_id: str
+    name: str
+    status: str
+
+
 class RunSummary(AnnouncedRun, RunFields):
-    """All data of one run except its charts."""
+    """All data of one run except its charts. ``parent`` is null without one that the reader may see; ``children`` are
+    the first hundred of ``children_total``.
+    """
+
+    parent: NestedRun | None
+    children: list[NestedRun]
+    children_total: int
+
+
+class ExportedAxis(TypedDict):
+    """Where points are: steps, ascending, and timestamps in milliseconds since 1970 (UTC). Steps may repeat.
+    ``steps_total`` is their number.
+    """
+
+    steps: list[int]
+    timestamps: list[int]
+    steps_total: int
 
 
 class ExportedMetric(TypedDict):
@@ -143,9 +190,9 @@ class ExportedMetric(TypedDict):
 
 
 class Export(TypedDict):
-    """A whole run at full resolution, each metric on its axis. Values that are not finite are ``null`` and listed in
-    ``non_finite``, as in the history; missing steps are just ``null``. ``non_finite_unlisted`` counts those that the
-    store does not list: it lists 10,000 of a history or a chunk.
+    """Every point of a run, each metric on its axis. Values that are not finite are ``null`` and listed in
+    ``non_finite``. ``non_finite_unlisted`` counts those that the store does not list: it lists 10,000 of a history or a
+    chunk.
     """
 
     available: Literal[True]
@@ -161,5 +208,5 @@ class Export(TypedDict):
     final_metrics: dict[str, float | None]
     non_finite: list[NonFinite]
     non_finite_unlisted: int
-    axes: list[Axis]
+    axes: list[ExportedAxis]
     metrics: dict[str, ExportedMetric]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -27,6 +27,8 @@ from webapp.run.summary import compared_documents
 from webapp.visibility.reader import reader_of
 
 FEWEST, MOST = 2, 50
+Stored = dict[str, Body | None]
+"""The stored bodies of one run, by their names in the answer."""
 
 
 def _run_ids(fewest: int) -> Callable[[str], list[str]]:
@@ -54,25 +56,26 @@ RUNS = Parameter("runs", "IDs of 2 to 50 different runs, separated by commas.", 
 CHOSEN: Parameter[list[str]] = Parameter("runs", "Run IDs, separated by commas.", _RUNS, _run_ids(0), default=[])
 
 
-@describes(Operation("Compare runs: each with its overview", Comparison, [RUNS]))
+@describes(Operation("Compare runs: each with its summaries and its overview", Comparison, [RUNS]))
 @reading
 def comparison(request: HttpRequest) -> HttpResponse:
-    """``{"available": true, "runs": […]}`` in the order of ``?runs=``: each run's state and summary, and its stored
-    overview, null if it is not warm. At most four queries for any number of runs, and two for hidden experiments.
+    """``{"available": true, "runs": […]}`` in the order of ``?runs=``: each run's state and columns, and its stored
+    summaries and overview, null if they are not warm. At most four queries for any number of runs, and two for hidden
+    experiments.
     """
     run_ids = RUNS.read(request)
     seen = reader_of(request).seen(run_ids)
-    keys = {run_id: EntryKey.history(run_id, Resolution.OVERVIEW) for run_id in seen}
-    bodies = warm.get_many(keys.values(), Encoding.GZIP)
-    histories = {run_id: bodies.get(keys[run_id]) if run_id in keys else None for run_id in run_ids}
-    heads = compared_documents({run_id: body is not None for run_id, body in histories.items()}, seen)
-    etag = _etag(heads, histories)
+    keys = {run_id: _keys(run_id) for run_id in seen}
+    bodies = warm.get_many([key for of_run in keys.values() for key in of_run.values()], Encoding.GZIP)
+    stored = {run_id: _stored(keys.get(run_id, {}), bodies) for run_id in run_ids}
+    heads = compared_documents({run_id: found["history"] is not None for run_id, found in stored.items()}, seen)
+    etag = _etag(heads, stored)
     # The combined body is not stored and is compressed here: every client reads gzip.
     codings = [coding for coding in codings_of(request.META.get("HTTP_ACCEPT_ENCODING", "")) if coding is not ZSTD]
     if answer := unchanged(request, etag, codings):
         return answer
     text = b'{"available":true,"runs":[%s]}' % b",".join(
-        _spliced(heads[run_id], history) for run_id, history in histories.items()
+        _spliced(heads[run_id], found) for run_id, found in stored.items()
     )
     return whole(gzip.compress(text, COMPRESSION) if codings[0].name else text, etag, codings[0])
 
@@ -92,15 +95,25 @@ def page(request: HttpRequest) -> HttpResponse:
     return render(request, "compare/compare.html", {"run_ids": run_ids, "data": data, "most": MOST})
 
 
-def _etag(heads: dict[str, dict[str, Any]], histories: dict[str, Body | None]) -> str:
+def _keys(run_id: str) -> dict[str, EntryKey]:
+    """The entries of a compared run, by their names in the answer."""
+    return {"summaries": EntryKey.summaries(run_id), "history": EntryKey.history(run_id, Resolution.OVERVIEW)}
+
+
+def _stored(keys: Mapping[str, EntryKey], bodies: Mapping[EntryKey, Body]) -> Stored:
+    return {name: bodies.get(keys[name]) if name in keys else None for name in ("summaries", "history")}
+
+
+def _etag(heads: dict[str, dict[str, Any]], stored: dict[str, Stored]) -> str:
     known = [
-        [head, history.etag if history else None]
-        for head, history in zip(heads.values(), histories.values(), strict=True)
+        [head, *(body and body.etag for body in found.values())]
+        for head, found in zip(heads.values(), stored.values(), strict=True)
     ]
     return sha256(json.dumps(known).encode()).hexdigest()[:32]
 
 
-def _spliced(head: dict[str, Any], history: Body | None) -> bytes:
-    """One JSON object: the head with the stored text of the history spliced in as its last member."""
-    text = gzip.decompress(history.data) if history else b"null"
-    return json.dumps(head).encode()[:-1] + b',"history":' + text + b"}"
+def _spliced(head: dict[str, Any], stored: Stored) -> bytes:
+    """One JSON object: the head, with the stored texts spliced in as its last members."""
+    texts = ((name, gzip.decompress(body.data) if body else b"null") for name, body in stored.items())
+    members = b"".join(b',"%s":%s' % (name.encode(), text) for name, text in texts)
+    return json.dumps(head).encode()[:-1] + members + b"}"

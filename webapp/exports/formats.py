@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from webapp.exports.table import Row, WholeRun
+from webapp.exports import cells
+from webapp.exports.table import Place, Row, WholeRun
 
 BLOCK_ROWS = 5_000
 IN_MEMORY = 16 * 1024 * 1024
 PIECE = 256 * 1024
 FIRST_COLUMNS = ("step", "time")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAMES_OF_RUN = ("mlflow_run_id", "run_name", "experiment_name", "status", "start_time", "end_time", "cached_at")
 WORDS = {math.inf: "Infinity", -math.inf: "-Infinity"}
@@ -39,28 +37,21 @@ class Format:
 def _json(run: WholeRun) -> Iterator[bytes]:
     """JSON of the type ``Export``, metric by metric."""
     head = {"available": True} | _about(run) | {
-        "final_metrics": run.finals, "non_finite": run.non_finite, "non_finite_unlisted": run.unlisted,
-        "axes": run.axes,
+        "final_metrics": run.history["final_metrics"], "non_finite": run.non_finite(),
+        "non_finite_unlisted": run.unlisted, "axes": list(map(_axis, run.axes)),
     }  # fmt: skip
     yield _text(head)[:-1].encode() + b', "metrics": {'
     for number, (key, column) in enumerate(run.columns.items()):
         separator = ", " if number else ""
-        yield f"{separator}{_text(key)}: {_text({'axis': column.axis, 'values': column.values})}".encode()
+        metric = {"axis": column.axis, "values": list(map(_strict, column.values))}
+        yield f"{separator}{_text(key)}: {_text(metric)}".encode()
     yield b"}}"
 
 
 def _csv(run: WholeRun) -> Iterator[bytes]:
-    """A row per step, a column per metric; a cell is empty if the metric lacks the step."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(map(safe, _heads(run)))
-    for block in _blocks(run):
-        writer.writerows([step, _moment(time), *map(number, values)] for step, time, values in block)
-        yield buffer.getvalue().encode()
-        buffer.seek(0)
-        buffer.truncate()
-    # The head of a table without rows.
-    yield buffer.getvalue().encode()
+    """A row per step and time, a column per metric; a cell is empty if the metric has no point there."""
+    heads: list[list[cells.Cell]] = [[*_heads(run)]]
+    return cells.pieces(chain([heads], map(_cells, _blocks(run))))
 
 
 def _parquet(run: WholeRun) -> Iterator[bytes]:
@@ -69,7 +60,7 @@ def _parquet(run: WholeRun) -> Iterator[bytes]:
     import pyarrow
     from pyarrow.parquet import ParquetWriter
 
-    types = [pyarrow.int64(), pyarrow.timestamp("ms", "UTC"), *[pyarrow.float64()] * len(run.keys())]
+    types = [pyarrow.int64(), pyarrow.timestamp("ms", "UTC"), *[pyarrow.float64()] * len(run.columns)]
     schema = pyarrow.schema(zip(_heads(run), types, strict=True), {"warmboard": _text(_about(run))})
     with SpooledTemporaryFile(IN_MEMORY) as file:
         with ParquetWriter(file, schema, compression="zstd") as writer:
@@ -85,7 +76,7 @@ def _parquet(run: WholeRun) -> Iterator[bytes]:
 
 FORMATS = (
     Format("json", "application/json", "Run as JSON", _json),
-    Format("csv", "text/csv", "Run as a table, CSV", _csv),
+    Format("csv", cells.MEDIA, "Run as a table, CSV", _csv),
     Format("parquet", "application/vnd.apache.parquet", "Run as a table, Parquet", _parquet, compressed=True),
 )
 
@@ -96,10 +87,22 @@ def _blocks(run: WholeRun) -> Iterator[list[Row]]:
         yield block
 
 
+def _cells(block: list[Row]) -> list[list[cells.Cell]]:
+    return [[step, _moment(time), *values] for step, time, values in block]
+
+
 def _heads(run: WholeRun) -> list[str]:
     """The names of the columns. If a metric is called ``step``, the column of steps is ``_step``."""
-    keys = run.keys()
-    return [*("_" * (name in keys) + name for name in FIRST_COLUMNS), *keys]
+    return [*("_" * (name in run.columns) + name for name in FIRST_COLUMNS), *run.columns]
+
+
+def _axis(places: tuple[Place, ...]) -> dict[str, list[int] | int]:
+    steps, timestamps = [step for step, _ in places], [time for _, time in places]
+    return {"steps": steps, "timestamps": timestamps, "steps_total": len(places)}
+
+
+def _strict(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _about(run: WholeRun) -> dict[str, Any]:
@@ -118,17 +121,10 @@ def number(value: float | None) -> str | float | None:
     return WORDS.get(value, "NaN")
 
 
-def _moment(milliseconds: int | None) -> str:
+def _moment(milliseconds: int) -> str:
     """The time in ISO 8601; empty for one beyond the calendar, which MLflow accepts."""
-    if milliseconds is None:
-        return ""
     try:
         moment = EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
         return ""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def safe(name: str) -> str:
-    """The name, with an apostrophe in front if a spreadsheet would take it for a formula."""
-    return f"'{name}" if name.startswith(FORMULA_STARTS) else name

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 from store import warm
 from warmboard.contract.catalogue import binned_series, named_series
-from warmboard.contract.entries import Axis, Encoding, EntryKey, HistogramType, Resolution, Series, Tower
-from webapp.exports.table import Column, WholeRun
+from warmboard.contract.entries import Encoding, EntryKey, HistogramType, PointList, Resolution, Series, Tower
+from webapp.exports.table import Point, WholeRun, listed
 
 ATTEMPTS = 3
 Document = dict[str, Any]
@@ -34,9 +36,11 @@ def whole_run(run_id: str, wanted: Collection[str] | None = None, with_bins: boo
     Raises UnknownMetric if the run lacks a wanted metric, and Changing if it is warmed during each of ATTEMPTS reads.
     """
     for _ in range(ATTEMPTS):
-        first = _documents([EntryKey.history(run_id, Resolution.FULL), EntryKey.metric_index(run_id)])
-        history = first.pop("history", None)
-        if history is None:
+        first = _documents(
+            [EntryKey.history(run_id, Resolution.FULL), EntryKey.metric_index(run_id), EntryKey.summaries(run_id)]
+        )
+        history, summaries = first.pop("history", None), first.pop("summaries", None)
+        if history is None or summaries is None:
             return None
         chunks = _chunks(first)
         needed = sorted({chunk for key, chunk in chunks.items() if wanted is None or key in wanted})
@@ -45,52 +49,74 @@ def whole_run(run_id: str, wanted: Collection[str] | None = None, with_bins: boo
             keys += [_histogram(run_id, type_, tower) for type_ in HistogramType for tower in Tower]
         others = _documents(keys)
         # Entries of one warming have the same time. Every warming numbers the chunks again.
-        if {document["cached_at"] for document in (*first.values(), *others.values())} <= {history["cached_at"]}:
-            run = _Gathered(history, others.values()).run
-            return run if wanted is None else _chosen(run, wanted, {*run.keys(), *chunks})
+        if {document["cached_at"] for document in (summaries, *first.values(), *others.values())} <= {
+            history["cached_at"]
+        }:
+            run = _Gathered(history, summaries, others.values()).run
+            return run if wanted is None else _chosen(run, wanted, {*run.columns, *chunks})
     raise Changing
 
 
 class _Gathered:
-    """Gathers the metrics of all documents in ``run``, without those that were never logged."""
+    """Gathers the points of all documents in ``run``."""
 
-    def __init__(self, history: Document, others: Collection[Document]) -> None:
+    def __init__(self, history: Document, summaries: Document, others: Collection[Document]) -> None:
         self.run = WholeRun(history)
-        times = dict(zip(history["epochs"], history["timestamps"], strict=True))
-        self._note_gaps(history)
-        self._add(_axis(history["epochs"], times), named_series(history) | history["metrics"])
+        self._kinds: dict[tuple[str, int], float] = {}
+        self._add_history(history)
         for document in others:
             if "axes" in document:
                 self._add_chunk(document)
             else:
-                self._add(_axis(document["epochs"], times), binned_series(document))
-        finals = history["final_metrics"].items()
-        self.run.finals = {key: value for key, value in finals if key not in self.run.columns}
+                for key, values in binned_series(document).items():
+                    self.run.add(key, self._of_history(history, key, document["epochs"], values))
+        for key in history["final_metrics"]:
+            last = summaries["metrics"][key]["last"]
+            self.run.add(key, [(last["step"], last["time"], float(last["value"]))])
+
+    def _add_history(self, history: Document) -> None:
+        self._note_kinds(history)
+        for key, values in (named_series(history) | history["metrics"]).items():
+            points = self._of_history(history, key, history["epochs"], values)
+            self.run.add(key, chain(points, _apart(key, history["earlier"], history["replaced"])))
+
+    def _of_history(
+        self, history: Document, key: str, epochs: Sequence[int], values: Series
+    ) -> Iterator[tuple[int, int, float]]:
+        """The points of one curve. A value that is missing was not logged, unless it is listed as not finite."""
+        clock = history["clock_of"].get(key)
+        times = history["timestamps"] if clock is None else history["clocks"][clock]
+        time_of = dict(zip(history["epochs"], times, strict=True))
+        for epoch, value in zip(epochs, values, strict=True):
+            found = self._kinds.get((key, epoch)) if value is None else value
+            if found is not None:
+                yield epoch, time_of[epoch], found
 
     def _add_chunk(self, chunk: Document) -> None:
-        self._note_gaps(chunk)
+        self._note_kinds(chunk)
         for key, metric in chunk["metrics"].items():
-            self._add(chunk["axes"][metric["axis"]], {key: metric["values"]})
+            axis = chunk["axes"][metric["axis"]]
+            values = (
+                self._kinds.get((key, step), math.nan) if value is None else value
+                for step, value in zip(axis["steps"], metric["values"], strict=True)
+            )
+            steps = repeat(axis["step"]) if axis["counted"] else axis["steps"]
+            points = zip(steps, axis["timestamps"], values, strict=False)
+            self.run.add(
+                key, chain(points, _apart(key, {key: metric.get("earlier", [])}, {key: metric.get("replaced")}))
+            )
 
-    def _add(self, axis: Axis, metrics: Mapping[str, Series]) -> None:
-        listed = {gap["metric"] for gap in self.run.non_finite}
-        for key, values in metrics.items():
-            if key in listed or any(value is not None for value in values):
-                self.run.columns[key] = Column(self._place(axis), values)
-
-    def _note_gaps(self, document: Document) -> None:
-        self.run.non_finite += document["non_finite"]
+    def _note_kinds(self, document: Document) -> None:
+        self._kinds = {(gap["metric"], gap["epoch"]): float(gap["kind"]) for gap in document["non_finite"]}
         self.run.unlisted += document["non_finite_total"] - len(document["non_finite"])
 
-    def _place(self, axis: Axis) -> int:
-        """The index of the axis, which metrics of several documents may share."""
-        if axis not in self.run.axes:
-            self.run.axes.append(axis)
-        return self.run.axes.index(axis)
 
-
-def _axis(epochs: list[int], times: Mapping[int, int]) -> Axis:
-    return {"steps": epochs, "timestamps": [times[epoch] for epoch in epochs], "steps_total": len(epochs)}
+def _apart(
+    key: str, earlier: Mapping[str, list[PointList]], replaced: Mapping[str, PointList | None]
+) -> Iterator[Point]:
+    """The points of a metric that are not on its axis."""
+    lists = [*earlier.get(key, []), replaced.get(key)]
+    return chain.from_iterable(listed(points) for points in lists if points)
 
 
 def _chosen(run: WholeRun, wanted: Collection[str], known: Collection[str]) -> WholeRun:
@@ -98,16 +124,7 @@ def _chosen(run: WholeRun, wanted: Collection[str], known: Collection[str]) -> W
     for key in wanted:
         if key not in known:
             raise UnknownMetric(key, known)
-    columns = {key: run.columns[key] for key in wanted if key in run.columns}
-    used = sorted({column.axis for column in columns.values()})
-    return WholeRun(
-        run.history,
-        [run.axes[axis] for axis in used],
-        {key: Column(used.index(column.axis), column.values) for key, column in columns.items()},
-        {key: run.finals[key] for key in wanted if key in run.finals},
-        [gap for gap in run.non_finite if gap["metric"] in columns],
-        run.unlisted,
-    )
+    return run.only([key for key in wanted if key in run.columns])
 
 
 def _documents(keys: Collection[EntryKey]) -> dict[str, Document]:

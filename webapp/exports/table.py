@@ -1,77 +1,104 @@
-"""A whole run as a table: a row per step, a column per metric."""
+"""A whole run as a table: a row per step and time, a column per metric."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import groupby
 from typing import Any
 
-from warmboard.contract.entries import Axis, NonFinite, Series
+from warmboard.contract.entries import NonFinite, PointList
 
-Row = tuple[int | None, int | None, Series]
+Place = tuple[int, int]
+"""A step, and a time in milliseconds since 1970."""
+Point = tuple[int, int, float]
+"""A step, a time in milliseconds since 1970, and a value, which may be NaN or infinite."""
+Row = tuple[int, int, list[float | None]]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One metric: a value or None per step of its axis."""
+    """One metric: a value per place of its axis."""
 
     axis: int
-    values: Series = field(repr=False)
+    values: list[float] = field(repr=False)
 
 
 @dataclass
 class WholeRun:
-    """A run's metrics. ``history`` is the document; ``columns`` are the wanted metrics by key, ``finals`` those of a
-    single value. ``non_finite`` lists values of the columns that are not finite; ``unlisted`` counts those that the
-    store does not list.
+    """All points of a run's metrics. ``history`` is the document; ``columns`` are the wanted metrics by key.
+
+    ``axes`` are the places of points, sorted; metrics with the same places share one. ``unlisted`` counts values that
+    are not finite and that the store does not list.
     """
 
     history: dict[str, Any] = field(repr=False)
-    axes: list[Axis] = field(default_factory=list, repr=False)
+    axes: list[tuple[Place, ...]] = field(default_factory=list, repr=False)
     columns: dict[str, Column] = field(default_factory=dict)
-    finals: dict[str, float | None] = field(default_factory=dict)
-    non_finite: list[NonFinite] = field(default_factory=list)
     unlisted: int = 0
+    _numbers: dict[tuple[Place, ...], int] = field(default_factory=dict, repr=False)
 
-    def keys(self) -> list[str]:
-        """The metric keys of a row's values, in order."""
-        return [*self.columns, *self.finals]
+    def add(self, key: str, points: Iterable[Point]) -> None:
+        """Add a metric; without points, it was never logged and is left out."""
+        ordered = sorted(points, key=lambda point: point[:2])
+        if ordered:
+            axis = tuple([point[:2] for point in ordered])
+            number = self._numbers.setdefault(axis, len(self.axes))
+            if number == len(self.axes):
+                self.axes.append(axis)
+            self.columns[key] = Column(number, [value for _, _, value in ordered])
+
+    def only(self, keys: Iterable[str]) -> WholeRun:
+        """The run with these of its metrics, in this order."""
+        chosen = WholeRun(self.history, unlisted=self.unlisted)
+        for key in keys:
+            column = self.columns[key]
+            chosen.add(
+                key, [(*place, value) for place, value in zip(self.axes[column.axis], column.values, strict=True)]
+            )
+        return chosen
+
+    def non_finite(self) -> list[NonFinite]:
+        """The values that strict JSON lacks. ``epoch`` is their step."""
+        return [
+            {"metric": key, "epoch": step, "kind": _kind(value)}
+            for key, column in self.columns.items()
+            for (step, _), value in zip(self.axes[column.axis], column.values, strict=True)
+            if not math.isfinite(value)
+        ]
 
     def rows(self) -> Iterator[Row]:
-        """``(step, milliseconds since 1970, values)``, by step; values may be NaN or infinite.
+        """``(step, milliseconds since 1970, values)``, sorted: every point once.
 
-        Metrics of a single value, whose step the store does not keep, are in the last row; if there are no others, the
-        only row has no step.
+        Values with the same step and time share a row. If a metric has several, each of them has a row.
         """
-        nothing: Series = [None] * len(self.finals)
-        ends: Series = [math.nan if value is None else value for value in self.finals.values()]
-        held: Row | None = None
-        for row in self._rows():
-            if held:
-                yield held[0], held[1], held[2] + nothing
-            held = row
-        if held:
-            yield held[0], held[1], held[2] + ends
-        elif ends:
-            yield None, None, ends
-
-    def _rows(self) -> Iterator[tuple[int, int, Series]]:
-        kinds = {(gap["metric"], gap["epoch"]): float(gap["kind"]) for gap in self.non_finite}
-        columns = list(self.columns.items())
-        for step, found in groupby(merge(*map(_places, range(len(self.axes)), self.axes)), key=lambda place: place[0]):
-            places = {axis: place for _, axis, place in found}
-            times = [self.axes[axis]["timestamps"][place] for axis, place in places.items()]
-            values: Series = []
-            for key, column in columns:
-                place = places.get(column.axis)
-                value = None if place is None else column.values[place]
-                values.append(kinds.get((key, step)) if value is None else value)
-            yield step, max(times), values
+        columns = list(self.columns.values())
+        places = merge(*map(_numbered, range(len(self.axes)), self.axes))
+        for (step, time, _), found in groupby(places, key=lambda place: place[:3]):
+            at = {axis: position for _, _, _, axis, position in found}
+            yield step, time, [column.values[at[column.axis]] if column.axis in at else None for column in columns]
 
 
-def _places(number: int, axis: Axis) -> Iterator[tuple[int, int, int]]:
-    """``(step, index of the axis, index on it)`` of every step."""
-    return ((step, number, place) for place, step in enumerate(axis["steps"]))
+def listed(points: PointList) -> Iterator[Point]:
+    """The points of a document's list."""
+    values = map(float, points["values"])
+    return zip(points["steps"], points["timestamps"], values, strict=True)
+
+
+def _numbered(number: int, axis: tuple[Place, ...]) -> Iterator[tuple[int, int, int, int, int]]:
+    """Step, time, how many points before have both, the number of the axis, and the position on it."""
+    seen: Counter[Place] = Counter()
+    unique = len(set(axis)) == len(axis)
+    for position, (step, time) in enumerate(axis):
+        if unique:
+            yield step, time, 0, number, position
+        else:
+            yield step, time, seen[step, time], number, position
+            seen[step, time] += 1
+
+
+def _kind(value: float) -> Any:
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

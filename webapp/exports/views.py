@@ -45,6 +45,7 @@ def export(format_: Format) -> View:
     """The view of one format."""
     shape = Export | NotWarm if format_.suffix == "json" else NotWarm
     busy = {503: "The run is being warmed. Retry in a second."}
+    media = format_.media.partition(";")[0]
 
     def view(request: HttpRequest, run_id: str) -> HttpResponseBase:
         wanted, bins = METRICS.read(request), HISTOGRAMS.read(request)
@@ -63,7 +64,7 @@ def export(format_: Format) -> View:
             headers=NO_STORE | {"Content-Disposition": f'attachment; filename="{name}"'},
         )
 
-    described = describes(Operation(format_.title, shape, [METRICS, HISTOGRAMS], "Exports", format_.media, errors=busy))
+    described = describes(Operation(format_.title, shape, [METRICS, HISTOGRAMS], "Exports", media, errors=busy))
     seen = of_seen_run(view)
     return described(reading(seen if format_.compressed else gzip_page(seen)))
 

@@ -13,11 +13,15 @@ from webapp.api.operation import Operation, describes
 from webapp.api.parameters import BadRequest, Parameter, choice, whole_number
 from webapp.api.reading import NO_STORE, reading
 from webapp.api.shapes import RunList
+from webapp.exports.formats import number as exact
+from webapp.listing.columns import Measured
 from webapp.listing.find import find
+from webapp.listing.measured import Numbers
 from webapp.listing.query import LONGEST, parse
 from webapp.listing.sorting import Sort
+from webapp.listing.unknown import unknown
 from webapp.listing.view import DEFAULT_LIMIT, MOST, MOST_COLUMNS, View, ViewError, read_columns
-from webapp.run.summary import Listed, run_fields
+from webapp.run.summary import run_fields
 from webapp.visibility.reader import reader_of
 
 
@@ -32,7 +36,7 @@ PARAMETERS: list[Parameter[Any]] = [
     Parameter("sort", "A column, param.NAME or metric.NAME; leading -: descending.", {"type": "string"}, Sort.parse),
     Parameter(
         "columns",
-        "Only these parameters and final metrics: param.NAME, metric.NAME.",
+        "Only these parameters and metrics: param.NAME, metric.NAME.",
         {"type": "array", "items": {"type": "string"}, "maxItems": MOST_COLUMNS},
         lambda text: read_columns([text]),
     ),
@@ -42,7 +46,7 @@ PARAMETERS: list[Parameter[Any]] = [
 TYPING = choice(
     "typing",
     Typing,
-    "1 while the user types q: an invalid q then gives no runs and a problem, instead of 400.",
+    "1 while the user types q: an invalid q then gives no runs and a problem, instead of 400; so does an unknown name.",
     Typing.NO,
 )
 
@@ -64,10 +68,12 @@ def runs(request: HttpRequest) -> HttpResponse:
         raise BadRequest(error.parameter, problem) from None
     hidden = reader_of(request).hidden
     page = find(view.query, view.sort, view.limit, view.cursor, hidden=hidden, pinned_first=False)
+    unknown_names = unknown(view, hidden) if typing is Typing.YES and not page.runs and not view.cursor else []
     return _answer(
-        [run_document(run, view) for run in page.runs],
+        [run_document(run, view) for run in Numbers.of(view.columns or ()).measured(page.runs)],
         next=page.next and page.next.text(view.sort),
         previous=page.previous and page.previous.text(view.sort),
+        problem=" ".join(unknown_names) or None,
     )
 
 
@@ -81,13 +87,15 @@ def _answer(runs: list[dict[str, Any]], **others: object) -> HttpResponse:
     return JsonResponse(document, headers=NO_STORE)
 
 
-def run_document(listed: Listed, view: View) -> dict[str, Any]:
-    """One run as JSON, with the parameters and final metrics of the view's columns, or all of them."""
+def run_document(listed: Measured, view: View) -> dict[str, Any]:
+    """One run as JSON, with the parameters and numbers of the view's columns; without columns, with all parameters and
+    final metrics.
+    """
     fields = run_fields(listed.run)
     if view.columns is not None:
         fields |= {
             "params": _some(fields["params"], "param", view),
-            "final_metrics": _some(fields["final_metrics"], "metric", view),
+            "final_metrics": {key: exact(number) for key, number in listed.numbers.items()},
         }
     return {
         "mlflow_run_id": listed.run.run_id,

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from store.models import LONGEST_KEY
-from store.searched import number_of
 from warmboard.contract.cloudevents import format_time
 from warmboard.contract.directions import lower_is_better
-from webapp.exports.formats import number as exact
-from webapp.exports.formats import safe
+from webapp.exports.cells import digits
+from webapp.listing.names import Measure, split
 from webapp.listing.sparkline import sparkline
 from webapp.run.summary import Listed
-from webapp.run.words import NO_VALUE, STATE_WORDS, STATUS_WORDS, ago, number
+from webapp.run.words import NO_VALUE, STATE_WORDS, STATUS_WORDS, ago, number, quiet_since
 
 LONGEST_CELL = 24
 NO_ATTRIBUTES = SafeString("")
@@ -26,8 +26,15 @@ Value = str | float | None
 
 
 @dataclass(frozen=True)
+class Measured(Listed):
+    """A run of a list with its numbers, by the names of columns: ``val_loss``, ``val_loss.min``."""
+
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Key:
-    """A parameter or a final metric that a column can show; as text ``param.NAME`` or ``metric.NAME``."""
+    """A parameter or a number of a metric that a column can show; as text ``param.NAME`` or ``metric.NAME``."""
 
     kind: str
     key: str
@@ -35,7 +42,7 @@ class Key:
     @classmethod
     def parse(cls, text: str) -> Key:
         """Raises ValueError if the text names neither."""
-        kind, _, key = text.partition(".")
+        kind, key = split(text)
         if kind not in ("param", "metric") or not key or len(key) > LONGEST_KEY or "\x00" in key:
             raise ValueError(f"{text!r} is not a column; use param.NAME or metric.NAME")
         return cls(kind, key)
@@ -46,6 +53,10 @@ class Key:
     @property
     def is_metric(self) -> bool:
         return self.kind == "metric"
+
+    @property
+    def measure(self) -> Measure:
+        return Measure.parse(self.key)
 
     @property
     def pieces(self) -> list[str]:
@@ -75,8 +86,8 @@ class Column:
     css: str = ""
     index: tuple[str, ...] = ()
     descending_first: bool = True
-    cell: Callable[[Listed, datetime], Cell] | None = None
-    value: Callable[[Listed], Value] | None = None
+    cell: Callable[[Measured, datetime], Cell] | None = None
+    value: Callable[[Measured], Value] | None = None
     key: Key | None = None
 
     @property
@@ -94,7 +105,9 @@ def _curve(listed: Listed, now: datetime) -> Cell:
 
 def _status(listed: Listed, now: datetime) -> Cell:
     word = escape(status_word(listed))
-    return Cell(_STATUS, mark_safe(f'<span class="status status-{word}">{word}</span>'))  # noqa: S308 - escaped
+    quiet = quiet_since(listed.run, now)
+    said = format_html('<span class="sub">last value {}</span>', ago(quiet, now)) if quiet else ""
+    return Cell(_STATUS, mark_safe(f'<span class="status status-{word}">{word}</span>{said}'))  # noqa: S308 - escaped
 
 
 def _epochs(listed: Listed, now: datetime) -> Cell:
@@ -135,10 +148,8 @@ COLUMNS = (
     Column("announced", index=("announced_at", "run_id")),
     Column("run_id", value=lambda listed: listed.run.run_id),
     # Its cell is the row's head, which has links and tags: row.html.
-    Column(
-        "name", "Run", index=("name", "run_id"), descending_first=False, value=lambda listed: safe(str(listed.run))
-    ),
-    Column("experiment", value=lambda listed: safe(listed.run.experiment_name)),
+    Column("name", "Run", index=("name", "run_id"), descending_first=False, value=lambda listed: str(listed.run)),
+    Column("experiment", value=lambda listed: listed.run.experiment_name),
     Column("curve", "Validation loss", "curve", cell=_curve),
     Column(
         "status", "Status", index=("status", "announced_at", "run_id"), descending_first=False,
@@ -160,7 +171,7 @@ SORTED = {column.name: column.index for column in COLUMNS if column.index}
 
 
 def of_key(key: Key) -> Column:
-    """The column of a parameter or a final metric."""
+    """The column of a parameter or a number of a metric."""
     return _of_metric(key) if key.is_metric else _of_param(key)
 
 
@@ -184,16 +195,23 @@ def exported(keys: Sequence[Key]) -> list[Column]:
 def _of_metric(key: Key) -> Column:
     attributes = _td("number", key.key)
 
-    def cell(listed: Listed, now: datetime) -> Cell:
-        value = listed.run.final_metrics.get(key.key)
+    def cell(measured: Measured, now: datetime) -> Cell:
+        value = measured.numbers.get(key.key)
         if value is None:
             return Cell(attributes, NO_VALUE)
-        return Cell(attributes + format_html(' title="{}"', str(value)), number(value))
+        return Cell(attributes + format_html(' title="{}"', digits(value)), _short(value))
 
     return Column(
-        str(key), key.key, "number", descending_first=not lower_is_better(key.key),
-        cell=cell, value=lambda listed: exact(listed.run.final_metrics.get(key.key)), key=key,
+        str(key), key.key, "number", descending_first=not lower_is_better(key.measure.key),
+        cell=cell, value=lambda measured: measured.numbers.get(key.key), key=key,
     )  # fmt: skip
+
+
+def _short(value: float) -> str:
+    """The value with four significant digits, a count with all, and a word for what is not finite."""
+    if isinstance(value, int):
+        return str(value)
+    return number(value) if math.isfinite(value) else digits(value)
 
 
 def _of_param(key: Key) -> Column:
@@ -205,9 +223,7 @@ def _of_param(key: Key) -> Column:
             return Cell(attributes, text)
         return Cell(attributes + format_html(' title="{}"', text), text[: LONGEST_CELL - 1] + "…")
 
-    def value(listed: Listed) -> str:
-        text = str(listed.run.params.get(key.key, ""))
-        # A number may begin with a sign: it is not a formula.
-        return text if number_of(text) is not None else safe(text)
-
-    return Column(str(key), key.key, descending_first=False, cell=cell, value=value, key=key)
+    return Column(
+        str(key), key.key, descending_first=False, cell=cell, key=key,
+        value=lambda listed: str(listed.run.params.get(key.key, "")),
+    )  # fmt: skip

@@ -8,16 +8,17 @@ order that the sort's index gives.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 
-from store.models import QuickTest, Run, RunMetric, RunParam
+from store.models import QuickTest, Run, RunMetric, RunParam, RunTag
 from warmboard.contract.events import RUN_ID
 from webapp.annotations.models import Annotation, Tag
-from webapp.listing.batch import Asked, InList, run_batch
-from webapp.listing.fields import FIELDS, WORD, Operand, Span
+from webapp.listing.batch import Asked, InList, Like, run_batch
+from webapp.listing.fields import ABSENT, FIELDS, LIKE, WORD, Operand, Span
+from webapp.listing.names import Names
 from webapp.listing.query import Condition, Query
 from webapp.visibility.reader import visible
 
@@ -25,7 +26,7 @@ FEW = 1000
 ALL = Condition("is", ":", "all")
 COLUMNS = {
     "status": "status", "experiment": "experiment_name", "name": "name", "run": "run_id", "epochs": "epochs",
-    "started": "start_time", "ended": "end_time",
+    "started": "start_time", "ended": "end_time", "parent": "parent",
 }  # fmt: skip
 LOOKUPS = {"=": "exact", ">": "gt", ">=": "gte", "<": "lt", "<=": "lte", "~": "icontains"}
 LONGEST_NUMBER = 18
@@ -53,6 +54,7 @@ class Narrowed:
     ids: frozenset[str] | None
     many: tuple[Condition, ...]
     archived_too: bool
+    deleted_too: bool
     hidden: frozenset[str]
 
     def apply(self, rows: Rows) -> QuerySet[Any]:
@@ -64,30 +66,49 @@ class Narrowed:
             found = _many(found, rows, condition, f"asked{number}")
         if not self.archived_too:
             found = found.filter(~Exists(Annotation.objects.filter(run_id=OuterRef("run_id"), archived=True)))
+        if not self.deleted_too:
+            deleted = Run.objects.filter(pk=OuterRef("run_id"), deleted_at__isnull=False)
+            found = found.filter(~Exists(deleted) if rows.prefix else Q(deleted_at=None))
         return found
 
 
-def narrow(queries: Sequence[Query], hidden: frozenset[str]) -> list[Narrowed]:
+def narrow(queries: Sequence[Query], hidden: frozenset[str], names: Names) -> list[Narrowed]:
     """Prepare the queries for a reader from whom these experiments are hidden. At most one statement."""
+    queries = [_settled(query, names) for query in queries]
     conditions = list({condition: None for query in queries for condition in query.conditions if condition != ALL})
     answers = dict(zip(conditions, run_batch([_few(condition)[: FEW + 1] for condition in conditions]), strict=True))
     return [_narrowed(query, answers, hidden) for query in queries]
+
+
+def _settled(query: Query, names: Names) -> Query:
+    """The query with the true keys of its metrics."""
+    return Query(
+        tuple(
+            replace(condition, **vars(names.settle(condition.measure))) if condition.field == "metric" else condition
+            for condition in query.conditions
+        )
+    )
 
 
 def _narrowed(query: Query, answers: Mapping[Condition, list[str]], hidden: frozenset[str]) -> Narrowed:
     asked = [condition for condition in query.conditions if condition in answers]
     lists = [frozenset(answers[condition]) for condition in asked if len(answers[condition]) <= FEW]
     many = tuple(condition for condition in asked if len(answers[condition]) > FEW)
-    archived_too = query.has_flag("archived", "all")
-    return Narrowed(frozenset.intersection(*lists) if lists else None, many, archived_too, hidden)
+    archived_too, deleted_too = query.has_flag("archived", "all"), query.has_flag("deleted", "all")
+    return Narrowed(frozenset.intersection(*lists) if lists else None, many, archived_too, deleted_too, hidden)
 
 
 def compare(column: str, operator: str, operand: Operand) -> Q:
     """Compare a column with an operand; without an operator, test that it has a value. Null never matches."""
     if isinstance(operand, Span):
         return _compare_span(column, operator, operand)
+    if isinstance(operand, tuple):
+        among = Q(**{f"{column}__in": operand})
+        return among if operator == "in" else ~among & Q(**{f"{column}__isnull": False})
     if not operator:
         return Q(**{f"{column}__isnull": False})
+    if operator in LIKE:
+        return Q(Like(column, str(operand), any_case=operator == "ilike"))
     if operator == "!=":
         return ~Q(**{column: operand}) & Q(**{f"{column}__isnull": False})
     return Q(**{f"{column}__{LOOKUPS[operator]}": operand})
@@ -95,16 +116,16 @@ def compare(column: str, operator: str, operand: Operand) -> Q:
 
 def operand_of(condition: Condition) -> Operand:
     """The value in the type of its column; empty if the condition tests only for presence."""
-    if not condition.operator:
+    if condition.operator in ("", ABSENT):
         return ""
-    return FIELDS[condition.field].read(condition.operator, condition.value, condition.quoted)
+    return FIELDS[condition.field].operand(condition.operator, condition.value, condition.quoted)
 
 
 def value_column(condition: Condition) -> str:
-    """The column of a parameter's, metric's or tag's row that the condition compares."""
+    """The column of a parameter's or metric's row that the condition compares."""
     if condition.field == "param":
         return "number" if isinstance(operand_of(condition), float) else "text"
-    return "value"
+    return condition.measure.column
 
 
 def _compare_span(column: str, operator: str, span: Span) -> Q:
@@ -117,44 +138,77 @@ def _compare_span(column: str, operator: str, span: Span) -> Q:
 def _few(condition: Condition) -> Asked:
     """Query the IDs of the runs that match the condition, by its index."""
     if condition.field == "is":
-        return Annotation.objects.filter(**{condition.value: True}).values_list("run_id")
+        return _flagged(condition).values_list("run_id")
     if condition.field == "quick_test":
         found = compare("pk", condition.operator, operand_of(condition))
         return QuickTest.objects.filter(found).exclude(mlflow_run_id="").values_list("mlflow_run_id")
     if condition.field in COLUMNS or condition.field == WORD:
         return Run.objects.filter(_of_run(condition, "")).values_list("run_id")
-    return _keyed_rows(condition).filter(_of_value(condition, value_column(condition))).values_list(_run_of(condition))
+    keyed = _keyed(condition)
+    if condition.operator == ABSENT:
+        return Run.objects.filter(*(~Exists(each.of_run()) for each in keyed)).values_list("run_id")
+    first, *others = (each.rows.filter(each.meets(condition)).values_list(each.run) for each in keyed)
+    return first.union(*others, all=True) if others else first
 
 
 def _many(found: QuerySet[Any], rows: Rows, condition: Condition, name: str) -> QuerySet[Any]:
     """Filter rows by the condition. A subquery is evaluated run by run; planners may turn EXISTS into a full join."""
     if condition.field == "is":
-        return found.filter(Exists(Annotation.objects.filter(run_id=OuterRef("run_id"), **{condition.value: True})))
+        return found.filter(Exists(_flagged(condition).filter(run_id=OuterRef("run_id"))))
     if condition.field == "quick_test":
         of_run = QuickTest.objects.filter(mlflow_run_id=OuterRef("run_id"))
         return found.filter(Exists(of_run.filter(compare("pk", condition.operator, operand_of(condition)))))
     if condition.field in COLUMNS or condition.field == WORD:
         return found.filter(_of_run(condition, rows.prefix))
-    if (condition.field, condition.key) == (rows.field, rows.key):
-        return found.filter(_of_value(condition, value_column(condition)))
-    of_run = _keyed_rows(condition).filter(**{_run_of(condition): OuterRef("run_id")})
-    found = found.alias(**{name: Subquery(of_run.values(value_column(condition))[:1])})
-    return found.filter(_of_value(condition, name))
+    keyed = _keyed(condition)
+    if (condition.field, condition.key) == (rows.field, rows.key) and condition.operator != ABSENT:
+        return found.filter(keyed[0].meets(condition))
+    met = Q()
+    # PostgreSQL takes half of the rows to meet a truth value, but few to equal a number: then it reads the whole table.
+    for number, each in enumerate(keyed):
+        meets = Case(When(each.meets(condition), then=Value(True)), default=Value(False))
+        of_table = f"{name}_{number}"
+        found = found.alias(**{of_table: Subquery(each.of_run().annotate(meets=meets).values("meets")[:1])})
+        met = met & Q(**{f"{of_table}__isnull": True}) if condition.operator == ABSENT else met | Q(**{of_table: True})
+    return found.filter(met)
 
 
-def _keyed_rows(condition: Condition) -> QuerySet[Any]:
+def _flagged(condition: Condition) -> QuerySet[Any]:
+    """Rows with the ``run_id`` of each run that has the flag."""
+    if condition.value == "deleted":
+        return Run.objects.filter(deleted_at__isnull=False)
+    return Annotation.objects.filter(**{condition.value: True})
+
+
+@dataclass(frozen=True)
+class _Keyed:
+    """The rows of one parameter, metric or tag; ``run`` is the column of the run's ID, ``column`` that of the value."""
+
+    rows: QuerySet[Any]
+    column: str
+    run: str = "run_id"
+
+    def of_run(self) -> QuerySet[Any]:
+        """The rows of the run of an outer query."""
+        return self.rows.filter(**{self.run: OuterRef("run_id")})
+
+    def meets(self, condition: Condition) -> Q:
+        """Compare a row's value. A metric without a value is NaN, which differs from every number."""
+        if not condition.operator or condition.operator == ABSENT:
+            return Q(**{f"{self.run}__isnull": False})
+        operand = operand_of(condition)
+        if condition.field == "metric" and condition.operator == "!=":
+            return ~Q(**{self.column: operand}) | Q(**{f"{self.column}__isnull": True})
+        return compare(self.column, condition.operator, operand)
+
+
+def _keyed(condition: Condition) -> list[_Keyed]:
+    """The rows that the condition compares; of a tag, those that people gave here and MLflow's."""
     if condition.field == "tag":
-        return Tag.objects.filter(name=condition.key)
+        given, logged = Tag.objects.filter(name=condition.key), RunTag.objects.filter(key=condition.key)
+        return [_Keyed(given, "value", "annotation_id"), _Keyed(logged, "text")]
     rows: dict[str, type[RunParam | RunMetric]] = {"param": RunParam, "metric": RunMetric}
-    return rows[condition.field].objects.filter(key=condition.key)
-
-
-def _run_of(condition: Condition) -> str:
-    return "annotation_id" if condition.field == "tag" else "run_id"
-
-
-def _of_value(condition: Condition, column: str) -> Q:
-    return compare(column, condition.operator, operand_of(condition))
+    return [_Keyed(rows[condition.field].objects.filter(key=condition.key), value_column(condition))]
 
 
 def _of_run(condition: Condition, prefix: str) -> Q:

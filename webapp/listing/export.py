@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -14,10 +12,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
-from webapp.exports.formats import safe
+from webapp.exports import cells
 from webapp.listing.api import run_document, unreadable
 from webapp.listing.columns import Column, exported
 from webapp.listing.find import find
+from webapp.listing.measured import Numbers, count_keys
 from webapp.listing.rows import choose_keys
 from webapp.listing.view import MOST, View, ViewError
 from webapp.run.summary import Listed
@@ -60,29 +59,33 @@ def _pages(view: View, hidden: frozenset[str]) -> Pages:
 
 
 def _csv(view: View, pages: Pages) -> Iterator[bytes]:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
+    return cells.pieces(_rows(view, pages))
+
+
+def _rows(view: View, pages: Pages) -> Iterator[list[list[cells.Cell]]]:
+    """The rows of each page, the first with the names of the columns in front."""
     columns: list[Column] = []
+    numbers = Numbers()
     for runs in pages:
+        names: list[list[cells.Cell]] = []
         if not columns:
-            columns = exported(view.columns if view.columns is not None else choose_keys(runs))
-            writer.writerow([safe(column.name) for column in columns])
-        writer.writerows([column.value(listed) for column in columns if column.value] for listed in runs)
-        yield buffer.getvalue().encode()
-        buffer.seek(0)
-        buffer.truncate()
+            keys = view.columns if view.columns is not None else choose_keys(count_keys(runs))
+            columns, numbers = exported(keys), Numbers.of(keys)
+            names = [[column.name for column in columns]]
+        measured = numbers.measured(runs)
+        yield names + [[column.value(listed) for column in columns if column.value] for listed in measured]
 
 
 def _json(view: View, pages: Pages) -> Iterator[bytes]:
     """JSON of the runs, as in ``GET /api/runs/``."""
     yield b'{"runs": ['
-    separator = ""
+    separator, numbers = "", Numbers.of(view.columns or ())
     for runs in pages:
-        for listed in runs:
+        for listed in numbers.measured(runs):
             document = json.dumps(run_document(listed, view), cls=DjangoJSONEncoder, allow_nan=False)
             yield f"{separator}{document}".encode()
             separator = ",\n"
     yield b"]}"
 
 
-FORMATS = {"csv": ("text/csv", _csv), "json": ("application/json", _json)}
+FORMATS = {"csv": (cells.MEDIA, _csv), "json": ("application/json", _json)}

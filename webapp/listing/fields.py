@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,9 +15,18 @@ WORD = "word"
 """The field of free text, which queries don't name."""
 KEYED = ("param", "metric", "tag")
 EQUAL = ("=", "!=")
-TEXT = (*EQUAL, "~")
+LIKE = ("like", "ilike")
+AMONG = ("in", "not in")
+ABSENT, PRESENT = "is null", "is not null"
+TEXT = (*EQUAL, "~", *LIKE, *AMONG)
 ORDER = (*EQUAL, ">", ">=", "<", "<=")
 LARGEST = 2**31 - 1
+INFINITE = {"infinity": math.inf, "inf": math.inf, "-infinity": -math.inf, "-inf": -math.inf}
+_ITEMS = re.compile(r"""("(?:[^"\\]|\\.)*")|('[^']*')|([^\s,()"'`]+)""", re.DOTALL)
+_MILLISECONDS = re.compile(r"-?[0-9]{1,7}|-?[0-9]{9,15}")
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ValueProblem(ValueError):
@@ -30,7 +41,7 @@ class Span:
     end: datetime
 
 
-Operand = str | int | float | Span
+Operand = str | int | float | Span | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,20 @@ class Field:
 
     operators: tuple[str, ...]
     read: Callable[[str, str, bool], Operand]
+
+    def operand(self, operator: str, value: str, quoted: bool) -> Operand:
+        """The operand of any operator; for ``in`` a tuple. Raises ValueProblem."""
+        if operator in AMONG:
+            return tuple(str(self.read("=", item, True)) for item in items_of(value))
+        return value if operator in (*LIKE, ABSENT) else self.read(operator, value, quoted)
+
+
+def items_of(text: str) -> list[str]:
+    """The items of a list such as ``'a', "b", c``."""
+    return [
+        re.sub(r"\\(.)", r"\1", double[1:-1]) if double else single[1:-1] if single else bare
+        for double, single, bare in _ITEMS.findall(text)
+    ]
 
 
 def _text(operator: str, value: str, quoted: bool) -> str:
@@ -58,7 +83,7 @@ def _whole(operator: str, value: str, quoted: bool) -> int:
 
 
 def _number(operator: str, value: str, quoted: bool) -> float:
-    number = number_of(value)
+    number = INFINITE.get(value.lower(), number_of(value))
     if number is None:
         raise ValueProblem("it must be a number")
     return number
@@ -76,6 +101,9 @@ def _either(operator: str, value: str, quoted: bool) -> str | float:
 
 def _moment(operator: str, value: str, quoted: bool) -> Span:
     try:
+        if _MILLISECONDS.fullmatch(value):
+            start = EPOCH + timedelta(milliseconds=int(value))
+            return Span(start, start + timedelta(milliseconds=1))
         start = datetime.fromisoformat(value)
         start = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
         whole_day = len(value) <= len("2026-11-01")
@@ -86,15 +114,16 @@ def _moment(operator: str, value: str, quoted: bool) -> Span:
 
 FIELDS = {
     WORD: Field(("~",), _text),
-    "status": Field(EQUAL, _status),
+    "status": Field((*EQUAL, *LIKE, *AMONG), _status),
     "experiment": Field(TEXT, _text),
     "name": Field(TEXT, _text),
     "run": Field(TEXT, _text),
+    "parent": Field(("=", "in"), _text),
     "quick_test": Field(ORDER, _whole),
     "epochs": Field(ORDER, _whole),
     "started": Field(ORDER, _moment),
     "ended": Field(ORDER, _moment),
-    "param": Field((*ORDER, "~"), _either),
+    "param": Field((*ORDER, "~", *LIKE, *AMONG, ABSENT), _either),
     "metric": Field(ORDER, _number),
-    "tag": Field(TEXT, _text),
+    "tag": Field((*TEXT, ABSENT), _text),
 }

@@ -10,6 +10,7 @@ from django.db.models import Q
 from webapp.annotations.models import Annotation
 from webapp.listing.batch import Asked, InList, run_batch
 from webapp.listing.conditions import Narrowed, narrow
+from webapp.listing.names import Names
 from webapp.listing.query import Query
 from webapp.listing.sorting import Cursor, Segment, Sort
 from webapp.run.summary import Listed, listed
@@ -41,15 +42,20 @@ def find(
     *,
     hidden: frozenset[str],
     pinned_first: bool = True,
+    leave_out: Q | None = None,
 ) -> Page:
-    """Find one page for a reader from whom the experiments ``hidden`` are hidden. At most ten statements; most pages
-    take seven.
+    """Find one page for a reader from whom the experiments ``hidden`` are hidden. ``leave_out`` matches runs that are
+    on no page unless they are pinned; ``sort`` must then be by a column of runs. At most fourteen statements; most
+    pages take seven.
     """
-    segments, [narrowed] = sort.segments(), narrow([query], hidden)
+    names = Names.of([*query.measures, *sort.measures])
+    segments, [narrowed] = sort.segments(names), narrow([query], hidden, names)
     pinned_ids = list(Annotation.objects.filter(pinned=True).values_list("pk", flat=True)) if pinned_first else []
     backwards = cursor is not None and cursor.backwards
     pinned = walk(segments, narrowed, len(pinned_ids), only=Q(InList("run_id", pinned_ids)))
-    others = walk(segments, narrowed, limit + 1, cursor, ~Q(InList("run_id", pinned_ids)) if pinned_ids else None)
+    rest = ~leave_out if leave_out else Q()
+    rest &= ~Q(InList("run_id", pinned_ids)) if pinned_ids else Q()
+    others = walk(segments, narrowed, limit + 1, cursor, rest or None)
     found, first = follow([others, pinned])
     more, shown = len(found) > limit, found[:limit]
     begins = cursor is None or (backwards and not more)

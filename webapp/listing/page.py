@@ -23,9 +23,12 @@ from webapp.listing.columns import shown
 from webapp.listing.export import FORMATS
 from webapp.listing.find import find
 from webapp.listing.groups import Best, groups
+from webapp.listing.measured import Numbers, count_keys
+from webapp.listing.nested import Nested, folds, is_folded
 from webapp.listing.query import QueryError
-from webapp.listing.rows import Row, choose_keys, offered_keys
+from webapp.listing.rows import Row, Rows, choose_keys, example, offered_keys
 from webapp.listing.toolbar import toolbar
+from webapp.listing.unknown import unknown
 from webapp.listing.view import DEFAULT_LIMIT, View, ViewError
 from webapp.run.words import number
 from webapp.visibility.reader import reader_of
@@ -45,6 +48,8 @@ def runs(request: HttpRequest) -> HttpResponse:
     except ViewError as error:
         return _unreadable(request, error)
     context = content(view, reader_of(request).hidden)
+    if not context["count"]:
+        context["unknown"] = unknown(view, reader_of(request).hidden)
     context |= toolbar(view, context["columns"], context["offered"], str(view.query))
     context |= {"may_annotate": may_annotate(request), "bulk": BULK, "bulk_tags": BULK_TAGS}
     whole = view.but(columns=context["keys"], limit=DEFAULT_LIMIT, group="").address
@@ -91,18 +96,27 @@ def content(view: View, hidden: frozenset[str]) -> dict[str, Any]:
     """Template variables of the table: rows or groups of rows, columns, and links to the adjacent pages."""
     if view.group:
         return _grouped(view, hidden)
-    page = find(view.query, view.sort, view.limit, view.cursor, hidden=hidden)
+    folded = is_folded(hidden) if folds(view) else None
+    page = find(view.query, view.sort, view.limit, view.cursor, hidden=hidden, leave_out=folded)
     listed = [*page.pinned, *page.runs]
-    keys = view.columns if view.columns is not None else choose_keys(listed)
-    columns, now = shown(keys), timezone.now()
+    run_ids = [run.run.run_id for run in listed]
+    family = Nested.of(run_ids, view.opened, hidden) if folded else Nested()
+    counts = count_keys(listed)
+    keys = view.columns if view.columns is not None else choose_keys(counts)
+    columns, now, numbers = shown(keys), timezone.now(), Numbers.of(keys)
+    runs = {run.run.run_id: run for run in numbers.measured([*listed, *family.runs()])}
+    table = Rows(runs, columns, view, now, family)
+    rows = [table.row(run_id) for run_id in run_ids]
     return {
         "view": view,
         "keys": keys,
         "columns": columns,
-        "offered": offered_keys(listed, keys),
+        "offered": offered_keys(counts, keys),
         "count": len(listed),
-        "pinned": [Row.of(run, columns, view, now) for run in page.pinned],
-        "rows": [Row.of(run, columns, view, now) for run in page.runs],
+        "nested": sum(row.nested for row in rows),
+        "example": example([row.listed for row in rows], keys),
+        "pinned": rows[: len(page.pinned)],
+        "rows": rows[len(page.pinned) :],
         "next": view.but(cursor=page.next).address if page.next else "",
         "previous": view.but(cursor=page.previous).address if page.previous else "",
         "first": view.but().address or reverse("runs"),
@@ -110,15 +124,15 @@ def content(view: View, hidden: frozenset[str]) -> dict[str, Any]:
 
 
 def _grouped(view: View, hidden: frozenset[str]) -> dict[str, Any]:
-    newest = find(view.query, view.sort, view.limit, hidden=hidden).runs
-    keys = view.columns if view.columns is not None else choose_keys(newest)
+    counts = count_keys(find(view.query, view.sort, view.limit, hidden=hidden).runs)
+    keys = view.columns if view.columns is not None else choose_keys(counts)
     columns, now, best = shown(keys), timezone.now(), Best.of(view.sort, keys)
-    found = groups(view, best, hidden)
+    found = groups(view, best, keys, hidden)
     return {
         "view": view,
         "keys": keys,
         "columns": columns,
-        "offered": offered_keys(newest, keys),
+        "offered": offered_keys(counts, keys),
         "count": sum(len(group.runs) for group in found),
         "best": best and f"{'lowest' if best.lowest else 'highest'} {best.metric}",
         "groups": [

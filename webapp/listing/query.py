@@ -1,5 +1,7 @@
 """The query language of the list of runs: ``two tower and status = failed and metric.test_recall_at_100 > 0.05``.
 
+MLflow's filters are queries too: ``metrics.loss < 0.4 AND params.opt LIKE 'ada%' AND attributes.status = 'FINISHED'``.
+
 ``parse`` turns text into conditions that must all hold; ``str`` of a ``Query`` is a text that parses to the same query.
 ``conditions.py`` translates the conditions to SQL.
 """
@@ -8,26 +10,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from webapp.listing.fields import FIELDS, KEYED, WORD, ValueProblem
+from webapp.listing.fields import ABSENT, AMONG, FIELDS, KEYED, LIKE, PRESENT, WORD, ValueProblem, items_of
+from webapp.listing.names import ATTRIBUTES, PREFIXES, STATISTICS, Measure
 
 LONGEST, MOST_CONDITIONS = 2000, 20
 OPERATORS = ("!=", ">=", "<=", "=", ">", "<", "~")
-FLAGS = ("pinned", "archived", "all")
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
+FLAGS = ("pinned", "archived", "deleted", "all")
+QUOTED = r'"(?:[^"\\]|\\.)*"'
+# An apostrophe within a word, or one that is not closed, is no quotation mark.
+_SINGLE = r"'[^']*'(?=[\s,).]|$)"
+_TICKS = r"`[^`]+`"
 _BARE = r'(?:[^\s"=<>!~]|!(?!=))+'
-_TOKEN = re.compile(
+_NAME = rf"(?:{QUOTED}|{_SINGLE}|{_TICKS})(?:\.(?:{'|'.join(STATISTICS)})\b)?|{_BARE}"
+ITEM = rf"""(?:{QUOTED}|'[^']*'|[^\s,()"'`]+)"""
+TOKEN = re.compile(
     rf"""\s*(?:
-    (?P<keyed>(?:{"|".join(KEYED)})\.(?:{_QUOTED}|{_BARE}))
-    |(?P<quoted>{_QUOTED})
-    |(?P<operator>{"|".join(OPERATORS)})
+    (?P<keyed>(?:{"|".join(PREFIXES)})\.(?:{_NAME}))
+    |(?P<quoted>{QUOTED}|{_SINGLE})
+    |(?P<among>(?:not\s+)?in\s*\(\s*{ITEM}(?:\s*,\s*{ITEM})*\s*,?\s*\))
+    |(?P<absent>is\s+(?:not\s+)?null\b)
+    |(?P<operator>{"|".join(OPERATORS)}|i?like(?=\s*["']))
     |(?P<bare>{_BARE})
     |(?P<other>\S)
     )""",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 _PLAIN = re.compile(r"[\w./:+-]+")
+_STATISTIC = re.compile(rf"(.*)\.({'|'.join(STATISTICS)})", re.DOTALL)
+_UNNAMED = (*KEYED, WORD)
 _JOINERS = ("and", "or", "not")
 
 
@@ -44,7 +56,7 @@ class QueryError(ValueError):
 class Condition:
     """One condition. ``field`` is a name of ``FIELDS`` or ``is``; ``key`` names the parameter, metric or tag; an empty
     operator tests whether the run has it. A value that has or needs quotation marks is ``quoted``: it is text, even if
-    it looks like a number.
+    it looks like a number. The value of ``in`` is its list. ``statistic`` and ``exact`` are those of ``Measure``.
     """
 
     field: str
@@ -52,25 +64,44 @@ class Condition:
     value: str
     key: str = ""
     quoted: bool = False
+    statistic: str = ""
+    exact: bool = False
+
+    @property
+    def measure(self) -> Measure:
+        """The number of a metric that it compares."""
+        return Measure(self.key, self.statistic, self.exact)
 
     def __str__(self) -> str:
         if self.field == "is":
             return f"is:{self.value}"
-        value = _quote(self.value) if self.quoted else self.value
+        value = quote(self.value) if self.quoted else self.value
         if self.field == WORD:
             return value
-        name = f"{self.field}.{self.key if _is_plain(self.key) else _quote(self.key)}" if self.key else self.field
-        return f"{name} {self.operator} {value}" if self.operator else name
+        if self.operator in AMONG:
+            value = f"({value})"
+        name = f"{self.field}.{self._name()}" if self.key else self.field
+        return f"{name} {self.operator} {value}".rstrip() if self.operator else name
+
+    def _name(self) -> str:
+        ambiguous = self.field == "metric" and (self.exact or _STATISTIC.fullmatch(self.key))
+        key = quote(self.key) if ambiguous or not is_plain(self.key) else self.key
+        return f"{key}.{self.statistic}" if self.statistic else key
 
 
 @dataclass(frozen=True)
 class Query:
-    """Conditions that must all hold. Without any, the query finds all runs that are not archived."""
+    """Conditions that must all hold. Without any, the query finds all runs that are neither archived nor deleted."""
 
     conditions: tuple[Condition, ...] = ()
 
     def __str__(self) -> str:
         return " and ".join(map(str, self.conditions))
+
+    @property
+    def measures(self) -> list[Measure]:
+        """The numbers of metrics that its conditions compare."""
+        return [condition.measure for condition in self.conditions if condition.field == "metric"]
 
     def without(self, condition: Condition) -> Query:
         return Query(tuple(other for other in self.conditions if other != condition))
@@ -104,9 +135,9 @@ class _Reader:
         self.place += 1
         return self.tokens[self.place - 1]
 
-    def take_operator(self) -> str:
+    def take_operator(self) -> _Token | None:
         token = self.peek()
-        return self.take().text if token and token.kind == "operator" else ""
+        return self.take() if token and token.kind in ("operator", "among", "absent") else None
 
     def fail(self, message: str, token: _Token | None) -> QueryError:
         end = len(self.text)
@@ -130,7 +161,7 @@ def parse(text: str) -> Query:
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    for match in _TOKEN.finditer(text):
+    for match in TOKEN.finditer(text):
         kind = match.lastgroup or ""
         token = _Token(kind, match[kind], match.start(kind), match.end(kind))
         if kind == "other":
@@ -153,7 +184,7 @@ def _skip_and(reader: _Reader) -> None:
 
 def _condition(reader: _Reader) -> Condition:
     token = reader.take()
-    if token.kind == "operator":
+    if token.kind in ("operator", "among", "absent"):
         raise reader.fail("missing field before it; for example: epochs >= 50", token)
     if token.kind == "keyed":
         return _keyed(reader, token)
@@ -161,42 +192,86 @@ def _condition(reader: _Reader) -> Condition:
     if not operator:
         return _word(reader, token)
     name = token.text.lower()
-    if token.kind == "quoted" or name not in FIELDS or name in (*KEYED, WORD):
-        known = ", ".join(name for name in FIELDS if name not in (*KEYED, WORD))
+    name = ATTRIBUTES.get(name, name)
+    if token.kind == "quoted" or name not in FIELDS or name in _UNNAMED:
+        known = ", ".join(name for name in FIELDS if name not in _UNNAMED)
         advice = f"unknown field; use {known}, param.NAME, metric.NAME or tag.NAME"
         raise reader.fail(advice, token)
-    return _with_value(reader, name, "", operator)
+    return _with_value(reader, Condition(name, "", ""), operator)
 
 
 def _keyed(reader: _Reader, token: _Token) -> Condition:
-    name, _, key = token.text.partition(".")
-    key = _unquote(key) if key.startswith('"') else key
+    prefix, _, written = token.text.partition(".")
+    kind = PREFIXES[prefix.lower()]
+    operator = reader.take_operator()
+    if kind == "attribute":
+        return _attribute(reader, token, read_key(kind, written)[0], operator)
+    key, statistic, exact = read_key(kind, written)
     if not key:
         raise reader.fail("missing name", token)
-    operator = reader.take_operator()
-    return _with_value(reader, name.lower(), key, operator) if operator else Condition(name.lower(), "", "", key)
+    named = Condition(kind, "", "", key, statistic=statistic, exact=exact)
+    return _with_value(reader, named, operator) if operator else named
 
 
-def _with_value(reader: _Reader, name: str, key: str, operator: str) -> Condition:
-    token = reader.peek()
-    if token is None or token.kind == "operator" or _is_word(token, "and"):
-        raise reader.fail(f"missing value after “{operator}”", token)
-    reader.take()
-    quoted = token.kind == "quoted"
-    value = _unquote(token.text) if quoted else token.text
-    known = FIELDS[name]
+def read_key(kind: str, written: str) -> tuple[str, str, bool]:
+    """Parse the name after a prefix: the key, the statistic, and whether the key ends where its quotation marks end and
+    this matters.
+    """
+    ending = _STATISTIC.fullmatch(written)
+    if written[0] in "\"'`":
+        inner, statistic = (ending[1], ending[2]) if ending else (written, "")
+        key = unquote(inner)
+        return (key, statistic, bool(statistic)) if kind == "metric" or not statistic else (written, "", False)
+    if kind == "metric" and ending and ending[1]:
+        return ending[1], ending[2], not is_plain(ending[1])
+    return written, "", False
+
+
+def _attribute(reader: _Reader, token: _Token, key: str, operator: _Token | None) -> Condition:
+    """A condition on an attribute of MLflow's; without an operator, a word such as ``run.py``."""
+    if not operator:
+        return _word(reader, token)
+    if key not in ATTRIBUTES:
+        known = ", ".join(dict.fromkeys(name for name in ATTRIBUTES if " " not in name and name.islower()))
+        raise reader.fail(f"unknown attribute; use {known}", token)
+    return _with_value(reader, Condition(ATTRIBUTES[key], "", ""), operator)
+
+
+def _with_value(reader: _Reader, named: Condition, sign: _Token) -> Condition:
+    """The condition with its operator and its value."""
+    operator, value, quoted, token = _comparison(reader, sign)
+    known = FIELDS[named.field]
+    if operator == PRESENT and ABSENT in known.operators:
+        return named
     if operator not in known.operators:
-        raise reader.fail(f"{name} takes {' '.join(known.operators)}, not {operator}", token)
+        raise reader.fail(f"{named.field} takes {' '.join(known.operators)}, not {operator}", token)
     try:
-        known.read(operator, value, quoted)
+        known.operand(operator, value, quoted)
     except ValueProblem as problem:
         raise reader.fail(str(problem), token) from None
-    return Condition(name, operator, value, key, quoted or not _is_plain(value))
+    plain = operator in (*AMONG, ABSENT) or is_plain(value)
+    return replace(named, operator=operator, value=value, quoted=quoted or not plain)
+
+
+def _comparison(reader: _Reader, sign: _Token) -> tuple[str, str, bool, _Token]:
+    """The operator, its value, whether that is quoted, and the token to blame."""
+    if sign.kind == "absent":
+        return " ".join(sign.text.lower().split()), "", False, sign
+    if sign.kind == "among":
+        head, _, items = sign.text.partition("(")
+        return " ".join(head.lower().split()), ", ".join(map(quote, items_of(items[:-1]))), False, sign
+    operator = sign.text.lower()
+    token = reader.peek()
+    if token is None or token.kind in ("operator", "among", "absent") or _is_word(token, "and"):
+        raise reader.fail(f"missing value after “{sign.text}”", token)
+    reader.take()
+    quoted = token.kind == "quoted"
+    return operator, unquote(token.text) if quoted else token.text, quoted or operator in LIKE, token
 
 
 def _word(reader: _Reader, token: _Token) -> Condition:
     if token.kind == "quoted":
-        value = _unquote(token.text)
+        value = unquote(token.text)
         if not value.strip():
             raise reader.fail("empty quotation marks", token)
         return Condition(WORD, "~", value, quoted=True)
@@ -207,23 +282,25 @@ def _word(reader: _Reader, token: _Token) -> Condition:
         return Condition("is", ":", lower[3:])
     if lower in _JOINERS:
         raise reader.fail(f'only “and” joins conditions; to search for the word, use "{lower}"', token)
-    return Condition(WORD, "~", token.text, quoted=not _is_plain(token.text))
+    return Condition(WORD, "~", token.text, quoted=not is_plain(token.text))
 
 
 def _is_word(token: _Token, word: str) -> bool:
     return token.kind == "bare" and token.text.lower() == word
 
 
-def _is_plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Whether the text needs no quotation marks anywhere in a query."""
     lower = text.lower()
-    special = lower in _JOINERS or lower.startswith(("is:", *(f"{name}." for name in KEYED)))
+    special = lower in _JOINERS or lower.startswith(("is:", *(f"{name}." for name in PREFIXES)))
     return bool(_PLAIN.fullmatch(text)) and not special
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
+    """The text in double quotation marks."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _unquote(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
+def unquote(text: str) -> str:
+    """The text within quotation marks. Only double ones have escapes."""
+    return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL) if text[0] == '"' else text[1:-1]

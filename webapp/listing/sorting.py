@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from django.core import signing
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
 
 from store.models import LONGEST_KEY, LONGEST_TEXT, Run, RunMetric, RunParam
 from store.searched import number_of
 from webapp.listing.columns import SORTED
 from webapp.listing.conditions import Rows
+from webapp.listing.names import ATTRIBUTES, Measure, Names, split
 
 Place = tuple[Any, ...]
+_WRITTEN = re.compile(
+    r"(?P<minus>-)?(?P<name>.+?)(?(minus)|(?:\s+(?:asc|(?P<falls>desc)))?)\s*", re.IGNORECASE | re.DOTALL
+)
 NULLABLE = ("epochs", "start_time", "end_time")
 
 
@@ -30,22 +35,29 @@ class CursorError(ValueError):
 @dataclass(frozen=True)
 class Segment:
     """A part of an order that one index gives: ``columns`` of ``rows``. ``place`` returns a run's values of them, or
-    None if the run is not in this segment.
+    None if the run is not in this segment. ``constant`` are columns of the index before them, with one value in all
+    rows.
     """
 
     rows: Rows
     columns: tuple[str, ...]
     descending: bool
     place: Callable[[Run], Place | None]
+    constant: tuple[str, ...] = ()
 
     def ordered(self, found: QuerySet[Any], backwards: bool, beyond: Place | None) -> QuerySet[Any, tuple[str]]:
         """Run IDs in this order, or backwards, beyond a place."""
         falling = self.descending != backwards
         if beyond is not None:
-            lookup = TupleLessThan if falling else TupleGreaterThan
-            found = found.filter(lookup(Tuple(*map(F, self.columns)), self._values(beyond)))
-        order = [f"-{column}" if falling else column for column in self.columns]
+            found = found.filter(self._beyond(falling, self._values(beyond)))
+        order = [f"-{column}" if falling else column for column in (*self.constant, *self.columns)]
         return found.order_by(*order).values_list("run_id")
+
+    def _beyond(self, falling: bool, values: Place) -> Q:
+        if len(self.columns) == 1:
+            return Q(**{f"{self.columns[0]}__{'lt' if falling else 'gt'}": values[0]})
+        lookup = TupleLessThan if falling else TupleGreaterThan
+        return Q(lookup(Tuple(*map(F, self.columns)), values))
 
     def _values(self, place: Place) -> Place:
         """Convert values from JSON, which has no times."""
@@ -55,8 +67,8 @@ class Segment:
 
 @dataclass(frozen=True)
 class Sort:
-    """An order by a column, a parameter (``param.KEY``: numbers, then text) or a final metric (``metric.KEY``). Runs
-    without a value come last, newest first.
+    """An order by a column, a parameter (``param.KEY``: numbers, then text) or a metric (``metric.KEY``,
+    ``metric.KEY.min``). Runs without a value come last, newest first.
     """
 
     name: str = "announced"
@@ -64,17 +76,20 @@ class Sort:
 
     @classmethod
     def parse(cls, text: str) -> Sort:
-        """Parse an order; ``-name`` is descending. Raises SortError."""
-        name = text.removeprefix("-")
-        kind, _, key = name.partition(".")
-        if name not in SORTED and not (kind in ("param", "metric") and key):
+        """Parse an order; ``-name`` is descending, and so is MLflow's ``name DESC``. Raises SortError."""
+        written = _WRITTEN.fullmatch(text)
+        name, descending = (written["name"], bool(written["minus"] or written["falls"])) if written else ("", False)
+        kind, key = split(name)
+        attribute = ATTRIBUTES.get(key if kind == "attribute" else name, "")
+        name = f"{kind}.{key}" if kind in ("param", "metric") else attribute if attribute in SORTED else name
+        if name not in SORTED and kind not in ("param", "metric"):
             known = ", ".join(SORTED)
             raise SortError(
                 f"{text!r} is not an order; use {known}, param.NAME or metric.NAME, with a leading - to sort descending"
             )
         if "\x00" in key or len(key) > LONGEST_KEY:
             raise SortError("invalid name of a parameter or metric")
-        return cls(name, text.startswith("-"))
+        return cls(name, descending)
 
     def __str__(self) -> str:
         return f"-{self.name}" if self.descending else self.name
@@ -83,10 +98,16 @@ class Sort:
     def reversed(self) -> Sort:
         return Sort(self.name, not self.descending)
 
-    def segments(self) -> list[Segment]:
+    @property
+    def measures(self) -> list[Measure]:
+        """The number of a metric that it orders by, if it does."""
         kind, _, key = self.name.partition(".")
-        if kind == "metric":
-            return [self._of_metric(key), _newest(Run.objects.exclude(metric_rows__key=key))]
+        return [Measure.parse(key)] if kind == "metric" else []
+
+    def segments(self, names: Names) -> list[Segment]:
+        kind, _, key = self.name.partition(".")
+        for measure in self.measures:
+            return self._of_metric(names.settle(measure))
         if kind == "param":
             return [*self._of_param(key), _newest(Run.objects.exclude(param_rows__key=key))]
         return self._of_column(SORTED[self.name])
@@ -102,13 +123,25 @@ class Sort:
         known, unknown = (Run.objects.filter(**{f"{first}__isnull": null}) for null in (False, True))
         return [Segment(Rows(known), columns, self.descending, place), _newest(unknown)]
 
-    def _of_metric(self, key: str) -> Segment:
-        def place(run: Run) -> Place | None:
-            value = run.final_metrics.get(key)
-            return None if value is None else (value, run.run_id)
+    def _of_metric(self, measure: Measure) -> list[Segment]:
+        """Runs with a number, then those with NaN, then those without the metric."""
+        key, column = measure.key, measure.column
+        rows = RunMetric.objects.filter(key=key)
+        known, unknown = (
+            Rows(rows.filter(**{f"{column}__isnull": null}), "run__", "metric", key) for null in (False, True)
+        )
 
-        rows = Rows(RunMetric.objects.filter(key=key), "run__", "metric", key)
-        return Segment(rows, ("value", "run_id"), self.descending, place)
+        def known_place(run: Run) -> Place | None:
+            return known.query.filter(run=run).values_list(column, "run_id").first()
+
+        def unknown_place(run: Run) -> Place | None:
+            return unknown.query.filter(run=run).values_list("run_id").first()
+
+        return [
+            Segment(known, (column, "run_id"), self.descending, known_place),
+            Segment(unknown, ("run_id",), self.descending, unknown_place, constant=(column,)),
+            _newest(Run.objects.exclude(metric_rows__key=key)),
+        ]
 
     def _of_param(self, key: str) -> list[Segment]:
         def text_place(run: Run) -> Place | None:

@@ -29,7 +29,7 @@ class Head:
 def toolbar(view: View, columns: Sequence[Column], offered: Sequence[Key], text: str) -> dict[str, Any]:
     """Template variables of the controls. ``text`` is the text of the search field."""
     chosen = {column.key for column in columns if column.key}
-    groups = [*GROUPS, *(str(key) for key in offered if key.kind == "param")]
+    groups = [*GROUPS, *map(str, offered)]
     return {
         "text": text,
         "view": view,
@@ -87,8 +87,12 @@ def _sorts(view: View, names: Sequence[str]) -> list[tuple[str, str, bool]]:
 
 
 def _label(sort: Sort) -> str:
-    if sort.name == "announced":
+    if sort.name == "started":
         return "newest first" if sort.descending else "oldest first"
+    if sort == Sort():
+        return "last activity"
+    if sort == Sort().reversed:
+        return "longest without activity"
     return f"{_bare(sort.name)} {'↓' if sort.descending else '↑'}"
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from django.http import QueryDict
 
+from warmboard.contract.events import RUN_ID
 from webapp.api.parameters import within
 from webapp.listing.columns import Key
 from webapp.listing.query import Condition, Query, QueryError, parse
@@ -16,7 +17,7 @@ from webapp.listing.sorting import Cursor, CursorError, Sort, SortError
 
 T = TypeVar("T")
 DEFAULT_LIMIT, MOST, LIMITS = 50, 200, (25, 50, 100, 200)
-MOST_COLUMNS = 20
+MOST_COLUMNS, MOST_OPENED = 20, 20
 GROUPS = ("status", "experiment")
 
 
@@ -31,7 +32,8 @@ class ViewError(ValueError):
 @dataclass(frozen=True)
 class View:
     """A view of the list. ``columns`` is None if the query string has none and the page chooses. ``group`` is empty,
-    ``status``, ``experiment`` or ``param.KEY``.
+    ``status``, ``experiment``, ``param.KEY`` or ``metric.KEY``. ``opened`` are the parents whose nested runs are
+    unfolded.
     """
 
     query: Query = field(default_factory=Query)
@@ -40,6 +42,7 @@ class View:
     group: str = ""
     limit: int = DEFAULT_LIMIT
     cursor: Cursor | None = None
+    opened: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, address: QueryDict) -> Self:
@@ -53,6 +56,7 @@ class View:
             group=_read("group", _group, address.get("group", "")),
             limit=_read("limit", within(1, MOST), address.get("limit") or str(DEFAULT_LIMIT)),
             cursor=_read("cursor", lambda text: Cursor.parse(text, sort), cursor) if cursor else None,
+            opened=_read("open", _opened, address.getlist("open")),
         )
 
     @property
@@ -66,13 +70,19 @@ class View:
             "group": self.group,
             "limit": "" if self.limit == DEFAULT_LIMIT else self.limit,
             "cursor": self.cursor.text(self.sort) if self.cursor else "",
+            "open": self.opened,
         }
         text = urlencode({name: value for name, value in parts.items() if value}, doseq=True)
         return f"?{text}" if text else ""
 
     def but(self, **changes: Any) -> View:
-        """The first page of this view with these changes."""
-        return replace(self, **{"cursor": None, **changes})
+        """The first page of this view with these changes, and nothing unfolded."""
+        return replace(self, **{"cursor": None, "opened": (), **changes})
+
+    def toggled(self, run_id: str) -> View:
+        """This page with the nested runs of a parent unfolded, or folded if they are."""
+        others = tuple(opened for opened in self.opened if opened != run_id)
+        return replace(self, opened=others if run_id in self.opened else (*others, run_id)[-MOST_OPENED:])
 
     def with_(self, condition: Condition) -> View:
         return self.but(query=self.query.with_(condition))
@@ -98,9 +108,20 @@ def read_columns(texts: list[str]) -> tuple[Key, ...]:
     return tuple(dict.fromkeys(map(Key.parse, named)))
 
 
+def _opened(texts: list[str]) -> tuple[str, ...]:
+    run_ids = tuple(dict.fromkeys(text for text in texts if text))
+    if len(run_ids) > MOST_OPENED:
+        raise ValueError(f"at most {MOST_OPENED} runs can be unfolded")
+    if not all(map(RUN_ID.fullmatch, run_ids)):
+        raise ValueError("invalid run ID")
+    return run_ids
+
+
 def _group(text: str) -> str:
     if not text or text in GROUPS:
         return text
-    if not text.startswith("param."):
-        raise ValueError(f"can't group by {text!r}; use {', '.join(GROUPS)} or param.NAME")
-    return str(Key.parse(text))
+    try:
+        return str(Key.parse(text))
+    except ValueError:
+        known = ", ".join(GROUPS)
+        raise ValueError(f"can't group by {text!r}; use {known}, param.NAME or metric.NAME") from None

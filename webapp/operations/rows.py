@@ -22,6 +22,7 @@ KINDS = {
     "warmboard.run.started.v1": "started",
     "warmboard.run.progressed.v1": "progressed",
     "warmboard.run.completed.v1": "completed",
+    "warmboard.run.changed.v1": "changed",
     "warmboard.replay.requested.v1": "replay requested",
     "": "message",
 }

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from store import warm
 from store.models import QuickTest
 from store.state import EXPECT
+from warmboard.contract.about import About
 from warmboard.contract.entries import (
     Encoding,
     EntryKey,
@@ -20,6 +21,7 @@ from warmboard.contract.entries import (
     MetricChunk,
     MetricIndex,
     Resolution,
+    Summaries,
     Tower,
 )
 from webapp.api.bodies import warm_response
@@ -83,6 +85,20 @@ def histogram(request: HttpRequest, run_id: str) -> HttpResponse:
     resolution = RESOLUTION.read(request)
     found = warm_response(request, EntryKey.histogram(run_id, type_, tower, resolution))
     return found or _missing(run_id, f"The run has no histogram of the {tower} tower's {type_}.")
+
+
+@describes(Operation("Summaries of all metrics, and the order of their charts", Summaries | NotWarm, group=CHARTS))
+@reading_bodies
+def summaries(request: HttpRequest, run_id: str) -> HttpResponse:
+    """Count, first, last, min and max of every metric, from all its points."""
+    return warm_response(request, EntryKey.summaries(run_id)) or not_warm(run_id)
+
+
+@describes(Operation("Description, tags, source, data sets and models", About | NotWarm, group=CHARTS))
+@reading_bodies
+def about(request: HttpRequest, run_id: str) -> HttpResponse:
+    """What MLflow knows of the run besides its metrics and parameters."""
+    return warm_response(request, EntryKey.about(run_id)) or not_warm(run_id)
 
 
 @describes(Operation("Index of other metrics", MetricIndex | NotWarm, group=CHARTS))

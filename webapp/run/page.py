@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import zstandard
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -27,6 +28,8 @@ from webapp.visibility.reader import reader_of
 # Max epochs that a page loads at full resolution at once. Histograms are larger.
 FULL_UP_TO = 200
 HISTOGRAM_FULL_UP_TO = 40
+# Compressed bytes. A page asks for larger bodies when it shows them.
+LARGEST_CARRIED = 200_000
 CHOSEN = {"what", "tower", "resolution", "histogram", "epoch"}
 """Query parameters that may select other histograms than the default ones."""
 
@@ -54,7 +57,13 @@ def run(request: HttpRequest, run_id: str) -> HttpResponse:
     row, document = summary.run, summary.document()
     resolution = Resolution.FULL if row and row.epochs and row.epochs <= FULL_UP_TO else Resolution.OVERVIEW
     api = reverse("api-run", args=[run_id])
-    first = {_history_address(api, resolution): EntryKey.history(run_id, resolution)}
+    first = {
+        _history_address(api, resolution): EntryKey.history(run_id, resolution),
+        f"{api}summaries/": EntryKey.summaries(run_id),
+        f"{api}about/": EntryKey.about(run_id),
+        # The metrics of the first charts, if they are not in the history.
+        _chunk_address(api): EntryKey.metric_chunk(run_id, 0, Resolution.OVERVIEW),
+    }
     if row and CHOSEN.isdisjoint(request.GET):
         first |= _histograms(api, run_id, row.epochs or 0)
     carried = _carried(first) if document["state"] == "warm" else []
@@ -84,6 +93,10 @@ def _history_address(api: str, resolution: Resolution) -> str:
     return f"{api}training-history/?resolution={resolution}"
 
 
+def _chunk_address(api: str) -> str:
+    return f"{api}metrics/0/?resolution={Resolution.OVERVIEW}"
+
+
 def _histograms(api: str, run_id: str, epochs: int) -> dict[str, EntryKey]:
     """The page's default histograms, by the addresses that its scripts read (run.js, specs.js)."""
     resolution = Resolution.FULL if epochs <= HISTOGRAM_FULL_UP_TO else Resolution.OVERVIEW
@@ -99,7 +112,8 @@ def _histograms(api: str, run_id: str, epochs: int) -> dict[str, EntryKey]:
 def _carried(wanted: Mapping[str, EntryKey]) -> list[Carried]:
     """The warm ones, read in zstd, which decompresses fastest."""
     bodies = warm.get_many(wanted.values(), Encoding.ZSTD)
-    return [Carried.of(address, bodies[key]) for address, key in wanted.items() if key in bodies]
+    found = [(address, bodies[key]) for address, key in wanted.items() if key in bodies]
+    return [Carried.of(address, body) for address, body in found if len(body.data) <= LARGEST_CARRIED]
 
 
 def _run_page(
@@ -114,5 +128,6 @@ def _run_page(
         "full_up_to": FULL_UP_TO,
         "histogram_full_up_to": HISTOGRAM_FULL_UP_TO,
         "summary": summary,
+        "mlflow": settings.MLFLOW_UI_URLS.get(summary.get("tracking_server", ""), ""),
     }
     return render(request, "run/run.html", context)

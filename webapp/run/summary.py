@@ -12,6 +12,7 @@ from store.models import InboxEvent, QuickTest, Run
 from store.state import RunState, state_of
 from warmboard.contract.cloudevents import format_time
 from webapp.annotations.models import Annotation
+from webapp.run.family import Family
 from webapp.visibility.reader import Reader
 
 State = InboxEvent.State
@@ -72,18 +73,21 @@ class Summary:
     run: Run | None
     quick_test_ids: list[int]
     events: list[InboxEvent] = field(repr=False)
+    family: Family = field(default_factory=Family, repr=False)
 
     @classmethod
     def find(cls, run_id: str, reader: Reader) -> Self:
-        """Load the run. A hidden run looks like an unknown one. Three queries, and those of the reader."""
+        """Load the run. A hidden run looks like an unknown one. Three queries, those of its family and the reader's."""
         if not reader.sees(run_id):
             return cls(run_id, None, [], [])
         events = InboxEvent.objects.filter(run_id=run_id).order_by("-received_at").defer("data")
+        run = Run.objects.filter(pk=run_id).first()
         return cls(
             run_id,
-            Run.objects.filter(pk=run_id).first(),
+            run,
             _quick_tests([run_id]).get(run_id, []),
             list(events[:EVENTS_SHOWN]),
+            Family.of(run, reader) if run else Family(),
         )
 
     @property
@@ -104,7 +108,7 @@ class Summary:
             "attempts": newest.attempts if newest else 0,
             "next": newest.state if newest and newest.state != State.DONE else None,
             "quick_test_ids": self.quick_test_ids,
-            **(run_fields(run) if run else {}),
+            **({**run_fields(run), **self.family.document()} if run else {}),
             "timings": self._timings(),
             "events": [_event(event) for event in self.events],
         }
@@ -133,6 +137,8 @@ def run_fields(run: Run) -> dict[str, Any]:
         "status": run.status,
         "start_time": _time(run.start_time),
         "end_time": _time(run.end_time),
+        "newest_at": _time(run.newest_at),
+        "deleted_at": _time(run.deleted_at),
         "epochs": run.epochs,
         "params": run.params,
         "final_metrics": run.final_metrics,

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from store.models import Run
+from warmboard.contract.events import RunStatus
+
+QUIET = timedelta(minutes=10)
+"""How long a run in progress may log nothing before pages say so."""
 NO_VALUE = "\N{EN DASH}"
 STATUS_WORDS = {
     "FINISHED": "finished",
@@ -31,6 +36,12 @@ def ago(moment: datetime, now: datetime) -> str:
         if passed.total_seconds() >= seconds:
             return f"{int(passed.total_seconds() // seconds)} {unit} ago"
     return "just now"
+
+
+def quiet_since(run: Run, now: datetime) -> datetime | None:
+    """The time of the newest value, if the run is marked RUNNING but logs nothing any more."""
+    newest = run.newest_at if run.status == RunStatus.RUNNING else None
+    return newest if newest and newest < now - QUIET else None
 
 
 def number(value: float | None) -> str:

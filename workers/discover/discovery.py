@@ -1,4 +1,5 @@
-"""Finds runs that no event announced: in MLflow, and by the files that trainers left. ``python -m workers discover``.
+"""Finds runs that no event announced, in MLflow and by the files that trainers left, and what has changed in runs since
+they were fetched. ``python -m workers discover``.
 
 A finding becomes an event in the inbox, with the sweep as its source and an ID derived from the fact: finding it twice
 changes nothing. From then on it is handled like any event.
@@ -7,6 +8,7 @@ changes nothing. From then on it is handled like any event.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +18,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
 from store.models import InboxEvent
+from store.runs import mark_deleted
 from warmboard.contract.events import EventType, RunEvent
 from workers import inbox
 from workers.discover.files import FilesLook
@@ -28,7 +31,12 @@ from workers.settings import Settings
 log = logging.getLogger(__name__)
 OUTSTANDING = 300
 """The max number of unfinished events of the sweep; further findings wait for the next turns."""
-SAYS = {EventType.STARTED: "has started", EventType.PROGRESSED: "is in progress", EventType.COMPLETED: "has ended"}
+SAYS = {
+    EventType.STARTED: "has started, but no event announced it",
+    EventType.PROGRESSED: "is in progress, but no event announced it",
+    EventType.COMPLETED: "has ended, but no event announced it",
+    EventType.CHANGED: "has changed in MLflow since it was fetched",
+}
 
 
 class Look(Protocol):
@@ -41,19 +49,29 @@ class Look(Protocol):
 
 @dataclass
 class Report:
-    """What one turn found. ``unreadable`` has reasons; ``down`` has the reason of each place that can't be searched."""
+    """What one turn found: runs ``deleted`` and ``restored``, reasons of what is ``unreadable``, and in ``down`` the
+    reason of each place that can't be searched.
+    """
 
     events: list[RunEvent] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     down: dict[str, str] = field(default_factory=dict)
     more: bool = False
 
     def __str__(self) -> str:
-        ended = sum(event.type == EventType.COMPLETED for event in self.events)
-        found = f"unannounced runs: {ended:,} ended, {len(self.events) - ended:,} in progress"
-        unreadable = f"; unreadable: {len(self.unreadable):,}" if self.unreadable else ""
+        count = Counter(event.type for event in self.events)
+        found = f"unannounced runs: {count[EventType.COMPLETED]:,} ended, {count[EventType.PROGRESSED]:,} in progress"
+        others = {
+            "changed": count[EventType.CHANGED],
+            "deleted": len(self.deleted),
+            "restored": len(self.restored),
+            "unreadable": len(self.unreadable),
+        }
+        told = "".join(f"; {what}: {number:,}" for what, number in others.items() if number)
         down = f"; down: {', '.join(self.down)}" if self.down else ""
-        return f"{found}{unreadable}{down}{'; more at the next turn' if self.more else ''}"
+        return f"{found}{told}{down}{'; more at the next turn' if self.more else ''}"
 
 
 class Discovery:
@@ -93,6 +111,8 @@ class Discovery:
     def _look(self, look: Look, now: datetime, report: Report, dry_run: bool) -> None:
         room = OUTSTANDING - inbox.unfinished(SWEEP_SOURCE)
         for facts in look.look(now):
+            if not dry_run:
+                _note_deleted(facts, now, report)
             for fact in news(facts, now):
                 if room <= 0:
                     report.more = True
@@ -123,6 +143,19 @@ class Discovery:
             self._down.remove(place)
 
 
+def _note_deleted(facts: Sequence[Fact], now: datetime, report: Report) -> None:
+    """Deletion and restoration need no fetch: the run's row says it."""
+    described = [fact for fact in facts if fact.digest and fact.event]
+    deleted = {fact.event.run_id for fact in described if fact.event and fact.deleted}
+    there = {fact.event.run_id for fact in described if fact.event and not fact.deleted}
+    for found, ids, what in zip(
+        (report.deleted, report.restored), mark_deleted(deleted, there, now), ("deleted", "restored"), strict=True
+    ):
+        found += ids
+        for run_id in ids:
+            log.info("run %s was %s in MLflow", run_id, what)
+
+
 def _record(fact: Fact) -> InboxEvent | None:
     """Record the fact in the inbox; returns its row, None if it was there already."""
     now = timezone.now()
@@ -138,4 +171,4 @@ def _report(event: RunEvent | None, reason: str, report: Report) -> None:
         log.error("kept an unreadable finding: %s", reason)
     else:
         report.events.append(event)
-        log.info("run %s %s, but no event announced it", event.run_id, SAYS[event.type])
+        log.info("run %s %s", event.run_id, SAYS[event.type])

@@ -1,4 +1,4 @@
-"""Searches one MLflow server for runs that have ended recently, and for runs in progress.
+"""Searches one MLflow server for runs that have ended recently, for runs in progress, and for what has changed in them.
 
 Uses ``experiments/search`` and ``runs/search``, which MLflow 2.9.2 and 3.17.2 answer alike.
 https://mlflow.org/docs/latest/rest-api.html#search-runs
@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,15 +24,18 @@ from workers.discover.throttle import Throttle
 from workers.errors import PermanentError
 from workers.fetch.api import API, MlflowApi
 from workers.fetch.server import TrackingServer
-from workers.history.fetched import moment
+from workers.history.digest import digest_of_found
+from workers.history.fetched import moment, printable
 from workers.inbox import SWEEP_SOURCE
 
 GRACE = timedelta(seconds=30)
 """The trainer's own event gets this head start."""
 OVERLAP = timedelta(minutes=10)
 """A look at runs that have ended since the last look goes back this long before it."""
-PAGE = 100
-"""Runs per request. Each comes with all its latest metrics and parameters."""
+RECENT = timedelta(hours=1)
+"""Runs that ended within this time are searched at every look: what changes in them is noticed at the next."""
+PAGE = 1000
+"""Runs per request. Each comes with all its latest metrics, parameters and tags."""
 MOST_PAGES = 10_000
 """A search with more pages is taken for an endless one."""
 EXPERIMENTS_PAGE = 500
@@ -39,10 +43,26 @@ EXPERIMENTS_PAGE = 500
 QUICK_TEST_TAG = "quick_test_id"
 """The trainer's tag of a run that belongs to a quick test."""
 
+DELETED = "deleted"
+"""MLflow's lifecycle stage of a deleted run; the other is active."""
+
 ODD = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 """Errors that an answer in a wrong shape causes."""
 
 Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """``name`` has at most as many characters as an event may have. A deleted one has only deleted runs."""
+
+    name: str
+    deleted: bool
+
+    @classmethod
+    def of(cls, experiment: Document) -> Experiment:
+        name = printable(str(experiment.get("name") or experiment["experiment_id"]))
+        return cls(name[: LONGEST["experiment_name"]], experiment.get("lifecycle_stage") == DELETED)
 
 
 class MlflowLook:
@@ -74,7 +94,7 @@ class MlflowLook:
         """
         whole = self._looked_at is None or self._throttle.due
         began, settled = now - self._days, now - GRACE
-        since = began if whole or self._looked_at is None else self._looked_at - OVERLAP
+        since = began if whole or self._looked_at is None else min(self._looked_at - OVERLAP, now - RECENT)
         experiments = self._experiments()
         ended = f"attributes.end_time >= {_ms(since)} AND attributes.end_time <= {_ms(settled)}"
         for page in self._runs(experiments, ended, "attributes.end_time DESC", measured=whole):
@@ -91,7 +111,7 @@ class MlflowLook:
             self._throttle.done()
 
     def _without_times(
-        self, experiments: Mapping[str, str], began: datetime, settled: datetime
+        self, experiments: Mapping[str, Experiment], began: datetime, settled: datetime
     ) -> Iterator[list[Document]]:
         """Pages of the runs that the other searches miss: some clients end runs without an end_time, or start them
         without a start_time. Of the latter, those that logged since ``began``.
@@ -106,24 +126,24 @@ class MlflowLook:
             with self._understood("runs"):
                 yield [run for run in page if not run["info"].get("end_time") and _logged_since(run, began)]
 
-    def _experiments(self) -> dict[str, str]:
-        """ID → name, shortened to the max length in an event."""
-        asked = {"max_results": EXPERIMENTS_PAGE, "view_type": "ACTIVE_ONLY"}
-        found: dict[str, str] = {}
+    def _experiments(self) -> dict[str, Experiment]:
+        """By ID."""
+        asked = {"max_results": EXPERIMENTS_PAGE, "view_type": "ALL"}
+        found: dict[str, Experiment] = {}
         for page in self._pages("experiments", asked):
             with self._understood("experiments"):
-                found |= {experiment["experiment_id"]: _name(experiment) for experiment in page}
+                found |= {experiment["experiment_id"]: Experiment.of(experiment) for experiment in page}
         return found
 
     def _runs(
-        self, experiments: Mapping[str, str], which: str, order: str, *, measured: bool = False
+        self, experiments: Mapping[str, Experiment], which: str, order: str, *, measured: bool = False
     ) -> Iterator[list[Document]]:
         ids = list(experiments)
         for begin in range(0, len(ids), EXPERIMENTS_PAGE):
             asked = {
                 "experiment_ids": ids[begin : begin + EXPERIMENTS_PAGE],
                 "filter": which,
-                "run_view_type": "ACTIVE_ONLY",
+                "run_view_type": "ALL",
                 "max_results": PAGE,
                 "order_by": [order],
             }
@@ -143,21 +163,37 @@ class MlflowLook:
             asked["page_token"] = token
         raise PermanentError(f"{self._server.uri} answers {what}/search with more than {MOST_PAGES:,} pages")
 
-    def _facts(self, page: list[Document], experiments: Mapping[str, str], now: datetime) -> list[Fact]:
+    def _facts(self, page: list[Document], experiments: Mapping[str, Experiment], now: datetime) -> list[Fact]:
         with self._understood("runs"):
-            return [fact for run in page if (fact := self._fact(run, experiments, now))]
+            return [fact for run in page for fact in self._facts_of(run, experiments, now)]
 
-    def _fact(self, run: Document, experiments: Mapping[str, str], now: datetime) -> Fact | None:
-        """The fact of one run; None if there is none. A malformed run becomes an unreadable fact."""
+    def _facts_of(self, run: Document, experiments: Mapping[str, Experiment], now: datetime) -> list[Fact]:
+        """The facts of one run: that it is in progress or has ended, and how it is described now. A malformed run
+        becomes one unreadable fact, a deleted one a fact that says so.
+        """
         info = run["info"]
         try:
-            event = self._event(run, experiments[info["experiment_id"]], now)
+            experiment = experiments[info["experiment_id"]]
+            event = self._event(run, experiment.name, now)
+            if event is None:
+                return []
+            changed = self._changed(event, run, now)
         except ODD as error:
-            name = str(info.get("run_id")).replace("\0", "\N{REPLACEMENT CHARACTER}")
+            name = printable(str(info.get("run_id")))
             reason = f"run {name} of {self._server.uri} is malformed: {error!r}"
             data = json.dumps(info).encode()
-            return Fact(f"{self._server.name} {name}.unreadable"[-LONGEST_ATTRIBUTE:], None, data=data, reason=reason)
-        return Fact(f"{self._server.name} {event.id}"[:LONGEST_ATTRIBUTE], event) if event else None
+            return [Fact(f"{self._server.name} {name}.unreadable"[-LONGEST_ATTRIBUTE:], None, data=data, reason=reason)]
+        if experiment.deleted or info.get("lifecycle_stage") == DELETED:
+            return [replace(changed, deleted=True)]
+        return [Fact(f"{self._server.name} {event.id}"[:LONGEST_ATTRIBUTE], event), changed]
+
+    def _changed(self, event: RunEvent, run: Document, now: datetime) -> Fact:
+        """How the run is described now. ``event`` is that it is in progress or has ended."""
+        digest = digest_of_found(run, event.experiment_name)
+        # With the time: what is changed back must be an event of its own.
+        changed = replace(event, type=EventType.CHANGED, id=f"{event.run_id}.changed.{digest}.{_ms(now)}", time=now)
+        newest = event.time if event.type == EventType.PROGRESSED else None
+        return Fact(f"{self._server.name} {changed.id}"[:LONGEST_ATTRIBUTE], changed, digest=digest, newest=newest)
 
     def _event(self, run: Document, experiment: str, now: datetime) -> RunEvent | None:
         """A completed or a progressed event; None for a run that has neither ended nor started."""
@@ -224,11 +260,6 @@ def _start(run: Document) -> int:
 
 def _stamps(run: Document) -> list[int]:
     return [int(metric["timestamp"]) for metric in run.get("data", {}).get("metrics", [])]
-
-
-def _name(experiment: Document) -> str:
-    name = str(experiment.get("name") or experiment["experiment_id"])
-    return name.replace("\0", "\N{REPLACEMENT CHARACTER}")[: LONGEST["experiment_name"]]
 
 
 def _quick_test_id(run: Document) -> int | None:

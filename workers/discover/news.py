@@ -1,4 +1,8 @@
-"""Decides which facts are new: compares the sweep's findings with the inbox and the store."""
+"""Decides which facts are new: compares the sweep's findings with the inbox and the store.
+
+A run that was fetched after its end is news again if MLflow describes it in another way than at that fetch, or if that
+was more than a day ago: points logged late at earlier steps show in no description.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,9 @@ TOLERANCE = timedelta(seconds=1)
 SETTLING = timedelta(seconds=60)
 """A run in progress that was fetched more recently than this is left to its own events. A file is written at most this
 long after the event that was published with it."""
-COLUMNS = ("run_id", "type", "state", "happened_at", "received_at")
+WHOLE_FETCH = timedelta(days=1)
+"""A run that has ended is fetched again after this long, as long as the sweep looks at it."""
+COLUMNS = ("run_id", "event_id", "type", "state", "happened_at", "received_at")
 NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -26,7 +32,9 @@ NEVER = datetime.fromtimestamp(0, UTC)
 class Fact:
     """A finding: an event, which may be known already, or unreadable data with the reason.
 
-    ``key`` identifies it. ``told_at`` is the time at which its file was written; None for facts from MLflow.
+    ``key`` identifies it. ``told_at`` is the time at which its file was written; None for facts from MLflow. ``digest``
+    is of the run as MLflow describes it (``workers/history/digest.py``), ``newest`` the time of its newest value, which
+    is None unless it is in progress; both only in facts that a run has changed. A ``deleted`` run is never news.
     """
 
     key: str
@@ -35,27 +43,33 @@ class Fact:
     data: bytes = b""
     attributes: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
+    digest: str = ""
+    newest: datetime | None = None
+    deleted: bool = False
 
 
 @dataclass(frozen=True)
 class Known:
-    """A run in the store. ``fetched_at`` is the start of its last fetch; ``events`` are its completed events, and those
-    that are unfinished or failed.
+    """A run in the store. ``fetched_at`` is the start of its last fetch, ``digest`` is of what MLflow said then.
+    ``events`` are its completed and changed events, and those that are unfinished or failed.
     """
 
     ended: bool
     fetched_at: datetime
+    digest: str
     events: tuple[InboxEvent, ...]
 
 
 def known(run_ids: Collection[str]) -> dict[str, Known]:
     """Run ID → run, for the runs that the store has. Two queries for any number of runs."""
     events: dict[str, list[InboxEvent]] = defaultdict(list)
-    counts = Q(type=EventType.COMPLETED) | Q(state__in=[*UNFINISHED, State.FAILED])
+    counts = Q(type__in=(EventType.COMPLETED, EventType.CHANGED)) | Q(state__in=[*UNFINISHED, State.FAILED])
     for event in InboxEvent.objects.filter(counts, run_id__in=run_ids).only(*COLUMNS):
         events[event.run_id].append(event)
-    runs = Run.objects.filter(pk__in=run_ids).only("status", "fetched_at")
-    return {run.pk: Known(run.status in ENDED, run.fetched_at or NEVER, tuple(events[run.pk])) for run in runs}
+    runs = Run.objects.filter(pk__in=run_ids).only("status", "fetched_at", "digest")
+    return {
+        run.pk: Known(run.status in ENDED, run.fetched_at or NEVER, run.digest, tuple(events[run.pk])) for run in runs
+    }
 
 
 def news(facts: Sequence[Fact], now: datetime) -> list[Fact]:
@@ -63,15 +77,17 @@ def news(facts: Sequence[Fact], now: datetime) -> list[Fact]:
     runs = known({fact.event.run_id for fact in facts if fact.event})
     kept = InboxEvent.objects.filter(source=UNREADABLE_SOURCE, event_id__in=[fact.key for fact in facts])
     unreadable = set(kept.values_list("event_id", flat=True))
-    return [
-        fact
-        for fact in facts
-        if fact.key not in unreadable and (fact.event is None or _is_news(fact, fact.event, runs, now))
-    ]
+    there = [fact for fact in facts if not fact.deleted and fact.key not in unreadable]
+    found = [fact for fact in there if fact.event is None or _is_news(fact, fact.event, runs, now)]
+    # The fetch at a run's end brings its changes too.
+    ended = {fact.event.run_id for fact in found if fact.event and not fact.digest}
+    return [fact for fact in found if not (fact.digest and fact.event and fact.event.run_id in ended)]
 
 
 def _is_news(fact: Fact, event: RunEvent, runs: Mapping[str, Known], now: datetime) -> bool:
     run = runs.get(event.run_id)
+    if event.type == EventType.CHANGED:
+        return run is not None and _has_changed(fact, run, now)
     if run is None:
         return True
     if event.type == EventType.COMPLETED:
@@ -104,3 +120,20 @@ def _is_left_behind(newest: datetime, run: Known, now: datetime) -> bool:
         event.state in UNFINISHED or (event.state == State.FAILED and event.received_at > run.fetched_at)
         for event in run.events
     )
+
+
+def _has_changed(fact: Fact, run: Known, now: datetime) -> bool:
+    """Whether a run that was fetched is described in another way since, or must be fetched whole again."""
+    if run.fetched_at == NEVER or run.fetched_at >= now or any(event.state in UNFINISHED for event in run.events):
+        return False
+    changes = [event for event in run.events if event.type == EventType.CHANGED]
+    last = max(changes, key=lambda event: event.received_at, default=None)
+    if last and last.received_at > now - WHOLE_FETCH and fact.digest in last.event_id.split("."):
+        # The fetch that followed has failed, or came to another digest. So would the next.
+        return False
+    if not run.ended and fact.newest and fact.newest > run.fetched_at - SETTLING:
+        # It goes on: its values tell when it must be fetched.
+        return False
+    # An older version has kept no digest.
+    differs = run.digest not in ("", fact.digest)
+    return differs or (run.ended and run.fetched_at < now - WHOLE_FETCH)

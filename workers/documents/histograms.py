@@ -15,7 +15,8 @@ from warmboard.contract.entries import EntryKey, Histogram, HistogramType, Resol
 from workers.documents.partition import Partition
 from workers.documents.sample import Sampling, kept
 from workers.documents.series import counts, integers, series
-from workers.history.fetched import FetchedRun, Indices, Values
+from workers.history.fetched import FetchedRun
+from workers.history.points import Indices, Values
 
 Mask = NDArray[np.bool_]
 

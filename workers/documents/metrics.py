@@ -19,12 +19,14 @@ from warmboard.contract.entries import (
     MetricGroup,
     MetricIndex,
     MetricSummary,
+    PointList,
     Resolution,
 )
 from workers.documents.partition import Curves
-from workers.documents.sample import Sampling, envelope, kept, round_significant
-from workers.documents.series import Gaps, integers, number, series
-from workers.history.fetched import Curve, Indices, Values
+from workers.documents.sample import Sampling, envelope, kept
+from workers.documents.series import Gaps, integers, number, point_list, series
+from workers.history.drawing import Curve
+from workers.history.points import Indices
 
 CHUNK_METRICS = 40
 CHUNK_POINTS = 1_000_000
@@ -33,12 +35,17 @@ CHUNK_POINTS = 1_000_000
 
 @dataclass(frozen=True)
 class MetricDocuments:
-    """Index and chunks of ``curves``, whose keys are sorted. Neither exists without curves."""
+    """Index and chunks of ``curves``, which are in the order of the charts. Neither exists without curves."""
 
     run_id: str
     curves: Curves = field(repr=False)
     sampling: Sampling
     cached_at: str
+
+    @property
+    def chunk_of(self) -> dict[str, int]:
+        """The chunk of each metric."""
+        return {key: number_ for number_, chunk in enumerate(_chunks(self.curves)) for key in chunk}
 
     def documents(self, resolution: Resolution) -> Iterator[tuple[EntryKey, MetricIndex | MetricChunk]]:
         """The chunks at one resolution; with those of the overview, the index."""
@@ -83,7 +90,7 @@ class _Axes:
 
     def __init__(self, sampling: Sampling, resolution: Resolution) -> None:
         self._sampling, self._resolution = sampling, resolution
-        self._numbers: dict[tuple[bytes, bytes], int] = {}
+        self._numbers: dict[tuple[bytes, bytes, int | None], int] = {}
         self._positions: list[Indices] = []
         self.axes: list[Axis] = []
 
@@ -94,21 +101,27 @@ class _Axes:
         if len(positions) < len(curve.steps):
             low, high = envelope(curve.values, positions)
             metric["min"], metric["max"] = series(low, self._resolution), series(high, self._resolution)
+        if curve.earlier:
+            metric["earlier"] = earlier_segments(curve, self._resolution, self._sampling)
+        if curve.replaced and self._resolution is Resolution.FULL:
+            metric["replaced"] = point_list(curve.replaced, self._resolution)
         return metric
 
     def _axis(self, curve: Curve) -> int:
-        name = (curve.steps.tobytes(), curve.timestamps.tobytes())
+        name = (curve.steps.tobytes(), curve.timestamps.tobytes(), curve.counted_at)
         if name not in self._numbers:
             self._numbers[name] = len(self.axes)
             positions = self._kept(len(curve.steps))
             self._positions.append(positions)
-            self.axes.append(
-                {
-                    "steps": integers(curve.steps[positions]),
-                    "timestamps": integers(curve.timestamps[positions]),
-                    "steps_total": len(curve.steps),
-                }
-            )
+            axis: Axis = {
+                "steps": integers(curve.steps[positions]),
+                "timestamps": integers(curve.timestamps[positions]),
+                "steps_total": len(curve.steps),
+                "counted": curve.is_counted,
+            }
+            if curve.counted_at is not None:
+                axis["step"] = curve.counted_at
+            self.axes.append(axis)
         return self._numbers[name]
 
     def _kept(self, length: int) -> Indices:
@@ -125,22 +138,26 @@ def group_of(key: str) -> str:
 
 
 def _chunks(curves: Curves) -> Iterator[Curves]:
-    """Split curves into chunks. Metrics of a group are adjacent; those without a group come first."""
+    """Split curves into chunks, in their order."""
     chunk: Curves = {}
     points = 0
-    for key in sorted(curves, key=lambda key: (group_of(key), key)):
-        length = len(curves[key].steps)
+    for key, curve in curves.items():
+        length = len(curve.steps)
         if chunk and (len(chunk) == CHUNK_METRICS or points + length > CHUNK_POINTS):
             yield chunk
             chunk, points = {}, 0
-        chunk[key] = curves[key]
+        chunk[key] = curve
         points += length
     if chunk:
         yield chunk
 
 
-def _rounded(value: Values) -> float | None:
-    return number(round_significant(value)[0])
+def earlier_segments(curve: Curve, resolution: Resolution, sampling: Sampling) -> list[PointList]:
+    """The segments before the steps began again, oldest first. An overview keeps the points of its budget."""
+    segments = curve.earlier
+    if resolution is Resolution.OVERVIEW:
+        segments = tuple(points.at(kept(len(points), 1, sampling.points)) for points in segments)
+    return [point_list(points, resolution) for points in segments]
 
 
 def _summary(key: str, chunk: int, curve: Curve) -> MetricSummary:
@@ -151,8 +168,8 @@ def _summary(key: str, chunk: int, curve: Curve) -> MetricSummary:
         "points": len(curve.steps),
         "first_step": int(curve.steps[0]),
         "last_step": int(curve.steps[-1]),
-        "last": _rounded(curve.values[-1:]),
-        "min": _rounded(finite.min(keepdims=True)) if len(finite) else None,
-        "max": _rounded(finite.max(keepdims=True)) if len(finite) else None,
+        "last": number(curve.values[-1]),
+        "min": number(finite.min()) if len(finite) else None,
+        "max": number(finite.max()) if len(finite) else None,
         "non_finite": len(curve.values) - len(finite),
     }

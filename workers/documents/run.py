@@ -17,24 +17,30 @@ from warmboard.contract.entries import (
     EntryKey,
     Envelope,
     History,
+    PointList,
     Resolution,
     Series,
+    Summaries,
+    Summary,
 )
+from workers.documents.about import about, parent_of
 from workers.documents.encoding import encode
 from workers.documents.histograms import HistogramDocuments
-from workers.documents.metrics import MetricDocuments
+from workers.documents.metrics import MetricDocuments, earlier_segments
 from workers.documents.partition import Partition
 from workers.documents.sample import Sampling, best_position, envelope, kept
-from workers.documents.series import Gaps, integers, number, series
-from workers.history.fetched import FetchedRun, Indices, Values
+from workers.documents.series import Gaps, integers, number, point_list, series
+from workers.history.fetched import FetchedRun
+from workers.history.points import Indices, Values
 from workers.history.roles import judge_of, pairs_of
+from workers.history.unit import Unit, unit_of
 from workers.insights.rules import insights
 
 MOST_CELLS = 20_000_000
 """The max number of values in a full history (160 MB). A longer one is sampled, with an envelope, like an overview."""
 SPARKLINE_POINTS, SPARKLINE_DIGITS = 32, 4
 LONGEST_TAG = 250
-"""In characters. Longer tags are files in disguise, such as the history of logged models."""
+"""In characters. Longer tags are in the document ``about``."""
 SUMMARY_METRICS = 100
 
 
@@ -48,6 +54,7 @@ class RunDocuments:
         self._partition = Partition.of(run.curves)
         self._curves = self._partition.curves
         self.epochs: Indices = self._partition.epochs
+        self._metrics = MetricDocuments(run.run_id, self._partition.others, sampling, self._cached_at)
         self._histograms = HistogramDocuments(run, self._partition, sampling, self._cached_at)
 
     def entries(self) -> dict[EntryKey, Entry]:
@@ -70,9 +77,41 @@ class RunDocuments:
         ordered = sorted(self.final_metrics, key=lambda key: (not key.startswith(("final_", "test_")), key))
         return {key: self.final_metrics[key] for key in ordered[:SUMMARY_METRICS]}
 
+    @property
+    def parent(self) -> str:
+        """The ID of the run's parent; empty without one."""
+        return parent_of(self.run.tags)
+
+    @cached_property
+    def unit(self) -> Unit:
+        return unit_of(self.run.curves, self.run.params)
+
+    @cached_property
+    def summary(self) -> dict[str, Summary]:
+        """The numbers of every metric, sorted by key. The parts of histograms have none."""
+        points = self.run.points
+        return {key: points[key].summary() for key in sorted(points) if len(points[key]) and not is_histogram(key)}
+
+    def summaries(self) -> Summaries:
+        return {
+            "available": True,
+            "unit": self.unit,
+            "metrics": self.summary,
+            "charts": self._partition.charts,
+            "chunk_of": self._metrics.chunk_of,
+            "replaced": {key: len(curve.replaced) for key, curve in self.run.curves.items() if curve.replaced},
+            "cached_at": self._cached_at,
+            "mlflow_run_id": self.run.run_id,
+        }
+
     def sparkline(self) -> list[float | None]:
-        """A few values of the validation loss (training loss if there is none), for lists."""
-        values = self._values(self._judged_by)[kept(len(self.epochs), 1, SPARKLINE_POINTS)]
+        """A few values of the loss that leads, for lists: validation loss, or training loss if there is none."""
+        curves = self.run.curves
+        leading = judge_of(curves, pairs_of(curves))
+        if leading is None:
+            return []
+        values = curves[leading].values
+        values = values[kept(len(values), 1, SPARKLINE_POINTS)]
         return [number(float(f"{value:.{SPARKLINE_DIGITS}g}")) for value in values.tolist()]
 
     def history(self, resolution: Resolution) -> History:
@@ -83,10 +122,12 @@ class RunDocuments:
             return series(self._values(key)[positions], resolution)
 
         named = arrange(one)
+        clocks, clock_of = self._clocks(positions, resolution)
         gaps = Gaps.of(self._curves, resolution)
         return {
             "available": True,
             "resolution": resolution.value,
+            "unit": self.unit,
             "epochs": integers(self.epochs[positions]),
             "epochs_total": len(self.epochs),
             "timestamps": integers(self._timestamps[positions]),
@@ -101,9 +142,17 @@ class RunDocuments:
             "metrics": {key: one(key) for key in self._curves if not is_named(key)},
             "more_metrics": len(self._partition.others),
             "envelope": self._envelopes(positions, resolution),
+            "earlier": {
+                key: earlier_segments(curve, resolution, self._sampling)
+                for key, curve in self._curves.items()
+                if curve.earlier
+            },
+            "replaced": self._replaced(resolution),
+            "clocks": clocks,
+            "clock_of": clock_of,
             "non_finite": gaps.listed,
             "non_finite_total": gaps.total,
-            "repeated_steps": sum(curve.repeated for curve in self.run.curves.values()),
+            "repeated_steps": sum(len(curve.replaced or ()) for curve in self.run.curves.values()),
             "final_metrics": self.final_metrics,
             "params": dict(self.run.params),
             "tags": {key: value for key, value in self.run.tags.items() if len(value) <= LONGEST_TAG},
@@ -120,12 +169,14 @@ class RunDocuments:
     def _documents(self, resolution: Resolution) -> Iterator[tuple[EntryKey, Document]]:
         yield EntryKey.history(self.run.run_id, resolution), self.history(resolution)
         yield from self._histograms.documents(resolution, self._positions(resolution))
-        metrics = MetricDocuments(self.run.run_id, self._partition.others, self._sampling, self._cached_at)
-        yield from metrics.documents(resolution)
+        if resolution is Resolution.OVERVIEW:
+            yield EntryKey.summaries(self.run.run_id), self.summaries()
+            yield EntryKey.about(self.run.run_id), about(self.run, self._cached_at)
+        yield from self._metrics.documents(resolution)
 
     @cached_property
     def _insights(self) -> list[Any]:
-        return insights(self.run.curves)
+        return insights(self.run.curves, self.unit)
 
     @cached_property
     def _judged_by(self) -> str:
@@ -150,6 +201,32 @@ class RunDocuments:
             return kept(length, self._sampling.interval, self._sampling.points, self.best)
         most = MOST_CELLS // max(len(self._curves), 1)
         return np.arange(length) if length <= most else kept(length, 1, most, self.best)
+
+    def _replaced(self, resolution: Resolution) -> dict[str, PointList]:
+        if resolution is not Resolution.FULL:
+            return {}
+        return {key: point_list(curve.replaced, resolution) for key, curve in self._curves.items() if curve.replaced}
+
+    def _clocks(self, positions: Indices, resolution: Resolution) -> tuple[list[list[int | None]], dict[str, int]]:
+        """The timestamps of metrics that were logged at other times than ``timestamps`` says, each clock once."""
+        clocks: dict[tuple[bytes, bytes], int] = {}
+        found: list[list[int | None]] = []
+        clock_of: dict[str, int] = {}
+        if resolution is not Resolution.FULL:
+            return found, clock_of
+        for key, curve in self._curves.items():
+            places = np.searchsorted(self.epochs, curve.steps)
+            if np.array_equal(self._timestamps[places], curve.timestamps):
+                continue
+            name = (curve.steps.tobytes(), curve.timestamps.tobytes())
+            if name not in clocks:
+                clocks[name] = len(found)
+                times: list[int | None] = [None] * len(self.epochs)
+                for place, time in zip(places.tolist(), curve.timestamps.tolist(), strict=True):
+                    times[place] = time
+                found.append([times[position] for position in positions.tolist()])
+            clock_of[key] = clocks[name]
+        return found, clock_of
 
     def _values(self, key: str) -> Values:
         return self._partition.values(key)

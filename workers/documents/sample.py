@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from workers.history.fetched import Indices, Values
+from workers.history.points import Indices, Values
 
 LEAST_BUDGET = 3
 """The first epoch, the last, and the best."""

@@ -13,9 +13,11 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from warmboard.contract.entries import NonFinite, Resolution, Series
+from warmboard.contract.entries import NonFinite, PointList, Resolution, Series
 from workers.documents.sample import round_significant
-from workers.history.fetched import Curve, Values
+from workers.history.drawing import Curve
+from workers.history.points import Points, Values
+from workers.history.points import number as strict
 
 MOST_NON_FINITE = {Resolution.OVERVIEW: 200, Resolution.FULL: 10_000}
 """The max number of NaN and ±∞ values that a document lists. It also gives their total number."""
@@ -38,6 +40,16 @@ def counts(values: Values) -> list[Series]:
 
 def number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def point_list(points: Points, resolution: Resolution) -> PointList:
+    """Points that have no place on an axis."""
+    values = round_significant(points.values) if resolution is Resolution.OVERVIEW else points.values
+    return {
+        "steps": integers(points.steps),
+        "timestamps": integers(points.timestamps),
+        "values": [strict(value) for value in values.tolist()],
+    }
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,10 @@ class MlflowStatusError(PermanentError):
         """Whether the server lacks the route itself, as opposed to the run."""
         return self.status == 501 or (self.status in (404, 405) and not self.code)
 
+    @property
+    def is_gone(self) -> bool:
+        return self.code == "RESOURCE_DOES_NOT_EXIST"
+
 
 class Body(Protocol):
     """A response body, decompressed while it is read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import quote
 
-from workers.errors import PermanentError, TransientError
+from workers.errors import DeletedError, PermanentError, TransientError
 from workers.fetch.api import MlflowApi, MlflowStatusError
 from workers.fetch.incremental import first_guess, goes_on, merged, needed_from
 from workers.history.fetched import FetchedRun
@@ -62,6 +62,6 @@ class BulkRoute:
         except NotWholeError as error:
             raise TransientError(f"MLflow's history of run {run_id} is incomplete: {error}") from error
         except MlflowStatusError as error:
-            if error.code == "RESOURCE_DOES_NOT_EXIST" and "deleted" in str(error):
-                raise PermanentError(f"run {run_id} is deleted in MLflow") from error
+            if error.is_gone and "deleted" in str(error):
+                raise DeletedError(f"run {run_id} is deleted in MLflow") from error
             raise

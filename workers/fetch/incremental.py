@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from workers.history.fetched import Curve, FetchedRun, Indices, Point, Values
+from workers.history.fetched import FetchedRun
+from workers.history.points import Indices, Point, Points, Values
 
 RUNNING = "RUNNING"
 
@@ -22,11 +23,11 @@ def goes_on(kept: FetchedRun | None, status: str) -> bool:
     return kept is not None and kept.status == status == RUNNING
 
 
-def has_moved(curve: Curve | None, latest: Point) -> bool:
-    """Whether a metric's latest point differs from the kept curve's last. NaN equals NaN."""
-    if curve is None:
+def has_moved(points: Points | None, latest: Point) -> bool:
+    """Whether a metric's latest point differs from the last one kept. NaN equals NaN."""
+    if points is None:
         return True
-    *place, value = curve.last()
+    *place, value = points.last()
     return tuple(place) != latest[:2] or not (value == latest[2] or (math.isnan(value) and math.isnan(latest[2])))
 
 
@@ -36,19 +37,19 @@ def first_guess(kept: FetchedRun) -> int | None:
     Usually all metrics are at the same step. None if everything must be requested: the run was not running, had no
     points, or logged some steps twice and may do so again.
     """
-    if not goes_on(kept, RUNNING) or any(curve.repeated for curve in kept.curves.values()):
+    if not goes_on(kept, RUNNING) or any(points.repeat for points in kept.points.values()):
         return None
-    return max((curve.last()[0] for curve in kept.curves.values()), default=None)
+    return max((points.last()[0] for points in kept.points.values()), default=None)
 
 
 def needed_from(kept: FetchedRun, latest: Mapping[str, Point], begin: int) -> int | None:
     """The first step that must be read to cover every metric that moved, at most ``begin``. None if a metric is new."""
     for key, point in latest.items():
-        curve = kept.curves.get(key)
-        if curve is None:
+        points = kept.points.get(key)
+        if points is None:
             return None
-        if has_moved(curve, point):
-            begin = min(begin, curve.last()[0])
+        if has_moved(points, point):
+            begin = min(begin, points.last()[0])
     return begin
 
 
@@ -57,27 +58,24 @@ def merged(kept: FetchedRun, came: FetchedRun, latest: Mapping[str, Point], begi
 
     None if the two don't fit together, because kept steps were logged again.
     """
-    curves = dict(kept.curves)
-    for key, gained in came.curves.items():
-        curve = curves.get(key)
-        if curve is None or not _continues(curve, gained, begin):
+    found = dict(kept.points)
+    for key, gained in came.points.items():
+        points = found.get(key)
+        if points is None or not _continues(points, gained, begin):
             return None
-        before = int(np.searchsorted(curve.steps, begin))
-        pairs = zip(_columns(curve), _columns(gained), strict=True)
-        steps, values, timestamps = (np.concatenate([old[:before], new]) for old, new in pairs)
-        curves[key] = Curve(steps, values, timestamps, curve.repeated)
-    if latest.keys() != curves.keys() or any(has_moved(curves[key], point) for key, point in latest.items()):
+        pairs = zip(_columns(points.before(begin)), _columns(gained), strict=True)
+        found[key] = Points(*(np.concatenate(pair) for pair in pairs))
+    if latest.keys() != found.keys() or any(has_moved(found[key], point) for key, point in latest.items()):
         return None
-    return replace(came, curves=curves)
+    return replace(came, points=found)
 
 
-def _continues(curve: Curve, gained: Curve, begin: int) -> bool:
-    """Whether ``gained`` begins with the curve's points from step ``begin`` on, and has no repeated step."""
-    before = int(np.searchsorted(curve.steps, begin))
-    count = len(curve.steps) - before
-    pairs = zip(_columns(curve), _columns(gained), strict=True)
-    return not gained.repeated and all(np.array_equal(old[before:], new[:count], equal_nan=True) for old, new in pairs)
+def _continues(points: Points, gained: Points, begin: int) -> bool:
+    """Whether ``gained`` begins with the kept points from step ``begin`` on, and has no repeated step."""
+    kept = points.since(begin)
+    pairs = zip(_columns(kept), _columns(gained), strict=True)
+    return not gained.repeat and all(np.array_equal(old, new[: len(kept)], equal_nan=True) for old, new in pairs)
 
 
-def _columns(curve: Curve) -> tuple[Indices, Values, Indices]:
-    return curve.steps, curve.values, curve.timestamps
+def _columns(points: Points) -> tuple[Indices, Values, Indices]:
+    return points.steps, points.values, points.timestamps

@@ -6,6 +6,7 @@ Metrics are requested concurrently.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
@@ -13,11 +14,14 @@ from typing import Any
 import numpy as np
 import orjson
 
-from workers.errors import PermanentError
+from workers.errors import DeletedError, PermanentError
 from workers.fetch.api import API, Body, MlflowApi, MlflowStatusError
 from workers.fetch.incremental import goes_on, has_moved
-from workers.history.fetched import MLFLOW_INFINITY, Curve, FetchedRun, Indices, Point, Values, moment
+from workers.history.fetched import FetchedRun, end_of, moment, pairs, run_name
+from workers.history.linked import datasets_of, models_of
+from workers.history.points import Indices, Point, Points, Values, latest_points
 
+log = logging.getLogger(__name__)
 SHORT_HISTORY = "ajax-api/2.0/mlflow/metrics/get-history-bulk"
 """The route of MLflow's own pages: a fifth less work than get-history. It silently stops after SHORT points."""
 SHORT = 25_000
@@ -26,6 +30,8 @@ PIECE = 2**20
 ALIVE_SECONDS = 5.0
 RUNS_PAGE_SIZE = 200
 """Small, because each run comes with all its latest metrics and parameters."""
+MOST_MODELS = 50
+"""The max number of a run's models whose names and metrics are requested: MLflow's own max is 50 for one page."""
 
 Columns = tuple[Indices, Values, Indices]
 
@@ -43,21 +49,25 @@ class StockServer:
         run = self._api.get(API + "runs/get", "run", run_id=run_id)
         info, data = run["info"], run.get("data", {})
         if info.get("lifecycle_stage") == "deleted":
-            raise PermanentError(f"run {run_id} is deleted in MLflow")
+            raise DeletedError(f"run {run_id} is deleted in MLflow")
         experiment = self._experiment("get", experiment_id=info["experiment_id"])
-        tags = _pairs(data.get("tags", []))
-        latest = {metric["key"]: _point(metric) for metric in data.get("metrics", [])}
-        known = kept.curves if kept and goes_on(kept, info["status"]) else {}
+        tags = pairs(data.get("tags", []))
+        latest = latest_points(data.get("metrics", []))
+        known = kept.points if kept and goes_on(kept, info["status"]) else {}
         return FetchedRun(
             run_id=run_id,
             experiment_name=experiment["name"],
-            name=info.get("run_name") or tags.get("mlflow.runName", ""),
+            name=run_name(info, tags),
             status=info["status"],
             start_time=moment(info.get("start_time")),
-            end_time=moment(info.get("end_time")),
-            params=_pairs(data.get("params", [])),
+            end_time=end_of(info),
+            params=pairs(data.get("params", [])),
             tags=tags,
-            curves=self._curves(run_id, latest, known, alive),
+            points=self._points(run_id, latest, known, alive),
+            experiment_id=info["experiment_id"],
+            user=info.get("user_id", ""),
+            datasets=datasets_of(run),
+            models=models_of(run, self._logged_models(run)),
         )
 
     def search_runs(self, experiment_name: str) -> Iterator[str]:
@@ -68,7 +78,7 @@ class StockServer:
         try:
             experiment = self._experiment("get-by-name", experiment_name=experiment_name)
         except MlflowStatusError as error:
-            if error.code == "RESOURCE_DOES_NOT_EXIST":
+            if error.is_gone:
                 raise PermanentError(f"MLflow has no experiment {experiment_name!r}") from error
             raise
         asked: dict[str, Any] = {
@@ -83,35 +93,53 @@ class StockServer:
             if not asked["page_token"]:
                 return
 
+    def _logged_models(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The models whose source is the run. MLflow 2 has none: there a run has no outputs."""
+        if "outputs" not in run:
+            return []
+        info = run["info"]
+        asked = {
+            "experiment_ids": [info["experiment_id"]],
+            "filter": f"source_run_id = '{info['run_id']}'",
+            "max_results": MOST_MODELS,
+        }
+        try:
+            models: list[dict[str, Any]] = self._api.post(API + "logged-models/search", asked).get("models", [])
+        except PermanentError as error:
+            # Other servers answer runs/get alike and have no models; a role may read runs and no models.
+            log.info("MLflow gives no models of run %s: %s", info["run_id"], error)
+            return []
+        return models
+
     def _experiment(self, how: str, **which: str) -> dict[str, Any]:
         experiment: dict[str, Any] = self._api.get(f"{API}experiments/{how}", "experiment", **which)
         return experiment
 
-    def _curves(
-        self, run_id: str, latest: Mapping[str, Point], known: Mapping[str, Curve], alive: Callable[[], None]
-    ) -> dict[str, Curve]:
-        curves = {key: known[key] for key, point in latest.items() if key in known and not has_moved(known[key], point)}
-        asked = [key for key in latest if key not in curves]
+    def _points(
+        self, run_id: str, latest: Mapping[str, Point], known: Mapping[str, Points], alive: Callable[[], None]
+    ) -> dict[str, Points]:
+        found = {key: known[key] for key, point in latest.items() if key in known and not has_moved(known[key], point)}
+        asked = [key for key in latest if key not in found]
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="fetch")
         try:
-            futures = {key: pool.submit(self._curve, run_id, key, latest[key]) for key in asked}
+            futures = {key: pool.submit(self._points_of, run_id, key, latest[key]) for key in asked}
             for key, future in futures.items():
                 # A metric of a million points takes minutes.
                 while not wait([future], ALIVE_SECONDS).done:
                     alive()
-                curves[key] = future.result()
+                found[key] = future.result()
                 alive()
         finally:
             # After a failure, don't send the remaining requests.
             pool.shutdown(cancel_futures=True)
-        return {key: curves[key] for key in latest if len(curves[key].steps)}
+        return {key: found[key] for key in latest if len(found[key])}
 
-    def _curve(self, run_id: str, key: str, latest: Point) -> Curve:
+    def _points_of(self, run_id: str, key: str, latest: Point) -> Points:
         columns = self._short_history(run_id, key) if latest[0] < SHORT else None
         if columns is None:
             steps, values, timestamps = zip(*self._pages(run_id, key), strict=True)
             columns = np.concatenate(steps), np.concatenate(values), np.concatenate(timestamps)
-        return Curve.of(*columns)
+        return Points.of(*columns)
 
     def _short_history(self, run_id: str, key: str) -> Columns | None:
         """All points of a metric with fewer than SHORT points; None if get-history must be used."""
@@ -169,13 +197,3 @@ def _lenient(text: bytes) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return json.loads(text)
-
-
-def _point(metric: Mapping[str, Any]) -> Point:
-    value = float(metric["value"])
-    value = np.copysign(np.inf, value) if abs(value) >= MLFLOW_INFINITY else value
-    return int(metric.get("step", 0)), int(metric["timestamp"]), float(value)
-
-
-def _pairs(items: list[dict[str, str]]) -> dict[str, str]:
-    return {item["key"]: item.get("value", "") for item in items}

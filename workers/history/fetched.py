@@ -1,61 +1,17 @@
-"""A fetched run: the tracking server's data, with one curve per metric. Pure; no input or output."""
+"""A fetched run: the tracking server's data, with all points of each metric. Pure; no input or output."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-Indices = NDArray[np.int64]
-Values = NDArray[np.float64]
-Point = tuple[int, int, float]
-"""Step, timestamp, value."""
-
-MLFLOW_INFINITY = np.finfo(np.float64).max
-"""MLflow's databases store ±∞ as the largest float64."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One metric's history, as three arrays of the same length.
-
-    ``steps`` are ascending and unique. ``values`` may be NaN or ±∞. ``timestamps`` are in milliseconds since 1970
-    (UTC). ``repeated`` is the number of points dropped for another of the same step.
-    """
-
-    steps: Indices
-    values: Values
-    timestamps: Indices
-    repeated: int = 0
-
-    @classmethod
-    def of(cls, steps: Indices, values: Values, timestamps: Indices) -> Curve:
-        """Make a curve of points in any order, with one value per step.
-
-        Of points that share a step, the one with the latest timestamp wins; of those that share both, the one with the
-        max value, where NaN counts as 0. This is MLflow's own rule for its latest metrics. An identical point does not
-        count as repeated: a point is read twice if it moves to the next page between two requests.
-        """
-        if not (np.abs(values) < MLFLOW_INFINITY).all():
-            values = np.where(np.abs(values) >= MLFLOW_INFINITY, np.copysign(np.inf, values), values)
-        if (steps[1:] > steps[:-1]).all():
-            return cls(steps, values, timestamps)
-        rank = np.where(np.isnan(values), 0.0, values)
-        order = np.lexsort((np.isnan(values), rank, timestamps, steps))
-        steps, rank, values, timestamps = steps[order], rank[order], values[order], timestamps[order]
-        last = np.append(steps[1:] != steps[:-1], True)
-        columns = (steps, timestamps, rank, np.isnan(values))
-        same = np.logical_and.reduce([column[1:] == column[:-1] for column in columns])
-        return cls(steps[last], values[last], timestamps[last], len(steps) - int(last.sum()) - int(same.sum()))
-
-    def last(self) -> Point:
-        """The point of the highest step: the one that MLflow gives as the metric's latest."""
-        return int(self.steps[-1]), int(self.timestamps[-1]), float(self.values[-1])
-
+from warmboard.contract.about import Dataset, LoggedModel
+from warmboard.contract.info import ENDED
+from workers.history.drawing import Curve, drawn
+from workers.history.points import Points
 
 LONGEST_NAME = 500
 """In characters: the limit of the store's columns."""
@@ -63,7 +19,10 @@ LONGEST_NAME = 500
 
 @dataclass(frozen=True)
 class FetchedRun:
-    """One run as the tracking server has it. Times are timezone-aware, in UTC."""
+    """One run as the tracking server has it. Times are timezone-aware, in UTC.
+
+    ``experiment_id`` is empty, and ``datasets`` and ``models`` too, if an older version has fetched the run.
+    """
 
     run_id: str
     experiment_name: str
@@ -73,22 +32,55 @@ class FetchedRun:
     end_time: datetime | None
     params: Mapping[str, str] = field(repr=False)
     tags: Mapping[str, str] = field(repr=False)
-    curves: Mapping[str, Curve] = field(repr=False)
+    points: Mapping[str, Points] = field(repr=False)
+    experiment_id: str = ""
+    user: str = ""
+    datasets: Sequence[Dataset] = field(repr=False, default_factory=list)
+    models: Sequence[LoggedModel] = field(repr=False, default_factory=list)
+
+    @cached_property
+    def curves(self) -> Mapping[str, Curve]:
+        """Each metric as it is drawn."""
+        return {key: drawn(points) for key, points in self.points.items() if len(points)}
+
+    @property
+    def newest_at(self) -> datetime | None:
+        """The time of the newest value. None without one, or if it was before the start: then the clock was wrong."""
+        stamps = (int(points.timestamps.max()) for points in self.points.values() if len(points))
+        newest = moment(max(stamps, default=0))
+        return newest if newest and newest >= (self.start_time or newest) else None
 
     def printable(self) -> FetchedRun:
         """A copy that every database can store: without NUL characters, which PostgreSQL rejects, and names cut off."""
         return replace(
             self,
-            experiment_name=_printable(self.experiment_name)[:LONGEST_NAME],
-            name=_printable(self.name)[:LONGEST_NAME],
-            params={_printable(key): _printable(value) for key, value in self.params.items()},
-            tags={_printable(key): _printable(value) for key, value in self.tags.items()},
-            curves={_printable(key): curve for key, curve in self.curves.items()},
+            experiment_name=printable(self.experiment_name)[:LONGEST_NAME],
+            name=printable(self.name)[:LONGEST_NAME],
+            params={printable(key): printable(value) for key, value in self.params.items()},
+            tags={printable(key): printable(value) for key, value in self.tags.items()},
+            points={printable(key): points for key, points in self.points.items()},
+            user=printable(self.user),
         )
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text without NUL characters."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def run_name(info: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+    """The name of a run in MLflow's answer; servers before 2.0 keep it as a tag."""
+    return str(info.get("run_name") or tags.get("mlflow.runName", ""))
+
+
+def end_of(info: Mapping[str, Any]) -> datetime | None:
+    """When the run ended. MLflow keeps the old end of a run that was reopened."""
+    return moment(info.get("end_time")) if info["status"] in ENDED else None
+
+
+def pairs(items: list[dict[str, str]]) -> dict[str, str]:
+    """Parameters or tags of MLflow's answer by key."""
+    return {item["key"]: item.get("value") or "" for item in items}
 
 
 def moment(milliseconds: Any) -> datetime | None:

@@ -15,7 +15,8 @@ import numpy as np
 import orjson
 import zstandard
 
-from workers.history.fetched import Curve, FetchedRun, Indices, Point, Values, moment
+from workers.history.fetched import FetchedRun, end_of, moment
+from workers.history.points import Indices, Point, Points, Values, number
 
 VERSION = 1
 LINE_POINTS = 100_000
@@ -42,11 +43,13 @@ class Reading:
     latest: Mapping[str, Point]
 
 
-def read_run(source: bytes) -> FetchedRun:
-    """Read a run that ``write_run`` has written. Raises NotWholeError if it is cut off or something else."""
+def read_run(source: bytes, *, in_part: bool = False) -> FetchedRun:
+    """Read a run that ``write_run`` has written. Raises NotWholeError if it is cut off or something else, or, unless
+    ``in_part``, if an older version left points out.
+    """
     try:
         with zstandard.ZstdDecompressor().stream_reader(source) as stream:
-            return read_lines(split_lines(stream)).run
+            return read_lines(split_lines(stream), in_part=in_part).run
     except zstandard.ZstdError as error:
         raise NotWholeError(f"not a run's history: {error}") from error
 
@@ -69,21 +72,23 @@ def split_lines(stream: Readable) -> Iterator[bytes]:
     yield b"".join(rest)
 
 
-def read_lines(lines: Iterable[bytes], alive: Callable[[], None] = lambda: None) -> Reading:
-    """Read a run from lines, calling ``alive`` after each. Raises NotWholeError if the run is cut off or not a run."""
+def read_lines(lines: Iterable[bytes], alive: Callable[[], None] = lambda: None, *, in_part: bool = False) -> Reading:
+    """Read a run from lines, calling ``alive`` after each. Raises NotWholeError if the run is cut off or not a run, or,
+    unless ``in_part``, if it lacks points.
+    """
     try:
-        return _read(map(orjson.loads, filter(None, lines)), alive)
+        return _read(map(orjson.loads, filter(None, lines)), alive, in_part)
     except NotWholeError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise NotWholeError(f"the history was cut off, or is not one: {error!r}") from error
 
 
-def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None]) -> Reading:
+def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None], in_part: bool) -> Reading:
     head = next(documents, {})
     if head["version"] != VERSION:
         raise NotWholeError(f"a history of version {head['version']}; expected version {VERSION}")
-    columns = _Columns()
+    columns = _Columns(in_part)
     for document in documents:
         columns.take(document)
         alive()
@@ -94,10 +99,15 @@ def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None]) -> Rea
         name=info["run_name"] or "",
         status=info["status"],
         start_time=moment(info["start_time"]),
-        end_time=moment(info["end_time"]),
+        end_time=end_of(info),
         params=head["params"],
         tags=head["tags"],
-        curves=columns.curves(),
+        points=columns.points(),
+        # An older version wrote none of these.
+        experiment_id=str(info.get("experiment_id") or ""),
+        user=info.get("user_id") or "",
+        datasets=head.get("datasets", []),
+        models=head.get("models", []),
     )
     return Reading(run, {key: (step, time, float(value)) for key, (step, time, value) in head["latest"].items()})
 
@@ -105,11 +115,11 @@ def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None]) -> Rea
 class _Columns:
     """Collects axes and values, line by line."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_part: bool) -> None:
+        self._in_part = in_part
         self._axes: dict[int, tuple[Indices, Indices]] = {}
         self._parts: dict[str, list[tuple[Indices, Values, Indices]]] = {}
-        self._repeated: dict[str, int] = {}
-        self._points = 0
+        self._count = 0
         self._end: dict[str, Any] = {}
 
     def take(self, document: dict[str, Any]) -> None:
@@ -123,40 +133,39 @@ class _Columns:
 
     def _take_values(self, document: dict[str, Any]) -> None:
         key, values = document["key"], np.array(document["values"], dtype=np.float64)
+        if document.get("repeated") and not self._in_part:
+            raise NotWholeError(f"it lacks points of metric {key!r}: an older version kept one per step")
         steps, timestamps = self._axes[document["axis"]]
         if len(values) != len(steps):
             raise NotWholeError(f"metric {key!r} has {len(values)} values at {len(steps)} steps")
         for name, positions in document.get("non_finite", {}).items():
             values[positions] = NON_FINITE[name]
         self._parts.setdefault(key, []).append((steps, values, timestamps))
-        self._repeated[key] = self._repeated.get(key, 0) + document.get("repeated", 0)
-        self._points += len(values)
+        self._count += len(values)
 
-    def curves(self) -> dict[str, Curve]:
-        """The curves by key. Raises NotWholeError if the end line is missing or its counts differ."""
-        if (self._end.get("metrics"), self._end.get("points")) != (len(self._parts), self._points):
+    def points(self) -> dict[str, Points]:
+        """The points by key. Raises NotWholeError if the end line is missing or its counts differ."""
+        if (self._end.get("metrics"), self._end.get("points")) != (len(self._parts), self._count):
             raise NotWholeError("the history was cut off")
-        return {key: self._curve(key) for key in self._parts}
+        return {key: self._points_of(key) for key in self._parts}
 
-    def _curve(self, key: str) -> Curve:
+    def _points_of(self, key: str) -> Points:
         parts = self._parts[key]
-        columns = parts[0] if len(parts) == 1 else tuple(map(np.concatenate, zip(*parts, strict=True)))
-        curve = Curve.of(*columns)
-        return Curve(curve.steps, curve.values, curve.timestamps, curve.repeated + self._repeated[key])
+        return Points.of(*(parts[0] if len(parts) == 1 else tuple(map(np.concatenate, zip(*parts, strict=True)))))
 
 
 def _lines(run: FetchedRun) -> Iterator[bytes]:
     yield _line(_head(run))
     axes: dict[bytes, int] = {}
-    for key, curve in run.curves.items():
-        for begin in range(0, len(curve.steps), LINE_POINTS):
-            yield from _metric_lines(key, curve, slice(begin, begin + LINE_POINTS), axes)
-    lengths = [len(curve.steps) for curve in run.curves.values()]
+    for key, points in run.points.items():
+        for begin in range(0, len(points), LINE_POINTS):
+            yield from _metric_lines(key, points, slice(begin, begin + LINE_POINTS), axes)
+    lengths = [len(points) for points in run.points.values()]
     yield _line({"end": True, "metrics": len(lengths), "points": sum(lengths)})
 
 
-def _metric_lines(key: str, curve: Curve, part: slice, axes: dict[bytes, int]) -> Iterator[bytes]:
-    steps, timestamps, values = curve.steps[part], curve.timestamps[part], curve.values[part]
+def _metric_lines(key: str, points: Points, part: slice, axes: dict[bytes, int]) -> Iterator[bytes]:
+    steps, timestamps, values = points.steps[part], points.timestamps[part], points.values[part]
     digest = hashlib.blake2b(steps.tobytes() + timestamps.tobytes(), digest_size=16).digest()
     if digest not in axes:
         axes[digest] = len(axes)
@@ -164,8 +173,6 @@ def _metric_lines(key: str, curve: Curve, part: slice, axes: dict[bytes, int]) -
     document = {"key": key, "axis": axes[digest], "values": values}
     if not np.isfinite(values).all():
         document["non_finite"] = _non_finite(values)
-    if curve.repeated and part.start == 0:
-        document["repeated"] = curve.repeated
     yield _line(document)
 
 
@@ -177,9 +184,19 @@ def _head(run: FetchedRun) -> dict[str, Any]:
         "status": run.status,
         "start_time": _milliseconds(run.start_time),
         "end_time": _milliseconds(run.end_time),
+        "experiment_id": run.experiment_id,
+        "user_id": run.user,
     }
-    latest = {key: _strict(curve.last()) for key, curve in run.curves.items()}
-    return {"version": VERSION, "run": info, "params": dict(run.params), "tags": dict(run.tags), "latest": latest}
+    latest = {key: _strict(points.last()) for key, points in run.points.items()}
+    return {
+        "version": VERSION,
+        "run": info,
+        "params": dict(run.params),
+        "tags": dict(run.tags),
+        "datasets": list(run.datasets),
+        "models": list(run.models),
+        "latest": latest,
+    }
 
 
 def _milliseconds(time: datetime | None) -> int | None:
@@ -188,9 +205,7 @@ def _milliseconds(time: datetime | None) -> int | None:
 
 def _strict(point: Point) -> list[int | float | str]:
     step, timestamp, value = point
-    if np.isfinite(value):
-        return [step, timestamp, value]
-    return [step, timestamp, "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"]
+    return [step, timestamp, number(value)]
 
 
 def _non_finite(values: Values) -> dict[str, Indices]:

@@ -10,16 +10,26 @@ from functools import lru_cache
 from itertools import chain
 
 from warmboard.contract.catalogue import is_histogram
-from workers.history.fetched import Curve
+from workers.history.drawing import Curve
 
 VALIDATION = frozenset({"val", "valid", "validation", "eval", "dev"})
 TRAINING = frozenset({"train", "training"})
+TESTING = frozenset({"test", "testing"})
 LESS_IS_BETTER = frozenset({"error", "err", "rmse", "mse", "mae", "mape", "nll", "perplexity", "ppl"})
 MORE_IS_BETTER = frozenset({"accuracy", "acc", "auc", "f1", "precision", "recall", "ndcg", "mrr", "r2", "iou", "dice"})
 NO_LOSS = frozenset({"regularization", "regularisation", "reg", "l1", "l2", "kl", "penalty", "scale", "weight", "lr"})
 """A metric with one of these words is only a part of a loss, or a setting."""
+RATES = frozenset({"lr", "learningrate"})
+NORMS = frozenset({"norm", "norms", "gradnorm"})
+COUNTS = frozenset({"nonfinite", "step", "epoch", "iteration"})
+THROUGHPUT = frozenset(
+    {"throughput", "time", "seconds", "sec", "duration", "runtime", "latency", "speed", "tokens", "samples", "images",
+     "fps", "mfu", "flops", "tflops"}
+)  # fmt: skip
 PLAIN = frozenset({"loss", "total", "epoch", "step"})
 """Training minimises a loss with no other words. A generator's or a policy's loss may rise in a healthy run."""
+SYSTEM = "system/"
+"""The prefix of the metrics that MLflow logs about the machine."""
 LABELS = {
     "loss": "training loss",
     "val_loss": "validation loss",
@@ -67,6 +77,15 @@ def training_loss_of(curves: Mapping[str, Curve], pairs: Iterable[Pair]) -> str 
     paired = [pair.training for pair in pairs if pair.sign == 1]
     plain = [key for key in curves if is_plain_loss(key) and not words_of(key) & VALIDATION]
     return _first_followed(curves, chain(["loss"], paired, plain))
+
+
+def timed_by(curves: Mapping[str, Curve]) -> str | None:
+    """The metric whose steps count as the run's: the training loss, the judging loss, or the longest curve."""
+    pairs = pairs_of(curves)
+    leading = training_loss_of(curves, pairs) or judge_of(curves, pairs)
+    # MLflow's system metrics have their own clock.
+    keys = [key for key in curves if not key.startswith(SYSTEM)]
+    return leading or max(keys, key=lambda key: len(curves[key].steps), default=None)
 
 
 def towers_of(keys: Iterable[str]) -> dict[str, list[str]]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from warmboard.contract.catalogue import is_histogram
 from warmboard.contract.entries import Insight
-from workers.history.fetched import Curve, Indices, Values
+from workers.history.drawing import Curve
+from workers.history.points import Indices, Values
 from workers.history.roles import LABELS, is_vital, towers_of
 from workers.insights.run import Run
 from workers.insights.trend import WINDOW, begin_of_tail

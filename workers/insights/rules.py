@@ -12,7 +12,8 @@ from itertools import zip_longest
 import numpy as np
 
 from warmboard.contract.entries import Insight
-from workers.history.fetched import Curve
+from workers.history.drawing import Curve
+from workers.history.unit import Unit
 from workers.insights.gradients import dead_tower, exploding_gradients, non_finite, vanishing_gradients
 from workers.insights.losses import best_epoch, diverging_loss, no_improvement, overfitting, plateau
 from workers.insights.run import Run
@@ -25,12 +26,14 @@ MOST_PER_RULE = 5
 """Max number of statements of one rule, so that a run with many metrics still shows the others."""
 
 
-def insights(curves: Mapping[str, Curve]) -> list[Insight]:
+def insights(curves: Mapping[str, Curve], unit: Unit) -> list[Insight]:
     """Find the statements about a run, by severity, then by first epoch; at most MOST_INSIGHTS.
 
     ``curves`` maps each metric's key to its curve. The result does not depend on their order.
     """
-    run = Run({key: curves[key] for key in sorted(curves) if len(curves[key].steps)})
+    run = Run(
+        {key: curves[key] for key in sorted(curves) if len(curves[key].steps) and not curves[key].is_counted}, unit
+    )
     # Differences of values near the largest float64 are infinite. No rule makes a statement then.
     with np.errstate(all="ignore"):
         found = [sorted(rule(run), key=gravity)[:MOST_PER_RULE] for rule in RULES.values()]

@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from warmboard.contract.catalogue import is_histogram
-from workers.history.fetched import Curve
+from workers.history.drawing import Curve
 from workers.history.roles import (
     Pair,
     is_gradient_norm,
     is_plain_loss,
     judge_of,
     pairs_of,
+    timed_by,
     training_loss_of,
 )
+from workers.history.unit import Unit
 from workers.insights.trend import Timing, Trend, finite
 
 FEWEST_TREND = 10
 """Min number of points: two windows. With fewer, a trend can't be told from noise."""
-FAR = 10
-"""Steps this far apart, or this many per validation, are not epochs."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Run:
     """A run's curves, sorted by key, none of them empty."""
 
     curves: dict[str, Curve]
+    unit: Unit
     _finite: dict[str, Curve] = field(default_factory=dict)
 
     def finite(self, key: str) -> Curve:
@@ -61,23 +62,11 @@ class Run:
     @cached_property
     def timed_by(self) -> str | None:
         """The metric whose steps count as the run's."""
-        # MLflow's system metrics have their own clock.
-        keys = [key for key in self.metrics if not key.startswith("system/")]
-        return self.trained_by or max(keys, key=lambda key: len(self.curves[key].steps), default=None)
+        return timed_by(self.metrics)
 
     @cached_property
     def timing(self) -> Timing | None:
         return Timing.of(self.curves[self.timed_by]) if self.timed_by else None
-
-    @cached_property
-    def unit(self) -> str:
-        """The word for the run's steps: ``epoch``, or ``step`` if they are FAR apart or FAR more than validations."""
-        if self.timed_by is None:
-            return "epoch"
-        steps = self.curves[self.timed_by].steps
-        rarest = min((len(self.curves[pair.validation].steps) for pair in self.pairs), default=len(steps))
-        apart = len(steps) > 1 and int(steps[-1] - steps[0]) >= FAR * (len(steps) - 1)
-        return "step" if apart or len(steps) >= FAR * rarest else "epoch"
 
     @cached_property
     def trends(self) -> dict[str, Trend]:

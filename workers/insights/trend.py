@@ -9,7 +9,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from workers.history.fetched import Curve, Indices, Values
+from workers.history.drawing import Curve
+from workers.history.points import Indices, Values
 
 MOST_BLOCKS = 100
 """Max number of blocks. Each is the median of several points, which reduces a long curve's cost and noise."""

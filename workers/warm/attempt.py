@@ -18,7 +18,6 @@ from django.db import OperationalError
 
 from store.models import InboxEvent, Run
 from store.warm import HotCopyError
-from warmboard.contract.events import EventType
 from workers import inbox
 from workers.backoff import backoff
 from workers.errors import PermanentError, TransientError
@@ -137,13 +136,20 @@ def rebuild(run_id: str, attempts: int, settings: Settings) -> str:
 
 
 def rebuild_entries(run_id: str, settings: Settings) -> str:
-    """Make a run's entries again: from its source in the store, without asking MLflow; without a source, from MLflow.
+    """Make a run's entries again: from its source in the store, without asking MLflow; without a whole source, from
+    MLflow; if MLflow lacks the run, from what the source has.
 
     Raises TransientError, PermanentError, HotCopyError.
     """
     if warmed := rebuild_from_source(run_id, settings):
         return str(warmed)
-    return str(warm_from(server_named(Run.objects.get(pk=run_id).tracking_server, settings), run_id, settings))
+    try:
+        return str(warm_from(server_named(Run.objects.get(pk=run_id).tracking_server, settings), run_id, settings))
+    except PermanentError as error:
+        warmed = rebuild_from_source(run_id, settings, in_part=True) if error.is_gone else None
+        if warmed is None:
+            raise
+        return f"{warmed}, from the points that an older version kept: {error}"
 
 
 def server_named(name: str, settings: Settings) -> TrackingServer:
@@ -161,9 +167,9 @@ def server_named(name: str, settings: Settings) -> TrackingServer:
 def _warm(events: list[InboxEvent], settings: Settings) -> str:
     event = events[-1].event()
     server = server_named(event.tracking_server, settings)
-    # Steps that were logged late or twice show only in a whole fetch; the end of a run always brings one.
-    ended = any(row.type == EventType.COMPLETED for row in events)
-    return str(warm_from(server, event.run_id, settings, incremental=not ended, alive=_renewing(events)))
+    # Steps that were logged late or twice show only in a whole fetch; the end of a run, or a change, brings one.
+    whole = any(row.type not in inbox.LIVE for row in events)
+    return str(warm_from(server, event.run_id, settings, incremental=not whole, alive=_renewing(events)))
 
 
 def _renewing(events: list[InboxEvent]) -> Callable[[], None]:

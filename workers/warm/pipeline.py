@@ -16,6 +16,7 @@ from store.runs import announce_run
 from workers.documents.run import RunDocuments
 from workers.documents.sample import Sampling
 from workers.fetch.fetcher import Fetcher, TrackingServer
+from workers.history.digest import digest_of
 from workers.history.fetched import FetchedRun
 from workers.history.ndjson import NotWholeError, read_run, write_run
 from workers.settings import Settings
@@ -68,19 +69,21 @@ def warm_from(
     return _store(run, fetched_at, settings, begin)
 
 
-def rebuild_from_source(run_id: str, settings: Settings) -> Warmed | None:
-    """Make a run's entries again from the source of its last fetch; None if the store has no readable source."""
+def rebuild_from_source(run_id: str, settings: Settings, *, in_part: bool = False) -> Warmed | None:
+    """Make a run's entries again from the source of its last fetch; None if the store has no readable source.
+    ``in_part``: also from one of an older version that left points out.
+    """
     begin = time.monotonic()
     source = door.source(run_id)
-    run = _read(run_id, source)
+    run = _read(run_id, source, in_part=in_part)
     return _store(run, source.fetched_at, settings, begin) if source and run else None
 
 
-def _read(run_id: str, source: door.Source | None) -> FetchedRun | None:
+def _read(run_id: str, source: door.Source | None, *, in_part: bool = False) -> FetchedRun | None:
     if source is None:
         return None
     try:
-        return read_run(source.body)
+        return read_run(source.body, in_part=in_part)
     except NotWholeError as error:
         log.error("the stored source of run %s can't be read, fetching the whole run: %s", run_id, error)
         return None
@@ -100,8 +103,14 @@ def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: flo
             status=run.status,
             start_time=run.start_time,
             end_time=run.end_time,
+            newest_at=run.newest_at,
             epochs=len(documents.epochs),
+            unit=documents.unit,
+            digest=digest_of(run),
+            parent=documents.parent,
             params=dict(run.params),
+            tags=run.tags,
+            summaries=documents.summary,
             final_metrics=documents.summary_metrics,
             sparkline=documents.sparkline(),
             entries=entries,
@@ -111,7 +120,7 @@ def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: flo
     return Warmed(
         run_id=run.run_id,
         stored=stored,
-        metrics=len(run.curves),
+        metrics=len(run.points),
         epochs=len(documents.epochs),
         size=sum(len(entry.zstd) for entry in entries.values()),
         seconds=time.monotonic() - begin,

@@ -45,4 +45,4 @@ def exported(page: Page, title: str, kind: str, path: Path) -> str:
         page.get_by_role("group", name=f"Export {title}", exact=True).get_by_text(kind).click()
     caught.value.save_as(path)
     assert caught.value.suggested_filename.endswith(f".{kind.lower()}")
-    return path.read_text() if kind != "PNG" else ""
+    return path.read_text("utf-8-sig") if kind != "PNG" else ""

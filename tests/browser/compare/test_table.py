@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.compare.parts import MINUS, THREE, TWELVE, Look, compared, row
+from webapp.exports.cells import text_of
 
 
 def test_only_differences_and_a_baseline(look: Look) -> None:
@@ -62,10 +63,10 @@ def test_the_table_and_all_of_it_as_files(look: Look, tmp_path: Path) -> None:
         with page.expect_download() as caught:
             page.get_by_role("button", name=kind, exact=True).click()
         caught.value.save_as(tmp_path / kind)
-    lines = list(csv.DictReader(io.StringIO((tmp_path / "CSV").read_text())))
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "CSV").read_text("utf-8-sig"))))
     assert [line["run_id"] for line in lines] == ["search0", "search1", "search2"]
     for line, run in zip(lines, runs, strict=True):
-        assert line["param.query_hist_bin_edges"] == run["params"]["query_hist_bin_edges"]
+        assert line["param.query_hist_bin_edges"] == text_of(run["params"]["query_hist_bin_edges"])
         assert float(line["metric.test_loss"]) == run["final_metrics"]["test_loss"]
     assert json.loads((tmp_path / "JSON").read_text())["runs"] == runs
 

@@ -39,7 +39,7 @@ def test_the_data_is_every_step_though_an_overview_is_drawn(look: Look, site: Si
     figure = chart(page, "Loss")
     expect(page.locator(".epochs")).to_contain_text("of 600 epochs; bands")
     full = history(page, "exported")
-    with export(page, figure, "Data as CSV").open(newline="") as file:
+    with export(page, figure, "Data as CSV").open(newline="", encoding="utf-8-sig") as file:
         head, *rows = csv.reader(file)
     assert head == ["epoch", "time", "loss", "val_loss"]
     assert [int(row[0]) for row in rows] == full["epochs"]
@@ -58,10 +58,9 @@ def test_the_data_is_every_step_though_an_overview_is_drawn(look: Look, site: Si
 def test_another_metric_is_exported_with_every_step(look: Look, site: Site) -> None:
     site.seed("warm", kind="Framework", run_id="batches-exported", logged="batches", size=5000)
     page = look("/runs/batches-exported/")
-    page.locator("#metrics").scroll_into_view_if_needed()
-    figure = page.locator("figure.metric").filter(has=page.get_by_role("img"))
+    figure = chart(page, "batch/loss").filter(has=page.get_by_role("img"))
     expect(figure).to_have_count(1)
-    with export(page, figure, "Data as CSV").open(newline="") as file:
+    with export(page, figure, "Data as CSV").open(newline="", encoding="utf-8-sig") as file:
         head, *rows = csv.reader(file)
     assert (head, len(rows)) == (["step", "time", "batch/loss"], 5000)
     assert rows[2500][2] == "NaN"
@@ -95,7 +94,7 @@ def test_histograms_are_exported_too(look: Look, kind: str) -> None:
     box = page.locator("figure.panel")
     expect(box.locator(".readout")).to_contain_text("epoch 19")
     wanted = page.request.get(f"/api/runs/{RUN}/histogram-data/?type=weights&tower=query&resolution=full").json()
-    with export(page, box, "Data as CSV").open(newline="") as file:
+    with export(page, box, "Data as CSV").open(newline="", encoding="utf-8-sig") as file:
         head, *rows = csv.reader(file)
     assert head == ["epoch", "bin", "from", "to", "count"]
     found = [float(row[4]) for row in rows if row[0] == "3" and row[1] not in ("below", "above")]

@@ -33,9 +33,9 @@ def test_every_control_is_reached_by_tab_and_the_page_by_sections(look: Look) ->
 def test_the_section_that_is_read_is_marked(look: Look) -> None:
     page = look(RUN)
     nav = page.get_by_role("navigation", name="On this page")
-    expect(nav.get_by_role("link")).to_have_text(["Training", "Weight analysis", "Parameters", "Provenance"])
+    expect(nav.get_by_role("link")).to_have_text(["Training", "Weight analysis", "About", "Parameters", "Provenance"])
     expect(nav.locator("[aria-current]")).to_have_text("Training")
-    for name, key in (("Weight analysis", "2"), ("Provenance", "4"), ("Training", "1")):
+    for name, key in (("Weight analysis", "2"), ("Provenance", "5"), ("Training", "1")):
         page.keyboard.press(key)
         expect(nav.locator("[aria-current]")).to_have_text(name)
         expect(nav).to_be_in_viewport()

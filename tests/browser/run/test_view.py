@@ -297,8 +297,7 @@ def test_a_zoom_into_a_long_run_brings_every_epoch(look: Look, site: Site) -> No
 def test_a_zoom_into_another_metric_brings_its_every_step(look: Look, site: Site) -> None:
     site.seed("warm", kind="Framework", run_id="steps-closer", logged="batches", size=20_000)
     page = look("/runs/steps-closer/?zoom.steps%20of%20batch=5000~5040")
-    figure = page.locator("figure.metric").filter(has=page.get_by_role("img"))
-    page.locator("#metrics").scroll_into_view_if_needed()
+    figure = chart(page, "batch/loss").filter(has=page.get_by_role("img"))
     plot = figure.locator(".plot")
     expect(figure.locator("canvas")).to_be_visible()
     plot.focus()

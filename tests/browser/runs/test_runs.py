@@ -402,9 +402,9 @@ def test_c_compares_what_is_chosen(look: Look) -> None:
     for key in "jxc":
         page.keyboard.press(key)
     expect(page.get_by_role("button", name="Compare (1)")).to_be_disabled()
-    page.get_by_role("searchbox").focus()
+    page.get_by_role("combobox", name="Search the runs").focus()
     page.keyboard.type("jxc")
-    expect(page.get_by_role("searchbox")).to_have_value("jxcdeep")
+    expect(page.get_by_role("combobox", name="Search the runs")).to_have_value("jxcdeep")
     page.keyboard.press("Escape")
     with page.expect_request("**/compare/**") as asked:
         for key in "jjxc":
@@ -418,7 +418,7 @@ def test_the_list_is_taken_along_as_a_table(look: Look) -> None:
     page = look("/?q=broad&sort=name&limit=2&columns=param.optimizer")
     with page.expect_download() as caught:
         page.get_by_role("link", name="Download CSV").click()
-    rows = caught.value.path().read_text().splitlines()
+    rows = caught.value.path().read_text("utf-8-sig").splitlines()
     assert rows[0] == "run_id,name,experiment,status,epochs,started,ended,param.optimizer"
     assert [row.split(",")[1] for row in rows[1:]] == ["broad-0", "broad-2", "broad-4", "broad-6"]
     with page.expect_download() as caught:

@@ -8,8 +8,10 @@ import pytest
 import zstandard
 
 from tests.paths import EXAMPLES
+from warmboard.contract.about import About, Dataset, LeftOut, LoggedModel, ModelMetric, Source
 from warmboard.contract.entries import (
     Axis,
+    Chart,
     Encoding,
     Entry,
     EntryKey,
@@ -19,7 +21,10 @@ from warmboard.contract.entries import (
     MetricChunk,
     MetricIndex,
     MetricSummary,
+    PointSummary,
     Resolution,
+    Summaries,
+    Summary,
     Tower,
 )
 
@@ -59,9 +64,30 @@ def test_the_golden_index_and_chunk_have_every_field_and_equal_lengths() -> None
     assert summary.keys() == get_type_hints(MetricSummary).keys()
     metric = chunk["metrics"][summary["key"]]
     axis = chunk["axes"][metric["axis"]]
-    assert axis.keys() == get_type_hints(Axis).keys()
+    assert axis.keys() == get_type_hints(Axis).keys() - {"step"}
     assert {len(axis["steps"]), len(axis["timestamps"])} == {len(metric["values"])}
     assert axis["steps_total"] == summary["points"]
+
+
+def test_the_golden_summaries_have_every_field_and_every_metric_of_a_chart() -> None:
+    summaries = example("summaries")
+    assert summaries.keys() == get_type_hints(Summaries).keys()
+    for summary in summaries["metrics"].values():
+        assert summary.keys() == get_type_hints(Summary).keys()
+        assert all(summary[name].keys() == get_type_hints(PointSummary).keys() for name in ("first", "last"))
+    for chart in summaries["charts"]:
+        assert chart.keys() == get_type_hints(Chart).keys()
+        assert summaries["metrics"].keys() >= set(chart["metrics"])
+
+
+def test_the_golden_document_about_a_run_has_every_field() -> None:
+    about = example("about")
+    assert about.keys() == get_type_hints(About).keys()
+    assert about["source"].keys() == get_type_hints(Source).keys()
+    assert about["left_out"].keys() == get_type_hints(LeftOut).keys()
+    assert about["datasets"][0].keys() == get_type_hints(Dataset).keys()
+    assert about["models"][0].keys() == get_type_hints(LoggedModel).keys()
+    assert about["models"][0]["metrics"][0].keys() == get_type_hints(ModelMetric).keys()
 
 
 def test_an_entry_has_the_same_document_in_every_coding() -> None:
@@ -82,7 +108,9 @@ def test_keys_differ_by_run_name_resolution_and_schema() -> None:
             *(EntryKey.histogram(run_id, type_, tower, resolution) for type_ in HistogramType for tower in Tower),
             *(EntryKey.metric_chunk(run_id, number, resolution) for number in range(3)),
             EntryKey.metric_index(run_id),
+            EntryKey.summaries(run_id),
+            EntryKey.about(run_id),
         )
     }
-    assert len(keys) == 34
-    assert all(key.startswith("warmboard:entry:v2:") for key in keys)
+    assert len(keys) == 38
+    assert all(key.startswith("warmboard:entry:v3:") for key in keys)

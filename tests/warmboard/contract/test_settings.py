@@ -22,6 +22,8 @@ def test_an_unset_setting_has_its_default() -> None:
         ("MLFLOW_TRACKING_URI", "mlflow:5000", "does not start with http:// or https://"),
         ("PUBSUB_EMULATOR_HOST", "http://localhost:8085", "is not HOST:PORT"),
         ("MLFLOW_TRACKING_SERVERS", "eu", "contains 'eu', which is not NAME=ADDRESS"),
+        ("MLFLOW_UI_URLS", "eu=https://ada:secret@mlflow.eu", "has credentials for eu, which pages would show"),
+        ("MLFLOW_UI_URLS", "eu=javascript:alert(1)", "does not start with http:// or https://"),
         ("WEBAPP_HTTPS", "maybe", "is neither true nor false"),
         ("WEBAPP_SECRET_KEY", "", "WEBAPP_SECRET_KEY is not set"),
     ],

@@ -18,6 +18,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from store import warm
 from store.state import EXPECT
+from tests.webapp.numbers import CLOSE, Numbers, Untold
 from tests.webapp.samples import Sample, Varied
 from warmboard.contract import directions
 from warmboard.contract.entries import Encoding, EntryKey, Resolution
@@ -56,6 +57,7 @@ def test_a_run_is_its_summary_and_its_stored_history(reader: Client, three: list
     assert stored
     listed = next(run for run in reader.get("/api/runs/").json()["runs"] if run["mlflow_run_id"] == "run1")
     assert found["history"] == json.loads(gzip.decompress(stored.data))
+    assert found["summaries"] == reader.get("/api/runs/run1/summaries/").json()
     told = {key: value for key, value in listed.items() if key not in ("sparkline", "annotation")}
     assert {key: found[key] for key in told} == told
 
@@ -63,9 +65,10 @@ def test_a_run_is_its_summary_and_its_stored_history(reader: Client, three: list
 def test_the_stored_text_is_handed_out_as_it_is(reader: Client, three: list[str]) -> None:
     text = ask(reader, *three).content
     for run_id in three:
-        stored = warm.get(EntryKey.history(run_id, Resolution.OVERVIEW), Encoding.GZIP)
-        assert stored
-        assert gzip.decompress(stored.data) in text
+        for key in (EntryKey.history(run_id, Resolution.OVERVIEW), EntryKey.summaries(run_id)):
+            stored = warm.get(key, Encoding.GZIP)
+            assert stored
+            assert gzip.decompress(stored.data) in text
 
 
 def test_what_is_not_warm_is_an_answer(reader: Client, three: list[str]) -> None:
@@ -78,6 +81,29 @@ def test_what_is_not_warm_is_an_answer(reader: Client, three: list[str]) -> None
     assert (waits["state"], waits["expect"]) == ("pending", EXPECT["pending"])
     assert (unheard["state"], unheard["expect"], unheard["history"]) == ("unknown", EXPECT["unknown"], None)
     assert "name" not in unheard
+    assert [run["summaries"] is None for run in (first, failed, waits, unheard)] == [False, True, True, True]
+
+
+def test_a_run_of_an_older_worker_has_no_summaries_yet(reader: Client, three: list[str]) -> None:
+    Untold("untold", epochs=8).warm()
+    before = ask(reader, "run0", "untold")
+    found = before.json()["runs"][1]
+    assert (found["state"], found["summaries"], found["history"]["epochs_total"]) == ("warm", None, 8)
+    Sample("untold", epochs=8).put()
+    after = ask(reader, "run0", "untold", **{"If-None-Match": before["ETag"]})
+    assert after.json()["runs"][1]["summaries"]["metrics"]["loss"]["count"] == 8
+
+
+def test_numbers_have_all_digits(reader: Client, db: None) -> None:
+    for seed in (1, 2):
+        Numbers(f"close{seed}", seed=seed, logged="close").warm()
+    runs = ask(reader, "close1", "close2").json()["runs"]
+    assert [run["summaries"]["metrics"]["val_score"]["last"]["value"] for run in runs] == [CLOSE + 1, CLOSE + 2]
+    metrics = runs[0]["summaries"]["metrics"]
+    assert [metrics[f"ends/{name}"]["last"]["value"] for name in ("nan", "high", "low")] == [
+        "NaN", "Infinity", "-Infinity",
+    ]  # fmt: skip
+    assert {"__proto__", "constructor", "own/axis"} <= metrics.keys()
 
 
 def test_the_queries_are_the_same_however_many_runs(

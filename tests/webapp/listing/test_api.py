@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -50,7 +51,8 @@ def test_what_cannot_be_used_is_named(reader: Client, query: str) -> None:
     assert response.json()["parameter"] == query.split("=")[0]
 
 
-def test_a_query_that_is_still_being_typed_finds_nothing_yet(reader: Client) -> None:
+def test_a_query_that_is_still_being_typed_finds_nothing_yet(reader: Client, make: Make) -> None:
+    make("a", {"lr": "0.1"})
     found = reader.get("/api/runs/", {"q": "param.lr >", "typing": "1"})
     assert found.status_code == 200
     assert found.json()["runs"] == []
@@ -59,6 +61,26 @@ def test_a_query_that_is_still_being_typed_finds_nothing_yet(reader: Client) -> 
     assert reader.get("/api/runs/", {"q": "param.lr >", "typing": "0"}).status_code == 400
     assert reader.get("/api/runs/", {"sort": "x", "typing": "1"}).status_code == 400, "no form sends that"
     assert reader.get("/api/runs/", {"typing": "2"}).json()["parameter"] == "typing"
+
+
+def test_a_name_that_no_run_has_is_a_problem_while_typing(reader: Client, make: Make) -> None:
+    make("a", {"optimizer": "adam"}, {"val_loss": 1.0}, experiment_name="two-tower")
+    Change(tags={"owner": "ada"}).make(["a"], "ada", NOTHING)
+
+    def problem(query: str, typing: str = "1") -> str | None:
+        answer = reader.get("/api/runs/", {"q": query, "typing": typing})
+        assert answer.status_code == 200
+        found: str | None = answer.json()["problem"]
+        return found
+
+    assert problem("metric.val_los < 3") == "No run has the metric val_los. The nearest is val_loss."
+    assert problem("param.optimiser = adam") == "No run has the parameter optimiser. The nearest is optimizer."
+    assert problem("tag.ownr") == "No run has the tag ownr. The nearest is owner."
+    assert problem("experiment = two-towr") == "No run is in the experiment two-towr. The nearest is two-tower."
+    assert problem("metric.zzz and param.qqq") == "No run has the metric zzz. No run has the parameter qqq."
+    for known in ("param.optimizer = sgd", "metric.val_loss > 3", "experiment != two-tower", "tag.owner = bob"):
+        assert problem(known) is None
+    assert problem("metric.val_los < 3", typing="0") is None
 
 
 NAMES = st.sampled_from(["q", "typing", "sort", "columns", "group", "limit", "cursor", "run", "before"])
@@ -95,3 +117,16 @@ def test_bytes_that_are_no_text_are_answered(reader: Client, sample: Sample, raw
     text = "".join(f"%{byte:02x}" for byte in raw)
     for name in ("q", "sort", "columns", "cursor", "group"):
         assert reader.get(f"/api/runs/?{name}={text}").status_code in (200, 400)
+
+
+def test_chosen_numbers_are_sent_with_words_for_what_is_not_finite(reader: Client, make: Make) -> None:
+    make("a", {}, {"loss": [0.1, -math.inf], "nan": None, "x": 0.1 + 0.2})
+    query = {"columns": ["metric.loss", "metric.loss.first", "metric.loss.count", "metric.nan", "metric.x", "metric.y"]}
+    [run] = reader.get("/api/runs/", query).json()["runs"]
+    expected = {"loss": "-Infinity", "loss.first": 0.1, "loss.count": 2, "nan": "NaN", "x": 0.1 + 0.2}
+    assert run["final_metrics"] == expected
+    page = reader.get("/", query).content.decode()
+    for cell in ('title="0.30000000000000004">0.3000', ">-Infinity<", ">NaN<", ">2<", 'data-label="y">\N{EN DASH}<'):
+        assert cell in page
+    groups = reader.get("/", query | {"group": "metric.loss"}).content.decode()
+    assert "-Infinity</a>" in groups

@@ -22,7 +22,8 @@ FIRST = ["run_id", "name", "experiment", "status", "epochs", "started", "ended"]
 def table(client: Client, query: dict[str, Any]) -> list[list[str]]:
     response = client.get("/runs/export.csv", query)
     assert response["Content-Disposition"] == 'attachment; filename="runs.csv"'
-    return list(csv.reader(io.StringIO(response.getvalue().decode())))
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    return list(csv.reader(io.StringIO(response.getvalue().decode("utf-8-sig"))))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 import pytest
@@ -38,12 +39,14 @@ def runs(make: Make) -> None:
         "b2",
         {"optimizer": "adagrad", "lr": "0.1"},
         {"recall": 0.1},
+        {"team": "vision", "owner": "bob", "mlflow.parentRunId": "a1"},
+        parent="a1",
         name="b",
         status="FAILED",
         start_time=NOON + timedelta(days=1),
         epochs=10,
     )
-    make("c3", {"optimizer": "Adam"}, {"recall": None}, name="c", status="RUNNING")
+    make("c3", {"optimizer": "Adam"}, {"recall": None}, {"team": "speech"}, name="c", status="RUNNING")
     make("d4", {"lr": "auto"}, {"batch/loss": 2.0}, name="d 100%_\\", experiment_name="Two Towers")
     QuickTest.objects.create(pk=7, mlflow_run_id="c3")
     Change(tags={"owner": "ada", "good": ""}).make(["a1"], "ada", NOTHING)
@@ -93,15 +96,43 @@ def runs(make: Make) -> None:
         ("param.path ~ xx", "a1"),
         ("metric.recall > 0.05", "a1 b2"),
         ("metric.recall > 0.05 and param.optimizer = adagrad", "b2"),
-        ("metric.recall", "a1 b2"),
+        ("metric.recall", "c3 a1 b2"),
         ("metric.batch/loss <= 2 is:all", "a1 d4"),
         ('metric."batch/loss" = 1', "a1"),
-        ("metric.recall != 0.1", "a1"),
+        ("metric.recall != 0.1", "c3 a1"),
+        ("metric.recall < 9", "a1 b2"),
+        ("metrics.recall > 0.2 AND params.optimizer = 'adam' AND attributes.status = 'FINISHED'", "a1"),
+        ("metrics.`recall` <= 0.1", "b2"),
+        ("params.optimizer LIKE 'ada%'", "a1 b2"),
+        ("param.optimizer ILIKE 'ADA_'", "c3 a1"),
+        ("parameter.optimizer IN ('adam', 'sgd')", "a1"),
+        ("params.optimizer NOT IN ('adam')", "c3 b2"),
+        ("params.lr IS NULL", "c3"),
+        ("params.lr IS NOT NULL is:all", "a1 b2 d4"),
+        ("tags.owner = 'ada'", "a1"),
+        ("attributes.run_name = 'b'", "b2"),
+        ("run.run_id IN ('a1', \"b2\")", "a1 b2"),
+        ("attr.start_time > 1767355200000", "b2"),
+        ("run_name NOT IN ('a')", "c3 b2"),
+        ("tags.team = 'vision'", "b2"),
+        ("tags.team != 'vision'", "c3"),
+        ("tags.team LIKE '%s%'", "c3 b2"),
+        ("tags.team IS NULL", "a1"),
+        ("tags.owner IS NOT NULL", "a1 b2"),
+        ("tags.owner IS NULL is:all", "c3"),
+        ("tags.owner != 'ada' is:all", "b2 d4"),
+        ("tags.owner IN ('ada', 'bob') is:all", "a1 b2 d4"),
+        ("tags.owner = 'bob' and tags.team = 'vision'", "b2"),
+        ("tags.mlflow.parentRunId = 'a1'", "b2"),
+        ("tags.`mlflow.parentRunId` = 'a1'", "b2"),
+        ("parent = a1", "b2"),
+        ("parent in ('a1', 'c3')", "b2"),
+        ("parent = c3", ""),
         ("tag.owner = ada", "a1"),
-        ("tag.owner", "a1"),
+        ("tag.owner", "a1 b2"),
         ("tag.good", "a1"),
         ('tag.good = ""', "a1"),
-        ("tag.owner ~ B is:all", "d4"),
+        ("tag.owner ~ B is:all", "b2 d4"),
         ("is:pinned", "c3"),
         ("is:archived", "d4"),
         ("is:all", "c3 a1 b2 d4"),
@@ -116,7 +147,7 @@ def test_what_a_query_finds(text: str, ids: str, few: int, monkeypatch: pytest.M
 @pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize("few", [1000, 0], ids=["listed", "looked at"])
 @pytest.mark.parametrize(
-    ("text", "ids"), [("metric.recall > 0.2", "a1"), ("metric.recall", "b2 a1"), ("param.optimizer = adam", "a1")]
+    ("text", "ids"), [("metric.recall > 0.2", "a1"), ("metric.recall > 0", "b2 a1"), ("param.optimizer = adam", "a1")]
 )
 def test_a_condition_on_what_is_sorted_by(text: str, ids: str, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditions, "FEW", few)
@@ -173,6 +204,33 @@ def test_values_are_in_order_and_what_has_none_comes_last(make: Make) -> None:
     assert found("", "-param.size") == ["high", "low", "none"]
     make("missing")
     assert found("", "-param.size") == ["high", "low", "none", "missing"]
+
+
+def test_a_metric_has_statistics_unless_its_own_key_ends_so(make: Make) -> None:
+    make("a", {}, {"val_loss": [3.0, 1.0, 2.0], "x": [0.0, 9.0]})
+    make("b", {}, {"val_loss": [2.0, 4.0], "x": [5.0, 1.0], "x.max": 7.0}, name="b")
+    make("c", {}, {"val_loss": math.inf, "x.max": -math.inf}, name="c")
+    assert found("metric.val_loss < 2.5") == ["a"]
+    assert found("metric.val_loss.min < 1.5") == ["a"]
+    assert found("metric.val_loss.best = 2") == ["b"]
+    assert found("metric.val_loss.max = 4 and metric.val_loss.first = 2 and metric.val_loss.count = 2") == ["b"]
+    assert found("metric.x.max > 6") == ["b"], "the key of its own"
+    assert found('metric."x".max > 6') == ["a"]
+    assert found("metric.`x`.max > 6") == ["a"]
+    assert found("metric.`x.max` < 0") == ["c"]
+    assert found("metric.val_loss > 1e308") == ["c"]
+    assert found("", "metric.val_loss.min") == ["a", "b", "c"]
+    assert found("", "-metric.x.max") == ["b", "c", "a"]
+    assert found("", "-metric.`x`.max") == ["a", "b", "c"]
+    assert found("", "metrics.val_loss DESC") == ["c", "b", "a"]
+
+
+def test_nan_comes_after_values_and_before_what_is_missing(make: Make) -> None:
+    for run_id, metrics in {"missing": {}, "nan": {"loss": None}, "one": {"loss": 1.0}, "two": {"loss": 2.0}}.items():
+        make(run_id, {}, metrics)
+    assert found("", "metric.loss") == ["one", "two", "nan", "missing"]
+    assert found("", "metrics.loss DESC") == ["two", "one", "nan", "missing"]
+    assert found("", "attributes.start_time ASC") == found("", "started")
 
 
 def test_a_run_that_moves_does_not_break_the_pages(make: Make) -> None:

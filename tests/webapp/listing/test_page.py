@@ -167,6 +167,22 @@ def test_no_match_says_what_to_change(reader: Client, make: Make) -> None:
     assert names(follow(reader, follow(reader, page, "Remove the condition epochs &gt; 5"), "Include them")) == ["a"]
 
 
+def test_an_unknown_name_says_so_and_offers_the_nearest(reader: Client, make: Make) -> None:
+    make("a", {"optimizer": "adam"}, {"val_loss": 1.0, "loss": 2.0})
+    page = reader.get("/", {"q": "metric.val_los.min < 3 and param.zzz and metric.loss < 3"}).content.decode()
+    assert "No run has the metric val_los. The nearest is val_loss." in page
+    assert "No run has the parameter zzz.</p>" in page
+    assert "the metric loss" not in page
+
+
+def test_the_example_of_a_query_finds_something(reader: Client, make: Make) -> None:
+    make("a", {}, {"loss": 0.25})
+    page = reader.get("/").content.decode()
+    [placeholder] = re.findall(r'placeholder="Search: ([^"]*)"', page)
+    assert unescape(placeholder) == "metric.loss <= 0.25"
+    assert names(reader.get("/", {"q": unescape(placeholder)}).content.decode()) == ["a"]
+
+
 def test_archived_runs_are_hidden_and_pinned_ones_first(reader: Client, make: Make) -> None:
     for run_id in ("a", "b", "c"):
         make(run_id)
@@ -198,7 +214,7 @@ def test_the_list_costs_the_same_queries_whatever_it_shows(reader: Client, make:
         Change(tags={"a": "b"}).make(list(Run.objects.values_list("pk", flat=True)), "ada", NOTHING)
         costs.append([cost("/"), cost(address), cost("/?group=param.optimizer")])
     assert costs[0] == costs[1]
-    assert costs[0] == [11, 12, 19]
+    assert costs[0] == [14, 15, 21]
 
 
 def test_the_live_rows_are_sent_when_they_have_changed(reader: Client, make: Make) -> None:

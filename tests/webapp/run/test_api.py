@@ -142,7 +142,14 @@ def test_a_history_of_unknown_resolution_is_400(reader: Client, sample: Sample) 
 def test_not_warm_is_an_answer(reader: Client, state: str, reason: str) -> None:
     if state != "unknown":
         Sample("cold").announce(state, reason, quick_test=3)
-    for name in ("training-history/", "histogram-data/?type=weights&tower=query", "metrics/", "metrics/0/"):
+    for name in (
+        "training-history/",
+        "histogram-data/?type=weights&tower=query",
+        "summaries/",
+        "about/",
+        "metrics/",
+        "metrics/0/",
+    ):
         address = f"/api/runs/cold/{name}"
         response = reader.get(address)
         assert response.status_code == 200
@@ -158,6 +165,12 @@ def test_a_quick_test_without_a_run_says_so(reader: Client) -> None:
     document = reader.get("/api/quick-tests/404/training-history/").json()
     assert (document["available"], document["state"], document["mlflow_run_id"]) == (False, "unknown", None)
     assert "404" in document["reason"]
+
+
+def test_what_mlflow_knows_of_a_run_is_the_stored_body(reader: Client) -> None:
+    Golden("golden").warm(quick_test=5)
+    for address in ("/api/runs/golden/about/", "/api/quick-tests/5/about/"):
+        assert reader.get(address).json() == golden("about")
 
 
 def test_a_warm_run_without_such_a_histogram_says_so(reader: Client) -> None:
@@ -281,6 +294,7 @@ def test_golden_documents_come_out_as_they_went_in(reader: Client) -> None:
     histogram = reader.get("/api/runs/golden/histogram-data/?type=weights&tower=query").json()
     assert histogram == golden("histogram-weights-query-overview")
     assert reader.get("/api/runs/golden/metrics/").json() == golden("metric-index")
+    assert reader.get("/api/runs/golden/summaries/").json() == golden("summaries")
     assert reader.get("/api/runs/golden/metrics/0/").json() == golden("metric-chunk-overview")
 
 

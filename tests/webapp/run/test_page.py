@@ -11,10 +11,11 @@ from collections.abc import Callable
 import pytest
 import zstandard
 from django.test import Client
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
-from store.models import QuickTest
-from tests.webapp.samples import Sample
+from store.models import QuickTest, Run
+from tests.webapp.frameworks import Framework
+from tests.webapp.samples import Known, Sample
 
 
 def test_a_run_page_costs_the_same_queries_however_much_there_is(
@@ -23,7 +24,7 @@ def test_a_run_page_costs_the_same_queries_however_much_there_is(
     for count in (1, 12):
         for number in range(count):
             Sample(f"run{count}x{number}").announce(quick_test=100 * count + number)
-        with django_assert_num_queries(8):
+        with django_assert_num_queries(9):
             reader.get(f"/runs/run{count}x0/")
 
 
@@ -47,13 +48,51 @@ CARRIED = re.compile(r'<script type="application/json" data-address="(.*?)" data
 def test_the_page_of_a_warm_run_carries_what_it_shows_first(reader: Client, epochs: int, addresses: set[str]) -> None:
     Sample("carried", epochs=epochs).warm()
     found = CARRIED.findall(reader.get("/runs/carried/").content.decode())
-    assert len(found) == 3, "the history, and a histogram of each tower"
-    assert {address.rpartition("=")[2] for address, _, _ in found} == addresses
+    assert len(found) == 5, "the history, the summaries, what MLflow knows, and a histogram of each tower"
+    assert {address.rpartition("=")[2] for address, _, _ in found if "=" in address} == addresses
     for address, etag, text in found:
         answer = reader.get(html.unescape(address))
         assert json.loads(text) == answer.json()
         same = reader.get(html.unescape(address), headers={"If-None-Match": html.unescape(etag)})
         assert same.status_code == 304
+
+
+def test_a_nested_run_and_its_parent_know_each_other(
+    reader: Client, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    Sample("mother", name="search").warm()
+    for number in range(102):
+        Known(f"child{number:03}", name=f"trial {number}", logged_tags={"mlflow.parentRunId": "mother"}).announce()
+    Run.objects.filter(run_id__startswith="child").update(parent="mother")
+    found = reader.get("/api/runs/mother/").json()
+    assert (found["parent"], found["children_total"], len(found["children"])) == (None, 102, 100)
+    assert found["children"][0] == {"mlflow_run_id": "child000", "name": "trial 0", "status": "FINISHED"}
+    child = reader.get("/api/runs/child007/").json()
+    assert child["parent"] == {"mlflow_run_id": "mother", "name": "search", "status": "FINISHED"}
+    assert (child["children"], child["children_total"]) == ([], 0)
+    with django_assert_num_queries(11):
+        reader.get("/runs/mother/")
+
+
+def test_a_warming_stores_the_parent(reader: Client) -> None:
+    Known("child", logged_tags={"mlflow.parentRunId": "mother"}).warm()
+    assert reader.get("/api/runs/child/").json()["parent"] is None, "it has not been announced"
+    Sample("mother").announce()
+    assert reader.get("/api/runs/child/").json()["parent"]["mlflow_run_id"] == "mother"
+    assert [run["mlflow_run_id"] for run in reader.get("/api/runs/?q=parent+=+mother").json()["runs"]] == ["child"]
+
+
+def test_a_run_that_is_its_own_parent_has_no_family(reader: Client) -> None:
+    Known("loop", logged_tags={"mlflow.parentRunId": "loop"}).warm()
+    found = reader.get("/api/runs/loop/").json()
+    assert (found["parent"], found["children"]) == (None, [])
+
+
+def test_a_page_links_to_mlflow_as_the_settings_say(reader: Client, sample: Sample, settings: Settings) -> None:
+    assert 'data-mlflow=""' in reader.get("/runs/abc123def456/").content.decode()
+    settings.MLFLOW_UI_URLS = {"default": "https://mlflow.example.org", "other": "https://other.example.org"}
+    assert 'data-mlflow="https://mlflow.example.org"' in reader.get("/runs/abc123def456/").content.decode()
+    assert 'data-mlflow=""' in reader.get("/runs/unheard/").content.decode()
 
 
 def test_what_a_page_carries_ends_no_element(reader: Client) -> None:
@@ -66,9 +105,18 @@ def test_what_a_page_carries_ends_no_element(reader: Client) -> None:
 
 
 @pytest.mark.parametrize("query", ["?what=gradients", "?epoch=3", "?resolution=full"])
-def test_a_page_with_a_choice_of_its_own_carries_the_history_alone(reader: Client, sample: Sample, query: str) -> None:
+def test_a_page_with_a_choice_of_its_own_carries_no_histograms(reader: Client, sample: Sample, query: str) -> None:
     found = CARRIED.findall(reader.get(f"/runs/abc123def456/{query}").content.decode())
-    assert ["training-history" in address for address, _, _ in found] == [True]
+    assert [address.split("/")[4] for address, _, _ in found] == ["training-history", "summaries", "about"]
+
+
+def test_a_page_carries_the_metrics_of_its_first_charts(reader: Client) -> None:
+    Framework("torch", logged="training", size=2000).warm()
+    found = CARRIED.findall(reader.get("/runs/torch/").content.decode())
+    told = {address.split("/")[4]: json.loads(text) for address, _, text in found}
+    assert told["summaries"]["charts"][0]["metrics"] == ["train/loss", "val/loss"]
+    carried = told["metrics"]["metrics"].keys() | told["training-history"]["metrics"].keys()
+    assert carried >= {key for chart in told["summaries"]["charts"] for key in chart["metrics"]}
 
 
 @pytest.mark.parametrize(

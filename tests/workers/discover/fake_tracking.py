@@ -40,7 +40,7 @@ class FakeTracking(urllib3.PoolManager):
 
     def run(self, run_id: str, status: str = "RUNNING", **info: Any) -> dict[str, Any]:
         """Start or change a run; ``metrics`` and ``tags`` are its data."""
-        data = {"metrics": info.pop("metrics", []), "tags": info.pop("tags", [])}
+        data = {what: info.pop(what, []) for what in ("metrics", "params", "tags")}
         given = {"start_time": ms(NOON - 2 * MINUTE), "experiment_id": "1", **info}
         run = {"info": {"run_id": run_id, "status": status, **given}, "data": data}
         self.runs = [other for other in self.runs if other["info"]["run_id"] != run_id] + [run]
@@ -62,7 +62,7 @@ class FakeTracking(urllib3.PoolManager):
 
     def _runs(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
         self.filters.append(asked["filter"])
-        assert asked["run_view_type"] == "ACTIVE_ONLY"
+        assert asked["run_view_type"] == "ALL"
         key, direction = asked["order_by"][0].removeprefix("attributes.").split()
         assert direction == "DESC"
         found = [

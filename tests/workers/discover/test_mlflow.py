@@ -14,7 +14,7 @@ from tests.workers.discover.fake_tracking import DAY, DAYS, MINUTE, SECOND, Fake
 from warmboard.contract.events import EventType
 from workers import inbox
 from workers.discover.discovery import Discovery
-from workers.discover.mlflow import OVERLAP, MlflowLook
+from workers.discover.mlflow import RECENT, MlflowLook
 
 pytestmark = pytest.mark.usefixtures("tables")
 State = InboxEvent.State
@@ -173,7 +173,7 @@ def test_many_old_runs_are_searched_less_often(tracking: FakeTracking, discovery
     assert since() == ms(NOON - DAYS * DAY)
     tracking.seconds = 0.0
     tracking.clock += 599
-    assert since() == ms(NOON - OVERLAP)
+    assert since() == ms(NOON - RECENT)
     tracking.clock += 2
     assert since() == ms(NOON - DAYS * DAY)
 

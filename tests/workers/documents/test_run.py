@@ -9,18 +9,20 @@ import pytest
 
 from tests.paths import EXAMPLES
 from tests.workers import golden_run
-from tests.workers.fetch.fake_mlflow import RUN_ID, Points
+from tests.workers.fetch.fake_mlflow import RUN_ID
+from tests.workers.fetch.fake_mlflow import Points as Logged
 from warmboard.contract.entries import EntryKey, HistogramType, Resolution, Tower
 from workers.documents import metrics as chunks
 from workers.documents import run as module
 from workers.documents.run import RunDocuments
 from workers.documents.sample import Sampling
-from workers.history.fetched import Curve, FetchedRun
+from workers.history.fetched import FetchedRun
+from workers.history.points import Points
 
 OVERVIEW, FULL = Resolution
 
 
-def documents_of(metrics: Mapping[str, Points], params: Mapping[str, str] | None = None) -> RunDocuments:
+def documents_of(metrics: Mapping[str, Logged], params: Mapping[str, str] | None = None) -> RunDocuments:
     return RunDocuments(
         golden_run.fetched(metrics, params or {}), Sampling(interval=5, points=20), golden_run.CACHED_AT
     )
@@ -42,7 +44,7 @@ def chunk(documents: RunDocuments, number: int = 0, resolution: Resolution = FUL
     return documents.entries()[EntryKey.metric_chunk(RUN_ID, number, resolution)].decode()
 
 
-def curve(length: int, value: float = 1.0) -> Points:
+def curve(length: int, value: float = 1.0) -> Logged:
     return [(step, value + step, step) for step in range(length)]
 
 
@@ -129,13 +131,13 @@ def test_a_sampled_histogram_keeps_only_epochs_with_every_bin() -> None:
 
 
 def test_bins_without_edges_give_no_histogram() -> None:
-    metrics: dict[str, Points] = {"query_grad_hist_bin_0": [(0, 1.0, 1)], "query_grad_hist_bin_1": [(0, 1.0, 1)]}
+    metrics: dict[str, Logged] = {"query_grad_hist_bin_0": [(0, 1.0, 1)], "query_grad_hist_bin_1": [(0, 1.0, 1)]}
     assert histogram(documents_of(metrics), HistogramType.GRADIENTS, Tower.QUERY) is None
     assert history(documents_of(metrics))["histogram_available"] is False
 
 
 def test_bins_logged_rarely_have_their_own_grid() -> None:
-    metrics: dict[str, Points] = {"loss": curve(500)}
+    metrics: dict[str, Logged] = {"loss": curve(500)}
     metrics |= {f"query_grad_hist_bin_{bin_}": [(step, 1.0, step) for step in range(7, 500, 10)] for bin_ in range(2)}
     found = histogram(
         documents_of(metrics, {"query_grad_hist_bin_edges": "0,1,2"}), HistogramType.GRADIENTS, Tower.QUERY, OVERVIEW
@@ -156,14 +158,14 @@ def test_even_an_empty_run_has_a_history() -> None:
 
 def test_a_run_of_any_length_has_a_bounded_overview() -> None:
     rng = np.random.default_rng(1)
-    metrics: dict[str, Points] = {
+    metrics: dict[str, Logged] = {
         key: [(step, float(value), step) for step, value in enumerate(rng.normal(size=20_000))]
         for key in ("loss", "val_loss")
     }
     documents = documents_of(metrics)
     assert len(history(documents, OVERVIEW)["epochs"]) <= 22
     assert len(documents.sparkline()) <= 32
-    assert len(documents.entries()) == 2
+    assert len(documents.entries()) == 4
     assert history(documents)["loss"]["train"] == [value for _, value, _ in metrics["loss"]]
 
 
@@ -174,7 +176,7 @@ def test_only_overviews_are_rounded() -> None:
 
 
 def test_each_epoch_has_the_time_of_its_last_value() -> None:
-    metrics: dict[str, Points] = {"loss": [(0, 1.0, 10), (1, 0.5, 20)], "val_loss": [(1, 0.7, 25)]}
+    metrics: dict[str, Logged] = {"loss": [(0, 1.0, 10), (1, 0.5, 20)], "val_loss": [(1, 0.7, 25)]}
     assert history(documents_of(metrics))["timestamps"] == [10, 25]
 
 
@@ -183,7 +185,7 @@ def test_repeated_steps_are_counted() -> None:
 
 
 def test_metrics_logged_per_step_keep_their_own_axis() -> None:
-    metrics: dict[str, Points] = {
+    metrics: dict[str, Logged] = {
         "train/loss": [(step * 50, 1.0 - step / 1000, 1000 + step) for step in range(500)],
         "train/lr": [(step * 50, 1e-3, 1000 + step) for step in range(500)],
         "val/accuracy": [(step * 5000, step / 10, 2000 + step) for step in range(4)],
@@ -201,12 +203,14 @@ def test_metrics_logged_per_step_keep_their_own_axis() -> None:
         ("system", ["system/cpu"])
     ]
     found = chunk(documents)
-    assert found["axes"] == [{"steps": list(range(7)), "timestamps": list(range(3000, 3007)), "steps_total": 7}]
+    assert found["axes"] == [
+        {"steps": list(range(7)), "timestamps": list(range(3000, 3007)), "steps_total": 7, "counted": False}
+    ]
     assert found["metrics"] == {"system/cpu": {"axis": 0, "values": [50.0] * 7}}
 
 
 def test_samples_of_system_metrics_are_not_epochs() -> None:
-    metrics: dict[str, Points] = {f"system/{name}": curve(9) for name in ("cpu", "memory", "disk")}
+    metrics: dict[str, Logged] = {f"system/{name}": curve(9) for name in ("cpu", "memory", "disk")}
     documents = documents_of({**metrics, "train/loss": curve(3)})
     assert history(documents)["epochs"] == [0, 1, 2]
     assert list(history(documents)["metrics"]) == ["train/loss"]
@@ -216,7 +220,7 @@ def test_samples_of_system_metrics_are_not_epochs() -> None:
 def test_a_sampled_metric_has_an_envelope() -> None:
     values = [0.0] * 1000
     values[777] = 9.0
-    metrics: dict[str, Points] = {
+    metrics: dict[str, Logged] = {
         "loss": curve(3),
         "batch/loss": [(step, value, step) for step, value in enumerate(values)],
     }
@@ -242,7 +246,7 @@ def test_ten_thousand_metrics_come_in_bounded_chunks() -> None:
 def test_a_metric_of_a_million_points_has_its_own_chunk() -> None:
     steps = np.arange(1_000_000)
     run = golden_run.fetched({"loss": curve(3), "a": [(9, 1.0, 1), (10, 1.0, 2)]}, {})
-    long = FetchedRun(**{**vars(run), "curves": {**run.curves, "long": Curve(steps, steps / 7, steps)}})
+    long = FetchedRun(**{**vars(run), "points": {**run.points, "long": Points.of(steps, steps / 7, steps)}})
     documents = RunDocuments(long, Sampling(5, 20), golden_run.CACHED_AT)
     assert [*chunk(documents, 0)["metrics"]] == ["a"]
     assert chunk(documents, 1)["metrics"]["long"]["values"][999_999] == 999_999 / 7
@@ -258,7 +262,7 @@ def test_a_full_history_of_too_many_values_is_sampled_with_an_envelope(monkeypat
 
 
 def test_nan_values_are_listed_up_to_a_limit() -> None:
-    metrics: dict[str, Points] = {"loss": [(step, "NaN", step) for step in range(300)]}
+    metrics: dict[str, Logged] = {"loss": [(step, "NaN", step) for step in range(300)]}
     found = history(documents_of(metrics), OVERVIEW)
     assert (len(found["non_finite"]), found["non_finite_total"]) == (200, 300)
     assert len(history(documents_of(metrics))["non_finite"]) == 300
@@ -267,8 +271,8 @@ def test_nan_values_are_listed_up_to_a_limit() -> None:
 def test_listing_many_nan_values_costs_no_more_than_the_limit() -> None:
     steps, nan = np.arange(20_000), np.full(20_000, np.nan)
     run = golden_run.fetched({"loss": curve(3)}, {})
-    curves = {f"{name}_weights_std": Curve(steps, nan, steps) for name in ("query", "candidate")}
-    found = history(RunDocuments(FetchedRun(**{**vars(run), "curves": curves}), Sampling(5, 20), golden_run.CACHED_AT))
+    points = {f"{name}_weights_std": Points.of(steps, nan, steps) for name in ("query", "candidate")}
+    found = history(RunDocuments(FetchedRun(**{**vars(run), "points": points}), Sampling(5, 20), golden_run.CACHED_AT))
     assert found["non_finite_total"] == 40_000
     assert len(found["non_finite"]) == 10_000
     assert [gap["metric"] for gap in found["non_finite"][:3]] == [
@@ -280,9 +284,39 @@ def test_listing_many_nan_values_costs_no_more_than_the_limit() -> None:
 
 
 def test_lists_get_a_bounded_number_of_final_metrics_catalogue_first() -> None:
-    metrics: dict[str, Points] = {f"a_{number:03}": [(0, 1.0, 1)] for number in range(200)}
+    metrics: dict[str, Logged] = {f"a_{number:03}": [(0, 1.0, 1)] for number in range(200)}
     metrics["test_loss"] = [(0, 0.5, 1)]
     documents = documents_of(metrics)
     assert len(documents.final_metrics) == 201
     assert len(documents.summary_metrics) == 100
     assert next(iter(documents.summary_metrics)) == "test_loss"
+
+
+def summaries(documents: RunDocuments) -> dict[str, Any]:
+    return documents.entries()[EntryKey.summaries(RUN_ID)].decode()
+
+
+def test_the_leading_metrics_are_in_the_first_chunk() -> None:
+    metrics: dict[str, Logged] = {f"a_{number:03}/x": [(step * 7, 1.0, step) for step in range(3)]
+                                  for number in range(100)}  # fmt: skip
+    metrics |= {"train/loss": curve(50), "val/loss": [(step * 5 + 1, 1.0, step) for step in range(4)]}
+    found = summaries(documents_of(metrics))
+    assert found["charts"][0] == {"title": "loss", "section": "training", "metrics": ["train/loss", "val/loss"]}
+    assert {found["chunk_of"][key] for key in ("train/loss", "val/loss")} == {0}
+    assert [chart["section"] for chart in found["charts"][1:]] == 100 * ["other"]
+
+
+def test_what_matters_is_in_the_history_if_not_everything_can_be() -> None:
+    metrics = {f"a_{number:03}": curve(9) for number in range(100)} | {"z/loss": curve(9)}
+    assert "z/loss" in history(documents_of(metrics))["metrics"]
+
+
+def test_the_summaries_have_every_chart_and_chunk_of_a_metric() -> None:
+    documents = documents_of({**golden_run.metrics(), "one": [(0, 1.0, 1)], "nan": [(0, "NaN", 1), (1, "NaN", 2)]})
+    found = summaries(documents)
+    drawn = [key for chart in found["charts"] for key in chart["metrics"]]
+    assert sorted(drawn) == sorted(found["metrics"].keys() - documents.final_metrics.keys())
+    assert found["chunk_of"] == {"batch/loss": 0}
+    assert found["replaced"] == {"weight_norm": 1}
+    assert found["metrics"]["nan"]["last"]["value"] == "NaN"
+    assert found["metrics"]["one"]["count"] == 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from workers.documents.sample import align, best_position, envelope, interval_of, kept, round_significant
-from workers.history.fetched import Indices, Values
+from workers.history.points import Indices, Values
 
 lengths, intervals, budgets = st.integers(0, 3000), st.integers(1, 50), st.integers(3, 300)
 odd = st.sampled_from([0.0, -0.0, math.nan, math.inf, -math.inf, 5e-324, 1.7976931348623157e308])

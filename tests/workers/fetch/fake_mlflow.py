@@ -52,6 +52,13 @@ class FakeMlflow(urllib3.PoolManager):
         self.page_size, self.pages, self.bulk, self.short_history = page_size, pages, bulk, short_history
         self.failures, self.version_failures = list(failures), list[int]()
         self.start_time: int | None = 1_767_349_700_000
+        self.tags = {"mlflow.user": "ada"}
+        self.linked: dict[str, Any] = {}
+        """The members ``inputs`` and ``outputs`` of runs/get, which MLflow 3 has."""
+        self.models: list[dict[str, Any]] | None = None
+        """The answer of logged-models/search; None if the server has no such route."""
+        self.normalised: dict[str, Any] = {}
+        """The members ``datasets`` and ``models`` of a bulk response; a server of an older version has none."""
         self.cut_at: int | None = None
         """The length at which a bulk response is cut off, in bytes."""
         self.requests: list[str] = []
@@ -87,6 +94,8 @@ class FakeMlflow(urllib3.PoolManager):
         if path.endswith("/ajax-api/2.0/mlflow/metrics/get-history-bulk"):
             return self._short_history(query) if self.short_history else (404, HTML, {})
         name = path.partition("/api/2.0/mlflow/")[2]
+        if name == "logged-models/search" and self.models is None:
+            return 404, HTML, {}
         if query.get("run_id", RUN_ID) != RUN_ID:
             return _unknown(f"Run with id={query['run_id']} not found")
         if query.get("experiment_name", EXPERIMENT) != EXPERIMENT:
@@ -99,8 +108,13 @@ class FakeMlflow(urllib3.PoolManager):
             for key, (step, value, timestamp) in self._latest().items()
         ]
         params = [{"key": key, "value": value} for key, value in self.params.items()]
-        tags = [{"key": "mlflow.user", "value": "ada"}]
-        return {"run": {"info": self._info(), "data": {"metrics": metrics, "params": params, "tags": tags}}}
+        tags = [{"key": key, "value": value} for key, value in self.tags.items()]
+        data = {"metrics": metrics, "params": params, "tags": tags}
+        return {"run": {"info": self._info(), "data": data, **self.linked}}
+
+    def _logged_models_search(self, query: Mapping[str, Any]) -> dict[str, Any]:
+        assert query["filter"] == f"source_run_id = '{RUN_ID}'"
+        return {"models": self.models}
 
     def _experiments_get(self, _: Mapping[str, str]) -> dict[str, Any]:
         return {"experiment": {"experiment_id": "1", "name": EXPERIMENT}}
@@ -148,7 +162,8 @@ class FakeMlflow(urllib3.PoolManager):
     def _lines(self, from_step: str | None) -> Iterator[dict[str, Any]]:
         latest = {key: [point[0], point[2], _strict(point[1])] for key, point in self._latest().items()}
         info = {**self._info(), "experiment_name": EXPERIMENT, "run_name": "quick-test-7"}
-        yield {"version": 1, "run": info, "params": self.params, "tags": {"mlflow.user": "ada"}, "latest": latest}
+        head = {"version": 1, "run": info, "params": self.params, "tags": self.tags, "latest": latest}
+        yield head | self.normalised
         metrics = points = 0
         for key, logged in self.metrics.items():
             asked = sorted((p for p in logged if from_step is None or p[0] >= int(from_step)), key=_rank)
@@ -170,6 +185,7 @@ class FakeMlflow(urllib3.PoolManager):
             "run_id": RUN_ID,
             "run_name": "quick-test-7",
             "experiment_id": "1",
+            "user_id": "ada",
             "status": self.status,
             "lifecycle_stage": self.lifecycle_stage,
             "start_time": self.start_time,

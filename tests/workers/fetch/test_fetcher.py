@@ -14,7 +14,8 @@ from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow, Points
 from workers.errors import PermanentError, TransientError
 from workers.fetch import stock
 from workers.fetch.fetcher import ASK_AGAIN_SECONDS, Fetcher, TrackingServer
-from workers.history.fetched import MLFLOW_INFINITY, FetchedRun
+from workers.history.fetched import FetchedRun
+from workers.history.points import MLFLOW_INFINITY
 
 FAR = TrackingServer("default", "http://mlflow.test/prefix")
 WAYS = pytest.mark.parametrize("bulk", [False, True], ids=["stock", "bulk"])
@@ -35,15 +36,16 @@ def test_points_are_sorted_by_step_and_the_latest_timestamp_wins(bulk: bool) -> 
     assert curve.steps.tolist() == [-3, 0, 1, 2]
     assert curve.values.tolist() == [1.5, 0.9, 0.5, 0.2]
     assert curve.timestamps.tolist() == [5, 10, 40, 30]
-    assert curve.repeated == 1
+    assert curve.replaced is not None
+    assert curve.replaced.values.tolist() == [0.7]
 
 
 @WAYS
-def test_of_equal_steps_and_timestamps_the_max_value_wins_and_nan_counts_as_zero(bulk: bool) -> None:
+def test_of_equal_steps_and_timestamps_the_max_value_is_last_and_nan_counts_as_zero(bulk: bool) -> None:
     ties: dict[str, Points] = {"above": [(0, "NaN", 1), (0, 2.0, 1)], "below": [(0, -2.0, 1), (0, "NaN", 1)]}
-    curves = fetch(FakeMlflow(ties, bulk=bulk)).curves
-    assert curves["above"].values.tolist() == [2.0]
-    assert math.isnan(curves["below"].values[0])
+    points = fetch(FakeMlflow(ties, bulk=bulk)).points
+    assert points["above"].last() == (0, 1, 2.0)
+    assert math.isnan(points["below"].last()[2])
 
 
 @WAYS

@@ -91,7 +91,7 @@ def test_a_run_that_has_ended_is_fetched_whole() -> None:
     kept = fetch(running(True, loss=line(50)))
     wire = FakeMlflow({"loss": [*line(50), (2, 7.0, 99)]}, bulk=True)
     run = fetch(wire, kept)
-    assert (run.status, run.curves["loss"].repeated) == ("FINISHED", 1)
+    assert (run.status, run.points["loss"].repeat) == ("FINISHED", True)
     assert asked_from(wire) == [49, None]
     resumed = running(True, loss=line(52))
     fetch(resumed, run)
@@ -112,7 +112,7 @@ def test_only_metrics_that_moved_are_requested_from_a_stock_server() -> None:
     wire.metrics["new"] = line(1)
     run = fetch(wire, kept)
     assert sorted(query["metric_key"] for query in wire.asked("/get-history-bulk")) == ["loss", "new"]
-    assert run.curves["still"] is kept.curves["still"]
+    assert run.points["still"] is kept.points["still"]
     ended = FakeMlflow(wire.metrics)
     fetch(ended, run)
     assert len(ended.asked("/get-history-bulk")) == 5

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from warmboard.contract.entries import Insight
-from workers.history.fetched import Curve
+from workers.history.drawing import Curve
+from workers.history.unit import unit_of
 from workers.insights.rules import insights
 
 BEGIN = 1_700_000_000_000
@@ -53,8 +54,12 @@ def losses(training: Iterable[float], validation: Iterable[float]) -> Curves:
     return {"loss": curve(training), "val_loss": curve(validation)}
 
 
+def said(curves: Mapping[str, Curve]) -> list[Insight]:
+    return insights(curves, unit_of(curves, {}))
+
+
 def found(curves: Mapping[str, Curve], rule: str) -> list[Insight]:
-    return [insight for insight in insights(curves) if insight["rule"] == rule]
+    return [insight for insight in said(curves) if insight["rule"] == rule]
 
 
 def the(curves: Mapping[str, Curve], rule: str) -> Insight:

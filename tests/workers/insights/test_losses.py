@@ -123,8 +123,8 @@ def test_scores_turn_down() -> None:
     turned = np.concatenate([1 - falling(30, 0.9, 0.2), np.linspace(0.75, 0.5, 30)])
     curves = {"accuracy": curve(1 - falling(60, 0.9, 0.05)), "val_accuracy": curve(turned)}
     text = the(curves, "overfitting")["text"]
-    assert "is highest at epoch 29" in text
-    assert "has fallen for 30 epochs since, while accuracy kept rising" in text
+    assert "is highest at step 29" in text
+    assert "has fallen for 30 steps since, while accuracy kept rising" in text
     assert (
         found({"regularization_loss": curve(falling(60)), "val_regularization_loss": curve(turned)}, "overfitting")
         == []

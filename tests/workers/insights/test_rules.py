@@ -15,12 +15,13 @@ from tests.workers.insights.samples import (
     curve,
     healthy,
     losses,
+    said,
 )
-from workers.history.fetched import Curve
+from workers.history.drawing import Curve
 from workers.insights import gradients as grad
 from workers.insights import losses as loss
 from workers.insights import run, timing
-from workers.insights.rules import MOST_INSIGHTS, MOST_PER_RULE, RULES, insights
+from workers.insights.rules import MOST_INSIGHTS, MOST_PER_RULE, RULES
 from workers.insights.words import SEVERITIES
 
 PAGE = ROOT / "docs" / "reference" / "insights.md"
@@ -31,7 +32,7 @@ def test_no_alarm_on_healthy_runs(epochs: int) -> None:
     alarms = [
         (seed, insight["text"])
         for seed in range(100)
-        for insight in insights(healthy(seed, epochs))
+        for insight in said(healthy(seed, epochs))
         if insight["severity"] != "info"
     ]
     assert alarms == []
@@ -40,24 +41,24 @@ def test_no_alarm_on_healthy_runs(epochs: int) -> None:
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5])
 def test_no_alarm_on_tiny_runs(epochs: int) -> None:
     for seed in range(50):
-        assert {insight["rule"] for insight in insights(healthy(seed, epochs))} <= {"best-epoch", "throughput"}
+        assert {insight["rule"] for insight in said(healthy(seed, epochs))} <= {"best-epoch", "throughput"}
 
 
 @pytest.mark.parametrize("epochs", [3, 5, 9])
 def test_a_few_bad_epochs_are_no_trend(epochs: int) -> None:
     curves = losses(np.geomspace(2, 0.1, epochs), np.geomspace(1, 3, epochs))
-    assert {insight["severity"] for insight in insights(curves)} == {"info"}
+    assert {insight["severity"] for insight in said(curves)} == {"info"}
 
 
 def test_a_run_without_curves_has_no_insights() -> None:
-    assert insights({}) == []
-    assert insights({"loss": curve([])}) == []
-    assert insights({"training_accuracy_score": curve([0.9]), "test_loss": curve([0.1])}) == []
+    assert said({}) == []
+    assert said({"loss": curve([])}) == []
+    assert said({"training_accuracy_score": curve([0.9]), "test_loss": curve([0.1])}) == []
 
 
 def test_a_generator_may_lose() -> None:
     curves = {"g_loss": curve(np.linspace(0.7, 4, 100)), "d_loss": curve(np.linspace(0.7, 0.1, 100))}
-    assert {insight["severity"] for insight in insights(curves)} == {"info"}
+    assert {insight["severity"] for insight in said(curves)} == {"info"}
 
 
 def test_the_most_severe_and_earliest_come_first_and_each_rule_is_limited() -> None:
@@ -69,13 +70,13 @@ def test_the_most_severe_and_earliest_come_first_and_each_rule_is_limited() -> N
         curves[f"branch{number}_loss"] = curve(values)
         curves[f"layer{number}_weight_norm"] = curve(values[: number + 5])
         curves[f"other{number}/grad_norm"] = curve(values[: number + 5].tolist() + [1000.0] * 5)
-    statements = insights(curves)
+    statements = said(curves)
     assert len(statements) == MOST_INSIGHTS
     assert max(sum(insight["rule"] == rule for insight in statements) for rule in RULES) == MOST_PER_RULE
     order = [(SEVERITIES.index(insight["severity"]), insight["epochs"][0]) for insight in statements]
     assert order == sorted(order)
     assert {"overfitting", "non-finite", "throughput"} <= {insight["rule"] for insight in statements}
-    assert statements == insights(dict(reversed(curves.items())))
+    assert statements == said(dict(reversed(curves.items())))
 
 
 names = st.sampled_from(
@@ -101,7 +102,7 @@ def any_curve(draw: st.DrawFn) -> Curve:
 @given(st.dictionaries(names, any_curve(), max_size=6))
 def test_any_curves_give_well_formed_statements(curves: Curves) -> None:
     before = {key: curve.values.copy() for key, curve in curves.items()}
-    for insight in insights(curves):
+    for insight in said(curves):
         assert insight["rule"] in RULES
         assert insight["severity"] in SEVERITIES
         assert insight["metric"] in curves

@@ -20,7 +20,7 @@ def test_throughput() -> None:
     steps = {"loss": curve(falling(20), steps=range(500, 10_001, 500), seconds=0.12)}
     assert the(steps, "throughput")["text"] == "Steps took 120 ms each (median): 500 steps a minute."
     assert (
-        "90 min each (median): 0.6667 epochs an hour."
+        "90 min each (median): 0.6667 steps an hour."
         in the({"x": curve(falling(9), seconds=5400)}, "throughput")["text"]
     )
 

@@ -5,12 +5,13 @@ import json
 from typing import Any
 
 import pytest
+import zstandard
 from django.test import override_settings
 
 from store import warm as door
 from store.models import InboxEvent, QuickTest, Run, RunSource
 from tests.workers import golden_run
-from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow, Points
+from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow, Points, _unknown
 from tests.workers.test_inbox import message
 from warmboard.contract.entries import Encoding, EntryKey, Resolution
 from workers import inbox
@@ -199,6 +200,49 @@ def test_a_run_without_a_readable_source_is_rebuilt_from_mlflow(server: Server, 
     rebuild_entries(RUN_ID, settings())
     assert len(server.transport.requests) > asked
     assert RunSource.objects.exists()
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+@pytest.mark.parametrize("gone", ["deleted", "unknown"])
+def test_what_mlflow_no_longer_has_is_rebuilt_from_the_points_that_are_kept(
+    server: Server, monkeypatch: pytest.MonkeyPatch, bulk: bool, gone: str
+) -> None:
+    announce()
+    warm(RUN_ID, settings(), "w1")
+    before = full_history()
+    RunSource.objects.update(body=_in_part(bytes(RunSource.objects.get().body)))
+    server.transport.bulk = bulk
+    if gone == "deleted":
+        server.transport.lifecycle_stage = "deleted"
+    else:
+        monkeypatch.setattr(server.transport, "_answer", lambda *_: _unknown("Run not found"))
+    assert "from the points that an older version kept" in rebuild_entries(RUN_ID, settings())
+    after = full_history()
+    assert after["loss"] == before["loss"]
+    assert (after["replaced"], after["repeated_steps"]) == ({}, 0)
+
+
+def test_a_run_with_missing_points_waits_for_an_mlflow_that_refuses(server: Server) -> None:
+    announce()
+    warm(RUN_ID, settings(), "w1")
+    RunSource.objects.update(body=_in_part(bytes(RunSource.objects.get().body)))
+    server.transport.failures = [403]
+    with pytest.raises(PermanentError, match="403"):
+        rebuild_entries(RUN_ID, settings())
+
+
+def _in_part(source: bytes) -> bytes:
+    """The source as the version before wrote it: one point per step."""
+    lines = []
+    for line in zstandard.ZstdDecompressor().decompressobj().decompress(source).splitlines():
+        document = json.loads(line)
+        if document.get("key") == "weight_norm":
+            assert document["values"].pop(5) == -1.0
+            document["repeated"], document["axis"] = 1, 0
+        if document.get("end"):
+            document["points"] -= 1
+        lines.append(json.dumps(document).encode() + b"\n")
+    return zstandard.compress(b"".join(lines))
 
 
 def test_a_run_that_no_event_announced_is_warmed_by_its_id(server: Server) -> None:

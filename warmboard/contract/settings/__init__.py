@@ -43,6 +43,7 @@ from warmboard.contract.settings.training import (
 )
 from warmboard.contract.settings.webapp import (
     FLOWER_URL,
+    MLFLOW_UI_URLS,
     WEBAPP_ALLOWED_HOSTS,
     WEBAPP_GOOGLE_CLIENT_ID,
     WEBAPP_GOOGLE_CLIENT_SECRET,
@@ -109,6 +110,7 @@ __all__ = [
     "MLFLOW_TRACKING_TOKEN",
     "MLFLOW_TRACKING_URI",
     "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_UI_URLS",
     "MLFLOW_WORKERS",
     "OUTPUT_URI",
     "OVERVIEW_POINTS",

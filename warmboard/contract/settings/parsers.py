@@ -99,6 +99,14 @@ def servers(text: str) -> dict[str, str]:
     return addresses
 
 
+def ui_addresses(text: str) -> dict[str, str]:
+    addresses = servers(text)
+    for label, uri in addresses.items():
+        if "@" in urlsplit(uri).netloc:
+            raise ValueError(f"has credentials for {label}, which pages would show")
+    return addresses
+
+
 def server_address(text: str) -> str:
     uri = address("http", "https")(text)
     parts = urlsplit(uri)

@@ -35,6 +35,7 @@ const DEFAULTS = {
   detail: "",
   differences: "0",
   layout: "",
+  find: "",
   sort: "",
   baseline: "",
   axes: "",
@@ -77,7 +78,7 @@ async function step() {
       await show();
     }
     toast(root, "");
-    if (page.runs.some(({ history, row }) => !history && UNSETTLED.includes(row.state)))
+    if (page.runs.some(({ history, told, row }) => (history ? !told : UNSETTLED.includes(row.state))))
       return { pause: WAITING, changed };
     return { pause: page.runs.some(({ row }) => row.status === "RUNNING") ? LIVE : null, changed };
   } catch (error) {
@@ -129,6 +130,7 @@ function show() {
         state: size < 2 ? "" : "reading",
         expect: "",
         reason: "",
+        summaries: null,
         history: null,
       },
   );
@@ -164,11 +166,7 @@ function showChoose(size) {
 async function showAll() {
   page.parts ?? build();
   const { runs, fields, parts } = page;
-  const warm = runs.filter(({ history }) => history);
-  showWaiting(
-    runs.filter(({ history }) => !history),
-    warm.length,
-  );
+  showWaiting(runs);
   for (const one of Object.values(parts)) {
     one.update(runs, fields);
     await new Promise(requestAnimationFrame);
@@ -196,32 +194,49 @@ function build() {
   );
 }
 
-// Runs without charts, each with the reason and what to expect.
-function showWaiting(cold, warm) {
-  waiting.hidden = !cold.length;
-  if (!cold.length) return;
-  const rows = cold.map(({ row, label, id }) =>
-    el(
-      "li",
-      { "data-state": row.state },
-      el("a", { href: `/runs/${id}/` }, label),
-      el("span", { class: "muted" }, row.expect || "Reading…"),
-      row.reason && el("pre", { class: "reason" }, row.reason),
-    ),
-  );
+// Runs without charts, each with the reason and what to expect; and those whose numbers are not known yet.
+function showWaiting(runs) {
+  const cold = runs.filter(({ history }) => !history);
+  const untold = runs.filter(({ history, told }) => history && !told);
+  waiting.hidden = !cold.length && !untold.length;
+  const warm = runs.length - cold.length;
   const title = warm
-    ? `${count(cold.length)} of ${count(cold.length + warm)} runs ${cold.length === 1 ? "is" : "are"} not warm`
+    ? `${count(cold.length)} of ${count(runs.length)} runs ${cold.length === 1 ? "is" : "are"} not warm`
     : "None of these runs is warm yet";
+  const reasons = ({ row }) => [
+    el("span", { class: "muted" }, row.expect || "Reading…"),
+    row.reason && el("pre", { class: "reason" }, row.reason),
+  ];
+  const rebuilt = () => el("span", { class: "muted" }, "An earlier version has warmed it.");
   waiting.replaceChildren(
-    el(
-      "section",
-      { class: "notice small" },
-      el("h2", {}, title),
-      el("ul", {}, rows),
-      el("p", { class: "muted", role: "status" }, "They will appear here once they are warm."),
-    ),
+    ...(cold.length ? [notice(title, cold, reasons, "They will appear here once they are warm.")] : []),
+    ...(untold.length
+      ? [
+          notice(
+            `The numbers of ${count(untold.length)} of ${count(runs.length)} runs are being rebuilt`,
+            untold,
+            rebuilt,
+            "Their curves are here; their metrics will be in the table once a worker has counted all points.",
+          ),
+        ]
+      : []),
   );
 }
+
+const notice = (title, runs, about, outlook) =>
+  el(
+    "section",
+    { class: "notice small" },
+    el("h2", {}, title),
+    el(
+      "ul",
+      {},
+      runs.map((run) =>
+        el("li", { "data-state": run.row.state }, el("a", { href: `/runs/${run.id}/` }, run.label), about(run)),
+      ),
+    ),
+    el("p", { class: "muted", role: "status" }, outlook),
+  );
 
 const help = shortcuts([
   ...viewKeys(() => page.parts?.curves.view, ["step", "relative"], "Steps or elapsed time"),

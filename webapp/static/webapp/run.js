@@ -5,7 +5,7 @@ import { HISTOGRAM_DEFAULTS, pairsOf } from "./charts/specs.js";
 import { copyLink } from "./charts/tools.js";
 import { VIEW_DEFAULTS, View } from "./charts/view.js";
 import { viewKeys } from "./charts/view-keys.js";
-import { documentOf, parsed } from "./page/documents.js";
+import { byName, documentOf, parsed } from "./page/documents.js";
 import { follow, Source } from "./page/follow.js";
 import { Permalink } from "./page/permalink.js";
 import { shortcuts } from "./page/shortcuts.js";
@@ -17,6 +17,13 @@ const WAITING = { first: 1000, most: 10000 };
 const LIVE = { first: 2000, most: 10000 };
 const SOON = 50; // ms
 const LIVE_FULL_UP_TO = 2000; // epochs; of a longer run in progress a zoom does not read every epoch again and again
+
+const UNTOLD = {
+  metrics: byName([]),
+  charts: [],
+  chunk_of: byName([]),
+  replaced: byName([]),
+};
 
 const root = document.getElementById("run");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
@@ -38,12 +45,18 @@ const page = {
   asked: permalink.get("resolution") === "full", // every epoch, also of histograms and other metrics
   summary: parsed(document.getElementById("summary").textContent),
   history: null,
+  told: UNTOLD,
+  about: null,
+  mlflow: root.dataset.mlflow,
   historyAddress: (resolution = page.resolution) => `${page.api}training-history/?resolution=${resolution}`,
   histogramAddress,
   loadFull,
   showHelp: () => help(),
 };
+const toldAddress = `${page.api}summaries/`;
+const aboutAddress = `${page.api}about/`;
 let body = null;
+const firstChunk = `${page.api}metrics/0/?resolution=overview`;
 let ahead = []; // promises of histograms; drawing them together with the curves is faster
 
 function histogramAddress(type, tower, wanted = null) {
@@ -68,6 +81,7 @@ async function step() {
     const { changed, document } = await source.read(address);
     await Promise.race([Promise.allSettled(ahead), new Promise((resolve) => setTimeout(resolve, SOON))]);
     if (address !== page.historyAddress()) return { pause: null }; // another resolution comes next
+    if (changed && document.available) await Promise.all([readTold(), readAbout()]);
     if (changed) await show(document);
     toast(root, "");
     if (!page.history) return { pause: WAITING };
@@ -91,6 +105,16 @@ async function show(document) {
   if (document.resolution === "overview" && (page.asked || document.epochs_total <= Number(root.dataset.fullUpTo)))
     loadFull(page.asked);
   return undefined;
+}
+
+async function readTold() {
+  const { changed, document } = await source.read(toldAddress);
+  if (changed) page.told = document.available ? document : UNTOLD;
+}
+
+async function readAbout() {
+  const { changed, document } = await source.read(aboutAddress);
+  if (changed) page.about = document.available ? document : null;
 }
 
 function fill(parts) {
@@ -132,6 +156,11 @@ addEventListener("themechange", () => view.set({}));
 if (page.summary.state === "warm") {
   const histograms = pairsOf(permalink.get("what"), permalink.get("tower")).map((pair) => histogramAddress(...pair));
   const history = take(page.historyAddress());
+  const told = take(toldAddress);
+  take(aboutAddress);
+  // A chunk that is read later would be stale.
+  const main = told?.charts.filter(({ section }) => section === "training") ?? [];
+  if (main.some(({ metrics }) => metrics.some((key) => told.chunk_of[key] === 0))) take(firstChunk);
   histograms.forEach(take);
   if (history?.histogram_available !== false) ahead = histograms.map((address) => source.ahead(address));
 }

@@ -4,6 +4,7 @@ import "./base.js";
 import { follow, Source } from "./page/follow.js";
 import { shortcuts } from "./page/shortcuts.js";
 import { keepTimes } from "./page/times.js";
+import { Completion } from "./runs/complete.js";
 import { patch, remember } from "./runs/patch.js";
 import { Selection } from "./runs/selection.js";
 
@@ -43,7 +44,8 @@ if (table) {
     ({ target }) =>
       target.matches(":focus-visible") && target.closest("tbody tr")?.scrollIntoView({ block: "nearest" }),
   );
-  liveRows(selection, showTimes);
+  const again = liveRows(selection, showTimes);
+  table.addEventListener("click", (event) => fold(event, again));
   const bar = form.querySelector(".chosen-bar");
   new ResizeObserver(() => document.documentElement.style.setProperty("--chosen-bar", `${bar.offsetHeight}px`)).observe(
     bar,
@@ -57,6 +59,7 @@ const help = shortcuts(
   BY_MOUSE,
 );
 document.getElementById("keys").addEventListener("click", help);
+new Completion(search);
 search.addEventListener("keydown", ({ key }) => key === "Escape" && search.blur());
 
 // Leaves defaults out of the address.
@@ -87,9 +90,20 @@ function lendTitle({ target: link, clientX, clientY }) {
     titled.find((each) => each.title)?.title ?? (titled.some((each) => each.matches(".name")) ? link.textContent : "");
 }
 
+// Folds or unfolds nested runs in place. In another tab, the link does it.
+function fold(event, again) {
+  const link = event.target.closest("a.fold");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  history.replaceState(null, "", link.href);
+  form.dataset.rows = `/rows/${new URL(link.href).search}`;
+  again();
+}
+
+// Returns a function that updates the rows at once.
 function liveRows(selection, showTimes) {
   const source = new Source();
-  follow(async () => {
+  return follow(async () => {
     const pause = table.querySelector(
       ".status-running, .status-scheduled, .state-pending, .state-warming, .state-rebuilding",
     )

@@ -1,10 +1,8 @@
 // The values of a chart's curves. A step without one has a value that is not finite, or none of this metric; in an
 // overview there may be values between two kept steps.
 
-import { exact, number } from "../page/format.js";
+import { apart, count, exact, KINDS, number } from "../page/format.js";
 import { valuesOf } from "./catalogue.js";
-
-const KIND = { NaN: "NaN", Infinity: "∞", "-Infinity": "−∞" };
 
 export class Columns {
   constructor(series, data) {
@@ -20,6 +18,12 @@ export class Columns {
     this.drawn = this.values.map((values, i) =>
       values.map((value, j) => value ?? (this.gaps[i].has(data.epochs[j]) ? null : this.between(i, j)?.middle)),
     );
+  }
+
+  // Last value → its text, for all curves with a summary: different values have different texts.
+  get lasts() {
+    this.lastTexts ??= apart(this.series.map(({ summary }) => Number(summary?.last.value ?? 0)));
+    return this.lastTexts;
   }
 
   // Whether there is anything to show for this series.
@@ -48,7 +52,7 @@ export class Columns {
       const [value, kind] = [this.values[i][at], this.gaps[i].get(epochs[at])];
       const since = at === j ? "" : ` @${epochs[at]}`;
       if (value !== null) return number(value) + since;
-      if (kind) return KIND[kind] + since;
+      if (kind) return KINDS[kind] + since;
       const between = this.between(i, at);
       if (between) return `≈ ${number(between.middle)}${since}`;
     }
@@ -76,8 +80,59 @@ const read = (one, data) => (one.read ? one.read(data) : valuesOf(data, one.key)
 // A sentence that follows another.
 export const notFinite = (many) => (many ? ` ${many} ${many === 1 ? "value is" : "values are"} not finite.` : "");
 
-// One sentence about a curve: its first and last value, its min or max.
-export function describe(columns, i, { unit, plain }) {
+// How many points of a metric are not finite.
+export const gapsOf = ({ nan, infinity, minus_infinity: minus }) => nan + infinity + minus;
+
+// The value at rest: the metric's last one, with its step if that is not the chart's last.
+export function lastText(columns, i) {
+  const { data, series } = columns;
+  const { summary } = series[i];
+  const end = data.epochs.length - 1;
+  if (summary === null) return "…";
+  if (!summary) return columns.text(i, end);
+  const { value, step } = summary.last;
+  return (
+    columns.lasts.get(Number(value)) + (data.counted || data.elapsed || step === data.epochs[end] ? "" : ` @${step}`)
+  );
+}
+
+// Sentences about a curve: its first and last value, its min or max, and what of it is not drawn as the others.
+export function describe(columns, i, spec) {
+  const one = columns.series[i];
+  if (one.summary === null) return `${one.label}: numbers are being rebuilt.`;
+  return one.summary ? toldOf(one, columns.data, spec) : seenOf(columns, i, spec);
+}
+
+function toldOf({ label, key, summary, replaced }, { earlier, counted }, { unit: axis, stepUnit: unit = axis, plain }) {
+  const name = plain ? "" : `${label} `;
+  const { first, last, min, max } = summary;
+  const at = ({ step }) => (counted ? "" : ` at ${unit} ${step}`);
+  const also =
+    notFinite(gapsOf(summary)) +
+    again(earlier?.[key]?.length ?? 0, unit) +
+    (replaced ? ` ${count(replaced)} ${replaced === 1 ? "point is" : "points are"} not drawn: replaced later.` : "") +
+    (counted ? ` All points are of step ${last.step}, drawn by time.` : merged(summary, unit));
+  if (!min) return `${plain ? "No" : `${name.trim()}: no`} finite value.${also}`;
+  if (summary.count === 1) return `${name}${number(last.value)}${at(last)}.${also}`;
+  const [word, extreme] = Number(last.value) < Number(first.value) ? ["min", min] : ["max", max];
+  const [from, to, most] = [first, last, extreme].map(({ value }) => Number(value));
+  const texts = apart([from, to, most]);
+  return `${name}${texts.get(from)} → ${texts.get(to)}, ${word} ${texts.get(most)}${at(extreme)}.${also}`;
+}
+
+// Numbers in JavaScript have 53 bits.
+const merged = ({ first, last }, unit) =>
+  Math.max(-first.step, last.step) > Number.MAX_SAFE_INTEGER
+    ? ` A browser can't tell all ${unit}s of this size apart: some neighbours are drawn as one. Files have them all.`
+    : "";
+
+const again = (segments, unit) =>
+  segments
+    ? ` Its ${unit}s began again: ${segments === 1 ? "an earlier part is" : `${segments} earlier parts are`} faint.`
+    : "";
+
+// The same of the drawn values, for curves without a summary.
+function seenOf(columns, i, { unit, plain }) {
   const { epochs } = columns.data;
   const name = plain ? "" : `${columns.series[i].label} `;
   const also = notFinite(columns.gaps[i].size);

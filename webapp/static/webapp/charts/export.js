@@ -1,6 +1,6 @@
 // Exports a chart: every step as CSV or JSON, the picture as PNG or SVG. Loaded when first needed.
 
-import { csv, saveFile } from "../page/files.js";
+import { csv, isoTime, saveFile } from "../page/files.js";
 import { context2d, cssColor, FONT, pixelRatio, textStyle } from "./canvas.js";
 import { Columns } from "./columns.js";
 import { chartPicture } from "./picture.js";
@@ -98,8 +98,8 @@ function chartCsv({ unit }, shown, data) {
   const timed = data.timestamps?.length === data.epochs.length;
   const rows = data.epochs.map((epoch, j) => [
     epoch,
-    ...(timed ? [new Date(data.timestamps[j]).toISOString()] : []),
-    ...shown.map((_, i) => columns.logged(i, j) ?? ""),
+    ...(timed ? [isoTime(data.timestamps[j])] : []),
+    ...shown.map((_, i) => columns.logged(i, j)),
   ]);
   return csv([[unit, ...(timed ? ["time"] : []), ...shown.map(({ column, id, key }) => column ?? id ?? key)], ...rows]);
 }
@@ -114,9 +114,9 @@ function chartJson({ title, unit }, shown, data) {
 
 function histogramCsv({ epochs, counts, underflow, overflow, bin_edges_by_epoch: edges }) {
   const rows = epochs.flatMap((epoch, i) => [
-    [epoch, "below", "", edges[i][0], underflow[i]],
-    ...counts[i].map((value, bin) => [epoch, bin, edges[i][bin], edges[i][bin + 1], value ?? ""]),
-    [epoch, "above", edges[i].at(-1), "", overflow[i]],
+    [epoch, "below", null, edges[i][0], underflow[i]],
+    ...counts[i].map((value, bin) => [epoch, bin, edges[i][bin], edges[i][bin + 1], value]),
+    [epoch, "above", edges[i].at(-1), null, overflow[i]],
   ]);
   return csv([["epoch", "bin", "from", "to", "count"], ...rows]);
 }

@@ -4,7 +4,7 @@ import { el, lazyDetails, table } from "../page/dom.js";
 import { count, duration, moment, number, second } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
 import { cssColor } from "./canvas.js";
-import { Columns, describe } from "./columns.js";
+import { Columns, describe, lastText } from "./columns.js";
 import { plotOptions } from "./plot.js";
 import { smoother } from "./smooth.js";
 import { followFingers } from "./touch.js";
@@ -16,14 +16,18 @@ const COARSE_BELOW = 60; // points in view
 
 // One chart. Its element dispatches "coarse" when zoomed in so far that few of the logged steps are in view.
 //
-// `spec` is {title, unit, axis, series, wide, best, plain, tile, bands, full}: charts of one `axis` share their cursor
-// and zoom; a `plain` one has a single curve and no legend; a `tile` is one of many; `bands` are pairs of series with
-// colour between them; `full()` resolves to the data of every step, for exports.
+// `spec` is {title, unit, stepUnit, axis, series, wide, best, plain, tile, bands, full}: charts of one `axis` share
+// their cursor and zoom; `stepUnit` is the word for steps if `unit`, that of the axis, is another; a `plain` one has a
+// single curve and no legend; a `tile` is one of many; `bands` are pairs of series with colour between them; `full()`
+// resolves to the data of every step, for exports.
 //
-// `series` is [{label, key, color, dash, column, read(data)}]: `key` is the MLflow metric; `column` its name in a CSV,
-// if another; `dash` true or lengths; `read` returns the values, if they are not at the metric's place in the document.
+// `series` is [{label, key, color, dash, column, summary, replaced, read(data)}]: `key` is the MLflow metric; `column`
+// its name in a CSV, if another; `dash` true or lengths; `summary` its numbers from all points (null while they are
+// being rebuilt), and `replaced` how many are not drawn, as in the summaries; `read` returns the values, if they are
+// not at the metric's place in the document.
 //
-// `data` is {epochs, epochs_total, timestamps, start_time, envelope, non_finite, best_epoch, …}, as in a history.
+// `data` is {epochs, epochs_total, timestamps, start_time, envelope, earlier, non_finite, best_epoch, …}, as in a
+// history; `counted` if its steps count points, `elapsed` if they are seconds.
 export class LineChart {
   constructor(spec, data, view) {
     this.spec = spec;
@@ -155,8 +159,9 @@ export class LineChart {
   // Shows the values under the cursor; without a cursor, the last ones.
   showValues(drawn) {
     const last = this.data.epochs.length - 1;
-    const at = drawn === null || drawn === undefined ? last : this.axis.indexOf(drawn);
-    const texts = this.series.map((_, i) => this.#text(i, at));
+    const rests = drawn === null || drawn === undefined;
+    const at = rests ? last : this.axis.indexOf(drawn);
+    const texts = this.series.map((_, i) => this.#text(i, at, rests));
     this.at.textContent = last < 0 ? "" : this.#place(at);
     if (this.spec.plain && texts.length) this.at.append(" ", el("b", {}, texts[0]));
     for (const [i, text] of texts.entries()) this.values[i].textContent = text;
@@ -241,9 +246,12 @@ export class LineChart {
   }
 
   // The value as logged, and smoothed.
-  #text(i, at) {
+  #text(i, at, rests = false) {
     const smooth = this.smoothed?.[i][at];
-    return this.columns.text(i, at) + (Number.isFinite(smooth) ? ` ~${number(smooth)}` : "");
+    return (
+      (rests ? lastText(this.columns, i) : this.columns.text(i, at)) +
+      (Number.isFinite(smooth) ? ` ~${number(smooth)}` : "")
+    );
   }
 
   #place(at) {

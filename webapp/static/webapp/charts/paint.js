@@ -46,6 +46,37 @@ export function paintEnvelopes(u, chart) {
   ctx.restore();
 }
 
+// The curves before their steps began again.
+export function paintEarlier(u, chart) {
+  const { series, colors, axis, data, view } = chart;
+  const { ctx, bbox } = u;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  ctx.globalAlpha = 0.35;
+  ctx.lineWidth = 1.25 * ratio();
+  series.forEach((one, i) => {
+    if (chart.hides(one)) return;
+    ctx.strokeStyle = colors[i];
+    for (const points of data.earlier?.[one.key] ?? []) strokePoints(u, axis.placesOf(points), points.values, view.log);
+  });
+  ctx.restore();
+}
+
+// A value that is not finite is a word, and breaks the line.
+function strokePoints(u, places, values, log) {
+  const { ctx } = u;
+  let down = false;
+  ctx.beginPath();
+  for (const [j, value] of values.entries()) {
+    const shown = typeof value === "number" && !(log && value <= 0);
+    if (shown) ctx[down ? "lineTo" : "moveTo"](u.valToPos(places[j], "x", true), u.valToPos(value, "y", true));
+    down = shown;
+  }
+  ctx.stroke();
+}
+
 export function paintBest(u, { data, spec, axis }) {
   const epoch = data.best_epoch ?? null;
   if (epoch === null) return;

@@ -1,7 +1,7 @@
 // Draws a line chart again from its data, on another canvas context or an SvgContext. See export.js.
 
 import { cssColor, pixelRatio, textStyle } from "./canvas.js";
-import { paintBest, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
+import { paintBest, paintEarlier, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
 
 // In CSS pixels, with the range and ticks that are on the screen.
 export function chartPicture(chart, context) {
@@ -13,6 +13,7 @@ export function chartPicture(chart, context) {
   paintMark(on, chart);
   paintGrid(on, ratio);
   paintBest(on, chart);
+  paintEarlier(on, chart);
   paintEnvelopes(on, chart);
   context.save();
   context.beginPath();

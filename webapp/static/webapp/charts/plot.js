@@ -2,7 +2,7 @@
 
 import { clock, count, duration, ticks } from "../page/format.js";
 import { cssColor, FONT } from "./canvas.js";
-import { paintBest, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
+import { paintBest, paintEarlier, paintEnvelopes, paintMark, paintNonFinite } from "./paint.js";
 import { mouseBindings, zoomToSelection } from "./zoom.js";
 
 const LONELY_AT_MOST = 300;
@@ -74,7 +74,7 @@ export function plotOptions(chart, width, height) {
       fill: `${chart.colors[low]}26`,
     })),
     hooks: {
-      drawAxes: [paintMark, paintBest, paintEnvelopes].map((paint) => (u) => paint(u, chart)),
+      drawAxes: [paintMark, paintBest, paintEarlier, paintEnvelopes].map((paint) => (u) => paint(u, chart)),
       draw: [(u) => paintNonFinite(u, chart)],
       setCursor: [(u) => chart.showValues(u.cursor.idx)],
       setSelect: [() => zoomToSelection(chart)],
@@ -95,7 +95,7 @@ function horizontalTicks({ mode, log, forward, backward }) {
     return { incrs: [0.001, 0.01, 0.1, ...SPANS], space: 74, values: (_, splits) => splits.map(duration) };
   return {
     incrs: WHOLE,
-    space: (u) => (Math.abs(u.scales.x.max) < 1e4 ? 44 : 74),
+    space: (u) => Math.max(Math.abs(u.scales.x.max) < 1e4 ? 44 : 74, 7 * count(u.scales.x.max).length),
     values: (_, splits) => splits.map((value) => count(value)),
   };
 }
@@ -122,7 +122,9 @@ function curve(chart, series, stroke) {
 
 function horizontalRange({ view, group, axis }) {
   const [low, high] = view.zooms.get(group) ?? axis.extent;
-  return low === high ? [low - 0.5, high + 0.5] : [low, high];
+  // Half a step is nothing beside a step of 10^18.
+  const air = Math.max(0.5, Math.abs(low) * 2 ** -44);
+  return low === high ? [low - air, high + air] : [low, high];
 }
 
 // Min and max of what is shown, envelopes included, with a margin.
@@ -139,6 +141,7 @@ function verticalRange(chart, u) {
     if (chart.hides(series)) return;
     const drawn = [u.data[i + 1], ...(chart.raws ? [u.data[chart.raws + i + 1]] : [])];
     takeInView(u.data[0], edges, drawn, data.envelope[series.key], axis, take);
+    for (const points of data.earlier?.[series.key] ?? []) takeEarlier(points, edges, axis, take);
   });
   return view.log ? withLogAir(seen) : withAir(seen);
 }
@@ -155,6 +158,13 @@ function takeInView(xs, [left, right], drawn, envelope, axis, take) {
   for (const column of drawn) {
     take(crossing(xs, column, from, left));
     take(crossing(xs, column, to + 1, right));
+  }
+}
+
+function takeEarlier(points, [left, right], axis, take) {
+  for (const [j, place] of axis.placesOf(points).entries()) {
+    const value = points.values[j];
+    if (place >= left && place <= right && typeof value === "number") take(value);
   }
 }
 

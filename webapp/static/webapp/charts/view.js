@@ -100,17 +100,23 @@ export class HorizontalAxis {
     this.epochs = data.epochs;
     this.mode = hasTimes(data) ? x : "step";
     this.log = xLog && this.mode !== "time"; // a clock has no zero
-    const origin =
+    this.origin =
       this.mode === "relative" ? Math.min(Date.parse(data.start_time ?? NaN) || Infinity, data.timestamps[0]) : 0;
-    this.x = this.mode === "step" ? data.epochs : data.timestamps.map((ms) => (ms - origin) / 1000);
+    this.x = this.placesOf({ steps: data.epochs, timestamps: data.timestamps });
     // The times of a run resumed at an earlier step go back, and uPlot needs ascending columns.
     const ascends = this.x.every((value, i) => i === 0 || value >= this.x[i - 1]);
     this.order = ascends ? null : this.x.map((_, i) => i).sort((a, b) => this.x[a] - this.x[b]);
+    const at = (i) => this.x.at(this.order?.at(i) ?? i);
+    const all = [at(0), at(-1)];
+    const earlier = Object.values(data.earlier ?? []).flat();
+    for (const points of earlier) for (const place of this.placesOf(points)) all.push(place);
+    this.extent = earlier.length
+      ? all.reduce(([low, high], place) => [Math.min(low, place), Math.max(high, place)], [Infinity, -Infinity])
+      : all;
   }
 
-  get extent() {
-    const { x } = this;
-    return this.order ? [x[this.order[0]], x[this.order.at(-1)]] : [x[0], x.at(-1)];
+  placesOf({ steps, timestamps }) {
+    return this.mode === "step" ? steps : timestamps.map((ms) => (ms - this.origin) / 1000);
   }
 
   // Whether all points are of one day, in the viewer's time zone.

@@ -7,7 +7,7 @@ export class Chooser {
   // `onChange(chosen)` gets the checked values in the order of the options, or null for the default; `extra` are
   // controls next to the search.
   constructor(label, onChange, extra = []) {
-    Object.assign(this, { label, onChange });
+    Object.assign(this, { label, onChange, options: [], set: new Set() });
     this.title = el("summary", {}, label);
     this.search = el("input", {
       type: "search",
@@ -32,18 +32,26 @@ export class Chooser {
         this.none,
       ),
     );
+    this.element.addEventListener("toggle", () => this.#show());
     closeOutside(this.element);
   }
 
   // `options` is [[value, text, note], …].
   update(options, chosen) {
-    const set = new Set(chosen);
-    const checked = options.filter(([value]) => set.has(value)).length;
+    this.options = options;
+    this.set = new Set(chosen);
+    const checked = options.filter(([value]) => this.set.has(value)).length;
     this.title.textContent = `${this.label}: ${count(checked)} of ${count(options.length)}`;
-    const values = options.map(([value]) => value).join("\n");
+    this.#show();
+  }
+
+  // A closed list, which may be of thousands, has no elements.
+  #show() {
+    const options = this.element.open ? this.options : [];
+    const values = JSON.stringify(options.map(([value]) => value));
     if (values !== this.values) this.#build(options);
     this.values = values;
-    for (const [value, box] of this.boxes) box.checked = set.has(value);
+    for (const [value, box] of this.boxes) box.checked = this.set.has(value);
   }
 
   #build(options) {

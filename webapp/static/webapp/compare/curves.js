@@ -1,21 +1,22 @@
 // The curves of all runs, one chart per metric.
 
-import { notFinite } from "../charts/columns.js";
+import { gapsOf, notFinite } from "../charts/columns.js";
 import { LineChart } from "../charts/line-chart.js";
 import { unitOf } from "../charts/specs.js";
 import { chartTools } from "../charts/tools.js";
 import { View } from "../charts/view.js";
 import { el, section } from "../page/dom.js";
-import { count, number } from "../page/format.js";
+import { apart, count } from "../page/format.js";
 import { choiceOf, chosenIn } from "./address.js";
 import { Chooser } from "./chooser.js";
 import { Detail } from "./detail.js";
 import { direction } from "./direction.js";
 import { merged } from "./merge.js";
-import { lastOf, metricCounts, usualMetrics } from "./metrics.js";
+import { curveCounts, summaryOf, usualMetrics } from "./metrics.js";
 import { OtherMetrics } from "./others.js";
 import { nameOf } from "./plot.js";
 import { WholeRows } from "./rows.js";
+import { commonUnit, titled } from "./units.js";
 
 const AHEAD = "300px"; // distance from the view at which a chart is made ready
 const POINTS_AT_MOST = 30; // steps; a chart of more has no points, which LineChart decides when it is made
@@ -63,9 +64,9 @@ class OverlaidChart extends LineChart {
   // Draws each curve as strongly as its run is emphasized. Bands of many runs overlap, so each of them is fainter.
   shade() {
     if (!this.u) return;
-    const { runs, emphasis } = this.spec;
+    const { emphasis } = this.spec;
     const bands = Object.keys(this.data.envelope).length;
-    this.colors = runs.map(({ id }, i) => {
+    this.colors = this.series.map(({ id }, i) => {
       const alpha = emphasis.alpha(id);
       for (const first of new Set([1, 1 + this.raws])) this.u.series[first + i].alpha = alpha;
       const strength = emphasis.level(id) === "lit" ? 1 : alpha * Math.min(1, STRONG_BANDS / bands);
@@ -76,16 +77,18 @@ class OverlaidChart extends LineChart {
 
   // For many runs, the range of their last values.
   inWords() {
-    const { runs } = this.spec;
-    const lasts = this.columns.values
-      .map((values, i) => ({ label: runs[i].label, value: lastOf(values) }))
-      .filter(({ value }) => value !== null);
-    if (runs.length <= ONE_BY_ONE || !lasts.length) return super.inWords();
+    const lasts = this.series
+      .map(({ label, summary }) => ({ label, value: summary ? Number(summary.last.value) : NaN }))
+      .filter(({ value }) => Number.isFinite(value));
+    if (this.series.length <= ONE_BY_ONE || !lasts.length) return super.inWords();
     lasts.sort((a, b) => a.value - b.value);
     const [low, high] = [lasts[0], lasts.at(-1)];
-    const also = notFinite(this.data.non_finite.length);
-    const range = `${number(low.value)} (${low.label}) and ${number(high.value)} (${high.label})`;
-    return `${count(runs.length)} runs end between ${range}.${also}`;
+    const texts = apart([low.value, high.value]);
+    const range = `${texts.get(low.value)} (${low.label}) and ${texts.get(high.value)} (${high.label})`;
+    const all = this.series.length;
+    const runs = lasts.length === all ? count(all) : `${count(lasts.length)} of ${count(all)}`;
+    const gaps = this.series.reduce((sum, { summary }) => sum + (summary ? gapsOf(summary) : 0), 0);
+    return `${runs} runs end between ${range}.${notFinite(gaps)}`;
   }
 }
 
@@ -97,7 +100,7 @@ export class Curves {
     this.view = new View(permalink);
     if (this.view.x === "time") this.view.x = "relative"; // runs have no clock in common
     this.byTime = this.view.x === "relative";
-    this.charts = new Map(); // metric → OverlaidChart
+    this.charts = new Map(); // name of a chart → OverlaidChart
     this.grid = el("div", { class: "charts" });
     this.none = el("p", { class: "muted", hidden: true }, "No metric chosen.");
     const shared = el("input", { type: "checkbox", onchange: () => this.#set({ shared: shared.checked ? "1" : "0" }) });
@@ -106,15 +109,14 @@ export class Curves {
       el("label", { class: "check" }, shared, "only metrics that two runs have"),
       this.others.element,
     ]);
-    this.chooser.element.addEventListener("toggle", () => this.chooser.element.open && this.others.list());
-    const tools = chartTools(this.view, permalink, {
+    this.tools = chartTools(this.view, permalink, {
       steps: "Epoch",
       clock: false,
       before: [this.chooser.element],
       after: [this.detail.element],
       link: false,
     });
-    this.section = section("curves", "Curves", tools.element, this.grid, this.none);
+    this.section = section("curves", "Curves", this.tools.element, this.grid, this.none);
     this.grid.addEventListener("coarse", () => this.detail.readAll());
     addEventListener("viewchange", () => {
       if (this.byTime === (this.view.x === "relative")) return;
@@ -134,8 +136,10 @@ export class Curves {
     this.warm = runs.filter(({ history }) => history);
     this.section.hidden = !this.warm.length;
     if (!this.warm.length) return;
+    this.unit = commonUnit(this.warm);
+    this.tools.update({ steps: titled(this.unit) });
     this.detail.update(this.warm);
-    this.others.update(this.warm);
+    this.others.renew();
     this.#show();
   }
 
@@ -146,32 +150,34 @@ export class Curves {
 
   #show() {
     this.runs = this.warm.map((run) => this.detail.of(run));
-    const counts = metricCounts(this.runs, (run) => [...run.curves.keys(), ...this.others.keys(run)]);
+    const counts = curveCounts(this.runs);
     const atLeast = this.permalink.get("shared") === "1" ? 2 : 1;
     const offered = [...counts.keys()].filter((key) => counts.get(key) >= Math.min(atLeast, this.runs.length));
     const asked = chosenIn(this.permalink.get("metrics"));
-    const inHistories = offered.filter((key) => this.runs.some(({ curves }) => curves.has(key)));
-    if (!inHistories.length) this.others.list();
-    const chosen = asked
-      ? offered.filter((key) => asked.includes(key))
-      : usualMetrics(inHistories.length ? inHistories : offered);
+    const chosen = asked ? offered.filter((key) => asked.includes(key)) : usualMetrics(offered, this.runs);
     this.chooser.update(
       offered.map((key) => [key, key, `${counts.get(key)} of ${this.runs.length} runs`]),
       chosen,
     );
     this.none.hidden = chosen.length > 0;
-    this.others.read(
-      (asked ?? chosen).filter((key) => !inHistories.includes(key)),
-      this.detail.wanted ? "full" : "overview",
-    );
-    const read = chosen.map((metric) => [metric, this.#runsWith(metric)]).filter(([, runs]) => runs.length);
+    this.others.read(this.runs, chosen, this.detail.wanted ? "full" : "overview");
     const gone = new Set(this.charts.keys());
-    read.forEach(([metric, runs], i) => {
-      gone.delete(metric);
-      const chart = this.#chart(metric, runs);
-      if (this.grid.children[i] !== chart.element) this.grid.insertBefore(chart.element, this.grid.children[i] ?? null);
-    });
-    for (const metric of gone) this.#drop(metric);
+    chosen
+      .flatMap((metric) => this.#specsOf(metric))
+      .forEach((spec, i) => {
+        gone.delete(spec.name);
+        const chart = this.#chart(spec);
+        if (this.grid.children[i] !== chart.element)
+          this.grid.insertBefore(chart.element, this.grid.children[i] ?? null);
+      });
+    for (const name of gone) this.#drop(name);
+    this.detail.tell(this.runs.map((run) => this.#leading(run)));
+  }
+
+  // The run whose epochs are told: one that counts steps, as if it had logged only its first metric, if that is known.
+  #leading(run) {
+    const { told, history } = run;
+    return (unitOf(history) === "step" && this.others.of(run, told?.charts[0]?.metrics[0])) || run;
   }
 
   // The runs whose values of this metric have been read.
@@ -179,56 +185,72 @@ export class Curves {
     return this.runs.map((run) => (run.curves.has(metric) ? run : this.others.of(run, metric))).filter(Boolean);
   }
 
-  #chart(metric, runs) {
-    const { byTime } = this;
-    const key = (run) => `${metric} of ${run.label}`;
-    const steps = runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step";
-    const unit = byTime ? "second" : steps;
-    const series = runs.map((run) => ({
-      id: run.id,
-      label: run.label,
-      key: key(run),
-      color: run.color,
-      dash: run.dash ?? false,
-      column: columnOf(run),
-      read: (data) => data.curves[key(run)],
-    }));
-    const data = merged(
-      runs.map((run) => ({ key: key(run), metric, run })),
-      byTime,
-    );
-    const dense = data.epochs.length > POINTS_AT_MOST;
-    const spec = {
-      title: metric,
-      unit,
-      axis: byTime ? "seconds" : "steps",
-      series,
+  // A chart by step, and one of runs that logged all points at one step, by point: these have no steps in common.
+  #specsOf(metric) {
+    const all = this.#runsWith(metric);
+    const isCounted = ({ counted }) => counted && !this.byTime;
+    const [counted, stepped] = [all.filter(isCounted), all.filter((run) => !isCounted(run))];
+    const title = stepped.length ? `${metric}, by point` : metric;
+    return [
+      ...(stepped.length ? [this.#spec(metric, stepped, metric, false)] : []),
+      ...(counted.length ? [this.#spec(metric, counted, title, true)] : []),
+    ];
+  }
+
+  #spec(metric, runs, title, counted) {
+    const unit = counted ? "point" : commonUnit(runs);
+    // Other steps than those of the other charts have a cursor and a zoom of their own.
+    const own = counted ? `points of ${metric}` : `${unit}s of ${metric.split("/")[0]}`;
+    const steps = unit === this.unit ? "steps" : own;
+    return {
+      name: JSON.stringify([metric, counted]),
+      metric,
+      title,
+      unit: this.byTime ? "second" : unit,
+      stepUnit: unit,
+      axis: this.byTime ? "seconds" : steps,
+      counted,
+      series: runs.map((run) => seriesOf(run, metric)),
       runs,
-      dense,
       emphasis: this.emphasis,
+      full: () => this.#whole(metric, runs),
     };
-    const known = this.charts.get(metric);
+  }
+
+  // For exports: every step of these runs.
+  async #whole(metric, runs) {
+    const { byTime } = this;
+    const inHistory = ({ id }) => this.runs.some((run) => run.id === id && run.curves.has(metric));
+    const read = (run) => (inHistory(run) ? this.detail.whole(run) : this.others.whole(run, metric));
+    return dataOf(await Promise.all(runs.map(read)), metric, byTime);
+  }
+
+  #chart(found) {
+    const data = dataOf(found.runs, found.metric, this.byTime);
+    data.counted = found.counted;
+    const spec = { ...found, dense: data.epochs.length > POINTS_AT_MOST };
+    const known = this.charts.get(spec.name);
     if (known && alike(known.spec, spec)) {
       known.update(data, spec);
       return known;
     }
-    if (known) this.#drop(metric);
+    if (known) this.#drop(spec.name);
     const chart = new OverlaidChart(spec, data, this.view);
     chart.table.details.open = known?.table.details.open ?? false;
-    const way = { "-1": "lower is better", 0: "", 1: "higher is better" }[direction(metric)];
+    const way = { "-1": "lower is better", 0: "", 1: "higher is better" }[direction(spec.metric)];
     if (way) chart.element.querySelector("h3").after(el("span", { class: "muted way" }, way));
     chart.wake(false);
     chart.element.chart = chart;
     this.inView.observe(chart.element);
-    this.charts.set(metric, chart);
+    this.charts.set(spec.name, chart);
     return chart;
   }
 
-  #drop(metric) {
-    const chart = this.charts.get(metric);
+  #drop(name) {
+    const chart = this.charts.get(name);
     this.inView.unobserve(chart.element);
     chart.remove();
-    this.charts.delete(metric);
+    this.charts.delete(name);
   }
 
   #emphasise() {
@@ -239,11 +261,31 @@ export class Curves {
   }
 }
 
+const curveKey = (run, metric) => `${metric} of ${run.label}`;
+
+const seriesOf = (run, metric) => ({
+  id: run.id,
+  label: run.label,
+  key: curveKey(run, metric),
+  color: run.color,
+  dash: run.dash ?? false,
+  column: columnOf(run),
+  summary: summaryOf(run, metric),
+  replaced: run.told?.replaced[metric],
+  read: (data) => data.curves[curveKey(run, metric)],
+});
+
+const dataOf = (runs, metric, byTime) =>
+  merged(
+    runs.map((run) => ({ key: curveKey(run, metric), metric, run })),
+    byTime,
+  );
+
 // The name and ID of a run, for a column of a CSV.
 const columnOf = ({ id, row: { name } }) => (name && name !== id ? `${name} (${id})` : id);
 
 // Whether a chart with one spec can show the other: same curves, colours and axis.
 const alike = (a, b) =>
-  ["axis", "unit", "dense"].every((name) => a[name] === b[name]) &&
+  ["title", "axis", "unit", "dense"].every((name) => a[name] === b[name]) &&
   a.runs.length === b.runs.length &&
   a.runs.every(({ id, slot, label }, i) => id === b.runs[i].id && slot === b.runs[i].slot && label === b.runs[i].label);

@@ -1,10 +1,12 @@
 // How many epochs the curves show: at first those of the overviews; every one if there are few, or if the viewer asks.
 
+import { stepsOf } from "../charts/specs.js";
 import { el } from "../page/dom.js";
 import { count } from "../page/format.js";
 import { curvesOf } from "./metrics.js";
+import { commonUnit } from "./units.js";
 
-const FEW = 2500; // epochs of all runs together; up to so many every one is read
+const FEW = 2500; // epochs, or points of the leading metric, of all runs together; up to so many every one is read
 
 export class Detail {
   #histories = new Map(); // run ID → its history in full resolution
@@ -13,7 +15,7 @@ export class Detail {
   constructor(permalink, source, onRead) {
     Object.assign(this, { permalink, source, onRead });
     this.text = el("span", { class: "tabular" });
-    this.button = el("button", { type: "button", class: "button small", onclick: () => this.readAll() }, "Every epoch");
+    this.button = el("button", { type: "button", class: "button small", onclick: () => this.readAll() });
     this.element = el("span", { class: "epochs", role: "status" }, this.text, this.button);
   }
 
@@ -23,11 +25,23 @@ export class Detail {
     return history ? { ...run, history, curves: curvesOf(history) } : run;
   }
 
+  // The run with every epoch. Throws if that can't be read.
+  async whole(run) {
+    await this.#ask(run);
+    return this.of(run);
+  }
+
   // `runs` are warm.
   update(runs) {
     this.runs = runs;
-    this.#say();
     if (this.wanted) this.#read();
+  }
+
+  // Tells how many epochs are shown. `shown` are the runs as they are drawn, each with its history or that of its
+  // leading metric.
+  tell(shown) {
+    this.shown = shown;
+    this.#say();
   }
 
   // Whether to show every epoch.
@@ -44,27 +58,35 @@ export class Detail {
   }
 
   async #read() {
-    const read = async ({ id }) => [id, await this.source.read(`/api/runs/${id}/training-history/?resolution=full`)];
-    const answers = await Promise.allSettled(this.runs.map(read));
-    const news = answers.filter(({ value }) => value?.[1].changed && value[1].document.available);
-    for (const {
-      value: [id, { document }],
-    } of news)
-      this.#histories.set(id, document);
-    this.#say(answers.find(({ status }) => status === "rejected")?.reason);
-    if (news.length) this.onRead();
+    const answers = await Promise.allSettled(this.runs.map((run) => this.#ask(run)));
+    this.error = answers.find(({ status }) => status === "rejected")?.reason;
+    this.#say();
+    if (answers.some(({ value }) => value)) this.onRead();
   }
 
-  #say(error) {
-    const all = total(this.runs);
-    const shown = this.runs.reduce((sum, run) => sum + this.of(run).history.epochs.length, 0);
+  // Whether there is a new history.
+  async #ask({ id }) {
+    const { changed, document } = await this.source.read(`/api/runs/${id}/training-history/?resolution=full`);
+    if (!changed || !document.available) return false;
+    this.#histories.set(id, document);
+    return true;
+  }
+
+  #say() {
+    if (!this.shown) return;
+    const { error } = this;
+    const sum = (numbers) => numbers.reduce((whole, part) => whole + part, 0);
+    const all = sum(this.shown.map(({ history }) => history.epochs_total));
+    const shown = sum(this.shown.map(({ history }) => history.epochs.length));
     const more = shown < all && !this.wanted;
+    const unit = commonUnit(this.runs);
     this.button.hidden = !more;
+    this.button.textContent = `Every ${unit}`;
     const bands = more ? "; bands show min and max in between" : "";
     this.text.textContent = error
-      ? `Some epochs can't be read: ${error.message}`
-      : `${count(shown)} of ${count(all)} epochs${bands}`;
+      ? `Some ${unit}s can't be read: ${error.message}`
+      : `${count(shown)} of ${count(all)} ${unit}s${bands}`;
   }
 }
 
-const total = (runs) => runs.reduce((sum, { history }) => sum + history.epochs_total, 0);
+const total = (runs) => runs.reduce((sum, { history, told }) => sum + stepsOf(history, told), 0);

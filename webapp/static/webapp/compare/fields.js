@@ -1,49 +1,68 @@
-// The fields that runs are compared by: parameters, metrics that are one number, and facts of the run.
+// The fields that runs are compared by: parameters, the last values of metrics, and facts of the run. Numbers are those
+// of the summaries, with MLflow's own digits.
 
 import { isStatistic, keyAt } from "../charts/catalogue.js";
-import { byName, exact, number, seconds } from "../page/format.js";
+import { stepsOf, unitOf } from "../charts/specs.js";
+import { apart, byName, seconds } from "../page/format.js";
 import { direction } from "./direction.js";
-import { lastOf } from "./metrics.js";
+import { SYSTEM, sectionOrder, summaryOf } from "./metrics.js";
 import { kindsOf } from "./scale.js";
 
 export const GROUPS = { param: "Parameters", metric: "Metrics", run: "Run" };
 const SHORT_ENOUGH = 40; // characters of a value that an axis can show
 const [PARAMETERS_AT_FIRST, METRICS_AT_FIRST] = [5, 3];
 const TELLING = ["final_", "test_", "best_"]; // prefixes of metrics, the most telling last
+const WHOLE = /^[+-]?[0-9]+$/;
 
+// A run counts epochs or steps; there is no number for both.
 const FACTS = {
   status: ({ row }) => row.status?.toLowerCase(),
-  epochs: ({ row, history }) => history?.epochs_total ?? row.epochs,
-  best_epoch: ({ history }) => history?.best_epoch,
+  epochs: (run) => (run.history ? counted(run, "epoch") : run.row.epochs),
+  best_epoch: (run) => bestIn(run, "epoch"),
+  steps: (run) => counted(run, "step"),
+  best_step: (run) => bestIn(run, "step"),
   seconds: ({ row }) => seconds(row.start_time, row.end_time),
   experiment: ({ row }) => row.experiment_name,
 };
 
-// A field is {id, group, name, direction, numeric, varies, values, raw}. `values` is run ID → number, text or null;
-// `raw` is the same with numbers as they were logged.
+// A field is {id, group, name, direction, numeric, varies, aside, values, raw, text(id)}. `values` is run ID → number,
+// text or null; a metric's number may be NaN or infinite. `raw` has parameters as they were logged. `text(id)` is for
+// people: different values of a field have different texts. A metric of the machine is `aside`.
 export function fieldsOf(runs) {
-  const keys = (read) => [...new Set(runs.flatMap((run) => [...read(run).keys()]))].sort(byName);
   const params = new Map(runs.map(({ id, row }) => [id, mapOf(row.params)]));
-  const finals = new Map(runs.map((run) => [run.id, finalsOf(run)]));
-  const each = (group, maps) =>
-    keys(({ id }) => maps.get(id)).map((key) => field(group, key, runs, ({ id }) => maps.get(id).get(key)));
+  const metrics = new Map(runs.map((run) => [run.id, metricsOf(run)]));
+  const keysOf = (maps) => [...new Set([...maps.values()].flatMap((map) => [...map.keys()]))].sort(byName);
+  const order = sectionOrder(runs);
+  const isAside = ({ name }) => order.get(name) === SYSTEM;
+  const each = (group, keys, maps) => keys.map((key) => field(group, key, runs, ({ id }) => maps.get(id).get(key)));
   return [
-    ...each("param", params),
-    ...each("metric", finals),
+    ...each("param", keysOf(params), params),
+    ...each("metric", mainFirst(keysOf(metrics), order), metrics).map((one) => ({ ...one, aside: isAside(one) })),
     ...Object.entries(FACTS).map(([key, read]) => field("run", key, runs, read)),
   ].filter(({ values }) => [...values.values()].some((value) => value !== null));
 }
 
-// A run's final metrics, and the last values of curves that no final metric covers.
-function finalsOf({ row, history, curves }) {
-  const finals = mapOf(row.final_metrics);
-  for (const [key, values] of curves) {
-    if (!finals.has(key) && !finals.has(`final_${key}`) && !isStatistic(key)) finals.set(key, lastOf(values));
-  }
-  const best = history?.best_epoch ?? null;
-  const val = curves.get(keyAt("loss", "val"));
-  if (best !== null && val) finals.set("best_val_loss", val[history.epochs.indexOf(best)] ?? null);
-  return finals;
+// The last value of every metric, and the best validation loss. While the summaries are being rebuilt, what the run's
+// row has: metrics with a single value.
+function metricsOf({ row, told }) {
+  if (!told) return new Map(Object.entries(row.final_metrics ?? {}));
+  const values = new Map(Object.entries(told.metrics).map(([key, { last }]) => [key, Number(last.value)]));
+  const best = told.metrics[keyAt("loss", "val")]?.min;
+  if (best && !values.has("best_val_loss")) values.set("best_val_loss", best.value);
+  return values;
+}
+
+// Main metrics, then statistics and others, then those of the machine.
+function mainFirst(keys, order) {
+  const place = (key) => Math.max(order.get(key) ?? 0, Number(isStatistic(key)));
+  return keys.sort((a, b) => place(a) - place(b)); // sorting is stable
+}
+
+const counted = ({ history, told }, unit) => (history && unitOf(history) === unit ? stepsOf(history, told) : null);
+
+function bestIn(run, unit) {
+  if (!run.history || unitOf(run.history) !== unit) return null;
+  return summaryOf(run, keyAt("loss", "val"))?.min?.step ?? run.history.best_epoch;
 }
 
 const mapOf = (named) => new Map(Object.entries(named ?? {}));
@@ -51,26 +70,41 @@ const mapOf = (named) => new Map(Object.entries(named ?? {}));
 function field(group, name, runs, read) {
   const raw = new Map(runs.map((run) => [run.id, read(run) ?? null]));
   const known = [...raw.values()].filter((value) => value !== null);
-  const numeric = known.every((value) => value !== "" && Number.isFinite(Number(value)));
+  const numeric = group === "metric" || known.every(isNumber);
   const values = new Map([...raw].map(([id, value]) => [id, value === null || !numeric ? value : Number(value)]));
-  // A run that lacks a field differs from those that have it.
-  const varies = new Set(values.values()).size > 1;
+  let texts = null;
+  const text = (id) => {
+    const value = values.get(id);
+    if (group === "param" || typeof value !== "number") return String(raw.get(id) ?? "");
+    texts ??= apart([...values.values()].filter((one) => typeof one === "number"));
+    return texts.get(value);
+  };
   return {
     id: `${group}.${name}`,
     group,
     name,
     numeric,
-    varies,
+    varies: new Set(values.values()).size > 1, // a run that lacks a field differs from those that have it
     values,
     raw,
+    text,
     direction: group === "metric" ? direction(name) : 0,
   };
 }
 
+// Whether the value is a finite number that JavaScript's numbers have exactly, or as near as MLflow's own.
+function isNumber(value) {
+  const number = Number(value);
+  if (String(value).trim() === "" || !Number.isFinite(number)) return false;
+  return Number.isSafeInteger(number) || !WHOLE.test(value);
+}
+
 // Fields that an axis can show.
 export const axisFields = (fields) =>
-  fields.filter(
-    ({ numeric, values }) => numeric || [...values.values()].every((value) => (value ?? "").length <= SHORT_ENOUGH),
+  fields.filter(({ numeric, values }) =>
+    numeric
+      ? [...values.values()].some(Number.isFinite)
+      : [...values.values()].every((value) => (value ?? "").length <= SHORT_ENOUGH),
   );
 
 // The IDs of the default axes: parameters that vary, then metrics with a known direction.
@@ -89,9 +123,10 @@ export function rankedParameters(fields) {
 }
 
 // Ranks one metric that is better when lower and one that is better when higher first; then final metrics before the
-// ends of curves.
+// ends of curves, and those of the machine last.
 export function rankedMetrics(fields) {
-  const sorted = ranked(fields, ({ varies, name, direction: way }) => [
+  const sorted = ranked(fields, ({ aside, varies, name, direction: way }) => [
+    !aside,
     varies,
     way !== 0,
     TELLING.findLastIndex((start) => name.startsWith(start)),
@@ -110,5 +145,3 @@ function ranked(fields, rank) {
       .find(Boolean) ?? 0;
   return [...fields].sort(compare);
 }
-
-export const textOf = (value) => (typeof value === "number" ? number(value) : exact(value));

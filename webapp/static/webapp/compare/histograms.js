@@ -1,4 +1,4 @@
-// Histograms of up to four runs at one epoch, one below the other on the same axis, or overlaid.
+// Histograms of up to four runs at one epoch (or step), one below the other on the same axis, or overlaid.
 
 import { valueAxis } from "../charts/axis.js";
 import { binAt, fullest, nearest } from "../histograms/find.js";
@@ -10,6 +10,7 @@ import { choiceOf, chosenIn } from "./address.js";
 import { drawHistograms, heightsOf, overlaid, paintHistograms, stacked } from "./bins.js";
 import { Chooser } from "./chooser.js";
 import { nameOf, swatch } from "./plot.js";
+import { commonUnit, titled } from "./units.js";
 
 const AT_MOST = 4;
 const AHEAD = "400px"; // distance from the view at which the histograms are read
@@ -37,14 +38,15 @@ export class Histograms {
     this.chosen = el("output", { class: "tabular", for: "compare-epoch" });
     this.differs = el("p", { class: "muted", role: "status" });
     this.summary = el("p", { class: "summary" });
-    this.table = lazyDetails("Data table of this epoch", () => this.#table());
+    this.table = lazyDetails("Data table", () => this.#table());
+    this.named = el("label", { for: "compare-epoch" }, "Epoch");
     this.message = el("p", { class: "notice small", hidden: true });
     this.content = el(
       "div",
       { hidden: true },
       this.legend,
       this.plot,
-      el("div", { class: "scrub" }, el("label", { for: "compare-epoch" }, "Epoch"), this.slider, this.chosen),
+      el("div", { class: "scrub" }, this.named, this.slider, this.chosen),
       this.differs,
       this.read,
       this.summary,
@@ -178,6 +180,9 @@ export class Histograms {
     this.content.hidden = !found.length;
     this.shown = found;
     if (!found.length) return;
+    this.unit = commonUnit(found.map(({ run }) => run));
+    this.named.textContent = titled(this.unit);
+    this.table.details.firstChild.textContent = `Data table of this ${this.unit}`;
     this.epochs = [...new Set(found.flatMap(({ data }) => data.epochs))].sort((a, b) => a - b);
     this.axis = valueAxis(found.flatMap(({ data }) => data.bin_edges_by_epoch));
     this.slider.max = String(this.epochs.length - 1);
@@ -193,12 +198,15 @@ export class Histograms {
   #go(at) {
     const epoch = this.epochs[at];
     this.slider.value = String(at);
-    this.slider.setAttribute("aria-valuetext", `epoch ${epoch}`);
+    this.slider.setAttribute("aria-valuetext", `${this.unit} ${epoch}`);
     this.chosen.textContent = `${epoch} of ${this.epochs.at(-1)}`;
     for (const one of this.shown) one.index = nearest(one.data.epochs, epoch);
     const others = this.shown.filter(({ data, index }) => data.epochs[index] !== epoch);
     this.differs.textContent = others
-      .map(({ run, data, index }) => `${run.label} is shown at epoch ${data.epochs[index]}, its nearest stored epoch.`)
+      .map(
+        ({ run, data, index }) =>
+          `${run.label} is shown at ${this.unit} ${data.epochs[index]}, its nearest stored ${this.unit}.`,
+      )
       .join(" ");
     this.table.refresh();
     this.#draw();
@@ -213,7 +221,8 @@ export class Histograms {
     this.#name(over);
     const axis = this.axis.symlog ? ", on a symmetric-log axis" : "";
     const heights = `Heights are shares of all values of the run${axis}.`;
-    this.summary.textContent = `${this.#what}: ${this.shown.map(extent).join("; ")}. ${heights}`;
+    const extents = this.shown.map((one) => extent(one, this.unit)).join("; ");
+    this.summary.textContent = `${this.#what}: ${extents}. ${heights}`;
     this.plot.setAttribute("aria-label", `Histograms. ${this.summary.textContent}`);
     this.#fullest();
     this.#paint();
@@ -230,7 +239,7 @@ export class Histograms {
               { "data-run": run.id },
               swatch(run),
               nameOf(run.label),
-              el("span", { class: "muted tabular" }, `epoch ${data.epochs[index]}`),
+              el("span", { class: "muted tabular" }, `${this.unit} ${data.epochs[index]}`),
             ),
           )
         : []),
@@ -246,8 +255,8 @@ export class Histograms {
     const { shown, layout, emphasis } = this;
     if (!shown.length) throw new Error("there is no histogram.");
     const { legendOf, saveBins } = await import("./picture.js");
-    const title = `${this.#what}, epoch ${this.epochs[this.slider.value]}`;
-    if (kind === "csv" || kind === "json") return saveBins(title, kind, shown);
+    const title = `${this.#what}, ${this.unit} ${this.epochs[this.slider.value]}`;
+    if (kind === "csv" || kind === "json") return saveBins(title, kind, shown, this.unit);
     const { savePicture } = await import("../charts/export.js");
     const width = this.plot.clientWidth;
     const legend = layout.titled
@@ -312,17 +321,17 @@ export class Histograms {
         cells("above", edges.at(-1), null, data.overflow[index]),
       ];
     });
-    return table("Bins of the chosen runs", ["run", "epoch", "bin", "from", "to", "count"], rows);
+    return table("Bins of the chosen runs", ["run", this.unit, "bin", "from", "to", "count"], rows);
   }
 }
 
-// The range of a run's filled bins at the shown epoch; the outermost edges are the same in most runs.
-function extent({ run, data, index }) {
+// The range of a run's filled bins at the shown place; the outermost edges are the same in most runs.
+function extent({ run, data, index }, unit) {
   const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
   const filled = counts.map((value, bin) => (value > 0 ? bin : -1)).filter((bin) => bin >= 0);
   const beyond = (data.underflow[index] ?? 0) + (data.overflow[index] ?? 0);
   const inside = filled.length
     ? `from ${number(edges[filled[0]])} to ${number(edges[filled.at(-1) + 1])}`
     : "without values in its bins";
-  return `${run.label} at epoch ${data.epochs[index]} ${inside}${beyond ? ` and ${count(beyond)} beyond` : ""}`;
+  return `${run.label} at ${unit} ${data.epochs[index]} ${inside}${beyond ? ` and ${count(beyond)} beyond` : ""}`;
 }

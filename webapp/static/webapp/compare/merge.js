@@ -16,6 +16,7 @@ export function merged(curves, byTime) {
     best_epoch: null,
     envelope: byName([]),
     non_finite: [],
+    elapsed: byTime,
     curves: byName([]),
   };
   curves.forEach(({ key, metric, run }, i) => {

@@ -1,14 +1,12 @@
-// Metrics without a place in a run's history; runs of other frameworks have hundreds of them. Their lists are read when
-// the chooser opens, their values when they are chosen.
+// The curves of metrics without a place in a run's history, which are in chunks. Runs of other frameworks have
+// hundreds. A chunk is read when a metric of it is chosen.
 
 import { byName } from "../page/documents.js";
 import { el } from "../page/dom.js";
 
 export class OtherMetrics {
-  #indexes = new Map(); // run ID → Map of key → entry of the run's index
   #chunks = new Map(); // address → document
   #asked = new Set(); // addresses that were read since the runs changed
-  #listed = null; // a promise of the indexes
 
   // Calls `onRead` when more has been read.
   constructor(source, onRead) {
@@ -16,87 +14,65 @@ export class OtherMetrics {
     this.element = el("span", { class: "muted", role: "status" });
   }
 
-  // `runs` are warm, and may have more metrics than before.
-  update(runs) {
-    this.runs = runs.filter(({ history }) => history.more_metrics > 0);
+  // The runs may have changed.
+  renew() {
     this.#asked.clear();
-    if (this.#listed) this.#listed = this.#list();
   }
 
-  list() {
-    this.#listed ??= this.#list();
-    return this.#listed;
-  }
-
-  keys({ id }) {
-    return [...(this.#indexes.get(id)?.keys() ?? [])];
-  }
-
-  // Reads these metrics in all runs.
-  async read(keys, resolution) {
-    if (!keys.length) return;
-    await this.list();
-    const entries = this.runs
-      .flatMap((run) => keys.map((key) => [run, this.#entry(run, key)]))
-      .filter(([, entry]) => entry);
-    const wanted = new Set(entries.map(([run, entry]) => addressOf(run, entry, resolution)));
-    const missing = [...wanted].filter((address) => !this.#asked.has(address));
+  // Reads these metrics in all runs that have them in chunks.
+  async read(runs, keys, resolution) {
+    const known = runs.flatMap((run) => keys.map((key) => addressOf(run, key, resolution))).filter(Boolean);
+    const missing = [...new Set(known)].filter((address) => !this.#asked.has(address));
+    if (!missing.length) return;
     for (const address of missing) this.#asked.add(address);
-    const changed = await this.#ask(missing);
-    for (const [address, document] of changed) this.#chunks.set(address, document);
-    if (changed.length) this.onRead();
-  }
-
-  // The run as if it had logged only this metric; null if it has no such metric or that has not been read.
-  of(run, key) {
-    const entry = this.#entry(run, key);
-    const known =
-      entry &&
-      ["full", "overview"]
-        .map((resolution) => this.#chunks.get(addressOf(run, entry, resolution)))
-        .find((chunk) => chunk?.metrics?.[key]);
-    return known ? { ...run, ...narrowed(run, key, known) } : null;
-  }
-
-  #entry({ id }, key) {
-    return this.#indexes.get(id)?.get(key);
-  }
-
-  async #list() {
-    const owners = new Map(this.runs.map((run) => [`/api/runs/${run.id}/metrics/`, run.id]));
-    const changed = await this.#ask([...owners.keys()]);
-    for (const [address, { groups = [] }] of changed)
-      this.#indexes.set(
-        owners.get(address),
-        new Map(groups.flatMap(({ metrics }) => metrics.map((entry) => [entry.key, entry]))),
-      );
-    if (changed.length) this.onRead();
-  }
-
-  // [[address, document], …] of those that have changed. A failed one is requested again next time.
-  async #ask(addresses) {
-    const answers = await Promise.allSettled(addresses.map((address) => this.source.read(address)));
+    const answers = await Promise.allSettled(missing.map((address) => this.#ask(address)));
     const failed = answers.find(({ status }) => status === "rejected");
-    if (addresses.length)
-      this.element.textContent = failed ? `Some other metrics can't be read: ${failed.reason.message}` : "";
-    if (failed) {
-      this.#listed = null;
-      for (const [i, { status }] of answers.entries()) if (status === "rejected") this.#asked.delete(addresses[i]);
-    }
-    return addresses.map((address, i) => [address, answers[i].value?.document]).filter(([, document]) => document);
+    this.element.textContent = failed ? `Some other metrics can't be read: ${failed.reason.message}` : "";
+    // They are requested again next time.
+    for (const [i, { status }] of answers.entries()) if (status === "rejected") this.#asked.delete(missing[i]);
+    if (answers.some(({ value }) => value)) this.onRead();
+  }
+
+  // The run as if it had logged only this metric; null if it has none in a chunk, or that has not been read.
+  of(run, key) {
+    const chunk = ["full", "overview"]
+      .map((resolution) => this.#chunks.get(addressOf(run, key, resolution)))
+      .find((document) => document?.metrics?.[key]);
+    return chunk ? { ...run, ...narrowed(run, key, chunk) } : null;
+  }
+
+  // The same with every step. Throws if it can't be read.
+  async whole(run, key) {
+    await this.#ask(addressOf(run, key, "full"));
+    const found = this.of(run, key);
+    if (!found) throw new Error("the run is being warmed. Retry in a second.");
+    return found;
+  }
+
+  // Whether the document has changed.
+  async #ask(address) {
+    const { changed, document } = await this.source.read(address);
+    if (changed) this.#chunks.set(address, document);
+    return changed;
   }
 }
 
-const addressOf = ({ id }, { chunk }, resolution) => `/api/runs/${id}/metrics/${chunk}/?resolution=${resolution}`;
+// Null if the run has no such metric in a chunk.
+function addressOf({ id, told }, key, resolution) {
+  const chunk = told?.chunk_of[key];
+  return chunk === undefined ? null : `/api/runs/${id}/metrics/${chunk}/?resolution=${resolution}`;
+}
 
 function narrowed({ history: { start_time } }, key, { metrics, axes, non_finite }) {
   const { values, min, max, axis } = metrics[key];
-  const { steps: epochs, steps_total: epochs_total, timestamps } = axes[axis];
+  const { steps: epochs, steps_total: epochs_total, timestamps, counted } = axes[axis];
   const nothing = { loss: [], weight_norm: [], gradient_norm: [] };
   return {
     curves: new Map([[key, values]]),
+    counted,
     history: {
       ...nothing,
+      unit: "step",
       epochs,
       epochs_total,
       timestamps,

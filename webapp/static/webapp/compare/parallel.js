@@ -5,7 +5,7 @@ import { count, shortened } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
 import { choiceOf, chosenIn, packAll, unpackAll } from "./address.js";
 import { Chooser } from "./chooser.js";
-import { axisFields, GROUPS, textOf, usualAxes } from "./fields.js";
+import { axisFields, GROUPS, usualAxes } from "./fields.js";
 import { fieldTable, replace } from "./plot.js";
 import { kindsOf, roomy, Scale } from "./scale.js";
 
@@ -75,7 +75,7 @@ export class ParallelCoordinates {
     this.scales = this.fields.map((field) => new Scale(field, this.kinds.get(field.id)?.[0]));
     const axes = this.fields.map(({ name }) => name).join(", ") || "no axis";
     const many = `${count(this.runs.length)} runs over ${axes}.`;
-    this.summary.textContent = `${many} A run without a value has no line at that axis.`;
+    this.summary.textContent = `${many} A run without a finite value has no line at that axis.`;
     this.table.refresh();
     this.#draw();
     this.#match();
@@ -251,7 +251,7 @@ export class ParallelCoordinates {
         [i].querySelectorAll("input")
         .forEach((input, end) => {
           input.value = String(Math.round(ends[end] * Number(input.max)));
-          const text = textOf(scale.at(ends[end]));
+          const text = scale.text(ends[end]);
           input.setAttribute("aria-valuetext", text);
           input.nextElementSibling.textContent = text;
         });

@@ -97,8 +97,10 @@ export class RunPicker {
   }
 }
 
-// Says that a run is in progress, or why it has no charts.
-function badge({ row, history }) {
+// Says that a run is in progress, or why it has no charts or no numbers.
+function badge({ row, history, told }) {
+  if (history && !told)
+    return el("span", { class: "state state-rebuilding", title: "Its numbers are being rebuilt" }, STATES.rebuilding);
   if (history) return row.status === "RUNNING" ? el("span", { class: "status status-running" }, "live") : null;
   return row.state
     ? el("span", { class: `state state-${row.state}`, title: row.reason || row.expect }, STATES[row.state])

@@ -3,6 +3,7 @@
 import { cssColor } from "../charts/canvas.js";
 import { savePicture, saveTable } from "../charts/export.js";
 import { shortened } from "../page/format.js";
+import { rowsOf } from "./export.js";
 
 const ABOVE = 22; // pixels, for titles over the drawing
 const LETTER = 7; // pixels
@@ -26,36 +27,35 @@ export function saveDrawing(title, kind, { drawing, runs, emphasis, titles = [],
 
 // Saves the values of these fields, for each run.
 export function saveFields(title, kind, runs, fields) {
-  const valuesOf = (run) => fields.map(({ id, values }) => [id, values.get(run.id)]);
-  const rows = runs.map((run) => [run.id, run.row.name ?? "", ...valuesOf(run).map(([, value]) => value ?? "")]);
-  const document = {
-    title,
-    runs: runs.map((run) => ({ run_id: run.id, name: run.row.name ?? "", values: Object.fromEntries(valuesOf(run)) })),
-  };
-  saveTable(title, kind, [["run_id", "name", ...fields.map(({ id }) => id)], ...rows], document);
+  const valuesOf = (run) => Object.fromEntries(fields.map(({ id, values }) => [id, strict(values.get(run.id))]));
+  const named = runs.map((run) => ({ run_id: run.id, name: run.row.name ?? "", values: valuesOf(run) }));
+  saveTable(title, kind, rowsOf(runs, fields), { title, runs: named });
 }
 
-// Saves the bins of each run at the shown epoch. `shown` is [{run, data, index}].
-export function saveBins(title, kind, shown) {
+// JSON has no number for it.
+const strict = (value) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value);
+
+// Saves the bins of each run at the shown place. `shown` is [{run, data, index}], `unit` the word for its steps.
+export function saveBins(title, kind, shown, unit) {
   const rows = shown.flatMap(({ run, data, index }) => {
     const [edges, counts] = [data.bin_edges_by_epoch[index], data.counts[index]];
-    const line = (...cells) => [run.id, run.row.name ?? "", data.epochs[index], ...cells.map((cell) => cell ?? "")];
+    const line = (...cells) => [run.id, run.row.name, data.epochs[index], ...cells];
     return [
-      line("below", "", edges[0], data.underflow[index]),
+      line("below", null, edges[0], data.underflow[index]),
       ...counts.map((value, bin) => line(bin, edges[bin], edges[bin + 1], value)),
-      line("above", edges.at(-1), "", data.overflow[index]),
+      line("above", edges.at(-1), null, data.overflow[index]),
     ];
   });
   const runs = shown.map(({ run, data, index }) => ({
     run_id: run.id,
     name: run.row.name ?? "",
-    epoch: data.epochs[index],
+    [unit]: data.epochs[index],
     bin_edges: data.bin_edges_by_epoch[index],
     counts: data.counts[index],
     underflow: data.underflow[index],
     overflow: data.overflow[index],
   }));
-  saveTable(title, kind, [["run_id", "name", "epoch", "bin", "from", "to", "count"], ...rows], { title, runs });
+  saveTable(title, kind, [["run_id", "name", unit, "bin", "from", "to", "count"], ...rows], { title, runs });
 }
 
 export const legendOf = (runs, emphasis) =>

@@ -1,7 +1,6 @@
 // What the parts of the comparison share: a run's line and name, a table of fields, keeping the focus.
 
 import { el, svg, table } from "../page/dom.js";
-import { textOf } from "./fields.js";
 
 const [LONG_NAME, TAIL] = [16, 8]; // characters
 
@@ -29,7 +28,7 @@ export function fieldTable(caption, runs, fields) {
   return table(
     caption,
     ["run", ...fields.map(({ name }) => name)],
-    runs.map((run) => [run.label, ...fields.map(({ values }) => textOf(values.get(run.id)))]),
+    runs.map((run) => [run.label, ...fields.map((field) => field.text(run.id))]),
   );
 }
 

@@ -6,17 +6,18 @@ export const COLORS = 10;
 const DASHES = [null, [7, 4], [2, 3], [10, 3, 2, 3], [4, 2]]; // of the first ten slots, the next ten, …
 const SHORT = 8; // characters of a run ID in the label of runs with the same name
 
-// A run is {id, slot, color, dash, label, row, history, curves}. `row` is the API's; `history` is null while it is not
-// warm; `curves` is key → values.
+// A run is {id, slot, color, dash, label, row, told, history, curves}. `row` is the API's; `history` is null while it
+// is not warm; `told` are its summaries, null also if an older worker has warmed it; `curves` is key → values.
 export function runsOf(documents, slots) {
   const labels = labelsOf(documents);
-  return documents.map(({ history, ...row }) => {
+  return documents.map(({ history, summaries: told = null, ...row }) => {
     const id = row.mlflow_run_id;
     const slot = slots.get(id);
     return {
       id,
       slot,
       row,
+      told,
       history,
       label: labels.get(id),
       color: `run-${slot % COLORS}`,

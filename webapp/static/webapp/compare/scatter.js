@@ -3,7 +3,7 @@
 import { choice, el, lazyDetails, section, svg } from "../page/dom.js";
 import { count, shortened } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
-import { axisFields, GROUPS, rankedMetrics, rankedParameters, textOf } from "./fields.js";
+import { axisFields, GROUPS, rankedMetrics, rankedParameters } from "./fields.js";
 import { fieldTable } from "./plot.js";
 import { COLORS } from "./runs.js";
 import { kindsOf, roomy, Scale } from "./scale.js";
@@ -135,7 +135,7 @@ export class Scatter {
     this.points = places.filter(({ at }) => at.every((place) => place !== null)).sort((a, b) => a.at[0] - b.at[0]);
     const [across, up] = this.fields.map(({ name }) => name);
     const missing = this.runs.length - this.points.length;
-    const lacking = missing ? `; ${count(missing)} without both values` : "";
+    const lacking = missing ? `; ${count(missing)} without two finite values` : "";
     this.summary.textContent = `${up} against ${across}: ${count(this.points.length)} runs${lacking}.`;
     this.plot.setAttribute("aria-label", `Scatter. ${this.summary.textContent} Arrow keys move through the runs.`);
     this.table.refresh();
@@ -195,7 +195,7 @@ export class Scatter {
   #say(point) {
     this.now = point;
     const [across, up] = this.fields ?? [];
-    const text = (field) => `${field.name} ${textOf(field.values.get(point.run.id))}`;
+    const text = (field) => `${field.name} ${field.text(point.run.id)}`;
     this.read.textContent = point
       ? `${point.run.label}: ${text(across)}, ${text(up)}`
       : "Point at a run, or use the arrow keys.";

@@ -1,6 +1,7 @@
 // Finds runs to add: the search of the list of runs, as a field with a list of results. The focus stays in the field;
 // arrow keys move through the list.
 
+import { Combobox } from "../page/combobox.js";
 import { documentOf } from "../page/documents.js";
 import { el } from "../page/dom.js";
 import { number } from "../page/format.js";
@@ -9,7 +10,6 @@ const SHOWN = 30;
 const PAUSE = 200; // ms without a key before it searches
 const LOSS = "final_val_loss";
 const RUN_ID = /^[0-9a-f]{12,64}$/; // MLflow's; otherwise any word could be one
-const STEPS = { ArrowDown: 1, ArrowUp: -1 };
 
 export class RunSearch {
   #asked = 0;
@@ -22,25 +22,16 @@ export class RunSearch {
     this.found = null; // the newest runs that match; null before the first answer
     this.field = el("input", {
       type: "search",
-      role: "combobox",
       autocomplete: "off",
       spellcheck: "false",
       placeholder: "Words, or param.optimizer = adam",
       "aria-label": "Search runs to add",
-      "aria-autocomplete": "list",
-      "aria-expanded": "false",
-      "aria-controls": "found-runs",
       maxlength: "2000",
       oninput: () => this.#later(),
-      onkeydown: (event) => this.#key(event),
+      onkeydown: (event) => this.box.key(event),
     });
-    this.list = el("ul", {
-      class: "choices offers",
-      id: "found-runs",
-      role: "listbox",
-      "aria-label": "Runs to add",
-      hidden: true,
-    });
+    this.list = el("ul", { class: "choices offers", id: "found-runs", "aria-label": "Runs to add" });
+    this.box = new Combobox(this.field, this.list, (item) => this.#choose(item));
     this.said = el("p", { class: "muted", role: "status" });
     this.element = el("div", { class: "chooser-box" }, this.field, this.said, this.list);
   }
@@ -78,7 +69,7 @@ export class RunSearch {
       this.found = document.runs;
       this.further = Boolean(document.next);
       this.#show();
-      if (document.problem) this.said.textContent = `Can't search: ${document.problem}`;
+      if (document.problem) this.said.textContent = toldOf(document.problem);
     } catch (error) {
       if (asked !== this.#asked) return;
       this.found = [];
@@ -97,36 +88,8 @@ export class RunSearch {
     // A run may be compared before it is announced.
     const unknown = !runs.length && RUN_ID.test(query) && !this.ids.includes(query);
     if (unknown) options.push(option(query, query, "by its run ID"));
-    for (const item of options) item.addEventListener("click", () => this.#choose(item));
-    this.list.replaceChildren(...options);
-    this.list.hidden = !options.length;
-    this.field.setAttribute("aria-expanded", String(options.length > 0));
-    this.#mark(null);
+    this.box.show(options);
     this.said.textContent = summary(runs.length, query, this.further || others.length > SHOWN);
-  }
-
-  #key(event) {
-    const options = [...this.list.children];
-    const at = options.indexOf(this.marked);
-    const step = STEPS[event.key];
-    if (step && options.length) {
-      const from = at < 0 && step < 0 ? 0 : at; // the first step up goes to the last option
-      this.#mark(options[(from + step + options.length) % options.length]);
-    } else if (event.key === "Enter") {
-      if (this.marked) this.#choose(this.marked);
-    } else {
-      return;
-    }
-    event.preventDefault();
-  }
-
-  #mark(item) {
-    this.marked?.setAttribute("aria-selected", "false");
-    this.marked = item;
-    item?.setAttribute("aria-selected", "true");
-    item?.scrollIntoView({ block: "nearest" });
-    if (item) this.field.setAttribute("aria-activedescendant", item.id);
-    else this.field.removeAttribute("aria-activedescendant");
   }
 
   #choose({ dataset }) {
@@ -143,6 +106,9 @@ const option = (id, name, note) =>
     el("span", { class: "muted" }, note),
   );
 const lossOf = ({ final_metrics: { [LOSS]: loss } }) => (typeof loss === "number" ? ` · val loss ${number(loss)}` : "");
+
+// An unknown name is a sentence; an invalid query is a place and a reason.
+const toldOf = (problem) => (problem.startsWith("at ") ? `Can't search: ${problem}` : problem);
 
 function summary(shown, query, further) {
   if (!shown)

@@ -3,10 +3,12 @@
 import { choice, el, section } from "../page/dom.js";
 import { byName, count, exact, number } from "../page/format.js";
 import { best } from "./direction.js";
-import { GROUPS, textOf } from "./fields.js";
+import { GROUPS } from "./fields.js";
 import { nameOf, replace, swatch } from "./plot.js";
 
 const COLUMNS_AT_MOST = 8; // more runs are rows by default
+const AT_ONCE = 200; // fields of a group
+const MORE = 1000; // that a press of the button adds
 
 export class ComparisonTable {
   constructor(permalink, emphasis) {
@@ -16,6 +18,16 @@ export class ComparisonTable {
       onchange: () => this.#set({ differences: this.only.checked ? "1" : "0" }),
     });
     this.only.checked = permalink.get("differences") === "1";
+    this.search = el("input", {
+      type: "search",
+      autocomplete: "off",
+      spellcheck: "false",
+      placeholder: "Search",
+      value: permalink.get("find"),
+      oninput: () => this.#searchSoon(),
+    });
+    this.most = AT_ONCE;
+    this.more = el("button", { type: "button", class: "button", onclick: () => this.#showMore() });
     this.said = el("span", { class: "muted tabular", role: "status" });
     this.layout = el("span", {});
     this.ways = el("div", { class: "choice", role: "group", "aria-label": "Go to" });
@@ -39,11 +51,13 @@ export class ComparisonTable {
         "div",
         { class: "tools" },
         el("label", { class: "check" }, this.only, "Only differences"),
+        el("label", { class: "filter" }, el("span", { class: "sr" }, "Search parameters and metrics"), this.search),
         this.layout,
         this.ways,
         this.said,
       ),
       this.box,
+      el("p", { class: "more" }, this.more),
       hint,
     );
   }
@@ -65,9 +79,10 @@ export class ComparisonTable {
 
   #show() {
     const only = this.only.checked;
-    const differ = this.fields.filter(({ varies }) => varies);
-    this.shown = only ? differ : this.fields;
-    this.said.textContent = `${count(differ.length)} of ${count(this.fields.length)} differ`;
+    const found = this.#found();
+    const differ = found.filter(({ varies }) => varies);
+    this.shown = only ? differ : found;
+    this.said.textContent = `${count(differ.length)} of ${count(found.length)} differ`;
     const asked = this.permalink.get("layout");
     const layout = asked || (this.runs.length > COLUMNS_AT_MOST ? "rows" : "columns");
     this.layout.firstChild?.getAttribute("data-layout") === layout ||
@@ -85,6 +100,9 @@ export class ComparisonTable {
     const built = layout === "rows" ? this.#byRows() : this.#byColumns();
     replace(this.box, built);
     const groups = this.#groups();
+    const left = this.shown.length - groups.reduce((sum, [, fields]) => sum + fields.length, 0);
+    this.more.parentElement.hidden = !left;
+    this.more.textContent = `Show ${count(Math.min(left, MORE))} more of ${count(left)}`;
     this.ways.hidden = groups.length < 2;
     replace(
       this.ways,
@@ -95,11 +113,28 @@ export class ComparisonTable {
     this.emphasis.show();
   }
 
-  // Fields with long values come last in their group.
+  // The fields whose names have all words of the search.
+  #found() {
+    const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    return this.fields.filter(({ name }) => words.every((word) => name.toLowerCase().includes(word)));
+  }
+
+  #searchSoon() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.#set({ find: this.search.value }), 120);
+  }
+
+  #showMore() {
+    this.most += MORE;
+    this.#show();
+    this.box.focus({ preventScroll: true });
+  }
+
+  // Fields with long values come last in their group, of which the first are shown.
   #groups() {
     const sorted = [...this.shown].sort((a, b) => isLong(a) - isLong(b));
     return Object.entries(GROUPS)
-      .map(([group, title]) => [title, sorted.filter((field) => field.group === group)])
+      .map(([group, title]) => [title, sorted.filter((field) => field.group === group).slice(0, this.most)])
       .filter(([, fields]) => fields.length);
   }
 
@@ -204,16 +239,16 @@ export class ComparisonTable {
     return el("th", attributes, button);
   }
 
-  // Runs without the value always come last.
+  // Runs without the value always come last, those with NaN before them.
   #order() {
     const [field, way] = this.#sort;
     if (!field) return this.runs;
-    const [known, others] = [true, false].map((has) =>
-      this.runs.filter(({ id }) => (field.values.get(id) !== null) === has),
-    );
     const value = ({ id }) => field.values.get(id);
-    const compare = (a, b) => (field.numeric ? value(a) - value(b) : byName(value(a), value(b)));
-    return [...known.sort((a, b) => way * compare(a, b)), ...others];
+    const rank = (run) => (value(run) === null ? 2 : Number(Number.isNaN(value(run))));
+    const [known, nan, others] = [0, 1, 2].map((wanted) => this.runs.filter((run) => rank(run) === wanted));
+    const ascends = (a, b) => (a < b ? -1 : Number(a > b));
+    const compare = field.numeric ? ascends : byName;
+    return [...known.sort((a, b) => way * compare(value(a), value(b))), ...nan, ...others];
   }
 
   #caption() {
@@ -249,13 +284,13 @@ export class ComparisonTable {
     const zero = this.baseline && field.values.get(this.baseline.id);
     return this.runs.map((run) => {
       const value = field.values.get(run.id);
-      const text = field.group === "param" ? field.raw.get(run.id) : textOf(value);
+      const text = field.text(run.id);
       const isBest = top !== undefined && value === top;
       const content = [
         isBest && el("span", { class: "best" }, "best"),
         el(
           "span",
-          { class: "value", title: value === null ? null : exact(value) },
+          { class: "value", title: titleOf(field, run.id) },
           value === null ? el("span", { class: "muted" }, "–") : folded(text),
         ),
       ];
@@ -271,8 +306,8 @@ export class ComparisonTable {
 
   // The difference from the baseline; for values that are not numbers, whether they differ.
   #delta({ numeric, direction, group }, value, zero) {
-    if (value === zero) return null;
-    if (!numeric || value === null || zero === null || group === "param")
+    if (value === zero || (Number.isNaN(value) && Number.isNaN(zero))) return null;
+    if (!numeric || !Number.isFinite(value) || !Number.isFinite(zero) || group === "param")
       return el("span", { class: "delta muted" }, "differs");
     const way = Math.sign(value - zero) * direction;
     const kind = { "-1": "worse", 1: "better" }[way] ?? "muted";
@@ -287,6 +322,8 @@ export class ComparisonTable {
   }
 }
 
+// All digits.
+const titleOf = ({ group, raw, values }, id) => (group === "param" ? raw.get(id) : exact(values.get(id)) || null);
 const signed = (value, text) => `${value < 0 ? "−" : "+"}${text(Math.abs(value))}`;
 const LONG = 40;
 const folded = (text) => (text.length <= LONG ? text : el("span", { class: "long", tabindex: "0" }, text));

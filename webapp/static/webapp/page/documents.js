@@ -1,7 +1,18 @@
 // Reads JSON; no other module does. Objects keyed by users' names (metrics, parameters, tags) lose their prototype, so
 // that a metric called `constructor` is in one only if it was logged.
 
-const NAMED_BY_USERS = ["envelope", "final_metrics", "metrics", "params", "tags"];
+const NAMED_BY_USERS = [
+  "chunk_of",
+  "clock_of",
+  "cut",
+  "earlier",
+  "envelope",
+  "final_metrics",
+  "metrics",
+  "params",
+  "replaced",
+  "tags",
+];
 
 export const parsed = (text) => withoutPrototypes(JSON.parse(text));
 
@@ -22,12 +33,13 @@ export function byName(entries) {
   return object;
 }
 
-// In the document itself, in each of its runs, and in a run's history.
+// In the document itself, in each of its runs, and in a run's summaries and history.
 function withoutPrototypes(document) {
   for (const name of NAMED_BY_USERS) {
     const member = document[name];
     if (member && !Array.isArray(member)) Object.setPrototypeOf(member, null);
   }
-  for (const part of [document.history, ...(document.runs ?? [])]) if (part) withoutPrototypes(part);
+  for (const part of [document.summaries, document.history, ...(document.runs ?? [])])
+    if (part) withoutPrototypes(part);
   return document;
 }

@@ -1,11 +1,35 @@
 // Numbers, times and names as texts.
 
-export function number(value) {
+import { digits } from "./files.js";
+
+// Values that JSON has no number for, as documents name them.
+export const KINDS = { __proto__: null, NaN: "NaN", Infinity: "∞", "-Infinity": "−∞" };
+const MOST_DIGITS = 17; // that a number needs to be told from its neighbours
+
+// With so many significant digits; by default three of them before an exponent.
+export function number(value, digits = 4) {
   if (value === null || value === undefined) return "–";
+  if (typeof value === "string") return KINDS[value] ?? value;
+  if (!Number.isFinite(value)) return KINDS[value];
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6))
-    return value.toExponential(2).replace("e+", "e").replace("-", "−").replace("e-", "e−");
-  return String(Number(value.toPrecision(4))).replace("-", "−");
+  if (size !== 0 && (size < 1e-3 || size >= Math.max(1e6, 10 ** digits)))
+    return value
+      .toExponential(digits === 4 ? 2 : digits - 1)
+      .replace("e+", "e")
+      .replace("-", "−")
+      .replace("e-", "e−");
+  return String(Number(value.toPrecision(digits))).replace("-", "−");
+}
+
+// Number → its text. Different numbers have different texts, of as many digits as that takes.
+export function apart(values) {
+  const different = [...new Set(values)];
+  let texts = [];
+  for (let digits = 4; digits <= MOST_DIGITS; digits++) {
+    texts = different.map((value) => number(value, digits));
+    if (new Set(texts).size === different.length) break;
+  }
+  return new Map(different.map((value, i) => [value, texts[i]]));
 }
 
 // Labels of an axis, as short as possible, all different.
@@ -27,7 +51,10 @@ function tick(value, digits) {
 }
 
 // All digits, as in the JSON.
-export const exact = (value) => (value === null || value === undefined ? "" : String(value));
+export function exact(value) {
+  if (value === null || value === undefined) return "";
+  return KINDS[value] ?? (typeof value === "number" ? digits(value) : String(value));
+}
 
 // Makes an Intl object when it is first needed. The first one takes a new browser process 15 ms, each further one 1 ms,
 // and most run pages need none to show their charts.

@@ -10,10 +10,13 @@ import { read } from "../page/documents.js";
 import { el, section } from "../page/dom.js";
 import { count } from "../page/format.js";
 import { drawAll } from "../page/frames.js";
+import { aboutParts } from "./about.js";
+import { Curves } from "./curves.js";
 import { hasTables, tables, tiles } from "./head.js";
 import { Insights } from "./insights.js";
 import { provenance } from "./provenance.js";
 import { goToHash, SectionNav } from "./sections.js";
+import { Shelf } from "./shelf.js";
 
 const METRICS_SHOWN = 12;
 const TABLES_AFTER = 300; // ms at most
@@ -25,9 +28,11 @@ export class RunBody {
   // `page` is that of run.js, `place` the element that takes the content.
   constructor(page, place) {
     this.page = page;
-    this.charts = [];
+    this.charts = []; // those of the history alone
+    this.items = []; // these and the tiles of the section Training, in order
+    this.shelf = new Shelf(page, new Curves(page), () => this.#showEpochs());
     this.histogram = null; // the HistogramView
-    this.metrics = null; // a promise of the MetricBrowser
+    this.browsers = new Map(); // name of a section → its MetricBrowser
     const { view, permalink } = page;
     this.insights = new Insights((insight, go) => this.#showInsight(insight, go), permalink);
     this.shownEpochs = el("span", { class: "epochs" });
@@ -48,6 +53,7 @@ export class RunBody {
       awaited: el("p", { class: "notice awaited", hidden: true }, "No metric logged yet. The charts will appear here."),
       more: el("p", { class: "more" }),
       histogram: el("div", { class: "hist-place" }),
+      about: el("div", { class: "about" }),
       provenance: el("div"),
       final: box("Final metrics"),
       params: box("Parameters"),
@@ -58,37 +64,44 @@ export class RunBody {
       insights: section("insights", "Insights", this.insights.list),
       training: section("training", "Training", parts.awaited, parts.grid, parts.more),
       others: section("metrics", "Other metrics"),
+      system: section("system", "System metrics"),
       distributions: section("distributions", "Weight analysis", parts.histogram),
+      about: section("about", "About", parts.about),
       final: section("final", "Final metrics", parts.final),
       params: section("params", "Parameters", parts.params),
       tags: section("tags", "Tags", parts.tags),
       provenance: section("provenance", "Provenance", parts.provenance),
     };
-    const { insights, training, others, distributions, final, params, tags, provenance: way } = this.sections;
+    const { insights, training, others, system, distributions, about, final, params, tags } = this.sections;
+    const { provenance: way } = this.sections;
     this.single = el("div", { class: "two", id: "parameters", hidden: true }, final, params, tags);
-    way.hidden = true;
+    about.hidden = way.hidden = true;
     const help = helpButton(() => this.page.showHelp());
     this.nav = new SectionNav(
       [
         ["Training", training],
         ["Other metrics", others],
         ["Weight analysis", distributions],
+        ["System metrics", system],
+        ["About", about],
         ["Parameters", this.single],
         ["Provenance", way],
       ],
       this.link,
       help,
     );
-    place.replaceChildren(this.nav.element, parts.tiles, insights, training, others, distributions, this.single, way);
+    const analysed = [training, others, distributions, system];
+    place.replaceChildren(this.nav.element, parts.tiles, insights, ...analysed, about, this.single, way);
   }
 
-  // Shows the page's new history.
+  // Shows the page's new history and summaries.
   update() {
     const { parts, sections, page } = this;
-    const { history } = page;
+    const { history, told } = page;
+    this.specs = chartSpecs(history, told);
     const awaited = hasJustBegun(history);
-    const unit = awaited ? "epoch" : unitOf(history);
-    parts.tiles.replaceChildren(...tiles(history));
+    const unit = unitOf(history);
+    parts.tiles.replaceChildren(...tiles(history, told));
     parts.tiles.hidden = !parts.tiles.childElementCount;
     this.live ||= history.status === "RUNNING";
     if (this.live) this.insights.keepHeight();
@@ -96,15 +109,17 @@ export class RunBody {
     sections.insights.hidden = !insights && !this.live;
     this.tools.update({
       steps: unit === "epoch" ? "Epoch" : "Step",
-      times: awaited || Boolean(history.more_metrics) || hasTimes(history),
+      times: awaited || history.more_metrics > 0 || hasTimes(history),
     });
-    this.#showEpochs(unit);
-    sections.others.hidden = !history.more_metrics;
+    this.#showEpochs();
+    sections.others.hidden = !this.specs.other.length;
+    sections.system.hidden = !this.specs.system.length;
     const pictures = [...this.#showCharts(), ...this.#showHistogram()];
-    this.nav.offer([sections.provenance, ...(hasTables(history) ? [this.single] : [])]);
+    const coming = [page.about && sections.about, hasTables(history) && this.single, sections.provenance];
+    this.nav.offer(coming.filter(Boolean));
     drawAll(pictures);
-    this.#showOthers();
-    this.insights.markAgain();
+    this.ready = this.#showOthers();
+    this.ready.then(() => this.insights.markAgain());
     // Charts first: what is far below them can wait until they are drawn.
     if (this.histogram) requestIdleCallback(() => this.#showTables(), { timeout: TABLES_AFTER });
     else this.#showTables();
@@ -112,11 +127,14 @@ export class RunBody {
 
   #showTables() {
     const { parts, sections, page } = this;
-    for (const [name, content] of Object.entries(tables(page.history))) {
+    for (const [name, content] of Object.entries(tables(page))) {
       parts[name].replaceChildren(...(content ? [content] : []));
       sections[name].hidden = !content;
     }
     this.single.hidden = [...this.single.children].every((one) => one.hidden);
+    const known = page.about ? aboutParts(page) : [];
+    parts.about.replaceChildren(...known);
+    sections.about.hidden = !known.length;
     parts.provenance.replaceChildren(...provenance(page));
     sections.provenance.hidden = false;
     this.nav.update();
@@ -125,25 +143,27 @@ export class RunBody {
   }
 
   async focusSearch() {
-    const browser = await this.metrics;
-    if (!browser) return;
-    await browser.load();
-    browser.search.focus();
+    await this.ready;
+    const browser = this.browsers.get("others");
+    browser?.load();
+    browser?.search.focus();
   }
 
-  #showEpochs(unit) {
-    const {
-      shownEpochs: place,
-      page: { history },
-    } = this;
-    const [shown, total] = [history.epochs.length, history.epochs_total];
+  // How many steps the first chart shows.
+  #showEpochs() {
+    const { shownEpochs: place, page } = this;
+    const { history } = page;
+    const unit = unitOf(history);
+    const first = this.specs.training[0]?.shared === false ? this.items[0]?.chart?.data : null;
+    const { epochs, epochs_total: total } = first ?? history;
+    const shown = Math.min(epochs.length, total);
     place.hidden = !total;
     place.replaceChildren(el("span", { class: "tabular" }, `${count(shown)} of ${count(total)} ${unit}s`));
     const unmarked = history.non_finite_total - history.non_finite.length;
     if (unmarked > 0) place.append(el("span", { class: "muted" }, `; ${count(unmarked)} more values are not finite`));
     if (shown < total) place.append(el("span", { class: "muted" }, "; bands show min and max in between"));
     const sampled = history.histogram_available && total > HISTOGRAM_REFINED_UP_TO;
-    if (this.page.asked || (shown === total && !sampled)) return;
+    if (page.asked || (shown === total && !sampled)) return;
     const text = `All ${unit}s${shown === total ? " of the histograms" : ""}`;
     place.append(
       el(
@@ -161,46 +181,61 @@ export class RunBody {
     );
   }
 
-  // Returns the charts to draw.
+  // Returns the charts to draw. Those with curves outside the history draw themselves.
   #showCharts() {
     const {
-      page: { history, view },
+      page: { history },
       parts,
       sections,
+      specs: { training: specs },
     } = this;
-    const specs = chartSpecs(history).map((spec) => ({ ...spec, full: () => this.#fullHistory() }));
-    const before = new Map(this.charts.map((chart) => [chart.spec.title, chart]));
     const shown = this.allMetrics ? specs : specs.slice(0, METRICS_SHOWN);
-    this.charts = shown.map((spec) => before.get(spec.title) ?? new LineChart(spec, history, view));
-    shown.forEach((spec, i) => {
-      const chart = this.charts[i];
-      if (before.delete(spec.title)) chart.update(history, spec);
+    const before = new Map(this.items.map((item) => [item.spec.id, item]));
+    this.items = shown.map((spec) => this.#item(spec, before));
+    for (const gone of before.values()) this.#drop(gone);
+    this.items.forEach(({ element }, i) => {
       // An element that moves loses the focus, so what is in place stays.
-      if (parts.grid.children[i] !== chart.element)
-        parts.grid.insertBefore(chart.element, parts.grid.children[i] ?? null);
+      if (parts.grid.children[i] !== element) parts.grid.insertBefore(element, parts.grid.children[i] ?? null);
     });
-    for (const gone of before.values()) gone.remove();
+    this.charts = this.items.filter((item) => item instanceof LineChart);
     parts.awaited.hidden = !hasJustBegun(history);
     sections.training.hidden = !shown.length && parts.awaited.hidden;
-    const host = sections.training.hidden ? sections.others : sections.training;
+    const host = sections.training.hidden ? this.#otherHost() : sections.training;
     if (this.tools.element.parentElement !== host) host.firstChild.after(this.tools.element);
+    const finite = allFinite(history) && "Every weight and every gradient was finite in every epoch. ";
     const left = specs.length - shown.length;
-    const finite = allFinite(history)
-      ? [el("span", { class: "muted" }, "Every weight and every gradient was finite in every epoch. ")]
-      : [];
-    parts.more.replaceChildren(
-      ...finite,
-      ...(left
-        ? [
-            el(
-              "button",
-              { type: "button", class: "button", onclick: () => this.#showAllCharts() },
-              `${count(left)} more charts`,
-            ),
-          ]
-        : []),
-    );
+    const text = `${count(left)} more charts`;
+    const more =
+      left > 0 && el("button", { type: "button", class: "button", onclick: () => this.#showAllCharts() }, text);
+    parts.more.replaceChildren(...[finite && el("span", { class: "muted" }, finite), more].filter(Boolean));
     return this.charts.filter((chart) => !chart.u);
+  }
+
+  #otherHost() {
+    return this.sections.others.hidden ? this.sections.system : this.sections.others;
+  }
+
+  // The chart of this spec, or the tile of one with curves outside the history. What stays leaves `before`.
+  #item(spec, before) {
+    const { history, view } = this.page;
+    const known = before.get(spec.id);
+    if (!spec.shared) {
+      const tile = this.shelf.tile({ ...spec, large: true });
+      if (known === tile) before.delete(spec.id);
+      else this.shelf.watch(tile);
+      return tile;
+    }
+    const whole = { ...spec, full: () => this.#fullHistory() };
+    if (!(known instanceof LineChart)) return new LineChart(whole, history, view);
+    before.delete(spec.id);
+    known.update(history, whole);
+    return known;
+  }
+
+  #drop(item) {
+    if (item instanceof LineChart) return item.remove();
+    this.shelf.unwatch(item);
+    return item.element.remove();
   }
 
   #showAllCharts() {
@@ -215,17 +250,24 @@ export class RunBody {
     return read(page.historyAddress("full"));
   }
 
-  // Metrics without a place among the history's epochs. Most runs have none, so their module loads when needed.
+  // The sections of other charts. Most runs have none, so their module loads when needed.
   async #showOthers() {
-    const { page, sections } = this;
+    const { sections, specs } = this;
     sections.others.querySelector("h2").textContent = sections.training.hidden ? "Metrics" : "Other metrics";
-    if (!page.history.more_metrics) return;
-    if (this.metrics) return void (await this.metrics).refresh();
-    this.metrics = import("./metrics.js").then(({ MetricBrowser }) => {
-      const browser = new MetricBrowser(page);
-      sections.others.append(browser.element);
-      return browser;
-    });
+    this.shelf.renew();
+    if (!this.browsers.size && !specs.other.length && !specs.system.length) return;
+    this.module ??= import("./metrics.js");
+    const { MetricBrowser } = await this.module;
+    this.#browse(MetricBrowser, "others", this.specs.other);
+    this.#browse(MetricBrowser, "system", this.specs.system);
+  }
+
+  #browse(MetricBrowser, name, specs) {
+    if (this.browsers.has(name)) return void this.browsers.get(name).update(specs);
+    if (!specs.length) return;
+    const browser = new MetricBrowser(this.shelf, specs, name === "others");
+    this.browsers.set(name, browser);
+    this.sections[name].append(browser.element);
   }
 
   // Returns the panels to draw. Those that wait for their documents draw themselves.
@@ -260,9 +302,16 @@ export class RunBody {
   }
 
   async #chartOf(key) {
-    const find = () => this.charts.find((chart) => chart.series.some((series) => series.key === key));
-    if (!key || find()) return find();
-    if (Object.hasOwn(this.page.history.metrics, key)) this.#showAllCharts();
-    return find() ?? (this.metrics && (await this.metrics).reveal(key));
+    const has = ({ spec }) => spec.series.some((series) => series.key === key);
+    if (!key) return undefined;
+    if (!this.items.some(has)) if (this.specs.training.some((spec) => has({ spec }))) this.#showAllCharts();
+    const item = this.items.find(has);
+    if (item instanceof LineChart) return item;
+    if (item) return item.reveal();
+    for (const browser of this.browsers.values()) {
+      const chart = await browser.reveal(key); // one after the other: only one of them has it
+      if (chart) return chart;
+    }
+    return undefined;
   }
 }

@@ -1,24 +1,35 @@
-// The place of one metric's chart among the others. The chart is read and drawn when it comes into view.
+// The place of a chart whose curves are read and drawn when it comes into view.
 
 import { LineChart, metricTitle } from "../charts/line-chart.js";
-import { byName } from "../page/documents.js";
+import { EPOCHS } from "../charts/specs.js";
 import { el } from "../page/dom.js";
 import { count, number } from "../page/format.js";
 
-// A cell as high as one with a chart, so that nothing moves when the chart comes.
-export function placeholder(title = "", note = el("p", { class: "summary" })) {
-  const head = el("div", { class: "chart-title" }, title);
-  const figure = el("figure", { class: "chart metric awaited" }, head, el("div", { class: "plot" }), note);
-  return el("div", { class: "metric-cell" }, figure);
+// A cell as high as one with a chart, so that nothing moves when the chart comes. `spec` is that of the chart; without
+// one it is a small chart that is not known yet.
+export function placeholder(spec = null, note = el("p", { class: "summary" })) {
+  const large = spec?.large;
+  const small = spec ? metricTitle(spec.title) : "";
+  const title = large ? el("h3", {}, spec.title) : small;
+  const legend = el("div", { class: "legend", hidden: !spec || spec.plain });
+  const figure = el(
+    "figure",
+    { class: `chart awaited${large ? "" : " metric"}` },
+    el("div", { class: "chart-title" }, title),
+    legend,
+    el("div", { class: "plot" }),
+    note,
+  );
+  return el("div", { class: `metric-cell${spec?.wide ? " wide" : ""}` }, figure);
 }
 
-// `browser` is the MetricBrowser, `metric` an entry of its index.
 export class Tile {
-  constructor(browser, metric) {
-    Object.assign(this, { browser, metric });
-    this.note = el("p", { class: "summary" }, `${count(metric.points)} points, last ${number(metric.last)}`);
-    this.cell = placeholder(metricTitle(metric.key), this.note);
-    this.cell.tile = this;
+  // `shelf` is the Shelf that keeps it, `spec` that of chartSpecs.
+  constructor(shelf, spec) {
+    Object.assign(this, { shelf, spec });
+    this.note = el("p", { class: "summary" }, spec.series.map(expected).join(" "));
+    this.element = placeholder(spec, this.note);
+    this.element.tile = this;
     this.chart = null;
     this.inView = false;
     this.version = -1;
@@ -27,84 +38,75 @@ export class Tile {
   look(inView) {
     if (this.inView === inView) return;
     this.inView = inView;
-    this.browser.seen(this, inView);
+    this.shelf.seen(this, inView);
     if (inView) this.refresh();
   }
 
-  async focus() {
+  // Resolves to its chart, once that is there.
+  async reveal() {
     this.look(true);
     await this.ready;
+    return this.chart;
+  }
+
+  async focus() {
+    await this.reveal();
     this.chart?.plot.focus({ preventScroll: true });
   }
 
-  // Reads its chunk again if that may have changed and the tile is in view.
+  // Reads its curves again if they may have changed and the tile is in view.
   refresh() {
-    const resolution = this.fine ? "full" : this.browser.resolution;
-    const key = `${this.browser.version} ${resolution}`;
+    const { curves } = this.shelf;
+    const resolution = this.fine ? "full" : curves.resolution;
+    const key = `${curves.version} ${resolution}`;
     if (!this.inView || this.version === key) return;
     this.version = key;
     this.ready = this.#show(resolution);
   }
 
   async #show(resolution) {
+    const { keys } = this.spec;
     try {
-      const data = await this.#read(resolution);
+      const data = await this.shelf.curves.data(keys, resolution);
       if (data) this.#draw(data);
-      else this.version = -1; // index and chunk are of different versions: the next change brings both
+      else this.version = -1;
     } catch (error) {
       this.version = -1;
       this.note.textContent = `The curve can't be read: ${error.message}`;
     }
   }
 
-  // Data for a LineChart; null if the chunk has no such metric.
-  async #read(resolution) {
-    const { key, chunk } = this.metric;
-    const document = await this.browser.chunk(chunk, resolution);
-    const metric = document.metrics?.[key];
-    if (!metric) return null;
-    const { values, min, max } = metric;
-    const { steps, steps_total, timestamps } = document.axes[metric.axis];
-    const non_finite = document.non_finite.filter((mark) => mark.metric === key);
+  #draw(data) {
+    const spec = this.#specFor(data);
+    if (spec.axis === EPOCHS) data.best_epoch = this.shelf.page.history.best_epoch;
+    if (this.chart) return this.chart.update(data, spec);
+    this.chart = new LineChart(spec, data, this.shelf.page.view);
+    this.chart.element.addEventListener("coarse", (event) => this.#refine(event));
+    this.element.replaceChildren(this.chart.element);
+    if (!this.inView) this.shelf.seen(this, false);
+    this.chart.redraw();
+    return this.shelf.drawn(this);
+  }
+
+  #specFor(data) {
+    const { spec, shelf } = this;
     return {
-      epochs: steps,
-      epochs_total: steps_total,
-      timestamps,
-      start_time: this.browser.page.history.start_time,
-      envelope: byName(min ? [[key, { min, max }]] : []),
-      non_finite,
-      best_epoch: null,
-      values,
+      ...spec,
+      ...(data.counted ? { unit: "point", axis: `points of ${spec.id}` } : {}),
+      tile: !spec.large,
+      wide: false, // the cell is
+      series: spec.series.map((one) => ({ ...one, read: (whole) => whole.curves[one.key] })),
+      full: () => shelf.curves.data(spec.keys, "full"),
     };
   }
 
-  #draw(data) {
-    const { key } = this.metric;
-    if (this.chart) return this.chart.update(data);
-    const series = [{ label: key, key, color: "blue", read: (whole) => whole.values }];
-    this.chart = new LineChart(
-      {
-        title: key,
-        unit: "step",
-        axis: `steps of ${key.split("/")[0]}`,
-        plain: true,
-        tile: true,
-        series,
-        full: () => this.#read("full"),
-      },
-      data,
-      this.browser.view,
-    );
-    this.chart.element.addEventListener("coarse", (event) => this.#refine(event));
-    this.cell.replaceChildren(this.chart.element);
-    if (!this.inView) this.browser.seen(this, false);
-    return this.chart.redraw();
-  }
-
-  // Reads every step of this metric from now on.
+  // Reads every step of these metrics from now on.
   #refine(event) {
     event.stopPropagation();
     this.fine = true;
     this.refresh();
   }
 }
+
+const expected = ({ key, summary }) =>
+  summary ? `${key}: ${count(summary.count)} points, last ${number(summary.last.value)}.` : "";

@@ -55,9 +55,10 @@ function patchCells(row, fresh) {
   const cells = [...fresh.cells];
   const changes = cells.map((cell, i) => {
     if (before[i] === now[i]) return false;
-    const focused = row.cells[i].contains(document.activeElement);
+    const focused = row.cells[i].contains(document.activeElement) ? document.activeElement : null;
     row.cells[i].replaceWith(cell);
-    if (focused) cell.querySelector("a, input")?.focus({ preventScroll: true });
+    const kind = focused?.matches(".fold") ? ".fold" : "a, input";
+    if (focused) cell.querySelector(kind)?.focus({ preventScroll: true });
     return true;
   });
   written.set(row, now);
