@@ -220,12 +220,11 @@ UNORDERED = [
 
 
 @pytest.mark.usefixtures("filled")
-@pytest.mark.parametrize("sort", ["-announced", "name", "-epochs", "-started"])
-def test_a_list_with_nested_runs_folded_is_read_by_its_index(sort: str) -> None:
+def test_a_list_with_nested_runs_folded_is_read_by_its_index() -> None:
     """A search of three hundred nested runs is the newest of all."""
     Run.objects.filter(run_id__in=[f"run{number}" for number in range(1, 300)]).update(parent="run7050")
     some = frozenset(f"experiment{number}" for number in range(20))
-    for hidden in (NOTHING, some):
+    for sort, hidden in product(["-announced", "name", "-epochs", "-started"], (NOTHING, some)):
         read = partial(find, Query(), Sort.parse(sort), 20, hidden=hidden, leave_out=is_folded(hidden))
         for plan in plans(read, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)"):
             assert max(read_by(plan)) <= MOST_READ, f"{sort}: {plan}"
@@ -255,14 +254,14 @@ def assert_reads_at_most(most: int, query: str, sort: str, hidden: frozenset[str
 
 
 @pytest.mark.usefixtures("filled")
-@pytest.mark.parametrize("query", TYPED)
-def test_suggestions_are_read_by_their_indexes(query: str) -> None:
+def test_suggestions_are_read_by_their_indexes() -> None:
     """Also if half of the runs are hidden."""
     Change(tags={"good": ""}).make(["run1", "run2"], "ada", NOTHING)
-    for hidden in (NOTHING, frozenset(f"experiment{number}" for number in range(100))):
+    half = frozenset(f"experiment{number}" for number in range(100))
+    for query, hidden in product(TYPED, (NOTHING, half)):
         known.forget()
         for plan in plans(partial(complete, query, len(query), hidden), "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)"):
-            assert max(read_by(plan), default=0) <= MOST_READ, plan
+            assert max(read_by(plan), default=0) <= MOST_READ, f"{query}: {plan}"
     known.forget()
 
 
