@@ -21,7 +21,8 @@ from webapp.listing.query import parse
 from webapp.listing.sorting import Sort
 from webapp.visibility.reader import NOTHING
 
-RUNS = 60
+RUNS = 300 if settings().max_examples > 100 else 60
+"""More with HYPOTHESIS_PROFILE=thorough."""
 MOST = 1000
 START = 1_767_355_200_000
 VALUES = [0.0, 0.1, 0.25, 0.5, 1.0, -1.0, 2.5e-3, 1e6, math.nan, math.inf, -math.inf]
