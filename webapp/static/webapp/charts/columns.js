@@ -113,11 +113,12 @@ function toldOf({ label, key, summary, replaced }, { earlier, counted }, { unit:
     (replaced ? ` ${count(replaced)} ${replaced === 1 ? "point is" : "points are"} not drawn: replaced later.` : "") +
     (counted ? ` All points are of step ${last.step}, drawn by time.` : merged(summary, unit));
   if (!min) return `${plain ? "No" : `${name.trim()}: no`} finite value.${also}`;
+  const far = Number.isFinite(max.value - min.value) ? "" : " Its values lie too far apart for a browser to draw.";
   if (summary.count === 1) return `${name}${number(last.value)}${at(last)}.${also}`;
   const [word, extreme] = Number(last.value) < Number(first.value) ? ["min", min] : ["max", max];
   const [from, to, most] = [first, last, extreme].map(({ value }) => Number(value));
   const texts = apart([from, to, most]);
-  return `${name}${texts.get(from)} → ${texts.get(to)}, ${word} ${texts.get(most)}${at(extreme)}.${also}`;
+  return `${name}${texts.get(from)} → ${texts.get(to)}, ${word} ${texts.get(most)}${at(extreme)}.${also}${far}`;
 }
 
 // Numbers in JavaScript have 53 bits.

@@ -35,7 +35,7 @@ export function apart(values) {
 // Labels of an axis, as short as possible, all different.
 export function ticks(values) {
   let labels = [];
-  for (let digits = 4; digits <= 12; digits++) {
+  for (let digits = 4; digits <= MOST_DIGITS; digits++) {
     labels = values.map((value) => (value === null ? "" : tick(value, digits)));
     if (new Set(labels).size === labels.length) break;
   }
