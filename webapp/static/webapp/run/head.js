@@ -71,7 +71,9 @@ export function facts(page) {
 
 export function tiles(history, told) {
   const catalogued = unitOf(history) === "epoch" ? catalogueTiles(told.metrics) : [];
-  const known = catalogued.length ? catalogued : otherTiles(history, told);
+  const known = catalogued.length
+    ? [...catalogued, ...scoreTiles(history, told)].slice(0, TILES_AT_MOST)
+    : otherTiles(history, told);
   // A run that has just begun has placeholders.
   const shown =
     known.length || history.status !== "RUNNING"
@@ -105,6 +107,12 @@ function catalogueTiles(metrics) {
   for (const at of [10, 100]) wanted.push([`recall@${at}`, metrics[`test_recall_at_${at}`]?.last.value, "test"]);
   wanted.push(["test loss", metrics.test_loss?.last.value, "test"]);
   return wanted.filter(([, value]) => value !== undefined);
+}
+
+// The best and the last of the leading score.
+function scoreTiles({ unit }, { metrics, charts }) {
+  const score = charts.find(({ section, metrics: [key] }) => section === "training" && betterOf(key) && !isLoss(key));
+  return score ? tilesOf(score.metrics, metrics, unit) : [];
 }
 
 // For runs of other kinds: the leading loss and the leading score, then what else is judged, then single values.
