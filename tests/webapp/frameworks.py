@@ -142,6 +142,18 @@ class Framework(Sample):
         loss[self.size // 2] = np.nan
         return self._epochs() | {"batch/loss": _curve(steps, loss)}
 
+    def scored(self) -> dict[str, Points]:
+        """Keras's usual metrics, and one whose values no browser can draw."""
+        steps = np.arange(12)
+        falls, rises = 2 / (steps + 1), 1 - 1 / (steps + 2)
+        return {
+            "loss": _curve(steps, falls),
+            "val_loss": _curve(steps, 1.1 * falls),
+            "accuracy": _curve(steps, rises),
+            "val_accuracy": _curve(steps, 0.9 * rises),
+            "huge": _curve(steps, np.where(steps % 2, -1.7e308, 1.7e308)),
+        }
+
     def nanoseconds(self) -> dict[str, Points]:
         """Steps that are times in nanoseconds: neighbours that a browser can't tell apart, and others."""
         order = np.arange(40)

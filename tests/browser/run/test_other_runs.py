@@ -292,3 +292,13 @@ def test_steps_in_nanoseconds_are_drawn_and_the_chart_says_what_is_not(look: Loo
         expect(drawn).to_contain_text("0 → 39")
         expect(drawn).to_contain_text("some neighbours are drawn as one")
     assert is_drawn(second.locator(".plot canvas"))
+
+
+def test_the_leading_score_is_a_main_figure_and_what_can_not_be_drawn_is_said(look: Look, site: Site) -> None:
+    site.seed("warm", kind="Framework", run_id="scored", logged="scored")
+    page = look("/runs/scored/")
+    names = page.locator(".tile dt")
+    expect(names).to_have_text(
+        ["best validation loss", "last validation loss", "best val_accuracy", "last val_accuracy", "last accuracy"]
+    )
+    expect(chart(page, "huge")).to_contain_text("Its values lie too far apart for a browser to draw.")
