@@ -17,7 +17,7 @@ from workers.history.unit import Unit
 from workers.insights.gradients import dead_tower, exploding_gradients, non_finite, vanishing_gradients
 from workers.insights.losses import best_epoch, diverging_loss, no_improvement, overfitting, plateau
 from workers.insights.run import Run
-from workers.insights.timing import slow_epochs, slowing_down, throughput
+from workers.insights.timing import clock, slow_epochs, slowing_down, throughput
 from workers.insights.words import gravity
 
 MOST_INSIGHTS = 20
@@ -53,6 +53,7 @@ RULES: dict[str, Callable[[Run], Iterable[Insight]]] = {
     "slowing-down": slowing_down,
     "plateau": plateau,
     "best-epoch": best_epoch,
+    "clock": clock,
     "slow-epochs": slow_epochs,
     "throughput": throughput,
 }

@@ -1,4 +1,4 @@
-"""Rules about time: epochs that become slower, single slow epochs, and throughput."""
+"""Rules about time: clocks that can't be right, epochs that become slower, single slow epochs, and throughput."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from warmboard.contract.entries import Insight
 from workers.insights.run import Run
+from workers.insights.trend import EARLIEST, possible
 from workers.insights.words import count, duration, figure, insight_of
 
 FEWEST_COMPARED = 10
@@ -54,6 +55,17 @@ def slow_epochs(run: Run) -> Iterator[Insight]:
             f"{duration(usual)}{others}."
         )
         yield insight_of("slow-epochs", "info", text, run.timed_by, int(steps[0]), int(steps[-1]))
+
+
+def clock(run: Run) -> Iterator[Insight]:
+    """Say that the times can't be right, so that nothing is concluded from them."""
+    curve = run.curves[run.timed_by] if run.timed_by else None
+    if curve is None or possible(curve):
+        return
+    early = curve.timestamps.min() < EARLIEST
+    when, unit = ("of 1970", "in seconds") if early else ("after 2099", "in a finer unit")
+    text = f"The times of {run.timed_by} can't be right: they are {when}, as if they were logged {unit}."
+    yield insight_of("clock", "warning", text, run.timed_by, int(curve.steps[0]), int(curve.steps[-1]))
 
 
 def throughput(run: Run) -> Iterator[Insight]:

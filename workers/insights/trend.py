@@ -23,6 +23,10 @@ SAME_AXIS = 0.2
 FEWEST_TIMED = 3
 LEAST_ELAPSED = 1000
 """Milliseconds. In a shorter run, timestamps show when values were written, not how long epochs took."""
+SECONDS, EARLIEST, LATEST = 1_000_000_000, 946_684_800_000, 4_102_444_800_000
+"""Milliseconds since 1970. Times in seconds lie between the first two, which are of 1970 and 2000; those in nanoseconds
+after the last, which is of 2099. Smaller ones are counted from some start of their own.
+"""
 
 
 @dataclass(frozen=True)
@@ -89,12 +93,20 @@ class Timing:
 
     @classmethod
     def of(cls, curve: Curve) -> Timing | None:
-        """Time a curve's steps; None for fewer than FEWEST_TIMED points or less than LEAST_ELAPSED milliseconds."""
-        if len(curve.steps) < FEWEST_TIMED or np.ptp(curve.timestamps) < LEAST_ELAPSED:
+        """Time a curve's steps; None for fewer than FEWEST_TIMED points, less than LEAST_ELAPSED milliseconds, or times
+        that can't be right.
+        """
+        if len(curve.steps) < FEWEST_TIMED or np.ptp(curve.timestamps) < LEAST_ELAPSED or not possible(curve):
             return None
         lasted = np.diff(curve.timestamps) / np.diff(curve.steps)
         usual = float(np.median(lasted))
         return cls(curve.steps, lasted, usual) if usual > 0 else None
+
+
+def possible(curve: Curve) -> bool:
+    """Whether the times of a curve can be milliseconds."""
+    first, last = curve.timestamps.min(), curve.timestamps.max()
+    return bool(last < LATEST and not SECONDS <= first < EARLIEST)
 
 
 def finite(curve: Curve) -> Curve:

@@ -12,6 +12,7 @@ from tests.workers.insights.samples import (
     noise,
     the,
 )
+from workers.history.drawing import Curve
 
 
 def test_throughput() -> None:
@@ -77,3 +78,17 @@ def test_no_slowing_down() -> None:
     mixed = np.array(([10.0] * 7 + [40.0] * 5) + [10.0] * 24 + ([10.0] * 5 + [40.0] * 7))
     for seconds in (np.linspace(10, 15, 50), wild, mixed, np.linspace(0.1, 0.9, 50), np.linspace(10, 50, 15)):
         assert found({"loss": curve(falling(len(seconds)), seconds=seconds)}, "slowing-down") == []
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [(1e-3, "of 1970, as if they were logged in seconds"), (1e6, "after 2099, as if they were logged in a finer unit")],
+)
+def test_nothing_is_concluded_from_times_that_can_not_be_right(factor: float, said: str) -> None:
+    right = curve(falling(20), seconds=60.0)
+    wrong = Curve(right.steps, right.values, (right.timestamps * factor).astype(np.int64))
+    insight = the({"loss": wrong}, "clock")
+    assert said in insight["text"]
+    assert insight["severity"] == "warning"
+    assert [found({"loss": wrong}, rule) for rule in ("throughput", "slow-epochs", "slowing-down")] == [[], [], []]
+    assert found({"loss": right}, "clock") == []
