@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import orjson
 from workers.errors import DeletedError, PermanentError
 from workers.fetch.api import API, Body, MlflowApi, MlflowStatusError
 from workers.fetch.incremental import goes_on, has_moved
-from workers.history.fetched import FetchedRun, end_of, moment, pairs, run_name
+from workers.history.fetched import FetchedRun, described
 from workers.history.linked import datasets_of, models_of
 from workers.history.points import Indices, Point, Points, Values, latest_points
 
@@ -51,18 +52,10 @@ class StockServer:
         if info.get("lifecycle_stage") == "deleted":
             raise DeletedError(f"run {run_id} is deleted in MLflow")
         experiment = self._experiment("get", experiment_id=info["experiment_id"])
-        tags = pairs(data.get("tags", []))
         latest = latest_points(data.get("metrics", []))
         known = kept.points if kept and goes_on(kept, info["status"]) else {}
-        return FetchedRun(
-            run_id=run_id,
-            experiment_name=experiment["name"],
-            name=run_name(info, tags),
-            status=info["status"],
-            start_time=moment(info.get("start_time")),
-            end_time=end_of(info),
-            params=pairs(data.get("params", [])),
-            tags=tags,
+        return replace(
+            described(run, experiment["name"]),
             points=self._points(run_id, latest, known, alive),
             experiment_id=info["experiment_id"],
             user=info.get("user_id", ""),

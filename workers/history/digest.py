@@ -12,7 +12,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
-from workers.history.fetched import FetchedRun, end_of, moment, pairs, printable, run_name
+from workers.history.fetched import FetchedRun, described, printable
 from workers.history.points import Point, latest_points
 
 BYTES = 12
@@ -25,20 +25,8 @@ def digest_of(run: FetchedRun) -> str:
 
 def digest_of_found(document: Mapping[str, Any], experiment_name: str) -> str:
     """The digest of a run in an answer of ``runs/search``. A malformed document raises what it causes."""
-    info, data = document["info"], document.get("data", {})
-    tags = pairs(data.get("tags", []))
-    run = FetchedRun(
-        run_id=info["run_id"],
-        experiment_name=experiment_name,
-        name=run_name(info, tags),
-        status=info["status"],
-        start_time=moment(info.get("start_time")),
-        end_time=end_of(info),
-        params=pairs(data.get("params", [])),
-        tags=tags,
-        points={},
-    )
-    return _digest(run, latest_points(data.get("metrics", [])))
+    latest = latest_points(document.get("data", {}).get("metrics", []))
+    return _digest(described(document, experiment_name), latest)
 
 
 def _digest(run: FetchedRun, latest: Mapping[str, Point]) -> str:

@@ -68,6 +68,23 @@ def printable(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
+def described(run: Mapping[str, Any], experiment_name: str) -> FetchedRun:
+    """A run as MLflow's answers describe it, without its points. A malformed answer raises what it causes."""
+    info, data = run["info"], run.get("data", {})
+    tags = pairs(data.get("tags", []))
+    return FetchedRun(
+        run_id=info["run_id"],
+        experiment_name=experiment_name,
+        name=run_name(info, tags),
+        status=info["status"],
+        start_time=moment(info.get("start_time")),
+        end_time=end_of(info),
+        params=pairs(data.get("params", [])),
+        tags=tags,
+        points={},
+    )
+
+
 def run_name(info: Mapping[str, Any], tags: Mapping[str, str]) -> str:
     """The name of a run in MLflow's answer; servers before 2.0 keep it as a tag."""
     return str(info.get("run_name") or tags.get("mlflow.runName", ""))
