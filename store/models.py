@@ -218,7 +218,10 @@ class InboxEvent(models.Model):
     claims = models.PositiveIntegerField(default=0, help_text="How often it was taken; only the newest claim counts.")
     claimed_by = models.CharField(max_length=255, blank=True, help_text="The Celery worker that took it.")
     claimed_at = models.DateTimeField(null=True, help_text="When that worker took it.")
-    due_at = models.DateTimeField(null=True, help_text="From then on the sweep may queue the event again.")
+    due_at = models.DateTimeField(
+        null=True,
+        help_text="From then on the sweep may queue the event again. Null if pending: it is held back.",
+    )
     done_at = models.DateTimeField(null=True, help_text="When its run was first warm; null if nothing was fetched.")
 
     class Meta:
@@ -235,3 +238,18 @@ class InboxEvent(models.Model):
     def event(self) -> RunEvent:
         """Decode the event. Raises EventError if it is unreadable."""
         return RunEvent.decode(bytes(self.data), self.attributes)
+
+
+class TrackingServerState(models.Model):
+    """A tracking server that is down, or back with runs that still wait for it; one without a row is up.
+    ``workers/servers/gate.py`` writes it.
+    """
+
+    name = models.CharField(max_length=64, primary_key=True)
+    down_since = models.DateTimeField(null=True, help_text="Null: it answers again, and its runs are let through.")
+    reason = models.TextField(help_text="What its last answer was, or why there was none.")
+    asked_at = models.DateTimeField(null=True, help_text="When beat last asked whether it is back.")
+    next_at = models.DateTimeField(null=True, help_text="When it is back: when its next run may be fetched.")
+
+    def __str__(self) -> str:
+        return f"{self.name} {'down' if self.down_since else 'back'}"

@@ -62,7 +62,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("subscribe", help="listen for run events").set_defaults(command=subscribe)
     worker = commands.add_parser("worker", help="warm runs (Celery worker)")
-    worker.add_argument("--concurrency", type=int, default=2, help="processes (default: 2)")
+    worker.add_argument(
+        "--concurrency",
+        type=int,
+        help="processes (default: one more than there are tracking servers, so that none can use them all)",
+    )
     worker.set_defaults(command=run_worker)
     beat = commands.add_parser("beat", help="sweep for unfinished events and unannounced runs (Celery beat)")
     beat.add_argument(
@@ -145,7 +149,8 @@ def subscribe(_: argparse.Namespace, configured: Settings) -> int:
 
 
 def run_worker(args: argparse.Namespace, configured: Settings) -> NoReturn:
-    _celery("worker", "--events", f"--concurrency={args.concurrency}", f"--loglevel={configured.log_level}")
+    processes = args.concurrency or len(configured.tracking_servers) + 1
+    _celery("worker", "--events", f"--concurrency={processes}", f"--loglevel={configured.log_level}")
 
 
 def run_beat(args: argparse.Namespace, configured: Settings) -> NoReturn:

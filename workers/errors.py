@@ -4,18 +4,37 @@
 class WarmError(Exception):
     """A run could not be warmed."""
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether a working tracking server said so, about this run. If not, the server itself may be down."""
+        return False
+
 
 class TransientError(WarmError):
     """It may work later: the server is down, busy or broken. Retried with back-off."""
+
+
+class ThrottledError(TransientError):
+    """The server asks for fewer requests (429): no failure of the run."""
 
 
 class PermanentError(WarmError):
     """A retry would not help: no such run, no such server, no permission. Parked as failed, with this reason."""
 
     @property
+    def is_answer(self) -> bool:
+        return True
+
+    @property
     def is_gone(self) -> bool:
         """Whether MLflow lacks the run."""
         return False
+
+
+class NotMlflowError(PermanentError):
+    """What answers is no MLflow server: a proxy's page, or garbage."""
+
+    is_answer = False
 
 
 class DeletedError(PermanentError):

@@ -1,7 +1,8 @@
 """The inbox: records every event and its state, from its arrival to a warm run.
 
 A row goes pending → warming → done; after a transient error back to pending; or to failed. From ``due_at`` on, the
-sweep may queue a row again: the queue in Redis may be lost at any time, the inbox may not.
+sweep may queue a row again: the queue in Redis may be lost at any time, the inbox may not. A pending row without
+``due_at`` is held back: its tracking server is down or busy (``workers/servers/``).
 
 Started and progressed events are *live*: the next fetch of their run settles them all, and so does its completed event.
 """
@@ -135,8 +136,8 @@ def claim(run_id: str, worker: str) -> list[InboxEvent]:
         # Lock the run: one claim at a time.
         list(Run.objects.select_for_update().filter(pk=run_id).values_list("pk"))
         events = InboxEvent.objects.filter(run_id=run_id)
-        events.filter(_free(now), _superseded(run_id)).update(state=State.DONE, reason=SUPERSEDED, due_at=None)
-        free = events.filter(_free(now))
+        events.filter(unclaimed(now), _superseded(run_id)).update(state=State.DONE, reason=SUPERSEDED, due_at=None)
+        free = events.filter(unclaimed(now))
         if _held(events, now) and not free.exclude(type__in=LIVE).exists():
             return []
         taken = _coalesced(free.select_for_update())
@@ -153,9 +154,14 @@ def claim(run_id: str, worker: str) -> list[InboxEvent]:
 
 
 def waits(run_id: str) -> bool:
-    """Whether the run has pending events, and no worker holds one of its events."""
+    """Whether the run has pending events that are not held back, and no worker holds one of its events."""
     events = InboxEvent.objects.filter(run_id=run_id)
-    return events.filter(state=State.PENDING).exists() and not _held(events, timezone.now())
+    return events.filter(state=State.PENDING, due_at__isnull=False).exists() and not _held(events, timezone.now())
+
+
+def unclaimed(now: datetime) -> Q:
+    """Unfinished events that no worker holds: pending, or with an expired claim."""
+    return Q(state=State.PENDING) | Q(state=State.WARMING, due_at__lte=now)
 
 
 def release(worker: str) -> None:
@@ -178,6 +184,14 @@ def postpone(events: Sequence[InboxEvent], reason: str, seconds: float) -> None:
     _update(events, state=State.PENDING, reason=reason, due_at=timezone.now() + timedelta(seconds=seconds) + lease())
 
 
+def wait(events: Sequence[InboxEvent], reason: str, seconds: float | None) -> None:
+    """Mark the events as pending without counting the attempt. Without ``seconds`` they are held back
+    (``workers/servers/held.py``).
+    """
+    due_at = None if seconds is None else timezone.now() + timedelta(seconds=seconds) + lease()
+    _update(events, state=State.PENDING, attempts=F("attempts") - 1, reason=reason, due_at=due_at)
+
+
 def give_up(events: Sequence[InboxEvent], reason: str) -> None:
     """Mark the events as failed, with the reason; a replay makes them pending again."""
     _update(events, state=State.FAILED, reason=reason, due_at=None)
@@ -193,13 +207,14 @@ def due(now: datetime) -> list[str]:
 
 
 def unfinished(source: str) -> int:
-    """The number of pending and warming events of that source."""
-    return _unfinished().filter(source=source).count()
+    """The number of pending and warming events of that source, without those that are held back."""
+    return _unfinished().filter(source=source, due_at__isnull=False).count()
 
 
 def pending() -> list[str]:
-    """The IDs of all runs with a pending event."""
-    return sorted(set(_unfinished().filter(state=State.PENDING).values_list("run_id", flat=True)))
+    """The IDs of all runs with a pending event that is not held back."""
+    pending = _unfinished().filter(state=State.PENDING, due_at__isnull=False)
+    return sorted(set(pending.values_list("run_id", flat=True)))
 
 
 def reopen(run_id: str, grace: timedelta | None = None) -> InboxEvent | None:
@@ -247,10 +262,6 @@ def _record_replay(run: Run) -> InboxEvent | None:
     )
     data, attributes = event.encode()
     return _record_event(event, Message("", data, attributes, now))
-
-
-def _free(now: datetime) -> Q:
-    return Q(state=State.PENDING) | Q(state=State.WARMING, due_at__lte=now)
 
 
 def _held(events: QuerySet[InboxEvent], now: datetime) -> bool:

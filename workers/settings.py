@@ -30,6 +30,7 @@ class Settings:
     overview_points: int
     fetch_concurrency: int
     warm_attempts: int
+    recovery_runs_per_second: int
     output_uri: str
     storage_emulator_host: str | None
     sweep_seconds: int
@@ -57,6 +58,7 @@ class Settings:
             overview_points=setting.OVERVIEW_POINTS.read(environ),
             fetch_concurrency=setting.FETCH_CONCURRENCY.read(environ),
             warm_attempts=setting.WARM_ATTEMPTS.read(environ),
+            recovery_runs_per_second=setting.RECOVERY_RUNS_PER_SECOND.read(environ),
             output_uri=setting.OUTPUT_URI.read(environ),
             storage_emulator_host=setting.STORAGE_EMULATOR_HOST.read(environ),
             sweep_seconds=setting.SWEEP_SECONDS.read(environ),

@@ -17,10 +17,13 @@ from workers.discover.discovery import Discovery
 from workers.heartbeat import touch
 from workers.queue import LATER, SOON, dispatch, dispatch_later, dispatch_rebuild, dispatch_turn, give_up_on_slow_broker
 from workers.replay import batches
+from workers.servers.watch import Watch
 from workers.settings import settings
 from workers.warm import rebuilds
 
 log = logging.getLogger(__name__)
+WATCH_SECONDS = 1
+"""How often held-back runs are let through."""
 
 
 def sweep() -> int:
@@ -71,11 +74,26 @@ def _discover_for_ever() -> None:
         time.sleep(seconds)
 
 
+def _watch_for_ever() -> None:
+    """Ask servers that are down, and let runs through that were held back."""
+    watch = Watch(settings().tracking_servers, settings().recovery_runs_per_second, dispatch_later)
+    while True:
+        close_old_connections()
+        pause = WATCH_SECONDS
+        try:
+            watch.turn()
+        except (DatabaseError, BrokerError) as error:
+            pause = settings().sweep_seconds
+            log.error("held-back runs can't be let through, next turn in %d s: %s", pause, error)
+        time.sleep(pause)
+
+
 @beat_init.connect
 def _sweep_beside_beat(**_: Any) -> None:
     # In beat's process: a task would wait while all workers are busy with long fetches.
     give_up_on_slow_broker()
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
+    threading.Thread(target=_watch_for_ever, name="watch", daemon=True).start()
     # In its own thread: a slow MLflow must not delay the sweep of the inbox.
     threading.Thread(target=_discover_for_ever, name="discover", daemon=True).start()
 

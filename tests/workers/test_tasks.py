@@ -25,7 +25,7 @@ from workers.history.ndjson import write_run
 from workers.sweep import sweep
 from workers.tasks import expire, rebuild_run
 from workers.tasks import warm_run as warm_run_task
-from workers.warm import pipeline
+from workers.warm import pipeline, rebuilds
 
 pytestmark = pytest.mark.usefixtures("tables", "queue", "configure")
 State = InboxEvent.State
@@ -42,8 +42,27 @@ def test_a_run_is_rebuilt_from_what_the_store_kept() -> None:
     assert rebuild_run("run1", 0).startswith("nothing to do")
 
 
-def test_a_rebuild_that_needs_mlflow_is_retried_and_then_given_up() -> None:
+def test_a_rebuild_that_needs_a_server_that_is_down_waits() -> None:
     outdated()
+    for _ in range(3):
+        assert rebuild_run("run1", 0).startswith("postponed: waits for tracking server 'default', down since ")
+        waiting = Run.objects.get()
+        assert waiting.rebuild_attempts == 0
+        assert waiting.rebuild_due_at
+        assert "down since" in waiting.rebuild_reason
+
+
+def test_an_attempt_to_rebuild_that_could_not_be_recorded_is_given_back() -> None:
+    outdated()
+    assert rebuilds.claim("run1", 0, 2)
+    rebuild_run("run1", 0, owed=True)
+    assert Run.objects.get().rebuild_attempts == 0
+
+
+def test_a_rebuild_that_mlflow_cannot_answer_is_retried_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    outdated()
+    answers = FakeMlflow({})
+    monkeypatch.setattr("workers.servers.probe.connections_to", lambda *_: answers)
     before = timezone.now()
     assert rebuild_run("run1", 0).startswith("postponed: ")
     waiting = Run.objects.get()

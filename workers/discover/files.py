@@ -63,6 +63,7 @@ class FilesLook:
 
     def __init__(self, uri: str, files: Place, days: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.place = f"OUTPUT_URI {uri}"
+        self.server = None
         self._files = files
         self._days = timedelta(days=days)
         self._throttle = Throttle(clock)

@@ -80,7 +80,7 @@ class MlflowLook:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.place = f"MLflow {server.name!r}"
-        self._server = server
+        self.server = server
         self._days = timedelta(days=days)
         self._api = MlflowApi(server, connections=1, transport=transport)
         self._throttle = Throttle(clock)
@@ -159,9 +159,9 @@ class MlflowLook:
             if not token:
                 return
             if token == asked.get("page_token"):
-                raise PermanentError(f"{self._server.uri} answers {what}/search with the same page again and again")
+                raise PermanentError(f"{self.server.uri} answers {what}/search with the same page again and again")
             asked["page_token"] = token
-        raise PermanentError(f"{self._server.uri} answers {what}/search with more than {MOST_PAGES:,} pages")
+        raise PermanentError(f"{self.server.uri} answers {what}/search with more than {MOST_PAGES:,} pages")
 
     def _facts(self, page: list[Document], experiments: Mapping[str, Experiment], now: datetime) -> list[Fact]:
         with self._understood("runs"):
@@ -180,12 +180,12 @@ class MlflowLook:
             changed = self._changed(event, run, now)
         except ODD as error:
             name = printable(str(info.get("run_id")))
-            reason = f"run {name} of {self._server.uri} is malformed: {error!r}"
+            reason = f"run {name} of {self.server.uri} is malformed: {error!r}"
             data = json.dumps(info).encode()
-            return [Fact(f"{self._server.name} {name}.unreadable"[-LONGEST_ATTRIBUTE:], None, data=data, reason=reason)]
+            return [Fact(f"{self.server.name} {name}.unreadable"[-LONGEST_ATTRIBUTE:], None, data=data, reason=reason)]
         if experiment.deleted or info.get("lifecycle_stage") == DELETED:
             return [replace(changed, deleted=True)]
-        return [Fact(f"{self._server.name} {event.id}"[:LONGEST_ATTRIBUTE], event), changed]
+        return [Fact(f"{self.server.name} {event.id}"[:LONGEST_ATTRIBUTE], event), changed]
 
     def _changed(self, event: RunEvent, run: Document, now: datetime) -> Fact:
         """How the run is described now. ``event`` is that it is in progress or has ended."""
@@ -193,7 +193,7 @@ class MlflowLook:
         # With the time: what is changed back must be an event of its own.
         changed = replace(event, type=EventType.CHANGED, id=f"{event.run_id}.changed.{digest}.{_ms(now)}", time=now)
         newest = event.time if event.type == EventType.PROGRESSED else None
-        return Fact(f"{self._server.name} {changed.id}"[:LONGEST_ATTRIBUTE], changed, digest=digest, newest=newest)
+        return Fact(f"{self.server.name} {changed.id}"[:LONGEST_ATTRIBUTE], changed, digest=digest, newest=newest)
 
     def _event(self, run: Document, experiment: str, now: datetime) -> RunEvent | None:
         """A completed or a progressed event; None for a run that has neither ended nor started."""
@@ -215,7 +215,7 @@ class MlflowLook:
             id=f"{info['run_id']}.{what}",
             time=happened,
             run_id=info["run_id"],
-            tracking_server=self._server.name,
+            tracking_server=self.server.name,
             experiment_name=experiment,
             status=status,
             quick_test_id=_quick_test_id(run),
@@ -227,7 +227,7 @@ class MlflowLook:
         try:
             yield
         except ODD as error:
-            text = f"{self._server.uri} answered {what}/search unlike MLflow"
+            text = f"{self.server.uri} answered {what}/search unlike MLflow"
             raise PermanentError(f"{text}: {error!r}") from error
 
 

@@ -17,7 +17,7 @@ import orjson
 import urllib3
 import zstandard
 
-from workers.errors import PermanentError, TransientError
+from workers.errors import NotMlflowError, PermanentError, ThrottledError, TransientError
 from workers.fetch.connections import connections_to
 from workers.fetch.server import TrackingServer
 
@@ -50,6 +50,11 @@ class MlflowStatusError(PermanentError):
     @property
     def is_gone(self) -> bool:
         return self.code == "RESOURCE_DOES_NOT_EXIST"
+
+    @property
+    def is_answer(self) -> bool:
+        # A proxy's 404 or redirect says nothing about the run. MLflow refuses credentials without a code.
+        return bool(self.code) or self.status in (401, 403)
 
 
 class Body(Protocol):
@@ -123,9 +128,9 @@ class MlflowApi:
         except JSONDecodeError as error:
             raise self._no_mlflow(path) from error
 
-    def _no_mlflow(self, path: str) -> PermanentError:
+    def _no_mlflow(self, path: str) -> NotMlflowError:
         text = f"{self._server.uri} answered {path.removeprefix(API)} unlike MLflow: is it an MLflow server?"
-        return PermanentError(text)
+        return NotMlflowError(text)
 
     def _headers(self, data: bytes | None) -> dict[str, str]:
         headers = {"Accept-Encoding": self._accepted}
@@ -138,7 +143,9 @@ class MlflowApi:
     def _refusal(self, path: str, answer: urllib3.BaseHTTPResponse) -> TransientError | MlflowStatusError:
         code, reason = _reason(_decompressed(answer).read(LONGEST_REFUSAL))
         text = f"MLflow answered {answer.status} to {path.removeprefix(API)}: {reason}"
-        if answer.status in (408, 429) or (answer.status >= 500 and answer.status != 501):
+        if answer.status == 429:
+            return ThrottledError(text)
+        if answer.status == 408 or (answer.status >= 500 and answer.status != 501):
             return TransientError(text)
         if answer.status == 401:
             text = f"{text.rstrip('.')}. {HOW_TO_SIGN_IN}"

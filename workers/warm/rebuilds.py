@@ -19,6 +19,8 @@ from warmboard.contract.entries import SCHEMA_VERSION
 OUTSTANDING = 100
 LEASE = timedelta(seconds=600)
 """How long a run counts as queued or in progress; longer than the time limit of a task."""
+WAIT_SECONDS = 60.0
+"""How often a run is tried again whose tracking server is down or busy."""
 NO_RESULT = "the last attempt ended without a result, as if its worker was killed"
 
 
@@ -61,6 +63,11 @@ class Rebuild:
         due_at = timezone.now() + timedelta(seconds=seconds)
         self._record(rebuild_reason=reason, rebuild_due_at=due_at)
 
+    def wait(self, reason: str, seconds: float | None) -> None:
+        """Postpone without counting the attempt."""
+        due_at = timezone.now() + timedelta(seconds=WAIT_SECONDS if seconds is None else seconds)
+        self._record(rebuild_reason=reason, rebuild_due_at=due_at, rebuild_attempts=self.attempts - 1)
+
     def give_up(self, reason: str) -> None:
         """The run is not queued again; a replay warms it from MLflow."""
         self._record(rebuild_reason=reason, rebuild_due_at=None, rebuild_attempts=self.max_attempts)
@@ -74,6 +81,11 @@ def claim(run_id: str, attempts: int, max_attempts: int) -> Rebuild | None:
     free = _outdated().filter(pk=run_id, rebuild_attempts=attempts)
     taken = free.update(rebuild_attempts=attempts + 1, rebuild_due_at=timezone.now() + LEASE)
     return Rebuild(run_id, attempts + 1, max_attempts) if taken else None
+
+
+def give_back(run_id: str, attempts: int) -> None:
+    """Give back the attempt of a claim whose outcome could not be recorded, because the database was down."""
+    _outdated().filter(pk=run_id, rebuild_attempts=attempts + 1).update(rebuild_attempts=attempts)
 
 
 def _waited(run: Run) -> bool:

@@ -2,13 +2,17 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 import zstandard
+from django.db import OperationalError
 from django.test import override_settings
 
 from store import warm as door
+from store.hot import hot
 from store.models import InboxEvent, QuickTest, Run, RunSource
 from tests.workers import golden_run
 from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow, Points, _unknown
@@ -17,9 +21,11 @@ from warmboard.contract.entries import Encoding, EntryKey, Resolution
 from workers import inbox
 from workers.errors import PermanentError
 from workers.fetch.fetcher import Fetcher
+from workers.servers import gate, held
+from workers.servers.gate import HeldBackError
 from workers.settings import Settings
 from workers.warm import pipeline
-from workers.warm.attempt import Postponed, rebuild_entries, warm
+from workers.warm.attempt import Postponed, UnrecordedError, rebuild_entries, warm
 from workers.warm.command import warm_now
 
 pytestmark = pytest.mark.usefixtures("tables")
@@ -37,6 +43,7 @@ class Server:
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     found = Server()
     monkeypatch.setattr(pipeline, "fetcher", lambda server, concurrency: Fetcher(server, transport=found.transport))
+    monkeypatch.setattr("workers.servers.probe.connections_to", lambda *_: found.transport)
     return found
 
 
@@ -72,19 +79,84 @@ def test_a_run_becomes_warm() -> None:
     assert warm(RUN_ID, settings(), "w1") == "nothing to do: no event that waits"
 
 
-def test_a_server_that_is_down_is_retried_and_then_given_up(server: Server) -> None:
+def test_a_run_that_its_server_cannot_answer_is_retried_and_then_given_up(server: Server) -> None:
     announce()
-    server.transport = FakeMlflow({}, failures=[503] * 3)
     for attempt in (1, 2):
+        server.transport = FakeMlflow({}, failures=[503])
         with pytest.raises(Postponed, match="503"):
             warm(RUN_ID, settings(), "w1")
         assert (only_event().state, only_event().attempts) == (State.PENDING, attempt)
         assert "503" in only_event().reason
+    server.transport = FakeMlflow({}, failures=[503])
     with pytest.raises(PermanentError, match="gave up after 3 attempts"):
         warm(RUN_ID, settings(), "w1")
     assert only_event().state == State.FAILED
     inbox.reopen(RUN_ID)
     assert "warm" in warm(RUN_ID, settings(), "w1")
+
+
+@pytest.mark.parametrize(("status", "asked"), [(503, 2), (500, 2), (404, 3), (429, 1)])
+def test_a_server_that_is_down_costs_no_attempt(server: Server, status: int, asked: int) -> None:
+    announce()
+    server.transport = FakeMlflow({}, failures=[status] * 3)
+    if status == 404:
+        # A proxy's page, without MLflow's error code.
+        server.transport._answer = lambda *_: (404, b"<html>", {})  # type: ignore[method-assign]
+    for _ in range(5):
+        with pytest.raises(HeldBackError, match=f"'default', down since .*{status}"):
+            warm(RUN_ID, settings(), "w1")
+        assert (only_event().state, only_event().attempts, only_event().due_at) == (State.PENDING, 0, None)
+    assert asked - 1 <= len([path for path in server.transport.requests if "version" not in path]) <= asked
+    assert f"{status}" in only_event().reason
+    server.transport = FakeMlflow(golden_run.metrics(), golden_run.params())
+    gate.reopen("default")
+    assert "warm" in warm(RUN_ID, settings(), "w1")
+    assert only_event().attempts == 1
+
+
+@pytest.mark.usefixtures("server")
+def test_a_redis_that_is_down_costs_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    announce()
+    with monkeypatch.context() as broken:
+        broken.setattr(hot().client, "pipeline", _raise(redis.ConnectionError("connection refused")))
+        for _ in range(4):
+            with pytest.raises(Postponed, match="Redis is down"):
+                warm(RUN_ID, settings(), "w1")
+    assert (only_event().state, only_event().attempts) == (State.PENDING, 0)
+    assert only_event().due_at, "the sweep queues it if Celery's retry is lost"
+    warm(RUN_ID, settings(), "w1")
+    assert (only_event().state, only_event().attempts) == (State.DONE, 1)
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("until", ["stored", "recorded"])
+def test_a_database_that_is_down_costs_no_attempt(monkeypatch: pytest.MonkeyPatch, until: str) -> None:
+    announce()
+    with monkeypatch.context() as broken:
+        broken.setattr(door, "put", _raise(OperationalError("server closed the connection unexpectedly")))
+        if until == "stored":
+            with pytest.raises(Postponed, match="closed the connection"):
+                warm(RUN_ID, settings(), "w1")
+        else:
+            broken.setattr(inbox, "wait", _raise(OperationalError("connection refused")))
+            with pytest.raises(UnrecordedError) as unrecorded:
+                warm(RUN_ID, settings(), "w1")
+            assert (only_event().state, only_event().attempts) == (State.WARMING, 1)
+    if until == "recorded":
+        held.give_back(unrecorded.value.owed)
+        held.give_back(unrecorded.value.owed)
+    assert (only_event().state, only_event().attempts) == (State.PENDING, 0)
+    assert "warm" in warm(RUN_ID, settings(), "w1")
+
+
+@pytest.mark.usefixtures("server")
+def test_an_attempt_is_given_back_only_if_the_event_was_not_claimed_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    announce()
+    owed = [(event.pk, event.claims) for event in inbox.claim(RUN_ID, "w1")]
+    inbox.release("w1")
+    inbox.claim(RUN_ID, "w2")
+    held.give_back(owed)
+    assert (only_event().state, only_event().attempts) == (State.WARMING, 2)
 
 
 def test_a_run_that_is_not_in_mlflow_is_given_up_at_once(server: Server) -> None:
@@ -245,6 +317,21 @@ def _in_part(source: bytes) -> bytes:
     return zstandard.compress(b"".join(lines))
 
 
+def test_warming_by_hand_stops_when_the_server_goes_and_asks_it_once_later(server: Server) -> None:
+    configured = settings()
+    default, golden = configured.tracking_servers["default"], server.transport
+    server.transport = FakeMlflow({}, failures=[503] * 2)
+    report = warm_now([RUN_ID, "second", "third"], default, configured)
+    assert all("503" in reason for reason in report.failed.values())
+    assert len(report.failed) == 3
+    assert len(server.transport.asked("runs/get")) == 1
+    server.transport = FakeMlflow({}, failures=[502] * 1)
+    assert "502" in warm_now([RUN_ID], default, configured).failed[RUN_ID]
+    assert server.transport.asked("runs/get") == []
+    server.transport = golden
+    assert warm_now([RUN_ID], default, configured).failed == {}
+
+
 def test_a_run_that_no_event_announced_is_warmed_by_its_id(server: Server) -> None:
     report = warm_now([RUN_ID, "f" * 32], settings().tracking_servers["default"], settings())
     assert [warmed.run_id for warmed in report.warmed] == [RUN_ID]
@@ -252,6 +339,13 @@ def test_a_run_that_no_event_announced_is_warmed_by_its_id(server: Server) -> No
     assert str(report).startswith("1 run warm, 1 failed: ")
     assert Run.objects.get().experiment_name == "two-tower"
     assert not InboxEvent.objects.exists()
+
+
+def _raise(error: Exception) -> Callable[..., Any]:
+    def raises(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return raises
 
 
 def up_to(metrics: dict[str, Points], epochs: int) -> dict[str, Points]:

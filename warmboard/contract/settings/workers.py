@@ -49,7 +49,18 @@ FETCH_CONCURRENCY = Setting(
     "FETCH_CONCURRENCY", integer(1, 64), "8", "The max number of concurrent requests of a fetch.", ("workers",)
 )
 WARM_ATTEMPTS = Setting(
-    "WARM_ATTEMPTS", integer(1, 100), "8", "An event is parked as failed after this many failed attempts.", ("workers",)
+    "WARM_ATTEMPTS",
+    integer(1, 100),
+    "8",
+    "An event is parked as failed after this many failed attempts. Outages cost none.",
+    ("workers",),
+)
+RECOVERY_RUNS_PER_SECOND = Setting(
+    "RECOVERY_RUNS_PER_SECOND",
+    integer(1, 1000),
+    "5",
+    "How many runs of a tracking server that was down are fetched per second, at most, as long as runs wait for it.",
+    ("workers",),
 )
 SWEEP_SECONDS = Setting(
     "SWEEP_SECONDS",
