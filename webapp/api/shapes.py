@@ -140,14 +140,27 @@ class Event(TypedDict):
     done_at: str | None
 
 
+class WaitingFor(TypedDict):
+    """The tracking server that a pending run waits for: it is down, since when, and its last answer or why there is
+    none.
+    """
+
+    tracking_server: str
+    since: str
+    reason: str
+
+
 class AnnouncedRun(TypedDict):
-    """A run known only by its events. ``next`` is the state of its newest event unless that is done."""
+    """A run known only by its events. ``next`` is the state of its newest event unless that is done. ``waiting_for`` is
+    `null` unless the run is pending and its tracking server is down.
+    """
 
     mlflow_run_id: str
     state: Literal["warm"] | State
     expect: str
     reason: str
     attempts: int
+    waiting_for: WaitingFor | None
     next: Literal["pending", "warming", "failed", "unreadable"] | None
     quick_test_ids: list[int]
     timings: Timings

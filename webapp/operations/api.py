@@ -23,7 +23,7 @@ from webapp.api.operation import Operation, describes
 from webapp.api.reading import reading
 from webapp.operations.filter import FILTER, Filter
 from webapp.operations.health import redis_answers
-from webapp.operations.overview import AGES, Listed, Overview, StateCount
+from webapp.operations.overview import AGES, Listed, Overview, ServerDown, StateCount
 from webapp.operations.shapes import Operations
 from webapp.visibility.reader import reader_of
 
@@ -63,6 +63,7 @@ def document(overview: Overview, redis_answers: bool) -> dict[str, Any]:
             "subscriber": {"newest_received_at": _time(pulse.received_at)},
             "workers": {"newest_claimed_at": _time(pulse.claimed_at), "in_flight": len(overview.in_flight)},
             "sweep": {"overdue": pulse.overdue},
+            "tracking_servers": [_server(found) for found in overview.servers],
         },
         "in_flight": [in_flight(listed) for listed in overview.in_flight],
         "events": [event(listed) for listed in overview.events],
@@ -134,6 +135,17 @@ def _of_run(listed: Listed) -> dict[str, Any]:
         "mlflow_run_id": listed.event.run_id or None,
         "run_name": run.name if run else "",
         "experiment_name": run.experiment_name if run else "",
+    }
+
+
+def _server(found: ServerDown) -> dict[str, Any]:
+    row = found.row
+    return {
+        "name": row.name,
+        "down_since": _time(row.down_since),
+        "reason": row.reason,
+        "asked_at": _time(row.asked_at),
+        "waiting": found.waiting,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from store.models import InboxEvent, Run
+from store.models import InboxEvent, Run, TrackingServerState
 from warmboard.contract.replay import REPLAY_REQUESTED
 from webapp.operations.filter import ALL, ATTENTION, Filter
 
@@ -56,6 +56,22 @@ class Pulse:
 
 
 @dataclass(frozen=True)
+class ServerDown:
+    """A tracking server that is down, or back with runs that are let through one after the other. ``waiting`` is the
+    number of its runs with a pending event.
+    """
+
+    row: TrackingServerState
+    waiting: int
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether beat asks if it is back."""
+        asked = self.row.asked_at or self.row.down_since
+        return asked is None or asked > timezone.now() - LATE
+
+
+@dataclass(frozen=True)
 class Listed:
     """One event, and its run if it is known."""
 
@@ -69,13 +85,15 @@ class Overview:
 
     counts: list[StateCount]
     pulse: Pulse
+    servers: list[ServerDown]
     in_flight: list[Listed]
     events: list[Listed]
     before: int | None
 
     @classmethod
     def find(cls, wanted: Filter, hidden: frozenset[str]) -> Self:
-        """Query the inbox. Events of hidden experiments are counted but not listed. Six queries."""
+        """Query the inbox. Events of hidden experiments are counted but not listed. Seven queries, and one if a
+        tracking server is down."""
         now = timezone.now()
         counts = _counts(now)
         flying = InboxEvent.objects.filter(state=State.WARMING).order_by("claimed_at", "pk")
@@ -87,6 +105,7 @@ class Overview:
         return cls(
             counts,
             _pulse(now),
+            _servers(),
             [Listed(event, known.get(event.run_id)) for event in in_flight],
             [Listed(event, known.get(event.run_id)) for event in shown],
             shown[-1].pk if len(found) > len(shown) else None,
@@ -123,6 +142,16 @@ def _pulse(now: datetime) -> Pulse:
     rest = InboxEvent.objects.filter(state__in=OPEN).aggregate(late=Count("pk", filter=late), **newest)
     received, claimed = (_later(done[what], rest[what]) for what in newest)
     return Pulse(received, claimed, done["total"], rest["late"])
+
+
+def _servers() -> list[ServerDown]:
+    rows = list(TrackingServerState.objects.order_by("name"))
+    if not rows:
+        return []
+    pending = InboxEvent.objects.filter(state=State.PENDING)
+    runs = Run.objects.filter(pk__in=pending.values("run_id"), tracking_server__in=[row.name for row in rows])
+    waiting = dict(runs.order_by().values_list("tracking_server").annotate(Count("pk")))
+    return [ServerDown(row, waiting.get(row.name, 0)) for row in rows]
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -26,6 +26,18 @@ class Sweep(TypedDict):
     overdue: int
 
 
+class ServerDown(TypedDict):
+    """A tracking server that is down, since when and why, and how many runs wait for it. ``down_since`` is `null` if it
+    is back and its runs are let through one after the other.
+    """
+
+    name: str
+    down_since: str | None
+    reason: str
+    asked_at: str | None
+    waiting: int
+
+
 class Parts(TypedDict):
     """The last known state of the other programs."""
 
@@ -34,6 +46,7 @@ class Parts(TypedDict):
     subscriber: Subscriber
     workers: Workers
     sweep: Sweep
+    tracking_servers: list[ServerDown]
 
 
 class InFlight(TypedDict):

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from store.models import InboxEvent
+from store.models import InboxEvent, TrackingServerState
 from tests.webapp.samples import Sample
 from warmboard.contract.replay import ReplayRequest, Selection
 from webapp.accounts import audit
@@ -96,6 +96,27 @@ def test_what_the_sweep_should_have_seen_is_told(operator: Client) -> None:
     assert "1 overdue" in operator.get(PAGE).content.decode()
 
 
+def test_a_tracking_server_that_is_down_is_told(operator: Client) -> None:
+    assert operator.get(API).json()["parts"]["tracking_servers"] == []
+    event("waits", "pending", due_at=None)
+    event("waits-too", "pending")
+    event("done", "done")
+    since = timezone.now() - timedelta(minutes=5)
+    TrackingServerState.objects.create(name="default", down_since=since, reason="<connection refused>")
+    (server,) = operator.get(API).json()["parts"]["tracking_servers"]
+    assert (server["name"], server["waiting"], server["reason"]) == ("default", 2, "<connection refused>")
+    assert server["down_since"].startswith(f"{since:%Y-%m-%dT%H:%M}")
+    page = operator.get(PAGE).content.decode()
+    assert f"{since:%Y-%m-%d %H:%M}</time>" in page
+    assert "&lt;connection refused&gt;" in page
+    assert "2 runs wait" in " ".join(page.split())
+    assert "Beat doesn't ask it" in page
+    TrackingServerState.objects.update(asked_at=timezone.now())
+    assert "Beat doesn't ask it" not in operator.get(PAGE).content.decode()
+    TrackingServerState.objects.update(down_since=None)
+    assert "2 waiting runs" in " ".join(operator.get(PAGE).content.decode().split())
+
+
 def test_redis_that_is_down_is_told(operator: Client, settings: Settings) -> None:
     assert operator.get(API).json()["parts"]["redis"] == "answers"
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
@@ -151,9 +172,9 @@ def test_they_cost_the_same_queries_however_much_they_show(
             event(f"run{count}x{number}", "failed")
             event(f"flies{count}x{number}", "warming")
         request("r" * 31 + str(count % 10))
-        with django_assert_num_queries(11):
+        with django_assert_num_queries(12):
             operator.get(f"{PAGE}?state=all")
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(11):
             operator.get(f"{API}?state=all")
 
 
