@@ -57,7 +57,7 @@ class Bulkhead:
         number, run = self._numbers.get(server, 0), zlib.crc32(run_id.encode())
         # One that is not configured is not asked either.
         if number and not self._take(process, number, run):
-            raise HeldBackError(f"waits for a process: others of tracking server {server!r} use all that it may use")
+            raise HeldBackError(f"waits for a process: runs of tracking server {server!r} use all that they may")
         try:
             yield
         finally:

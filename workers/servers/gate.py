@@ -21,6 +21,8 @@ from store.models import TrackingServerState
 log = logging.getLogger(__name__)
 LONGEST_PACE = 1.0
 """How many seconds a run waits in its process for its turn. One that would wait longer is held back."""
+WAITS = "waits for tracking server "
+"""How the reason begins of a run whose server is down."""
 QUIET_SECONDS = 5.0
 """A server that is back counts as up when none of its runs was let through for this time."""
 LONGEST_REASON = 2000
@@ -55,7 +57,7 @@ def admit(server: str, per_second: int) -> float:
 
 def down(name: str, since: datetime, reason: str) -> str:
     """The sentence that is shown as a waiting run's reason."""
-    return f"waits for tracking server {name!r}, down since {since:%Y-%m-%d %H:%M:%S} UTC: {reason}"
+    return f"{WAITS}{name!r}, down since {since:%Y-%m-%d %H:%M:%S} UTC: {reason}"
 
 
 def close(server: str, reason: str) -> str:

@@ -29,38 +29,53 @@ REFUSES_US = (401, 403)
 
 def ask(server: TrackingServer, seconds: float = SECONDS) -> str | None:
     """Why the server is down, within ``seconds``; None if it answers as MLflow does."""
+    question = begin(server, seconds)
+    question.answered.wait(seconds)
+    return question.outcome
+
+
+def begin(server: TrackingServer, seconds: float = SECONDS) -> Question:
+    """Ask without waiting. A server that has not answered the last question gets no second one."""
     with _lock:
         question = _questions.get(server)
         if question is None or question.answered.is_set():
-            question = _questions[server] = _Question(server, seconds)
+            question = _questions[server] = Question(server, seconds)
             question.start()
-    if question.answered.wait(seconds):
-        return question.reason
-    return _slow(server, seconds)
+    return question
 
 
-class _Question(threading.Thread):
-    """One request. A name that does not resolve and headers that come byte by byte have no deadline, so it has a
-    thread, and a server gets no second one before it has ended.
+class Question(threading.Thread):
+    """One request, in its own thread: a name that does not resolve and headers that come byte by byte have no deadline.
+    ``answered`` is set when it has ended.
     """
 
     def __init__(self, server: TrackingServer, seconds: float) -> None:
         super().__init__(name=f"ask {server.name}", daemon=True)
         self._server, self._seconds, self._began = server, seconds, time.monotonic()
+        self._reason: str | None = f"{server.uri} can't be asked"
         self.answered = threading.Event()
-        self.reason: str | None = f"{server.uri} can't be asked"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is answered, or has waited long enough."""
+        return self.answered.is_set() or time.monotonic() - self._began > self._seconds
+
+    @property
+    def outcome(self) -> str | None:
+        """Why the server is down; None if it has answered as MLflow does."""
+        return self._reason if self.answered.is_set() else _slow(self._server, self._seconds)
 
     def run(self) -> None:
         try:
-            self.reason = self._reason()
+            self._reason = self._read()
         except TransientError as error:
-            self.reason = str(error)
+            self._reason = str(error)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            self.reason = f"MLflow at {self._server.uri} does not answer: {error}"
+            self._reason = f"MLflow at {self._server.uri} does not answer: {error}"
         finally:
             self.answered.set()
 
-    def _reason(self) -> str | None:
+    def _read(self) -> str | None:
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if authorization := self._server.authorization():
             headers["Authorization"] = authorization
@@ -101,7 +116,7 @@ class _Question(threading.Thread):
         return f"MLflow at {self._server.uri} answers {status}: {text}"
 
 
-_questions: dict[TrackingServer, _Question] = {}
+_questions: dict[TrackingServer, Question] = {}
 _lock = threading.Lock()
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from workers.backoff import backoff
 from workers.fetch.server import TrackingServer
 from workers.servers import gate, held
-from workers.servers.probe import ask
+from workers.servers.probe import Question, begin
 
 LONGEST_PAUSE = 20.0
 """Seconds between two questions to a server that is down."""
@@ -20,7 +19,7 @@ LONGEST_PAUSE = 20.0
 
 class Watch:
     """Call ``turn`` once a second. ``dispatch`` queues the warming of a run; ``per_second`` is how many runs of a
-    server are let through per turn after an outage. Tests replace ``pool`` and ``clock``.
+    server are let through per turn after an outage. Tests replace the ``clock``.
     """
 
     def __init__(
@@ -29,14 +28,11 @@ class Watch:
         per_second: int,
         dispatch: Callable[[str], None],
         *,
-        pool: Executor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._servers, self._per_second, self._dispatch = servers, per_second, dispatch
         self._clock = clock
-        # A server that hangs delays no other.
-        self._pool = pool or ThreadPoolExecutor(len(servers), thread_name_prefix="probe")
-        self._asked: dict[str, Future[str | None]] = {}
+        self._asked: dict[str, Question] = {}
         self._in_vain = Counter[str]()
         self._due: dict[str, float] = {}
 
@@ -63,8 +59,8 @@ class Watch:
         gate.settle(states.keys() - waiting.keys())
 
     def _take_answers(self) -> None:
-        for name in [name for name, answer in self._asked.items() if answer.done()]:
-            reason = self._asked.pop(name).result()
+        for name in [name for name, question in self._asked.items() if question.is_over]:
+            reason = self._asked.pop(name).outcome
             if reason is None:
                 gate.reopen(name)
                 continue
@@ -72,15 +68,15 @@ class Watch:
             gate.still_down(name, reason)
 
     def _ask_if_due(self, name: str) -> None:
-        """Ask the server, in a thread, unless the last question is not answered yet. The pause grows with the number
-        of questions in vain; a server that comes back only to go again gets no shorter one.
+        """Ask the server, unless the last question is not answered yet; one that hangs delays no other. The pause grows
+        with the number of questions in vain; a server that comes back only to go again gets no shorter one.
         """
         if name in self._asked:
             return
         due = self._due.setdefault(name, self._clock() + backoff(self._in_vain[name] + 1, longest=LONGEST_PAUSE))
         if self._clock() >= due:
             del self._due[name]
-            self._asked[name] = self._pool.submit(ask, self._servers[name])
+            self._asked[name] = begin(self._servers[name])
 
     def _let_through(self, name: str, most: int) -> None:
         for run_id in held.let_through(name, most):

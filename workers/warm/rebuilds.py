@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from store.models import Run
 from warmboard.contract.entries import SCHEMA_VERSION
+from workers.servers import gate
 
 OUTSTANDING = 100
 LEASE = timedelta(seconds=600)
@@ -38,7 +39,7 @@ def due(now: datetime, max_attempts: int) -> list[Due]:
     with transaction.atomic():
         used_up = _outdated().filter(rebuild_attempts__gte=max_attempts, rebuild_due_at__lte=now)
         used_up.update(rebuild_due_at=None, rebuild_reason=NO_RESULT)
-        outdated = _outdated().filter(rebuild_attempts__lt=max_attempts)
+        outdated = _outdated().filter(rebuild_attempts__lt=max_attempts).exclude(_waits_for_server())
         free = OUTSTANDING - outdated.filter(rebuild_due_at__gt=now).count()
         if free <= 0:
             return []
@@ -86,6 +87,14 @@ def claim(run_id: str, attempts: int, max_attempts: int) -> Rebuild | None:
 def give_back(run_id: str, attempts: int) -> None:
     """Give back the attempt of a claim whose outcome could not be recorded, because the database was down."""
     _outdated().filter(pk=run_id, rebuild_attempts=attempts + 1).update(rebuild_attempts=attempts)
+
+
+def _waits_for_server() -> Q:
+    """Runs that need MLflow, as their last attempt has shown, and whose tracking server is down: they must not use the
+    places of others.
+    """
+    down = [name for name, is_down in gate.states().items() if is_down]
+    return Q(tracking_server__in=down, rebuild_reason__startswith=gate.WAITS) if down else Q(pk__in=[])
 
 
 def _waited(run: Run) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from store.models import InboxEvent, Run, TrackingServerState
 from tests.store.samples import NOON
+from tests.waiting import PATIENCE
 from tests.workers import golden_run
 from tests.workers.fetch.fake_mlflow import FakeMlflow
 from tests.workers.test_inbox import message
@@ -19,6 +20,7 @@ from workers import inbox
 from workers.fetch.fetcher import Fetcher
 from workers.fetch.server import TrackingServer
 from workers.servers import gate, held
+from workers.servers.probe import Question
 from workers.servers.watch import LONGEST_PAUSE, Watch
 from workers.tasks import warm_run
 from workers.warm import pipeline
@@ -48,28 +50,23 @@ class ManyRuns(FakeMlflow):
         return {**super()._info(), "run_id": self._run_id}
 
 
-class AtOnce(Executor):
-    """Runs what it is given at once, in this thread."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(fn(*args, **kwargs))
-        return done
-
-
 class Beat:
     """Beat's watch with a clock of its own. ``queued`` are the runs that it let through."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.queued: list[str] = []
-        self.watch = Watch(SERVERS, RATE, self.queued.append, pool=AtOnce(), clock=lambda: self.now)
+        self.watch = Watch(SERVERS, RATE, self.queued.append, clock=lambda: self.now)
 
     def turn(self, seconds: float = 1.0) -> list[str]:
         """What one turn let through."""
         self.now += seconds
         self.queued.clear()
         self.watch.turn()
+        for thread in threading.enumerate():
+            if isinstance(thread, Question):
+                # Its answer comes within the turn.
+                thread.join(PATIENCE)
         return list(self.queued)
 
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 from store.models import Run
 from tests.store.samples import NOON, announce
 from warmboard.contract.entries import SCHEMA_VERSION
+from workers.servers import gate
 from workers.warm import rebuilds
 from workers.warm.rebuilds import LEASE, OUTSTANDING, Rebuild
 
@@ -78,6 +79,21 @@ def test_a_run_that_cannot_be_rebuilt_is_not_queued_for_ever() -> None:
         assert due() == [], "not before its time"
     assert due(timedelta(days=1)) == []
     assert (Run.objects.get().rebuild_reason, Run.objects.get().rebuild_due_at) == (rebuilds.NO_RESULT, None)
+
+
+def test_runs_that_wait_for_a_server_leave_room_for_others() -> None:
+    for number in range(OUTSTANDING):
+        outdated(f"new{number}", number + 1)
+    outdated("old")
+    reason = gate.close("default", "connection refused")
+    assert len(due()) == OUTSTANDING
+    for number in range(OUTSTANDING):
+        claimed = rebuilds.claim(f"new{number}", 0, MOST)
+        assert claimed
+        claimed.wait(reason, None)
+    assert due() == ["old"], "it may have a source"
+    gate.reopen("default")
+    assert len(due(timedelta(minutes=2))) == OUTSTANDING - 1
 
 
 def test_a_run_that_was_given_up_is_not_queued() -> None:
