@@ -22,7 +22,9 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True)
 class NotWarm:
-    """Why there is no body, and what the viewer may expect."""
+    """Why there is no body, and what the viewer may expect. ``waiting_for`` is there only while a run is pending and its
+    tracking server is down.
+    """
 
     available: Literal[False] = field(default=False, init=False)
     mlflow_run_id: str | None
@@ -33,7 +35,10 @@ class NotWarm:
     waiting_for: WaitingFor | None = None
 
     def response(self) -> JsonResponse:
-        return JsonResponse(asdict(self), headers=NO_STORE | {"Vary": "Cookie"})
+        document = asdict(self)
+        if self.waiting_for is None:
+            del document["waiting_for"]
+        return JsonResponse(document, headers=NO_STORE | {"Vary": "Cookie"})
 
 
 def reading(view: View) -> View:

@@ -152,7 +152,7 @@ class WaitingFor(TypedDict):
 
 class AnnouncedRun(TypedDict):
     """A run known only by its events. ``next`` is the state of its newest event unless that is done. ``waiting_for`` is
-    `null` unless the run is pending and its tracking server is down.
+    there only while the run is pending and its tracking server is down.
     """
 
     mlflow_run_id: str
@@ -160,7 +160,7 @@ class AnnouncedRun(TypedDict):
     expect: str
     reason: str
     attempts: int
-    waiting_for: WaitingFor | None
+    waiting_for: NotRequired[WaitingFor]
     next: Literal["pending", "warming", "failed", "unreadable"] | None
     quick_test_ids: list[int]
     timings: Timings

@@ -100,6 +100,7 @@ class Summary:
         """The JSON of ``/api/runs/{run_id}/``, which the run's page contains too."""
         run = self.run
         cold = state_of(self.events, run)
+        outage = outage_document(cold.waits_for)
         newest = self.events[0] if self.events else None
         warm = bool(run and run.is_warm)
         return {
@@ -108,10 +109,10 @@ class Summary:
             "expect": "" if warm else cold.expect,
             "reason": cold.reason if not warm or (newest and newest.state == State.FAILED) else "",
             "attempts": newest.attempts if newest else 0,
-            "waiting_for": None if warm else outage_document(cold.waits_for),
             "next": newest.state if newest and newest.state != State.DONE else None,
             "quick_test_ids": self.quick_test_ids,
             **({**run_fields(run), **self.family.document()} if run else {}),
+            **({"waiting_for": outage} if outage and not warm else {}),
             "timings": self._timings(),
             "events": [_event(event) for event in self.events],
         }
