@@ -22,8 +22,8 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True)
 class NotWarm:
-    """Why there is no body, and what the viewer may expect. ``waiting_for`` is there only while a run is pending and its
-    tracking server is down.
+    """Why there is no body, and what the viewer may expect. ``waiting_for`` is there only while a run is
+    pending and its tracking server is down.
     """
 
     available: Literal[False] = field(default=False, init=False)
