@@ -118,8 +118,11 @@ class RunDocuments:
         """The history document: curves, final metrics, parameters and tags."""
         positions = self._positions(resolution)
 
+        # Most runs lack most of the catalogue's curves: one array for all of these.
+        none = self._series("", positions, resolution)
+
         def one(key: str) -> Series:
-            return series(self._values(key)[positions], resolution)
+            return self._series(key, positions, resolution) if key in self._curves else none
 
         named = arrange(one)
         clocks, clock_of = self._clocks(positions, resolution)
@@ -227,6 +230,10 @@ class RunDocuments:
                 found.append([times[position] for position in positions.tolist()])
             clock_of[key] = clocks[name]
         return found, clock_of
+
+    def _series(self, key: str, positions: Indices, resolution: Resolution) -> Series:
+        values = self._values(key)
+        return series(values if len(positions) == len(values) else values[positions], resolution)
 
     def _values(self, key: str) -> Values:
         return self._partition.values(key)
