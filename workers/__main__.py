@@ -145,7 +145,10 @@ def subscribe(_: argparse.Namespace, configured: Settings) -> int:
 
 
 def run_worker(args: argparse.Namespace, configured: Settings) -> NoReturn:
-    _celery("worker", "--events", f"--concurrency={args.concurrency}", f"--loglevel={configured.log_level}")
+    from workers.processes import unique_name
+
+    name = f"--hostname={unique_name()}"
+    _celery("worker", "--events", name, f"--concurrency={args.concurrency}", f"--loglevel={configured.log_level}")
 
 
 def run_beat(args: argparse.Namespace, configured: Settings) -> NoReturn:
@@ -232,7 +235,7 @@ def check_process(args: argparse.Namespace, configured: Settings) -> int:
         if args.process in heartbeats:
             print(check_heartbeat(heartbeats[args.process], configured.heartbeat_age_seconds))
         else:
-            print(check_worker())
+            print(check_worker(configured.worker_name_file))
     except UnhealthyError as error:
         print(f"workers check: {error}", file=sys.stderr)
         return 1

@@ -15,10 +15,11 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.core.management.color import no_style
 from django.db import DataError, connection, transaction
-from django.db.models import F, Q, QuerySet, Value
-from django.db.models.functions import Coalesce
+from django.db.models import F, IntegerField, Q, QuerySet, Value
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
+from store import clock
 from store.models import ENDED, InboxEvent, QuickTest, Run
 from warmboard.contract.cloudevents import EventError
 from warmboard.contract.events import EventType, RunEvent, RunStatus
@@ -130,7 +131,7 @@ def claim(run_id: str, worker: str) -> list[InboxEvent]:
     (``waits``). Live events that need no fetch are finished here: those of a run that has completed since and is warm,
     and those covered by another claimed event, which is the completed one, else the newest.
     """
-    now = timezone.now()
+    now = clock.now()
     with transaction.atomic():
         # Lock the run: one claim at a time.
         list(Run.objects.select_for_update().filter(pk=run_id).values_list("pk"))
@@ -155,17 +156,32 @@ def claim(run_id: str, worker: str) -> list[InboxEvent]:
 def waits(run_id: str) -> bool:
     """Whether the run has pending events, and no worker holds one of its events."""
     events = InboxEvent.objects.filter(run_id=run_id)
-    return events.filter(state=State.PENDING).exists() and not _held(events, timezone.now())
+    return events.filter(state=State.PENDING).exists() and not _held(events, clock.now())
 
 
-def release(worker: str) -> None:
-    """Release what the worker held before it started again."""
-    InboxEvent.objects.filter(state=State.WARMING, claimed_by=worker).update(state=State.PENDING)
+def release(claimant: str) -> list[str]:
+    """Release what a process held that was killed: its attempts count. Returns the IDs of the runs."""
+    return _release(Q(claimed_by=claimant))
 
 
-def renew(events: Sequence[InboxEvent]) -> None:
-    """Extend the lease of the events: their worker is still working on them."""
-    _update(events, due_at=timezone.now() + lease())
+def give_back(claimants: str) -> list[str]:
+    """Release what processes hold whose names begin so, as they were asked to end: their attempts don't count. Returns
+    the IDs of the runs.
+    """
+    return _release(Q(claimed_by__startswith=claimants), attempts=_one_less("attempts"), claimed_by="")
+
+
+def renew(events: Sequence[InboxEvent]) -> bool:
+    """Extend the lease of the events: their worker is still working on them. Returns whether any claim holds."""
+    due_at = clock.now() + lease()
+    return sum(_held_by(event).update(due_at=due_at) for event in events) > 0
+
+
+def forfeit(event: InboxEvent) -> None:
+    """A claim was lost though its worker lives: the attempt doesn't count."""
+    lost = InboxEvent.objects.filter(pk=event.pk, state__in=UNFINISHED)
+    # What was given back has its attempt already.
+    lost.exclude(claimed_by="").update(attempts=_one_less("attempts"))
 
 
 def finish(events: Sequence[InboxEvent]) -> None:
@@ -175,7 +191,7 @@ def finish(events: Sequence[InboxEvent]) -> None:
 
 def postpone(events: Sequence[InboxEvent], reason: str, seconds: float) -> None:
     """Mark the events as pending, with the reason: Celery retries in ``seconds``."""
-    _update(events, state=State.PENDING, reason=reason, due_at=timezone.now() + timedelta(seconds=seconds) + lease())
+    _update(events, state=State.PENDING, reason=reason, due_at=clock.now() + timedelta(seconds=seconds) + lease())
 
 
 def give_up(events: Sequence[InboxEvent], reason: str) -> None:
@@ -282,7 +298,24 @@ def _unfinished() -> QuerySet[InboxEvent]:
 def _update(events: Sequence[InboxEvent], **values: object) -> None:
     """Update only events whose claim still holds: others were reopened, or claimed by another worker."""
     for event in events:
-        InboxEvent.objects.filter(pk=event.pk, state=State.WARMING, claims=event.claims).update(**values)
+        if not _held_by(event).update(**values):
+            forfeit(event)
+
+
+def _held_by(event: InboxEvent) -> QuerySet[InboxEvent]:
+    """The event's row, if it is still as it was claimed."""
+    return InboxEvent.objects.filter(pk=event.pk, state=State.WARMING, claims=event.claims)
+
+
+def _release(which: Q, **values: object) -> list[str]:
+    held = _unfinished().filter(which, state=State.WARMING)
+    runs = sorted(set(held.values_list("run_id", flat=True)))
+    held.update(state=State.PENDING, due_at=clock.now(), **values)
+    return runs
+
+
+def _one_less(column: str) -> Greatest:
+    return Greatest(F(column) - 1, Value(0), output_field=IntegerField())
 
 
 def _printable_attributes(message: Message) -> dict[str, str]:

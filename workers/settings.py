@@ -40,6 +40,7 @@ class Settings:
     inbox_retention_days: int
     subscriber_heartbeat: Path
     beat_heartbeat: Path
+    worker_name_file: Path
     log_level: str
 
     @classmethod
@@ -67,6 +68,7 @@ class Settings:
             inbox_retention_days=setting.INBOX_RETENTION_DAYS.read(environ),
             subscriber_heartbeat=setting.SUBSCRIBER_HEARTBEAT.read(environ),
             beat_heartbeat=setting.BEAT_HEARTBEAT.read(environ),
+            worker_name_file=setting.WORKER_NAME_FILE.read(environ),
             log_level=setting.LOG_LEVEL.read(environ),
         )
 

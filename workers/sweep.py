@@ -9,9 +9,9 @@ from typing import Any
 
 from celery.signals import beat_init, worker_ready
 from django.db import DatabaseError, close_old_connections
-from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
+from store import clock
 from workers import inbox
 from workers.discover.discovery import Discovery
 from workers.heartbeat import touch
@@ -29,14 +29,14 @@ def sweep() -> int:
 
     Raises DatabaseError, or kombu's OperationalError; the next sweep tries again.
     """
-    runs = inbox.due(timezone.now())
+    runs = inbox.due(clock.now())
     for run_id in runs:
         log.warning("run %s has an overdue event that no worker holds: queueing it again", run_id)
         dispatch(run_id)
-    for turn in batches.due(timezone.now()):
+    for turn in batches.due(clock.now()):
         log.warning("no worker holds replay request %d: starting it again", turn.request)
         dispatch_turn(turn)
-    for rebuild in rebuilds.due(timezone.now(), settings().warm_attempts):
+    for rebuild in rebuilds.due(clock.now(), settings().warm_attempts):
         # A rebuild that has waited a whole lease must not starve behind events.
         dispatch_rebuild(rebuild.run_id, rebuild.attempts, SOON if rebuild.waited else LATER)
     return len(runs)
@@ -81,8 +81,7 @@ def _sweep_beside_beat(**_: Any) -> None:
 
 
 @worker_ready.connect
-def _take_up_unfinished(sender: Any, **_: Any) -> None:
+def _take_up_unfinished(**_: Any) -> None:
     # Celery delivers a killed worker's tasks again only after the visibility timeout: too long for a waiting reader.
-    inbox.release(sender.hostname)
     for run_id in inbox.pending():
         dispatch(run_id)

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from store import retention
 from workers import inbox
+from workers.processes import ClaimingRequest, claimant
 from workers.queue import LATER, LIVE_SECONDS, Turn, app, dispatch, dispatch_turn
 from workers.replay import batches
 from workers.settings import settings
@@ -21,11 +22,11 @@ BATCH = 500
 """The number of rows that are dropped at a time."""
 
 
-@app.task(bind=True, name="warm_run", max_retries=None)
+@app.task(bind=True, name="warm_run", max_retries=None, Request=ClaimingRequest)
 def warm_run(self: Any, run_id: str) -> str:
     """Warm one run. Only its ID passes through the broker."""
     try:
-        outcome = warm(run_id, settings(), self.request.hostname)
+        outcome = warm(run_id, settings(), claimant(self.request.hostname))
     except Postponed as error:
         raise self.retry(exc=error, countdown=error.seconds) from error
     log.info("run %s %s", run_id, outcome)

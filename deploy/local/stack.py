@@ -75,6 +75,7 @@ class Stack:
             "SPOOL_DIR": str(data / "spool"),
             "SUBSCRIBER_HEARTBEAT": str(data / "subscriber.heartbeat"),
             "BEAT_HEARTBEAT": str(data / "beat.heartbeat"),
+            "WORKER_NAME_FILE": str(data / "worker.name"),
             "WEBAPP_SECRET_KEY": self._secret_key(),
             "WEBAPP_LOOPBACK_READ": "true",
             "WEBAPP_STATIC_ROOT": str(data / "static"),

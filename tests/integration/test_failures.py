@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sqlite3
 import urllib.request
 from datetime import UTC, datetime
 from typing import Any
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
+from deploy.local.process import signal_group
 from tests.integration.conftest import Running, completed
 from tests.waiting import PATIENCE, wait
 
@@ -109,17 +113,39 @@ def test_a_subscriber_survives_pubsub(running: Running, run_id: str) -> None:
     running.wait_state(run_id, "warm")
 
 
-def test_a_worker_that_was_killed_at_work_takes_it_up_again(running: Running, run_id: str) -> None:
+def test_a_run_whose_process_was_killed_is_taken_up_again(running: Running, run_id: str) -> None:
+    """First the child that fetches it, as if memory was short; then the main process, whose children must end too."""
     running.freeze("mlflow")
     try:
         running.complete(run_id)
-        running.wait_state(run_id, "warming")
-        running.kill("worker")
+        child = _fetching(running, run_id, attempts=1)
+        os.kill(child, signal.SIGKILL)
+        child = _fetching(running, run_id, attempts=2)
+        os.kill(running.process("worker").pid, signal.SIGKILL)
+        wait(lambda: not psutil.pid_exists(child), "the child of a killed worker to end")
+    finally:
+        running.thaw("mlflow")
+    running.kill("worker")
+    running.start("worker")
+    summary = running.wait_state(run_id, "warm")
+    assert summary["events"][0]["attempts"] == 3
+
+
+def test_a_worker_that_is_asked_to_end_gives_its_run_back(running: Running, run_id: str) -> None:
+    running.freeze("mlflow")
+    try:
+        running.complete(run_id)
+        _fetching(running, run_id, attempts=1)
+        # Everything of its group, as a terminal does.
+        signal_group(running.process("worker").pid, signal.SIGTERM)
+        wait(lambda: running.process("worker").ended() is not None, "the worker to end")
+        [event] = running.wait_state(run_id, "pending")["events"]
+        assert event["attempts"] == 0
     finally:
         running.thaw("mlflow")
     running.start("worker")
-    summary = running.wait_state(run_id, "warm")
-    assert summary["events"][0]["attempts"] == 2
+    [event] = running.wait_state(run_id, "warm")["events"]
+    assert event["attempts"] == 1
 
 
 def test_with_mlflow_down_everything_warm_still_answers(running: Running, trained: dict[str, Any]) -> None:
@@ -178,6 +204,21 @@ def test_checks_tell_a_living_process_from_a_dead_one(running: Running) -> None:
         assert running.command("workers", "check", "worker").returncode == 1
     finally:
         running.start("worker")
+
+
+def _fetching(running: Running, run_id: str, *, attempts: int) -> int:
+    """Wait until the run is in progress for that time; returns the process that fetches it."""
+
+    def claimed() -> int | None:
+        with sqlite3.connect(running.stack.data / "warmboard.sqlite3") as tables:
+            row = tables.execute(
+                "select claimed_by from store_inboxevent where run_id = ? and state = 'warming' and attempts = ?",
+                [run_id, attempts],
+            ).fetchone()
+        return int(row[0].rpartition("/")[2]) if row else None
+
+    found: int = wait(claimed, f"attempt {attempts}", lambda: running.summary(run_id))
+    return found
 
 
 def _status(running: Running, path: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from store import runs
+from store import clock, runs
 from store.models import InboxEvent, QuickTest, Run
 from tests.store.samples import NOON
 from tests.warmboard.contract.test_events import golden
@@ -131,13 +131,39 @@ def test_a_claim_lasts_as_long_as_it_is_renewed() -> None:
     assert InboxEvent.objects.get().state == State.DONE
 
 
-def test_a_worker_that_starts_holds_nothing() -> None:
+def test_what_a_killed_process_held_is_released_and_its_attempt_counts() -> None:
     inbox.record(message())
-    inbox.claim(RUN_ID, "w1")
-    inbox.release("w2")
+    inbox.claim(RUN_ID, "celery@a-1/10")
+    assert inbox.release("celery@a-1/1") == []
     assert inbox.pending() == []
-    inbox.release("w1")
-    assert inbox.pending() == [RUN_ID]
+    assert inbox.release("celery@a-1/10") == [RUN_ID]
+    assert inbox.pending() == inbox.due(clock.now()) == [RUN_ID]
+    assert inbox.claim(RUN_ID, "celery@a-1/11")[0].attempts == 2
+
+
+def test_what_an_ending_worker_held_is_given_back_and_costs_no_attempt() -> None:
+    inbox.record(message())
+    [held] = inbox.claim(RUN_ID, "celery@a-1/10")
+    assert inbox.give_back("celery@a-2/") == []
+    assert inbox.give_back("celery@a-1/") == [RUN_ID]
+    assert inbox.pending() == inbox.due(clock.now()) == [RUN_ID]
+    inbox.give_up([held], "too late")
+    assert (InboxEvent.objects.get().state, InboxEvent.objects.get().attempts) == (State.PENDING, 0)
+    assert inbox.claim(RUN_ID, "celery@a-2/10")[0].attempts == 1
+
+
+def test_a_claim_that_was_lost_costs_no_attempt() -> None:
+    inbox.record(message())
+    first = inbox.claim(RUN_ID, "w1")
+    InboxEvent.objects.update(due_at=NOON)
+    second = inbox.claim(RUN_ID, "w2")
+    assert not inbox.renew(first)
+    assert inbox.renew(second)
+    inbox.finish(first)
+    assert (InboxEvent.objects.get().state, InboxEvent.objects.get().attempts) == (State.WARMING, 1)
+    inbox.finish(second)
+    inbox.forfeit(first[0])
+    assert (InboxEvent.objects.get().state, InboxEvent.objects.get().attempts) == (State.DONE, 1)
 
 
 def test_a_replay_does_not_change_when_the_run_was_first_warm() -> None:

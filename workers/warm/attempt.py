@@ -9,7 +9,6 @@ An attempt is idempotent: a second one changes nothing but the time at which the
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -22,19 +21,19 @@ from workers import inbox
 from workers.backoff import backoff
 from workers.errors import PermanentError, TransientError
 from workers.fetch.fetcher import TrackingServer
+from workers.lease import LostClaimError, Renewal
 from workers.settings import Settings
 from workers.warm import rebuilds
 from workers.warm.pipeline import rebuild_from_source, warm_from
 
 log = logging.getLogger(__name__)
+Alive = Callable[[], None]
 TRANSIENT = (TransientError, HotCopyError, OperationalError)
 """Temporary errors: of MLflow, of Redis, of the database. All others are parked at once."""
 FIRST_SECONDS = 1.0
 """The first pause of an event: a reader may be waiting for the run."""
 FIRST_REBUILD_SECONDS = 60.0
 """The first pause of a rebuild, which is background work."""
-RENEWALS = 6
-"""How often a claim is renewed within its lease."""
 
 
 class Postponed(Exception):
@@ -51,6 +50,12 @@ class Claim(Protocol):
     @property
     def attempts(self) -> int:
         """How many there were, this one included."""
+
+    def renew(self) -> bool:
+        """Extend its lease. Returns whether it still holds. Raises DatabaseError."""
+
+    def forfeit(self) -> None:
+        """It was lost during the attempt, which doesn't count."""
 
     def finish(self) -> None: ...
 
@@ -72,6 +77,12 @@ class EventClaim:
     def attempts(self) -> int:
         return self.event.attempts
 
+    def renew(self) -> bool:
+        return inbox.renew([self.event])
+
+    def forfeit(self) -> None:
+        inbox.forfeit(self.event)
+
     def finish(self) -> None:
         inbox.finish([self.event])
 
@@ -84,20 +95,26 @@ class EventClaim:
 
 def attempt(
     claims: Sequence[AnyClaim],
-    work: Callable[[Sequence[AnyClaim]], str],
+    work: Callable[[Sequence[AnyClaim], Alive], str],
     max_attempts: int,
     first: float = FIRST_SECONDS,
 ) -> str:
     """Do ``work`` once for all claims that have an attempt left, and record the outcome in each.
 
-    ``first`` is the first pause of the back-off, in seconds. Returns what ``work`` returned.
+    The claims are renewed meanwhile; ``work`` gets a function that raises LostClaimError if none of them holds any
+    more. ``first`` is the first pause of the back-off, in seconds. Returns what ``work`` returned.
 
     Raises Postponed if any claim has attempts left, else PermanentError; or the error that ``work`` raised, if it was
     not transient.
     """
     claims = _not_worn_out(claims, max_attempts)
     try:
-        outcome = work(claims)
+        with Renewal(lambda: sum(claim.renew() for claim in claims) > 0, inbox.lease().total_seconds()) as renewal:
+            outcome = work(claims, renewal.check)
+    except LostClaimError as error:
+        for claim in claims:
+            claim.forfeit()
+        return f"stopped: {error}"
     except TRANSIENT as error:
         raise _retry(claims, str(error), max_attempts, first) from error
     except PermanentError as error:
@@ -121,7 +138,9 @@ def warm(run_id: str, settings: Settings, worker: str) -> str:
     if not events:
         return "nothing to do: no event that waits"
     claims = [EventClaim(event) for event in events]
-    return attempt(claims, lambda left: _warm([claim.event for claim in left], settings), settings.warm_attempts)
+    return attempt(
+        claims, lambda left, alive: _warm([claim.event for claim in left], settings, alive), settings.warm_attempts
+    )
 
 
 def rebuild(run_id: str, attempts: int, settings: Settings) -> str:
@@ -132,19 +151,25 @@ def rebuild(run_id: str, attempts: int, settings: Settings) -> str:
     claim = rebuilds.claim(run_id, attempts, settings.warm_attempts)
     if claim is None:
         return "nothing to do: another worker claimed it"
-    return attempt([claim], lambda _: rebuild_entries(run_id, settings), settings.warm_attempts, FIRST_REBUILD_SECONDS)
+    return attempt(
+        [claim],
+        lambda _, alive: rebuild_entries(run_id, settings, alive),
+        settings.warm_attempts,
+        FIRST_REBUILD_SECONDS,
+    )
 
 
-def rebuild_entries(run_id: str, settings: Settings) -> str:
+def rebuild_entries(run_id: str, settings: Settings, alive: Alive = lambda: None) -> str:
     """Make a run's entries again: from its source in the store, without asking MLflow; without a whole source, from
-    MLflow; if MLflow lacks the run, from what the source has.
+    MLflow; if MLflow lacks the run, from what the source has. ``alive`` is called often during a fetch.
 
     Raises TransientError, PermanentError, HotCopyError.
     """
     if warmed := rebuild_from_source(run_id, settings):
         return str(warmed)
     try:
-        return str(warm_from(server_named(Run.objects.get(pk=run_id).tracking_server, settings), run_id, settings))
+        server = server_named(Run.objects.get(pk=run_id).tracking_server, settings)
+        return str(warm_from(server, run_id, settings, alive=alive))
     except PermanentError as error:
         warmed = rebuild_from_source(run_id, settings, in_part=True) if error.is_gone else None
         if warmed is None:
@@ -164,25 +189,12 @@ def server_named(name: str, settings: Settings) -> TrackingServer:
         ) from None
 
 
-def _warm(events: list[InboxEvent], settings: Settings) -> str:
+def _warm(events: list[InboxEvent], settings: Settings, alive: Alive) -> str:
     event = events[-1].event()
     server = server_named(event.tracking_server, settings)
     # Steps that were logged late or twice show only in a whole fetch; the end of a run, or a change, brings one.
     whole = any(row.type not in inbox.LIVE for row in events)
-    return str(warm_from(server, event.run_id, settings, incremental=not whole, alive=_renewing(events)))
-
-
-def _renewing(events: list[InboxEvent]) -> Callable[[], None]:
-    """A function that renews the claim on the events, but not every time it is called."""
-    renewed = time.monotonic()
-
-    def alive() -> None:
-        nonlocal renewed
-        if time.monotonic() - renewed > inbox.lease().total_seconds() / RENEWALS:
-            renewed = time.monotonic()
-            inbox.renew(events)
-
-    return alive
+    return str(warm_from(server, event.run_id, settings, incremental=not whole, alive=alive))
 
 
 def _not_worn_out(claims: Sequence[AnyClaim], max_attempts: int) -> list[AnyClaim]:

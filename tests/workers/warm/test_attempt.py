@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from django.test import override_settings
 
 from store import warm as door
 from store.models import InboxEvent, QuickTest, Run, RunSource
+from tests.waiting import wait
 from tests.workers import golden_run
 from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow, Points, _unknown
 from tests.workers.test_inbox import message
@@ -114,7 +117,7 @@ def test_a_task_that_kills_its_worker_is_not_retried_for_ever() -> None:
     announce()
     for _ in range(3):
         inbox.claim(RUN_ID, "w1")
-        inbox.release("w1")
+        assert inbox.release("w1") == [RUN_ID]
     with pytest.raises(PermanentError, match="ended without a result"):
         warm(RUN_ID, settings(), "w1")
     assert only_event().state == State.FAILED
@@ -140,15 +143,47 @@ def test_what_a_database_rejects_is_made_printable(server: Server) -> None:
     assert Run.objects.get().params == {"note": "a\N{REPLACEMENT CHARACTER}b"}
 
 
-@pytest.mark.usefixtures("server")
-@override_settings(LEASE_SECONDS=0)
-def test_a_long_fetch_keeps_its_claim(monkeypatch: pytest.MonkeyPatch) -> None:
-    renewed: list[int] = []
-    monkeypatch.setattr(inbox, "renew", lambda events: renewed.append(len(events)))
+class Stalled(FakeMlflow):
+    """Answers the first request once ``until`` has come true."""
+
+    def __init__(self, until: Callable[[], bool]) -> None:
+        super().__init__(golden_run.metrics())
+        self.until = until
+
+    def _answer(self, *request: Any) -> tuple[int, bytes, dict[str, str]]:
+        wait(self.until, "the claim to change")
+        return super()._answer(*request)
+
+
+@override_settings(LEASE_SECONDS=0.2)
+def test_a_claim_is_renewed_by_time_while_its_worker_waits(server: Server) -> None:
     announce()
-    warm(RUN_ID, settings(), "w1")
-    assert len(renewed) > len(golden_run.metrics()) / 2
-    assert set(renewed) == {1}
+    renewed: set[Any] = set()
+
+    def often() -> bool:
+        renewed.add(only_event().due_at)
+        return len(renewed) > 4
+
+    server.transport = Stalled(often)
+    assert "12 epochs" in warm(RUN_ID, settings(), "w1")
+    assert (only_event().state, only_event().attempts) == (State.DONE, 1)
+
+
+@override_settings(LEASE_SECONDS=0.2)
+def test_a_worker_whose_claim_was_lost_stops_and_loses_no_attempt(server: Server) -> None:
+    announce()
+
+    def taken() -> bool:
+        if only_event().claimed_by == "w1":
+            InboxEvent.objects.update(state=State.PENDING)
+            assert inbox.claim(RUN_ID, "w2")
+        # The thread that renews ends when it sees it.
+        return "lease" not in {thread.name for thread in threading.enumerate()}
+
+    server.transport = Stalled(taken)
+    assert warm(RUN_ID, settings(), "w1") == "stopped: its claim was lost"
+    assert (only_event().state, only_event().claimed_by, only_event().attempts) == (State.WARMING, "w2", 1)
+    assert not RunSource.objects.exists()
 
 
 @pytest.mark.parametrize("bulk", [False, True])

@@ -74,6 +74,7 @@ from warmboard.contract.settings.workers import (
     SUBSCRIBER_HEARTBEAT,
     SWEEP_SECONDS,
     WARM_ATTEMPTS,
+    WORKER_NAME_FILE,
 )
 
 __all__ = [
@@ -138,6 +139,7 @@ __all__ = [
     "WEBAPP_RATE_LIMIT",
     "WEBAPP_SECRET_KEY",
     "WEBAPP_STATIC_ROOT",
+    "WORKER_NAME_FILE",
     "Setting",
     "SettingError",
     "without_credentials",

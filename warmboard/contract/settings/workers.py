@@ -54,7 +54,7 @@ WARM_ATTEMPTS = Setting(
 SWEEP_SECONDS = Setting(
     "SWEEP_SECONDS",
     integer(1, 3600),
-    "10",
+    "2",
     "How often, in seconds, the sweep looks for unfinished events that no worker holds.",
     ("workers",),
 )
@@ -68,8 +68,8 @@ DISPATCH_SECONDS = Setting(
 LEASE_SECONDS = Setting(
     "LEASE_SECONDS",
     integer(6, 3600),
-    "120",
-    "How many seconds a worker's claim on an event lasts. Workers renew it six times as often.",
+    "10",
+    "How many seconds a worker's claim on an event lasts unless it is renewed. Workers renew it four times as often.",
     ("workers",),
 )
 HEARTBEAT_AGE_SECONDS = Setting(
@@ -91,6 +91,13 @@ BEAT_HEARTBEAT = Setting(
     Path,
     ".warmboard/beat.heartbeat",
     "A file that beat touches after each sweep; its health check reads the file's age.",
+    ("workers",),
+)
+WORKER_NAME_FILE = Setting(
+    "WORKER_NAME_FILE",
+    Path,
+    ".warmboard/worker.name",
+    "A file to which a worker writes its name, which is unique; its health check asks the worker of that name.",
     ("workers",),
 )
 FLOWER_PORT = Setting(
