@@ -9,6 +9,12 @@ class TransientError(WarmError):
     """It may work later: the server is down, busy or broken. Retried with back-off."""
 
 
+class NotMlflowError(TransientError):
+    """The answer is not MLflow's: a redirect, a page, garbage, or a document that is too large. A proxy may have given
+    it in MLflow's place.
+    """
+
+
 class PermanentError(WarmError):
     """A retry would not help: no such run, no such server, no permission. Parked as failed, with this reason."""
 

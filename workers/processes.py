@@ -54,12 +54,14 @@ def _claimant(worker: str, process: object) -> str:
     return f"{worker}/{process}"
 
 
-class ClaimingRequest(Request):  # type: ignore[misc]
+class ClaimingRequest(Request):
     """A task that claims a run, as the main process sees it."""
 
     def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> Any:
         """Release what a killed child held before Celery queues its task again. The attempt counts."""
-        if isinstance(exc_info.exception, WorkerLostError) and self.worker_pid:
+        # Billiard wraps what it raises itself.
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        if isinstance(error, WorkerLostError) and self.worker_pid:
             _without_raising(lambda: inbox.release(_claimant(self.hostname, self.worker_pid)))
         return super().on_failure(exc_info, *arguments, **options)
 

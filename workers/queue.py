@@ -14,7 +14,8 @@ from workers.settings import settings, setup_django
 
 setup_django()
 
-TASK_SECONDS = 540
+TASK_SECONDS = settings().fetch_limits.seconds + 240
+"""The time limit of a task: after the fetch it samples and stores."""
 BROKER_SECONDS = 3
 LIVE_SECONDS = 1.0
 """How long a started or progressed event waits for others, in seconds: a burst causes one fetch."""
@@ -28,6 +29,8 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
     task_time_limit=TASK_SECONDS,
+    # Memory that a large run has used is given back with the process.
+    worker_max_memory_per_child=settings().worker_max_megabytes * 1024,
     # Longer than the time limit of a task: a task that outlives it is delivered twice.
     broker_transport_options={"visibility_timeout": TASK_SECONDS + 60, "global_keyprefix": "warmboard:celery:"},
     broker_connection_retry_on_startup=True,

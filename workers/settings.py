@@ -12,6 +12,7 @@ from typing import Self
 import django
 
 from warmboard.contract import settings as setting
+from workers.fetch.budget import Limits
 from workers.fetch.server import TrackingServer
 
 
@@ -29,6 +30,7 @@ class Settings:
     epoch_sample_interval: int
     overview_points: int
     fetch_concurrency: int
+    fetch_limits: Limits
     warm_attempts: int
     output_uri: str
     storage_emulator_host: str | None
@@ -41,6 +43,7 @@ class Settings:
     subscriber_heartbeat: Path
     beat_heartbeat: Path
     worker_name_file: Path
+    worker_max_megabytes: int
     log_level: str
 
     @classmethod
@@ -57,6 +60,7 @@ class Settings:
             epoch_sample_interval=setting.EPOCH_SAMPLE_INTERVAL.read(environ),
             overview_points=setting.OVERVIEW_POINTS.read(environ),
             fetch_concurrency=setting.FETCH_CONCURRENCY.read(environ),
+            fetch_limits=Limits(setting.FETCH_SECONDS.read(environ), setting.FETCH_MAX_BYTES.read(environ)),
             warm_attempts=setting.WARM_ATTEMPTS.read(environ),
             output_uri=setting.OUTPUT_URI.read(environ),
             storage_emulator_host=setting.STORAGE_EMULATOR_HOST.read(environ),
@@ -69,6 +73,7 @@ class Settings:
             subscriber_heartbeat=setting.SUBSCRIBER_HEARTBEAT.read(environ),
             beat_heartbeat=setting.BEAT_HEARTBEAT.read(environ),
             worker_name_file=setting.WORKER_NAME_FILE.read(environ),
+            worker_max_megabytes=setting.WORKER_MAX_MEGABYTES.read(environ),
             log_level=setting.LOG_LEVEL.read(environ),
         )
 

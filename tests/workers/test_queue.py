@@ -18,6 +18,7 @@ def test_the_subscriber_imports_nothing_of_warming() -> None:
         "workers.backoff",
         "workers.errors",
         "workers.fetch",
+        "workers.fetch.budget",
         "workers.fetch.server",
         "workers.heartbeat",
         "workers.inbox",

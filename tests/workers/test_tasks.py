@@ -22,6 +22,7 @@ from workers import inbox
 from workers.errors import PermanentError
 from workers.fetch.fetcher import Fetcher, TrackingServer
 from workers.history.ndjson import write_run
+from workers.settings import Settings
 from workers.sweep import sweep
 from workers.tasks import expire, rebuild_run
 from workers.tasks import warm_run as warm_run_task
@@ -74,7 +75,7 @@ def test_an_event_during_a_warming_waits_for_its_end(monkeypatch: pytest.MonkeyP
     mlflow = FakeMlflow(golden_run.metrics(), golden_run.params())
     outcomes = []
 
-    def fetcher(server: TrackingServer, _: int) -> Fetcher:
+    def fetcher(server: TrackingServer, _: Settings) -> Fetcher:
         """Meanwhile events arrive, and other workers take their tasks."""
         for number in range(3):
             inbox.record(message(name=PROGRESSED, event_id=str(number), run_id=FAKE_RUN_ID))

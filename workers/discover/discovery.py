@@ -88,7 +88,9 @@ class Discovery:
     def of(cls, settings: Settings, dispatch: Callable[[str], None]) -> Discovery:
         """Search every configured server, the one at MLFLOW_TRACKING_URI first, and OUTPUT_URI."""
         servers = sorted(settings.tracking_servers.values(), key=lambda server: server.name != settings.tracking_server)
-        looks: list[Look] = [MlflowLook(server, settings.discover_days) for server in servers]
+        looks: list[Look] = [
+            MlflowLook(server, settings.discover_days, limits=settings.fetch_limits) for server in servers
+        ]
         return cls([*looks, FilesLook.of(settings)], dispatch)
 
     def turn(self, now: datetime | None = None, *, dry_run: bool = False) -> Report:

@@ -21,9 +21,11 @@ from warmboard.contract.cloudevents import LARGEST, LONGEST, LONGEST_ATTRIBUTE
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 from workers.discover.news import Fact
 from workers.discover.throttle import Throttle
-from workers.errors import PermanentError
+from workers.errors import NotMlflowError, PermanentError
 from workers.fetch.api import API, MlflowApi
+from workers.fetch.budget import Limits
 from workers.fetch.server import TrackingServer
+from workers.history.bounded import TooLargeError
 from workers.history.digest import digest_of_found
 from workers.history.fetched import moment, printable
 from workers.inbox import SWEEP_SOURCE
@@ -76,13 +78,14 @@ class MlflowLook:
         server: TrackingServer,
         days: int,
         *,
+        limits: Limits | None = None,
         transport: urllib3.PoolManager | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.place = f"MLflow {server.name!r}"
         self._server = server
         self._days = timedelta(days=days)
-        self._api = MlflowApi(server, connections=1, transport=transport)
+        self._api = MlflowApi(server, connections=1, limits=limits, transport=transport)
         self._throttle = Throttle(clock)
         self._looked_at: datetime | None = None
 
@@ -152,7 +155,7 @@ class MlflowLook:
     def _pages(self, what: str, asked: dict[str, Any], *, measured: bool = False) -> Iterator[list[Document]]:
         for _ in range(MOST_PAGES):
             with self._throttle.measured(measured):
-                page = self._api.post(f"{API}{what}/search", asked)
+                page = self._page(what, asked)
             with self._understood(what):
                 found, token = page.get(what, []), page.get("next_page_token")
             yield found
@@ -162,6 +165,16 @@ class MlflowLook:
                 raise PermanentError(f"{self._server.uri} answers {what}/search with the same page again and again")
             asked["page_token"] = token
         raise PermanentError(f"{self._server.uri} answers {what}/search with more than {MOST_PAGES:,} pages")
+
+    def _page(self, what: str, asked: dict[str, Any]) -> dict[str, Any]:
+        """One page; of runs with very many metrics a shorter one, and so all that follow."""
+        while True:
+            try:
+                return self._api.post(f"{API}{what}/search", asked)
+            except NotMlflowError as error:
+                if not isinstance(error.__cause__, TooLargeError) or asked["max_results"] == 1:
+                    raise
+                asked["max_results"] = max(1, asked["max_results"] // 4)
 
     def _facts(self, page: list[Document], experiments: Mapping[str, Experiment], now: datetime) -> list[Fact]:
         with self._understood("runs"):

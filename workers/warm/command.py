@@ -35,7 +35,7 @@ class Report:
 
 def runs_of(experiment: str, server: TrackingServer, settings: Settings) -> list[str]:
     """The run IDs of an experiment. Raises TransientError, PermanentError."""
-    return list(fetcher(server, settings.fetch_concurrency).search_runs(experiment))
+    return list(fetcher(server, settings).search_runs(experiment))
 
 
 def warm_now(run_ids: Iterable[str], server: TrackingServer, settings: Settings) -> Report:

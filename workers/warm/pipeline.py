@@ -15,7 +15,7 @@ from store import warm as door
 from store.runs import announce_run
 from workers.documents.run import RunDocuments
 from workers.documents.sample import Sampling
-from workers.fetch.fetcher import Fetcher, TrackingServer
+from workers.fetch.fetcher import Fetcher, Limits, TrackingServer
 from workers.history.digest import digest_of
 from workers.history.fetched import FetchedRun
 from workers.history.ndjson import NotWholeError, read_run, write_run
@@ -57,7 +57,7 @@ def warm_from(
     """
     begin, fetched_at = time.monotonic(), timezone.now()
     kept = _read(run_id, door.source(run_id)) if incremental else None
-    run = fetcher(server, settings.fetch_concurrency).fetch(run_id, kept=kept, alive=alive)
+    run = fetcher(server, settings).fetch(run_id, kept=kept, alive=alive)
     # `python -m workers warm` takes runs that no event has announced.
     announce_run(
         run_id,
@@ -127,7 +127,11 @@ def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: flo
     )
 
 
-@cache
-def fetcher(server: TrackingServer, concurrency: int) -> Fetcher:
+def fetcher(server: TrackingServer, settings: Settings) -> Fetcher:
     """One connection pool per tracking server and process."""
-    return Fetcher(server, concurrency=concurrency)
+    return _fetcher(server, settings.fetch_concurrency, settings.fetch_limits)
+
+
+@cache
+def _fetcher(server: TrackingServer, concurrency: int, limits: Limits) -> Fetcher:
+    return Fetcher(server, concurrency=concurrency, limits=limits)

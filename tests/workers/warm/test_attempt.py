@@ -39,7 +39,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     found = Server()
-    monkeypatch.setattr(pipeline, "fetcher", lambda server, concurrency: Fetcher(server, transport=found.transport))
+    monkeypatch.setattr(pipeline, "fetcher", lambda server, settings: Fetcher(server, transport=found.transport))
     return found
 
 
@@ -104,12 +104,20 @@ def test_a_server_that_is_not_configured_is_never_called(server: Server) -> None
     assert server.transport.requests == []
 
 
-def test_a_bug_is_given_up_with_its_reason(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("server")
+def test_a_bug_is_given_up_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     announce()
-    monkeypatch.setattr(server.transport, "_runs_get", lambda query: {"run": {"unheard": "of"}})
+    monkeypatch.setattr(pipeline, "write_run", lambda run: vars(run)["info"])
     with pytest.raises(KeyError):
         warm(RUN_ID, settings(), "w1")
     assert (only_event().state, only_event().reason) == (State.FAILED, "KeyError: 'info'")
+
+
+def test_a_description_in_another_shape_is_retried(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    announce()
+    monkeypatch.setattr(server.transport, "_runs_get", lambda query: {"run": {"unheard": "of"}})
+    with pytest.raises(Postponed, match="in a shape that is not MLflow's: KeyError"):
+        warm(RUN_ID, settings(), "w1")
 
 
 @pytest.mark.usefixtures("server")

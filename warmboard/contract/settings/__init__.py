@@ -65,6 +65,8 @@ from warmboard.contract.settings.workers import (
     DISPATCH_SECONDS,
     EPOCH_SAMPLE_INTERVAL,
     FETCH_CONCURRENCY,
+    FETCH_MAX_BYTES,
+    FETCH_SECONDS,
     FLOWER_PORT,
     HEARTBEAT_AGE_SECONDS,
     INBOX_RETENTION_DAYS,
@@ -74,6 +76,7 @@ from warmboard.contract.settings.workers import (
     SUBSCRIBER_HEARTBEAT,
     SWEEP_SECONDS,
     WARM_ATTEMPTS,
+    WORKER_MAX_MEGABYTES,
     WORKER_NAME_FILE,
 )
 
@@ -85,6 +88,8 @@ __all__ = [
     "DISPATCH_SECONDS",
     "EPOCH_SAMPLE_INTERVAL",
     "FETCH_CONCURRENCY",
+    "FETCH_MAX_BYTES",
+    "FETCH_SECONDS",
     "FLOWER_PORT",
     "FLOWER_URL",
     "GOOGLE_CLOUD_PROJECT",
@@ -139,6 +144,7 @@ __all__ = [
     "WEBAPP_RATE_LIMIT",
     "WEBAPP_SECRET_KEY",
     "WEBAPP_STATIC_ROOT",
+    "WORKER_MAX_MEGABYTES",
     "WORKER_NAME_FILE",
     "Setting",
     "SettingError",

@@ -48,6 +48,27 @@ OVERVIEW_POINTS = Setting(
 FETCH_CONCURRENCY = Setting(
     "FETCH_CONCURRENCY", integer(1, 64), "8", "The max number of concurrent requests of a fetch.", ("workers",)
 )
+FETCH_SECONDS = Setting(
+    "FETCH_SECONDS",
+    integer(1, 3600),
+    "300",
+    "The max number of seconds that all requests of a fetch may take together, and each search for runs.",
+    ("workers",),
+)
+FETCH_MAX_BYTES = Setting(
+    "FETCH_MAX_BYTES",
+    integer(2**20, 2**40),
+    str(512 * 2**20),
+    "The max number of bytes that a fetch may read, after decompression. A larger run is parked as failed.",
+    ("workers",),
+)
+WORKER_MAX_MEGABYTES = Setting(
+    "WORKER_MAX_MEGABYTES",
+    integer(100, 65_536),
+    "300",
+    "A child of a worker that has used more memory than this, in MiB, is replaced after its task.",
+    ("workers",),
+)
 WARM_ATTEMPTS = Setting(
     "WARM_ATTEMPTS", integer(1, 100), "8", "An event is parked as failed after this many failed attempts.", ("workers",)
 )
