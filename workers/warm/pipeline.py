@@ -11,6 +11,7 @@ from functools import cache
 
 from django.utils import timezone
 
+from store import clock
 from store import warm as door
 from store.runs import announce_run
 from workers.documents.run import RunDocuments
@@ -55,7 +56,7 @@ def warm_from(
 
     Raises TransientError, PermanentError, and the errors of ``store.warm.put``.
     """
-    begin, fetched_at = time.monotonic(), timezone.now()
+    begin, fetched_at = time.monotonic(), clock.now()
     kept = _read(run_id, door.source(run_id)) if incremental else None
     run = fetcher(server, settings).fetch(run_id, kept=kept, alive=alive)
     # `python -m workers warm` takes runs that no event has announced.
