@@ -16,8 +16,9 @@ import redis
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 
-from store import clock, searched
+from store import searched
 from store.hot import hot
 from store.local import LocalCopy
 from store.models import ENDED, QuickTest, Run, RunSource, WarmEntry
@@ -107,11 +108,11 @@ def put(run: WarmRun) -> bool:
     written.
     """
     with transaction.atomic():
-        row = Run.objects.select_for_update().get(pk=run.run_id)
-        if row.fetched_at and run.fetched_at < row.fetched_at <= clock.now():
+        row = Run.objects.select_for_update().annotate(read_at=Now()).get(pk=run.run_id)
+        if row.fetched_at and run.fetched_at < row.fetched_at <= row.read_at:
             return False
         searched.write(row, run.params, run.tags, run.summaries)
-        warmed_at = _write_summary(row, run)
+        warmed_at = _write_summary(row, run, row.read_at)
         _write_entries(row, run.entries)
         RunSource.objects.bulk_create(
             [RunSource(run=row, body=run.source)],
@@ -139,9 +140,8 @@ def _heat(run: WarmRun, warmed_at: datetime) -> None:
         hot().write(run.run_id, warmed_at, bodies)
 
 
-def _write_summary(row: Run, run: WarmRun) -> datetime:
+def _write_summary(row: Run, run: WarmRun, now: datetime) -> datetime:
     """Write the run's row. Returns the time of this warming, later than all before: its hot bodies' generation."""
-    now = clock.now()
     row.warmed_at = max(now, row.warmed_at + timedelta(microseconds=1)) if row.warmed_at else now
     for name in SUMMARY:
         setattr(row, name, getattr(run, name))
