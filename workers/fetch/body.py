@@ -47,10 +47,15 @@ class Body:
     def text(self) -> bytes:
         """The whole body, if it may be parsed at once. Raises TooLargeError."""
         pieces, length = list[bytes](), 0
-        while piece := self.read(STEP):
-            pieces.append(piece)
-            length += len(piece)
-            bounded.check_length(length)
+        try:
+            while piece := self.read(STEP):
+                pieces.append(piece)
+                length += len(piece)
+                bounded.check_length(length)
+        except BaseException:
+            # Its traceback may be kept for long, and has this frame.
+            pieces.clear()
+            raise
         return b"".join(pieces)
 
     def within_memory(self, lines: Iterable[bytes]) -> Iterator[bytes]:
