@@ -98,6 +98,17 @@ def source(run_id: str) -> Source | None:
     return Source(bytes(row.body), row.run.fetched_at)
 
 
+def unchanged_since(run_id: str, source: bytes) -> datetime | None:
+    """The ``cached_at`` of a run's entries if they were made of this very source; None if they must be made again."""
+    same = RunSource.objects.filter(pk=run_id, body=source, run__schema_version=SCHEMA_VERSION)
+    key = EntryKey.history(run_id, Resolution.OVERVIEW)
+    row = WarmEntry.objects.filter(run_id=run_id, name=key.name, resolution=key.resolution).first()
+    if row is None or not same.exists():
+        return None
+    entry = Entry(etag=row.etag, gzip=bytes(row.gzip), zstd=bytes(row.zstd))
+    return datetime.fromisoformat(entry.decode()["cached_at"])
+
+
 def put(run: WarmRun) -> bool:
     """Store a run's entries, source and summary in one transaction, then heat Redis.
 

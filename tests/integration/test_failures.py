@@ -155,11 +155,13 @@ def test_a_run_that_an_older_version_has_warmed_is_rebuilt_without_mlflow(runnin
 
 
 def test_replay_warms_a_run_again(running: Running, trained: dict[str, Any]) -> None:
-    before = running.get(f"/api/runs/{trained['run_id']}/training-history/")["cached_at"]
+    path = f"/api/runs/{trained['run_id']}/"
+    before, history = running.get(path)["warmed_at"], running.get(path + "training-history/")
     done = running.command("workers", "replay", "--run", trained["run_id"])
     assert done.returncode == 0, done.stderr
     assert "warm after" in done.stdout
-    assert running.get(f"/api/runs/{trained['run_id']}/training-history/")["cached_at"] > before
+    assert running.get(path)["warmed_at"] > before
+    assert running.get(path + "training-history/") == history, "a run that has not changed keeps its body"
 
 
 def test_replay_of_a_run_without_an_event_says_so(running: Running) -> None:

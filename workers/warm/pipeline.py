@@ -92,7 +92,9 @@ def _read(run_id: str, source: door.Source | None, *, in_part: bool = False) -> 
 def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: float) -> Warmed:
     run = run.printable()
     sampling = Sampling(settings.epoch_sample_interval, settings.overview_points)
-    documents = RunDocuments(run, sampling, timezone.now())
+    source = write_run(run)
+    # A run that has not changed keeps its bodies and ETags to the byte, however often it is replayed.
+    documents = RunDocuments(run, sampling, door.unchanged_since(run.run_id, source) or timezone.now())
     entries = documents.entries()
     stored = door.put(
         door.WarmRun(
@@ -114,7 +116,7 @@ def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: flo
             final_metrics=documents.summary_metrics,
             sparkline=documents.sparkline(),
             entries=entries,
-            source=write_run(run),
+            source=source,
         )
     )
     return Warmed(
