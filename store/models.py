@@ -220,6 +220,7 @@ class InboxEvent(models.Model):
     claimed_at = models.DateTimeField(null=True, help_text="When that worker took it.")
     due_at = models.DateTimeField(null=True, help_text="From then on the sweep may queue the event again.")
     done_at = models.DateTimeField(null=True, help_text="When its run was first warm; null if nothing was fetched.")
+    seek = models.BigIntegerField(null=True, help_text="The last seek that has reopened it: a row of Seek.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source", "event_id"], name="one_row_per_event")]
@@ -235,3 +236,25 @@ class InboxEvent(models.Model):
     def event(self) -> RunEvent:
         """Decode the event. Raises EventError if it is unreadable."""
         return RunEvent.decode(bytes(self.data), self.attributes)
+
+
+class Seek(models.Model):
+    """A seek of the workers' subscription. It reopens a settled event once, if Pub/Sub delivers it again after it."""
+
+    request_id = models.CharField(max_length=255, unique=True, help_text="The event ID of the request.")
+    at = models.DateTimeField(help_text="When it was performed.")
+    since = models.DateTimeField(null=True, help_text="Messages from then on come again; null: those of a snapshot.")
+
+    def __str__(self) -> str:
+        return self.request_id
+
+
+class Snapshot(models.Model):
+    """A snapshot of the workers' subscription, as Pub/Sub last listed it, for programs that can't ask Pub/Sub."""
+
+    name = models.CharField(max_length=255, primary_key=True)
+    oldest_at = models.DateTimeField(help_text="About the publish time of its oldest message.")
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

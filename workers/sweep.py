@@ -16,6 +16,7 @@ from workers import inbox
 from workers.discover.discovery import Discovery
 from workers.heartbeat import touch
 from workers.queue import LATER, SOON, dispatch, dispatch_later, dispatch_rebuild, dispatch_turn, give_up_on_slow_broker
+from workers.recording import seeks
 from workers.replay import batches
 from workers.settings import settings
 from workers.warm import rebuilds
@@ -33,6 +34,8 @@ def sweep() -> int:
     for run_id in runs:
         log.warning("run %s has an overdue event that no worker holds: queueing it again", run_id)
         dispatch(run_id)
+    for run_id in seeks.due(timezone.now()):
+        dispatch_later(run_id)
     for turn in batches.due(timezone.now()):
         log.warning("no worker holds replay request %d: starting it again", turn.request)
         dispatch_turn(turn)

@@ -7,7 +7,7 @@ request again from the first run; runs that were fetched since the request came 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import DatabaseError
 from django.db.models import F, QuerySet
@@ -20,10 +20,9 @@ from warmboard.contract.replay import REPLAY_REQUESTED, ReplayRequest, Selection
 from workers import inbox
 from workers.inbox import UNFINISHED, State
 from workers.queue import LATER, SOON, Turn, dispatch
+from workers.recording.seeks import PATIENCE
 
 BATCH = 100
-PATIENCE = timedelta(minutes=10)
-"""How long a batch, and a run that it queued, may wait behind other work before the sweep queues it again."""
 
 
 def queue_batch(selection: Selection, asked_at: datetime, after: str) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.paths import EXAMPLES
@@ -128,15 +128,16 @@ def test_times_are_written_in_utc() -> None:
     assert replace(event).encode()[1]["ce-time"] == "2026-01-02T10:30:00.000Z"
 
 
-@given(st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29)), st.integers(-1439, 1439), st.data())
+@given(st.datetimes(), st.integers(-1439, 1439), st.data())
 def test_every_spelling_of_a_time_in_rfc_3339_is_read(local: datetime, offset: int, data: st.DataObject) -> None:
-    zone = data.draw(st.sampled_from(["Z", "z"])) if offset == 0 else f"{offset // abs(offset):+d}"[0]
+    assume(1 < local.year < 9999)
+    zone = data.draw(st.sampled_from(["Z", "z", "+00:00", "-00:00"]))
     if offset:
-        zone += f"{abs(offset) // 60:02}:{abs(offset) % 60:02}"
+        zone = f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02}:{abs(offset) % 60:02}"
     digits = f"{local.microsecond:06}" + data.draw(st.sampled_from(["", "7", "789"]))
     fraction = data.draw(st.sampled_from(["", f".{digits}"]))
     letter = data.draw(st.sampled_from(["T", "t", " "]))
-    text = f"{local:%Y-%m-%d}".rjust(10, "0") + letter + f"{local:%H:%M:%S}{fraction}{zone}"
+    text = f"{local.date().isoformat()}{letter}{local:%H:%M:%S}{fraction}{zone}"
     read = RunEvent.decode(json.dumps(golden()[0]).encode(), {**golden()[1], "ce-time": text}).time
     exact = local if fraction else local.replace(microsecond=0)
     assert read == exact.replace(tzinfo=timezone(timedelta(minutes=offset)))
