@@ -25,6 +25,7 @@ GROUPS = {
     "tests/warmboard/test_bare_environment.py": "mlflow",
     # Both servers of Pub/Sub.
     "tests/conformance/": "pubsub",
+    "tests/workers/pubsub/": "pubsub",
     "tests/upgrade/": "upgrade",
 }
 """Path → group, the first that fits. Every other file is a group of its own."""

@@ -25,6 +25,9 @@ EXAMPLES = """examples:
   python -m workers discover --dry-run      show runs that no event announced; without --dry-run, queue them
   python -m workers replay --run RUN_ID     warm a run again from its event
   python -m workers replay --failed         warm again all runs with failed events; replay --help has more
+  python -m workers seek --to TIME          have Pub/Sub deliver again what was published since; seek --help has more
+  python -m workers setup --check           compare topic and subscriptions with their declaration
+  python -m workers redrive                 take up messages that Pub/Sub gave up delivering
   python -m workers check subscriber        health check, by exit status
 
 settings come from environment variables; docs/reference/settings.md lists them."""
@@ -34,6 +37,11 @@ REPLAY_EXAMPLES = """examples:
   python -m workers replay --since 2026-01-02T10:00Z --until 2026-01-02T12:00Z
   python -m workers replay --experiment NAME --failed
   python -m workers replay --all --wait 0"""
+SEEK_EXAMPLES = """examples:
+  python -m workers seek --to 2026-01-02T10:00Z --dry-run
+  python -m workers seek --to 2026-01-02T10:00Z
+  python -m workers snapshot create before-upgrade
+  python -m workers seek --snapshot before-upgrade"""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -76,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     discover.add_argument("--dry-run", action="store_true", help="only show the runs")
     discover.set_defaults(command=discover_runs)
     _add_replay(commands)
+    _add_pubsub(commands)
     warm = commands.add_parser("warm", help="warm runs in this process, announced or not")
     which = warm.add_mutually_exclusive_group(required=True)
     which.add_argument("runs", nargs="*", default=[], metavar="RUN_ID", help="MLflow run IDs")
@@ -114,6 +123,52 @@ def _add_replay(commands: Any) -> None:
         help="give up waiting after this many seconds without progress; 0: don't wait (default: 60)",
     )
     replay.set_defaults(command=replay_runs)
+
+
+def _add_pubsub(commands: Any) -> None:
+    seek = commands.add_parser(
+        "seek",
+        help="have Pub/Sub deliver past messages again",
+        description="Seek the subscription to a time or a snapshot: records a request, which a subscriber performs, and"
+        " waits for its outcome. Each event that Pub/Sub then delivers again is warmed again, once for each seek.",
+        epilog=SEEK_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    target = seek.add_mutually_exclusive_group(required=True)
+    target.add_argument("--to", type=_moment, metavar="TIME", help="messages published at or after this time")
+    target.add_argument("--snapshot", metavar="NAME", help="messages that were unacknowledged then, and all later ones")
+    seek.add_argument("--drop", action="store_true", help="drop messages that no subscriber has received yet")
+    seek.add_argument("--dry-run", action="store_true", help="only show what the inbox has of that range")
+    snapshot = commands.add_parser("snapshot", help="make, list or delete snapshots of the subscription")
+    actions = snapshot.add_subparsers(required=True, metavar="ACTION", dest="action")
+    for action, text in (("create", "make a snapshot, which lasts 7 days"), ("delete", "delete a snapshot")):
+        one = actions.add_parser(action, help=text)
+        one.add_argument("name", metavar="NAME", help="3 to 100 letters, digits, and . _ ~ + -")
+        _add_wait(one)
+    actions.add_parser("list", help="show the snapshots, as a subscriber last saw them")
+    _add_wait(seek)
+    seek.set_defaults(command=seek_subscription)
+    snapshot.set_defaults(command=use_snapshots)
+    setup = commands.add_parser(
+        "setup",
+        help="create or change topic and subscriptions as they are declared",
+        description="Create topic and subscriptions, with those of dead letters, or change them as declared in"
+        " workers/pubsub/declaration.json, and show what differed.",
+    )
+    setup.add_argument("--check", action="store_true", help="only compare; exits with 1 if something differs")
+    setup.set_defaults(command=set_up_pubsub)
+    redrive = commands.add_parser(
+        "redrive",
+        help="take up parked dead letters, and unreadable messages that this version can read",
+    )
+    redrive.add_argument("--dry-run", action="store_true", help="only show them")
+    redrive.set_defaults(command=redrive_letters)
+
+
+def _add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait", type=float, default=60, help="wait so many seconds for the outcome; 0: don't (default: 60)"
+    )
 
 
 def _moment(text: str) -> datetime:
@@ -205,6 +260,35 @@ def replay_runs(args: argparse.Namespace, _: Settings) -> int:
     except KeyboardInterrupt:
         print("workers replay: stopped waiting; the replay goes on", file=sys.stderr)
         return 130
+
+
+def seek_subscription(args: argparse.Namespace, _: Settings) -> int:
+    from warmboard.contract.subscription import Action
+    from workers.pubsub.command import ask, show
+
+    wish = {"action": Action.SEEK, "to": args.to, "snapshot": args.snapshot, "drop": args.drop}
+    return show(wish) if args.dry_run else ask(wish, args.wait)
+
+
+def use_snapshots(args: argparse.Namespace, _: Settings) -> int:
+    from warmboard.contract.subscription import Action
+    from workers.pubsub.command import ask, list_snapshots
+
+    if args.action == "list":
+        return list_snapshots()
+    return ask({"action": Action(f"{args.action}-snapshot"), "snapshot": args.name}, args.wait)
+
+
+def set_up_pubsub(args: argparse.Namespace, configured: Settings) -> int:
+    from workers.pubsub.command import set_up
+
+    return set_up(configured, check=args.check)
+
+
+def redrive_letters(args: argparse.Namespace, _: Settings) -> int:
+    from workers.pubsub.command import redrive
+
+    return redrive(dry_run=args.dry_run)
 
 
 def warm_runs(args: argparse.Namespace, configured: Settings) -> int:
