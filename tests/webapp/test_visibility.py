@@ -70,6 +70,7 @@ OF_RUNS: dict[str, list[str]] = {
                     "/operations/?state=all&q=RUN", "/operations/?state=all&q=uranium"],
     "api/operations/": ["/api/operations/?state=all", "/api/operations/?state=all&experiment=los-alamos"],
     "operations/audit/": ["/operations/audit/"],
+    "operations/subscription/": ["/operations/subscription/?action=seek&to=2026-01-02T10:00"],
     "operations/replay/": ["/operations/replay/?run_id=RUN", "/operations/replay/?failed=true"],
 }  # fmt: skip
 for _chart in CHARTS:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import BinaryField, Count, Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models.functions import Length, Substr
 from django.utils import timezone
 
-from store.models import InboxEvent, Run
+from store.models import InboxEvent, Run, Snapshot
 from warmboard.contract.replay import REPLAY_REQUESTED
+from warmboard.contract.subscription import SUBSCRIPTION_REQUESTED
 from webapp.operations.filter import ALL, ATTENTION, Filter
 
 State = InboxEvent.State
@@ -27,6 +30,10 @@ LATELY = timedelta(days=1)
 LATE = timedelta(seconds=60)
 """The sweep queues due events every ten seconds. If one waits longer, the sweep is not running."""
 IN_FLIGHT_SHOWN = 50
+SNAPSHOTS_SHOWN = 50
+BYTES_SHOWN = 80_000
+"""Of a message, which may have ten million."""
+REQUESTS = (REPLAY_REQUESTED, SUBSCRIPTION_REQUESTED)
 OPEN = (State.PENDING, State.WARMING, State.FAILED, State.UNREADABLE)
 
 
@@ -57,10 +64,17 @@ class Pulse:
 
 @dataclass(frozen=True)
 class Listed:
-    """One event, and its run if it is known."""
+    """One event, and its run if it is known. ``data``: the beginning of its message, which has ``size`` bytes."""
 
     event: InboxEvent
     run: Run | None
+    data: bytes
+    size: int
+
+    @classmethod
+    def of(cls, event: Any, runs: Mapping[str, Run] | None = None) -> Self:
+        """An event that `_shown` has read."""
+        return cls(event, (runs or {}).get(event.run_id), bytes(event.beginning), event.size)
 
 
 @dataclass(frozen=True)
@@ -72,30 +86,39 @@ class Overview:
     in_flight: list[Listed]
     events: list[Listed]
     before: int | None
+    snapshots: list[Snapshot]
 
     @classmethod
     def find(cls, wanted: Filter, hidden: frozenset[str]) -> Self:
-        """Query the inbox. Events of hidden experiments are counted but not listed. Six queries."""
+        """Query the inbox. Events of hidden experiments are counted but not listed. Seven queries."""
         now = timezone.now()
         counts = _counts(now)
         flying = InboxEvent.objects.filter(state=State.WARMING).order_by("claimed_at", "pk")
-        in_flight = list(_visible(flying, hidden)[:IN_FLIGHT_SHOWN])
-        found = list(_visible(_wanted(wanted), hidden)[: wanted.limit + 1])
+        in_flight = list(_shown(_visible(flying, hidden))[:IN_FLIGHT_SHOWN])
+        found = list(_shown(_visible(_wanted(wanted), hidden))[: wanted.limit + 1])
         shown = found[: wanted.limit]
         runs = Run.objects.only("run_id", "name", "experiment_name", "status", "warmed_at", "schema_version")
         known = runs.in_bulk({event.run_id for event in (*in_flight, *shown)} - {""})
         return cls(
             counts,
             _pulse(now),
-            [Listed(event, known.get(event.run_id)) for event in in_flight],
-            [Listed(event, known.get(event.run_id)) for event in shown],
+            [Listed.of(event, known) for event in in_flight],
+            [Listed.of(event, known) for event in shown],
             shown[-1].pk if len(found) > len(shown) else None,
+            list(Snapshot.objects.filter(expires_at__gt=now).order_by("-expires_at", "name")[:SNAPSHOTS_SHOWN]),
         )
 
 
-def request_of(request_id: str) -> InboxEvent | None:
-    """The row of a replay request, once the subscriber has stored it. One query."""
-    return InboxEvent.objects.filter(type=REPLAY_REQUESTED, event_id=request_id).first()
+def request_of(request_id: str) -> Listed | None:
+    """The row of a request, once the subscriber has stored it. One query."""
+    row = _shown(InboxEvent.objects.filter(type__in=REQUESTS, event_id=request_id)).first()
+    return Listed.of(row) if row else None
+
+
+def _shown(events: QuerySet[InboxEvent]) -> QuerySet[InboxEvent]:
+    """The events with only the beginning of their messages."""
+    beginning = Substr("data", 1, BYTES_SHOWN, output_field=BinaryField())
+    return events.defer("data").annotate(beginning=beginning, size=Length("data"))
 
 
 def _counts(now: datetime) -> list[StateCount]:
@@ -145,10 +168,10 @@ def _wanted(wanted: Filter) -> QuerySet[InboxEvent]:
 
 
 def _visible(events: QuerySet[InboxEvent], hidden: frozenset[str]) -> QuerySet[InboxEvent]:
-    """The events that are not about runs of these experiments. Replay requests, which may name one, are left out as
+    """The events that are not about runs of these experiments. Requests, which may name one, are left out as
     well; unreadable messages, whose run is unknown, are not.
     """
     if not hidden:
         return events
     of_hidden = Run.objects.filter(pk=OuterRef("run_id"), experiment_name__in=sorted(hidden))
-    return events.exclude(type=REPLAY_REQUESTED).exclude(Exists(of_hidden))
+    return events.exclude(type__in=REQUESTS).exclude(Exists(of_hidden))

@@ -72,6 +72,14 @@ class InboxRow(TypedDict):
     payload: str
 
 
+class SnapshotRow(TypedDict):
+    """A snapshot of the subscription. ``oldest_at`` is about the publish time of its oldest message."""
+
+    name: str
+    oldest_at: str
+    expires_at: str
+
+
 class Operations(TypedDict):
     """The inbox and the programs that work on it. ``before`` is the start of the next older page, `null` at the end."""
 
@@ -82,3 +90,4 @@ class Operations(TypedDict):
     in_flight: list[InFlight]
     events: list[InboxRow]
     before: int | None
+    snapshots: list[SnapshotRow]

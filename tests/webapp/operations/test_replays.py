@@ -133,7 +133,7 @@ def test_a_pubsub_that_refuses_is_told_and_the_same_request_can_be_sent_again(
     assert "rejected by the test" in text
     pubsub.refuse_with = None
     assert operator.post(PAGE, signed(text)).status_code == 302
-    assert drafts.unsign(form["request"], "operator-0") == sent(pubsub)[0]
+    assert drafts.unsign(form["request"], "operator-0", ReplayRequest.decode) == sent(pubsub)[0]
     assert [record.outcome.split(":")[0] for record in AuditRecord.objects.order_by("pk")] == ["not confirmed", "sent"]
 
 
