@@ -33,7 +33,7 @@ class Recalled:
             return "The inbox has no events of that range."
         events, runs = _count(total, "event"), _count(self.runs, "run")
         states = ", ".join(f"{number:,} {state}" for state, number in sorted(self.states.items()))
-        return f"The inbox has {events} of {runs} from then on ({states}). These runs will be warmed again."
+        return f"The inbox has {events} of {runs} from then on ({states}). These runs would be warmed again."
 
 
 def recalled(wish: Wish) -> Recalled | None:

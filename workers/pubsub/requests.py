@@ -117,7 +117,7 @@ class Subscription:
         Raises RefusedError if there are some and the request doesn't allow it.
         """
         target = wish.to or self._oldest_of(wish.snapshot)
-        name = f"before-{request_id[:32]}"
+        name = f"before-seek-{request_id[:8]}"
         with suppress(GoogleAPIError):  # Of an earlier attempt of the same request.
             ask(self._client.delete_snapshot, snapshot=self._snapshot(name))
         snapshot = ask(self._client.create_snapshot, name=self._snapshot(name), subscription=self._path)

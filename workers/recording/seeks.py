@@ -31,7 +31,7 @@ def reopen(row: InboxEvent, published_at: datetime) -> InboxEvent | None:
     again = InboxEvent.objects.filter(unchanged, pk=row.pk, state__in=(State.DONE, State.FAILED))
     if not again.update(state=State.PENDING, reason="", attempts=0, seek=seek.pk, due_at=timezone.now() + PATIENCE):
         return None
-    row.refresh_from_db()
+    row.state, row.seek = State.PENDING, seek.pk
     return row
 
 

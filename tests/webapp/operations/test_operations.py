@@ -29,11 +29,6 @@ def member(group: str = "operator") -> Client:
     return client
 
 
-@pytest.fixture
-def operator(db: None) -> Client:
-    return member()
-
-
 def event(run_id: str, state: str, reason: str = "", **change: Any) -> InboxEvent:
     row = Sample(run_id).announce(state, reason)
     InboxEvent.objects.filter(pk=row.pk).update(**change)

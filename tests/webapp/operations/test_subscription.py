@@ -13,7 +13,7 @@ from django.utils import timezone
 from store.models import InboxEvent, Snapshot
 from tests.warmboard.servers import FakePubsub
 from tests.webapp.operations.test_operations import event, member, unreadable
-from tests.webapp.operations.test_replays import operator, preview, pubsub, signed  # noqa: F401
+from tests.webapp.operations.test_replays import preview, signed
 from warmboard.contract.subscription import Action, SubscriptionRequest, Wish
 from webapp.accounts.models import AuditRecord
 from webapp.operations import overview
@@ -43,7 +43,7 @@ def snapshot(db: None) -> Snapshot:
     return Snapshot.objects.create(name="before-upgrade", oldest_at=now, expires_at=now + timedelta(days=7))
 
 
-def test_a_seek_shows_what_the_inbox_has_and_sends_what_was_shown(operator: Client, pubsub: FakePubsub) -> None:  # noqa: F811
+def test_a_seek_shows_what_the_inbox_has_and_sends_what_was_shown(operator: Client, pubsub: FakePubsub) -> None:
     for number in range(3):
         event(f"run{number}", "done" if number else "failed")
     event("found", "done", source="/warmboard/sweep")
@@ -65,7 +65,7 @@ def test_a_seek_shows_what_the_inbox_has_and_sends_what_was_shown(operator: Clie
 def test_snapshots_are_listed_made_sought_and_deleted(
     operator: Client,
     pubsub: FakePubsub,
-    snapshot: Snapshot,  # noqa: F811
+    snapshot: Snapshot,
 ) -> None:
     Snapshot.objects.create(name="expired", oldest_at=timezone.now(), expires_at=timezone.now())
     listed = operator.get("/operations/").content.decode()
@@ -85,7 +85,7 @@ def test_snapshots_are_listed_made_sought_and_deleted(
     assert "its range is unknown" in words(show(operator, "?action=seek&snapshot=elsewhere"))
 
 
-def test_the_outcome_is_shown_when_a_subscriber_has_it(operator: Client, pubsub: FakePubsub) -> None:  # noqa: F811
+def test_the_outcome_is_shown_when_a_subscriber_has_it(operator: Client, pubsub: FakePubsub) -> None:
     answer = operator.post(PAGE, signed(show(operator, "?action=create-snapshot&snapshot=another")))
     message = pubsub.messages[0]
     InboxEvent.objects.create(
@@ -111,13 +111,13 @@ def test_the_outcome_is_shown_when_a_subscriber_has_it(operator: Client, pubsub:
         ("?action=seek&snapshot=%00", "contains NUL"),
     ],
 )
-def test_what_makes_no_sense_is_refused(operator: Client, query: str, says: str) -> None:  # noqa: F811
+def test_what_makes_no_sense_is_refused(operator: Client, query: str, says: str) -> None:
     answer = operator.get(PAGE + query)
     assert answer.status_code == 400
     assert says in answer.content.decode()
 
 
-def test_a_pubsub_that_refuses_is_told_and_the_request_can_be_sent_again(operator: Client, pubsub: FakePubsub) -> None:  # noqa: F811
+def test_a_pubsub_that_refuses_is_told_and_the_request_can_be_sent_again(operator: Client, pubsub: FakePubsub) -> None:
     form = signed(show(operator, "?action=create-snapshot&snapshot=another"))
     pubsub.refuse_with = grpc.StatusCode.PERMISSION_DENIED
     answer = operator.post(PAGE, form)
@@ -127,7 +127,7 @@ def test_a_pubsub_that_refuses_is_told_and_the_request_can_be_sent_again(operato
     assert operator.post(PAGE, signed(answer.content.decode())).status_code == 302
 
 
-def test_a_form_of_a_replay_is_none_of_a_seek(operator: Client, pubsub: FakePubsub) -> None:  # noqa: F811
+def test_a_form_of_a_replay_is_none_of_a_seek(operator: Client, pubsub: FakePubsub) -> None:
     event("a1", "failed")
     assert operator.post(PAGE, signed(preview(operator, "?failed=true"))).status_code == 400
     strict = Client(enforce_csrf_checks=True)
@@ -137,7 +137,7 @@ def test_a_form_of_a_replay_is_none_of_a_seek(operator: Client, pubsub: FakePubs
 
 
 @pytest.mark.parametrize("group", ["viewer", "editor"])
-def test_others_can_neither_look_nor_send(operator: Client, pubsub: FakePubsub, group: str) -> None:  # noqa: F811
+def test_others_can_neither_look_nor_send(operator: Client, pubsub: FakePubsub, group: str) -> None:
     form = signed(show(operator, "?action=create-snapshot&snapshot=another"))
     client = member(group)
     assert client.get(f"{PAGE}?action=create-snapshot&snapshot=another").status_code == 403
@@ -145,7 +145,7 @@ def test_others_can_neither_look_nor_send(operator: Client, pubsub: FakePubsub, 
     assert sent(pubsub) == []
 
 
-def test_the_beginning_of_a_large_message_is_read_and_shown(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_the_beginning_of_a_large_message_is_read_and_shown(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     unreadable(b"x" * 1_000_000)
     found = operator.get("/api/operations/").json()["events"][0]["payload"]
     assert found == "x" * 20_000 + "… (1,000,000 bytes)"
