@@ -146,9 +146,9 @@ def test_they_cost_the_same_queries_however_much_they_show(
             event(f"run{count}x{number}", "failed")
             event(f"flies{count}x{number}", "warming")
         request("r" * 31 + str(count % 10))
-        with django_assert_num_queries(11):
+        with django_assert_num_queries(12):
             operator.get(f"{PAGE}?state=all")
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(11):
             operator.get(f"{API}?state=all")
 
 
