@@ -148,6 +148,10 @@ def _receive_unless_down(message: Any, outage: Outage) -> None:
     except DatabaseError as error:
         log.error("message %s not written to the inbox, it will come again: %s", message.message_id, error)
         outage.message = outage.message or _as_message(message)
+    except Exception:
+        # A message of an unforeseen shape must not stop the others. In the end it is a dead letter.
+        log.exception("message %s not recorded", message.message_id)
+        message.nack()
 
 
 def _outlast(outage: Outage, settings: Settings, stop: threading.Event) -> None:

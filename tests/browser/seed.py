@@ -87,7 +87,8 @@ class Point:
         from store.models import Snapshot
 
         oldest = datetime(2026, 1, 2, 10, tzinfo=UTC)
-        Snapshot.objects.create(name=self.name, oldest_at=oldest, expires_at=datetime.now(UTC) + timedelta(days=7))
+        times = {"oldest_at": oldest, "expires_at": datetime.now(UTC) + timedelta(days=7)}
+        Snapshot.objects.update_or_create(name=self.name, defaults=times)
 
 
 @dataclass(frozen=True)

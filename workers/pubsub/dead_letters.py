@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from google.api_core.exceptions import DeadlineExceeded, NotFound
 
 from store.models import InboxEvent
@@ -38,7 +38,7 @@ def collect(settings: Settings) -> int:
     with closing(clients.subscriber(settings)) as client:
         while letters := _pull(client, path):
             for letter in letters:
-                park(_message(letter.message))
+                _park_any(_message(letter.message))
                 clients.ask(client.acknowledge, subscription=path, ack_ids=[letter.ack_id])
             parked += len(letters)
     return parked
@@ -62,6 +62,17 @@ def park(message: Message) -> InboxEvent | None:
         row.save(update_fields=["state", "reason", "due_at"])
     log.error("message %s is parked as inbox row %d: %s", message.message_id, row.pk, row.reason)
     return row
+
+
+def _park_any(message: Message) -> None:
+    try:
+        park(message)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        # This may be why it is a dead letter.
+        log.exception("message %s can't be recorded as an event", message.message_id)
+        inbox.record_unreadable(message.numbered(), f"{PARKED}{type(error).__name__}: {error}")
 
 
 def parked() -> list[str]:

@@ -181,7 +181,7 @@ def test_a_payload_that_a_newer_version_wrote_is_shown_all_the_same(operator: Cl
 
 def test_a_huge_payload_is_cut(operator: Client) -> None:
     unreadable(b"x" * 50_000)
-    assert "x… (50,000 characters)" in operator.get(PAGE).content.decode()
+    assert "x… (50,000 bytes)" in operator.get(PAGE).content.decode()
 
 
 def test_what_has_not_changed_is_not_sent_again(operator: Client) -> None:
