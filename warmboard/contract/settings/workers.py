@@ -83,7 +83,8 @@ SUBSCRIBER_HEARTBEAT = Setting(
     "SUBSCRIBER_HEARTBEAT",
     Path,
     ".warmboard/subscriber.heartbeat",
-    "A file that the subscriber touches while it runs; its health check reads the file's age.",
+    "A file that the subscriber touches while Pub/Sub answers on its stream, or while it waits for the database; its"
+    " health check reads the file's age.",
     ("workers",),
 )
 BEAT_HEARTBEAT = Setting(
