@@ -18,8 +18,6 @@ EXAMPLES = """examples:
   python -m webapp manage collectstatic --noinput  collect the static files; required before serving
   python -m webapp serve                           serve on WEBAPP_HOST:WEBAPP_PORT until SIGTERM
 """
-# Threads per process; each keeps a database connection.
-THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -86,17 +84,18 @@ def _require_static_files() -> None:
 
 def _serve(settings: ServeSettings) -> None:
     """Serve until SIGTERM or SIGINT, which also end the child processes."""
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
     from granian.server import Server
 
     Server(
-        "webapp.wsgi:application",
+        "webapp.serving.gateway:gateway",
         address=settings.host,
         port=settings.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=settings.processes,
-        blocking_threads=THREADS,
+        # Only then does granian bound the time in which a connection sends its first byte.
+        http=HTTPModes.http1,
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=5,
@@ -105,8 +104,11 @@ def _serve(settings: ServeSettings) -> None:
 
 
 def _manage(arguments: list[str]) -> None:
+    from django.conf import settings
     from django.core.management import execute_from_command_line
 
+    # A migration of a large table may take hours.
+    settings.DATABASES["default"]["OPTIONS"].pop("statement_seconds", None)
     execute_from_command_line(["python -m webapp manage", *arguments])
 
 

@@ -22,9 +22,23 @@ from warmboard.contract.settings.mlflow_server import (
     MLFLOW_WORKERS,
 )
 from warmboard.contract.settings.parsers import without_credentials
-from warmboard.contract.settings.programs import LOG_LEVEL, OUTPUT_URI, STORAGE_EMULATOR_HOST
+from warmboard.contract.settings.programs import (
+    LOG_FORMAT,
+    LOG_LEVEL,
+    METRICS_HOST,
+    METRICS_PORT,
+    OUTPUT_URI,
+    STORAGE_EMULATOR_HOST,
+)
 from warmboard.contract.settings.setting import SETTINGS, Setting, SettingError
-from warmboard.contract.settings.store import DATABASE_URL, HOT_SECONDS, LOCAL_CACHE_MEGABYTES, REDIS_URL
+from warmboard.contract.settings.store import (
+    DATABASE_CONNECT_SECONDS,
+    DATABASE_STATEMENT_SECONDS,
+    DATABASE_URL,
+    HOT_SECONDS,
+    LOCAL_CACHE_MEGABYTES,
+    REDIS_URL,
+)
 from warmboard.contract.settings.tracking import (
     MLFLOW_TRACKING_GOOGLE_IDENTITY,
     MLFLOW_TRACKING_PASSWORD,
@@ -45,6 +59,7 @@ from warmboard.contract.settings.webapp import (
     FLOWER_URL,
     MLFLOW_UI_URLS,
     WEBAPP_ALLOWED_HOSTS,
+    WEBAPP_DATABASE_URL,
     WEBAPP_GOOGLE_CLIENT_ID,
     WEBAPP_GOOGLE_CLIENT_SECRET,
     WEBAPP_GOOGLE_DOMAINS,
@@ -56,7 +71,9 @@ from warmboard.contract.settings.webapp import (
     WEBAPP_PROCESSES,
     WEBAPP_RATE_LIMIT,
     WEBAPP_SECRET_KEY,
+    WEBAPP_STATEMENT_SECONDS,
     WEBAPP_STATIC_ROOT,
+    WEBAPP_TRUSTED_PROXIES,
 )
 from warmboard.contract.settings.workers import (
     BEAT_HEARTBEAT,
@@ -65,6 +82,7 @@ from warmboard.contract.settings.workers import (
     DISPATCH_SECONDS,
     EPOCH_SAMPLE_INTERVAL,
     FETCH_CONCURRENCY,
+    FLOWER_HOSTS,
     FLOWER_PORT,
     HEARTBEAT_AGE_SECONDS,
     INBOX_RETENTION_DAYS,
@@ -78,12 +96,15 @@ from warmboard.contract.settings.workers import (
 
 __all__ = [
     "BEAT_HEARTBEAT",
+    "DATABASE_CONNECT_SECONDS",
+    "DATABASE_STATEMENT_SECONDS",
     "DATABASE_URL",
     "DISCOVER_DAYS",
     "DISCOVER_SECONDS",
     "DISPATCH_SECONDS",
     "EPOCH_SAMPLE_INTERVAL",
     "FETCH_CONCURRENCY",
+    "FLOWER_HOSTS",
     "FLOWER_PORT",
     "FLOWER_URL",
     "GOOGLE_CLOUD_PROJECT",
@@ -93,7 +114,10 @@ __all__ = [
     "LEASE_SECONDS",
     "LIVE_EVENTS",
     "LOCAL_CACHE_MEGABYTES",
+    "LOG_FORMAT",
     "LOG_LEVEL",
+    "METRICS_HOST",
+    "METRICS_PORT",
     "MLFLOW_ALLOWED_HOSTS",
     "MLFLOW_ARTIFACT_ROOT",
     "MLFLOW_BACKEND_STORE_URI",
@@ -126,6 +150,7 @@ __all__ = [
     "SWEEP_SECONDS",
     "WARM_ATTEMPTS",
     "WEBAPP_ALLOWED_HOSTS",
+    "WEBAPP_DATABASE_URL",
     "WEBAPP_GOOGLE_CLIENT_ID",
     "WEBAPP_GOOGLE_CLIENT_SECRET",
     "WEBAPP_GOOGLE_DOMAINS",
@@ -137,7 +162,9 @@ __all__ = [
     "WEBAPP_PROCESSES",
     "WEBAPP_RATE_LIMIT",
     "WEBAPP_SECRET_KEY",
+    "WEBAPP_STATEMENT_SECONDS",
     "WEBAPP_STATIC_ROOT",
+    "WEBAPP_TRUSTED_PROXIES",
     "Setting",
     "SettingError",
     "without_credentials",

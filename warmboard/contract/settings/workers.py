@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from warmboard.contract.settings.parsers import integer
+from warmboard.contract.settings.parsers import integer, names
 from warmboard.contract.settings.setting import Setting
 
 DISCOVER_SECONDS = Setting(
@@ -91,6 +91,13 @@ BEAT_HEARTBEAT = Setting(
     Path,
     ".warmboard/beat.heartbeat",
     "A file that beat touches after each sweep; its health check reads the file's age.",
+    ("workers",),
+)
+FLOWER_HOSTS = Setting(
+    "FLOWER_HOSTS",
+    names,
+    "localhost,127.0.0.1",
+    "Host names that Flower answers to, separated by commas; any other gets 403.",
     ("workers",),
 )
 FLOWER_PORT = Setting(
