@@ -18,6 +18,7 @@ from typing import Any
 import redis
 from django.conf import settings
 
+from store.connection import connect
 from warmboard.contract.entries import Body, Encoding, EntryKey
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,7 @@ class Hot:
     """The hot copy at one address, with one connection pool per process."""
 
     def __init__(self, url: str) -> None:
-        # redis-py's types allow both results and awaitables.
-        self.client: Any = redis.Redis.from_url(url, socket_connect_timeout=0.5, socket_timeout=1)
+        self.client: Any = connect(url, seconds=1)
         self._rest_until = 0.0
 
     def read(self, keys: Iterable[EntryKey], encoding: Encoding) -> dict[EntryKey, Body]:

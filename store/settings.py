@@ -14,14 +14,21 @@ def _database(url: str) -> dict[str, Any]:
         # SQLite creates its file, but not the folder.
         Path(database["NAME"]).parent.mkdir(parents=True, exist_ok=True)
         # Writers take the lock at BEGIN and wait for it. Readers never wait (write-ahead log).
+        # A commit is on the disk when it returns: an event is acknowledged to Pub/Sub then.
         database["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         }
     else:
-        # Sends bodies as bytes, not as text of twice the length. That halves the time of a large run's put.
-        database["OPTIONS"] = {**database.get("OPTIONS", {}), "server_side_binding": True}
+        database["ENGINE"] = "store.postgres"
+        database["OPTIONS"] = {
+            "connect_timeout": setting.DATABASE_CONNECT_SECONDS.read(),
+            "statement_seconds": setting.DATABASE_STATEMENT_SECONDS.read(),
+            **database.get("OPTIONS", {}),
+            # Sends bodies as bytes, not as text of twice the length. That halves the time of a large run's put.
+            "server_side_binding": True,
+        }
     return database
 
 
