@@ -218,12 +218,23 @@ def test_the_addresses_it_is_given_are_those_of_other_services(name: str) -> Non
 def test_the_databases_are_created() -> None:
     made = re.findall(r"createdb (\w+)", " ".join(SERVICES["databases"]["command"]))
     mlflow = urlsplit(environment("mlflow")["MLFLOW_BACKEND_STORE_URI"])
-    store = urlsplit(environment("webapp")["DATABASE_URL"])
+    store = urlsplit(environment("worker")["DATABASE_URL"])
 
     assert [mlflow.path] == [f"/{database}" for database in made]
     assert store.path == f"/{environment('postgres')['POSTGRES_DB']}" == f"/{environment('databases')['PGDATABASE']}"
     assert {mlflow.username, store.username} == {environment("postgres")["POSTGRES_USER"]}
-    assert environment("worker")["DATABASE_URL"] == store.geturl()
+    assert environment("migrate")["DATABASE_URL"] == store.geturl()
+
+
+def test_the_webapp_has_a_user_of_its_own_and_no_other_password() -> None:
+    own, role = environment("webapp"), environment("role")
+    url = urlsplit(own["DATABASE_URL"])
+
+    assert own["DATABASE_URL"] == role["WEBAPP_DATABASE_URL"]
+    assert url.username != urlsplit(role["DATABASE_URL"]).username
+    assert url.path == urlsplit(role["DATABASE_URL"]).path
+    assert "WEBAPP_DATABASE_URL" not in own
+    assert "role" in SERVICES["webapp"]["depends_on"]
 
 
 def test_the_bucket_is_created() -> None:
