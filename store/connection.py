@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -14,6 +16,15 @@ from store.names import addresses_of
 CONNECT_SECONDS = 0.5
 MOST_ADDRESSES = 2
 """Of one name, that are tried."""
+
+
+def tls_options(url: str) -> dict[str, Any] | None:
+    """How a client that needs to be told checks the certificate of a rediss:// address; None for any other."""
+    parts = urlsplit(url)
+    if parts.scheme != "rediss":
+        return None
+    given = {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
+    return given | {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
 
 
 class BoundedConnection(redis.Connection):

@@ -10,6 +10,7 @@ from dataclasses import astuple, dataclass
 from celery import Celery
 from celery.schedules import crontab
 
+from store.connection import tls_options
 from workers.settings import settings, setup_django
 
 setup_django()
@@ -31,6 +32,8 @@ app.conf.update(
     # Longer than the time limit of a task: a task that outlives it is delivered twice.
     broker_transport_options={"visibility_timeout": TASK_SECONDS + 60, "global_keyprefix": "warmboard:celery:"},
     broker_connection_retry_on_startup=True,
+    # Without these options kombu takes any certificate of a rediss:// address.
+    broker_use_ssl=tls_options(settings().redis_url),
     task_ignore_result=True,
     # Events for Flower.
     worker_send_task_events=True,
