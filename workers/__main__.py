@@ -153,7 +153,7 @@ def run_beat(args: argparse.Namespace, configured: Settings) -> NoReturn:
 
 
 def run_flower(_: argparse.Namespace, configured: Settings) -> NoReturn:
-    _celery("flower", f"--logging={configured.log_level.lower()}")
+    _celery("flower", f"--logging={configured.log_level.lower()}", module="workers.flower")
 
 
 def discover_runs(args: argparse.Namespace, configured: Settings) -> int:
@@ -239,8 +239,8 @@ def check_process(args: argparse.Namespace, configured: Settings) -> int:
     return 0
 
 
-def _celery(*arguments: str) -> NoReturn:
-    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.queue", *arguments])  # noqa: S606
+def _celery(*arguments: str, module: str = "celery") -> NoReturn:
+    os.execv(sys.executable, [sys.executable, "-m", module, "-A", "workers.queue", *arguments])  # noqa: S606
 
 
 if __name__ == "__main__":
