@@ -14,11 +14,10 @@ def _database(url: str) -> dict[str, Any]:
         # SQLite creates its file, but not the folder.
         Path(database["NAME"]).parent.mkdir(parents=True, exist_ok=True)
         # Writers take the lock at BEGIN and wait for it. Readers never wait (write-ahead log).
-        # A commit is on the disk when it returns: an event is acknowledged to Pub/Sub then.
         database["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
     else:
         database["ENGINE"] = "store.postgres"

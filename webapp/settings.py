@@ -15,9 +15,8 @@ OPTIONS = DATABASES["default"]["OPTIONS"]
 if "statement_seconds" in OPTIONS:
     OPTIONS["statement_seconds"] = setting.WEBAPP_STATEMENT_SECONDS.read()
 else:
-    # SQLite: a page waits less for the lock than a worker. What the webapp writes may be lost with the machine's power;
-    # the inbox may not.
-    OPTIONS |= {"timeout": 5, "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"}
+    # SQLite: a page waits less for the lock than a worker.
+    OPTIONS["timeout"] = 5
 SECRET_KEY = setting.WEBAPP_SECRET_KEY.read()
 DEBUG = False
 ALLOWED_HOSTS = setting.WEBAPP_ALLOWED_HOSTS.read()

@@ -19,6 +19,7 @@ from google.cloud import pubsub_v1
 from google.protobuf.duration_pb2 import Duration
 from kombu.exceptions import OperationalError
 
+from store.durable import commit_durably
 from store.models import InboxEvent
 from warmboard.contract.replay import REPLAY_REQUESTED
 from workers import inbox
@@ -36,6 +37,7 @@ FLOW = pubsub_v1.types.FlowControl(max_messages=100, max_duration_per_lease_exte
 
 def subscribe(settings: Settings, stop: threading.Event) -> None:
     """Listen until ``stop`` is set. Opens a broken stream again, with back-off."""
+    commit_durably()
     give_up_on_slow_broker()
     with pubsub_v1.SubscriberClient() as client:
         path = client.subscription_path(settings.project, settings.subscription)
