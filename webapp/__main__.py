@@ -7,7 +7,16 @@ import os
 import sys
 from dataclasses import dataclass
 
-from warmboard.contract.settings import LOG_LEVEL, WEBAPP_HOST, WEBAPP_PORT, WEBAPP_PROCESSES, SettingError
+from warmboard.contract.settings import (
+    LOG_FORMAT,
+    LOG_LEVEL,
+    METRICS_HOST,
+    METRICS_PORT,
+    WEBAPP_HOST,
+    WEBAPP_PORT,
+    WEBAPP_PROCESSES,
+    SettingError,
+)
 
 EXAMPLES = """examples:
   python -m webapp manage migrate                  create or update the tables
@@ -28,11 +37,22 @@ class ServeSettings:
     port: int
     processes: int
     log_level: str
+    log_format: str
+    metrics_host: str
+    metrics_port: int
 
     @classmethod
     def read(cls) -> ServeSettings:
         """Raises SettingError."""
-        return cls(WEBAPP_HOST.read(), WEBAPP_PORT.read(), WEBAPP_PROCESSES.read(), LOG_LEVEL.read())
+        return cls(
+            host=WEBAPP_HOST.read(),
+            port=WEBAPP_PORT.read(),
+            processes=WEBAPP_PROCESSES.read(),
+            log_level=LOG_LEVEL.read(),
+            log_format=LOG_FORMAT.read(),
+            metrics_host=METRICS_HOST.read(),
+            metrics_port=METRICS_PORT.read(),
+        )
 
 
 def main(arguments: list[str]) -> int:
@@ -88,6 +108,14 @@ def _serve(settings: ServeSettings) -> None:
     from granian.log import LogLevels
     from granian.server import Server
 
+    from store import logs, metrics
+
+    if settings.metrics_port:
+        metrics.share()
+        metrics.serve(settings.metrics_host, settings.metrics_port)
+    granian_too = {"level": settings.log_level, "handlers": ["program"], "propagate": False}
+    config = logs.config(settings.log_level, settings.log_format)
+    config["loggers"] |= {"_granian": granian_too, "granian.access": granian_too}
     Server(
         "webapp.serving.gateway:gateway",
         address=settings.host,
@@ -100,7 +128,9 @@ def _serve(settings: ServeSettings) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=5,
         log_level=LogLevels(settings.log_level.lower()),
+        log_dictconfig=config,
     ).serve()
+    metrics.forget()
 
 
 def _manage(arguments: list[str]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
 NAMES_REMEMBERED = 1024
+TRACE = re.compile("[0-9a-fA-F]{32}")
 NEVER = {"proxy", "transfer-encoding", "connection", "keep-alive"}
 """Headers of the connection, and one that CGI programs would take for a setting."""
 CONSTANT = {
@@ -67,6 +70,13 @@ def with_body(environ: dict[str, Any], body: bytes) -> None:
     """Add the body, which replaces what the headers said of its length."""
     environ["wsgi.input"] = io.BytesIO(body)
     environ["CONTENT_LENGTH"] = str(len(body))
+
+
+def trace_of(environ: Mapping[str, Any]) -> str:
+    """The trace that the request belongs to: 32 hexadecimal digits, from the header of W3C or Google's; or empty."""
+    header = environ.get("HTTP_TRACEPARENT", "")
+    found = header[3:35] if header else environ.get("HTTP_X_CLOUD_TRACE_CONTEXT", "")[:32]
+    return found.lower() if TRACE.fullmatch(found) else ""
 
 
 @lru_cache(NAMES_REMEMBERED)

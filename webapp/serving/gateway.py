@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from http import HTTPStatus
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+from store.logs import about
 from webapp.serving.bodies import Bodies, BodyRefused
-from webapp.serving.environ import Headers, Scope, environ_of, with_body
+from webapp.serving.environ import Headers, Scope, environ_of, trace_of, with_body
 from webapp.serving.lanes import Lane
-from webapp.wsgi import application
+from webapp.serving.metrics import request_metrics
+from webapp.wsgi import ROUTE, application
 
 log = logging.getLogger(__name__)
 IN_MEMORY = 2 * 1024 * 1024
@@ -103,6 +106,7 @@ class Gateway:
 
         def end(reply: Reply | None) -> None:
             lane.finished()
+            _count(lane)
             if not done.done():
                 done.set_result(reply)
 
@@ -115,6 +119,7 @@ class Gateway:
             finish(None)
 
         lane.submit(lambda: finish(_run(environ, proto)), refuse)
+        _count(lane)
         reply = await done
         if reply:
             await self._send_file(proto, reply)
@@ -146,8 +151,23 @@ class Gateway:
         return self._exports if "/export." in path else self._pages
 
 
+def _count(lane: Lane) -> None:
+    if metrics := request_metrics():
+        metrics.lane(lane.name, lane.unfinished)
+
+
 def _run(environ: Environ, proto: Any) -> Reply | None:
     """Have Django answer, and send the answer; in a thread of a lane. Returns an unsent answer whose body is a file."""
+    begin, trace = time.perf_counter(), trace_of(environ)
+    with about(trace=trace) if trace else nullcontext():
+        reply = _reply(environ, proto)
+    if metrics := request_metrics():
+        seconds = time.perf_counter() - begin
+        metrics.answered(environ.get(ROUTE, ""), environ["REQUEST_METHOD"], reply.status, seconds)
+    return None if isinstance(reply.body, bytes) else reply
+
+
+def _reply(environ: Environ, proto: Any) -> Reply:
     reply = Reply()
     try:
         pieces: Any = application(environ, reply.start)
@@ -155,18 +175,19 @@ def _run(environ: Environ, proto: Any) -> Reply | None:
             reply.take(pieces)
             if isinstance(reply.body, bytes):
                 proto.response_bytes(reply.status, reply.headers, reply.body)
-                return None
         finally:
             pieces.close()
     except Exception:
         log.exception("request failed: %s", environ["PATH_INFO"])
         _refuse(proto, 500, "Internal error.")
-        return None
+        return Reply()
     return reply
 
 
 def _refuse(proto: Any, status: int, message: str) -> None:
     """Answer without Django, and close the connection: what the client still sends is not read."""
+    if metrics := request_metrics():
+        metrics.refused(status)
     text = f'{{"error": "{message}"}}'.encode()
     headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Connection", "close")]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:

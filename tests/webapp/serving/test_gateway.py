@@ -12,7 +12,7 @@ import pytest
 
 from webapp.serving import bodies, gateway, lanes
 from webapp.serving.bodies import Bodies, BodyRefused
-from webapp.serving.environ import environ_of, with_body
+from webapp.serving.environ import environ_of, trace_of, with_body
 from webapp.serving.gateway import Gateway, Reply
 from webapp.serving.lanes import Lane
 
@@ -255,3 +255,16 @@ def test_a_reply_of_a_plain_answer_needs_no_file() -> None:
     reply = Reply()
     reply.take([b"a" * 3_000_000, b"b"])
     assert reply.body == b"a" * 3_000_000 + b"b"
+
+
+@pytest.mark.parametrize(
+    ("headers", "trace"),
+    [
+        ([("traceparent", f"00-{'0a' * 16}-b7ad6b7169203331-01")], "0a" * 16),
+        ([("x-cloud-trace-context", f"{'0A' * 16}/1;o=1")], "0a" * 16),
+        ([("traceparent", "00-<script>")], ""),
+        ([], ""),
+    ],
+)
+def test_the_trace_of_a_request(headers: Headers, trace: str) -> None:
+    assert trace_of(environ_of(Scope(), headers)) == trace
