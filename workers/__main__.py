@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import sys
@@ -11,6 +10,7 @@ import threading
 from datetime import datetime
 from typing import Any, NoReturn
 
+from store import logs
 from warmboard.contract.settings import SettingError
 from workers.settings import Settings, settings, setup_django
 
@@ -34,7 +34,6 @@ REPLAY_EXAMPLES = """examples:
   python -m workers replay --since 2026-01-02T10:00Z --until 2026-01-02T12:00Z
   python -m workers replay --experiment NAME --failed
   python -m workers replay --all --wait 0"""
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def main() -> int:
@@ -43,8 +42,7 @@ def main() -> int:
     try:
         configured = settings()
         setup_django()
-        logging.basicConfig(level=configured.log_level, format=LOG_FORMAT)
-        logging.getLogger("google.cloud.pubsub_v1").setLevel(logging.WARNING)
+        logs.configure(configured.log_level, configured.log_format, configured.project)
         return int(args.command(args, configured) or 0)
     except SettingError as error:
         print(f"workers: {error}", file=sys.stderr)

@@ -9,7 +9,9 @@ from dataclasses import astuple, dataclass
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import setup_logging
 
+from store import logs
 from store.connection import tls_options
 from workers.settings import settings, setup_django
 
@@ -43,6 +45,12 @@ app.conf.update(
         "expire": {"task": "expire", "schedule": crontab(hour=3, minute=30), "options": {"priority": LATER}}
     },
 )
+
+
+@setup_logging.connect
+def _log_as_configured(**_: object) -> None:
+    """Celery's own processes: a receiver keeps Celery from setting up its logging."""
+    logs.configure(settings().log_level, settings().log_format, settings().project)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class Settings:
     subscriber_heartbeat: Path
     beat_heartbeat: Path
     log_level: str
+    log_format: str
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -68,6 +69,7 @@ class Settings:
             subscriber_heartbeat=setting.SUBSCRIBER_HEARTBEAT.read(environ),
             beat_heartbeat=setting.BEAT_HEARTBEAT.read(environ),
             log_level=setting.LOG_LEVEL.read(environ),
+            log_format=setting.LOG_FORMAT.read(environ),
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from store import retention
+from store.logs import about
 from workers import inbox
 from workers.queue import LATER, LIVE_SECONDS, Turn, app, dispatch, dispatch_turn
 from workers.replay import batches
@@ -24,11 +25,12 @@ BATCH = 500
 @app.task(bind=True, name="warm_run", max_retries=None)
 def warm_run(self: Any, run_id: str) -> str:
     """Warm one run. Only its ID passes through the broker."""
-    try:
-        outcome = warm(run_id, settings(), self.request.hostname)
-    except Postponed as error:
-        raise self.retry(exc=error, countdown=error.seconds) from error
-    log.info("run %s %s", run_id, outcome)
+    with about(run=run_id, task=self.request.id, attempt=self.request.retries + 1):
+        try:
+            outcome = warm(run_id, settings(), self.request.hostname)
+        except Postponed as error:
+            raise self.retry(exc=error, countdown=error.seconds) from error
+        log.info("run %s %s", run_id, outcome)
     if inbox.waits(run_id):
         dispatch(run_id, LIVE_SECONDS)
     return outcome
