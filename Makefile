@@ -55,10 +55,10 @@ check: setup  ## lint, format, types, and who may import whom
 	$(BIN)/djlint webapp --check --quiet
 	$(BIN)/djlint webapp --lint --quiet
 
-bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pages, -pipeline, -runs, -trainer, -warming, -web)
+bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pages, -pipeline, -runs, -slow, -trainer, -warming, -web)
 	@$(BIN)/python -m benchmarks
 
-bench-pages bench-pipeline bench-runs bench-trainer bench-warming bench-web: setup
+bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web: setup
 	@$(BIN)/python -m benchmarks $(@:bench-%=%)
 
 setup: $(VENV)/.plugin  ## install everything into .venv (seconds if it is there already)
@@ -94,4 +94,4 @@ clean:  ## remove build files and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers account visibility logs test screenshots check bench bench-pages bench-pipeline bench-runs bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers account visibility logs test screenshots check bench bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean
