@@ -6,6 +6,8 @@ import socket
 import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
+from contextlib import suppress
+from ipaddress import ip_address
 
 _lock = threading.Lock()
 _running: dict[tuple[str, int], Future[list[str]]] = {}
@@ -17,6 +19,8 @@ def addresses_of(host: str, port: int, seconds: float) -> list[str]:
     Raises OSError if it has none, or if the resolver doesn't answer within ``seconds``. A resolver that hangs holds one
     thread a name, however many ask.
     """
+    with suppress(ValueError):
+        return [str(ip_address(host))]
     key = (host, port)
     with _lock:
         found = _running.get(key)
