@@ -21,7 +21,9 @@ LIVE_SECONDS = 1.0
 SOON, LATER = 0, 9
 """Priorities: a LATER task starts only when no SOON task is queued."""
 
-app = Celery("warmboard", broker=settings().redis_url, include=["workers.tasks", "workers.sweep"])
+app = Celery(
+    "warmboard", broker=settings().redis_url, include=["workers.tasks", "workers.sweep", "workers.health.signals"]
+)
 app.conf.update(
     # A task leaves the queue when it ends, not when it starts; the inbox makes repeating it harmless.
     task_acks_late=True,

@@ -39,7 +39,9 @@ class Settings:
     retention_days: int
     inbox_retention_days: int
     subscriber_heartbeat: Path
+    worker_heartbeat: Path
     beat_heartbeat: Path
+    health_port: int
     log_level: str
 
     @classmethod
@@ -66,7 +68,9 @@ class Settings:
             retention_days=setting.RETENTION_DAYS.read(environ),
             inbox_retention_days=setting.INBOX_RETENTION_DAYS.read(environ),
             subscriber_heartbeat=setting.SUBSCRIBER_HEARTBEAT.read(environ),
+            worker_heartbeat=setting.WORKER_HEARTBEAT.read(environ),
             beat_heartbeat=setting.BEAT_HEARTBEAT.read(environ),
+            health_port=setting.HEALTH_PORT.read(environ),
             log_level=setting.LOG_LEVEL.read(environ),
         )
 

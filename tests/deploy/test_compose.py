@@ -270,6 +270,7 @@ def test_volumes_are_declared_and_used() -> None:
 
 @pytest.mark.parametrize(("name", "path"), [
     ("subscriber", SETTINGS["SUBSCRIBER_HEARTBEAT"].default),
+    ("worker", SETTINGS["WORKER_HEARTBEAT"].default),
     ("beat", SETTINGS["BEAT_HEARTBEAT"].default),
     ("beat", workers.__main__.parser().parse_args(["beat"]).schedule),
 ])  # fmt: skip
@@ -305,7 +306,7 @@ def test_a_check_over_http_asks_the_program_and_fails_if_it_is_unhealthy(name: s
     assert _checks(name, port) != 0
 
     assert f"or {PORTS[name]}}}" in check(name)[3]
-    assert paths == [{"webapp": "/readyz", "mlflow": "/health", "flower": "/healthcheck"}[name]]
+    assert paths == [{"webapp": "/readyz", "mlflow": "/health"}[name]]
 
 
 def test_what_the_checks_over_http_ask_for_is_served() -> None:
@@ -316,7 +317,7 @@ def test_what_the_checks_over_http_ask_for_is_served() -> None:
 
 def _checks(name: str, port: int) -> int:
     """The exit status of a health check whose program listens on another port."""
-    variables = {f"{part}_PORT": str(port) for part in ("WEBAPP", "MLFLOW", "FLOWER")}
+    variables = {f"{part}_PORT": str(port) for part in ("WEBAPP", "MLFLOW")}
     line = [sys.executable, *check(name)[2:]]
     return subprocess.run(line, env={**os.environ, **variables}, stderr=subprocess.DEVNULL, check=False).returncode
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import time
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
+from deploy.local.process import answers_http, free_port
 from tests.integration.conftest import Running, completed
 from tests.waiting import PATIENCE, wait
 
@@ -169,15 +175,31 @@ def test_replay_of_a_run_without_an_event_says_so(running: Running) -> None:
 
 
 def test_checks_tell_a_living_process_from_a_dead_one(running: Running) -> None:
-    for process in ("subscriber", "worker"):
-        done = running.command("workers", "check", process)
-        assert done.returncode == 0, done.stderr
-    wait(lambda: running.command("workers", "check", "beat").returncode == 0, "beat to have sent a sweep")
+    for process in ("subscriber", "worker", "beat"):
+        wait(partial(_passes, running, process), f"{process} to have a heartbeat")
     running.kill("worker")
     try:
-        assert running.command("workers", "check", "worker").returncode == 1
+        heartbeat = Path(running.stack.environ["WORKER_HEARTBEAT"])
+        os.utime(heartbeat, (time.time() - 40,) * 2)
+        assert not _passes(running, "worker")
     finally:
         running.start("worker")
+
+
+def test_health_ports_answer(running: Running) -> None:
+    ports: dict[str, int] = {}
+    for name in ("subscriber", "worker", "beat"):
+        ports[name] = free_port(0, set(ports.values()))
+        part = running.process(name).part
+        running.process(name).stop()
+        Path(running.stack.environ[f"{name.upper()}_HEARTBEAT"]).unlink()
+        running.supervisor.start(replace(part, environ={"HEALTH_PORT": str(ports[name])}))
+    for name, port in ports.items():
+        wait(answers_http(f"http://127.0.0.1:{port}/healthz"), f"the health port of {name} to answer")
+
+
+def _passes(running: Running, process: str) -> bool:
+    return running.command("workers", "check", process).returncode == 0
 
 
 def _status(running: Running, path: str) -> int:

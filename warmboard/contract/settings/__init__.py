@@ -66,6 +66,7 @@ from warmboard.contract.settings.workers import (
     EPOCH_SAMPLE_INTERVAL,
     FETCH_CONCURRENCY,
     FLOWER_PORT,
+    HEALTH_PORT,
     HEARTBEAT_AGE_SECONDS,
     INBOX_RETENTION_DAYS,
     LEASE_SECONDS,
@@ -74,6 +75,7 @@ from warmboard.contract.settings.workers import (
     SUBSCRIBER_HEARTBEAT,
     SWEEP_SECONDS,
     WARM_ATTEMPTS,
+    WORKER_HEARTBEAT,
 )
 
 __all__ = [
@@ -87,6 +89,7 @@ __all__ = [
     "FLOWER_PORT",
     "FLOWER_URL",
     "GOOGLE_CLOUD_PROJECT",
+    "HEALTH_PORT",
     "HEARTBEAT_AGE_SECONDS",
     "HOT_SECONDS",
     "INBOX_RETENTION_DAYS",
@@ -138,6 +141,7 @@ __all__ = [
     "WEBAPP_RATE_LIMIT",
     "WEBAPP_SECRET_KEY",
     "WEBAPP_STATIC_ROOT",
+    "WORKER_HEARTBEAT",
     "Setting",
     "SettingError",
     "without_credentials",

@@ -76,7 +76,15 @@ HEARTBEAT_AGE_SECONDS = Setting(
     "HEARTBEAT_AGE_SECONDS",
     integer(5, 3600),
     "30",
-    "The health checks of the subscriber and of beat fail if the last heartbeat is older than this many seconds.",
+    "The health checks of subscriber, worker and beat fail if the last heartbeat is older than this many seconds.",
+    ("workers",),
+)
+HEALTH_PORT = Setting(
+    "HEALTH_PORT",
+    integer(0, 65_535),
+    "0",
+    "The port where subscriber, worker and beat answer GET /healthz, each in its own container: 200, or 503 with the"
+    " reason. 0: no port.",
     ("workers",),
 )
 SUBSCRIBER_HEARTBEAT = Setting(
@@ -84,6 +92,14 @@ SUBSCRIBER_HEARTBEAT = Setting(
     Path,
     ".warmboard/subscriber.heartbeat",
     "A file that the subscriber touches while it runs; its health check reads the file's age.",
+    ("workers",),
+)
+WORKER_HEARTBEAT = Setting(
+    "WORKER_HEARTBEAT",
+    Path,
+    ".warmboard/worker.heartbeat",
+    "A file that the worker touches while it takes tasks; its health check reads the file's age. Workers on one"
+    " machine each need their own.",
     ("workers",),
 )
 BEAT_HEARTBEAT = Setting(
