@@ -20,6 +20,8 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from warmboard.contract.settings import SettingError
+from workers.doctor.command import add_to as add_doctor
+from workers.doctor.command import diagnose
 from workers.health.check import PROCESSES
 from workers.health.check import main as check_process
 from workers.settings import Settings, settings, setup_django
@@ -35,6 +37,7 @@ EXAMPLES = """examples:
   python -m workers discover --dry-run      show runs that no event announced; without --dry-run, queue them
   python -m workers replay --run RUN_ID     warm a run again from its event
   python -m workers replay --failed         warm again all runs with failed events; replay --help has more
+  python -m workers doctor                  something is wrong: find the cause and the fix
   python -m workers check subscriber        health check, by exit status
 
 settings come from environment variables; docs/reference/settings.md lists them."""
@@ -50,6 +53,9 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 def main() -> int:
     """Run one command; returns its exit status: 0, 1 with a reason, or 2 for wrong usage."""
     args = parser().parse_args()
+    if args.command is diagnose:
+        # It looks at settings that can't be used, too.
+        return int(diagnose(args))
     try:
         configured = settings()
         setup_django()
@@ -94,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
         "--server", metavar="NAME", help="the tracking server's name (default: the server at MLFLOW_TRACKING_URI)"
     )
     warm.set_defaults(command=warm_runs)
+    add_doctor(commands)
     check = commands.add_parser("check", help="health check of one process on this machine")
     check.add_argument("process", choices=PROCESSES)
     check.set_defaults(command=lambda args, _: check_process([args.process]))

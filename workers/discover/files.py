@@ -205,6 +205,16 @@ class Bucket:
                 return None
             return content
 
+    def probe(self) -> None:
+        """Ask for one object, whatever it is. Raises TransientError, PermanentError if the bucket can't be read."""
+        if not self._bucket:
+            raise PermanentError(f"OUTPUT_URI is {self._uri!r}; a bucket needs gs://BUCKET/PATH")
+        with self._reached():
+            found = self._connected().list_blobs(
+                self._bucket, prefix=self._prefix, max_results=1, timeout=TIMEOUT_SECONDS, retry=None
+            )
+            next(iter(found), None)
+
     def _file(self, blob: Any) -> File | None:
         """None for an object without a time: it can't be told whether it is new."""
         if blob.updated is None:
