@@ -26,6 +26,9 @@ train: setup  ## train against what is up: make train ARGS="--epochs 5"
 workers: setup  ## run a command of the workers against what is up: make workers ARGS="replay --run RUN_ID"
 	@$(BIN)/python -m deploy.local run $(BIN)/python -m workers $(ARGS)
 
+doctor: setup  ## something is wrong: look at all that is up, and say what to do (ARGS="--quiet")
+	@$(BIN)/python -m deploy.local run $(BIN)/python -m workers doctor $(ARGS)
+
 account: setup  ## create or change an account of the webapp that is up: make account ARGS="NAME --group operator" (asks for a password)
 	@$(BIN)/python -m deploy.local run $(BIN)/python -m webapp manage account $(ARGS)
 
@@ -94,4 +97,4 @@ clean:  ## remove build files and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers account visibility logs test screenshots check bench bench-pages bench-pipeline bench-runs bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers doctor account visibility logs test screenshots check bench bench-pages bench-pipeline bench-runs bench-trainer bench-warming bench-web setup chromium lock clean

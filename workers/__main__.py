@@ -54,8 +54,11 @@ def main() -> int:
     """Run one command; returns its exit status: 0, 1 with a reason, or 2 for wrong usage."""
     args = parser().parse_args()
     if args.command is diagnose:
-        # It looks at settings that can't be used, too.
-        return int(diagnose(args))
+        # Before all settings are read: it looks at those that can't be used, too.
+        status = diagnose(args)
+        sys.stdout.flush()
+        # At once: a library that hangs on its server would delay an orderly end.
+        os._exit(status)
     try:
         configured = settings()
         setup_django()

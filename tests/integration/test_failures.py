@@ -198,6 +198,28 @@ def test_health_ports_answer(running: Running) -> None:
         wait(answers_http(f"http://127.0.0.1:{port}/healthz"), f"the health port of {name} to answer")
 
 
+def test_doctor_finds_no_fault_in_the_stack(running: Running) -> None:
+    done = running.command("workers", "doctor", "--json")
+    found = json.loads(done.stdout)["findings"]
+    assert [each for each in found if each["level"] == "failure"] == []
+    assert done.returncode == 0
+    texts = " ".join(each["text"] for each in found)
+    for words in (
+        "SQLite",
+        "migrations are applied",
+        "Valkey",
+        "one answers: celery@",
+        "belongs to it",
+        "a run is fetched with one request",
+        "the bucket of gs://",
+        "the subscriber works",
+        "webapp answers",
+        "Flower answers",
+    ):
+        assert words in texts, texts
+    assert running.stack.environ["WEBAPP_SECRET_KEY"] not in done.stdout
+
+
 def _passes(running: Running, process: str) -> bool:
     return running.command("workers", "check", process).returncode == 0
 

@@ -205,13 +205,13 @@ class Bucket:
                 return None
             return content
 
-    def probe(self) -> None:
+    def probe(self, seconds: float) -> None:
         """Ask for one object, whatever it is. Raises TransientError, PermanentError if the bucket can't be read."""
         if not self._bucket:
             raise PermanentError(f"OUTPUT_URI is {self._uri!r}; a bucket needs gs://BUCKET/PATH")
         with self._reached():
             found = self._connected().list_blobs(
-                self._bucket, prefix=self._prefix, max_results=1, timeout=TIMEOUT_SECONDS, retry=None
+                self._bucket, prefix=self._prefix, max_results=1, timeout=seconds, retry=None
             )
             next(iter(found), None)
 

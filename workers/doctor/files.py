@@ -12,6 +12,7 @@ from workers.errors import PermanentError, TransientError
 from workers.settings import Settings
 
 SUBJECT = "OUTPUT_URI"
+SECONDS = 5.0
 
 
 def look(given: Given) -> Findings:
@@ -38,7 +39,7 @@ def _folder(uri: str) -> Finding:
 
 def _bucket(settings: Settings) -> Finding:
     try:
-        Bucket(settings).probe()
+        Bucket(settings).probe(SECONDS)
     except (TransientError, PermanentError) as error:
         return failure(SUBJECT, str(error), _fix(str(error), settings))
     return ok(SUBJECT, f"the bucket of {settings.output_uri} can be read")

@@ -16,6 +16,10 @@ CONSUME = "pubsub.subscriptions.consume"
 DELETED = "_deleted-topic_"
 
 
+class UnreachableError(Exception):
+    """The server answers nothing of use, so there is no point in asking on."""
+
+
 def look(given: Given) -> Findings:
     settings = given.settings
     if settings.pubsub_emulator_host:
@@ -42,8 +46,12 @@ def _resources(settings: Settings) -> Findings:
     with subscriber:
         topic = publisher.topic_path(settings.project, settings.topic)
         path = subscriber.subscription_path(settings.project, settings.subscription)
-        yield from _topic(publisher, topic, settings)
-        yield from _subscription(subscriber, path, topic, settings)
+        try:
+            yield from _topic(publisher, topic, settings)
+            yield from _subscription(subscriber, path, topic, settings)
+        except UnreachableError as error:
+            fix = "Check the network, PUBSUB_EMULATOR_HOST, GOOGLE_CLOUD_PROJECT and the credentials."
+            yield failure(SUBJECT, str(error), fix)
 
 
 def _topic(publisher: Any, topic: str, settings: Settings) -> Findings:
@@ -128,7 +136,7 @@ def _may_consume(subscriber: Any, path: str, settings: Settings) -> Findings:
 
 
 def _call(call: Callable[[], Any], name: str, create: str, settings: Settings) -> Any:
-    """The call's result, or a finding that says why there is none."""
+    """The call's result, or a finding that says why there is none. Raises UnreachableError."""
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
 
@@ -146,5 +154,4 @@ def _call(call: Callable[[], Any], name: str, create: str, settings: Settings) -
         text = f"this identity may not see {what}, so its settings are unknown: {error.message}"
         return warning(SUBJECT, text, "Give it roles/pubsub.viewer to have them checked.")
     except (exceptions.GoogleAPIError, GoogleAuthError) as error:
-        fix = "Check the network, PUBSUB_EMULATOR_HOST, GOOGLE_CLOUD_PROJECT and the credentials."
-        return failure(SUBJECT, f"{what} can't be read: {error}", fix)
+        raise UnreachableError(f"{what} can't be read: {error}") from error
