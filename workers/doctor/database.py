@@ -29,7 +29,10 @@ CAUSES = (
     ("starting up|shutting down|recovery mode", "Wait until the server has started."),
     ("not a database|malformed", "The file is no SQLite database, or damaged: restore it, or correct DATABASE_URL."),
     ("locked", "Another process holds the file: end it. For more than one machine use PostgreSQL."),
-    ("unable to open", "Make the file and its folder readable and writable for the user of this process."),
+    (
+        "unable to open|readonly|read-only",
+        "Make the file and its folder readable and writable for the user of this process.",
+    ),
     ("certificate|SSL", "Correct sslmode and sslrootcert in DATABASE_URL."),
 )
 """What the database's own message has, and what to do."""
@@ -41,11 +44,14 @@ def look(_: Given) -> Findings:
 
 def look_at(database: Any) -> Findings:
     """Everything about one of Django's connections. What depends on a fault is not looked at."""
-    for part in (_file, _answers, tables.migrations, tables.indexes, _writable, events.look):
-        found = list(part(database))
-        yield from found
-        if any(finding.level is Level.FAILURE for finding in found) and part is not tables.indexes:
-            return
+    try:
+        for part in (_file, _answers, tables.migrations, tables.indexes, _writable, events.look):
+            found = list(part(database))
+            yield from found
+            if any(finding.level is Level.FAILURE for finding in found) and part is not tables.indexes:
+                return
+    except DatabaseError as error:
+        yield failure(SUBJECT, f"its tables can't be read: {_line(error)}", _write_fix(database))
 
 
 def _file(database: BaseDatabaseWrapper) -> Findings:

@@ -81,6 +81,7 @@ def test_a_server_that_does_not_run() -> None:
         ('FATAL:  no pg_hba.conf entry for host "10.0.0.1"', "pg_hba.conf"),
         ("FATAL:  the database system is starting up", "Wait"),
         ("database is locked", "Another process"),
+        ("attempt to write a readonly database", "writable"),
     ],
 )
 def test_the_servers_words_have_their_fix(message: str, fix: str) -> None:

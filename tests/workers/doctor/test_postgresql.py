@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from tests.workers.doctor.seen import problems, the_failure
 from workers.doctor import clock, database, tables
@@ -34,3 +34,16 @@ def test_a_user_who_may_read_but_not_write() -> None:
         finally:
             cursor.execute("RESET ROLE")
     assert "GRANT SELECT, INSERT, UPDATE, DELETE" in the_failure(found)
+
+
+def test_a_user_who_may_not_even_read() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET ROLE pg_monitor")
+        try:
+            with transaction.atomic():
+                text = the_failure(database.look_at(connection))
+                transaction.set_rollback(True)
+        finally:
+            cursor.execute("RESET ROLE")
+    assert "its tables can't be read: permission denied for table django_migrations" in text
+    assert "GRANT SELECT" in text

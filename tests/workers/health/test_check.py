@@ -17,7 +17,7 @@ from workers.__main__ import parser
 from workers.health.check import HEARTBEATS, PROCESSES, main
 from workers.heartbeat import touch
 
-HEAVY = {"argparse", "asyncio", "celery", "django", "http.client", "logging", "numpy", "redis", "ssl"}
+HEAVY = {"argparse", "asyncio", "celery", "dataclasses", "django", "http.client", "logging", "numpy", "redis", "ssl"}
 RUNS = """
 import runpy, sys
 sys.argv = ["workers", "check", {process!r}]

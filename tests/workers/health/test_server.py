@@ -115,9 +115,18 @@ def test_a_forked_child_does_not_hold_the_port() -> None:
         if not child:
             signal.pause()
             os._exit(0)
+
+    def is_free() -> bool:
+        try:
+            with HealthServer(port, lambda: "fine"):
+                return True
+        except SettingError:
+            return False
+
     try:
-        with HealthServer(port, lambda: "fine"):
-            os.kill(child, 0)
+        # The child closes it soon after the fork.
+        wait(is_free, "the port to be free")
+        os.kill(child, 0)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
