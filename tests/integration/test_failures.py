@@ -217,6 +217,7 @@ def test_doctor_finds_no_fault_in_the_stack(running: Running) -> None:
         "Flower answers",
     ):
         assert words in texts, texts
+    assert "older version of Warmboard" not in texts
     assert running.stack.environ["WEBAPP_SECRET_KEY"] not in done.stdout
 
 
