@@ -6,15 +6,14 @@ import argparse
 import logging
 import os
 import sys
-from dataclasses import replace
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from warmboard.contract.settings import DATABASE_URL
+from warmboard.contract.settings import DATABASE_URL, SettingError
 from workers.doctor import environment
 from workers.doctor.environment import Environment
-from workers.doctor.finding import Level, failure
+from workers.doctor.finding import Level
 from workers.doctor.report import as_json, as_table, columns_of, failed
 from workers.settings import setup_django
 
@@ -76,9 +75,8 @@ def prepared(found: Environment) -> Environment:
         os.environ[DATABASE] = NO_DATABASE
     try:
         setup_django()
+    except SettingError as error:
+        return prepared(found.without(environment.named(error), str(error)))
     except (ImproperlyConfigured, OSError, ValueError) as error:
-        os.environ[DATABASE] = NO_DATABASE
-        setup_django()
-        fault = failure(environment.SUBJECT, f"{DATABASE} can't be used: {error}", f"Correct {DATABASE}.")
-        return replace(found, invalid=found.invalid | {DATABASE}, findings=(*found.findings, fault))
+        return prepared(found.without(frozenset([DATABASE]), f"{DATABASE} can't be used: {error}"))
     return found

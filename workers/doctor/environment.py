@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 from warmboard.contract.settings import SETTINGS, Setting, SettingError
@@ -13,6 +13,7 @@ from workers.settings import Settings
 
 SUBJECT = "settings"
 PROGRAM = "workers"
+CREDENTIALS = frozenset(["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"])
 CLOSE = 0.87
 """How alike two names must be, from 0 to 1, to count as the same name misspelled."""
 OTHERS = re.compile(
@@ -30,24 +31,43 @@ class Environment:
     invalid: frozenset[str]
     findings: tuple[Finding, ...]
 
+    def without(self, names: frozenset[str], reason: str) -> Environment:
+        """The same with more settings that can't be used. Raises SettingError if these are known already."""
+        if names <= self.invalid:
+            raise SettingError(reason)
+        fault = failure(SUBJECT, reason, _fix(names))
+        return replace(self, invalid=self.invalid | names, findings=(*self.findings, fault))
+
 
 def read(environ: Mapping[str, str]) -> Environment:
-    """Read every setting by itself, so that one that is invalid hides no other."""
+    """Read every setting by itself, so that one that is invalid hides no other; then all together."""
     wrong = dict(_invalid(environ))
-    usable = {name: value for name, value in environ.items() if name not in wrong}
-    try:
-        settings = Settings.read(usable)
-    except SettingError as error:
-        # Settings that don't fit together: of the tracking server's credentials.
-        pair = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-        wrong |= dict.fromkeys(pair, failure(SUBJECT, str(error), "Set both, or neither."))
-        usable = {name: value for name, value in usable.items() if name not in pair}
-        settings = Settings.read(usable)
+    while True:
+        usable = {name: value for name, value in environ.items() if name not in wrong}
+        try:
+            settings = Settings.read(usable)
+            break
+        except SettingError as error:
+            # Settings that don't fit together.
+            if not (names := named(error) - wrong.keys()):
+                raise
+            wrong |= dict.fromkeys(names, failure(SUBJECT, str(error), _fix(names)))
     findings = [*dict.fromkeys(wrong.values()), *_misspelled(environ)]
     if not findings:
         count = sum(bool(environ.get(name)) for name in _ours())
         findings.append(ok(SUBJECT, f"all {len(_ours())} can be used, {count} of them from the environment"))
     return Environment(Given(usable, settings), frozenset(wrong), tuple(findings))
+
+
+def named(error: SettingError) -> frozenset[str]:
+    """The settings that an error is about: the one that its text begins with; user name and password go together."""
+    name = str(error).split(" ")[0].rstrip(":")
+    names = CREDENTIALS if name in CREDENTIALS else frozenset([name])
+    return names & SETTINGS.keys()
+
+
+def _fix(names: Iterable[str]) -> str:
+    return f"Correct {' and '.join(sorted(names))}: docs/reference/settings.md has the meaning."
 
 
 def _ours() -> dict[str, Setting[object]]:
@@ -63,7 +83,7 @@ def _invalid(environ: Mapping[str, str]) -> list[tuple[str, Finding]]:
         try:
             setting.read(environ)
         except SettingError as error:
-            fix = f"Correct {name}: docs/reference/settings.md has its meaning."
+            fix = _fix([name])
             if LINK.fullmatch(environ.get(name, "")):
                 fix = (
                     f"Kubernetes sets {name} for a service of that name: set `enableServiceLinks: false` in the pod, or"

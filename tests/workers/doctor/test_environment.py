@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from tests.workers.doctor.seen import problems, the_failure, the_warning
-from warmboard.contract.settings import SETTINGS
+from warmboard.contract.settings import SETTINGS, SettingError
 from workers.doctor import environment
 from workers.doctor.finding import Level
+from workers.settings import Settings
 
 
 def test_nothing_set_is_fine() -> None:
@@ -43,6 +46,21 @@ def test_a_user_name_without_a_password_is_named() -> None:
     found = environment.read({"MLFLOW_TRACKING_USERNAME": "ann"})
     assert "MLFLOW_TRACKING_PASSWORD is not set" in the_failure(found.findings)
     assert "MLFLOW_TRACKING_USERNAME" in found.invalid
+
+
+def test_settings_that_do_not_fit_together_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Settings.read
+
+    def together(environ: Mapping[str, str]) -> Settings:
+        if environ.get("REDIS_URL") and environ.get("DISCOVER_DAYS"):
+            raise SettingError("DISCOVER_DAYS: is too long for this Redis.")
+        return read(environ)
+
+    monkeypatch.setattr(Settings, "read", together)
+    found = environment.read({"REDIS_URL": "redis://r/0", "DISCOVER_DAYS": "70"})
+    assert "DISCOVER_DAYS: is too long" in the_failure(found.findings)
+    assert found.invalid == {"DISCOVER_DAYS"}
+    assert found.given.settings.redis_url == "redis://r/0"
 
 
 @pytest.mark.parametrize(
