@@ -49,7 +49,7 @@ export class View {
   // [min, max] over all charts of a group.
   extent(group) {
     const extents = [...this.charts]
-      .filter((chart) => chart.group === group && chart.data.epochs.length)
+      .filter((chart) => chart.group === group && !chart.guard.failed && chart.data.epochs.length)
       .map((chart) => chart.axis.extent);
     return [Math.min(...extents.map(([low]) => low)), Math.max(...extents.map(([, high]) => high))];
   }

@@ -6,6 +6,7 @@ import { unitOf } from "../charts/specs.js";
 import { chartTools } from "../charts/tools.js";
 import { View } from "../charts/view.js";
 import { el, section } from "../page/dom.js";
+import { Guard } from "../page/failures.js";
 import { apart, count } from "../page/format.js";
 import { choiceOf, chosenIn } from "./address.js";
 import { Chooser } from "./chooser.js";
@@ -55,15 +56,17 @@ class OverlaidChart extends LineChart {
     super.remove();
   }
 
-  redraw(size) {
-    super.redraw(size);
+  afterDrawing() {
     this.inks = this.colors;
     this.shade();
   }
 
   // Draws each curve as strongly as its run is emphasized. Bands of many runs overlap, so each of them is fainter.
   shade() {
-    if (!this.u) return;
+    if (this.u) this.guard.run(() => this.#shade());
+  }
+
+  #shade() {
     const { emphasis } = this.spec;
     const bands = Object.keys(this.data.envelope).length;
     this.colors = this.series.map(({ id }, i) => {
@@ -101,6 +104,7 @@ export class Curves {
     if (this.view.x === "time") this.view.x = "relative"; // runs have no clock in common
     this.byTime = this.view.x === "relative";
     this.charts = new Map(); // name of a chart → OverlaidChart
+    this.broken = new Map(); // name of a chart that can't be made → its Guard
     this.grid = el("div", { class: "charts" });
     this.none = el("p", { class: "muted", hidden: true }, "No metric chosen.");
     const shared = el("input", { type: "checkbox", onchange: () => this.#set({ shared: shared.checked ? "1" : "0" }) });
@@ -117,6 +121,7 @@ export class Curves {
       link: false,
     });
     this.section = section("curves", "Curves", this.tools.element, this.grid, this.none);
+    this.guard = new Guard("The curves", this.section);
     this.grid.addEventListener("coarse", () => this.detail.readAll());
     addEventListener("viewchange", () => {
       if (this.byTime === (this.view.x === "relative")) return;
@@ -136,11 +141,13 @@ export class Curves {
     this.warm = runs.filter(({ history }) => history);
     this.section.hidden = !this.warm.length;
     if (!this.warm.length) return;
-    this.unit = commonUnit(this.warm);
-    this.tools.update({ steps: titled(this.unit) });
-    this.detail.update(this.warm);
-    this.others.renew();
-    this.#show();
+    this.guard.run(() => {
+      this.unit = commonUnit(this.warm);
+      this.tools.update({ steps: titled(this.unit) });
+      this.detail.update(this.warm);
+      this.others.renew();
+      this.#build();
+    });
   }
 
   #set(changes) {
@@ -149,6 +156,10 @@ export class Curves {
   }
 
   #show() {
+    this.guard.run(() => this.#build());
+  }
+
+  #build() {
     this.runs = this.warm.map((run) => this.detail.of(run));
     const counts = curveCounts(this.runs);
     const atLeast = this.permalink.get("shared") === "1" ? 2 : 1;
@@ -161,16 +172,19 @@ export class Curves {
     );
     this.none.hidden = chosen.length > 0;
     this.others.read(this.runs, chosen, this.detail.wanted ? "full" : "overview");
-    const gone = new Set(this.charts.keys());
+    const gone = new Set([...this.charts.keys(), ...this.broken.keys()]);
     chosen
       .flatMap((metric) => this.#specsOf(metric))
       .forEach((spec, i) => {
         gone.delete(spec.name);
-        const chart = this.#chart(spec);
-        if (this.grid.children[i] !== chart.element)
-          this.grid.insertBefore(chart.element, this.grid.children[i] ?? null);
+        const place = this.#place(spec);
+        if (this.grid.children[i] !== place) this.grid.insertBefore(place, this.grid.children[i] ?? null);
       });
-    for (const name of gone) this.#drop(name);
+    for (const name of gone) {
+      this.#drop(name);
+      this.broken.get(name)?.place.remove();
+      this.broken.delete(name);
+    }
     this.detail.tell(this.runs.map((run) => this.#leading(run)));
   }
 
@@ -225,6 +239,21 @@ export class Curves {
     return dataOf(await Promise.all(runs.map(read)), metric, byTime);
   }
 
+  // The element of the chart, or one that says why there is none.
+  #place(spec) {
+    const { name, title } = spec;
+    const guard = this.broken.get(name) ?? new Guard(title, el("figure", { class: "chart" }, el("h3", {}, title)));
+    const chart = guard.run(() => this.#chart(spec));
+    if (chart) {
+      this.broken.delete(name);
+      guard.place.remove();
+      return chart.element;
+    }
+    this.broken.set(name, guard);
+    this.#drop(name);
+    return guard.place;
+  }
+
   #chart(found) {
     const data = dataOf(found.runs, found.metric, this.byTime);
     data.counted = found.counted;
@@ -248,6 +277,7 @@ export class Curves {
 
   #drop(name) {
     const chart = this.charts.get(name);
+    if (!chart) return;
     this.inView.unobserve(chart.element);
     chart.remove();
     this.charts.delete(name);

@@ -1,6 +1,7 @@
 // Parameters and metrics of all runs side by side: differences, best values, and deltas from a baseline.
 
 import { choice, el, section } from "../page/dom.js";
+import { Guard } from "../page/failures.js";
 import { byName, count, exact, number } from "../page/format.js";
 import { best } from "./direction.js";
 import { GROUPS } from "./fields.js";
@@ -60,6 +61,7 @@ export class ComparisonTable {
       el("p", { class: "more" }, this.more),
       hint,
     );
+    this.guard = new Guard("The table", this.section);
   }
 
   update(runs, fields) {
@@ -78,6 +80,10 @@ export class ComparisonTable {
   }
 
   #show() {
+    this.guard.run(() => this.#build());
+  }
+
+  #build() {
     const only = this.only.checked;
     const found = this.#found();
     const differ = found.filter(({ varies }) => varies);
