@@ -124,7 +124,7 @@ class Summaries(TypedDict):
     """
 
     available: Literal[True]
-    unit: Literal["epoch", "step"]
+    unit: Literal["epoch", "step", "point"]
     metrics: dict[str, Summary]
     charts: list[Chart]
     chunk_of: dict[str, int]
@@ -176,7 +176,7 @@ class History(TypedDict):
 
     available: Literal[True]
     resolution: str
-    unit: Literal["epoch", "step"]
+    unit: Literal["epoch", "step", "point"]
     epochs: list[int]
     epochs_total: int
     timestamps: list[int]

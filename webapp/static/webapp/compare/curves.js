@@ -191,7 +191,7 @@ export class Curves {
   // The run whose epochs are told: one that counts steps, as if it had logged only its first metric, if that is known.
   #leading(run) {
     const { told, history } = run;
-    return (unitOf(history) === "step" && this.others.of(run, told?.charts[0]?.metrics[0])) || run;
+    return (unitOf(history) !== "epoch" && this.others.of(run, told?.charts[0]?.metrics[0])) || run;
   }
 
   // The runs whose values of this metric have been read.

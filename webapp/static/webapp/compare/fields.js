@@ -14,13 +14,14 @@ const [PARAMETERS_AT_FIRST, METRICS_AT_FIRST] = [5, 3];
 const TELLING = ["final_", "test_", "best_"]; // prefixes of metrics, the most telling last
 const WHOLE = /^[+-]?[0-9]+$/;
 
-// A run counts epochs or steps; there is no number for both.
+// A run counts epochs, steps or points; there is no number for all of them.
 const FACTS = {
   status: ({ row }) => row.status?.toLowerCase(),
   epochs: (run) => (run.history ? counted(run, "epoch") : run.row.epochs),
   best_epoch: (run) => bestIn(run, "epoch"),
   steps: (run) => counted(run, "step"),
   best_step: (run) => bestIn(run, "step"),
+  points: (run) => counted(run, "point"),
   seconds: ({ row }) => seconds(row.start_time, row.end_time),
   experiment: ({ row }) => row.experiment_name,
 };

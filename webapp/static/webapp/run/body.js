@@ -5,6 +5,7 @@ import { allFinite, chartSpecs, EPOCHS, HISTOGRAM_REFINED_UP_TO, unitOf } from "
 import { chartTools, helpButton, linkButton } from "../charts/tools.js";
 import { hasTimes } from "../charts/view.js";
 import { showRange } from "../charts/zoom.js";
+import { titled } from "../compare/units.js";
 import { HistogramView } from "../histograms/view.js";
 import { read } from "../page/documents.js";
 import { el, section } from "../page/dom.js";
@@ -116,7 +117,7 @@ export class RunBody {
     this.live ||= history.status === "RUNNING";
     guards.insights.run(() => this.#showInsights());
     this.tools.update({
-      steps: unit === "epoch" ? "Epoch" : "Step",
+      steps: titled(unit),
       times: awaited || history.more_metrics > 0 || hasTimes(history),
     });
     this.#showEpochs();

@@ -130,7 +130,7 @@ function otherTiles({ unit }, { metrics, charts }) {
   return charts
     .filter(({ section }) => section !== "system")
     .slice(0, TILES_AT_MOST)
-    .map(({ metrics: [key] }) => [key, metrics[key].last.value, `${unit} ${metrics[key].last.step}`]);
+    .map(({ metrics: [key] }) => [key, metrics[key].last.value, placeOf(unit, metrics[key].last)]);
 }
 
 // The best and the last value of a chart's validation, or of its only side, and the last of training.
@@ -139,13 +139,16 @@ function tilesOf(keys, metrics, unit) {
   return [judged, ...keys.filter((key) => key !== judged).slice(0, 1)].flatMap((key) => {
     const { min, max, last } = metrics[key];
     const best = betterOf(key) < 0 ? min : max;
-    const at = ({ step }) => `${unit} ${step}`;
+    const at = (point) => placeOf(unit, point);
     return [
       ...(key === judged && best ? [[`best ${key}`, best.value, at(best)]] : []),
       [`last ${key}`, last.value, at(last)],
     ];
   });
 }
+
+// All points have one step in a run that counts points.
+const placeOf = (unit, { step }) => (unit === "point" ? "" : `${unit} ${step}`);
 
 // As `direction`, also of `acc1` and `acc5`.
 const betterOf = (key) => direction(key) || direction(key.replace(/([a-z])[0-9]+/gi, "$1"));
