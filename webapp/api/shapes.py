@@ -191,8 +191,10 @@ class ExportedMetric(TypedDict):
 
 class Export(TypedDict):
     """Every point of a run, each metric on its axis. Values that are not finite are ``null`` and listed in
-    ``non_finite``. ``non_finite_unlisted`` counts those that the store does not list: it lists 10,000 of a history or a
-    chunk.
+    ``non_finite``; ``non_finite_unlisted`` counts those that entries of an older worker lack.
+
+    ``tags`` are whole, the description among them. ``tags_cut`` has how many characters a tag of more than 20,000
+    lacks, and ``tags_left_out`` how many tags beyond 1,000 are missing; MLflow's own have at most 8,000.
     """
 
     available: Literal[True]
@@ -205,6 +207,8 @@ class Export(TypedDict):
     cached_at: str
     params: dict[str, str]
     tags: dict[str, str]
+    tags_cut: dict[str, int]
+    tags_left_out: int
     final_metrics: dict[str, float | None]
     non_finite: list[NonFinite]
     non_finite_unlisted: int

@@ -37,7 +37,9 @@ from workers.history.unit import Unit, unit_of
 from workers.insights.rules import insights
 
 MOST_CELLS = 20_000_000
-"""The max number of values in a full history (160 MB). A longer one is sampled, with an envelope, like an overview."""
+"""The max number of values in a full history (160 MB). Metrics without a place of their own are in chunks instead; if
+those with one are too many, the history is sampled, with an envelope, like an overview.
+"""
 SPARKLINE_POINTS, SPARKLINE_DIGITS = 32, 4
 LONGEST_TAG = 250
 """In characters. Longer tags are in the document ``about``."""
@@ -51,7 +53,7 @@ class RunDocuments:
         self.run = run
         self._sampling = sampling
         self._cached_at = format_time(cached_at)
-        self._partition = Partition.of(run.curves)
+        self._partition = Partition.of(run.curves, MOST_CELLS)
         self._curves = self._partition.curves
         self.epochs: Indices = self._partition.epochs
         self._metrics = MetricDocuments(run.run_id, self._partition.others, sampling, self._cached_at)
@@ -150,8 +152,7 @@ class RunDocuments:
             "replaced": self._replaced(resolution),
             "clocks": clocks,
             "clock_of": clock_of,
-            "non_finite": gaps.listed,
-            "non_finite_total": gaps.total,
+            **gaps.members(),
             "repeated_steps": sum(len(curve.replaced or ()) for curve in self.run.curves.values()),
             "final_metrics": self.final_metrics,
             "params": dict(self.run.params),
