@@ -94,12 +94,12 @@ class Annotation:
 def main(lines: IO[str], answers: IO[str]) -> None:
     django.setup()
     from tests.webapp.frameworks import Framework
-    from tests.webapp.numbers import Numbers, Untold
+    from tests.webapp.numbers import Clocks, Numbers, Untold
     from tests.webapp.samples import Golden, Known, Sample, Varied
 
     kinds: dict[str, Any] = {
         kind.__name__: kind
-        for kind in (Account, Annotation, Command, Framework, Golden, Known, Numbers, Sample, Untold, Varied)
+        for kind in (Account, Annotation, Clocks, Command, Framework, Golden, Known, Numbers, Sample, Untold, Varied)
     }
     for line in lines:
         failed = None

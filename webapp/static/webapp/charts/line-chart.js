@@ -108,7 +108,7 @@ export class LineChart {
     if (!width || !this.series.length || this.resting) return;
     this.axis = new HorizontalAxis(this.data, this.view);
     this.#smooth();
-    if (this.view.log || this.noted) this.#summarize();
+    if (this.view.log || this.noted || this.#aboutTimes()) this.#summarize();
     this.colors = this.series.map((series) => cssColor(series.color));
     this.u = new uPlot(plotOptions(this, width, height), this.#drawn(), this.plot);
     this.showValues(null);
@@ -215,12 +215,19 @@ export class LineChart {
 
   #summarize() {
     const left = this.view.log ? this.columns.drawn.flat().filter((value) => value !== null && value <= 0).length : 0;
-    this.noted = left > 0; // the summary tells what a logarithmic axis leaves out
     const values = left === 1 ? "value of zero or less is" : "values of zero or less are";
-    this.summary.textContent =
-      this.inWords() + (left ? ` ${count(left)} ${values} not shown on the logarithmic axis.` : "");
+    const note = (left ? ` ${count(left)} ${values} not shown on the logarithmic axis.` : "") + this.#aboutTimes();
+    this.noted = note !== ""; // the summary tells what the axes change
+    this.summary.textContent = this.inWords() + note;
     const keys = `Arrow keys move through the ${this.spec.unit}s, plus and minus zoom.`;
     this.plot.setAttribute("aria-label", `${this.spec.title}. ${this.summary.textContent} ${keys}`);
+  }
+
+  // What the chosen axis of time can't show as it is.
+  #aboutTimes() {
+    const { problem, order } = this.axis;
+    if (problem) return ` Drawn by ${this.spec.unit}, since its times can't be used: ${problem}.`;
+    return order ? ` Its clock goes back: points are in the order of time, not of ${this.spec.unit}s.` : "";
   }
 
   #smooth() {

@@ -2,6 +2,7 @@
 
 import { drawAll } from "../page/frames.js";
 import { NO_SMOOTHING, readSmoothing, smoothingText } from "./smooth.js";
+import { problemsIn } from "./times.js";
 
 const ZOOM = "zoom."; // prefix of an address's parameters that hold a zoom
 
@@ -98,7 +99,9 @@ const idOf = ({ id, key }) => id ?? key;
 export class HorizontalAxis {
   constructor(data, { x, xLog }) {
     this.epochs = data.epochs;
-    this.mode = hasTimes(data) ? x : "step";
+    const stepped = x === "step" || data.elapsed;
+    this.problem = stepped ? "" : problemsIn(data)[x]; // then the points are drawn by step
+    this.mode = stepped || this.problem ? "step" : x;
     this.log = xLog && this.mode !== "time"; // a clock has no zero
     this.origin =
       this.mode === "relative" ? Math.min(Date.parse(data.start_time ?? NaN) || Infinity, data.timestamps[0]) : 0;

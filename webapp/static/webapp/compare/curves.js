@@ -3,6 +3,7 @@
 import { gapsOf, notFinite } from "../charts/columns.js";
 import { LineChart } from "../charts/line-chart.js";
 import { unitOf } from "../charts/specs.js";
+import { problemsIn, problemsOfRun } from "../charts/times.js";
 import { chartTools } from "../charts/tools.js";
 import { View } from "../charts/view.js";
 import { el, section } from "../page/dom.js";
@@ -102,10 +103,12 @@ export class Curves {
     this.others = new OtherMetrics(source, () => this.#show());
     this.view = new View(permalink);
     if (this.view.x === "time") this.view.x = "relative"; // runs have no clock in common
-    this.byTime = this.view.x === "relative";
+    this.wrong = ""; // why elapsed time can't be drawn
+    this.byTime = this.#isByTime;
     this.charts = new Map(); // name of a chart → OverlaidChart
     this.broken = new Map(); // name of a chart that can't be made → its Guard
     this.grid = el("div", { class: "charts" });
+    this.untimed = el("p", { class: "muted", role: "status" });
     this.none = el("p", { class: "muted", hidden: true }, "No metric chosen.");
     const shared = el("input", { type: "checkbox", onchange: () => this.#set({ shared: shared.checked ? "1" : "0" }) });
     shared.checked = permalink.get("shared") === "1";
@@ -120,13 +123,11 @@ export class Curves {
       after: [this.detail.element],
       link: false,
     });
-    this.section = section("curves", "Curves", this.tools.element, this.grid, this.none);
+    this.section = section("curves", "Curves", this.tools.element, this.untimed, this.grid, this.none);
     this.guard = new Guard("The curves", this.section);
     this.grid.addEventListener("coarse", () => this.detail.readAll());
     addEventListener("viewchange", () => {
-      if (this.byTime === (this.view.x === "relative")) return;
-      this.byTime = !this.byTime;
-      this.#show();
+      if (this.warm && this.byTime !== this.#isByTime) this.#show();
     });
     this.inView = new IntersectionObserver(
       (entries) => {
@@ -143,7 +144,8 @@ export class Curves {
     if (!this.warm.length) return;
     this.guard.run(() => {
       this.unit = commonUnit(this.warm);
-      this.tools.update({ steps: titled(this.unit) });
+      this.wrong = this.#problem();
+      this.tools.update({ steps: titled(this.unit), problems: { relative: this.wrong } });
       this.detail.update(this.warm);
       this.others.renew();
       this.#build();
@@ -160,6 +162,7 @@ export class Curves {
   }
 
   #build() {
+    this.byTime = this.#isByTime;
     this.runs = this.warm.map((run) => this.detail.of(run));
     const counts = curveCounts(this.runs);
     const atLeast = this.permalink.get("shared") === "1" ? 2 : 1;
@@ -194,9 +197,25 @@ export class Curves {
     return (unitOf(history) !== "epoch" && this.others.of(run, told?.charts[0]?.metrics[0])) || run;
   }
 
-  // The runs whose values of this metric have been read.
+  get #isByTime() {
+    return this.view.x === "relative" && !this.wrong;
+  }
+
+  // Why the elapsed time of no run can be drawn; empty if that of some can. The others are told.
+  #problem() {
+    const found = this.warm.map(({ told, history }) => (told ? problemsOfRun(told) : problemsIn(history)).relative);
+    const untimed = this.warm.filter((_, i) => found[i]);
+    const some = untimed.length > 0 && untimed.length < this.warm.length;
+    const names = untimed.map(({ label }) => label).join(", ");
+    this.untimed.textContent = some ? `By elapsed time without ${names}, whose times can't be used.` : "";
+    this.untimed.hidden = !some;
+    return untimed.length === this.warm.length ? found[0] : "";
+  }
+
+  // The runs whose values of this metric have been read, and can be drawn.
   #runsWith(metric) {
-    return this.runs.map((run) => (run.curves.has(metric) ? run : this.others.of(run, metric))).filter(Boolean);
+    const read = this.runs.map((run) => (run.curves.has(metric) ? run : this.others.of(run, metric))).filter(Boolean);
+    return this.byTime ? read.filter(({ history }) => !problemsIn(history).relative) : read;
   }
 
   // A chart by step, and one of runs that logged all points at one step, by point: these have no steps in common.

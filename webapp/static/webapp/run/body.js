@@ -2,6 +2,7 @@
 
 import { LineChart } from "../charts/line-chart.js";
 import { allFinite, chartSpecs, EPOCHS, HISTOGRAM_REFINED_UP_TO, unitOf } from "../charts/specs.js";
+import { problemsOfRun } from "../charts/times.js";
 import { chartTools, helpButton, linkButton } from "../charts/tools.js";
 import { hasTimes } from "../charts/view.js";
 import { showRange } from "../charts/zoom.js";
@@ -119,6 +120,7 @@ export class RunBody {
     this.tools.update({
       steps: titled(unit),
       times: awaited || history.more_metrics > 0 || hasTimes(history),
+      problems: problemsOfRun(told),
     });
     this.#showEpochs();
     sections.others.hidden = !this.specs.other.length;
