@@ -8,7 +8,7 @@ import { pack, unpack } from "./compare/address.js";
 import { Curves } from "./compare/curves.js";
 import { Emphasis } from "./compare/emphasis.js";
 import { saveCsv, saveJson } from "./compare/export.js";
-import { fieldsOf } from "./compare/fields.js";
+import { fieldsOf, VALUES } from "./compare/fields.js";
 import { Histograms } from "./compare/histograms.js";
 import { ParallelCoordinates } from "./compare/parallel.js";
 import { RunPicker } from "./compare/picker.js";
@@ -38,6 +38,7 @@ const DEFAULTS = {
   layout: "",
   find: "",
   sort: "",
+  value: "last",
   baseline: "",
   axes: "",
   kinds: "",
@@ -137,7 +138,8 @@ function show() {
       },
   );
   page.runs = runsOf(known, page.slots);
-  page.fields = fieldsOf(page.runs);
+  const value = permalink.get("value");
+  page.fields = fieldsOf(page.runs, value in VALUES ? value : "last");
   if (size >= 2 && !page.documents.size) return undefined; // not read yet
   picker.update(page.runs);
   if (size < 2) return showChoose(size);
@@ -179,7 +181,7 @@ async function showAll() {
 function build() {
   const parts = {
     curves: new Curves(permalink, emphasis, source),
-    table: new ComparisonTable(permalink, emphasis),
+    table: new ComparisonTable(permalink, emphasis, () => guard.run(show)),
     parallel: new ParallelCoordinates(permalink, emphasis),
     scatter: new Scatter(permalink, emphasis),
     histograms: new Histograms(permalink, emphasis, source),
