@@ -53,6 +53,10 @@ class Numbers(Framework):
             ),
         }
 
+    def tiny(self) -> dict[str, Points]:
+        """Values that float64 has fewest bits for."""
+        return {"loss": _points(np.arange(20), np.arange(20, 0, -1) * 5e-323)}
+
     def by_point(self) -> dict[str, Points]:
         """All points at step 0; a run with an odd seed logged the same metric by step."""
         values = np.sqrt(np.arange(1.0, 41.0)) * self.seed
