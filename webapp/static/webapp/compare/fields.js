@@ -32,15 +32,17 @@ const FACTS = {
 // `which` is one of VALUES. A field is {id, column, group, key, name, direction, numeric, varies, aside, values, raw, text(id)}. `values` is run ID → number,
 // text or null; a metric's number may be NaN or infinite. `raw` has parameters as they were logged. `text(id)` is for
 // people: different values of a field have different texts. `column` is its name in a file, and `name` that on the page;
-// both say which value, if it is not the last. A metric of the machine is `aside`.
+// both say which value, unless it is the last. A metric of the machine is `aside`.
 export function fieldsOf(runs, which = "last") {
   const params = new Map(runs.map(({ id, row }) => [id, mapOf(row.params)]));
   const metrics = new Map(runs.map((run) => [run.id, metricsOf(run, which)]));
   const keysOf = (maps) => [...new Set([...maps.values()].flatMap((map) => [...map.keys()]))].sort(byName);
   const order = sectionOrder(runs);
   const isAside = ({ key }) => order.get(key) === SYSTEM;
-  const told = (one) =>
-    which === "last" ? one : { ...one, column: `${one.id}.${which}`, name: `${one.key} (${which})` };
+  const told = (one) => {
+    const said = memberOf(one.key, which) === "last" ? "last" : which;
+    return said === "last" ? one : { ...one, column: `${one.id}.${said}`, name: `${one.key} (${said})` };
+  };
   const each = (group, keys, maps) => keys.map((key) => field(group, key, runs, ({ id }) => maps.get(id).get(key)));
   return [
     ...each("param", keysOf(params), params),
@@ -55,7 +57,7 @@ function metricsOf({ row, told }, which) {
   if (!told) return new Map(Object.entries(row.final_metrics ?? {}));
   const values = new Map();
   for (const [key, summary] of Object.entries(told.metrics)) {
-    const point = summary[which === "best" ? BEST[direction(key)] : which];
+    const point = summary[memberOf(key, which)];
     if (point) values.set(key, Number(point.value)); // no finite value, no min
   }
   if (which !== "last") return values;
@@ -63,6 +65,9 @@ function metricsOf({ row, told }, which) {
   if (best && !values.has("best_val_loss")) values.set("best_val_loss", best.value);
   return values;
 }
+
+// The member of a summary: the best is one of two, or the last where neither is known to be better.
+const memberOf = (key, which) => (which === "best" ? BEST[direction(key)] : which);
 
 // Main metrics, then statistics and others, then those of the machine.
 function mainFirst(keys, order) {
