@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
+from cachetools import LRUCache, cached
 
 from store import warm
 from store.models import InboxEvent, QuickTest, Run
@@ -46,9 +47,17 @@ GRADIENT_EDGES = [-(10 ** (-7 * i / 12)) for i in range(13)] + [10 ** (-7 * (12 
 NonFiniteKind = Literal["NaN", "Infinity", "-Infinity"]
 
 
+def _fields(run: Sample) -> str:
+    return repr(run)
+
+
 @dataclass(frozen=True)
 class Sample:
-    """A run of ``epochs`` epochs; equal seeds give equal values."""
+    """A run of ``epochs`` epochs; equal seeds give equal values.
+
+    What takes long to make follows from the fields alone, and hundreds of tests store the same run: it is made once in
+    a process, and must not be changed.
+    """
 
     run_id: str
     epochs: int = 20
@@ -64,6 +73,7 @@ class Sample:
             return []
         return [("loss", self.epochs // 3, "NaN"), ("query_grad_norm", self.epochs // 2, "Infinity")]
 
+    @cached(LRUCache(32), key=_fields)
     def curves(self) -> dict[str, Series]:
         """Every metric by its MLflow key, over every epoch."""
         chance = random.Random(self.seed)
@@ -185,6 +195,7 @@ class Sample:
             "cached_at": self.cached_at(), "mlflow_run_id": self.run_id, "histogram_available": True,
         }  # fmt: skip
 
+    @cached(LRUCache(32), key=_fields)
     def told(self) -> Summaries:
         """As the workers make them, from every epoch."""
         kinds = {(key, epoch): float(kind) for key, epoch, kind in self.non_finite()}
@@ -227,6 +238,7 @@ class Sample:
             "cached_at": self.cached_at(), "mlflow_run_id": self.run_id,
         }  # fmt: skip
 
+    @cached(LRUCache(32), key=_fields)
     def entries(self) -> dict[EntryKey, Entry]:
         entries = {}
         entries[EntryKey.summaries(self.run_id)] = encode(self.told())
