@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Without bytecode every import of TensorFlow takes 8 s instead of 3.
 export UV_COMPILE_BYTECODE := 1
+# The tests start our programs a hundred times, and pytest rewrites each of its files: both compile once.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
