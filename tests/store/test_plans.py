@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from itertools import product
 
 import pytest
+import redis
+from django.apps import apps
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
 
+from deploy.local.process import Process
 from store import retention, warm
 from store.models import InboxEvent, Run
 from store.selection import selected
 from store.state import run_state
+from tests import tables
 from tests.store.samples import NOON, warm_run
 from warmboard.contract.entries import SCHEMA_VERSION, Encoding, EntryKey, Resolution
 from warmboard.contract.replay import Selection
@@ -80,12 +86,24 @@ INSERT INTO store_runmetric (run_id, key, count) SELECT 'run' || n, 'nan', 1 FRO
 """  # noqa: S608, E501  our own numbers
 
 
-@pytest.fixture
-def filled() -> None:
-    with connection.cursor() as cursor:
+@pytest.fixture(autouse=True)
+def hot(valkey: Process, db: None) -> None:
+    """Instead of the fixture that empties all tables after each test of the store: what these change is rolled back."""
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.flushdb()
+    warm._local.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def filled(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Large tables. To fill them takes seconds, so it is done once."""
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(FILL)
         # Autovacuum does the same after a while. VACUUM must be its own statement.
         cursor.execute("VACUUM ANALYZE")
+    yield
+    with django_db_blocker.unblock():
+        tables.truncate(*(model._meta.db_table for model in apps.get_app_config("store").get_models()))
 
 
 def plans(action: Callable[[], object], way: str = "EXPLAIN") -> list[str]:
