@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Without bytecode every import of TensorFlow takes 8 s instead of 3.
 export UV_COMPILE_BYTECODE := 1
+# The tests start our programs a hundred times, and pytest rewrites each of its files: both compile once.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +28,9 @@ train: setup  ## train against what is up: make train ARGS="--epochs 5"
 workers: setup  ## run a command of the workers against what is up: make workers ARGS="replay --run RUN_ID"
 	@$(BIN)/python -m deploy.local run $(BIN)/python -m workers $(ARGS)
 
+doctor: setup  ## something is wrong: look at all that is up, and say what to do (ARGS="--quiet")
+	@$(BIN)/python -m deploy.local run $(BIN)/python -m workers doctor $(ARGS)
+
 account: setup  ## create or change an account of the webapp that is up: make account ARGS="NAME --group operator" (asks for a password)
 	@$(BIN)/python -m deploy.local run $(BIN)/python -m webapp manage account $(ARGS)
 
@@ -42,6 +47,9 @@ test-fast: setup  ## the tests that need no server and no browser
 	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(BIN)/python -m pytest -n $${TEST_PROCESSES:-2} -m "not servers" \
 	  --ignore=tests/browser --ignore=tests/conformance --ignore=tests/integration --ignore=tests/upgrade $(ARGS)
 
+chaos: setup  ## break every part at random while runs end, on both databases; SEEDS=1 for 20 minutes (ARGS=…: python -m chaos --help)
+	@$(BIN)/python -m chaos --seeds $(or $(SEEDS),5) $(ARGS)
+
 screenshots: setup chromium  ## take the pictures in docs/images again
 	@$(BIN)/python -m pytest -q tests/browser/pictures.py
 
@@ -55,10 +63,10 @@ check: setup  ## lint, format, types, and who may import whom
 	$(BIN)/djlint webapp --check --quiet
 	$(BIN)/djlint webapp --lint --quiet
 
-bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pages, -pipeline, -runs, -trainer, -warming, -web)
+bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pages, -pipeline, -runs, -slow, -trainer, -warming, -web)
 	@$(BIN)/python -m benchmarks
 
-bench-pages bench-pipeline bench-runs bench-trainer bench-warming bench-web: setup
+bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web: setup
 	@$(BIN)/python -m benchmarks $(@:bench-%=%)
 
 setup: $(VENV)/.plugin  ## install everything into .venv (seconds if it is there already)
@@ -94,4 +102,4 @@ clean:  ## remove build files and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers account visibility logs test screenshots check bench bench-pages bench-pipeline bench-runs bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers doctor account visibility logs test chaos screenshots check bench bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean

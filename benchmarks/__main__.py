@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import pipeline, runs_list, training, warming, web
+from benchmarks import pipeline, runs_list, slow, training, warming, web
 from benchmarks.pages import measure as pages
 from benchmarks.report import publish
 
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "pages": pages.measure,
     "pipeline": pipeline.measure,
     "runs": runs_list.measure,
+    "slow": slow.measure,
     "trainer": training.measure,
     "warming": warming.measure,
     "web": web.measure,

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
+
+import numpy as np
 
 from benchmarks import burst, sampling
 from benchmarks.report import Measure, median_ms, say
 from benchmarks.runs import insert_run
 from benchmarks.servers import Servers, servers
 from benchmarks.ways import bulk_interval, graphql, sequential, straight_sql
+from deploy.local.process import Part, Process, answers_tcp, free_port
+from deploy.local.stack import valkey_binary
 from workers.fetch.fetcher import Fetcher, TrackingServer
 
 TIMES = {100: 15, 1_000: 7, 10_000: 3}
@@ -20,6 +26,9 @@ SLOW = {100: 3, 1_000: 3, 10_000: 1}
 """The number of measurements by epochs; fewer of the slow ways, which take a minute each at 10,000."""
 WITHIN_SQL = {100: 2.0, 1_000: 1.5}
 FASTER = {100: 25, 1_000: 12}
+MILLION = 1_000_000
+MOST_MEMORY = 350
+"""MiB."""
 
 
 def measure() -> list[Measure]:
@@ -30,6 +39,8 @@ def measure() -> list[Measure]:
             for epochs in TIMES:
                 say(f"{pair.database}, {epochs:,} epochs: fetching in every way")
                 measures += _fetches(pair, epochs)
+        say("a run of a million points")
+        measures += _million(pairs[0])
     say("sampling")
     measures += sampling.measure()
     say("a burst of runs")
@@ -66,6 +77,29 @@ def _fetches(pair: Servers, epochs: int) -> Iterator[Measure]:
         yield Measure(f"{where}: memory that a {name} fetch adds at its peak", _peak(address, run_id), "MiB")
 
 
+def _million(pair: Servers) -> Iterator[Measure]:
+    """Warm one metric of a million points, in a process of its own."""
+
+    def values(epochs: int) -> Iterator[dict[str, float]]:
+        for value in np.random.default_rng(1).normal(size=epochs).tolist():
+            yield {"loss": value}
+
+    run_id = insert_run(pair.ours, pair.uri, MILLION, values)
+    with tempfile.TemporaryDirectory(prefix="warmboard-bench-") as folder:
+        port = free_port()
+        command = [valkey_binary(), "--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", ""]
+        valkey = Process(Part("valkey", command, answers_tcp(port)), os.environ, Path(folder) / "valkey.log")
+        try:
+            valkey.wait_ready(60)
+            stored = {"DATABASE_URL": f"sqlite:///{folder}/store.sqlite3", "REDIS_URL": f"redis://127.0.0.1:{port}/0"}
+            seconds, peak = map(float, _measured("--warm", pair.ours, run_id, **stored).split())
+        finally:
+            valkey.stop()
+    yield Measure("a million points of one metric: fetched, sampled, stored", seconds, "s")
+    budget = f"≤ {MOST_MEMORY}"
+    yield Measure("a million points: the worker's peak memory", peak, "MiB", None, budget, peak <= MOST_MEMORY)
+
+
 def _at_most(name: str, value: float, reference: float, most: float | None) -> Measure:
     if most is None:
         return Measure(name, value, "ms", reference)
@@ -74,5 +108,9 @@ def _at_most(name: str, value: float, reference: float, most: float | None) -> M
 
 def _peak(address: str, run_id: str) -> float:
     """MiB that one fetch adds to the peak memory of its own process."""
-    command = [sys.executable, "-m", "benchmarks.peak", address, run_id]
-    return float(subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True).stdout)
+    return float(_measured(address, run_id))
+
+
+def _measured(*arguments: str, **environ: str) -> str:
+    command = [sys.executable, "-m", "benchmarks.peak", *arguments]
+    return subprocess.run(command, env={**os.environ, **environ}, stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -18,6 +18,7 @@ from typing import Any
 import redis
 from django.conf import settings
 
+from store.connection import connect
 from warmboard.contract.entries import Body, Encoding, EntryKey
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,9 @@ REST_SECONDS = 5.0
 SET_UNLESS_OLDER = """
 if (redis.call('GET', KEYS[1]) or '') <= ARGV[1] then
     redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+    return 1
 end
+return 0
 """
 
 
@@ -36,8 +39,7 @@ class Hot:
     """The hot copy at one address, with one connection pool per process."""
 
     def __init__(self, url: str) -> None:
-        # redis-py's types allow both results and awaitables.
-        self.client: Any = redis.Redis.from_url(url, socket_connect_timeout=0.5, socket_timeout=1)
+        self.client: Any = connect(url, seconds=1)
         self._rest_until = 0.0
 
     def read(self, keys: Iterable[EntryKey], encoding: Encoding) -> dict[EntryKey, Body]:
@@ -63,10 +65,11 @@ class Hot:
         except redis.RedisError as error:
             self._rest(error)
 
-    def write(self, run_id: str, warmed_at: datetime, bodies: Mapping[tuple[EntryKey, Encoding], Body]) -> None:
+    def write(self, run_id: str, warmed_at: datetime, bodies: Mapping[tuple[EntryKey, Encoding], Body]) -> bool:
         """Set the run's generation to the time of a warming, and write bodies of that warming.
 
-        All older bodies of the run become invalid. One round trip. Raises RedisError if Redis is down.
+        All older bodies of the run become invalid. Returns False if Redis has a later generation, so that these are.
+        One round trip. Raises RedisError if Redis is down.
         """
         generation = _generation(warmed_at)
         with self.client.pipeline(transaction=False) as pipeline:
@@ -74,7 +77,7 @@ class Hot:
             for (key, encoding), body in bodies.items():
                 packed = generation + body.etag.encode() + body.data
                 pipeline.set(_body_name(key, encoding), packed, ex=settings.HOT_SECONDS)
-            pipeline.execute()
+            return bool(pipeline.execute()[0])
 
     def add(self, name: str, by: int, expire: int) -> int | None:
         """Add to a counter that expires after ``expire`` seconds. Returns its new value; None while Redis is down."""

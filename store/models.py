@@ -30,7 +30,10 @@ class Run(models.Model):
     newest_at = models.DateTimeField(null=True, help_text="The time of its newest value, if it can be right.")
     epochs = models.PositiveIntegerField(null=True)
     unit = models.CharField(
-        max_length=8, default="epoch", db_default="epoch", help_text="What epochs counts: epoch or step."
+        max_length=8, default="epoch", db_default="epoch", help_text="What epochs counts: epoch, step or point."
+    )
+    history_length = models.PositiveIntegerField(
+        null=True, help_text="How many of them its history has; the metrics of its first chart may have more."
     )
     parent = models.CharField(
         max_length=64, blank=True, default="", db_default="", help_text="The run that it is a nested run of, or empty."
@@ -218,8 +221,12 @@ class InboxEvent(models.Model):
     claims = models.PositiveIntegerField(default=0, help_text="How often it was taken; only the newest claim counts.")
     claimed_by = models.CharField(max_length=255, blank=True, help_text="The Celery worker that took it.")
     claimed_at = models.DateTimeField(null=True, help_text="When that worker took it.")
-    due_at = models.DateTimeField(null=True, help_text="From then on the sweep may queue the event again.")
+    due_at = models.DateTimeField(
+        null=True,
+        help_text="From then on the sweep may queue the event again. Null if pending: it is held back.",
+    )
     done_at = models.DateTimeField(null=True, help_text="When its run was first warm; null if nothing was fetched.")
+    seek = models.BigIntegerField(null=True, help_text="The last seek that has reopened it: a row of Seek.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source", "event_id"], name="one_row_per_event")]
@@ -235,3 +242,40 @@ class InboxEvent(models.Model):
     def event(self) -> RunEvent:
         """Decode the event. Raises EventError if it is unreadable."""
         return RunEvent.decode(bytes(self.data), self.attributes)
+
+
+class TrackingServerState(models.Model):
+    """A tracking server that is down, or back with runs that still wait for it; one without a row is up.
+    ``workers/servers/gate.py`` writes it.
+    """
+
+    name = models.CharField(max_length=64, primary_key=True)
+    down_since = models.DateTimeField(null=True, help_text="Null: it answers again, and its runs are let through.")
+    reason = models.TextField(help_text="What its last answer was, or why there was none.")
+    asked_at = models.DateTimeField(null=True, help_text="When beat last asked whether it is back.")
+    next_at = models.DateTimeField(null=True, help_text="When it is back: when its next run may be fetched.")
+
+    def __str__(self) -> str:
+        return f"{self.name} {'down' if self.down_since else 'back'}"
+
+
+class Seek(models.Model):
+    """A seek of the workers' subscription. It reopens a settled event once, if Pub/Sub delivers it again after it."""
+
+    request_id = models.CharField(max_length=255, unique=True, help_text="The event ID of the request.")
+    at = models.DateTimeField(help_text="When it was performed.")
+    since = models.DateTimeField(null=True, help_text="Messages from then on come again; null: those of a snapshot.")
+
+    def __str__(self) -> str:
+        return self.request_id
+
+
+class Snapshot(models.Model):
+    """A snapshot of the workers' subscription, as Pub/Sub last listed it, for programs that can't ask Pub/Sub."""
+
+    name = models.CharField(max_length=255, primary_key=True)
+    oldest_at = models.DateTimeField(help_text="About the publish time of its oldest message.")
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

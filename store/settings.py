@@ -20,8 +20,14 @@ def _database(url: str) -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
     else:
-        # Sends bodies as bytes, not as text of twice the length. That halves the time of a large run's put.
-        database["OPTIONS"] = {**database.get("OPTIONS", {}), "server_side_binding": True}
+        database["ENGINE"] = "store.postgres"
+        database["OPTIONS"] = {
+            "connect_timeout": setting.DATABASE_CONNECT_SECONDS.read(),
+            "statement_seconds": setting.DATABASE_STATEMENT_SECONDS.read(),
+            **database.get("OPTIONS", {}),
+            # Sends bodies as bytes, not as text of twice the length. That halves the time of a large run's put.
+            "server_side_binding": True,
+        }
     return database
 
 

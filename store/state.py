@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
-from store.models import InboxEvent, Run
+from store.models import InboxEvent, Run, TrackingServerState
 
 State = Literal["pending", "warming", "failed", "rebuilding", "expired", "unknown"]
 
@@ -23,38 +25,71 @@ EXPECT: dict[State, str] = {
 
 
 @dataclass(frozen=True)
+class Outage:
+    """A tracking server that is down. ``reason`` is its last answer, or why there was none."""
+
+    server: str
+    since: datetime
+    reason: str
+
+
+class Outages:
+    """The tracking servers that are down now. One query, when the first is asked for."""
+
+    @cached_property
+    def _by_server(self) -> dict[str, Outage]:
+        rows = TrackingServerState.objects.filter(down_since__isnull=False)
+        return {row.name: Outage(row.name, row.down_since, row.reason) for row in rows if row.down_since}
+
+    def of(self, run: Run | None) -> Outage | None:
+        return self._by_server.get(run.tracking_server) if run else None
+
+
+@dataclass(frozen=True)
 class RunState:
-    """Why a run has no warm entries: a state, a sentence (``expect``), and the reason of a failure."""
+    """Why a run has no warm entries: a state, a sentence (``expect``), and the reason of a failure. A pending run may
+    wait for its tracking server: ``waits_for``.
+    """
 
     state: State
     reason: str = ""
     attempts: int = 0
+    waits_for: Outage | None = None
 
     @property
     def expect(self) -> str:
+        if outage := self.waits_for:
+            since = f"{outage.since:%Y-%m-%d %H:%M} UTC"
+            return (
+                f"Waiting for tracking server {outage.server}, which has been down since {since}."
+                " It is asked again and again, and the run is warmed when it answers."
+            )
         return EXPECT[self.state]
 
 
 def run_state(run_id: str) -> RunState:
-    """Find the state of one run that is not warm. Two queries."""
+    """Find the state of one run that is not warm. Two queries, and one for a pending run."""
     events = InboxEvent.objects.filter(run_id=run_id).order_by("-received_at")
     return state_of(events.only("state", "reason", "attempts"), Run.objects.filter(pk=run_id).first())
 
 
-def state_of(events: Iterable[InboxEvent], run: Run | None = None) -> RunState:
+def state_of(events: Iterable[InboxEvent], run: Run | None = None, outages: Outages | None = None) -> RunState:
     """Derive the state of a run that is not warm from its row and its events, newest first.
 
     The newest unfinished event decides. Without one, a run that was warm and has not failed since is expired,
-    rebuilding or failed to rebuild. Otherwise the newest failed event decides.
+    rebuilding or failed to rebuild. Otherwise the newest failed event decides. For the states of several runs, give one
+    ``outages``.
     """
     newest = ""
     by_state: dict[str, InboxEvent] = {}
     for event in events:
         newest = newest or event.state
         by_state.setdefault(event.state, event)
-    for unfinished in ("warming", "pending"):
-        if found := by_state.get(unfinished):
-            return RunState(unfinished, found.reason, found.attempts)
+    if found := by_state.get("warming"):
+        return RunState("warming", found.reason, found.attempts)
+    if found := by_state.get("pending"):
+        outage = (outages or Outages()).of(run)
+        return RunState("pending", outage.reason if outage else found.reason, found.attempts, outage)
     if run and newest != InboxEvent.State.FAILED and (once_warm := _once_warm(run)):
         return once_warm
     if found := by_state.get("failed"):

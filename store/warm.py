@@ -16,7 +16,7 @@ import redis
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from store import searched
 from store.hot import hot
@@ -25,7 +25,7 @@ from store.models import ENDED, QuickTest, Run, RunSource, WarmEntry
 from warmboard.contract.entries import SCHEMA_VERSION, Body, Encoding, Entry, EntryKey, Resolution, Summary
 
 SUMMARY = (
-    *("fetched_at", "experiment_name", "name", "start_time", "newest_at", "epochs", "unit"),
+    *("fetched_at", "experiment_name", "name", "start_time", "newest_at", "epochs", "unit", "history_length"),
     *("digest", "parent", "params", "final_metrics", "sparkline"),
 )
 """The columns of a run's row that each warming writes."""
@@ -39,8 +39,8 @@ class HotCopyError(Exception):
 class WarmRun:
     """Everything that one warming of a run stores.
 
-    ``fetched_at`` is when its fetch began, ``digest`` of what MLflow said then. ``source`` is the run as it was fetched
-    (``workers/history/ndjson.py`` has the format).
+    ``fetched_at`` is when its fetch began, by the database's clock (``store/clock.py``), ``digest`` of what MLflow said
+    then. ``source`` is the run as it was fetched (``workers/history/ndjson.py`` has the format).
     """
 
     run_id: str
@@ -53,6 +53,7 @@ class WarmRun:
     newest_at: datetime | None
     epochs: int
     unit: str
+    history_length: int
     digest: str
     parent: str
     params: dict[str, str]
@@ -98,19 +99,32 @@ def source(run_id: str) -> Source | None:
     return Source(bytes(row.body), row.run.fetched_at)
 
 
+def unchanged_since(run_id: str, source: bytes) -> datetime | None:
+    """The ``cached_at`` of a run's entries if they were made of this very source; None if they must be made again."""
+    same = RunSource.objects.filter(pk=run_id, body=source, run__schema_version=SCHEMA_VERSION)
+    key = EntryKey.history(run_id, Resolution.OVERVIEW)
+    row = WarmEntry.objects.filter(run_id=run_id, name=key.name, resolution=key.resolution).first()
+    if row is None or not same.exists():
+        return None
+    entry = Entry(etag=row.etag, gzip=bytes(row.gzip), zstd=bytes(row.zstd))
+    return datetime.fromisoformat(entry.decode()["cached_at"])
+
+
 def put(run: WarmRun) -> bool:
     """Store a run's entries, source and summary in one transaction, then heat Redis.
 
     Of two warmings, the one with the later fetch wins, regardless of which finishes last. Returns False if a later one
-    is already stored. Raises Run.DoesNotExist if the run was not announced, and HotCopyError if Redis is down and only
-    the tables were written.
+    is already stored. A stored time that lies ahead is of a wrong clock, and beats none.
+
+    Raises Run.DoesNotExist if the run was not announced, and HotCopyError if Redis is down and only the tables were
+    written.
     """
     with transaction.atomic():
-        row = Run.objects.select_for_update().get(pk=run.run_id)
-        if row.fetched_at and row.fetched_at > run.fetched_at:
+        row = Run.objects.select_for_update().annotate(read_at=Now()).get(pk=run.run_id)
+        if row.fetched_at and run.fetched_at < row.fetched_at <= row.read_at:
             return False
         searched.write(row, run.params, run.tags, run.summaries)
-        warmed_at = _write_summary(row, run)
+        warmed_at = _write_summary(row, run, row.read_at)
         _write_entries(row, run.entries)
         RunSource.objects.bulk_create(
             [RunSource(run=row, body=run.source)],
@@ -121,15 +135,25 @@ def put(run: WarmRun) -> bool:
         _write_quick_tests(run)
     _local().forget(run.run_id)
     try:
-        hot().write(run.run_id, warmed_at, dict(_read_first(run.entries)))
+        _heat(run, warmed_at)
     except redis.RedisError as error:
         raise HotCopyError(f"Redis is down, run {run.run_id} is warm in the tables only: {error}") from error
     return True
 
 
-def _write_summary(row: Run, run: WarmRun) -> datetime:
+def _heat(run: WarmRun, warmed_at: datetime) -> None:
+    """Write the hot copies. Raises RedisError."""
+    bodies = dict(_read_first(run.entries))
+    if hot().write(run.run_id, warmed_at, bodies):
+        return
+    if not Run.objects.filter(pk=run.run_id, warmed_at__gt=warmed_at).exists():
+        # No warming of these tables: of a clock that was ahead, or of tables that were restored.
+        hot().forget([run.run_id])
+        hot().write(run.run_id, warmed_at, bodies)
+
+
+def _write_summary(row: Run, run: WarmRun, now: datetime) -> datetime:
     """Write the run's row. Returns the time of this warming, later than all before: its hot bodies' generation."""
-    now = timezone.now()
     row.warmed_at = max(now, row.warmed_at + timedelta(microseconds=1)) if row.warmed_at else now
     for name in SUMMARY:
         setattr(row, name, getattr(run, name))

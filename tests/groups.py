@@ -25,10 +25,19 @@ GROUPS = {
     "tests/warmboard/test_bare_environment.py": "mlflow",
     # Both servers of Pub/Sub.
     "tests/conformance/": "pubsub",
+    "tests/workers/pubsub/": "pubsub",
     "tests/upgrade/": "upgrade",
 }
 """Path → group, the first that fits. Every other file is a group of its own."""
-ORDER = ["browser", "stack", "mlflow", "upgrade", "pubsub", "tests/warmboard/keras/test_callbacks.py"]
+ORDER = [
+    "browser",
+    "stack",
+    "mlflow",
+    "upgrade",
+    "pubsub",
+    "tests/chaos/test_storm.py",
+    "tests/warmboard/keras/test_callbacks.py",
+]
 
 
 def group_of(nodeid: str) -> str:

@@ -7,7 +7,16 @@ import os
 import sys
 from dataclasses import dataclass
 
-from warmboard.contract.settings import LOG_LEVEL, WEBAPP_HOST, WEBAPP_PORT, WEBAPP_PROCESSES, SettingError
+from warmboard.contract.settings import (
+    LOG_FORMAT,
+    LOG_LEVEL,
+    METRICS_HOST,
+    METRICS_PORT,
+    WEBAPP_HOST,
+    WEBAPP_PORT,
+    WEBAPP_PROCESSES,
+    SettingError,
+)
 
 EXAMPLES = """examples:
   python -m webapp manage migrate                  create or update the tables
@@ -18,8 +27,6 @@ EXAMPLES = """examples:
   python -m webapp manage collectstatic --noinput  collect the static files; required before serving
   python -m webapp serve                           serve on WEBAPP_HOST:WEBAPP_PORT until SIGTERM
 """
-# Threads per process; each keeps a database connection.
-THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -30,11 +37,22 @@ class ServeSettings:
     port: int
     processes: int
     log_level: str
+    log_format: str
+    metrics_host: str
+    metrics_port: int
 
     @classmethod
     def read(cls) -> ServeSettings:
         """Raises SettingError."""
-        return cls(WEBAPP_HOST.read(), WEBAPP_PORT.read(), WEBAPP_PROCESSES.read(), LOG_LEVEL.read())
+        return cls(
+            host=WEBAPP_HOST.read(),
+            port=WEBAPP_PORT.read(),
+            processes=WEBAPP_PROCESSES.read(),
+            log_level=LOG_LEVEL.read(),
+            log_format=LOG_FORMAT.read(),
+            metrics_host=METRICS_HOST.read(),
+            metrics_port=METRICS_PORT.read(),
+        )
 
 
 def main(arguments: list[str]) -> int:
@@ -86,27 +104,41 @@ def _require_static_files() -> None:
 
 def _serve(settings: ServeSettings) -> None:
     """Serve until SIGTERM or SIGINT, which also end the child processes."""
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
     from granian.server import Server
 
+    from store import logs, metrics
+
+    if settings.metrics_port:
+        metrics.share()
+        metrics.serve(settings.metrics_host, settings.metrics_port)
+    granian_too = {"level": settings.log_level, "handlers": ["program"], "propagate": False}
+    config = logs.config(settings.log_level, settings.log_format)
+    config["loggers"] |= {"_granian": granian_too, "granian.access": granian_too}
     Server(
-        "webapp.wsgi:application",
+        "webapp.serving.gateway:gateway",
         address=settings.host,
         port=settings.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=settings.processes,
-        blocking_threads=THREADS,
+        # Only then does granian bound the time in which a connection sends its first byte.
+        http=HTTPModes.http1,
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=5,
         log_level=LogLevels(settings.log_level.lower()),
+        log_dictconfig=config,
     ).serve()
+    metrics.forget()
 
 
 def _manage(arguments: list[str]) -> None:
+    from django.conf import settings
     from django.core.management import execute_from_command_line
 
+    # A migration of a large table may take hours.
+    settings.DATABASES["default"]["OPTIONS"].pop("statement_seconds", None)
     execute_from_command_line(["python -m webapp manage", *arguments])
 
 

@@ -5,15 +5,23 @@ from pathlib import Path
 from csp.constants import NONE, SELF
 
 from store.settings import *  # noqa: F403
+from store.settings import DATABASES
 from store.settings import INSTALLED_APPS as STORE_APPS
 from warmboard.contract import settings as setting
 from webapp.google_sign_in.endpoints import Endpoints
 
 WEBAPP = Path(__file__).parent
+OPTIONS = DATABASES["default"]["OPTIONS"]
+if "statement_seconds" in OPTIONS:
+    OPTIONS["statement_seconds"] = setting.WEBAPP_STATEMENT_SECONDS.read()
+else:
+    # SQLite: a page waits less for the lock than a worker.
+    OPTIONS["timeout"] = 5
 SECRET_KEY = setting.WEBAPP_SECRET_KEY.read()
 DEBUG = False
 ALLOWED_HOSTS = setting.WEBAPP_ALLOWED_HOSTS.read()
 LOOPBACK_READ = setting.WEBAPP_LOOPBACK_READ.read()
+TRUSTED_PROXIES = setting.WEBAPP_TRUSTED_PROXIES.read()
 RATE_LIMIT = setting.WEBAPP_RATE_LIMIT.read()
 FLOWER_URL = setting.FLOWER_URL.read()
 MLFLOW_UI_URLS = setting.MLFLOW_UI_URLS.read()
@@ -91,6 +99,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+
+# Bytes of a request's body. The longest form, which annotates many runs at once, takes a tenth of it.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 STATIC_URL = "/static/"
 STATIC_ROOT = setting.WEBAPP_STATIC_ROOT.read().absolute()

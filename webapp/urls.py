@@ -21,7 +21,7 @@ from webapp.listing import export as listing_export
 from webapp.listing import page as listing_page
 from webapp.listing.complete import api as completion_api
 from webapp.operations import api as operations_api
-from webapp.operations import health
+from webapp.operations import health, subscription
 from webapp.operations import views as operations
 from webapp.run import api as run_api
 from webapp.run import page as run_page
@@ -87,6 +87,7 @@ urlpatterns = [
     path("api/docs/", api_docs.docs, name="api-docs"),
     path("operations/", operations.page, name="operations"),
     path("operations/replay/", operations.replay, name="replay"),
+    path("operations/subscription/", subscription.page, name="subscription"),
     path("operations/audit/", operations.audit_log, name="audit"),
     path("api/operations/", operations_api.operations, name="api-operations"),
     path("api/compare", compare.comparison, name="api-compare"),

@@ -1,13 +1,31 @@
-"""The WSGI application that granian serves."""
+"""The WSGI application: Django, which tells the server the route of each request, for its metrics."""
 
-import logging
+from __future__ import annotations
+
 import os
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
 
-from django.core.wsgi import get_wsgi_application
+import django
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpRequest, HttpResponseBase
 
-from warmboard.contract.settings import LOG_LEVEL
+from store import logs
+from warmboard.contract.settings import GOOGLE_CLOUD_PROJECT, LOG_FORMAT, LOG_LEVEL
 
-logging.basicConfig(level=LOG_LEVEL.read(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-application = get_wsgi_application()
+ROUTE = "warmboard.route"
+"""The key in the environ; empty if no view was found."""
+
+
+class Handler(WSGIHandler):
+    def get_response(self, request: HttpRequest) -> HttpResponseBase:
+        response = super().get_response(request)
+        match: Any = request.resolver_match
+        request.META[ROUTE] = match.route if match else getattr(request, "route", "")
+        return response
+
+
+logs.configure(LOG_LEVEL.read(), LOG_FORMAT.read(), GOOGLE_CLOUD_PROJECT.read())
+django.setup(set_prefix=False)
+application = Handler()

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__" and sys.argv[1:2] == ["check"]:
+    # Before the imports below, which take ten times as long as the check itself.
+    from workers.health.check import main as check
+
+    if (status := check(sys.argv[2:])) is not None:
+        sys.exit(status)
+
 import argparse
-import logging
 import os
 import signal
-import sys
 import threading
 from datetime import datetime
 from typing import Any, NoReturn
 
+from store import logs
 from warmboard.contract.settings import SettingError
+from workers.doctor.command import add_to as add_doctor
+from workers.doctor.command import diagnose
+from workers.health.check import PROCESSES
+from workers.health.check import main as check_process
 from workers.settings import Settings, settings, setup_django
 
 DESCRIPTION = "Warm MLflow runs: receive their events, fetch and sample their histories, and store them."
@@ -25,6 +37,10 @@ EXAMPLES = """examples:
   python -m workers discover --dry-run      show runs that no event announced; without --dry-run, queue them
   python -m workers replay --run RUN_ID     warm a run again from its event
   python -m workers replay --failed         warm again all runs with failed events; replay --help has more
+  python -m workers doctor                  something is wrong: find the cause and the fix
+  python -m workers seek --to TIME          have Pub/Sub deliver again what was published since; seek --help has more
+  python -m workers setup --check           compare topic and subscriptions with their declaration
+  python -m workers redrive                 take up messages that Pub/Sub gave up delivering
   python -m workers check subscriber        health check, by exit status
 
 settings come from environment variables; docs/reference/settings.md lists them."""
@@ -34,17 +50,26 @@ REPLAY_EXAMPLES = """examples:
   python -m workers replay --since 2026-01-02T10:00Z --until 2026-01-02T12:00Z
   python -m workers replay --experiment NAME --failed
   python -m workers replay --all --wait 0"""
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+SEEK_EXAMPLES = """examples:
+  python -m workers seek --to 2026-01-02T10:00Z --dry-run
+  python -m workers seek --to 2026-01-02T10:00Z
+  python -m workers snapshot create before-upgrade
+  python -m workers seek --snapshot before-upgrade"""
 
 
 def main() -> int:
     """Run one command; returns its exit status: 0, 1 with a reason, or 2 for wrong usage."""
     args = parser().parse_args()
+    if args.command is diagnose:
+        # Before all settings are read: it looks at those that can't be used, too.
+        status = diagnose(args)
+        sys.stdout.flush()
+        # At once: a library that hangs on its server would delay an orderly end.
+        os._exit(status)
     try:
         configured = settings()
         setup_django()
-        logging.basicConfig(level=configured.log_level, format=LOG_FORMAT)
-        logging.getLogger("google.cloud.pubsub_v1").setLevel(logging.WARNING)
+        logs.configure(configured.log_level, configured.log_format, configured.project)
         return int(args.command(args, configured) or 0)
     except SettingError as error:
         print(f"workers: {error}", file=sys.stderr)
@@ -62,7 +87,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("subscribe", help="listen for run events").set_defaults(command=subscribe)
     worker = commands.add_parser("worker", help="warm runs (Celery worker)")
-    worker.add_argument("--concurrency", type=int, default=2, help="processes (default: 2)")
+    worker.add_argument(
+        "--concurrency",
+        type=int,
+        help="processes (default: one more than there are tracking servers, so that none can use them all)",
+    )
     worker.set_defaults(command=run_worker)
     beat = commands.add_parser("beat", help="sweep for unfinished events and unannounced runs (Celery beat)")
     beat.add_argument(
@@ -76,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
     discover.add_argument("--dry-run", action="store_true", help="only show the runs")
     discover.set_defaults(command=discover_runs)
     _add_replay(commands)
+    _add_pubsub(commands)
     warm = commands.add_parser("warm", help="warm runs in this process, announced or not")
     which = warm.add_mutually_exclusive_group(required=True)
     which.add_argument("runs", nargs="*", default=[], metavar="RUN_ID", help="MLflow run IDs")
@@ -84,9 +114,10 @@ def parser() -> argparse.ArgumentParser:
         "--server", metavar="NAME", help="the tracking server's name (default: the server at MLFLOW_TRACKING_URI)"
     )
     warm.set_defaults(command=warm_runs)
-    check = commands.add_parser("check", help="health check of one process")
-    check.add_argument("process", choices=["subscriber", "beat", "worker"])
-    check.set_defaults(command=check_process)
+    add_doctor(commands)
+    check = commands.add_parser("check", help="health check of one process on this machine")
+    check.add_argument("process", choices=PROCESSES)
+    check.set_defaults(command=lambda args, _: check_process([args.process]))
     return top
 
 
@@ -116,6 +147,52 @@ def _add_replay(commands: Any) -> None:
     replay.set_defaults(command=replay_runs)
 
 
+def _add_pubsub(commands: Any) -> None:
+    seek = commands.add_parser(
+        "seek",
+        help="have Pub/Sub deliver past messages again",
+        description="Seek the subscription to a time or a snapshot: records a request, which a subscriber performs, and"
+        " waits for its outcome. Each event that Pub/Sub then delivers again is warmed again, once for each seek.",
+        epilog=SEEK_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    target = seek.add_mutually_exclusive_group(required=True)
+    target.add_argument("--to", type=_moment, metavar="TIME", help="messages published at or after this time")
+    target.add_argument("--snapshot", metavar="NAME", help="messages that were unacknowledged then, and all later ones")
+    seek.add_argument("--drop", action="store_true", help="drop messages that no subscriber has received yet")
+    seek.add_argument("--dry-run", action="store_true", help="only show what the inbox has of that range")
+    snapshot = commands.add_parser("snapshot", help="make, list or delete snapshots of the subscription")
+    actions = snapshot.add_subparsers(required=True, metavar="ACTION", dest="action")
+    for action, text in (("create", "make a snapshot, which lasts 7 days"), ("delete", "delete a snapshot")):
+        one = actions.add_parser(action, help=text)
+        one.add_argument("name", metavar="NAME", help="3 to 100 letters, digits, and . _ ~ + -")
+        _add_wait(one)
+    actions.add_parser("list", help="show the snapshots, as a subscriber last saw them")
+    _add_wait(seek)
+    seek.set_defaults(command=seek_subscription)
+    snapshot.set_defaults(command=use_snapshots)
+    setup = commands.add_parser(
+        "setup",
+        help="create or change topic and subscriptions as they are declared",
+        description="Create topic and subscriptions, with those of dead letters, or change them as declared in"
+        " workers/pubsub/declaration.json, and show what differed.",
+    )
+    setup.add_argument("--check", action="store_true", help="only compare; exits with 1 if something differs")
+    setup.set_defaults(command=set_up_pubsub)
+    redrive = commands.add_parser(
+        "redrive",
+        help="take up parked dead letters, and unreadable messages that this version can read",
+    )
+    redrive.add_argument("--dry-run", action="store_true", help="only show them")
+    redrive.set_defaults(command=redrive_letters)
+
+
+def _add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait", type=float, default=60, help="wait so many seconds for the outcome; 0: don't (default: 60)"
+    )
+
+
 def _moment(text: str) -> datetime:
     try:
         moment: datetime | None = datetime.fromisoformat(text)
@@ -133,9 +210,11 @@ def subscribe(_: argparse.Namespace, configured: Settings) -> int:
         signal.signal(number, lambda *_: stop.set())
     from google.auth.exceptions import GoogleAuthError
 
+    from workers.health.server import serve_health
     from workers.subscriber import subscribe as listen
 
     try:
+        serve_health("subscriber")
         listen(configured, stop)
     except GoogleAuthError as error:
         hint = "PUBSUB_EMULATOR_HOST is unset, so Google's Pub/Sub is used"
@@ -145,7 +224,11 @@ def subscribe(_: argparse.Namespace, configured: Settings) -> int:
 
 
 def run_worker(args: argparse.Namespace, configured: Settings) -> NoReturn:
-    _celery("worker", "--events", f"--concurrency={args.concurrency}", f"--loglevel={configured.log_level}")
+    from workers.processes import unique_name
+
+    name = f"--hostname={unique_name()}"
+    processes = args.concurrency or len(configured.tracking_servers) + 1
+    _celery("worker", "--events", name, f"--concurrency={processes}", f"--loglevel={configured.log_level}")
 
 
 def run_beat(args: argparse.Namespace, configured: Settings) -> NoReturn:
@@ -153,7 +236,7 @@ def run_beat(args: argparse.Namespace, configured: Settings) -> NoReturn:
 
 
 def run_flower(_: argparse.Namespace, configured: Settings) -> NoReturn:
-    _celery("flower", f"--logging={configured.log_level.lower()}")
+    _celery("flower", f"--logging={configured.log_level.lower()}", module="workers.flower")
 
 
 def discover_runs(args: argparse.Namespace, configured: Settings) -> int:
@@ -207,6 +290,35 @@ def replay_runs(args: argparse.Namespace, _: Settings) -> int:
         return 130
 
 
+def seek_subscription(args: argparse.Namespace, _: Settings) -> int:
+    from warmboard.contract.subscription import Action
+    from workers.pubsub.command import ask, show
+
+    wish = {"action": Action.SEEK, "to": args.to, "snapshot": args.snapshot, "drop": args.drop}
+    return show(wish) if args.dry_run else ask(wish, args.wait)
+
+
+def use_snapshots(args: argparse.Namespace, _: Settings) -> int:
+    from warmboard.contract.subscription import Action
+    from workers.pubsub.command import ask, list_snapshots
+
+    if args.action == "list":
+        return list_snapshots()
+    return ask({"action": Action(f"{args.action}-snapshot"), "snapshot": args.name}, args.wait)
+
+
+def set_up_pubsub(args: argparse.Namespace, configured: Settings) -> int:
+    from workers.pubsub.command import set_up
+
+    return set_up(configured, check=args.check)
+
+
+def redrive_letters(args: argparse.Namespace, _: Settings) -> int:
+    from workers.pubsub.command import redrive
+
+    return redrive(dry_run=args.dry_run)
+
+
 def warm_runs(args: argparse.Namespace, configured: Settings) -> int:
     from workers.errors import WarmError
     from workers.warm.attempt import server_named
@@ -223,24 +335,8 @@ def warm_runs(args: argparse.Namespace, configured: Settings) -> int:
     return 1 if report.failed else 0
 
 
-def check_process(args: argparse.Namespace, configured: Settings) -> int:
-    from workers.check import check_worker
-    from workers.heartbeat import UnhealthyError, check_heartbeat
-
-    heartbeats = {"subscriber": configured.subscriber_heartbeat, "beat": configured.beat_heartbeat}
-    try:
-        if args.process in heartbeats:
-            print(check_heartbeat(heartbeats[args.process], configured.heartbeat_age_seconds))
-        else:
-            print(check_worker())
-    except UnhealthyError as error:
-        print(f"workers check: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _celery(*arguments: str) -> NoReturn:
-    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.queue", *arguments])  # noqa: S606
+def _celery(*arguments: str, module: str = "celery") -> NoReturn:
+    os.execv(sys.executable, [sys.executable, "-m", module, "-A", "workers.queue", *arguments])  # noqa: S606
 
 
 if __name__ == "__main__":

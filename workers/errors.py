@@ -4,13 +4,32 @@
 class WarmError(Exception):
     """A run could not be warmed."""
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether a working tracking server said so, about this run. If not, the server itself may be down."""
+        return False
+
 
 class TransientError(WarmError):
     """It may work later: the server is down, busy or broken. Retried with back-off."""
 
 
+class NotMlflowError(TransientError):
+    """The answer is not MLflow's: a redirect, a page, garbage, or a document that is too large. A proxy may have given
+    it in MLflow's place.
+    """
+
+
+class ThrottledError(TransientError):
+    """The server asks for fewer requests (429): no failure of the run."""
+
+
 class PermanentError(WarmError):
     """A retry would not help: no such run, no such server, no permission. Parked as failed, with this reason."""
+
+    @property
+    def is_answer(self) -> bool:
+        return True
 
     @property
     def is_gone(self) -> bool:

@@ -17,7 +17,8 @@ def touch(heartbeat: Path) -> None:
 
 
 def check_heartbeat(heartbeat: Path, max_age: float) -> str:
-    """The heartbeat's age, in words. The subscriber's heartbeat comes every 2 s, beat's with every successful sweep.
+    """The heartbeat's age, in words. The subscriber's heartbeat comes every second while Pub/Sub answers, beat's with
+    every successful sweep.
 
     Raises UnhealthyError if there is none, or if it is older than ``max_age`` seconds.
     """

@@ -1,28 +1,33 @@
 """The inbox: records every event and its state, from its arrival to a warm run.
 
 A row goes pending → warming → done; after a transient error back to pending; or to failed. From ``due_at`` on, the
-sweep may queue a row again: the queue in Redis may be lost at any time, the inbox may not.
+sweep may queue a row again: the queue in Redis may be lost at any time, the inbox may not. A pending row without
+``due_at`` is held back: its tracking server is down or busy (``workers/servers/``).
 
 Started and progressed events are *live*: the next fetch of their run settles them all, and so does its completed event.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.core.management.color import no_style
-from django.db import DataError, connection, transaction
-from django.db.models import F, Q, QuerySet, Value
-from django.db.models.functions import Coalesce
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db.models import F, IntegerField, Q, QuerySet, Value
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
-from store.models import ENDED, InboxEvent, QuickTest, Run
-from warmboard.contract.cloudevents import EventError
+from store import clock
+from store.models import InboxEvent, Run
+from warmboard.contract.cloudevents import EventError, format_time
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 from warmboard.contract.replay import REPLAY_REQUESTED, ReplayRequest
+from warmboard.contract.subscription import SUBSCRIPTION_REQUESTED, SubscriptionRequest
+from workers.recording import seeks
+from workers.recording.announced import announce
 
 State = InboxEvent.State
 UNFINISHED = (State.PENDING, State.WARMING)
@@ -34,6 +39,13 @@ SWEEP_SOURCE = "/warmboard/sweep"
 """The source of events for runs that the sweep found (``workers/discover/discovery.py``)."""
 SUPERSEDED = "the run has completed since, and is warm"
 COALESCED = "another event of the run covers it"
+REQUESTS: dict[str, type[ReplayRequest] | type[SubscriptionRequest]] = {
+    REPLAY_REQUESTED: ReplayRequest,
+    SUBSCRIPTION_REQUESTED: SubscriptionRequest,
+}
+"""Messages that are about no single run, by their type."""
+LONGEST_REASON = 2000
+"""In bytes."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,18 @@ class Message:
     data: bytes
     attributes: dict[str, str]
     published_at: datetime
+
+    def timed(self) -> Message:
+        """The message with a ``ce-time``, which CloudEvents makes optional: by default the time of its publication."""
+        return replace(self, attributes={"ce-time": format_time(self.published_at), **self.attributes})
+
+    def numbered(self) -> Message:
+        """The message with an ID that depends on its contents too: an emulator that has forgotten everything gives the
+        same IDs again.
+        """
+        contents = hashlib.blake2b(self.data, digest_size=8)
+        contents.update(repr(sorted(self.attributes.items())).encode(errors="replace"))
+        return replace(self, message_id=f"{self.message_id}.{contents.hexdigest()}")
 
 
 def dispatch_grace() -> timedelta:
@@ -56,25 +80,40 @@ def lease() -> timedelta:
     return timedelta(seconds=settings.LEASE_SECONDS)
 
 
-def record(message: Message) -> InboxEvent | None:
-    """Commit the message to the inbox; returns its row, or None if the event was there already.
+def read(message: Message) -> RunEvent | ReplayRequest | SubscriptionRequest:
+    """Decode a message. Raises EventError if it is neither an event nor a request."""
+    kind = REQUESTS.get(message.attributes.get("ce-type", ""), RunEvent)
+    return kind.decode(message.data, message.timed().attributes)
 
-    A message that is not an event, or that the database will never accept, is kept as unreadable, with the reason.
+
+def record(message: Message) -> InboxEvent | None:
+    """Commit the message to the inbox; returns its row, or None if the event was there already and stays as it is.
+
+    An event that a seek has brought again is reopened (``workers/recording/seeks.py``). A message that is not an event,
+    or that the database will never accept, is kept as unreadable, with the reason.
 
     Raises DatabaseError if the database is down.
     """
+    timed = message.timed()
     try:
-        if message.attributes.get("ce-type") == REPLAY_REQUESTED:
-            return _record_request(ReplayRequest.decode(message.data, message.attributes), message)
-        return _record_event(RunEvent.decode(message.data, message.attributes), message)
+        found = read(timed)
+        # Reading takes no lock: of a thousand events that a seek brings, new ones don't wait long.
+        known = InboxEvent.objects.defer("data").filter(source=found.source, event_id=found.id).first()
+        if known:
+            return seeks.reopen(known, message.published_at)
+        return _record_event(found, timed) if isinstance(found, RunEvent) else _record_request(found, timed)
     except EventError as error:
-        return record_unreadable(message, str(error))
-    except DataError as error:
-        return record_unreadable(message, f"the database rejects it: {error}")
+        return record_unreadable(message.numbered(), str(error))
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError as error:
+        # If it is not the message's fault, this fails too.
+        return record_unreadable(message.numbered(), f"the database rejects it: {error}")
 
 
 def record_unreadable(message: Message, reason: str) -> InboxEvent | None:
-    """Keep a message that is not an event; returns its row, or None if its message ID was there already.
+    """Keep a message that is not an event, whole: Pub/Sub has none over 10 MB. Returns its row, or None if its message
+    ID was there already.
 
     Raises DatabaseError if the database is down.
     """
@@ -87,7 +126,7 @@ def record_unreadable(message: Message, reason: str) -> InboxEvent | None:
             "data": message.data,
             "published_at": message.published_at,
             "state": State.UNREADABLE,
-            "reason": _printable(reason),
+            "reason": cut(reason),
         },
     )
     return row if new else None
@@ -97,16 +136,18 @@ def _record_event(event: RunEvent, message: Message) -> InboxEvent | None:
     with transaction.atomic():
         row = _record_new(event, message, run_id=event.run_id, type=event.type.value)
         if row:
-            _announce(event)
+            announce(event)
     return row
 
 
-def _record_request(request: ReplayRequest, message: Message) -> InboxEvent | None:
-    """A request belongs to no single run; ``workers/replay/batches.py`` handles it."""
-    return _record_new(request, message, type=REPLAY_REQUESTED)
+def _record_request(request: ReplayRequest | SubscriptionRequest, message: Message) -> InboxEvent | None:
+    """``workers/replay/batches.py`` handles replay requests, ``workers/pubsub/requests.py`` the others."""
+    return _record_new(request, message, type=message.attributes["ce-type"])
 
 
-def _record_new(event: RunEvent | ReplayRequest, message: Message, **of: str) -> InboxEvent | None:
+def _record_new(
+    event: RunEvent | ReplayRequest | SubscriptionRequest, message: Message, **of: str
+) -> InboxEvent | None:
     row, new = InboxEvent.objects.get_or_create(
         source=event.source,
         event_id=event.id,
@@ -117,7 +158,8 @@ def _record_new(event: RunEvent | ReplayRequest, message: Message, **of: str) ->
             "data": message.data,
             "published_at": message.published_at,
             "state": State.PENDING,
-            "due_at": timezone.now() + dispatch_grace(),
+            # The sweep of an older version would take a subscription request for an event.
+            "due_at": None if of["type"] == SUBSCRIPTION_REQUESTED else timezone.now() + dispatch_grace(),
         },
     )
     return row if new else None
@@ -130,13 +172,13 @@ def claim(run_id: str, worker: str) -> list[InboxEvent]:
     (``waits``). Live events that need no fetch are finished here: those of a run that has completed since and is warm,
     and those covered by another claimed event, which is the completed one, else the newest.
     """
-    now = timezone.now()
+    now = clock.now()
     with transaction.atomic():
         # Lock the run: one claim at a time.
         list(Run.objects.select_for_update().filter(pk=run_id).values_list("pk"))
         events = InboxEvent.objects.filter(run_id=run_id)
-        events.filter(_free(now), _superseded(run_id)).update(state=State.DONE, reason=SUPERSEDED, due_at=None)
-        free = events.filter(_free(now))
+        events.filter(unclaimed(now), _superseded(run_id)).update(state=State.DONE, reason=SUPERSEDED, due_at=None)
+        free = events.filter(unclaimed(now))
         if _held(events, now) and not free.exclude(type__in=LIVE).exists():
             return []
         taken = _coalesced(free.select_for_update())
@@ -153,19 +195,39 @@ def claim(run_id: str, worker: str) -> list[InboxEvent]:
 
 
 def waits(run_id: str) -> bool:
-    """Whether the run has pending events, and no worker holds one of its events."""
+    """Whether the run has pending events that are not held back, and no worker holds one of its events."""
     events = InboxEvent.objects.filter(run_id=run_id)
-    return events.filter(state=State.PENDING).exists() and not _held(events, timezone.now())
+    return events.filter(state=State.PENDING, due_at__isnull=False).exists() and not _held(events, clock.now())
 
 
-def release(worker: str) -> None:
-    """Release what the worker held before it started again."""
-    InboxEvent.objects.filter(state=State.WARMING, claimed_by=worker).update(state=State.PENDING)
+def unclaimed(now: datetime) -> Q:
+    """Unfinished events that no worker holds: pending, or with an expired claim."""
+    return Q(state=State.PENDING) | Q(state=State.WARMING, due_at__lte=now)
 
 
-def renew(events: Sequence[InboxEvent]) -> None:
-    """Extend the lease of the events: their worker is still working on them."""
-    _update(events, due_at=timezone.now() + lease())
+def release(claimant: str) -> list[str]:
+    """Release what a process held that was killed: its attempts count. Returns the IDs of the runs."""
+    return _release(Q(claimed_by=claimant))
+
+
+def give_back(claimants: str) -> list[str]:
+    """Release what processes hold whose names begin so, as they were asked to end: their attempts don't count. Returns
+    the IDs of the runs.
+    """
+    return _release(Q(claimed_by__startswith=claimants), attempts=_one_less("attempts"), claimed_by="")
+
+
+def renew(events: Sequence[InboxEvent]) -> bool:
+    """Extend the lease of the events: their worker is still working on them. Returns whether any claim holds."""
+    due_at = clock.now() + lease()
+    return sum(_held_by(event).update(due_at=due_at) for event in events) > 0
+
+
+def forfeit(event: InboxEvent) -> None:
+    """A claim was lost though its worker lives: the attempt doesn't count."""
+    lost = InboxEvent.objects.filter(pk=event.pk, state__in=UNFINISHED)
+    # What was given back has its attempt already.
+    lost.exclude(claimed_by="").update(attempts=_one_less("attempts"))
 
 
 def finish(events: Sequence[InboxEvent]) -> None:
@@ -175,7 +237,15 @@ def finish(events: Sequence[InboxEvent]) -> None:
 
 def postpone(events: Sequence[InboxEvent], reason: str, seconds: float) -> None:
     """Mark the events as pending, with the reason: Celery retries in ``seconds``."""
-    _update(events, state=State.PENDING, reason=reason, due_at=timezone.now() + timedelta(seconds=seconds) + lease())
+    _update(events, state=State.PENDING, reason=reason, due_at=clock.now() + timedelta(seconds=seconds) + lease())
+
+
+def wait(events: Sequence[InboxEvent], reason: str, seconds: float | None) -> None:
+    """Mark the events as pending without counting the attempt. Without ``seconds`` they are held back
+    (``workers/servers/held.py``).
+    """
+    due_at = None if seconds is None else clock.now() + timedelta(seconds=seconds) + lease()
+    _update(events, state=State.PENDING, attempts=_one_less("attempts"), reason=reason, due_at=due_at)
 
 
 def give_up(events: Sequence[InboxEvent], reason: str) -> None:
@@ -185,7 +255,8 @@ def give_up(events: Sequence[InboxEvent], reason: str) -> None:
 
 def due(now: datetime) -> list[str]:
     """The IDs of runs with overdue events, which no worker holds; each is returned once per grace period."""
-    overdue = _unfinished().filter(due_at__lte=now)
+    # What a seek has reopened waits behind all else: `seeks.due`.
+    overdue = _unfinished().filter(due_at__lte=now).exclude(state=State.PENDING, seek__isnull=False)
     runs = sorted(set(overdue.values_list("run_id", flat=True)))
     # Pending, also if an expired claim says warming: the next worker must not find them held.
     overdue.update(state=State.PENDING, due_at=now + dispatch_grace())
@@ -193,13 +264,14 @@ def due(now: datetime) -> list[str]:
 
 
 def unfinished(source: str) -> int:
-    """The number of pending and warming events of that source."""
-    return _unfinished().filter(source=source).count()
+    """The number of pending and warming events of that source, without those that are held back."""
+    return _unfinished().filter(source=source, due_at__isnull=False).count()
 
 
 def pending() -> list[str]:
-    """The IDs of all runs with a pending event."""
-    return sorted(set(_unfinished().filter(state=State.PENDING).values_list("run_id", flat=True)))
+    """The IDs of all runs with a pending event that is not held back."""
+    pending = _unfinished().filter(state=State.PENDING, due_at__isnull=False)
+    return sorted(set(pending.values_list("run_id", flat=True)))
 
 
 def reopen(run_id: str, grace: timedelta | None = None) -> InboxEvent | None:
@@ -249,10 +321,6 @@ def _record_replay(run: Run) -> InboxEvent | None:
     return _record_event(event, Message("", data, attributes, now))
 
 
-def _free(now: datetime) -> Q:
-    return Q(state=State.PENDING) | Q(state=State.WARMING, due_at__lte=now)
-
-
 def _held(events: QuerySet[InboxEvent], now: datetime) -> bool:
     return events.filter(state=State.WARMING, due_at__gt=now).exists()
 
@@ -275,14 +343,38 @@ def _coalesced(events: QuerySet[InboxEvent]) -> list[InboxEvent]:
 
 
 def _unfinished() -> QuerySet[InboxEvent]:
-    """Unfinished events of runs; ``workers/replay/batches.py`` handles replay requests."""
-    return InboxEvent.objects.filter(state__in=UNFINISHED).exclude(type=REPLAY_REQUESTED)
+    """Unfinished events of runs."""
+    return InboxEvent.objects.filter(state__in=UNFINISHED).exclude(type__in=REQUESTS)
 
 
 def _update(events: Sequence[InboxEvent], **values: object) -> None:
     """Update only events whose claim still holds: others were reopened, or claimed by another worker."""
+    if "reason" in values:
+        values["reason"] = cut(str(values["reason"]))
     for event in events:
-        InboxEvent.objects.filter(pk=event.pk, state=State.WARMING, claims=event.claims).update(**values)
+        if not _held_by(event).update(**values):
+            forfeit(event)
+
+
+def _held_by(event: InboxEvent) -> QuerySet[InboxEvent]:
+    """The event's row, if it is still as it was claimed."""
+    return InboxEvent.objects.filter(pk=event.pk, state=State.WARMING, claims=event.claims)
+
+
+def _release(which: Q, **values: object) -> list[str]:
+    held = _unfinished().filter(which, state=State.WARMING)
+    runs = sorted(set(held.values_list("run_id", flat=True)))
+    held.update(state=State.PENDING, due_at=clock.now(), **values)
+    return runs
+
+
+def _one_less(column: str) -> Greatest:
+    return Greatest(F(column) - 1, Value(0), output_field=IntegerField())
+
+
+def cut(reason: str) -> str:
+    """The reason as a database stores it, in at most 2 kB."""
+    return _printable(reason).encode()[:LONGEST_REASON].decode(errors="ignore")
 
 
 def _printable_attributes(message: Message) -> dict[str, str]:
@@ -292,69 +384,3 @@ def _printable_attributes(message: Message) -> dict[str, str]:
 
 def _printable(text: str) -> str:
     return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _announce(event: RunEvent) -> None:
-    """Create the run, and the quick test that the event names, with the first event: readers have a page to wait on."""
-    run, new = Run.objects.select_for_update().get_or_create(
-        run_id=event.run_id,
-        defaults={
-            "tracking_server": event.tracking_server,
-            "experiment_name": event.experiment_name,
-            "status": event.status.value,
-            "end_time": event.end_time,
-            "epochs": event.epochs,
-            "announced_at": event.time,
-        },
-    )
-    if not new:
-        _update_run(run, event)
-    _link_quick_test(event)
-
-
-def _update_run(run: Run, event: RunEvent) -> None:
-    """Update the run's status. A completed run stays completed, whatever comes late or from a clock that is ahead; only
-    a start after its end resumes it, or the sweep that has seen it run in MLflow after its end.
-    """
-    if event.type == EventType.CHANGED:
-        _reopen(run, event)
-        return
-    if event.type == EventType.COMPLETED:
-        news = event.time > run.announced_at or not _started_after(event)
-    else:
-        news = event.time > run.announced_at and (event.type == EventType.STARTED or run.status not in ENDED)
-    if news:
-        run.announced_at = max(run.announced_at, event.time)
-        run.status, run.end_time, run.tracking_server = event.status.value, event.end_time, event.tracking_server
-        run.save(update_fields=["announced_at", "status", "end_time", "tracking_server"])
-
-
-def _reopen(run: Run, event: RunEvent) -> None:
-    """A change is no activity of the run: its place in lists stays."""
-    if run.status in ENDED and event.status not in ENDED and event.time > (run.end_time or run.announced_at):
-        run.status, run.end_time = event.status.value, None
-        run.save(update_fields=["status", "end_time"])
-
-
-def _started_after(event: RunEvent) -> bool:
-    started = InboxEvent.objects.filter(run_id=event.run_id, type=EventType.STARTED, happened_at__gt=event.time)
-    return started.exists()
-
-
-def _link_quick_test(event: RunEvent) -> None:
-    """Point the quick test at its newest run. The product numbers quick tests: only an ID in the event makes a row."""
-    if event.quick_test_id is None:
-        return
-    test, new = QuickTest.objects.select_for_update().get_or_create(pk=event.quick_test_id)
-    if test.mlflow_run_id == event.run_id:
-        return
-    if Run.objects.filter(pk=test.mlflow_run_id, announced_at__gt=event.time).exists():
-        return
-    test.mlflow_run_id, test.mlflow_experiment_name = event.run_id, event.experiment_name
-    test.training_history_json = None
-    test.save()
-    if new:
-        # The row came with its own key: tell the database's sequence.
-        with connection.cursor() as cursor:
-            for statement in connection.ops.sequence_reset_sql(no_style(), [QuickTest]):
-                cursor.execute(statement)

@@ -9,28 +9,40 @@ from dataclasses import astuple, dataclass
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import setup_logging
 
+from store import logs
+from store.connection import tls_options
 from workers.settings import settings, setup_django
 
 setup_django()
 
-TASK_SECONDS = 540
+TASK_SECONDS = settings().fetch_limits.seconds + 240
+"""The time limit of a task: after the fetch it samples and stores."""
 BROKER_SECONDS = 3
 LIVE_SECONDS = 1.0
 """How long a started or progressed event waits for others, in seconds: a burst causes one fetch."""
 SOON, LATER = 0, 9
 """Priorities: a LATER task starts only when no SOON task is queued."""
 
-app = Celery("warmboard", broker=settings().redis_url, include=["workers.tasks", "workers.sweep"])
+app = Celery(
+    "warmboard",
+    broker=settings().redis_url,
+    include=["workers.tasks", "workers.sweep", "workers.processes", "workers.health.signals"],
+)
 app.conf.update(
     # A task leaves the queue when it ends, not when it starts; the inbox makes repeating it harmless.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
     task_time_limit=TASK_SECONDS,
+    # Memory that a large run has used is given back with the process.
+    worker_max_memory_per_child=settings().worker_max_megabytes * 1024,
     # Longer than the time limit of a task: a task that outlives it is delivered twice.
     broker_transport_options={"visibility_timeout": TASK_SECONDS + 60, "global_keyprefix": "warmboard:celery:"},
     broker_connection_retry_on_startup=True,
+    # Without these options kombu takes any certificate of a rediss:// address.
+    broker_use_ssl=tls_options(settings().redis_url),
     task_ignore_result=True,
     # Events for Flower.
     worker_send_task_events=True,
@@ -40,6 +52,12 @@ app.conf.update(
         "expire": {"task": "expire", "schedule": crontab(hour=3, minute=30), "options": {"priority": LATER}}
     },
 )
+
+
+@setup_logging.connect
+def _log_as_configured(**_: object) -> None:
+    """Celery's own processes: a receiver keeps Celery from setting up its logging."""
+    logs.configure(settings().log_level, settings().log_format, settings().project)
 
 
 @dataclass(frozen=True)

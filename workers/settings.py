@@ -12,6 +12,7 @@ from typing import Self
 import django
 
 from warmboard.contract import settings as setting
+from workers.fetch.budget import Limits
 from workers.fetch.server import TrackingServer
 
 
@@ -29,7 +30,9 @@ class Settings:
     epoch_sample_interval: int
     overview_points: int
     fetch_concurrency: int
+    fetch_limits: Limits
     warm_attempts: int
+    recovery_runs_per_second: int
     output_uri: str
     storage_emulator_host: str | None
     sweep_seconds: int
@@ -39,8 +42,12 @@ class Settings:
     retention_days: int
     inbox_retention_days: int
     subscriber_heartbeat: Path
+    worker_heartbeat: Path
     beat_heartbeat: Path
+    health_port: int
+    worker_max_megabytes: int
     log_level: str
+    log_format: str
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -56,7 +63,9 @@ class Settings:
             epoch_sample_interval=setting.EPOCH_SAMPLE_INTERVAL.read(environ),
             overview_points=setting.OVERVIEW_POINTS.read(environ),
             fetch_concurrency=setting.FETCH_CONCURRENCY.read(environ),
+            fetch_limits=Limits(setting.FETCH_SECONDS.read(environ), setting.FETCH_MAX_BYTES.read(environ)),
             warm_attempts=setting.WARM_ATTEMPTS.read(environ),
+            recovery_runs_per_second=setting.RECOVERY_RUNS_PER_SECOND.read(environ),
             output_uri=setting.OUTPUT_URI.read(environ),
             storage_emulator_host=setting.STORAGE_EMULATOR_HOST.read(environ),
             sweep_seconds=setting.SWEEP_SECONDS.read(environ),
@@ -66,8 +75,12 @@ class Settings:
             retention_days=setting.RETENTION_DAYS.read(environ),
             inbox_retention_days=setting.INBOX_RETENTION_DAYS.read(environ),
             subscriber_heartbeat=setting.SUBSCRIBER_HEARTBEAT.read(environ),
+            worker_heartbeat=setting.WORKER_HEARTBEAT.read(environ),
             beat_heartbeat=setting.BEAT_HEARTBEAT.read(environ),
+            health_port=setting.HEALTH_PORT.read(environ),
+            worker_max_megabytes=setting.WORKER_MAX_MEGABYTES.read(environ),
             log_level=setting.LOG_LEVEL.read(environ),
+            log_format=setting.LOG_FORMAT.read(environ),
         )
 
 

@@ -9,18 +9,22 @@ from typing import Any
 
 from celery.signals import beat_init, worker_ready
 from django.db import DatabaseError, close_old_connections
-from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
+from store import clock
 from workers import inbox
 from workers.discover.discovery import Discovery
 from workers.heartbeat import touch
 from workers.queue import LATER, SOON, dispatch, dispatch_later, dispatch_rebuild, dispatch_turn, give_up_on_slow_broker
+from workers.recording import seeks
 from workers.replay import batches
+from workers.servers.watch import Watch
 from workers.settings import settings
 from workers.warm import rebuilds
 
 log = logging.getLogger(__name__)
+WATCH_SECONDS = 1
+"""How often held-back runs are let through."""
 
 
 def sweep() -> int:
@@ -29,14 +33,16 @@ def sweep() -> int:
 
     Raises DatabaseError, or kombu's OperationalError; the next sweep tries again.
     """
-    runs = inbox.due(timezone.now())
+    runs = inbox.due(clock.now())
     for run_id in runs:
         log.warning("run %s has an overdue event that no worker holds: queueing it again", run_id)
         dispatch(run_id)
-    for turn in batches.due(timezone.now()):
+    for run_id in seeks.due(clock.now()):
+        dispatch_later(run_id)
+    for turn in batches.due(clock.now()):
         log.warning("no worker holds replay request %d: starting it again", turn.request)
         dispatch_turn(turn)
-    for rebuild in rebuilds.due(timezone.now(), settings().warm_attempts):
+    for rebuild in rebuilds.due(clock.now(), settings().warm_attempts):
         # A rebuild that has waited a whole lease must not starve behind events.
         dispatch_rebuild(rebuild.run_id, rebuild.attempts, SOON if rebuild.waited else LATER)
     return len(runs)
@@ -71,18 +77,32 @@ def _discover_for_ever() -> None:
         time.sleep(seconds)
 
 
+def _watch_for_ever() -> None:
+    """Ask servers that are down, and let runs through that were held back."""
+    watch = Watch(settings().tracking_servers, settings().recovery_runs_per_second, dispatch_later)
+    while True:
+        close_old_connections()
+        pause = WATCH_SECONDS
+        try:
+            watch.turn()
+        except (DatabaseError, BrokerError) as error:
+            pause = settings().sweep_seconds
+            log.error("held-back runs can't be let through, next turn in %d s: %s", pause, error)
+        time.sleep(pause)
+
+
 @beat_init.connect
 def _sweep_beside_beat(**_: Any) -> None:
     # In beat's process: a task would wait while all workers are busy with long fetches.
     give_up_on_slow_broker()
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
+    threading.Thread(target=_watch_for_ever, name="watch", daemon=True).start()
     # In its own thread: a slow MLflow must not delay the sweep of the inbox.
     threading.Thread(target=_discover_for_ever, name="discover", daemon=True).start()
 
 
 @worker_ready.connect
-def _take_up_unfinished(sender: Any, **_: Any) -> None:
+def _take_up_unfinished(**_: Any) -> None:
     # Celery delivers a killed worker's tasks again only after the visibility timeout: too long for a waiting reader.
-    inbox.release(sender.hostname)
     for run_id in inbox.pending():
         dispatch(run_id)

@@ -52,7 +52,8 @@ def main() -> int:
     except _Stop:
         return 130
     except (PartError, SettingError) as error:
-        say(f"\nwarmboard: {error}")
+        # The notes are what doctor has found.
+        say("\n".join([f"\nwarmboard: {error}", *getattr(error, "__notes__", [])]))
         return 1
 
 

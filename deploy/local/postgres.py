@@ -47,6 +47,18 @@ class Postgres:
         self._process = Process(part, os.environ, self._folder / "postgres.log", user=self._user)
         self._process.wait_ready(READY_SECONDS)
 
+    def start_again(self) -> None:
+        """Start the cluster once more after its process has ended, without waiting for it."""
+        ended = self.process
+        self._process = Process(ended.part, os.environ, ended.log, user=self._user)
+
+    @property
+    def process(self) -> Process:
+        """Its postmaster. Raises PartError if it was never started."""
+        if self._process is None:
+            raise PartError("PostgreSQL was not started")
+        return self._process
+
     def stop(self) -> None:
         if self._process:
             self._process.stop()

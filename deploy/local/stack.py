@@ -74,6 +74,7 @@ class Stack:
             "OUTPUT_URI": f"gs://{BUCKET}/runs",
             "SPOOL_DIR": str(data / "spool"),
             "SUBSCRIBER_HEARTBEAT": str(data / "subscriber.heartbeat"),
+            "WORKER_HEARTBEAT": str(data / "worker.heartbeat"),
             "BEAT_HEARTBEAT": str(data / "beat.heartbeat"),
             "WEBAPP_SECRET_KEY": self._secret_key(),
             "WEBAPP_LOOPBACK_READ": "true",
@@ -87,6 +88,8 @@ class Stack:
         }
         fixed = {
             **{name: str(ports[part]) for part, name in PORT_OF.items()},
+            # On one machine three processes can't share one port.
+            "HEALTH_PORT": "0",
             # No request to this machine may go through a proxy. Both spellings: programs differ.
             **dict.fromkeys(("NO_PROXY", "no_proxy"), self._no_proxy()),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{self.given.get('PATH', os.defpath)}",

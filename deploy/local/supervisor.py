@@ -57,7 +57,8 @@ class Supervisor:
             self._start_all()
             self._up = True
             self._write_state()
-        except BaseException:
+        except BaseException as error:
+            self._examine(error)
             self.stop()
             raise
         return self
@@ -65,6 +66,7 @@ class Supervisor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._examine(error)
         self.stop()
 
     def start(self, part: Part) -> Process:
@@ -100,6 +102,15 @@ class Supervisor:
         self.processes.clear()
         state_file(self.stack.data).unlink(missing_ok=True)
         self._lock.close()
+
+    def _examine(self, error: BaseException | None) -> None:
+        """If a part has failed, add what doctor finds to the error, while the other parts still run."""
+        if not (isinstance(error, PartError) and self.processes):
+            return
+        say("\nSomething is wrong. Looking for the cause …")
+        command = [sys.executable, "-m", "workers", "doctor", "--quiet"]
+        done = subprocess.run(command, env=self.stack.environ, capture_output=True, text=True, check=False)
+        error.add_note(f"doctor:\n{done.stdout or done.stderr}")
 
     def _start_all(self) -> None:
         for name in ("mlflow", "valkey", "pubsub", "storage"):

@@ -46,6 +46,7 @@ def others(site: Site) -> None:
         "announce", {"state": "failed", "reason": reason}, run_id="night3", name="nightly-3", experiment="nightly"
     )
     site.seed("announce", {"state": "pending"}, run_id="night4", name="nightly-4", experiment="nightly")
+    site.seed("make", kind="Point", name="before-upgrade")
 
 
 @EVERYWHERE

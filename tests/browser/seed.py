@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import IO, Any
 
@@ -77,6 +78,20 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Point:
+    """A snapshot of the subscription, as a subscriber has listed it."""
+
+    name: str
+
+    def make(self) -> None:
+        from store.models import Snapshot
+
+        oldest = datetime(2026, 1, 2, 10, tzinfo=UTC)
+        times = {"oldest_at": oldest, "expires_at": datetime.now(UTC) + timedelta(days=7)}
+        Snapshot.objects.update_or_create(name=self.name, defaults=times)
+
+
+@dataclass(frozen=True)
 class Annotation:
     """What ada writes beside a run."""
 
@@ -94,12 +109,25 @@ class Annotation:
 def main(lines: IO[str], answers: IO[str]) -> None:
     django.setup()
     from tests.webapp.frameworks import Framework
-    from tests.webapp.numbers import Numbers, Untold
+    from tests.webapp.numbers import Clocks, Numbers, Untold
     from tests.webapp.samples import Golden, Known, Sample, Varied
 
     kinds: dict[str, Any] = {
         kind.__name__: kind
-        for kind in (Account, Annotation, Command, Framework, Golden, Known, Numbers, Sample, Untold, Varied)
+        for kind in (
+            Account,
+            Annotation,
+            Clocks,
+            Command,
+            Framework,
+            Golden,
+            Known,
+            Numbers,
+            Point,
+            Sample,
+            Untold,
+            Varied,
+        )
     }
     for line in lines:
         failed = None

@@ -149,7 +149,7 @@ def test_an_operator_replays_what_failed(look: Look, site: Site) -> None:
     before = len(site.pubsub.messages)
     hands.to("Replay 1 run")
     hands.press("Enter")
-    expect(page.get_by_label("Your replay")).to_contain_text("on its way through Pub/Sub")
+    expect(page.get_by_label("Your request")).to_contain_text("on its way through Pub/Sub")
     assert len(site.pubsub.messages) == before + 1
     hands.to("Sign out")
     hands.press("Enter")

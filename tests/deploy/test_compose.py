@@ -218,12 +218,23 @@ def test_the_addresses_it_is_given_are_those_of_other_services(name: str) -> Non
 def test_the_databases_are_created() -> None:
     made = re.findall(r"createdb (\w+)", " ".join(SERVICES["databases"]["command"]))
     mlflow = urlsplit(environment("mlflow")["MLFLOW_BACKEND_STORE_URI"])
-    store = urlsplit(environment("webapp")["DATABASE_URL"])
+    store = urlsplit(environment("worker")["DATABASE_URL"])
 
     assert [mlflow.path] == [f"/{database}" for database in made]
     assert store.path == f"/{environment('postgres')['POSTGRES_DB']}" == f"/{environment('databases')['PGDATABASE']}"
     assert {mlflow.username, store.username} == {environment("postgres")["POSTGRES_USER"]}
-    assert environment("worker")["DATABASE_URL"] == store.geturl()
+    assert environment("migrate")["DATABASE_URL"] == store.geturl()
+
+
+def test_the_webapp_has_a_user_of_its_own_and_no_other_password() -> None:
+    own, role = environment("webapp"), environment("role")
+    url = urlsplit(own["DATABASE_URL"])
+
+    assert own["DATABASE_URL"] == role["WEBAPP_DATABASE_URL"]
+    assert url.username != urlsplit(role["DATABASE_URL"]).username
+    assert url.path == urlsplit(role["DATABASE_URL"]).path
+    assert "WEBAPP_DATABASE_URL" not in own
+    assert "role" in SERVICES["webapp"]["depends_on"]
 
 
 def test_the_bucket_is_created() -> None:
@@ -270,6 +281,7 @@ def test_volumes_are_declared_and_used() -> None:
 
 @pytest.mark.parametrize(("name", "path"), [
     ("subscriber", SETTINGS["SUBSCRIBER_HEARTBEAT"].default),
+    ("worker", SETTINGS["WORKER_HEARTBEAT"].default),
     ("beat", SETTINGS["BEAT_HEARTBEAT"].default),
     ("beat", workers.__main__.parser().parse_args(["beat"]).schedule),
 ])  # fmt: skip
@@ -305,7 +317,7 @@ def test_a_check_over_http_asks_the_program_and_fails_if_it_is_unhealthy(name: s
     assert _checks(name, port) != 0
 
     assert f"or {PORTS[name]}}}" in check(name)[3]
-    assert paths == [{"webapp": "/readyz", "mlflow": "/health", "flower": "/healthcheck"}[name]]
+    assert paths == [{"webapp": "/readyz", "mlflow": "/health"}[name]]
 
 
 def test_what_the_checks_over_http_ask_for_is_served() -> None:
@@ -316,7 +328,7 @@ def test_what_the_checks_over_http_ask_for_is_served() -> None:
 
 def _checks(name: str, port: int) -> int:
     """The exit status of a health check whose program listens on another port."""
-    variables = {f"{part}_PORT": str(port) for part in ("WEBAPP", "MLFLOW", "FLOWER")}
+    variables = {f"{part}_PORT": str(port) for part in ("WEBAPP", "MLFLOW")}
     line = [sys.executable, *check(name)[2:]]
     return subprocess.run(line, env={**os.environ, **variables}, stderr=subprocess.DEVNULL, check=False).returncode
 

@@ -24,8 +24,8 @@ from tests.waiting import PATIENCE, wait
 from warmboard.contract.events import RunEvent, RunStatus
 
 EPOCHS = 3
-CLOCKS = {"SWEEP_SECONDS": "1", "DISPATCH_SECONDS": "5"}
-"""Of the stack: what was queued and lost is queued again within seconds. Leases stay long: a busy machine is slow."""
+CLOCKS = {"SWEEP_SECONDS": "1", "DISPATCH_SECONDS": "5", "LEASE_SECONDS": "20"}
+"""Of the stack: what was queued and lost is queued again within seconds. Leases are longer: a busy machine is slow."""
 
 
 @dataclass
@@ -131,14 +131,15 @@ def _insecure_transport(host: str) -> Any:
     return PublisherGrpcTransport(channel=grpc.insecure_channel(host))
 
 
-@pytest.fixture(scope="session")
+# Of the package: with the last test here the stack ends, and its sweep no longer runs beside the tests of others.
+@pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The stack, with every part up."""
     with Supervisor(Stack(tmp_path_factory.mktemp("stack"), {**GIVEN, **CLOCKS})) as supervisor:
         yield Running(supervisor)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def trained(running: Running) -> dict[str, Any]:
     """The file that ``demo`` wrote after training against the running stack."""
     done = running.command("deploy.local", f"--data={running.stack.data}", "demo", "--exit", f"--epochs={EPOCHS}")

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sqlite3
+import time
 import urllib.request
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
+from deploy.local.process import answers_http, free_port, signal_group
 from tests.integration.conftest import Running, completed
 from tests.waiting import PATIENCE, wait
 
@@ -109,20 +117,45 @@ def test_a_subscriber_survives_pubsub(running: Running, run_id: str) -> None:
     running.wait_state(run_id, "warm")
 
 
-def test_a_worker_that_was_killed_at_work_takes_it_up_again(running: Running, run_id: str) -> None:
+def test_a_run_whose_process_was_killed_is_taken_up_again(running: Running, run_id: str) -> None:
+    """First the child that fetches it, as if memory was short; then the main process, whose children must end too."""
     running.freeze("mlflow")
     try:
         running.complete(run_id)
-        running.wait_state(run_id, "warming")
-        running.kill("worker")
+        child = _fetching(running, run_id, attempts=1)
+        os.kill(child, signal.SIGKILL)
+        child = _fetching(running, run_id, attempts=2)
+        os.kill(running.process("worker").pid, signal.SIGKILL)
+        wait(lambda: _has_ended(child), "the child of a killed worker to end")
     finally:
         running.thaw("mlflow")
-    running.start("worker")
+        running.kill("worker")
+        running.start("worker")
     summary = running.wait_state(run_id, "warm")
-    assert summary["events"][0]["attempts"] == 2
+    assert summary["events"][0]["attempts"] >= 3
 
 
-def test_with_mlflow_down_everything_warm_still_answers(running: Running, trained: dict[str, Any]) -> None:
+def test_a_worker_that_is_asked_to_end_gives_its_run_back(running: Running, run_id: str) -> None:
+    running.freeze("mlflow")
+    try:
+        running.complete(run_id)
+        _fetching(running, run_id, attempts=1)
+        # Everything of its group, as a terminal does.
+        signal_group(running.process("worker").pid, signal.SIGTERM)
+        wait(lambda: running.process("worker").ended() is not None, "the worker to end")
+        running.wait_state(run_id, "pending")
+        assert f"run {run_id} is given back" in running.process("worker").log.read_text()
+    finally:
+        running.thaw("mlflow")
+        running.kill("worker")
+        running.start("worker")
+    running.wait_state(run_id, "warm")
+
+
+def test_with_mlflow_down_everything_warm_still_answers_and_what_is_not_waits(
+    running: Running, trained: dict[str, Any], run_id: str
+) -> None:
+    waits = run_id
     run_id, test_id = trained["run_id"], trained["quick_test_id"]
     histogram = "histogram-data/?type=gradients&tower=candidate"
     running.kill("mlflow")
@@ -134,8 +167,16 @@ def test_with_mlflow_down_everything_warm_still_answers(running: Running, traine
         assert running.get(f"/api/runs/{run_id}/")["state"] == "warm"
         for page in ("", f"runs/{run_id}/", f"quick-tests/{test_id}/"):
             assert _status(running, page) == 200
+        running.complete(waits)
+        outage = wait(lambda: running.summary(waits).get("waiting_for"), "the run to wait for MLflow")
+        assert outage["tracking_server"] == "default"
+        assert running.get(f"/api/runs/{waits}/training-history/")["waiting_for"] == outage
+        # Longer than the sweep's clocks: it queues no run that is held back.
+        wait(lambda: _asked_since(running, outage["since"]), "beat to ask MLflow again")
+        assert running.summary(waits)["events"][0]["attempts"] == 0
     finally:
         running.start("mlflow")
+    assert running.wait_state(waits, "warm")["events"][0]["attempts"] == 1
 
 
 def test_a_run_that_an_older_version_has_warmed_is_rebuilt_without_mlflow(running: Running, run_id: str) -> None:
@@ -155,11 +196,13 @@ def test_a_run_that_an_older_version_has_warmed_is_rebuilt_without_mlflow(runnin
 
 
 def test_replay_warms_a_run_again(running: Running, trained: dict[str, Any]) -> None:
-    before = running.get(f"/api/runs/{trained['run_id']}/training-history/")["cached_at"]
+    path = f"/api/runs/{trained['run_id']}/"
+    before, history = running.get(path)["warmed_at"], running.get(path + "training-history/")
     done = running.command("workers", "replay", "--run", trained["run_id"])
     assert done.returncode == 0, done.stderr
     assert "warm after" in done.stdout
-    assert running.get(f"/api/runs/{trained['run_id']}/training-history/")["cached_at"] > before
+    assert running.get(path)["warmed_at"] > before
+    assert running.get(path + "training-history/") == history, "a run that has not changed keeps its body"
 
 
 def test_replay_of_a_run_without_an_event_says_so(running: Running) -> None:
@@ -169,20 +212,91 @@ def test_replay_of_a_run_without_an_event_says_so(running: Running) -> None:
 
 
 def test_checks_tell_a_living_process_from_a_dead_one(running: Running) -> None:
-    for process in ("subscriber", "worker"):
-        done = running.command("workers", "check", process)
-        assert done.returncode == 0, done.stderr
-    wait(lambda: running.command("workers", "check", "beat").returncode == 0, "beat to have sent a sweep")
+    for process in ("subscriber", "worker", "beat"):
+        wait(partial(_passes, running, process), f"{process} to have a heartbeat")
     running.kill("worker")
     try:
-        assert running.command("workers", "check", "worker").returncode == 1
+        heartbeat = Path(running.stack.environ["WORKER_HEARTBEAT"])
+        os.utime(heartbeat, (time.time() - 40,) * 2)
+        assert not _passes(running, "worker")
     finally:
         running.start("worker")
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether the process runs no more; one that its new parent has not waited for is still there."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _fetching(running: Running, run_id: str, *, attempts: int) -> int:
+    """Wait until the run is in progress for at least that time: on a busy machine a lease may expire. Returns the
+    process that fetches it.
+    """
+
+    def claimed() -> int | None:
+        with sqlite3.connect(running.stack.data / "warmboard.sqlite3") as tables:
+            row = tables.execute(
+                "select claimed_by from store_inboxevent where run_id = ? and state = 'warming' and attempts >= ?",
+                [run_id, attempts],
+            ).fetchone()
+        return int(row[0].rpartition("/")[2]) if row else None
+
+    found: int = wait(claimed, f"attempt {attempts}", lambda: running.summary(run_id))
+    return found
+
+
+def test_health_ports_answer(running: Running) -> None:
+    ports: dict[str, int] = {}
+    for name in ("subscriber", "worker", "beat"):
+        ports[name] = free_port(0, set(ports.values()))
+        part = running.process(name).part
+        running.process(name).stop()
+        Path(running.stack.environ[f"{name.upper()}_HEARTBEAT"]).unlink()
+        running.supervisor.start(replace(part, environ={"HEALTH_PORT": str(ports[name])}))
+    for name, port in ports.items():
+        wait(answers_http(f"http://127.0.0.1:{port}/healthz"), f"the health port of {name} to answer")
+
+
+def test_doctor_finds_no_fault_in_the_stack(running: Running) -> None:
+    done = running.command("workers", "doctor", "--json")
+    found = json.loads(done.stdout)["findings"]
+    assert [each for each in found if each["level"] == "failure"] == []
+    assert done.returncode == 0
+    texts = " ".join(each["text"] for each in found)
+    for words in (
+        "SQLite",
+        "migrations are applied",
+        "Valkey",
+        "one answers: celery@",
+        "belongs to it",
+        "a run is fetched with one request",
+        "the bucket of gs://",
+        "the subscriber works",
+        "webapp answers",
+        "Flower answers",
+    ):
+        assert words in texts, texts
+    assert "older version of Warmboard" not in texts
+    assert running.stack.environ["WEBAPP_SECRET_KEY"] not in done.stdout
+
+
+def _passes(running: Running, process: str) -> bool:
+    return running.command("workers", "check", process).returncode == 0
 
 
 def _status(running: Running, path: str) -> int:
     with urllib.request.urlopen(running.stack.urls["web"] + path, timeout=PATIENCE) as answer:
         return int(answer.status)
+
+
+def _asked_since(running: Running, since: str) -> bool:
+    """Whether beat has asked the server a few times since it is down."""
+    (server,) = running.get("/api/operations/")["parts"]["tracking_servers"]
+    asked = server["asked_at"]
+    return bool(asked and datetime.fromisoformat(asked) - datetime.fromisoformat(since) > timedelta(seconds=6))
 
 
 def _unreadable(running: Running) -> list[tuple[bytes, str]]:

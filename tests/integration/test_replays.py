@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -88,8 +89,8 @@ def test_an_operator_replays_a_failed_run_and_sees_it_warm(running: Running, fai
     # Like a person who is not sure whether it worked, and clicks again.
     page.get_by_role("button", name="Replay 1 run").dblclick()
     # The page updates itself.
-    expect(page.get_by_label("Your replay")).to_contain_text("queued 1 run")
-    expect(page.get_by_label("Your replay")).to_contain_text("requested by operator")
+    expect(page.get_by_label("Your request")).to_contain_text("queued 1 run")
+    expect(page.get_by_label("Your request")).to_contain_text("requested by operator")
     assert settled(running, before + 1)[-1] == ("done", "queued 1 run")
     running.wait_state(failed, "warm")
     page.goto(f"/runs/{failed}/")
@@ -129,7 +130,7 @@ def test_a_pubsub_that_is_down_loses_nothing(running: Running, failed: str, sign
     finally:
         running.start("pubsub")
     page.get_by_role("button", name="Replay 1 run").click()
-    expect(page.get_by_label("Your replay")).to_contain_text("queued 1 run")
+    expect(page.get_by_label("Your request")).to_contain_text("queued 1 run")
     running.wait_state(failed, "warm")
     assert len(settled(running, before + 1)) == before + 1
 
@@ -141,6 +142,18 @@ def test_all_that_failed_is_replayed_by_hand(running: Running, failed: str) -> N
     done = running.command("workers", "replay", "--failed", "--experiment", "logged by the stock client")
     assert " warm, " in done.stdout, done.stderr
     assert running.summary(failed)["state"] == "warm"
+
+
+def test_a_seek_brings_what_was_published_since(running: Running, run_id: str) -> None:  # noqa: F811
+    then = datetime.now(UTC).isoformat()
+    running.complete(run_id)
+    running.wait_state(run_id, "warm")
+    before = running.summary(run_id)["warmed_at"]
+    shown = running.command("workers", "seek", "--to", then, "--dry-run")
+    assert "The inbox has 1 event of 1 run from then on (1 done)" in shown.stdout, shown.stderr
+    done = running.command("workers", "seek", "--to", then)
+    assert done.stdout.startswith("Done: seek to "), done.stderr
+    wait(lambda: running.summary(run_id)["warmed_at"] > before, "the run to be warmed again")
 
 
 def test_a_replay_of_nothing_in_particular_is_refused(running: Running) -> None:

@@ -127,6 +127,10 @@ def test_a_command_against_nothing_says_how_to_start_it(running: Running, tmp_pa
     assert done.returncode == 1
 
 
+DOCTORED = {"EPOCH_SAMPLE_INTERVAL"}
+"""Settings whose fault shows only when a program starts."""
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
@@ -144,4 +148,6 @@ def test_a_setting_that_cannot_be_used_stops_up_with_its_name(
     done = subprocess.run(command, env=given, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 1
     assert message in done.stderr
+    # Once the first part runs, doctor is asked for the cause.
+    assert ("doctor:" in done.stderr) == ("docs/reference/settings.md" in done.stderr) == (name in DOCTORED)
     assert read_state(tmp_path) == {}

@@ -11,7 +11,7 @@ from deploy.local.process import Process
 from store import warm
 
 # About PostgreSQL's query plans; the second run of `python -m tests` has them.
-collect_ignore = [] if connection.vendor == "postgresql" else ["test_plans.py"]
+collect_ignore = [] if connection.vendor == "postgresql" else ["test_plans.py", "test_postgres.py"]
 
 
 @pytest.fixture(autouse=True)

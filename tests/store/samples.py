@@ -46,6 +46,7 @@ def warm_run(
         start_time=NOON,
         end_time=NOON,
         epochs=3,
+        history_length=3,
         unit="epoch",
         newest_at=NOON,
         digest="",

@@ -59,6 +59,36 @@ def test_older_runs_can_be_searched() -> None:
     assert list(RunMetric.objects.values_list("run_id", "key", "last")) == [("old", "loss", 0.5)]
 
 
+def test_what_an_outage_has_parked_is_taken_up_again() -> None:
+    old = _migrated("0007_changes")
+    reasons = {
+        "refused": "gave up after 8 attempts: MLflow at http://mlflow:5000 does not answer: connection refused",
+        "answered": "gave up after 8 attempts: MLflow answered 503 to runs/get: no healthy upstream",
+        "redis": "gave up after 8 attempts: Redis is down, run redis is warm in the tables only: refused",
+        "database": "gave up after 8 attempts: database is locked",
+        "unknown": "MLflow answered 404 to runs/get: Run with id=unknown not found",
+        "killer": "gave up: attempt 8 ended without a result, as if its worker was killed",
+        "bug": "KeyError: 'info'",
+    }
+    try:
+        common = {"tracking_server": "default", "experiment_name": "e", "status": "FINISHED", "announced_at": NOON}
+        for run_id, reason in reasons.items():
+            old.get_model("store", "Run").objects.create(
+                run_id=run_id, **common, schema_version=1, rebuild_attempts=8, rebuild_reason=reason
+            )
+            old.get_model("store", "InboxEvent").objects.create(
+                source="s", event_id=run_id, run_id=run_id, attributes={}, data=b"", published_at=NOON,
+                state="failed", reason=reason, attempts=8,
+            )  # fmt: skip
+    finally:
+        _migrated_to_the_end()
+    events = InboxEvent.objects.order_by("pk").values_list("run_id", "state", "attempts", "due_at")
+    waits, parked = ("pending", 0, None), ("failed", 8, None)
+    assert [event[1:] for event in events] == [waits] * 4 + [parked] * 3
+    rebuilt = set(Run.objects.filter(rebuild_attempts=0, rebuild_due_at__isnull=False).values_list("pk", flat=True))
+    assert rebuilt == {"refused", "answered", "redis", "database"}
+
+
 def _migrated_to_the_end() -> None:
     """Migrate every app forward, because apps that depend on the store's tables were migrated back with them."""
     executor = MigrationExecutor(connection)

@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from store.models import InboxEvent, Run
+from store.models import InboxEvent, Run, TrackingServerState
 from store.state import EXPECT, run_state
 from tests.store.samples import NOON, announce
 from warmboard.contract.entries import SCHEMA_VERSION
@@ -68,3 +68,18 @@ def test_a_run_of_an_older_schema_is_rebuilding_until_that_fails_for_good() -> N
     assert (run_state("run1").state, run_state("run1").reason) == ("rebuilding", "MLflow is down")
     Run.objects.update(rebuild_due_at=None)
     assert (run_state("run1").state, run_state("run1").reason) == ("failed", "MLflow is down")
+
+
+def test_a_pending_run_whose_server_is_down_waits_for_it() -> None:
+    announce()
+    TrackingServerState.objects.create(name="default", down_since=NOON, reason="connection refused")
+    receive(State.DONE)
+    assert run_state("run1").waits_for is None
+    receive(State.PENDING, "an earlier attempt")
+    found = run_state("run1")
+    assert (found.state, found.reason) == ("pending", "connection refused")
+    assert found.expect.startswith(
+        "Waiting for tracking server default, which has been down since 2026-01-02 12:00 UTC."
+    )
+    TrackingServerState.objects.update(down_since=None)
+    assert (run_state("run1").waits_for, run_state("run1").reason) == (None, "an earlier attempt")

@@ -18,7 +18,7 @@ from store import warm
 from store.models import QuickTest, Run, RunSource, WarmEntry
 from store.warm import HotCopyError
 from tests.conftest import start_valkey
-from tests.store.samples import announce, entry, warm_run
+from tests.store.samples import NOON, announce, entry, warm_run
 from tests.waiting import wait
 from warmboard.contract.entries import Body, Encoding, Entry, EntryKey, HistogramType, Resolution, Tower
 
@@ -83,6 +83,25 @@ def test_the_later_fetch_wins_regardless_of_which_finishes_last() -> None:
     assert warm.put(warm_run("latest", minutes=6))
     assert get() != later.entries[OVERVIEW].body(Encoding.GZIP)
     assert RunSource.objects.count() == 1
+
+
+def test_a_fetch_by_a_clock_that_was_ahead_freezes_nothing(hot: Any) -> None:
+    announce()
+    assert warm.put(warm_run("of 2099", minutes=60 * 24 * 365 * 73))
+    ahead = Run.objects.get().fetched_at
+    assert ahead
+    assert ahead.year > 2090
+    Run.objects.update(warmed_at=ahead)
+    second = warm_run("second", minutes=2)
+    assert warm.put(second)
+    assert get() == second.entries[OVERVIEW].body(Encoding.GZIP)
+    assert not warm.put(warm_run("first", minutes=1))
+    # Tables that were restored know nothing of the generation in Redis.
+    Run.objects.update(warmed_at=NOON)
+    third = warm_run("third", minutes=3)
+    assert warm.put(third)
+    assert get() == third.entries[OVERVIEW].body(Encoding.GZIP)
+    assert hot.get("warmboard:generation:run1") < b"%020d" % int(ahead.timestamp() * 1e6)
 
 
 def test_the_same_fetch_may_be_put_again() -> None:

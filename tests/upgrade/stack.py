@@ -82,6 +82,7 @@ def upgrade(database: Database, number: int, folder: Path, static: Path, mlflow:
         "MLFLOW_TRACKING_URI": mlflow.address,
         "SWEEP_SECONDS": "1",
         "DISCOVER_SECONDS": "0",
+        "WORKER_HEARTBEAT": str(folder / "worker.heartbeat"),
         "BEAT_HEARTBEAT": str(folder / "beat.heartbeat"),
         # What came, or was fetched, in 2020 goes; the rest of the fixture stays.
         "RETENTION_DAYS": days,

@@ -9,6 +9,7 @@ import redis
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 
 from deploy.local.process import Process
@@ -18,6 +19,8 @@ from tests.webapp.samples import Sample
 from webapp.access import rate_limit
 from webapp.access.readers import readers
 from webapp.listing import known
+
+collect_ignore = [] if connection.vendor == "postgresql" else ["test_database_role.py"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -216,6 +216,9 @@ class Framework(Sample):
         return self.documents.final_metrics
 
     def length(self) -> int:
+        return self.documents.length
+
+    def history_length(self) -> int:
         return len(self.documents.epochs)
 
     def sparkline(self) -> Series:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from tests.webapp.frameworks import Framework
 from tests.webapp.samples import START, Sample
 from warmboard.contract.entries import Entry, EntryKey
-from workers.history.points import Points
+from workers.history.points import Indices, Points
 
 CLOSE = 123_456_787
 """Runs with seeds 1 and 2 end with the two numbers after it, which have the same eight digits."""
@@ -52,6 +53,10 @@ class Numbers(Framework):
             ),
         }
 
+    def tiny(self) -> dict[str, Points]:
+        """Values that float64 has fewest bits for."""
+        return {"loss": _points(np.arange(20), np.arange(20, 0, -1) * 5e-323)}
+
     def by_point(self) -> dict[str, Points]:
         """All points at step 0; a run with an odd seed logged the same metric by step."""
         values = np.sqrt(np.arange(1.0, 41.0)) * self.seed
@@ -77,6 +82,31 @@ class Numbers(Framework):
 
     def params(self) -> dict[str, str]:
         return HOSTILE | {"seed": str(self.seed)}
+
+
+@dataclass(frozen=True)
+class Clocks(Framework):
+    """The losses of 20 epochs, timed by a clock that is wrong."""
+
+    def seconds(self) -> dict[str, Points]:
+        return self._timed(lambda times: times // 1000)
+
+    def nanoseconds(self) -> dict[str, Points]:
+        return self._timed(lambda times: times * 1_000_000)
+
+    def own(self) -> dict[str, Points]:
+        return self._timed(lambda times: times - times[0])
+
+    def back(self) -> dict[str, Points]:
+        return self._timed(lambda times: np.append(times[:10], times[10:] - 60_000))
+
+    def right(self) -> dict[str, Points]:
+        return self._timed(lambda times: times)
+
+    def _timed(self, clock: Callable[[Indices], Indices]) -> dict[str, Points]:
+        steps = np.arange(20)
+        times = clock((START.timestamp() * 1000 + steps * 3000).astype(np.int64))
+        return {key: Points.of(steps, most * np.exp(-steps / 9), times) for key, most in (("loss", 2), ("val_loss", 3))}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
+from cachetools import LRUCache, cached
 
 from store import warm
 from store.models import InboxEvent, QuickTest, Run
@@ -46,9 +47,17 @@ GRADIENT_EDGES = [-(10 ** (-7 * i / 12)) for i in range(13)] + [10 ** (-7 * (12 
 NonFiniteKind = Literal["NaN", "Infinity", "-Infinity"]
 
 
+def _fields(run: Sample) -> str:
+    return repr(run)
+
+
 @dataclass(frozen=True)
 class Sample:
-    """A run of ``epochs`` epochs; equal seeds give equal values."""
+    """A run of ``epochs`` epochs; equal seeds give equal values.
+
+    What takes long to make follows from the fields alone, and hundreds of tests store the same run: it is made once in
+    a process, and must not be changed.
+    """
 
     run_id: str
     epochs: int = 20
@@ -64,6 +73,7 @@ class Sample:
             return []
         return [("loss", self.epochs // 3, "NaN"), ("query_grad_norm", self.epochs // 2, "Infinity")]
 
+    @cached(LRUCache(32), key=_fields)
     def curves(self) -> dict[str, Series]:
         """Every metric by its MLflow key, over every epoch."""
         chance = random.Random(self.seed)
@@ -187,6 +197,10 @@ class Sample:
 
     def told(self) -> Summaries:
         """As the workers make them, from every epoch."""
+        return self._told()
+
+    @cached(LRUCache(32), key=_fields)
+    def _told(self) -> Summaries:
         kinds = {(key, epoch): float(kind) for key, epoch, kind in self.non_finite()}
         times = np.array([_milliseconds(START + timedelta(seconds=3 * (at + 1))) for at in range(self.epochs)])
         points = {
@@ -228,6 +242,10 @@ class Sample:
         }  # fmt: skip
 
     def entries(self) -> dict[EntryKey, Entry]:
+        return self._entries()
+
+    @cached(LRUCache(32), key=_fields)
+    def _entries(self) -> dict[EntryKey, Entry]:
         entries = {}
         entries[EntryKey.summaries(self.run_id)] = encode(self.told())
         entries[EntryKey.about(self.run_id)] = encode(about(self.fetched(), self.cached_at()))
@@ -277,6 +295,7 @@ class Sample:
                 run_id=self.run_id, fetched_at=datetime.now(UTC), experiment_name=self.experiment, name=self.name,
                 status=self.status, start_time=START, end_time=START + timedelta(seconds=3 * self.epochs),
                 newest_at=START + timedelta(seconds=3 * self.epochs), epochs=self.length(), unit=self.told()["unit"],
+                history_length=self.history_length(),
                 digest="", params=self.params(), tags=self.tags(), parent=parent_of(self.tags()),
                 summaries=self.told()["metrics"], final_metrics=self.final_metrics(),
                 sparkline=self.sparkline(), entries=self.entries(), source=b"",
@@ -290,6 +309,9 @@ class Sample:
     def length(self) -> int:
         """How many epochs the run has logged."""
         return self.epochs
+
+    def history_length(self) -> int:
+        return self.length()
 
     def sparkline(self) -> Series:
         val = self.curves()["val_loss"]

@@ -169,11 +169,13 @@ def test_where_a_request_comes_from(settings: Settings) -> None:
         request.META |= meta
         return throttle.address_of(request)
 
-    forwarded = {"HTTP_X_FORWARDED_FOR": "6.6.6.6, 203.0.113.7"}
-    assert of() == of(**forwarded) == "10.0.0.1", "anybody can claim it where no proxy stands before us"
+    forwarded = {"HTTP_X_FORWARDED_FOR": "6.6.6.6, 203.0.113.7, 198.51.100.1"}
+    # Behind a proxy that ends TLS, but is not said to be trusted: the header may be the client's.
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    assert of(**forwarded) == "203.0.113.7"
-    assert of() == "10.0.0.1"
+    for trusted, expected in enumerate(["10.0.0.1", "198.51.100.1", "203.0.113.7", "6.6.6.6", "10.0.0.1"]):
+        settings.TRUSTED_PROXIES = trusted
+        assert of(**forwarded) == expected
+        assert of() == of(HTTP_X_FORWARDED_FOR=" ") == "10.0.0.1"
 
 
 def test_the_audit_log_is_only_added_to(db: None) -> None:

@@ -18,12 +18,15 @@ from pyarrow import parquet
 from store import warm
 from store.models import Run
 from tests.webapp.frameworks import Framework, _curve
-from tests.webapp.samples import Golden, Sample
+from tests.webapp.samples import Golden, Known, Sample
+from warmboard.contract.about import NOTE
 from warmboard.contract.catalogue import named_series
 from warmboard.contract.entries import Encoding, EntryKey, HistogramType, Resolution, Series, Tower
 from webapp.exports import read
 from webapp.exports.formats import FORMATS
 from webapp.exports.views import file_name
+from workers.documents import run as run_documents
+from workers.documents import series
 from workers.history.points import Points
 
 RUN = "/api/runs/abc123def456/"
@@ -44,6 +47,18 @@ class Odd(Framework):
             "-loss": _curve(range(7), values[::-1]),
             "step": _curve([2, 4, 1_000_000], [1.0, math.nan, 3.0]),
             "@once": _curve([5], [2.5]),
+        }
+
+
+class NotNumbers(Framework):
+    """Many values that are no numbers, in the history and on axes of their own."""
+
+    def strewn(self) -> dict[str, Points]:
+        kinds = [math.nan, math.inf, -math.inf, 0.5]
+        return {
+            f"{name}{number}": _curve(range(0, 60 * every, every), [kinds[(step * number) % 4] for step in range(60)])
+            for name, every in (("loss", 1), ("own/", 7), ("other/", 3))
+            for number in range(3)
         }
 
 
@@ -288,3 +303,26 @@ def test_a_run_of_another_version_is_not_exported(reader: Client, sample: Sample
     Run.objects.update(schema_version=0)
     empty_redis.flushdb()
     assert reader.get(f"{RUN}export.json").json()["state"] == "rebuilding"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_no_limit_of_a_document_loses_a_point(reader: Client, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    monkeypatch.setattr(series, "MOST_NON_FINITE", {Resolution.OVERVIEW: 2, Resolution.FULL: 5})
+    monkeypatch.setattr(run_documents, "MOST_CELLS", 130)  # two of the three metrics that share their steps
+    run = NotNumbers(run_id="strewn", logged="strewn")
+    run.warm()
+    found = table(reader, suffix, run="strewn")
+    for key, points in run.strewn().items():
+        places = zip(points.steps.tolist(), points.timestamps.tolist(), points.values.tolist(), strict=True)
+        assert repr(found[key]) == repr({(step, time): value for step, time, value in places}), key
+    if suffix == "json":
+        assert json.loads(export(reader, "json", run="strewn").getvalue())["non_finite_unlisted"] == 0
+
+
+def test_tags_are_whole_whatever_their_length(reader: Client) -> None:
+    tags = {"long": "x" * 8_000, "short": "y", NOTE: "# why\n" + "z" * 5_000}
+    Known(run_id="tagged", logged_tags=tags).warm()
+    found = json.loads(export(reader, "json", run="tagged").getvalue())
+    assert (found["tags"], found["tags_cut"], found["tags_left_out"]) == (tags, {}, 0)
+    content = io.BytesIO(export(reader, "parquet", run="tagged").getvalue())
+    assert json.loads(parquet.read_schema(content).metadata[b"warmboard"])["tags"] == tags

@@ -86,9 +86,9 @@ WRITES: dict[str, list[tuple[str, dict[str, str]]]] = {
 }
 OF_NO_RUN = {
     "pick/", "compare/", "sign-in/", "sign-in/google/", "sign-in/google/callback/", "sign-out/", "tokens/",
-    "tokens/<number:token_id>/revoke/", "api/openapi.json", "healthz", "readyz",
+    "tokens/<number:token_id>/revoke/", "api/openapi.json", "healthz", "readyz", "operations/subscription/",
 }  # fmt: skip
-"""What these answer does not depend on any run: a comparison's page, for one, only asks for its data."""
+"""What these answer names no run: a comparison's page, for one, only asks for its data. A seek only counts."""
 
 
 def routes(patterns: list[Any], prefix: str = "") -> Iterator[str]:

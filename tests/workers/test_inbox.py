@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 
-from store import runs
+from store import clock, runs
 from store.models import InboxEvent, QuickTest, Run
 from tests.store.samples import NOON
 from tests.warmboard.contract.test_events import golden
@@ -79,11 +81,48 @@ def test_an_unreadable_message_is_kept_with_its_reason(data: bytes) -> None:
     row = inbox.record(Message("m1", data, attributes, NOON))
     assert row
     row.refresh_from_db()
-    assert (row.state, row.event_id, bytes(row.data)) == (State.UNREADABLE, "m1", data)
+    assert (row.state, row.event_id, bytes(row.data)) == (State.UNREADABLE, row.event_id, data)
+    assert row.event_id.startswith("m1.")
     assert row.reason
     assert inbox.record(Message("m1", data, attributes, NOON)) is None
     assert inbox.record(message()), "a valid event with the same ID is still recorded"
     assert inbox.claim("", "w1") == []
+
+
+@given(messages=st.lists(st.tuples(st.sampled_from("12"), st.binary(max_size=3), st.sampled_from(["", "a", "\0"]))))
+def test_an_emulator_that_gives_ids_again_hides_no_unreadable_message(messages: list[tuple[str, bytes, str]]) -> None:
+    InboxEvent.objects.all().delete()
+    for number, data, attribute in messages:
+        inbox.record(Message(number, data, {"x": attribute} if attribute else {}, NOON))
+    assert InboxEvent.objects.count() == len(set(messages))
+
+
+@pytest.mark.parametrize("long", ["x" * 10_000, "\N{SNOWMAN}" * 10_000])
+def test_a_reason_has_at_most_two_kilobytes(long: str) -> None:
+    row = inbox.record(Message("m1", b"{}", {**golden()[1], "ce-type": long}, NOON))
+    assert row
+    assert 1900 < len(row.reason.encode()) <= 2000
+    inbox.record(message())
+    inbox.give_up(inbox.claim(RUN_ID, "w1"), long)
+    assert 1900 < len(InboxEvent.objects.get(state=State.FAILED).reason.encode()) <= 2000
+
+
+def test_a_large_message_is_kept_whole() -> None:
+    padded = message(padding="x" * 9_900_000)
+    row = inbox.record(padded)
+    assert row
+    row.refresh_from_db()
+    assert (row.state, bytes(row.data)) == (State.UNREADABLE, padded.data)
+    assert row.reason.startswith("data has 9,900,")
+
+
+def test_an_event_without_a_time_happened_when_it_was_published() -> None:
+    timeless = message()
+    del timeless.attributes["ce-time"]
+    row = inbox.record(timeless)
+    assert row
+    assert row.happened_at == NOON
+    assert inbox.claim(RUN_ID, "w1")[0].event().time == NOON
 
 
 def test_a_claim_takes_all_unfinished_events_of_the_run() -> None:
@@ -131,13 +170,39 @@ def test_a_claim_lasts_as_long_as_it_is_renewed() -> None:
     assert InboxEvent.objects.get().state == State.DONE
 
 
-def test_a_worker_that_starts_holds_nothing() -> None:
+def test_what_a_killed_process_held_is_released_and_its_attempt_counts() -> None:
     inbox.record(message())
-    inbox.claim(RUN_ID, "w1")
-    inbox.release("w2")
+    inbox.claim(RUN_ID, "celery@a-1/10")
+    assert inbox.release("celery@a-1/1") == []
     assert inbox.pending() == []
-    inbox.release("w1")
-    assert inbox.pending() == [RUN_ID]
+    assert inbox.release("celery@a-1/10") == [RUN_ID]
+    assert inbox.pending() == inbox.due(clock.now()) == [RUN_ID]
+    assert inbox.claim(RUN_ID, "celery@a-1/11")[0].attempts == 2
+
+
+def test_what_an_ending_worker_held_is_given_back_and_costs_no_attempt() -> None:
+    inbox.record(message())
+    [held] = inbox.claim(RUN_ID, "celery@a-1/10")
+    assert inbox.give_back("celery@a-2/") == []
+    assert inbox.give_back("celery@a-1/") == [RUN_ID]
+    assert inbox.pending() == inbox.due(clock.now()) == [RUN_ID]
+    inbox.give_up([held], "too late")
+    assert (InboxEvent.objects.get().state, InboxEvent.objects.get().attempts) == (State.PENDING, 0)
+    assert inbox.claim(RUN_ID, "celery@a-2/10")[0].attempts == 1
+
+
+def test_a_claim_that_was_lost_costs_no_attempt() -> None:
+    inbox.record(message())
+    first = inbox.claim(RUN_ID, "w1")
+    InboxEvent.objects.update(due_at=NOON)
+    second = inbox.claim(RUN_ID, "w2")
+    assert not inbox.renew(first)
+    assert inbox.renew(second)
+    inbox.finish(first)
+    assert (InboxEvent.objects.get().state, InboxEvent.objects.get().attempts) == (State.WARMING, 1)
+    inbox.finish(second)
+    inbox.forfeit(first[0])
+    assert (InboxEvent.objects.get().state, InboxEvent.objects.get().attempts) == (State.DONE, 1)
 
 
 def test_a_replay_does_not_change_when_the_run_was_first_warm() -> None:

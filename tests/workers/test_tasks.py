@@ -22,10 +22,11 @@ from workers import inbox
 from workers.errors import PermanentError
 from workers.fetch.fetcher import Fetcher, TrackingServer
 from workers.history.ndjson import write_run
+from workers.settings import Settings
 from workers.sweep import sweep
 from workers.tasks import expire, rebuild_run
 from workers.tasks import warm_run as warm_run_task
-from workers.warm import pipeline
+from workers.warm import pipeline, rebuilds
 
 pytestmark = pytest.mark.usefixtures("tables", "queue", "configure")
 State = InboxEvent.State
@@ -42,8 +43,27 @@ def test_a_run_is_rebuilt_from_what_the_store_kept() -> None:
     assert rebuild_run("run1", 0).startswith("nothing to do")
 
 
-def test_a_rebuild_that_needs_mlflow_is_retried_and_then_given_up() -> None:
+def test_a_rebuild_that_needs_a_server_that_is_down_waits() -> None:
     outdated()
+    for _ in range(3):
+        assert rebuild_run("run1", 0).startswith("postponed: waits for tracking server 'default', down since ")
+        waiting = Run.objects.get()
+        assert waiting.rebuild_attempts == 0
+        assert waiting.rebuild_due_at
+        assert "down since" in waiting.rebuild_reason
+
+
+def test_an_attempt_to_rebuild_that_could_not_be_recorded_is_given_back() -> None:
+    outdated()
+    assert rebuilds.claim("run1", 0, 2)
+    rebuild_run("run1", 0, owed=True)
+    assert Run.objects.get().rebuild_attempts == 0
+
+
+def test_a_rebuild_that_mlflow_cannot_answer_is_retried_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    outdated()
+    answers = FakeMlflow({})
+    monkeypatch.setattr("workers.servers.probe.connections_to", lambda *_: answers)
     before = timezone.now()
     assert rebuild_run("run1", 0).startswith("postponed: ")
     waiting = Run.objects.get()
@@ -74,7 +94,7 @@ def test_an_event_during_a_warming_waits_for_its_end(monkeypatch: pytest.MonkeyP
     mlflow = FakeMlflow(golden_run.metrics(), golden_run.params())
     outcomes = []
 
-    def fetcher(server: TrackingServer, _: int) -> Fetcher:
+    def fetcher(server: TrackingServer, _: Settings) -> Fetcher:
         """Meanwhile events arrive, and other workers take their tasks."""
         for number in range(3):
             inbox.record(message(name=PROGRESSED, event_id=str(number), run_id=FAKE_RUN_ID))

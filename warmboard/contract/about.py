@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
+NOTE = "mlflow.note.content"
+"""The tag that is the run's description."""
+
 
 class Source(TypedDict):
     """The program that logged the run. What is unknown is empty. ``type`` is MLflow's word, such as ``LOCAL``."""

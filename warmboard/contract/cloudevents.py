@@ -9,15 +9,19 @@ https://github.com/google/knative-gcp/blob/main/docs/spec/pubsub-protocol-bindin
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 CONTENT_TYPE = "application/json"
 LONGEST = {"tracking_server": 64, "experiment_name": 500, "mlflow_info_uri": 2000, "requested_by": 150}
 LONGEST_ATTRIBUTE = 255
 LARGEST = 2**31 - 1
+LARGEST_DATA = 1_000_000
+"""The max size of an event's data, in bytes. Larger data are not parsed: as JSON they can take 40 times their size."""
+LEAP_SECOND = re.compile(r"(.+[Tt ]\d\d:\d\d:)60(\D.*)")
 
 
 class EventError(ValueError):
@@ -66,6 +70,8 @@ class Fields:
     """The JSON object of an event. Each method reads one field and raises EventError, which names the field."""
 
     def __init__(self, data: bytes) -> None:
+        if len(data) > LARGEST_DATA:
+            raise EventError(f"data has {len(data):,} bytes; an event has at most {LARGEST_DATA:,}")
         try:
             document = json.loads(data)
         except (ValueError, RecursionError) as error:
@@ -146,9 +152,12 @@ def _check_text(what: str, value: str, longest: int) -> None:
 
 
 def _time(what: str, text: str) -> datetime:
+    # RFC 3339 has lower-case letters and leap seconds; Python has neither.
+    leap = LEAP_SECOND.fullmatch(text)
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = datetime.fromisoformat((f"{leap[1]}59{leap[2]}" if leap else text).upper())
+        moment += timedelta(seconds=bool(leap))
+    except (ValueError, OverflowError):
         raise EventError(f"{what} is {text!r}, not an RFC 3339 time") from None
     if moment.tzinfo is None:
         raise EventError(f"{what} is {text!r}, without a time zone")

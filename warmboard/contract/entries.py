@@ -75,6 +75,10 @@ class NonFinite(TypedDict):
     kind: Literal["NaN", "Infinity", "-Infinity"]
 
 
+NonFiniteSteps = dict[str, dict[Literal["NaN", "Infinity", "-Infinity"], list[int]]]
+"""Metric → kind → steps."""
+
+
 class Envelope(TypedDict):
     """The min and max of one metric: item *i* covers the steps after ``epochs[i-1]``, up to ``epochs[i]``."""
 
@@ -124,7 +128,7 @@ class Summaries(TypedDict):
     """
 
     available: Literal[True]
-    unit: Literal["epoch", "step"]
+    unit: Literal["epoch", "step", "point"]
     metrics: dict[str, Summary]
     charts: list[Chart]
     chunk_of: dict[str, int]
@@ -176,7 +180,7 @@ class History(TypedDict):
 
     available: Literal[True]
     resolution: str
-    unit: Literal["epoch", "step"]
+    unit: Literal["epoch", "step", "point"]
     epochs: list[int]
     epochs_total: int
     timestamps: list[int]
@@ -197,6 +201,7 @@ class History(TypedDict):
     clock_of: dict[str, int]
     non_finite: list[NonFinite]
     non_finite_total: int
+    non_finite_rest: NotRequired[NonFiniteSteps]
     repeated_steps: int
     final_metrics: dict[str, float | None]
     params: dict[str, str]
@@ -302,6 +307,7 @@ class MetricChunk(TypedDict):
     metrics: dict[str, ChunkMetric]
     non_finite: list[NonFinite]
     non_finite_total: int
+    non_finite_rest: NotRequired[NonFiniteSteps]
     cached_at: str
     mlflow_run_id: str
 

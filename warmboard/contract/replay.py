@@ -69,6 +69,9 @@ class ReplayRequest:
     requested_by: str
     source: str = SOURCE
 
+    def __str__(self) -> str:
+        return str(self.selection)
+
     def encode(self) -> tuple[bytes, dict[str, str]]:
         """Return the data and the attributes of the Pub/Sub message."""
         wanted = self.selection

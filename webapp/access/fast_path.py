@@ -41,7 +41,7 @@ class FastPathMiddleware:
             return self._respond(request)
         # Raises DisallowedHost (400): a browser may reach us only by the configured names.
         request.get_host()
-        view, parts = found
+        view, parts, request.route = found  # type: ignore[attr-defined]
         counted_as, request.reader = known  # type: ignore[attr-defined]
         standing = rate_limit.count(counted_as)
         if standing is None:
@@ -62,10 +62,10 @@ def _known_reader(request: HttpRequest) -> tuple[str, Reader] | None:
 
 
 @lru_cache(ADDRESSES_REMEMBERED)
-def _view_at(path: str, urlconf: str) -> tuple[View, dict[str, Any]] | None:
-    """The view of stored bodies at this address with its arguments; None for any other address."""
+def _view_at(path: str, urlconf: str) -> tuple[View, dict[str, Any], str] | None:
+    """The view of stored bodies at this address, with its arguments and its route; None for any other address."""
     try:
         match = resolve(path, urlconf)
     except Resolver404:
         return None
-    return (match.func, match.kwargs) if getattr(match.func, "reads_bodies", False) else None
+    return (match.func, match.kwargs, match.route) if getattr(match.func, "reads_bodies", False) else None

@@ -18,6 +18,7 @@ from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 
 from store.hot import hot
+from webapp.accounts.throttle import address_of
 
 SECONDS = 60
 TELL_EVERY = 1.0
@@ -120,4 +121,4 @@ def count(reader: str) -> Standing | None:
 
 def by_address(request: HttpRequest) -> str:
     """The reader of an unauthenticated request."""
-    return f"address {request.META.get('REMOTE_ADDR', '')}"
+    return f"address {address_of(request)}"

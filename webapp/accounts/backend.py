@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Group, User
+from django.db import connection
 from django.db.models import Case, CharField, Exists, OuterRef, Value, When
 
 from webapp.accounts.groups import Role
@@ -22,14 +24,24 @@ class RoleBackend(ModelBackend):
     """
 
     def get_user(self, user_id: Any) -> User | None:
-        users = User.objects.annotate(role=_role(), restricted=Exists(Restriction.objects.all()))
-        user = users.filter(pk=user_id).first()
+        statement, parameters = _statement(connection.vendor)
+        user = next(iter(User.objects.raw(statement, [*parameters, user_id])), None)
         return user if user and self.user_can_authenticate(user) else None
 
 
 def role_of(user: Any) -> str:
     """The user's role; empty if they have not signed in or are in no group."""
     return str(getattr(user, "role", ""))
+
+
+@cache
+def _statement(vendor: str) -> tuple[str, tuple[Any, ...]]:
+    """The query and its parameters but the last, the user's key. Every page runs it; to build it takes 3 ms, to run it
+    a fifth of one.
+    """
+    users = User.objects.annotate(role=_role(), restricted=Exists(Restriction.objects.all())).filter(pk=0)
+    statement, parameters = users.query.get_compiler(connection=connection).as_sql()
+    return statement, tuple(parameters[:-1])
 
 
 def _role() -> Case:

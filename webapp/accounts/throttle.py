@@ -42,12 +42,15 @@ def succeeded(name: str, address: str) -> None:
 
 
 def address_of(request: HttpRequest) -> str:
-    """The client's address. Behind a proxy (WEBAPP_HTTPS) it is the last one in X-Forwarded-For, which that proxy has
-    added; those before it are sent by the client.
+    """The client's address: that of the connection or, behind WEBAPP_TRUSTED_PROXIES proxies, the one that the
+    outermost of them saw. Each adds one to the end of X-Forwarded-For; what is before those is sent by the client.
     """
     peer: str = request.META.get("REMOTE_ADDR", "")
-    forwarded: str = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.SECURE_PROXY_SSL_HEADER else ""
-    return (forwarded.rpartition(",")[2].strip() or peer)[:45]
+    if not settings.TRUSTED_PROXIES:
+        return peer
+    seen = [address.strip() for address in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    # With fewer entries than proxies the request did not come through all of them.
+    return (seen[-settings.TRUSTED_PROXIES][:45] if len(seen) >= settings.TRUSTED_PROXIES else "") or peer
 
 
 def _recent() -> QuerySet[FailedSignIn]:

@@ -10,8 +10,10 @@ from typing import Any, Literal
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from store.state import EXPECT, State, run_state
+from store.state import EXPECT, Outage, State, run_state
+from warmboard.contract.cloudevents import format_time
 from webapp.api.parameters import BadRequest
+from webapp.api.shapes import WaitingFor
 from webapp.visibility.reader import reader_of
 
 View = Callable[..., HttpResponseBase]
@@ -20,7 +22,9 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True)
 class NotWarm:
-    """Why there is no body, and what the viewer may expect."""
+    """Why there is no body, and what the viewer may expect. ``waiting_for`` is there only while a run is
+    pending and its tracking server is down.
+    """
 
     available: Literal[False] = field(default=False, init=False)
     mlflow_run_id: str | None
@@ -28,9 +32,13 @@ class NotWarm:
     expect: str
     reason: str = ""
     attempts: int = 0
+    waiting_for: WaitingFor | None = None
 
     def response(self) -> JsonResponse:
-        return JsonResponse(asdict(self), headers=NO_STORE | {"Vary": "Cookie"})
+        document = asdict(self)
+        if self.waiting_for is None:
+            del document["waiting_for"]
+        return JsonResponse(document, headers=NO_STORE | {"Vary": "Cookie"})
 
 
 def reading(view: View) -> View:
@@ -76,4 +84,12 @@ def of_seen_run(view: View) -> View:
 def not_warm(run_id: str) -> JsonResponse:
     """The answer for a run whose charts are not in the store: its state, from its events."""
     state = run_state(run_id)
-    return NotWarm(run_id, state.state, state.expect, state.reason, state.attempts).response()
+    waiting_for = outage_document(state.waits_for)
+    return NotWarm(run_id, state.state, state.expect, state.reason, state.attempts, waiting_for).response()
+
+
+def outage_document(outage: Outage | None) -> WaitingFor | None:
+    """The outage of the tracking server that a run waits for, as JSON."""
+    if outage is None:
+        return None
+    return {"tracking_server": outage.server, "since": format_time(outage.since), "reason": outage.reason}

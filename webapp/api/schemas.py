@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -48,7 +48,10 @@ class Schemas:
     def _object(self, shape: Any) -> Schema:
         hints = get_type_hints(shape, include_extras=True)
         optional = {name for name, hint in hints.items() if get_origin(hint) is NotRequired}
-        bare = {name: get_args(hint)[0] if name in optional else hint for name, hint in hints.items()}
+        if is_dataclass(shape):
+            # Left out if it is None.
+            optional |= {field.name for field in fields(shape) if field.default is None}
+        bare = {name: get_args(hint)[0] if get_origin(hint) is NotRequired else hint for name, hint in hints.items()}
         schema: Schema = {
             "type": "object",
             "properties": {name: self.of(hint) for name, hint in bare.items()},

@@ -140,14 +140,27 @@ class Event(TypedDict):
     done_at: str | None
 
 
+class WaitingFor(TypedDict):
+    """The tracking server that a pending run waits for: it is down, since when, and its last answer or why there is
+    none.
+    """
+
+    tracking_server: str
+    since: str
+    reason: str
+
+
 class AnnouncedRun(TypedDict):
-    """A run known only by its events. ``next`` is the state of its newest event unless that is done."""
+    """A run known only by its events. ``next`` is the state of its newest event unless that is done. ``waiting_for`` is
+    there only while the run is pending and its tracking server is down.
+    """
 
     mlflow_run_id: str
     state: Literal["warm"] | State
     expect: str
     reason: str
     attempts: int
+    waiting_for: NotRequired[WaitingFor]
     next: Literal["pending", "warming", "failed", "unreadable"] | None
     quick_test_ids: list[int]
     timings: Timings
@@ -191,8 +204,10 @@ class ExportedMetric(TypedDict):
 
 class Export(TypedDict):
     """Every point of a run, each metric on its axis. Values that are not finite are ``null`` and listed in
-    ``non_finite``. ``non_finite_unlisted`` counts those that the store does not list: it lists 10,000 of a history or a
-    chunk.
+    ``non_finite``; ``non_finite_unlisted`` counts those that entries of an older worker lack.
+
+    ``tags`` are whole, the description among them. ``tags_cut`` has how many characters a tag of more than 20,000
+    lacks, and ``tags_left_out`` how many tags beyond 1,000 are missing; MLflow's own have at most 8,000.
     """
 
     available: Literal[True]
@@ -205,6 +220,8 @@ class Export(TypedDict):
     cached_at: str
     params: dict[str, str]
     tags: dict[str, str]
+    tags_cut: dict[str, int]
+    tags_left_out: int
     final_metrics: dict[str, float | None]
     non_finite: list[NonFinite]
     non_finite_unlisted: int

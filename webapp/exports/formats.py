@@ -106,7 +106,7 @@ def _strict(value: float) -> float | None:
 
 
 def _about(run: WholeRun) -> dict[str, Any]:
-    return {name: run.history[name] for name in (*NAMES_OF_RUN, "params", "tags")}
+    return {name: run.history[name] for name in (*NAMES_OF_RUN, "params", "tags", "tags_cut", "tags_left_out")}
 
 
 def _text(value: object) -> str:

@@ -5,13 +5,24 @@ from __future__ import annotations
 import gzip
 import json
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any
 
 from store import warm
+from warmboard.contract.about import NOTE
 from warmboard.contract.catalogue import binned_series, named_series
-from warmboard.contract.entries import Encoding, EntryKey, HistogramType, PointList, Resolution, Series, Tower
+from warmboard.contract.entries import (
+    Encoding,
+    EntryKey,
+    HistogramType,
+    NonFiniteSteps,
+    PointList,
+    Resolution,
+    Series,
+    Tower,
+)
 from webapp.exports.table import Point, WholeRun, listed
 
 ATTEMPTS = 3
@@ -37,7 +48,12 @@ def whole_run(run_id: str, wanted: Collection[str] | None = None, with_bins: boo
     """
     for _ in range(ATTEMPTS):
         first = _documents(
-            [EntryKey.history(run_id, Resolution.FULL), EntryKey.metric_index(run_id), EntryKey.summaries(run_id)]
+            [
+                EntryKey.history(run_id, Resolution.FULL),
+                EntryKey.metric_index(run_id),
+                EntryKey.summaries(run_id),
+                EntryKey.about(run_id),
+            ]
         )
         history, summaries = first.pop("history", None), first.pop("summaries", None)
         if history is None or summaries is None:
@@ -52,6 +68,7 @@ def whole_run(run_id: str, wanted: Collection[str] | None = None, with_bins: boo
         if {document["cached_at"] for document in (summaries, *first.values(), *others.values())} <= {
             history["cached_at"]
         }:
+            history |= _tags(history, first.get("about"))
             run = _Gathered(history, summaries, others.values()).run
             return run if wanted is None else _chosen(run, wanted, {*run.columns, *chunks})
     raise Changing
@@ -62,7 +79,8 @@ class _Gathered:
 
     def __init__(self, history: Document, summaries: Document, others: Collection[Document]) -> None:
         self.run = WholeRun(history)
-        self._kinds: dict[tuple[str, int], float] = {}
+        self._kinds: dict[str, dict[int, float]] = {}
+        self._rest: NonFiniteSteps = {}
         self._add_history(history)
         for document in others:
             if "axes" in document:
@@ -87,8 +105,9 @@ class _Gathered:
         clock = history["clock_of"].get(key)
         times = history["timestamps"] if clock is None else history["clocks"][clock]
         time_of = dict(zip(history["epochs"], times, strict=True))
+        kinds = self._kinds_of(key)
         for epoch, value in zip(epochs, values, strict=True):
-            found = self._kinds.get((key, epoch)) if value is None else value
+            found = kinds.get(epoch) if value is None else value
             if found is not None:
                 yield epoch, time_of[epoch], found
 
@@ -96,10 +115,11 @@ class _Gathered:
         self._note_kinds(chunk)
         for key, metric in chunk["metrics"].items():
             axis = chunk["axes"][metric["axis"]]
-            values = (
-                self._kinds.get((key, step), math.nan) if value is None else value
+            kinds = self._kinds_of(key)
+            values = [
+                kinds.get(step, math.nan) if value is None else value
                 for step, value in zip(axis["steps"], metric["values"], strict=True)
-            )
+            ]
             steps = repeat(axis["step"]) if axis["counted"] else axis["steps"]
             points = zip(steps, axis["timestamps"], values, strict=False)
             self.run.add(
@@ -107,8 +127,17 @@ class _Gathered:
             )
 
     def _note_kinds(self, document: Document) -> None:
-        self._kinds = {(gap["metric"], gap["epoch"]): float(gap["kind"]) for gap in document["non_finite"]}
-        self.run.unlisted += document["non_finite_total"] - len(document["non_finite"])
+        self._kinds = defaultdict(dict)
+        for gap in document["non_finite"]:
+            self._kinds[gap["metric"]][gap["epoch"]] = float(gap["kind"])
+        self._rest = document.get("non_finite_rest", {})
+        rest = sum(len(steps) for kinds in self._rest.values() for steps in kinds.values())
+        self.run.unlisted += document["non_finite_total"] - len(document["non_finite"]) - rest
+
+    def _kinds_of(self, key: str) -> dict[int, float]:
+        """The values of a metric that are not finite, by step."""
+        rest = self._rest.get(key, {})
+        return {step: float(kind) for kind, steps in rest.items() for step in steps} | self._kinds.get(key, {})
 
 
 def _apart(
@@ -125,6 +154,16 @@ def _chosen(run: WholeRun, wanted: Collection[str], known: Collection[str]) -> W
         if key not in known:
             raise UnknownMetric(key, known)
     return run.only([key for key in wanted if key in run.columns])
+
+
+def _tags(history: Document, about: Document | None) -> Document:
+    """All tags, which the history has only if they are short, and what even these lack."""
+    if about is None:
+        return {"tags_cut": {}, "tags_left_out": 0}
+    note = {NOTE: about["description"]} if about["description"] else {}
+    left_out = about["left_out"]
+    cut = about["cut"] | ({NOTE: left_out["description"]} if left_out["description"] else {})
+    return {"tags": history["tags"] | about["tags"] | note, "tags_cut": cut, "tags_left_out": left_out["tags"]}
 
 
 def _documents(keys: Collection[EntryKey]) -> dict[str, Document]:

@@ -111,7 +111,11 @@ def _status(listed: Listed, now: datetime) -> Cell:
 
 
 def _epochs(listed: Listed, now: datetime) -> Cell:
-    return Cell(_EPOCHS, NO_VALUE if listed.run.epochs is None else str(listed.run.epochs))
+    run = listed.run
+    if run.epochs is None:
+        return Cell(_EPOCHS, NO_VALUE)
+    word = "" if run.unit == "epoch" else format_html('<span class="sub">{}{}</span>', run.unit, "s"[: run.epochs != 1])
+    return Cell(_EPOCHS, format_html("{}{}", run.epochs, word))
 
 
 def _moment(name: str, field: str) -> Column:

@@ -146,7 +146,7 @@ def _few(condition: Condition) -> Asked:
         return Run.objects.filter(_of_run(condition, "")).values_list("run_id")
     keyed = _keyed(condition)
     if condition.operator == ABSENT:
-        return Run.objects.filter(*(~Exists(each.of_run()) for each in keyed)).values_list("run_id")
+        return _of_each(Run.objects.all(), keyed, condition, "asked").values_list("run_id")
     first, *others = (each.rows.filter(each.meets(condition)).values_list(each.run) for each in keyed)
     return first.union(*others, all=True) if others else first
 
@@ -163,6 +163,11 @@ def _many(found: QuerySet[Any], rows: Rows, condition: Condition, name: str) -> 
     keyed = _keyed(condition)
     if (condition.field, condition.key) == (rows.field, rows.key) and condition.operator != ABSENT:
         return found.filter(keyed[0].meets(condition))
+    return _of_each(found, keyed, condition, name)
+
+
+def _of_each(found: QuerySet[Any], keyed: list[_Keyed], condition: Condition, name: str) -> QuerySet[Any]:
+    """Filter rows by what their runs have of a parameter, metric or tag, looked up run by run."""
     met = Q()
     # PostgreSQL takes half of the rows to meet a truth value, but few to equal a number: then it reads the whole table.
     for number, each in enumerate(keyed):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import ROUND_CEILING, Context
 from typing import Any
 
 from django.urls import reverse
@@ -139,8 +140,14 @@ def example(runs: Sequence[Measured], keys: Sequence[Key]) -> str:
     for run, key in ((run, key) for run in runs for key in metrics):
         number = run.numbers.get(key.key, math.nan)
         if math.isfinite(number):
-            return str(Query((Condition("metric", "<=", str(number), **vars(key.measure)),)))
+            return str(Query((Condition("metric", "<=", str(rounded_up(number)), **vars(key.measure)),)))
     return ""
+
+
+def rounded_up(number: float) -> float:
+    """A short number that is no less: of four digits, unless that is infinite."""
+    short = float(Context(prec=4, rounding=ROUND_CEILING).create_decimal_from_float(number))
+    return short if math.isfinite(short) else number
 
 
 def _dullness(column: Key) -> tuple[bool, bool]:

@@ -14,21 +14,26 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import get_conditional_response
 
-from store.models import InboxEvent
+from store.models import Snapshot
 from warmboard.contract.cloudevents import EventError, format_time
 from warmboard.contract.replay import REPLAY_REQUESTED, ReplayRequest
+from warmboard.contract.subscription import SUBSCRIPTION_REQUESTED, SubscriptionRequest
 from webapp.access.rights import needs
 from webapp.accounts.groups import REQUEST_REPLAY, Role
 from webapp.api.operation import Operation, describes
 from webapp.api.reading import reading
 from webapp.operations.filter import FILTER, Filter
 from webapp.operations.health import redis_answers
-from webapp.operations.overview import AGES, Listed, Overview, StateCount
+from webapp.operations.overview import AGES, Listed, Overview, ServerDown, StateCount
 from webapp.operations.shapes import Operations
 from webapp.visibility.reader import reader_of
 
 LONGEST_PAYLOAD = 20_000
 """Max characters of a payload that are shown. Our messages have a few hundred."""
+REQUESTS: dict[str, type[ReplayRequest] | type[SubscriptionRequest]] = {
+    REPLAY_REQUESTED: ReplayRequest,
+    SUBSCRIPTION_REQUESTED: SubscriptionRequest,
+}
 NOT_IN_GROUP = {403: f"The account is not in the group `{Role.OPERATOR}`."}
 reads_operations = needs(REQUEST_REPLAY, Role.OPERATOR, open_to_loopback=True)
 
@@ -63,11 +68,18 @@ def document(overview: Overview, redis_answers: bool) -> dict[str, Any]:
             "subscriber": {"newest_received_at": _time(pulse.received_at)},
             "workers": {"newest_claimed_at": _time(pulse.claimed_at), "in_flight": len(overview.in_flight)},
             "sweep": {"overdue": pulse.overdue},
+            "tracking_servers": [_server(found) for found in overview.servers],
         },
         "in_flight": [in_flight(listed) for listed in overview.in_flight],
         "events": [event(listed) for listed in overview.events],
         "before": overview.before,
+        "snapshots": [snapshot(found) for found in overview.snapshots],
     }
+
+
+def snapshot(found: Snapshot) -> dict[str, Any]:
+    """One snapshot of the subscription."""
+    return {"name": found.name, "oldest_at": _time(found.oldest_at), "expires_at": _time(found.expires_at)}
 
 
 def in_flight(listed: Listed) -> dict[str, Any]:
@@ -102,27 +114,29 @@ def event(listed: Listed) -> dict[str, Any]:
         "due_at": _time(row.due_at),
         "done_at": _time(row.done_at),
         "attributes": row.attributes,
-        "payload": payload(bytes(row.data)),
+        "payload": payload(listed.data, listed.size),
     }
 
 
-def payload(data: bytes) -> str:
-    """The data of a message as text: JSON is indented, bytes that are not text are escaped."""
+def payload(data: bytes, size: int) -> str:
+    """The data of a message of that size as text: JSON is indented, bytes that are not text are escaped."""
     try:
         text = json.dumps(json.loads(data), indent=2, ensure_ascii=False)
         # Unpaired surrogates, which JSON can escape and UTF-8 can't encode.
         text = text.encode(errors="backslashreplace").decode()
     except (ValueError, RecursionError):
         text = data.decode(errors="backslashreplace")
-    return text if len(text) <= LONGEST_PAYLOAD else f"{text[:LONGEST_PAYLOAD]}… ({len(text):,} characters)"
+    whole = len(text) <= LONGEST_PAYLOAD and len(data) == size
+    return text if whole else f"{text[:LONGEST_PAYLOAD]}… ({size:,} bytes)"
 
 
-def request_in(row: InboxEvent) -> ReplayRequest | None:
-    """The row's replay request; None if it has none."""
-    if row.type != REPLAY_REQUESTED:
+def request_in(listed: Listed) -> ReplayRequest | SubscriptionRequest | None:
+    """The row's request; None if it has none."""
+    kind = REQUESTS.get(listed.event.type)
+    if kind is None:
         return None
     try:
-        return ReplayRequest.decode(bytes(row.data), row.attributes)
+        return kind.decode(listed.data, listed.event.attributes)
     except EventError:
         # From a newer version: its payload is shown anyway.
         return None
@@ -134,6 +148,17 @@ def _of_run(listed: Listed) -> dict[str, Any]:
         "mlflow_run_id": listed.event.run_id or None,
         "run_name": run.name if run else "",
         "experiment_name": run.experiment_name if run else "",
+    }
+
+
+def _server(found: ServerDown) -> dict[str, Any]:
+    row = found.row
+    return {
+        "name": row.name,
+        "down_since": _time(row.down_since),
+        "reason": row.reason,
+        "asked_at": _time(row.asked_at),
+        "waiting": found.waiting,
     }
 
 

@@ -88,16 +88,15 @@ class Filter:
 
     def query(self, before: int | None) -> str:
         """The query string of this list, from another row on."""
-        given = {
-            "state": self.state,
-            "experiment": self.experiment,
-            "q": self.text,
-            "before": before,
-            "limit": self.limit,
+        given: dict[str, tuple[object, object]] = {
+            "state": (self.state, ATTENTION),
+            "experiment": (self.experiment, ""),
+            "q": (self.text, ""),
+            "before": (before, None),
+            "limit": (self.limit, DEFAULT_LIMIT),
         }
         query = QueryDict(mutable=True)
-        by_itself = (None, "", ATTENTION, DEFAULT_LIMIT)
-        query.update({name: str(value) for name, value in given.items() if value not in by_itself})
+        query.update({name: str(value) for name, (value, default) in given.items() if value != default})
         return f"?{query.urlencode()}" if query else ""
 
 
@@ -109,8 +108,8 @@ def read_selection(query: QueryDict, now: datetime) -> Selection:
     run_id = read_text(query, "run_id")
     if run_id and not RUN_ID.fullmatch(run_id):
         raise BadRequest("run_id", f"{run_id!r} is not a run ID: 1 to 64 letters, digits, _ or -")
-    failed, everything = _read_flag(query, "failed"), _read_flag(query, "everything")
-    since, until = _read_time(query, "since"), _read_time(query, "until")
+    failed, everything = read_flag(query, "failed"), read_flag(query, "everything")
+    since, until = read_time(query, "since"), read_time(query, "until")
     if (failed or since) and not until:
         # Whole milliseconds, as in messages; the last one is included.
         until = now.replace(microsecond=now.microsecond // 1000 * 1000) + timedelta(milliseconds=1)
@@ -132,14 +131,15 @@ def read_text(query: QueryDict, name: str) -> str:
     return Parameter(name, "", _TEXT, _text, "").read_from(query)
 
 
-def _read_flag(query: QueryDict, name: str) -> bool:
+def read_flag(query: QueryDict, name: str) -> bool:
+    """A parameter that is true or false. Raises BadRequest."""
     text = query.get(name) or "false"
     if text not in ("true", "false"):
         raise BadRequest(name, f"{text!r} is neither true nor false", ["true", "false"])
     return text == "true"
 
 
-def _read_time(query: QueryDict, name: str) -> datetime | None:
+def read_time(query: QueryDict, name: str) -> datetime | None:
     """The time of a parameter, in UTC unless it has an offset. Raises BadRequest."""
     text = read_text(query, name)
     if not text:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import BinaryField, Count, Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models.functions import Length, Substr
 from django.utils import timezone
 
-from store.models import InboxEvent, Run
+from store.models import InboxEvent, Run, Snapshot, TrackingServerState
 from warmboard.contract.replay import REPLAY_REQUESTED
+from warmboard.contract.subscription import SUBSCRIPTION_REQUESTED
 from webapp.operations.filter import ALL, ATTENTION, Filter
 
 State = InboxEvent.State
@@ -25,8 +28,12 @@ AGES = {
 LATELY = timedelta(days=1)
 """Only events done in this time are counted: counting all would read the whole table."""
 LATE = timedelta(seconds=60)
-"""The sweep queues due events every ten seconds. If one waits longer, the sweep is not running."""
+"""The sweep queues due events every two seconds. If one waits longer, the sweep is not running."""
 IN_FLIGHT_SHOWN = 50
+SNAPSHOTS_SHOWN = 50
+BYTES_SHOWN = 80_000
+"""Of a message, which may have ten million."""
+REQUESTS = (REPLAY_REQUESTED, SUBSCRIPTION_REQUESTED)
 OPEN = (State.PENDING, State.WARMING, State.FAILED, State.UNREADABLE)
 
 
@@ -56,11 +63,34 @@ class Pulse:
 
 
 @dataclass(frozen=True)
+class ServerDown:
+    """A tracking server that is down, or back with runs that are let through one after the other. ``waiting`` is the
+    number of its runs with a pending event.
+    """
+
+    row: TrackingServerState
+    waiting: int
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether beat asks if it is back."""
+        asked = self.row.asked_at or self.row.down_since
+        return asked is None or asked > timezone.now() - LATE
+
+
+@dataclass(frozen=True)
 class Listed:
-    """One event, and its run if it is known."""
+    """One event, and its run if it is known. ``data``: the beginning of its message, which has ``size`` bytes."""
 
     event: InboxEvent
     run: Run | None
+    data: bytes
+    size: int
+
+    @classmethod
+    def of(cls, event: Any, runs: Mapping[str, Run] | None = None) -> Self:
+        """An event that `_shown` has read."""
+        return cls(event, (runs or {}).get(event.run_id), bytes(event.beginning), event.size)
 
 
 @dataclass(frozen=True)
@@ -69,33 +99,45 @@ class Overview:
 
     counts: list[StateCount]
     pulse: Pulse
+    servers: list[ServerDown]
     in_flight: list[Listed]
     events: list[Listed]
     before: int | None
+    snapshots: list[Snapshot]
 
     @classmethod
     def find(cls, wanted: Filter, hidden: frozenset[str]) -> Self:
-        """Query the inbox. Events of hidden experiments are counted but not listed. Six queries."""
+        """Query the inbox. Events of hidden experiments are counted but not listed. Seven queries, and one if a
+        tracking server is down."""
         now = timezone.now()
         counts = _counts(now)
         flying = InboxEvent.objects.filter(state=State.WARMING).order_by("claimed_at", "pk")
-        in_flight = list(_visible(flying, hidden)[:IN_FLIGHT_SHOWN])
-        found = list(_visible(_wanted(wanted), hidden)[: wanted.limit + 1])
+        in_flight = list(_shown(_visible(flying, hidden))[:IN_FLIGHT_SHOWN])
+        found = list(_shown(_visible(_wanted(wanted), hidden))[: wanted.limit + 1])
         shown = found[: wanted.limit]
         runs = Run.objects.only("run_id", "name", "experiment_name", "status", "warmed_at", "schema_version")
         known = runs.in_bulk({event.run_id for event in (*in_flight, *shown)} - {""})
         return cls(
             counts,
             _pulse(now),
-            [Listed(event, known.get(event.run_id)) for event in in_flight],
-            [Listed(event, known.get(event.run_id)) for event in shown],
+            _servers(),
+            [Listed.of(event, known) for event in in_flight],
+            [Listed.of(event, known) for event in shown],
             shown[-1].pk if len(found) > len(shown) else None,
+            list(Snapshot.objects.filter(expires_at__gt=now).order_by("-expires_at", "name")[:SNAPSHOTS_SHOWN]),
         )
 
 
-def request_of(request_id: str) -> InboxEvent | None:
-    """The row of a replay request, once the subscriber has stored it. One query."""
-    return InboxEvent.objects.filter(type=REPLAY_REQUESTED, event_id=request_id).first()
+def request_of(request_id: str) -> Listed | None:
+    """The row of a request, once the subscriber has stored it. One query."""
+    row = _shown(InboxEvent.objects.filter(type__in=REQUESTS, event_id=request_id)).first()
+    return Listed.of(row) if row else None
+
+
+def _shown(events: QuerySet[InboxEvent]) -> QuerySet[InboxEvent]:
+    """The events with only the beginning of their messages."""
+    beginning = Substr("data", 1, BYTES_SHOWN, output_field=BinaryField())
+    return events.defer("data").annotate(beginning=beginning, size=Length("data"))
 
 
 def _counts(now: datetime) -> list[StateCount]:
@@ -125,6 +167,16 @@ def _pulse(now: datetime) -> Pulse:
     return Pulse(received, claimed, done["total"], rest["late"])
 
 
+def _servers() -> list[ServerDown]:
+    rows = list(TrackingServerState.objects.order_by("name"))
+    if not rows:
+        return []
+    pending = InboxEvent.objects.filter(state=State.PENDING)
+    runs = Run.objects.filter(pk__in=pending.values("run_id"), tracking_server__in=[row.name for row in rows])
+    waiting = dict(runs.order_by().values_list("tracking_server").annotate(Count("pk")))
+    return [ServerDown(row, waiting.get(row.name, 0)) for row in rows]
+
+
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
     return max(filter(None, (one, other)), default=None)
 
@@ -145,10 +197,10 @@ def _wanted(wanted: Filter) -> QuerySet[InboxEvent]:
 
 
 def _visible(events: QuerySet[InboxEvent], hidden: frozenset[str]) -> QuerySet[InboxEvent]:
-    """The events that are not about runs of these experiments. Replay requests, which may name one, are left out as
+    """The events that are not about runs of these experiments. Requests, which may name one, are left out as
     well; unreadable messages, whose run is unknown, are not.
     """
     if not hidden:
         return events
     of_hidden = Run.objects.filter(pk=OuterRef("run_id"), experiment_name__in=sorted(hidden))
-    return events.exclude(type=REPLAY_REQUESTED).exclude(Exists(of_hidden))
+    return events.exclude(type__in=REQUESTS).exclude(Exists(of_hidden))

@@ -1,4 +1,4 @@
-"""Publish a replay request to Pub/Sub. Only the POST of ``operations/views.py`` uses it."""
+"""Publish a request to Pub/Sub. Only the POSTs of ``operations/views.py`` and ``subscription.py`` use it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Self
 from django.conf import settings
 
 from warmboard.contract.replay import ReplayRequest
+from warmboard.contract.subscription import SubscriptionRequest
 
 DEADLINE_SECONDS = 5.0
 
@@ -18,7 +19,7 @@ class PublishError(Exception):
 
 @dataclass(frozen=True)
 class Topic:
-    """The topic of replay requests."""
+    """The topic of requests."""
 
     project: str
     name: str
@@ -28,7 +29,7 @@ class Topic:
     def configured(cls) -> Self:
         return cls(settings.GOOGLE_CLOUD_PROJECT, settings.PUBSUB_TOPIC, settings.PUBSUB_EMULATOR_HOST)
 
-    def publish(self, request: ReplayRequest, deadline: float = DEADLINE_SECONDS) -> None:
+    def publish(self, request: ReplayRequest | SubscriptionRequest, deadline: float = DEADLINE_SECONDS) -> None:
         """Publish the request, and return when Pub/Sub has confirmed it. It is idempotent: it can be published again.
 
         Raises PublishError if Pub/Sub has not confirmed it within ``deadline`` seconds.

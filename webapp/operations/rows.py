@@ -24,6 +24,7 @@ KINDS = {
     "warmboard.run.completed.v1": "completed",
     "warmboard.run.changed.v1": "changed",
     "warmboard.replay.requested.v1": "replay requested",
+    "warmboard.subscription.requested.v1": "Pub/Sub",
     "": "message",
 }
 STEP, BAR, HEIGHT = 30, 24, 18
@@ -78,6 +79,7 @@ class Row:
     """One event."""
 
     event: InboxEvent
+    payload: str
     kind: str
     title: str
     experiment: str
@@ -87,10 +89,11 @@ class Row:
     @classmethod
     def of(cls, listed: Listed, now: datetime) -> Self:
         event, run = listed.event, listed.run
-        request = api.request_in(event)
-        asked = f"{request.selection}, requested by {request.requested_by}" if request else ""
+        request = api.request_in(listed)
+        asked = f"{request}, requested by {request.requested_by}" if request else ""
         return cls(
             event=event,
+            payload=api.payload(listed.data, listed.size),
             kind=KINDS.get(event.type, event.type),
             title=asked or (str(run) if run else event.run_id or event.event_id),
             experiment=run.experiment_name if run else "",
@@ -99,16 +102,12 @@ class Row:
         )
 
     @classmethod
-    def of_event(cls, event: InboxEvent | None, now: datetime) -> Self | None:
-        return cls.of(Listed(event, None), now) if event else None
+    def of_request(cls, listed: Listed | None, now: datetime) -> Self | None:
+        return cls.of(listed, now) if listed else None
 
     @property
     def is_problem(self) -> bool:
         return self.event.state in (InboxEvent.State.FAILED, InboxEvent.State.UNREADABLE)
-
-    @property
-    def payload(self) -> str:
-        return api.payload(bytes(self.event.data))
 
     @property
     def facts(self) -> dict[str, str]:

@@ -26,6 +26,18 @@ class Sweep(TypedDict):
     overdue: int
 
 
+class ServerDown(TypedDict):
+    """A tracking server that is down, since when and why, and how many runs wait for it. ``down_since`` is `null` if it
+    is back and its runs are let through one after the other.
+    """
+
+    name: str
+    down_since: str | None
+    reason: str
+    asked_at: str | None
+    waiting: int
+
+
 class Parts(TypedDict):
     """The last known state of the other programs."""
 
@@ -34,6 +46,7 @@ class Parts(TypedDict):
     subscriber: Subscriber
     workers: Workers
     sweep: Sweep
+    tracking_servers: list[ServerDown]
 
 
 class InFlight(TypedDict):
@@ -72,6 +85,14 @@ class InboxRow(TypedDict):
     payload: str
 
 
+class SnapshotRow(TypedDict):
+    """A snapshot of the subscription. ``oldest_at`` is about the publish time of its oldest message."""
+
+    name: str
+    oldest_at: str
+    expires_at: str
+
+
 class Operations(TypedDict):
     """The inbox and the programs that work on it. ``before`` is the start of the next older page, `null` at the end."""
 
@@ -82,3 +103,4 @@ class Operations(TypedDict):
     in_flight: list[InFlight]
     events: list[InboxRow]
     before: int | None
+    snapshots: list[SnapshotRow]

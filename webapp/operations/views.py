@@ -44,7 +44,7 @@ def page(request: HttpRequest) -> HttpResponse:
         wanted = Filter.read(request.GET)
         overview = Overview.find(wanted, hidden)
     except BadRequest as error:
-        return _bad_request(request, str(error))
+        return bad_request(request, str(error))
     now, redis = timezone.now(), redis_answers()
     may_replay = request.user.has_perm(REQUEST_REPLAY)
     sent = request.GET.get("replay", "")
@@ -53,6 +53,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "states": STATES,
         "bars": [Bars.of(count, now) for count in overview.counts],
         "pulse": overview.pulse,
+        "servers": overview.servers,
         "hides": bool(hidden),
         "redis_answers": redis,
         "in_flight": [Row.of(listed, now) for listed in overview.in_flight],
@@ -64,8 +65,9 @@ def page(request: HttpRequest) -> HttpResponse:
         "etag": as_json(overview, redis)["ETag"],
         "may_replay": may_replay,
         "audit": audit.newest(AUDIT_SHOWN, _whose(request)) if may_replay else [],
+        "snapshots": overview.snapshots,
         "sent": sent,
-        "sent_row": Row.of_event(request_of(sent), now) if REQUEST_ID.fullmatch(sent) else None,
+        "sent_row": Row.of_request(request_of(sent), now) if REQUEST_ID.fullmatch(sent) else None,
     }
     return render(request, "operations/operations.html", context)
 
@@ -78,7 +80,7 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     """The audit log, a page at a time: records before the record number ``?before=``."""
     text = request.GET.get("before", "")
     if text and not RECORD.fullmatch(text):
-        return _bad_request(request, "before: is not a record number")
+        return bad_request(request, "before: is not a record number")
     before = int(text) if text else None
     records = audit.newest(AUDIT_PAGE + 1, _whose(request), before)
     shown = records[:AUDIT_PAGE]
@@ -99,11 +101,11 @@ def replay(request: HttpRequest) -> HttpResponseBase:
     who = request.user.get_username()
     try:
         if request.method == "POST":
-            return _send(request, drafts.unsign(request.POST.get("request", ""), who))
+            return _send(request, drafts.unsign(request.POST.get("request", ""), who, ReplayRequest.decode))
         now = timezone.now()
         return _preview(request, drafts.new_request(read_selection(request.GET, now), who, now))
     except (BadRequest, drafts.DraftError) as error:
-        return _bad_request(request, str(error))
+        return bad_request(request, str(error))
 
 
 def _whose(request: HttpRequest) -> str | None:
@@ -138,7 +140,7 @@ def _preview(request: HttpRequest, wanted: ReplayRequest, unconfirmed: str = "")
     return render(request, "operations/replay.html", context, status=503 if unconfirmed else 200)
 
 
-def _bad_request(request: HttpRequest, why: str) -> HttpResponse:
+def bad_request(request: HttpRequest, why: str) -> HttpResponse:
     advice = "Start again from the page of operations."
     context = {"status": 400, "what": why, "advice": advice, "operations": True}
     return render(request, "webapp/error.html", context, status=400)

@@ -44,7 +44,8 @@ class Carried:
 
     @classmethod
     def of(cls, address: str, body: Body) -> Carried:
-        text = zstandard.ZstdDecompressor().decompress(body.data).decode().replace("<", "\\u003c")
+        # Not at once: the frame of a large body doesn't tell its length.
+        text = zstandard.ZstdDecompressor().decompressobj().decompress(body.data).decode().replace("<", "\\u003c")
         return cls(address, f'"{body.etag}"', mark_safe(text))  # noqa: S308 - as Django's json_script does
 
 
@@ -55,7 +56,8 @@ def run(request: HttpRequest, run_id: str) -> HttpResponse:
     """The page of a run, warm or not. Its script shows the API's responses and polls for changes."""
     summary = Summary.find(run_id, reader_of(request))
     row, document = summary.run, summary.document()
-    resolution = Resolution.FULL if row and row.epochs and row.epochs <= FULL_UP_TO else Resolution.OVERVIEW
+    length = (row.history_length or row.epochs or 0) if row else 0
+    resolution = Resolution.FULL if 0 < length <= FULL_UP_TO else Resolution.OVERVIEW
     api = reverse("api-run", args=[run_id])
     first = {
         _history_address(api, resolution): EntryKey.history(run_id, resolution),
@@ -65,7 +67,7 @@ def run(request: HttpRequest, run_id: str) -> HttpResponse:
         _chunk_address(api): EntryKey.metric_chunk(run_id, 0, Resolution.OVERVIEW),
     }
     if row and CHOSEN.isdisjoint(request.GET):
-        first |= _histograms(api, run_id, row.epochs or 0)
+        first |= _histograms(api, run_id, length)
     carried = _carried(first) if document["state"] == "warm" else []
     # Django's middleware would take longer to compress a body of this size than all else takes.
     return packed(request, _run_page(request, str(row or run_id), api, resolution, document, carried))

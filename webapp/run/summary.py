@@ -9,9 +9,10 @@ from itertools import groupby
 from typing import Any, Self
 
 from store.models import InboxEvent, QuickTest, Run
-from store.state import RunState, state_of
+from store.state import Outages, RunState, state_of
 from warmboard.contract.cloudevents import format_time
 from webapp.annotations.models import Annotation
+from webapp.api.reading import outage_document
 from webapp.run.family import Family
 from webapp.visibility.reader import Reader
 
@@ -58,11 +59,12 @@ def _quick_tests(run_ids: list[str]) -> dict[str, list[int]]:
 
 
 def _states(runs: list[Run]) -> dict[str, RunState]:
-    """The state of each run that is not warm. One query."""
+    """The state of each run that is not warm. One query, and one if any is pending."""
     rows = InboxEvent.objects.filter(run_id__in=[run.run_id for run in runs]).order_by("run_id", "-received_at")
     found = rows.only("run_id", "state", "reason", "attempts")
     events = {run_id: list(group) for run_id, group in groupby(found, lambda event: event.run_id)}
-    return {run.run_id: state_of(events.get(run.run_id, []), run) for run in runs}
+    outages = Outages()
+    return {run.run_id: state_of(events.get(run.run_id, []), run, outages) for run in runs}
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Summary:
         """The JSON of ``/api/runs/{run_id}/``, which the run's page contains too."""
         run = self.run
         cold = state_of(self.events, run)
+        outage = outage_document(cold.waits_for)
         newest = self.events[0] if self.events else None
         warm = bool(run and run.is_warm)
         return {
@@ -109,6 +112,7 @@ class Summary:
             "next": newest.state if newest and newest.state != State.DONE else None,
             "quick_test_ids": self.quick_test_ids,
             **({**run_fields(run), **self.family.document()} if run else {}),
+            **({"waiting_for": outage} if outage and not warm else {}),
             "timings": self._timings(),
             "events": [_event(event) for event in self.events],
         }

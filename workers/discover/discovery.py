@@ -25,7 +25,10 @@ from workers.discover.files import FilesLook
 from workers.discover.mlflow import MlflowLook
 from workers.discover.news import Fact, news
 from workers.errors import WarmError
+from workers.fetch.server import TrackingServer
 from workers.inbox import SWEEP_SOURCE, Message, State
+from workers.servers import gate
+from workers.servers.outage import outage_of
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -40,9 +43,14 @@ SAYS = {
 
 
 class Look(Protocol):
-    """A place to search for runs. ``look`` raises WarmError if the place is down."""
+    """A place to search for runs. ``look`` raises WarmError if the place is down. ``server`` is None if the place is no
+    tracking server.
+    """
 
     place: str
+
+    @property
+    def server(self) -> TrackingServer | None: ...
 
     def look(self, now: datetime) -> Iterator[list[Fact]]: ...
 
@@ -88,11 +96,14 @@ class Discovery:
     def of(cls, settings: Settings, dispatch: Callable[[str], None]) -> Discovery:
         """Search every configured server, the one at MLFLOW_TRACKING_URI first, and OUTPUT_URI."""
         servers = sorted(settings.tracking_servers.values(), key=lambda server: server.name != settings.tracking_server)
-        looks: list[Look] = [MlflowLook(server, settings.discover_days) for server in servers]
+        looks: list[Look] = [
+            MlflowLook(server, settings.discover_days, limits=settings.fetch_limits) for server in servers
+        ]
         return cls([*looks, FilesLook.of(settings)], dispatch)
 
     def turn(self, now: datetime | None = None, *, dry_run: bool = False) -> Report:
-        """Search every place once, also if another is down. ``dry_run`` only reports.
+        """Search every place once, also if another is down. A tracking server that is known to be down is not asked:
+        beat does that already. ``dry_run`` only reports.
 
         Raises DatabaseError.
         """
@@ -102,13 +113,17 @@ class Discovery:
             try:
                 self._look(look, now or timezone.now(), report, dry_run)
             except WarmError as error:
-                report.down[look.place] = str(error)
+                outage = None if dry_run else outage_of(error, look.server)
+                report.down[look.place] = outage.reason if outage else str(error)
             self._log_down(look.place, report)
             if not dry_run:
                 self._dispatch_all(report.events[before:])
         return report
 
     def _look(self, look: Look, now: datetime, report: Report, dry_run: bool) -> None:
+        if look.server and (down := gate.is_down(look.server.name)):
+            report.down[look.place] = down
+            return
         room = OUTSTANDING - inbox.unfinished(SWEEP_SOURCE)
         for facts in look.look(now):
             if not dry_run:

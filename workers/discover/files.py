@@ -63,6 +63,7 @@ class FilesLook:
 
     def __init__(self, uri: str, files: Place, days: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.place = f"OUTPUT_URI {uri}"
+        self.server = None
         self._files = files
         self._days = timedelta(days=days)
         self._throttle = Throttle(clock)
@@ -204,6 +205,16 @@ class Bucket:
             except NotFound:
                 return None
             return content
+
+    def probe(self, seconds: float) -> None:
+        """Ask for one object, whatever it is. Raises TransientError, PermanentError if the bucket can't be read."""
+        if not self._bucket:
+            raise PermanentError(f"OUTPUT_URI is {self._uri!r}; a bucket needs gs://BUCKET/PATH")
+        with self._reached():
+            found = self._connected().list_blobs(
+                self._bucket, prefix=self._prefix, max_results=1, timeout=seconds, retry=None
+            )
+            next(iter(found), None)
 
     def _file(self, blob: Any) -> File | None:
         """None for an object without a time: it can't be told whether it is new."""

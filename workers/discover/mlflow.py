@@ -21,9 +21,11 @@ from warmboard.contract.cloudevents import LARGEST, LONGEST, LONGEST_ATTRIBUTE
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 from workers.discover.news import Fact
 from workers.discover.throttle import Throttle
-from workers.errors import PermanentError
+from workers.errors import NotMlflowError, PermanentError
 from workers.fetch.api import API, MlflowApi
+from workers.fetch.budget import Limits
 from workers.fetch.server import TrackingServer
+from workers.history.bounded import TooLargeError
 from workers.history.digest import digest_of_found
 from workers.history.fetched import moment, printable
 from workers.inbox import SWEEP_SOURCE
@@ -76,13 +78,14 @@ class MlflowLook:
         server: TrackingServer,
         days: int,
         *,
+        limits: Limits | None = None,
         transport: urllib3.PoolManager | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.place = f"MLflow {server.name!r}"
-        self._server = server
+        self.server = server
         self._days = timedelta(days=days)
-        self._api = MlflowApi(server, connections=1, transport=transport)
+        self._api = MlflowApi(server, connections=1, limits=limits, transport=transport)
         self._throttle = Throttle(clock)
         self._looked_at: datetime | None = None
 
@@ -152,16 +155,26 @@ class MlflowLook:
     def _pages(self, what: str, asked: dict[str, Any], *, measured: bool = False) -> Iterator[list[Document]]:
         for _ in range(MOST_PAGES):
             with self._throttle.measured(measured):
-                page = self._api.post(f"{API}{what}/search", asked)
+                page = self._page(what, asked)
             with self._understood(what):
                 found, token = page.get(what, []), page.get("next_page_token")
             yield found
             if not token:
                 return
             if token == asked.get("page_token"):
-                raise PermanentError(f"{self._server.uri} answers {what}/search with the same page again and again")
+                raise PermanentError(f"{self.server.uri} answers {what}/search with the same page again and again")
             asked["page_token"] = token
-        raise PermanentError(f"{self._server.uri} answers {what}/search with more than {MOST_PAGES:,} pages")
+        raise PermanentError(f"{self.server.uri} answers {what}/search with more than {MOST_PAGES:,} pages")
+
+    def _page(self, what: str, asked: dict[str, Any]) -> dict[str, Any]:
+        """One page; of runs with very many metrics a shorter one, and so all that follow."""
+        while True:
+            try:
+                return self._api.post(f"{API}{what}/search", asked)
+            except NotMlflowError as error:
+                if not isinstance(error.__cause__, TooLargeError) or asked["max_results"] == 1:
+                    raise
+                asked["max_results"] = max(1, asked["max_results"] // 4)
 
     def _facts(self, page: list[Document], experiments: Mapping[str, Experiment], now: datetime) -> list[Fact]:
         with self._understood("runs"):
@@ -180,12 +193,12 @@ class MlflowLook:
             changed = self._changed(event, run, now)
         except ODD as error:
             name = printable(str(info.get("run_id")))
-            reason = f"run {name} of {self._server.uri} is malformed: {error!r}"
+            reason = f"run {name} of {self.server.uri} is malformed: {error!r}"
             data = json.dumps(info).encode()
-            return [Fact(f"{self._server.name} {name}.unreadable"[-LONGEST_ATTRIBUTE:], None, data=data, reason=reason)]
+            return [Fact(f"{self.server.name} {name}.unreadable"[-LONGEST_ATTRIBUTE:], None, data=data, reason=reason)]
         if experiment.deleted or info.get("lifecycle_stage") == DELETED:
             return [replace(changed, deleted=True)]
-        return [Fact(f"{self._server.name} {event.id}"[:LONGEST_ATTRIBUTE], event), changed]
+        return [Fact(f"{self.server.name} {event.id}"[:LONGEST_ATTRIBUTE], event), changed]
 
     def _changed(self, event: RunEvent, run: Document, now: datetime) -> Fact:
         """How the run is described now. ``event`` is that it is in progress or has ended."""
@@ -193,7 +206,7 @@ class MlflowLook:
         # With the time: what is changed back must be an event of its own.
         changed = replace(event, type=EventType.CHANGED, id=f"{event.run_id}.changed.{digest}.{_ms(now)}", time=now)
         newest = event.time if event.type == EventType.PROGRESSED else None
-        return Fact(f"{self._server.name} {changed.id}"[:LONGEST_ATTRIBUTE], changed, digest=digest, newest=newest)
+        return Fact(f"{self.server.name} {changed.id}"[:LONGEST_ATTRIBUTE], changed, digest=digest, newest=newest)
 
     def _event(self, run: Document, experiment: str, now: datetime) -> RunEvent | None:
         """A completed or a progressed event; None for a run that has neither ended nor started."""
@@ -215,7 +228,7 @@ class MlflowLook:
             id=f"{info['run_id']}.{what}",
             time=happened,
             run_id=info["run_id"],
-            tracking_server=self._server.name,
+            tracking_server=self.server.name,
             experiment_name=experiment,
             status=status,
             quick_test_id=_quick_test_id(run),
@@ -227,7 +240,7 @@ class MlflowLook:
         try:
             yield
         except ODD as error:
-            text = f"{self._server.uri} answered {what}/search unlike MLflow"
+            text = f"{self.server.uri} answered {what}/search unlike MLflow"
             raise PermanentError(f"{text}: {error!r}") from error
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db.models import Q
 
+from store import clock
 from store.models import ENDED, InboxEvent, Run
 from warmboard.contract.events import EventType, RunEvent
 from workers.inbox import UNFINISHED, UNREADABLE_SOURCE, State
@@ -26,6 +27,7 @@ WHOLE_FETCH = timedelta(days=1)
 """A run that has ended is fetched again after this long, as long as the sweep looks at it."""
 COLUMNS = ("run_id", "event_id", "type", "state", "happened_at", "received_at")
 NEVER = datetime.fromtimestamp(0, UTC)
+LONG_AGO = NEVER + timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,17 @@ def known(run_ids: Collection[str]) -> dict[str, Known]:
     counts = Q(type__in=(EventType.COMPLETED, EventType.CHANGED)) | Q(state__in=[*UNFINISHED, State.FAILED])
     for event in InboxEvent.objects.filter(counts, run_id__in=run_ids).only(*COLUMNS):
         events[event.run_id].append(event)
-    runs = Run.objects.filter(pk__in=run_ids).only("status", "fetched_at", "digest")
+    runs, now = Run.objects.filter(pk__in=run_ids).only("status", "fetched_at", "digest"), clock.now()
     return {
-        run.pk: Known(run.status in ENDED, run.fetched_at or NEVER, run.digest, tuple(events[run.pk])) for run in runs
+        run.pk: Known(run.status in ENDED, _fetched_at(run, now), run.digest, tuple(events[run.pk])) for run in runs
     }
+
+
+def _fetched_at(run: Run, now: datetime) -> datetime:
+    """When the run was fetched. A time that lies ahead is of a wrong clock: the run must be fetched again."""
+    if run.fetched_at is None:
+        return NEVER
+    return run.fetched_at if run.fetched_at <= now else LONG_AGO
 
 
 def news(facts: Sequence[Fact], now: datetime) -> list[Fact]:

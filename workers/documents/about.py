@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
-from warmboard.contract.about import About, Dataset, LoggedModel, Source
+from warmboard.contract.about import NOTE, About, Dataset, LoggedModel, Source
 from warmboard.contract.events import RUN_ID
 from workers.documents.description import rendered
 from workers.history.fetched import FetchedRun
 
-NOTE, PARENT, USER, MODELS = "mlflow.note.content", "mlflow.parentRunId", "mlflow.user", "mlflow.log-model.history"
+PARENT, USER, MODELS = "mlflow.parentRunId", "mlflow.user", "mlflow.log-model.history"
 UNKNOWN = "unknown"
 """MLflow's name of a user that no client has given."""
 SOURCE = {

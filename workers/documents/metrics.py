@@ -78,8 +78,7 @@ class MetricDocuments:
             "chunk": number_,
             "axes": axes.axes,
             "metrics": metrics,
-            "non_finite": gaps.listed,
-            "non_finite_total": gaps.total,
+            **gaps.members(),
             "cached_at": self.cached_at,
             "mlflow_run_id": self.run_id,
         }

@@ -45,8 +45,10 @@ class Partition:
         return align(curve.steps, curve.values, self.epochs)
 
     @classmethod
-    def of(cls, curves: Mapping[str, Curve]) -> Partition:
-        """Partition a run's curves. Empty curves are left out."""
+    def of(cls, curves: Mapping[str, Curve], most_cells: int) -> Partition:
+        """Partition a run's curves. Empty curves are left out. ``most_cells`` is the max number of values in
+        ``curves``, unless the catalogue's are more.
+        """
         ordered = {key: curves[key] for key in sorted(curves) if len(curves[key].steps)}
         named = {key: curve for key, curve in ordered.items() if is_named(key) and not curve.is_counted}
         finals = {key: curve for key, curve in ordered.items() if key not in named and _is_single(curve)}
@@ -56,7 +58,8 @@ class Partition:
         # What matters most is in the history, if not everything can be.
         leading = [key for chart in charts for key in chart["metrics"] if key in rest]
         rest = {key: rest[key] for key in [*leading, *(key for key in rest if is_histogram(key))]}
-        sharing = set(list(_sharing(rest, epochs))[:MOST_METRICS])
+        room = max(most_cells // max(len(epochs), 1) - len(named), 0)
+        sharing = set(list(_sharing(rest, epochs))[: min(MOST_METRICS, room)])
         return cls(
             epochs=epochs,
             curves={key: curve for key, curve in ordered.items() if key in named or key in sharing},

@@ -37,7 +37,9 @@ from workers.history.unit import Unit, unit_of
 from workers.insights.rules import insights
 
 MOST_CELLS = 20_000_000
-"""The max number of values in a full history (160 MB). A longer one is sampled, with an envelope, like an overview."""
+"""The max number of values in a full history (160 MB). Metrics without a place of their own are in chunks instead; if
+those with one are too many, the history is sampled, with an envelope, like an overview.
+"""
 SPARKLINE_POINTS, SPARKLINE_DIGITS = 32, 4
 LONGEST_TAG = 250
 """In characters. Longer tags are in the document ``about``."""
@@ -51,7 +53,7 @@ class RunDocuments:
         self.run = run
         self._sampling = sampling
         self._cached_at = format_time(cached_at)
-        self._partition = Partition.of(run.curves)
+        self._partition = Partition.of(run.curves, MOST_CELLS)
         self._curves = self._partition.curves
         self.epochs: Indices = self._partition.epochs
         self._metrics = MetricDocuments(run.run_id, self._partition.others, sampling, self._cached_at)
@@ -86,6 +88,17 @@ class RunDocuments:
     def unit(self) -> Unit:
         return unit_of(self.run.curves, self.run.params)
 
+    @property
+    def length(self) -> int:
+        """How many epochs, steps or points the run has: as many as its history, or its first chart if that has metrics
+        with more. The page says the same (``charts/specs.js``).
+        """
+        charts = self._partition.charts
+        if self.unit == "epoch" or not charts:
+            return len(self.epochs)
+        apart = [key for key in charts[0]["metrics"] if key in self._metrics.chunk_of]
+        return max([len(self.epochs), *(self.summary[key]["count"] for key in apart)])
+
     @cached_property
     def summary(self) -> dict[str, Summary]:
         """The numbers of every metric, sorted by key. The parts of histograms have none."""
@@ -118,8 +131,11 @@ class RunDocuments:
         """The history document: curves, final metrics, parameters and tags."""
         positions = self._positions(resolution)
 
+        # Most runs lack most of the catalogue's curves: one array for all of these.
+        none = self._series("", positions, resolution)
+
         def one(key: str) -> Series:
-            return series(self._values(key)[positions], resolution)
+            return self._series(key, positions, resolution) if key in self._curves else none
 
         named = arrange(one)
         clocks, clock_of = self._clocks(positions, resolution)
@@ -150,8 +166,7 @@ class RunDocuments:
             "replaced": self._replaced(resolution),
             "clocks": clocks,
             "clock_of": clock_of,
-            "non_finite": gaps.listed,
-            "non_finite_total": gaps.total,
+            **gaps.members(),
             "repeated_steps": sum(len(curve.replaced or ()) for curve in self.run.curves.values()),
             "final_metrics": self.final_metrics,
             "params": dict(self.run.params),
@@ -227,6 +242,10 @@ class RunDocuments:
                 found.append([times[position] for position in positions.tolist()])
             clock_of[key] = clocks[name]
         return found, clock_of
+
+    def _series(self, key: str, positions: Indices, resolution: Resolution) -> Series:
+        values = self._values(key)
+        return series(values if len(positions) == len(values) else values[positions], resolution)
 
     def _values(self, key: str) -> Values:
         return self._partition.values(key)

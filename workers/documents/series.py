@@ -6,21 +6,29 @@ list of Python numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, NotRequired, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from warmboard.contract.entries import NonFinite, PointList, Resolution, Series
+from warmboard.contract.entries import NonFinite, NonFiniteSteps, PointList, Resolution, Series
 from workers.documents.sample import round_significant
 from workers.history.drawing import Curve
 from workers.history.points import Points, Values
 from workers.history.points import number as strict
 
+Kind = Literal["NaN", "Infinity", "-Infinity"]
 MOST_NON_FINITE = {Resolution.OVERVIEW: 200, Resolution.FULL: 10_000}
-"""The max number of NaN and ±∞ values that a document lists. It also gives their total number."""
+"""The max number of NaN and ±∞ values that a document lists. It also gives their total number, and in full resolution
+the steps of the others.
+"""
+KINDS: dict[Kind, Callable[[Values], NDArray[np.bool_]]] = {
+    "NaN": np.isnan,
+    "Infinity": np.isposinf,
+    "-Infinity": np.isneginf,
+}
 
 
 def series(values: Values, resolution: Resolution) -> Series:
@@ -52,17 +60,28 @@ def point_list(points: Points, resolution: Resolution) -> PointList:
     }
 
 
+class Members(TypedDict):
+    """As in a history and in a chunk."""
+
+    non_finite: list[NonFinite]
+    non_finite_total: int
+    non_finite_rest: NotRequired[NonFiniteSteps]
+
+
 @dataclass(frozen=True)
 class Gaps:
-    """NaN and ±∞ values, which JSON lacks: the first ones by epoch, then by metric, and their total number."""
+    """NaN and ±∞ values, which JSON lacks: the first ones by epoch, then by metric, their total number, and in full
+    resolution the steps of all others.
+    """
 
     listed: list[NonFinite]
     total: int
+    rest: NonFiniteSteps
 
     @classmethod
     def of(cls, curves: Mapping[str, Curve], resolution: Resolution) -> Gaps:
         if not curves:
-            return cls([], 0)
+            return cls([], 0, {})
         most, keys = MOST_NON_FINITE[resolution], sorted(curves)
         places = [np.flatnonzero(~np.isfinite(curves[key].values)) for key in keys]
         # Only the first ``most`` of each metric can be among the first ``most`` of all.
@@ -71,16 +90,34 @@ class Gaps:
         positions = np.concatenate(first)
         steps = np.concatenate([curves[key].steps[found] for key, found in zip(keys, first, strict=True)])
         listed = np.lexsort((metrics, steps))[:most]
-        return cls(
-            [_gap(keys[metrics[n]], curves[keys[metrics[n]]], positions[n]) for n in listed], sum(map(len, places))
-        )
+        total = sum(map(len, places))
+        rest: NonFiniteSteps = {}
+        if resolution is Resolution.FULL and total > most:
+            # The listed ones of a metric are its first.
+            known = np.bincount(metrics[listed], minlength=len(keys))
+            rest = {
+                key: _steps(curves[key], found[seen:])
+                for key, found, seen in zip(keys, places, known.tolist(), strict=True)
+                if len(found) > seen
+            }
+        return cls([_gap(keys[metrics[n]], curves[keys[metrics[n]]], positions[n]) for n in listed], total, rest)
+
+    def members(self) -> Members:
+        """What a document has of them."""
+        members: Members = {"non_finite": self.listed, "non_finite_total": self.total}
+        if self.rest:
+            members["non_finite_rest"] = self.rest
+        return members
+
+
+def _steps(curve: Curve, positions: NDArray[np.intp]) -> dict[Kind, list[int]]:
+    steps, values = curve.steps[positions], curve.values[positions]
+    return {kind: integers(steps[of_kind(values)]) for kind, of_kind in KINDS.items() if of_kind(values).any()}
 
 
 def _gap(key: str, curve: Curve, position: int) -> NonFinite:
     return {"metric": key, "epoch": int(curve.steps[position]), "kind": _kind(curve.values[position])}
 
 
-def _kind(value: float) -> Literal["NaN", "Infinity", "-Infinity"]:
-    if np.isnan(value):
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
+def _kind(value: float) -> Kind:
+    return next(kind for kind, of_kind in KINDS.items() if of_kind(np.array([value]))[0])

@@ -5,24 +5,28 @@ https://mlflow.org/docs/latest/rest-api.html
 
 from __future__ import annotations
 
-import gzip
+import copy
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from json import JSONDecodeError
-from typing import IO, Any, Protocol, cast
+from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 import orjson
 import urllib3
 import zstandard
 
-from workers.errors import PermanentError, TransientError
-from workers.fetch.connections import connections_to
+from workers.errors import NotMlflowError, PermanentError, ThrottledError, TransientError
+from workers.fetch.body import ACCEPTED, Body
+from workers.fetch.budget import Budget, Limits
+from workers.fetch.connections import connections_to, until
 from workers.fetch.server import TrackingServer
+from workers.history.bounded import TooLargeError
 
 API = "api/2.0/mlflow/"
-TIMEOUT = urllib3.Timeout(connect=5, read=60)
+CONNECT_SECONDS, SILENT_SECONDS = 5.0, 20.0
+"""A server may take so long to accept a connection, and to send the next byte."""
 LONGEST_REASON, LONGEST_REFUSAL = 500, 2**16
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HOW_TO_SIGN_IN = (
@@ -51,32 +55,45 @@ class MlflowStatusError(PermanentError):
     def is_gone(self) -> bool:
         return self.code == "RESOURCE_DOES_NOT_EXIST"
 
-
-class Body(Protocol):
-    """A response body, decompressed while it is read."""
-
-    def read(self, size: int = -1, /) -> bytes: ...
+    @property
+    def is_answer(self) -> bool:
+        # A proxy's 404 or redirect says nothing about the run. MLflow refuses credentials without a code.
+        return bool(self.code) or self.status in (401, 403)
 
 
 class MlflowApi:
     """Calls one tracking server. Tests pass a ``transport`` in place of the network.
 
     Every method raises TransientError if a retry may help, otherwise PermanentError. Redirects are refused, because
-    the credentials are for one address only.
+    the credentials are for one address only. Each request has a budget of ``limits``; ``of_one_fetch`` gives several
+    requests one together.
     """
 
     def __init__(
-        self, server: TrackingServer, *, connections: int, transport: urllib3.PoolManager | None = None
+        self,
+        server: TrackingServer,
+        *,
+        connections: int,
+        limits: Limits | None = None,
+        transport: urllib3.PoolManager | None = None,
     ) -> None:
         self._server = server
+        self._limits = limits or Limits()
+        self._budget: Budget | None = None
         self._transport = transport or connections_to(server.uri, connections)
         # On one machine, compression costs more than it saves.
-        self._accepted = "identity" if urlsplit(server.uri).hostname in LOOPBACK else "zstd, gzip;q=0.5"
+        self._accepted = "identity" if urlsplit(server.uri).hostname in LOOPBACK else ACCEPTED
+
+    def of_one_fetch(self) -> Self:
+        """The same API for the requests of one fetch, which share a budget."""
+        api = copy.copy(self)
+        api._budget = Budget(self._limits, self._server.uri)
+        return api
 
     def get(self, path: str, member: str, **query: Any) -> Any:
         """Get one member of the JSON document at a path. Query parameters that are None are left out."""
         with self.open(path, **query) as body:
-            document = orjson.loads(body.read())
+            document = body.document()
         if not isinstance(document, dict) or member not in document:
             raise self._no_mlflow(path)
         return document[member]
@@ -84,14 +101,16 @@ class MlflowApi:
     def post(self, path: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Post a JSON document and return the JSON response."""
         with self._answer("POST", path, data=orjson.dumps(asked)) as body:
-            document: dict[str, Any] = orjson.loads(body.read())
+            document = body.document()
+        if not isinstance(document, dict):
+            raise self._no_mlflow(path)
         return document
 
     @contextmanager
     def open(self, path: str, **query: Any) -> Iterator[Body]:
         """Get a path and yield its body, to read in pieces.
 
-        Raises PermanentError if the block can't parse the body as JSON.
+        Raises NotMlflowError if the block can't parse the body as JSON, or finds it too large to parse.
         """
         given = {name: value for name, value in query.items() if value is not None}
         with self._answer("GET", path, query=f"?{urlencode(given)}" if given else "") as body:
@@ -99,33 +118,44 @@ class MlflowApi:
 
     @contextmanager
     def _answer(self, method: str, path: str, *, query: str = "", data: bytes | None = None) -> Iterator[Body]:
+        budget = self._budget or Budget(self._limits, self._server.uri)
         try:
-            answer = self._transport.urlopen(
+            answer = self._sent(method, f"{self._server.uri}/{path}{query}", data, budget)
+            try:
+                if answer.status != 200:
+                    raise self._refusal(path, answer, budget)
+                yield Body(answer, budget)
+            finally:
+                # A connection whose body was read to its end is already back in the pool. Any other can't be reused.
+                answer.close()
+        except (urllib3.exceptions.HTTPError, OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+            if budget.is_over:
+                raise budget.late() from error
+            raise TransientError(f"MLflow at {self._server.uri} does not answer: {error}") from error
+        except TooLargeError as error:
+            raise self._no_mlflow(path, f": {error}") from error
+        except JSONDecodeError as error:
+            raise self._no_mlflow(path) from error
+
+    def _sent(self, method: str, url: str, data: bytes | None, budget: Budget) -> urllib3.BaseHTTPResponse:
+        """Send a request and read the response's headers."""
+        left = budget.seconds()
+        with until(budget.until):
+            return self._transport.urlopen(
                 method,
-                f"{self._server.uri}/{path}{query}",
+                url,
                 body=data,
                 headers=self._headers(data),
-                timeout=TIMEOUT,
+                timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, left), read=min(SILENT_SECONDS, left)),
                 redirect=False,
                 retries=False,
                 preload_content=False,
                 decode_content=False,
             )
-            try:
-                if answer.status != 200:
-                    raise self._refusal(path, answer)
-                yield _decompressed(answer)
-            finally:
-                # A connection whose body was read to its end is already back in the pool. Any other can't be reused.
-                answer.close()
-        except (urllib3.exceptions.HTTPError, OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
-            raise TransientError(f"MLflow at {self._server.uri} does not answer: {error}") from error
-        except JSONDecodeError as error:
-            raise self._no_mlflow(path) from error
 
-    def _no_mlflow(self, path: str) -> PermanentError:
-        text = f"{self._server.uri} answered {path.removeprefix(API)} unlike MLflow: is it an MLflow server?"
-        return PermanentError(text)
+    def _no_mlflow(self, path: str, why: str = "") -> NotMlflowError:
+        text = f"{self._server.uri} answered {path.removeprefix(API)} unlike MLflow{why}: is it an MLflow server?"
+        return NotMlflowError(text)
 
     def _headers(self, data: bytes | None) -> dict[str, str]:
         headers = {"Accept-Encoding": self._accepted}
@@ -135,21 +165,22 @@ class MlflowApi:
             headers["Authorization"] = authorization
         return headers
 
-    def _refusal(self, path: str, answer: urllib3.BaseHTTPResponse) -> TransientError | MlflowStatusError:
-        code, reason = _reason(_decompressed(answer).read(LONGEST_REFUSAL))
+    def _refusal(
+        self, path: str, answer: urllib3.BaseHTTPResponse, budget: Budget
+    ) -> TransientError | MlflowStatusError:
+        code, reason = _reason(Body(answer, budget).read(LONGEST_REFUSAL))
         text = f"MLflow answered {answer.status} to {path.removeprefix(API)}: {reason}"
-        if answer.status in (408, 429) or (answer.status >= 500 and answer.status != 501):
+        if answer.status == 429:
+            return ThrottledError(text)
+        if answer.status == 408 or (answer.status >= 500 and answer.status != 501):
             return TransientError(text)
+        if answer.status < 400:
+            return NotMlflowError(
+                f"{text}. Redirects are not followed: is {self._server.uri} the server's own address?"
+            )
         if answer.status == 401:
             text = f"{text.rstrip('.')}. {HOW_TO_SIGN_IN}"
         return MlflowStatusError(text, answer.status, code)
-
-
-def _decompressed(answer: urllib3.BaseHTTPResponse) -> Body:
-    encoding = answer.headers.get("Content-Encoding", "")
-    if encoding == "zstd":
-        return zstandard.ZstdDecompressor().stream_reader(cast("IO[bytes]", answer), read_across_frames=True)
-    return gzip.GzipFile(fileobj=answer) if encoding == "gzip" else answer
 
 
 def _reason(text: bytes) -> tuple[str, str]:

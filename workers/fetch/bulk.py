@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import quote
 
-from workers.errors import DeletedError, PermanentError, TransientError
+from workers.errors import DeletedError, NotMlflowError, PermanentError, TransientError
 from workers.fetch.api import MlflowApi, MlflowStatusError
 from workers.fetch.incremental import first_guess, goes_on, merged, needed_from
 from workers.history.fetched import FetchedRun
@@ -25,6 +25,10 @@ class BulkRoute:
     def __init__(self, api: MlflowApi) -> None:
         self._api = api
 
+    def within(self, api: MlflowApi) -> BulkRoute:
+        """The route for the requests of one fetch, by an API with their budget."""
+        return BulkRoute(api)
+
     def exists(self) -> bool:
         """Ask the server whether it has the route.
 
@@ -33,7 +37,7 @@ class BulkRoute:
         """
         try:
             return bool(self._api.get(VERSION_PATH, "history") == 1)
-        except PermanentError as error:
+        except (PermanentError, NotMlflowError) as error:
             if isinstance(error, MlflowStatusError) and error.status == 401:
                 raise
             return False
@@ -58,7 +62,7 @@ class BulkRoute:
     def _read(self, run_id: str, from_step: int | None, alive: Callable[[], None]) -> Reading:
         try:
             with self._api.open(HISTORY_PATH.format(quote(run_id, safe="")), from_step=from_step) as body:
-                return read_lines(split_lines(body), alive)
+                return read_lines(body.within_memory(split_lines(body)), alive)
         except NotWholeError as error:
             raise TransientError(f"MLflow's history of run {run_id} is incomplete: {error}") from error
         except MlflowStatusError as error:

@@ -1,9 +1,18 @@
-"""Pooled HTTP connections without delayed acknowledgements, through the environment's proxy if it names one."""
+"""Pooled HTTP connections, through the environment's proxy if it names one: with a deadline for a whole response, and
+without delayed acknowledgements.
+"""
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from http.client import HTTPResponse
 from typing import Any
 
 import urllib3
@@ -13,6 +22,20 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+_until: ContextVar[float] = ContextVar("_until", default=math.inf)
+"""urllib3 and http.client pass no deadline on: they bound only the time to the next byte."""
+
+
+@contextmanager
+def until(deadline: float) -> Iterator[None]:
+    """The responses to requests sent in this block must be read before the deadline, by time.monotonic; a later read
+    raises TimeoutError. So does one that waits for a server that sends its headers byte by byte.
+    """
+    token = _until.set(deadline)
+    try:
+        yield
+    finally:
+        _until.reset(token)
 
 
 def connections_to(uri: str, at_once: int) -> urllib3.PoolManager:
@@ -33,6 +56,39 @@ def connections_to(uri: str, at_once: int) -> urllib3.PoolManager:
     return pool
 
 
+class _TimelySocket(io.RawIOBase):
+    """What a socket receives for one response, until its deadline."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock, self._until, self._longest = sock, _until.get(), sock.gettimeout()
+        self._received = sock.makefile("rb", buffering=0)
+
+    def makefile(self, _: str) -> io.BufferedReader:
+        """All that http.client asks of a socket."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the response takes too long")
+        if left < math.inf:
+            self._sock.settimeout(left if self._longest is None else min(left, self._longest))
+        count: int | None = self._received.readinto(buffer)
+        return count
+
+    def close(self) -> None:
+        self._received.close()
+        super().close()
+
+
+class _TimelyResponse(HTTPResponse):
+    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(_TimelySocket(sock), *arguments, **options)  # type: ignore[arg-type]
+
+
 class _PromptConnection(HTTPConnection):
     """Acknowledges a response's headers at once, by TCP_QUICKACK.
 
@@ -40,6 +96,8 @@ class _PromptConnection(HTTPConnection):
     kept-alive connection, Linux delays that acknowledgement by 40 ms. The kernel resets the option, so it is set for
     every response. On systems without the option, each response takes these 40 ms longer.
     """
+
+    response_class = _TimelyResponse
 
     def getresponse(self) -> Any:
         # Inside TLS to a proxy, ``sock`` is not a socket.

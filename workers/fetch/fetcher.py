@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 import urllib3
 
 from workers.fetch.api import MlflowApi, MlflowStatusError
+from workers.fetch.budget import Limits
 from workers.fetch.bulk import BulkRoute
 from workers.fetch.server import TrackingServer
 from workers.fetch.stock import StockServer
 from workers.history.fetched import FetchedRun
 
-__all__ = ["Fetcher", "TrackingServer"]
+__all__ = ["Fetcher", "Limits", "TrackingServer"]
 
 ASK_AGAIN_SECONDS = 300.0
 
@@ -22,7 +23,8 @@ ASK_AGAIN_SECONDS = 300.0
 class Fetcher:
     """Reads runs from one tracking server: by the bulk route if it has one, otherwise metric by metric.
 
-    ``concurrency`` is the max number of simultaneous requests. Tests pass a ``transport`` in place of the network.
+    ``concurrency`` is the max number of simultaneous requests; all requests of one fetch together are within
+    ``limits``. Tests pass a ``transport`` in place of the network.
     Every method raises TransientError if a retry may help, otherwise PermanentError.
     """
 
@@ -31,11 +33,12 @@ class Fetcher:
         server: TrackingServer,
         *,
         concurrency: int = 8,
+        limits: Limits | None = None,
         transport: urllib3.PoolManager | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        api = MlflowApi(server, connections=concurrency, transport=transport)
-        self._bulk, self._stock = BulkRoute(api), StockServer(api, concurrency)
+        self._api = MlflowApi(server, connections=concurrency, limits=limits, transport=transport)
+        self._bulk, self._stock = BulkRoute(self._api), StockServer(self._api, concurrency)
         self._clock = clock
         self._has_bulk, self._ask_after = False, -math.inf
 
@@ -45,16 +48,17 @@ class Fetcher:
         """Fetch the whole run as it is now.
 
         ``kept`` is the result of an earlier fetch. For a run that is still running, only what it lacks is requested.
-        ``alive`` is called now and then during a long fetch, so that the caller can extend a lease.
+        ``alive`` is called now and then during a long fetch; what it raises ends the fetch.
         """
+        api = self._api.of_one_fetch()
         if self._bulk_exists():
             try:
-                return self._bulk.fetch(run_id, kept, alive)
+                return self._bulk.within(api).fetch(run_id, kept, alive)
             except MlflowStatusError as error:
                 if not error.is_no_route:
                     raise
                 self._remember(False)
-        return self._stock.fetch(run_id, kept, alive)
+        return self._stock.within(api).fetch(run_id, kept, alive)
 
     def search_runs(self, experiment_name: str) -> Iterator[str]:
         """The IDs of an experiment's runs that are not deleted, oldest first."""

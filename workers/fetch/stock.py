@@ -5,19 +5,22 @@ Metrics are requested concurrently.
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import orjson
 
-from workers.errors import DeletedError, PermanentError
-from workers.fetch.api import API, Body, MlflowApi, MlflowStatusError
+from workers.errors import DeletedError, NotMlflowError, PermanentError
+from workers.fetch.api import API, MlflowApi, MlflowStatusError
+from workers.fetch.body import Body
 from workers.fetch.incremental import goes_on, has_moved
+from workers.history.bounded import TooLargeError, loads
 from workers.history.fetched import FetchedRun, described
 from workers.history.linked import datasets_of, models_of
 from workers.history.points import Indices, Point, Points, Values, latest_points
@@ -28,13 +31,25 @@ SHORT_HISTORY = "ajax-api/2.0/mlflow/metrics/get-history-bulk"
 SHORT = 25_000
 PAGE_SIZE = 25_000
 PIECE = 2**20
-ALIVE_SECONDS = 5.0
+LONGEST_POINT = 2**16
+"""In bytes. A metric's key has at most 250 characters."""
+ALIVE_SECONDS = 2.0
 RUNS_PAGE_SIZE = 200
 """Small, because each run comes with all its latest metrics and parameters."""
 MOST_MODELS = 50
 """The max number of a run's models whose names and metrics are requested: MLflow's own max is 50 for one page."""
 
+ODD = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+"""Errors that an answer in a wrong shape causes."""
+
 Columns = tuple[Indices, Values, Indices]
+
+
+@dataclass
+class _Known:
+    """What all fetches from one server know of it."""
+
+    has_short_history: bool = True
 
 
 class StockServer:
@@ -43,10 +58,22 @@ class StockServer:
     def __init__(self, api: MlflowApi, concurrency: int) -> None:
         self._api = api
         self._concurrency = concurrency
-        self._has_short_history = True
+        self._known = _Known()
+
+    def within(self, api: MlflowApi) -> StockServer:
+        """The server for the requests of one fetch, by an API with their budget."""
+        server = copy.copy(self)
+        server._api = api
+        return server
 
     def fetch(self, run_id: str, kept: FetchedRun | None, alive: Callable[[], None]) -> FetchedRun:
         """Fetch the whole run. Metrics that have not moved since ``kept`` are not requested."""
+        try:
+            return self._fetch(run_id, kept, alive)
+        except ODD as error:
+            raise NotMlflowError(f"MLflow described run {run_id} in a shape that is not MLflow's: {error!r}") from error
+
+    def _fetch(self, run_id: str, kept: FetchedRun | None, alive: Callable[[], None]) -> FetchedRun:
         run = self._api.get(API + "runs/get", "run", run_id=run_id)
         info, data = run["info"], run.get("data", {})
         if info.get("lifecycle_stage") == "deleted":
@@ -98,7 +125,7 @@ class StockServer:
         }
         try:
             models: list[dict[str, Any]] = self._api.post(API + "logged-models/search", asked).get("models", [])
-        except PermanentError as error:
+        except (PermanentError, NotMlflowError) as error:
             # Other servers answer runs/get alike and have no models; a role may read runs and no models.
             log.info("MLflow gives no models of run %s: %s", info["run_id"], error)
             return []
@@ -136,14 +163,14 @@ class StockServer:
 
     def _short_history(self, run_id: str, key: str) -> Columns | None:
         """All points of a metric with fewer than SHORT points; None if get-history must be used."""
-        if not self._has_short_history:
+        if not self._known.has_short_history:
             return None
         try:
             with self._api.open(SHORT_HISTORY, run_id=run_id, metric_key=key, max_results=SHORT) as body:
-                points = _lenient(body.read())["metrics"]
-        except (PermanentError, KeyError, TypeError) as error:
+                points = _lenient(body.text())["metrics"]
+        except (PermanentError, NotMlflowError, KeyError, TypeError) as error:
             # Without an error code of MLflow's, a proxy has answered, which lets only /api/ through.
-            self._has_short_history = isinstance(error, MlflowStatusError) and bool(error.code)
+            self._known.has_short_history = isinstance(error, MlflowStatusError) and bool(error.code)
             return None
         return _columns(points) if len(points) < SHORT else None
 
@@ -168,9 +195,11 @@ def _page(body: Body) -> Generator[Columns, None, str | None]:
     while more := body.read(PIECE):
         end = text.rfind(b"}") + 1
         if end:
-            yield _columns(orjson.loads(text[:end] + b"]}")["metrics"])
+            yield _columns(loads(text[:end] + b"]}")["metrics"])
+        elif len(text) > PIECE + LONGEST_POINT:
+            raise TooLargeError(f"a point is longer than {LONGEST_POINT:,} bytes")
         text = b'{"metrics": [' * bool(end) + (text[end:] + more).lstrip(b", \r\n")
-    page = orjson.loads(text)
+    page = loads(text)
     yield _columns(page.get("metrics", []))
     token: str | None = page.get("next_page_token")
     return token
@@ -187,6 +216,6 @@ def _columns(points: list[dict[str, Any]]) -> Columns:
 def _lenient(text: bytes) -> Any:
     """Parse JSON in which Flask may write a bare NaN."""
     try:
-        return orjson.loads(text)
+        return loads(text)
     except orjson.JSONDecodeError:
         return json.loads(text)

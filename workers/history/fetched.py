@@ -51,14 +51,16 @@ class FetchedRun:
         return newest if newest and newest >= (self.start_time or newest) else None
 
     def printable(self) -> FetchedRun:
-        """A copy that every database can store: without NUL characters, which PostgreSQL rejects, and names cut off."""
+        """A copy that every database can store: without NUL characters, which PostgreSQL rejects, and names cut off. It
+        is in the order of names: MLflow has none, and the same run must give the same bytes.
+        """
         return replace(
             self,
             experiment_name=printable(self.experiment_name)[:LONGEST_NAME],
             name=printable(self.name)[:LONGEST_NAME],
-            params={printable(key): printable(value) for key, value in self.params.items()},
-            tags={printable(key): printable(value) for key, value in self.tags.items()},
-            points={printable(key): points for key, points in self.points.items()},
+            params={printable(key): printable(value) for key, value in sorted(self.params.items())},
+            tags={printable(key): printable(value) for key, value in sorted(self.tags.items())},
+            points={printable(key): self.points[key] for key in sorted(self.points)},
             user=printable(self.user),
         )
 

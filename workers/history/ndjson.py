@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 import zstandard
 
+from workers.history.bounded import TooLargeError, check_length, loads
 from workers.history.fetched import FetchedRun, end_of, moment
 from workers.history.points import Indices, Point, Points, Values, number
 
@@ -32,7 +33,7 @@ class NotWholeError(ValueError):
 
 
 class Readable(Protocol):
-    def read(self, size: int = -1, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,20 @@ def write_run(run: FetchedRun) -> bytes:
 
 
 def split_lines(stream: Readable) -> Iterator[bytes]:
-    """Split a stream into lines, with at most one chunk and one line in memory."""
+    """Split a stream into lines, with at most one chunk and one line in memory. Raises TooLargeError for a line that is
+    too long to be parsed.
+    """
     rest: list[bytes] = []
+    length = 0
     while piece := stream.read(CHUNK):
         *whole, last = piece.split(b"\n")
         for line in whole:
             yield b"".join([*rest, line])
             rest.clear()
+            length = 0
         rest.append(last)
+        length += len(last)
+        check_length(length)
     yield b"".join(rest)
 
 
@@ -77,8 +84,8 @@ def read_lines(lines: Iterable[bytes], alive: Callable[[], None] = lambda: None,
     unless ``in_part``, if it lacks points.
     """
     try:
-        return _read(map(orjson.loads, filter(None, lines)), alive, in_part)
-    except NotWholeError:
+        return _read(map(loads, filter(None, lines)), alive, in_part)
+    except (NotWholeError, TooLargeError):
         raise
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise NotWholeError(f"the history was cut off, or is not one: {error!r}") from error

@@ -1,4 +1,4 @@
-"""Whether a run counts epochs or steps: decided once, for its documents, its insights and its row. Pure."""
+"""Whether a run counts epochs, steps or points: decided once, for its documents, its insights and its row. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from warmboard.contract.catalogue import PLACES
 from workers.history.drawing import Curve
 from workers.history.roles import pairs_of, timed_by
 
-Unit = Literal["epoch", "step"]
+Unit = Literal["epoch", "step", "point"]
 FAR = 10
 """Steps this far apart, or this many per validation, are not epochs."""
 NUMBER_OF_EPOCHS = ("epochs", "num_epochs", "n_epochs", "max_epochs", "num_train_epochs")
@@ -23,12 +23,15 @@ def unit_of(curves: Mapping[str, Curve], params: Mapping[str, str]) -> Unit:
 
     A metric ``epoch`` decides: it equals the steps, or they are not epochs. Otherwise steps are epochs if the run has
     metrics that Keras logs, or as many steps as a parameter says epochs, unless they are FAR apart, or FAR more than
-    validations. A run without curves counts epochs.
+    validations. If nothing was logged at steps, but metrics with all points at one step, the run counts points. A run
+    without curves counts epochs.
     """
     known = {key: curve for key, curve in curves.items() if len(curve.steps) and not curve.is_counted}
     if (epoch := known.get("epoch")) is not None and len(epoch.steps) > 1:
         return "epoch" if len(set((epoch.values - epoch.steps).tolist())) == 1 else "step"
     timed = timed_by(known)
+    if any(curve.is_counted for curve in curves.values()) and (timed is None or len(known[timed].steps) == 1):
+        return "point"
     if timed is None:
         return "step" if curves else "epoch"
     steps = known[timed].steps

@@ -7,23 +7,23 @@ request again from the first run; runs that were fetched since the request came 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import DatabaseError
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from store import clock
 from store.models import InboxEvent
 from store.selection import selected
 from warmboard.contract.replay import REPLAY_REQUESTED, ReplayRequest, Selection
 from workers import inbox
 from workers.inbox import UNFINISHED, State
 from workers.queue import LATER, SOON, Turn, dispatch
+from workers.recording.seeks import PATIENCE
 
 BATCH = 100
-PATIENCE = timedelta(minutes=10)
-"""How long a batch, and a run that it queued, may wait behind other work before the sweep queues it again."""
 
 
 def queue_batch(selection: Selection, asked_at: datetime, after: str) -> list[str]:
@@ -35,12 +35,17 @@ def queue_batch(selection: Selection, asked_at: datetime, after: str) -> list[st
     Raises DatabaseError, kombu's OperationalError.
     """
     one = selection.run_id is not None
-    wanted = selected(selection).filter(run_id__gt=after).exclude(fetched_at__gte=asked_at)
+    wanted = selected(selection).filter(run_id__gt=after).exclude(fetched_since(asked_at))
     runs = list(wanted.values_list("run_id", flat=True)[:BATCH])
     for run_id in runs:
         inbox.reopen(run_id, grace=inbox.dispatch_grace() if one else PATIENCE)
         dispatch(run_id, priority=SOON if one else LATER)
     return runs
+
+
+def fetched_since(moment: datetime) -> Q:
+    """Runs that were fetched at or after the moment. A time that lies ahead is of a wrong clock."""
+    return Q(fetched_at__gte=moment, fetched_at__lte=clock.now())
 
 
 def take(turn: Turn, worker: str) -> Turn | None:

@@ -21,7 +21,7 @@ from warmboard.contract.replay import ReplayRequest, Selection
 from workers import inbox
 from workers.inbox import UNFINISHED, Message, State
 from workers.queue import Turn, dispatch_turn
-from workers.replay.batches import count
+from workers.replay.batches import count, fetched_since
 
 SOURCE = "/warmboard/workers/replay"
 REQUESTED_BY = "the command line"
@@ -131,7 +131,7 @@ def _unsettled(request: InboxEvent, runs: set[str]) -> set[str]:
     if request.state == State.DONE:
         return unfinished
     asked_at = request.received_at
-    done = set(Run.objects.filter(pk__in=runs, fetched_at__gte=asked_at).values_list("pk", flat=True))
+    done = set(Run.objects.filter(fetched_since(asked_at), pk__in=runs).values_list("pk", flat=True))
     done.update(events.filter(state=State.FAILED, claimed_at__gte=asked_at).values_list("run_id", flat=True))
     return runs - done | unfinished
 

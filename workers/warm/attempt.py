@@ -1,7 +1,8 @@
 """One attempt at warming a run, and the one retry policy: for events in the inbox and for rebuilds alike.
 
-What is transient (``TRANSIENT``) is retried with back-off, up to WARM_ATTEMPTS attempts. Everything else is parked at
-once. The reason is recorded either way.
+An outage (``workers/servers/outage.py``) costs no attempt: the run waits until its tracking server, the database or
+Redis is back. What else is transient (``TRANSIENT``) is retried with back-off, up to WARM_ATTEMPTS attempts. Everything
+else is parked at once. The reason is recorded in each case.
 
 An attempt is idempotent: a second one changes nothing but the time at which the run was warmed.
 """
@@ -10,11 +11,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from django.db import OperationalError
+from django.db import Error, OperationalError, close_old_connections
 
 from store.models import InboxEvent, Run
 from store.warm import HotCopyError
@@ -22,19 +24,22 @@ from workers import inbox
 from workers.backoff import backoff
 from workers.errors import PermanentError, TransientError
 from workers.fetch.fetcher import TrackingServer
+from workers.lease import LostClaimError, Renewal
+from workers.servers import bulkhead, gate, held
+from workers.servers.gate import HeldBackError
+from workers.servers.outage import Outage, is_down, outage_of
 from workers.settings import Settings
 from workers.warm import rebuilds
 from workers.warm.pipeline import rebuild_from_source, warm_from
 
 log = logging.getLogger(__name__)
+Alive = Callable[[], None]
 TRANSIENT = (TransientError, HotCopyError, OperationalError)
 """Temporary errors: of MLflow, of Redis, of the database. All others are parked at once."""
 FIRST_SECONDS = 1.0
 """The first pause of an event: a reader may be waiting for the run."""
 FIRST_REBUILD_SECONDS = 60.0
 """The first pause of a rebuild, which is background work."""
-RENEWALS = 6
-"""How often a claim is renewed within its lease."""
 
 
 class Postponed(Exception):
@@ -45,6 +50,14 @@ class Postponed(Exception):
         self.seconds = seconds
 
 
+class UnrecordedError(Exception):
+    """The database went down before the outcome was recorded. ``owed``: the attempts to be given back later."""
+
+    def __init__(self, reason: str, owed: held.Owed) -> None:
+        super().__init__(reason)
+        self.owed = owed
+
+
 class Claim(Protocol):
     """Work that this worker holds, and where the outcome of an attempt is recorded."""
 
@@ -52,9 +65,18 @@ class Claim(Protocol):
     def attempts(self) -> int:
         """How many there were, this one included."""
 
+    def renew(self) -> bool:
+        """Extend its lease. Returns whether it still holds. Raises DatabaseError."""
+
+    def forfeit(self) -> None:
+        """It was lost during the attempt, which doesn't count."""
+
     def finish(self) -> None: ...
 
     def postpone(self, reason: str, seconds: float) -> None: ...
+
+    def wait(self, reason: str, seconds: float | None) -> None:
+        """Postpone without counting the attempt; without ``seconds`` until the tracking server is back."""
 
     def give_up(self, reason: str) -> None: ...
 
@@ -72,11 +94,20 @@ class EventClaim:
     def attempts(self) -> int:
         return self.event.attempts
 
+    def renew(self) -> bool:
+        return inbox.renew([self.event])
+
+    def forfeit(self) -> None:
+        inbox.forfeit(self.event)
+
     def finish(self) -> None:
         inbox.finish([self.event])
 
     def postpone(self, reason: str, seconds: float) -> None:
         inbox.postpone([self.event], reason, seconds)
+
+    def wait(self, reason: str, seconds: float | None) -> None:
+        inbox.wait([self.event], reason, seconds)
 
     def give_up(self, reason: str) -> None:
         inbox.give_up([self.event], reason)
@@ -84,67 +115,123 @@ class EventClaim:
 
 def attempt(
     claims: Sequence[AnyClaim],
-    work: Callable[[Sequence[AnyClaim]], str],
+    work: Callable[[Sequence[AnyClaim], Alive], str],
     max_attempts: int,
     first: float = FIRST_SECONDS,
+    server: TrackingServer | None = None,
 ) -> str:
     """Do ``work`` once for all claims that have an attempt left, and record the outcome in each.
 
-    ``first`` is the first pause of the back-off, in seconds. Returns what ``work`` returned.
+    The claims are renewed meanwhile; ``work`` gets a function that raises LostClaimError if none of them holds any
+    more. ``first`` is the first pause of the back-off, in seconds; ``server`` is the run's tracking server, if it is
+    configured. Returns what ``work`` returned.
 
-    Raises Postponed if any claim has attempts left, else PermanentError; or the error that ``work`` raised, if it was
-    not transient.
+    Raises HeldBackError if that server is down; Postponed if any claim has attempts left, or waits for the database or
+    Redis; else PermanentError; or the error that ``work`` raised, if it was not transient.
     """
     claims = _not_worn_out(claims, max_attempts)
     try:
-        outcome = work(claims)
-    except TRANSIENT as error:
-        raise _retry(claims, str(error), max_attempts, first) from error
-    except PermanentError as error:
-        _give_up(claims, str(error))
-        raise
+        with Renewal(lambda: sum(claim.renew() for claim in claims) > 0, inbox.lease().total_seconds()) as renewal:
+            outcome = work(claims, renewal.check)
+        for claim in claims:
+            claim.finish()
+    except LostClaimError as error:
+        for claim in claims:
+            claim.forfeit()
+        return f"stopped: {error}"
+    except HeldBackError as error:
+        raise _wait(claims, Outage(str(error), None)) from error
     except Exception as error:
-        # A bug of ours, or a run of an unforeseen shape: a retry would not help.
-        _give_up(claims, f"{type(error).__name__}: {error}")
+        # A connection that broke must not keep the outcome from being recorded.
+        close_old_connections()
+        if outage := outage_of(error, server):
+            raise _wait(claims, outage) from error
+        if isinstance(error, TRANSIENT):
+            raise _retry(claims, str(error), max_attempts, first) from error
+        # Else a bug of ours, or a run of an unforeseen shape: a retry would not help.
+        known = isinstance(error, PermanentError)
+        _give_up(claims, str(error) if known else f"{type(error).__name__}: {error}")
         raise
-    for claim in claims:
-        claim.finish()
     return outcome
 
 
-def warm(run_id: str, settings: Settings, worker: str) -> str:
-    """Claim the run's unfinished events and warm the run; returns the outcome in words.
+def warm(run_id: str, settings: Settings, worker: str, owed: held.Owed = ()) -> str:
+    """Claim the run's unfinished events and warm the run; returns the outcome in words. ``owed`` are attempts to be
+    given back first.
 
-    Raises Postponed, or the error for which it gave up. Either way the inbox has the reason.
+    Raises HeldBackError if its tracking server is down or busy, Postponed, UnrecordedError, or the error for which it
+    gave up. But for UnrecordedError the inbox has the reason.
     """
-    events = inbox.claim(run_id, worker)
+    try:
+        held.give_back(owed)
+        owed = ()
+        name = Run.objects.filter(pk=run_id).values_list("tracking_server", flat=True).first() or ""
+        try:
+            with _admitted(name, run_id, settings):
+                events = inbox.claim(run_id, worker)
+                owed = [(event.pk, event.claims) for event in events]
+                return _attempt_events(events, settings.tracking_servers.get(name), settings)
+        except HeldBackError as error:
+            held.hold(run_id, str(error))
+            raise
+    except Error as error:
+        if owed and is_down(error):
+            raise UnrecordedError(f"the database is down: {error}", owed) from error
+        raise
+
+
+@contextmanager
+def _admitted(server: str, run_id: str, settings: Settings) -> Iterator[None]:
+    """Hold a process for a fetch of the run, when it is its turn. Raises HeldBackError."""
+    with bulkhead.place(server, run_id):
+        time.sleep(gate.admit(server, settings.recovery_runs_per_second))
+        yield
+
+
+def _attempt_events(events: list[InboxEvent], server: TrackingServer | None, settings: Settings) -> str:
     if not events:
         return "nothing to do: no event that waits"
     claims = [EventClaim(event) for event in events]
-    return attempt(claims, lambda left: _warm([claim.event for claim in left], settings), settings.warm_attempts)
+    return attempt(
+        claims,
+        lambda left, alive: _warm([claim.event for claim in left], settings, alive),
+        settings.warm_attempts,
+        server=server,
+    )
 
 
 def rebuild(run_id: str, attempts: int, settings: Settings) -> str:
     """Rebuild the entries of a run whose schema is outdated; ``attempts`` is how many there were before.
 
-    Raises Postponed, or the error for which it gave up. Either way the run's row has the reason.
+    Raises HeldBackError if it must be fetched and its tracking server is down or busy, Postponed, or the error for
+    which it gave up. The run's row has the reason.
     """
     claim = rebuilds.claim(run_id, attempts, settings.warm_attempts)
     if claim is None:
         return "nothing to do: another worker claimed it"
-    return attempt([claim], lambda _: rebuild_entries(run_id, settings), settings.warm_attempts, FIRST_REBUILD_SECONDS)
+    name = Run.objects.values_list("tracking_server", flat=True).get(pk=run_id)
+    server = settings.tracking_servers.get(name)
+    return attempt(
+        [claim],
+        lambda _, alive: rebuild_entries(run_id, settings, alive),
+        settings.warm_attempts,
+        FIRST_REBUILD_SECONDS,
+        server,
+    )
 
 
-def rebuild_entries(run_id: str, settings: Settings) -> str:
+def rebuild_entries(run_id: str, settings: Settings, alive: Alive = lambda: None) -> str:
     """Make a run's entries again: from its source in the store, without asking MLflow; without a whole source, from
-    MLflow; if MLflow lacks the run, from what the source has.
+    MLflow; if MLflow lacks the run, from what the source has. ``alive`` is called often during a fetch.
 
-    Raises TransientError, PermanentError, HotCopyError.
+    Raises TransientError, PermanentError, HotCopyError, HeldBackError.
     """
     if warmed := rebuild_from_source(run_id, settings):
         return str(warmed)
     try:
-        return str(warm_from(server_named(Run.objects.get(pk=run_id).tracking_server, settings), run_id, settings))
+        server = server_named(Run.objects.get(pk=run_id).tracking_server, settings)
+        with _admitted(server.name, run_id, settings):
+            return str(warm_from(server, run_id, settings, alive=alive))
     except PermanentError as error:
         warmed = rebuild_from_source(run_id, settings, in_part=True) if error.is_gone else None
         if warmed is None:
@@ -164,25 +251,12 @@ def server_named(name: str, settings: Settings) -> TrackingServer:
         ) from None
 
 
-def _warm(events: list[InboxEvent], settings: Settings) -> str:
+def _warm(events: list[InboxEvent], settings: Settings, alive: Alive) -> str:
     event = events[-1].event()
     server = server_named(event.tracking_server, settings)
     # Steps that were logged late or twice show only in a whole fetch; the end of a run, or a change, brings one.
     whole = any(row.type not in inbox.LIVE for row in events)
-    return str(warm_from(server, event.run_id, settings, incremental=not whole, alive=_renewing(events)))
-
-
-def _renewing(events: list[InboxEvent]) -> Callable[[], None]:
-    """A function that renews the claim on the events, but not every time it is called."""
-    renewed = time.monotonic()
-
-    def alive() -> None:
-        nonlocal renewed
-        if time.monotonic() - renewed > inbox.lease().total_seconds() / RENEWALS:
-            renewed = time.monotonic()
-            inbox.renew(events)
-
-    return alive
+    return str(warm_from(server, event.run_id, settings, incremental=not whole, alive=alive))
 
 
 def _not_worn_out(claims: Sequence[AnyClaim], max_attempts: int) -> list[AnyClaim]:
@@ -209,6 +283,15 @@ def _retry(claims: Sequence[Claim], reason: str, max_attempts: int, first: float
     for claim in left:
         claim.postpone(reason, seconds)
     return Postponed(reason, seconds)
+
+
+def _wait(claims: Sequence[Claim], outage: Outage) -> Exception:
+    """Postpone the claims and give their attempts back; returns the error to raise."""
+    for claim in claims:
+        claim.wait(outage.reason, outage.seconds)
+    if outage.seconds is None:
+        return HeldBackError(outage.reason)
+    return Postponed(outage.reason, outage.seconds)
 
 
 def _give_up(claims: Sequence[Claim], reason: str) -> None:

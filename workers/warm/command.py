@@ -11,8 +11,12 @@ from django.db import DatabaseError
 from tqdm import tqdm
 
 from store.warm import HotCopyError
-from workers.errors import WarmError
+from workers.errors import TransientError, WarmError
 from workers.fetch.fetcher import TrackingServer
+from workers.servers import gate
+from workers.servers.gate import HeldBackError
+from workers.servers.outage import outage_of
+from workers.servers.probe import ask
 from workers.settings import Settings
 from workers.warm.pipeline import Warmed, fetcher, warm_from
 
@@ -35,25 +39,59 @@ class Report:
 
 def runs_of(experiment: str, server: TrackingServer, settings: Settings) -> list[str]:
     """The run IDs of an experiment. Raises TransientError, PermanentError."""
-    return list(fetcher(server, settings.fetch_concurrency).search_runs(experiment))
+    return list(fetcher(server, settings).search_runs(experiment))
 
 
 def warm_now(run_ids: Iterable[str], server: TrackingServer, settings: Settings) -> Report:
-    """Warm the runs one after the other, with a progress bar. A run that fails does not stop the others."""
-    begin, report = time.monotonic(), Report()
+    """Warm the runs one after the other, with a progress bar. A run that fails does not stop the others, a server that
+    is down does.
+    """
+    begin, report, down = time.monotonic(), Report(), ""
     # disable=None: without a terminal, only outcomes are printed.
     with tqdm(list(run_ids), unit="run", desc="warming", file=sys.stderr, dynamic_ncols=True, disable=None) as bar:
         for run_id in bar:
+            if down:
+                report.failed[run_id] = down
+                continue
             try:
+                _wait_for_turn(server, settings)
                 warmed = warm_from(server, run_id, settings, alive=lambda: _tick(bar))
             except (WarmError, HotCopyError, DatabaseError) as error:
                 report.failed[run_id] = str(error)
+                down = _outage(error, server)
                 bar.write(f"run {run_id} failed: {error}", file=sys.stderr)
                 continue
             report.warmed.append(warmed)
             bar.write(f"run {run_id} {warmed}", file=sys.stdout)
     report.seconds = time.monotonic() - begin
     return report
+
+
+def _wait_for_turn(server: TrackingServer, settings: Settings) -> None:
+    """Wait as a worker does until a server that has just come back is to be asked again.
+
+    Raises TransientError if it is down: it is asked once, since a person may know that it is back.
+    """
+    while True:
+        try:
+            time.sleep(gate.admit(server.name, settings.recovery_runs_per_second))
+        except HeldBackError:
+            if gate.is_down(server.name):
+                if reason := ask(server):
+                    raise TransientError(reason) from None
+                gate.reopen(server.name)
+            time.sleep(gate.LONGEST_PACE)
+        else:
+            return
+
+
+def _outage(error: Exception, server: TrackingServer) -> str:
+    """Why the server is down; empty if it is not, or if that can't be recorded."""
+    try:
+        outage = outage_of(error, server)
+    except DatabaseError as unrecorded:
+        return str(unrecorded)
+    return outage.reason if outage and outage.seconds is None else ""
 
 
 def _tick(bar: tqdm[str]) -> None:

@@ -11,11 +11,12 @@ from functools import cache
 
 from django.utils import timezone
 
+from store import clock
 from store import warm as door
 from store.runs import announce_run
 from workers.documents.run import RunDocuments
 from workers.documents.sample import Sampling
-from workers.fetch.fetcher import Fetcher, TrackingServer
+from workers.fetch.fetcher import Fetcher, Limits, TrackingServer
 from workers.history.digest import digest_of
 from workers.history.fetched import FetchedRun
 from workers.history.ndjson import NotWholeError, read_run, write_run
@@ -55,9 +56,9 @@ def warm_from(
 
     Raises TransientError, PermanentError, and the errors of ``store.warm.put``.
     """
-    begin, fetched_at = time.monotonic(), timezone.now()
+    begin, fetched_at = time.monotonic(), clock.now()
     kept = _read(run_id, door.source(run_id)) if incremental else None
-    run = fetcher(server, settings.fetch_concurrency).fetch(run_id, kept=kept, alive=alive)
+    run = fetcher(server, settings).fetch(run_id, kept=kept, alive=alive)
     # `python -m workers warm` takes runs that no event has announced.
     announce_run(
         run_id,
@@ -92,7 +93,9 @@ def _read(run_id: str, source: door.Source | None, *, in_part: bool = False) -> 
 def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: float) -> Warmed:
     run = run.printable()
     sampling = Sampling(settings.epoch_sample_interval, settings.overview_points)
-    documents = RunDocuments(run, sampling, timezone.now())
+    source = write_run(run)
+    # A run that has not changed keeps its bodies and ETags to the byte, however often it is replayed.
+    documents = RunDocuments(run, sampling, door.unchanged_since(run.run_id, source) or timezone.now())
     entries = documents.entries()
     stored = door.put(
         door.WarmRun(
@@ -104,8 +107,9 @@ def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: flo
             start_time=run.start_time,
             end_time=run.end_time,
             newest_at=run.newest_at,
-            epochs=len(documents.epochs),
+            epochs=documents.length,
             unit=documents.unit,
+            history_length=len(documents.epochs),
             digest=digest_of(run),
             parent=documents.parent,
             params=dict(run.params),
@@ -114,20 +118,24 @@ def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: flo
             final_metrics=documents.summary_metrics,
             sparkline=documents.sparkline(),
             entries=entries,
-            source=write_run(run),
+            source=source,
         )
     )
     return Warmed(
         run_id=run.run_id,
         stored=stored,
         metrics=len(run.points),
-        epochs=len(documents.epochs),
+        epochs=documents.length,
         size=sum(len(entry.zstd) for entry in entries.values()),
         seconds=time.monotonic() - begin,
     )
 
 
-@cache
-def fetcher(server: TrackingServer, concurrency: int) -> Fetcher:
+def fetcher(server: TrackingServer, settings: Settings) -> Fetcher:
     """One connection pool per tracking server and process."""
-    return Fetcher(server, concurrency=concurrency)
+    return _fetcher(server, settings.fetch_concurrency, settings.fetch_limits)
+
+
+@cache
+def _fetcher(server: TrackingServer, concurrency: int, limits: Limits) -> Fetcher:
+    return Fetcher(server, concurrency=concurrency, limits=limits)

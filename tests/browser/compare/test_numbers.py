@@ -283,3 +283,21 @@ def test_of_thousands_of_metrics_the_first_are_in_the_table(look: Look, site: Si
     expect(page.get_by_role("button", name="Show 1,000 more of 1,803")).to_be_visible()
     page.get_by_label("Search parameters and metrics").fill("probe_02996")
     expect(page.locator(".matrix tbody th[scope=row]")).to_have_text(["probe_02996"])
+
+
+def test_any_value_of_the_summary_is_compared_on_the_whole_page(look: Look, tmp_path: Path) -> None:
+    runs = "gen11,gen12,gen13"
+    page = look(f"/compare/?runs={runs}&layout=columns")
+    told = [run["summaries"]["metrics"] for run in compared(page, runs)]
+    # All of these are losses: the best is the least.
+    points = {"Max": "max", "Best": "min"}
+    for name, member in points.items():
+        page.get_by_role("group", name="Value of metrics").get_by_role("button", name=name, exact=True).click()
+        expect(page.get_by_role("rowheader").filter(has_text=f"_loss ({name.lower()})").first).to_be_visible()
+        for line, metrics in zip(lines(saved(page, "CSV", tmp_path / name)), told, strict=True):
+            found = {key: line.get(f"metric.{key}.{name.lower()}", "") for key in metrics}
+            wanted = {key: (summary[member] or {"value": None})["value"] for key, summary in metrics.items()}
+            assert found == {key: "" if value is None else text_of(value) for key, value in wanted.items()}
+    expect(page.locator("#parallel h3").filter(has_text="(best)").first).to_be_visible()
+    expect(page.locator("#scatter .summary")).to_contain_text("(best)")
+    assert parameters(page)["value"] == "best"

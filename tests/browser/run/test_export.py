@@ -88,6 +88,16 @@ def test_a_picture_is_drawn_from_the_data(look: Look) -> None:
     assert width > 2 * figure.locator(".plot").evaluate("plot => plot.clientWidth")
 
 
+def test_the_smallest_numbers_have_labels_too(look: Look, site: Site) -> None:
+    site.seed("warm", kind="Numbers", run_id="tiny", logged="tiny")
+    page = look("/runs/tiny/")
+    figure = chart(page, "Loss")
+    assert is_drawn(figure.locator("canvas"))
+    root = ElementTree.parse(export(page, figure, "SVG")).getroot()  # noqa: S314 - our own page made it
+    labels = [text.text or "" for text in root.iter(f"{SVG}text")]
+    assert len([label for label in labels if label.endswith(("e\N{MINUS SIGN}321", "e\N{MINUS SIGN}322"))]) >= 2, labels
+
+
 @pytest.mark.parametrize("kind", ["ridgeline", "heatmap", "quantiles"])
 def test_histograms_are_exported_too(look: Look, kind: str) -> None:
     page = look(f"/runs/{RUN}/?histogram={kind}&tower=query")

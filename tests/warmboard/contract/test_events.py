@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from tests.paths import EXAMPLES
-from warmboard.contract.cloudevents import EventError
+from warmboard.contract.cloudevents import LARGEST_DATA, EventError
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 
 GOLDEN = sorted(EXAMPLES.glob("event-*.json"))
@@ -124,3 +126,32 @@ def test_data_that_is_not_a_json_object_is_an_error(data: bytes) -> None:
 def test_times_are_written_in_utc() -> None:
     event = RunEvent.decode(json.dumps(golden()[0]).encode(), {**golden()[1], "ce-time": "2026-01-02T12:30:00+02:00"})
     assert replace(event).encode()[1]["ce-time"] == "2026-01-02T10:30:00.000Z"
+
+
+@given(st.datetimes(), st.integers(-1439, 1439), st.data())
+def test_every_spelling_of_a_time_in_rfc_3339_is_read(local: datetime, offset: int, data: st.DataObject) -> None:
+    assume(1 < local.year < 9999)
+    zone = data.draw(st.sampled_from(["Z", "z", "+00:00", "-00:00"]))
+    if offset:
+        zone = f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02}:{abs(offset) % 60:02}"
+    digits = f"{local.microsecond:06}" + data.draw(st.sampled_from(["", "7", "789"]))
+    fraction = data.draw(st.sampled_from(["", f".{digits}"]))
+    letter = data.draw(st.sampled_from(["T", "t", " "]))
+    text = f"{local.date().isoformat()}{letter}{local:%H:%M:%S}{fraction}{zone}"
+    read = RunEvent.decode(json.dumps(golden()[0]).encode(), {**golden()[1], "ce-time": text}).time
+    exact = local if fraction else local.replace(microsecond=0)
+    assert read == exact.replace(tzinfo=timezone(timedelta(minutes=offset)))
+
+
+@pytest.mark.parametrize("text", ["2016-12-31T23:59:60Z", "2016-12-31t23:59:60.000z", "2017-01-01T00:59:60+01:00"])
+def test_a_leap_second_is_the_second_after_it(text: str) -> None:
+    event = RunEvent.decode(json.dumps(golden()[0]).encode(), {**golden()[1], "ce-time": text})
+    assert event.time == datetime(2017, 1, 1, tzinfo=UTC)
+
+
+def test_data_too_large_for_an_event_are_not_parsed() -> None:
+    data = json.dumps({**golden()[0], "padding": "x" * LARGEST_DATA}).encode()
+    with pytest.raises(EventError, match=r"data has 1,000,\d+ bytes; an event has at most 1,000,000"):
+        RunEvent.decode(data, golden()[1])
+    fits = json.dumps({**golden()[0], "padding": "x" * (LARGEST_DATA - 1000)}).encode()
+    assert RunEvent.decode(fits, golden()[1]).quick_test_id == 7

@@ -119,7 +119,7 @@ def test_the_queries_are_the_same_however_many_runs(
         ask(reader, *warm_ones)  # now Redis has them
         with django_assert_num_queries(OF_THE_READER + 2):  # runs, quick tests
             ask(reader, *warm_ones)
-        with django_assert_num_queries(OF_THE_READER + 4):  # and entries that Redis has not, and events
+        with django_assert_num_queries(OF_THE_READER + 5):  # and entries that Redis has not, events, and outages
             ask(reader, *warm_ones, *cold_ones)
         empty_redis.flushdb()
         with django_assert_num_queries(OF_THE_READER + 3):

@@ -11,11 +11,15 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from hypothesis import given
+from hypothesis import strategies as st
 
 from store.models import Run
+from tests.webapp.frameworks import Framework
 from tests.webapp.listing.conftest import Make
 from tests.webapp.samples import Sample
 from webapp.annotations.change import Change
+from webapp.listing.rows import rounded_up
 from webapp.listing.sparkline import sparkline
 from webapp.run.words import ago
 from webapp.visibility.reader import NOTHING
@@ -263,3 +267,20 @@ def test_a_sparkline_has_a_gap_where_there_is_no_value() -> None:
 def test_ago(passed: int, words: str) -> None:
     now = datetime(2026, 1, 2, tzinfo=UTC)
     assert ago(now - timedelta(seconds=passed), now) == words
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_the_number_of_the_example_is_short_and_no_less(value: float) -> None:
+    short = rounded_up(value)
+    assert short >= value
+    assert short == value or short == float(f"{short:.3e}")
+
+
+def test_a_run_that_counts_steps_has_as_many_as_on_its_page(reader: Client) -> None:
+    """Not as many as its history, which has those of the validations."""
+    Framework("abc123def456", logged="training", size=20_000).warm()
+    row = Run.objects.get()
+    assert (row.unit, row.epochs) == ("step", 20_000)
+    assert row.history_length
+    assert row.history_length < 20_000
+    assert '20000<span class="sub">steps</span>' in reader.get("/").content.decode()

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from store.models import InboxEvent
+from store.models import InboxEvent, TrackingServerState
 from tests.webapp.samples import Sample
 from warmboard.contract.replay import ReplayRequest, Selection
 from webapp.accounts import audit
@@ -27,11 +27,6 @@ def member(group: str = "operator") -> Client:
     client = Client()
     client.force_login(user)
     return client
-
-
-@pytest.fixture
-def operator(db: None) -> Client:
-    return member()
 
 
 def event(run_id: str, state: str, reason: str = "", **change: Any) -> InboxEvent:
@@ -96,6 +91,27 @@ def test_what_the_sweep_should_have_seen_is_told(operator: Client) -> None:
     assert "1 overdue" in operator.get(PAGE).content.decode()
 
 
+def test_a_tracking_server_that_is_down_is_told(operator: Client) -> None:
+    assert operator.get(API).json()["parts"]["tracking_servers"] == []
+    event("waits", "pending", due_at=None)
+    event("waits-too", "pending")
+    event("done", "done")
+    since = timezone.now() - timedelta(minutes=5)
+    TrackingServerState.objects.create(name="default", down_since=since, reason="<connection refused>")
+    (server,) = operator.get(API).json()["parts"]["tracking_servers"]
+    assert (server["name"], server["waiting"], server["reason"]) == ("default", 2, "<connection refused>")
+    assert server["down_since"].startswith(f"{since:%Y-%m-%dT%H:%M}")
+    page = operator.get(PAGE).content.decode()
+    assert f"{since:%Y-%m-%d %H:%M}</time>" in page
+    assert "&lt;connection refused&gt;" in page
+    assert "2 runs wait" in " ".join(page.split())
+    assert "Beat doesn't ask it" in page
+    TrackingServerState.objects.update(asked_at=timezone.now())
+    assert "Beat doesn't ask it" not in operator.get(PAGE).content.decode()
+    TrackingServerState.objects.update(down_since=None)
+    assert "2 waiting runs" in " ".join(operator.get(PAGE).content.decode().split())
+
+
 def test_redis_that_is_down_is_told(operator: Client, settings: Settings) -> None:
     assert operator.get(API).json()["parts"]["redis"] == "answers"
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
@@ -120,8 +136,12 @@ def test_events_are_filtered(operator: Client) -> None:
     assert "No matching events." in operator.get(f"{PAGE}?q=nothing").content.decode()
 
 
-def test_pages_of_events_follow_one_another(operator: Client) -> None:
-    rows = [event(f"run{number}", "failed").pk for number in range(5)]
+@pytest.mark.parametrize("first", [1, 48, 100_000])
+def test_pages_of_events_follow_one_another(operator: Client, first: int) -> None:
+    """Also where a row's number is that of the default limit."""
+    rows = list(range(first, first + 5))
+    for pk in rows:
+        InboxEvent.objects.filter(pk=event(f"run{pk}", "failed").pk).update(id=pk)
     address, seen = f"{PAGE}?limit=2", list[str]()
     while address:
         page = operator.get(address).content.decode()
@@ -151,9 +171,9 @@ def test_they_cost_the_same_queries_however_much_they_show(
             event(f"run{count}x{number}", "failed")
             event(f"flies{count}x{number}", "warming")
         request("r" * 31 + str(count % 10))
-        with django_assert_num_queries(11):
+        with django_assert_num_queries(13):
             operator.get(f"{PAGE}?state=all")
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(12):
             operator.get(f"{API}?state=all")
 
 
@@ -186,7 +206,7 @@ def test_a_payload_that_a_newer_version_wrote_is_shown_all_the_same(operator: Cl
 
 def test_a_huge_payload_is_cut(operator: Client) -> None:
     unreadable(b"x" * 50_000)
-    assert "x… (50,000 characters)" in operator.get(PAGE).content.decode()
+    assert "x… (50,000 bytes)" in operator.get(PAGE).content.decode()
 
 
 def test_what_has_not_changed_is_not_sent_again(operator: Client) -> None:

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -18,7 +17,7 @@ from pytest_django import Settings
 from deploy.local.process import free_port
 from store.models import InboxEvent
 from tests.waiting import PATIENCE
-from tests.warmboard.servers import FakePubsub, pubsub_server
+from tests.warmboard.servers import FakePubsub
 from tests.webapp.operations.test_operations import event, member
 from tests.webapp.samples import Sample
 from warmboard.contract.replay import ReplayRequest, Selection
@@ -26,19 +25,6 @@ from webapp.accounts.models import AuditRecord
 from webapp.operations import drafts, publishing
 
 PAGE = "/operations/replay/"
-
-
-@pytest.fixture
-def operator(db: None) -> Client:
-    return member()
-
-
-@pytest.fixture
-def pubsub(settings: Settings) -> Iterator[FakePubsub]:
-    """Takes what is published over real gRPC."""
-    with pubsub_server() as server:
-        settings.PUBSUB_EMULATOR_HOST = server.address
-        yield server
 
 
 def preview(client: Client, query: str) -> str:
@@ -133,7 +119,7 @@ def test_a_pubsub_that_refuses_is_told_and_the_same_request_can_be_sent_again(
     assert "rejected by the test" in text
     pubsub.refuse_with = None
     assert operator.post(PAGE, signed(text)).status_code == 302
-    assert drafts.unsign(form["request"], "operator-0") == sent(pubsub)[0]
+    assert drafts.unsign(form["request"], "operator-0", ReplayRequest.decode) == sent(pubsub)[0]
     assert [record.outcome.split(":")[0] for record in AuditRecord.objects.order_by("pk")] == ["not confirmed", "sent"]
 
 

@@ -15,8 +15,9 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from store import warm
 from store.hot import hot
-from store.models import Run
+from store.models import Run, TrackingServerState
 from store.state import EXPECT
+from tests.store.samples import NOON
 from tests.webapp.frameworks import Framework
 from tests.webapp.samples import Golden, Sample, golden
 from warmboard.contract.entries import Encoding, EntryKey, HistogramType, Resolution, Tower
@@ -238,8 +239,21 @@ def test_the_list_costs_the_same_queries_however_long(
     for count in (1, 12):
         for number in range(count):
             Sample(f"run{count}x{number}").announce(quick_test=100 * count + number)
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(8):
             assert reader.get("/api/runs/").status_code == 200
+
+
+def test_a_run_whose_tracking_server_is_down_says_so(reader: Client) -> None:
+    Sample("cold").announce("pending")
+    for path in ("", "training-history/"):
+        assert "waiting_for" not in reader.get(f"/api/runs/cold/{path}").json()
+    TrackingServerState.objects.create(name="default", down_since=NOON, reason="connection refused")
+    outage = {"tracking_server": "default", "since": "2026-01-02T12:00:00.000Z", "reason": "connection refused"}
+    for path in ("", "training-history/"):
+        answer = reader.get(f"/api/runs/cold/{path}").json()
+        assert (answer["state"], answer["waiting_for"], answer["reason"]) == ("pending", outage, "connection refused")
+        assert "which has been down since 2026-01-02 12:00 UTC" in answer["expect"]
+    assert reader.get("/api/runs/").json()["runs"][0]["reason"] == "connection refused"
 
 
 def test_a_listed_run_says_what_it_is(reader: Client, sample: Sample) -> None:

@@ -24,7 +24,7 @@ def test_a_run_page_costs_the_same_queries_however_much_there_is(
     for count in (1, 12):
         for number in range(count):
             Sample(f"run{count}x{number}").announce(quick_test=100 * count + number)
-        with django_assert_num_queries(9):
+        with django_assert_num_queries(10):
             reader.get(f"/runs/run{count}x0/")
 
 

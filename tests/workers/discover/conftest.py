@@ -11,8 +11,11 @@ from workers.fetch.server import TrackingServer
 
 
 @pytest.fixture
-def tracking() -> FakeTracking:
-    return FakeTracking()
+def tracking(monkeypatch: pytest.MonkeyPatch) -> FakeTracking:
+    """A faked server; it also answers whether it is down."""
+    found = FakeTracking()
+    monkeypatch.setattr("workers.servers.probe.connections_to", lambda *_: found)
+    return found
 
 
 @pytest.fixture

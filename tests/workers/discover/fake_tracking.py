@@ -34,6 +34,9 @@ class FakeTracking(urllib3.PoolManager):
         self.status, self.answer = 200, b""
         self.next_page = ""
         """If set, there is no last page."""
+        self.refused = ""
+        """What is answered with 500: a search for ``experiments`` or ``runs``."""
+        self.asked = 0
         self.filters: list[str] = []
         self.clock, self.seconds = 0.0, 0.0
         """Each answer takes ``seconds`` of ``clock``."""
@@ -48,6 +51,7 @@ class FakeTracking(urllib3.PoolManager):
 
     def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> urllib3.HTTPResponse:  # type: ignore[override]
         self.clock += self.seconds
+        self.asked += 1
         asked = json.loads(kw["body"])
         what = url.split("/")[-2]
         found = self._experiments() if what == "experiments" else self._runs(asked)
@@ -55,7 +59,8 @@ class FakeTracking(urllib3.PoolManager):
         end = begin + asked["max_results"]
         page = {what: found[begin:end], "next_page_token": self.next_page or (str(end) if end < len(found) else "")}
         body = self.answer or json.dumps(page).encode()
-        return urllib3.HTTPResponse(io.BytesIO(body), {}, self.status, preload_content=False, decode_content=False)
+        status = 500 if what == self.refused else self.status
+        return urllib3.HTTPResponse(io.BytesIO(body), {}, status, preload_content=False, decode_content=False)
 
     def _experiments(self) -> list[dict[str, Any]]:
         return [{"experiment_id": number, "name": name} for number, name in self.experiments.items()]

@@ -99,6 +99,18 @@ def test_a_fetch_that_comes_to_another_digest_is_not_repeated(
 
 
 @tables
+def test_a_run_that_was_fetched_by_a_clock_that_was_ahead_is_fetched_again(
+    tracking: FakeTracking, discovery: Discovery
+) -> None:
+    document = ended(tracking)
+    fetched(document, NOON + 80 * 365 * DAY)
+    assert [event.run_id for event in discovery.turn(NOON + MINUTE).events] == ["r1"]
+    settle()
+    fetched(document, NOON + 2 * MINUTE)
+    assert discovery.turn(NOON + 3 * MINUTE).events == []
+
+
+@tables
 def test_a_change_that_could_not_be_fetched_is_tried_again_after_a_day(
     tracking: FakeTracking, discovery: Discovery, queued: list[str]
 ) -> None:

@@ -23,6 +23,7 @@ from workers.discover.mlflow import MlflowLook
 from workers.discover.news import SETTLING
 from workers.fetch.server import TrackingServer
 from workers.inbox import SWEEP_SOURCE
+from workers.servers import gate
 from workers.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("tables")
@@ -136,7 +137,7 @@ def test_what_is_known_costs_few_queries(tracking: FakeTracking, discovery: Disc
     one = queries()
     for number in range(1, 90):
         known_run(number)
-    assert queries() == one <= 5
+    assert queries() == one <= 10
 
 
 def test_the_newest_come_first_and_the_rest_when_there_is_room(
@@ -177,15 +178,29 @@ def test_a_server_that_is_down_is_logged_once_and_does_not_stop_the_others(
     tracking.status = 503
     with caplog.at_level(logging.INFO):
         reports = [discovery.turn(NOON + MINUTE) for _ in range(3)]
-        assert all("answered 503" in report.down["MLflow 'default'"] for report in reports)
+        assert all("answers 503" in report.down["MLflow 'default'"] for report in reports)
         assert queued == ["r2"]
         tracking.status = 200
+        gate.reopen("default")
         assert discovery.turn(NOON + MINUTE).down == {}
     assert queued == ["r2", "r1"]
     said = [record.getMessage() for record in caplog.records if "searched" in record.getMessage()]
     assert len(said) == 2
     assert said[1] == "MLflow 'default' can be searched again"
     assert InboxEvent.objects.get(run_id="r2").event().tracking_server == "eu"
+
+
+def test_a_server_that_is_known_to_be_down_is_not_asked(tracking: FakeTracking, discovery: Discovery) -> None:
+    gate.close("default", "connection refused")
+    assert "connection refused" in discovery.turn(NOON).down["MLflow 'default'"]
+    assert tracking.asked == 0
+
+
+def test_a_server_that_refuses_one_search_is_not_down(tracking: FakeTracking, discovery: Discovery) -> None:
+    tracking.run("r1", "FINISHED", end_time=ms(NOON))
+    tracking.refused = "runs"
+    assert "answered 500" in discovery.turn(NOON + MINUTE).down["MLflow 'default'"]
+    assert gate.states() == {}
 
 
 def test_with_redis_down_the_sweep_of_the_inbox_queues_the_runs(

@@ -87,6 +87,18 @@ def test_every_page_of_every_experiment(tracking: FakeTracking, discovery: Disco
     assert {(event.run_id, event.experiment_name) for event in found} == {(f"r{n}", f"e{n % 5}") for n in range(15)}
 
 
+def test_a_page_that_is_too_large_to_parse_is_asked_for_in_parts(
+    tracking: FakeTracking, discovery: Discovery, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("workers.history.bounded.LONGEST", 3000)
+    for number in range(20):
+        tracking.run(f"r{number}", "FINISHED", end_time=ms(NOON) - number, tags=[{"key": "note", "value": "x" * 500}])
+    found = discovery.turn(NOON + MINUTE).events
+    assert {event.run_id for event in found} == {f"r{number}" for number in range(20)}
+    tracking.run("huge", "FINISHED", end_time=ms(NOON), tags=[{"key": "note", "value": "x" * 3000}])
+    assert "is longer than 3,000 bytes" in discovery.turn(NOON + 2 * MINUTE).down["MLflow 'default'"]
+
+
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"experiments": [{}]}', b'{"experiments": 5}'])
 def test_an_answer_in_a_wrong_shape(tracking: FakeTracking, discovery: Discovery, answer: bytes) -> None:
     tracking.answer = answer

@@ -4,10 +4,41 @@ import json
 from typing import Any
 
 import numpy as np
+import orjson
+import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from warmboard.contract.entries import Encoding
+from workers.documents import encoding
 from workers.documents.encoding import encode
+
+PLAIN = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(), st.text(max_size=5))
+ARRAYS = st.one_of(
+    st.lists(st.floats(), max_size=20).map(np.array),
+    st.lists(st.integers(-(2**63), 2**63 - 1), max_size=20).map(lambda numbers: np.array(numbers, dtype=np.int64)),
+    st.integers(0, 9).map(lambda rows: np.arange(3.0 * rows).reshape(rows, 3)),
+)
+DOCUMENTS = st.dictionaries(
+    st.text(max_size=5),
+    st.recursive(
+        PLAIN | ARRAYS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner)
+    ),
+    max_size=6,
+)
+
+
+@given(document=DOCUMENTS, rows=st.integers(1, 5), piece=st.integers(1, 50), at_once=st.integers(1, 4))
+def test_a_text_in_pieces_is_the_text_at_once(document: Any, rows: int, piece: int, at_once: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"ROWS": rows, "PIECE": piece, "LARGEST_AT_ONCE": at_once}.items():
+            patch.setattr(encoding, name, value)
+        entry = encode(document)
+    whole = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    assert entry.text() == whole
+    assert zstandard.ZstdDecompressor().decompressobj().decompress(entry.zstd) == whole
+    assert entry.etag == encode(document).etag
 
 
 def test_equal_documents_have_equal_bytes() -> None:

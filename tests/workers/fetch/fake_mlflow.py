@@ -121,6 +121,9 @@ class FakeMlflow(urllib3.PoolManager):
 
     _experiments_get_by_name = _experiments_get
 
+    def _experiments_search(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return {"experiments": [{"experiment_id": "1", "name": EXPERIMENT}]}
+
     def _runs_search(self, query: Mapping[str, Any]) -> dict[str, Any]:
         """Three runs, on two pages."""
         begin = int(query.get("page_token") or 0)

@@ -11,6 +11,8 @@ from typing import Any
 
 Answer = tuple[int, bytes, dict[str, str]]
 """Status, body, headers."""
+Drip = tuple[float, threading.Event]
+"""The pause before each byte of a body, in seconds; and the event that ends all bodies."""
 Answering = Callable[[str, Any, bytes], Answer]
 """Takes the path with its query, the headers and the body."""
 
@@ -38,17 +40,30 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(text))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(text)
+        for piece in self._pieces(text):
+            self.wfile.write(piece)
 
     do_POST = do_GET
+
+    def _pieces(self, text: bytes) -> Iterator[bytes]:
+        """The body; of a server that drips, a byte after each pause, until it is over."""
+        if not self.server.drip:
+            yield text
+            return
+        pause, over = self.server.drip
+        for byte in text:
+            if over.wait(pause):
+                return
+            yield bytes([byte])
 
     def log_message(self, *_: Any) -> None:
         """Keep the log out of the tests' output."""
 
 
 class SmallServer(ThreadingHTTPServer):
-    def __init__(self, answer: Answering, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, answer: Answering, tls: ssl.SSLContext | None, drip: Drip | None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.drip = drip
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.answer = answer
@@ -58,8 +73,8 @@ class SmallServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(answer: Answering, tls: ssl.SSLContext | None = None) -> Iterator[SmallServer]:
-    with SmallServer(answer, tls) as server:
+def serving(answer: Answering, tls: ssl.SSLContext | None = None, drip: Drip | None = None) -> Iterator[SmallServer]:
+    with SmallServer(answer, tls, drip) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         try:

@@ -21,7 +21,7 @@ from google.auth import jwt
 
 from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow
 from tests.workers.fetch.small_server import Answer, SmallServer, serving
-from workers.errors import PermanentError, TransientError
+from workers.errors import NotMlflowError, TransientError
 from workers.fetch import connections
 from workers.fetch.fetcher import Fetcher, TrackingServer
 from workers.fetch.server import GoogleIdentity
@@ -64,7 +64,7 @@ def test_a_redirect_is_not_followed_so_credentials_stay_with_one_server() -> Non
         serving(lambda path, *_: (302, b"", {"Location": other.address + path})) as server,
     ):
         tracking = TrackingServer("default", server.address, "ada", "s3cret")
-        with pytest.raises(PermanentError, match="answered 302 to runs/get"):
+        with pytest.raises(NotMlflowError, match=r"answered 302 to runs/get: .*Redirects are not followed"):
             Fetcher(tracking).fetch(RUN_ID)
         assert other.authorizations == []
 

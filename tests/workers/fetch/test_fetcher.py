@@ -11,7 +11,7 @@ import pytest
 import urllib3
 
 from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow, Points
-from workers.errors import PermanentError, TransientError
+from workers.errors import NotMlflowError, PermanentError, TransientError
 from workers.fetch import stock
 from workers.fetch.fetcher import ASK_AGAIN_SECONDS, Fetcher, TrackingServer
 from workers.history.fetched import FetchedRun
@@ -109,13 +109,13 @@ def test_a_million_points_of_one_metric(pages: bool) -> None:
     assert math.isnan(curve.values[7])
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 503])
+@pytest.mark.parametrize("status", [302, 408, 429, 500, 503])
 def test_a_busy_or_broken_server_is_transient(status: int) -> None:
     with pytest.raises(TransientError, match=f"answered {status} to runs/get"):
         fetch(FakeMlflow({}, failures=[status]))
 
 
-@pytest.mark.parametrize("status", [400, 403, 302])
+@pytest.mark.parametrize("status", [400, 403])
 def test_a_client_error_is_permanent_and_says_why(status: int) -> None:
     with pytest.raises(PermanentError, match=f"answered {status} to runs/get: as the test wants it"):
         fetch(FakeMlflow({}, failures=[status]))
@@ -251,12 +251,12 @@ def test_an_experiments_runs_are_found_page_by_page() -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}"])
-def test_a_server_that_is_not_mlflow_is_permanent(body: bytes) -> None:
+def test_a_proxys_answer_is_transient(body: bytes) -> None:
     class Page(FakeMlflow):
         def _answer(self, *_: Any) -> tuple[int, bytes, dict[str, str]]:
             return 200, body, {}
 
-    with pytest.raises(PermanentError, match="is it an MLflow server"):
+    with pytest.raises(NotMlflowError, match="is it an MLflow server"):
         fetch(Page({}))
 
 

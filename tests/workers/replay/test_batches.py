@@ -142,6 +142,8 @@ def test_a_lost_request_starts_again_without_the_runs_fetched_since(monkeypatch:
     row = recorded(Selection(everything=True))
     replay_runs.apply([row.pk, 0]).get()
     Run.objects.filter(run_id="run0").update(fetched_at=timezone.now())
+    # By a clock that is ahead: it may have been fetched at any time.
+    Run.objects.filter(run_id="run1").update(fetched_at=timezone.now() + timedelta(days=1))
     queued()
     assert sweep() == 0
     assert queued() == [], "a worker may still hold it"

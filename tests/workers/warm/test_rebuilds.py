@@ -8,8 +8,10 @@ from django.utils import timezone
 from store.models import Run
 from tests.store.samples import NOON, announce
 from warmboard.contract.entries import SCHEMA_VERSION
+from workers import inbox
+from workers.servers import gate
 from workers.warm import rebuilds
-from workers.warm.rebuilds import LEASE, OUTSTANDING, Rebuild
+from workers.warm.rebuilds import OUTSTANDING, QUEUED, Rebuild
 
 pytestmark = pytest.mark.usefixtures("tables")
 MOST = 3
@@ -54,7 +56,7 @@ def test_what_no_worker_took_is_queued_again_as_waiting() -> None:
     outdated()
     now = timezone.now()
     assert [run.waited for run in rebuilds.due(now, MOST)] == [False]
-    assert [run.waited for run in rebuilds.due(now + LEASE + SECOND, MOST)] == [True]
+    assert [run.waited for run in rebuilds.due(now + QUEUED + SECOND, MOST)] == [True]
 
 
 def test_only_one_claim_holds() -> None:
@@ -62,9 +64,23 @@ def test_only_one_claim_holds() -> None:
     assert due() == ["run1"]
     assert claim(0)
     assert not claim(0), "the task was delivered twice"
-    assert due(LEASE - SECOND) == []
+    assert due() == []
+    assert due(inbox.lease() + SECOND) == ["run1"], "its worker was killed"
     Run.objects.update(schema_version=SCHEMA_VERSION)
     assert not claim(1), "it is done"
+
+
+def test_a_claim_is_renewed_until_another_follows() -> None:
+    outdated()
+    first = claim(0)
+    assert first
+    Run.objects.update(rebuild_due_at=NOON)
+    assert first.renew()
+    assert due() == []
+    assert claim(1)
+    assert not first.renew()
+    first.give_up("it was only slow")
+    assert Run.objects.get().rebuild_reason == ""
 
 
 def test_a_run_that_cannot_be_rebuilt_is_not_queued_for_ever() -> None:
@@ -78,6 +94,21 @@ def test_a_run_that_cannot_be_rebuilt_is_not_queued_for_ever() -> None:
         assert due() == [], "not before its time"
     assert due(timedelta(days=1)) == []
     assert (Run.objects.get().rebuild_reason, Run.objects.get().rebuild_due_at) == (rebuilds.NO_RESULT, None)
+
+
+def test_runs_that_wait_for_a_server_leave_room_for_others() -> None:
+    for number in range(OUTSTANDING):
+        outdated(f"new{number}", number + 1)
+    outdated("old")
+    reason = gate.close("default", "connection refused")
+    assert len(due()) == OUTSTANDING
+    for number in range(OUTSTANDING):
+        claimed = rebuilds.claim(f"new{number}", 0, MOST)
+        assert claimed
+        claimed.wait(reason, None)
+    assert due() == ["old"], "it may have a source"
+    gate.reopen("default")
+    assert len(due(timedelta(minutes=2))) == OUTSTANDING - 1
 
 
 def test_a_run_that_was_given_up_is_not_queued() -> None:

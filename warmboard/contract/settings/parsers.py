@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
@@ -115,6 +115,16 @@ def server_address(text: str) -> str:
     if not parts.hostname or "@" in parts.path:
         raise ValueError("is not an address; in a name, password or token write % / @ : , as %25 %2F %40 %3A %2C")
     return uri
+
+
+def redis_address(text: str) -> str:
+    """An address whose certificate, if it has one, is verified."""
+    url = address("redis", "rediss", "unix")(text)
+    options = dict(parse_qsl(urlsplit(url).query))
+    for name, verified in (("ssl_cert_reqs", ("required", "CERT_REQUIRED")), ("ssl_check_hostname", ("true", "True"))):
+        if options.get(name, verified[0]) not in verified:
+            raise ValueError(f"has {name}={options[name]}: certificates are always verified; leave it out")
+    return url
 
 
 def secret(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warmboard.contract.settings.parsers import choice, folder, optional
+from warmboard.contract.settings.parsers import choice, folder, integer, optional
 from warmboard.contract.settings.setting import Setting
 
 OUTPUT_URI = Setting(
@@ -19,6 +19,23 @@ STORAGE_EMULATOR_HOST = Setting(
     "",
     "Address of a Cloud Storage emulator, http://HOST:PORT. Unset: Google's Cloud Storage.",
     ("trainer", "workers"),
+)
+LOG_FORMAT = Setting(
+    "LOG_FORMAT",
+    choice("text", "json"),
+    "text",
+    "How log messages are written: as lines of text, or as JSON with the fields that Google Cloud Logging knows.",
+    ("workers", "webapp"),
+)
+METRICS_HOST = Setting(
+    "METRICS_HOST", str, "127.0.0.1", "The address on which Prometheus metrics are served.", ("workers", "webapp")
+)
+METRICS_PORT = Setting(
+    "METRICS_PORT",
+    integer(0, 65_535),
+    "0",
+    "The port on which Prometheus metrics are served, without authentication; never the public one. 0: none.",
+    ("workers", "webapp"),
 )
 LOG_LEVEL = Setting(
     "LOG_LEVEL",

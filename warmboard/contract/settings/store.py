@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warmboard.contract.settings.parsers import address, integer
+from warmboard.contract.settings.parsers import address, integer, redis_address
 from warmboard.contract.settings.setting import Setting
 
 DATABASE_URL = Setting(
@@ -15,10 +15,25 @@ DATABASE_URL = Setting(
 )
 REDIS_URL = Setting(
     "REDIS_URL",
-    address("redis", "rediss", "unix"),
+    redis_address,
     "redis://127.0.0.1:6379/0",
-    "Redis or Valkey: Celery's broker and the store's cache.",
+    "Redis or Valkey: Celery's broker and the store's cache. The certificate of a rediss:// address is verified, by the"
+    " machine's authorities or those of ?ssl_ca_certs=FILE.",
     ("workers", "webapp"),
+)
+DATABASE_CONNECT_SECONDS = Setting(
+    "DATABASE_CONNECT_SECONDS",
+    integer(2, 300),
+    "5",
+    "How many seconds a connection to PostgreSQL may take, and as many the look-up of its name.",
+    ("workers", "webapp"),
+)
+DATABASE_STATEMENT_SECONDS = Setting(
+    "DATABASE_STATEMENT_SECONDS",
+    integer(1, 86_400),
+    "120",
+    "How many seconds a worker waits for an answer of PostgreSQL. Then it closes the connection.",
+    ("workers",),
 )
 HOT_SECONDS = Setting(
     "HOT_SECONDS",

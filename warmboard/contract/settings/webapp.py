@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from warmboard.contract.settings.parsers import boolean, choice, integer, names, optional, secret, ui_addresses
+from warmboard.contract.settings.parsers import address, boolean, choice, integer, names, optional, secret, ui_addresses
 from warmboard.contract.settings.setting import Setting
 
 WEBAPP_SECRET_KEY = Setting(
@@ -28,12 +28,36 @@ WEBAPP_HTTPS = Setting(
     "True behind a proxy that terminates TLS and sets X-Forwarded-Proto: secure cookies, redirects to https, HSTS.",
     ("webapp",),
 )
+WEBAPP_TRUSTED_PROXIES = Setting(
+    "WEBAPP_TRUSTED_PROXIES",
+    integer(0, 10),
+    "0",
+    "How many proxies are in front of the webapp, each adding an address to X-Forwarded-For: 1 on Cloud Run, 2 behind a"
+    " load balancer there. Limits by address then count the client's. 0: the header is not read.",
+    ("webapp",),
+)
 WEBAPP_LOOPBACK_READ = Setting(
     "WEBAPP_LOOPBACK_READ",
     boolean,
     "false",
     "True: requests from this machine may read without signing in; for demonstrations.",
     ("webapp",),
+)
+WEBAPP_STATEMENT_SECONDS = Setting(
+    "WEBAPP_STATEMENT_SECONDS",
+    integer(1, 3600),
+    "10",
+    "How many seconds a page waits for an answer of PostgreSQL; `manage` waits as long as it takes.",
+    ("webapp",),
+)
+WEBAPP_DATABASE_URL = Setting(
+    "WEBAPP_DATABASE_URL",
+    lambda text: text and address("postgresql", "postgres")(text),
+    "",
+    "Read by `manage database_role` only, which creates the user of this address: one that can't write the store's"
+    " tables. Then give the webapp this address as its DATABASE_URL.",
+    ("webapp",),
+    secret=True,
 )
 WEBAPP_RATE_LIMIT = Setting(
     "WEBAPP_RATE_LIMIT",

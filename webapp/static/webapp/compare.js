@@ -8,7 +8,7 @@ import { pack, unpack } from "./compare/address.js";
 import { Curves } from "./compare/curves.js";
 import { Emphasis } from "./compare/emphasis.js";
 import { saveCsv, saveJson } from "./compare/export.js";
-import { fieldsOf } from "./compare/fields.js";
+import { fieldsOf, VALUES } from "./compare/fields.js";
 import { Histograms } from "./compare/histograms.js";
 import { ParallelCoordinates } from "./compare/parallel.js";
 import { RunPicker } from "./compare/picker.js";
@@ -16,6 +16,7 @@ import { freeSlot, runsOf, slotsOf } from "./compare/runs.js";
 import { Scatter } from "./compare/scatter.js";
 import { ComparisonTable } from "./compare/table.js";
 import { el } from "./page/dom.js";
+import { Guard } from "./page/failures.js";
 import { follow, Source } from "./page/follow.js";
 import { count } from "./page/format.js";
 import { Permalink } from "./page/permalink.js";
@@ -37,6 +38,7 @@ const DEFAULTS = {
   layout: "",
   find: "",
   sort: "",
+  value: "last",
   baseline: "",
   axes: "",
   kinds: "",
@@ -62,6 +64,7 @@ const ids = unpack(permalink.get("runs"));
 const page = { slots: slotsOf(ids, permalink.get("slots")), documents: new Map(), runs: [], fields: [], parts: null };
 
 const picker = new RunPicker(emphasis, Number(root.dataset.most), { add, remove });
+const guard = new Guard("This comparison", part("body"));
 const waiting = el("div", { class: "not-warm" });
 const address = () => `/api/compare?runs=${[...page.slots.keys()].join(",")}`;
 const chosen = unpack(permalink.get("hidden"));
@@ -75,7 +78,7 @@ async function step() {
     if (asked !== address()) return { pause: LIVE, changed: true }; // other runs come next
     if (changed) {
       page.documents = new Map(document.runs.map((run) => [run.mlflow_run_id, run]));
-      await show();
+      await guard.run(show);
     }
     toast(root, "");
     if (page.runs.some(({ history, told, row }) => (history ? !told : UNSETTLED.includes(row.state))))
@@ -105,7 +108,7 @@ function changed() {
   const [names, slots] = [[...page.slots.keys()], [...page.slots.values()]];
   permalink.set({ runs: names.join(","), slots: slots.every((slot, i) => slot === i) ? "" : slots.join(",") });
   keepHidden();
-  show();
+  guard.run(show);
   if (names.every((id) => page.documents.has(id))) return; // all of them have been read
   again();
 }
@@ -135,7 +138,8 @@ function show() {
       },
   );
   page.runs = runsOf(known, page.slots);
-  page.fields = fieldsOf(page.runs);
+  const value = permalink.get("value");
+  page.fields = fieldsOf(page.runs, value in VALUES ? value : "last");
   if (size >= 2 && !page.documents.size) return undefined; // not read yet
   picker.update(page.runs);
   if (size < 2) return showChoose(size);
@@ -177,7 +181,7 @@ async function showAll() {
 function build() {
   const parts = {
     curves: new Curves(permalink, emphasis, source),
-    table: new ComparisonTable(permalink, emphasis),
+    table: new ComparisonTable(permalink, emphasis, () => guard.run(show)),
     parallel: new ParallelCoordinates(permalink, emphasis),
     scatter: new Scatter(permalink, emphasis),
     histograms: new Histograms(permalink, emphasis, source),
@@ -246,5 +250,5 @@ const help = shortcuts([
 
 part("runs").replaceChildren(picker.element);
 picker.adding.open = page.slots.size < 2;
-show();
+guard.run(show);
 const again = follow(step);

@@ -6,6 +6,7 @@ import { copyLink } from "./charts/tools.js";
 import { VIEW_DEFAULTS, View } from "./charts/view.js";
 import { viewKeys } from "./charts/view-keys.js";
 import { byName, documentOf, parsed } from "./page/documents.js";
+import { Guard } from "./page/failures.js";
 import { follow, Source } from "./page/follow.js";
 import { Permalink } from "./page/permalink.js";
 import { shortcuts } from "./page/shortcuts.js";
@@ -56,6 +57,7 @@ const page = {
 const toldAddress = `${page.api}summaries/`;
 const aboutAddress = `${page.api}about/`;
 let body = null;
+const guard = new Guard("This run", part("body"));
 const firstChunk = `${page.api}metrics/0/?resolution=overview`;
 let ahead = []; // promises of histograms; drawing them together with the curves is faster
 
@@ -82,7 +84,7 @@ async function step() {
     await Promise.race([Promise.allSettled(ahead), new Promise((resolve) => setTimeout(resolve, SOON))]);
     if (address !== page.historyAddress()) return { pause: null }; // another resolution comes next
     if (changed && document.available) await Promise.all([readTold(), readAbout()]);
-    if (changed) await show(document);
+    if (changed) await guard.run(() => show(document));
     toast(root, "");
     if (!page.history) return { pause: WAITING };
     return { pause: page.history.status === "RUNNING" ? LIVE : null, changed };

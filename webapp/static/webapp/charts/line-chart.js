@@ -1,6 +1,8 @@
 // Line charts over steps or time, drawn by uPlot, each with values, a summary and a data table.
 
-import { el, lazyDetails, table } from "../page/dom.js";
+import { lazyDetails } from "../page/details.js";
+import { el, table } from "../page/dom.js";
+import { Guard } from "../page/failures.js";
 import { count, duration, moment, number, second } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
 import { cssColor } from "./canvas.js";
@@ -55,6 +57,8 @@ export class LineChart {
     );
     const className = `chart${spec.wide ? " wide" : ""}${spec.tile ? " metric" : ""}`;
     this.element = el("figure", { class: className }, caption, this.plot, this.said, this.summary, this.table.details);
+    this.guard = new Guard(spec.title, this.plot, () => this.#giveUp());
+    this.series = [];
     this.update(data);
     this.observer = new ResizeObserver(() => this.#resize());
     this.observer.observe(this.plot);
@@ -62,9 +66,12 @@ export class LineChart {
   }
 
   update(data, spec = this.spec) {
-    this.spec = spec;
-    this.data = data;
-    const { group } = this;
+    Object.assign(this, { spec, data });
+    this.guard.run(() => this.#take());
+  }
+
+  #take() {
+    const { data, group } = this;
     this.axis = new HorizontalAxis(data, this.view);
     this.series = this.spec.series.filter((series) => Columns.has(series, data));
     this.columns = new Columns(this.series, data);
@@ -75,7 +82,7 @@ export class LineChart {
     this.table.refresh();
     if (this.u && group === this.group && this.u.series.length === 1 + this.raws + this.series.length)
       this.u.setData(this.#drawn());
-    else this.redraw();
+    else this.#draw(this.size);
     this.#askForMore();
   }
 
@@ -91,17 +98,26 @@ export class LineChart {
     this.redraw(this.measured);
   }
 
-  redraw({ width, height } = this.size) {
+  // After an error all of it is tried again.
+  redraw(size = this.size) {
+    this.guard.run(() => (this.guard.failed ? this.#take() : this.#draw(size)));
+  }
+
+  #draw({ width, height }) {
     this.#drop();
     if (!width || !this.series.length || this.resting) return;
     this.axis = new HorizontalAxis(this.data, this.view);
     this.#smooth();
-    if (this.view.log || this.noted) this.#summarize();
+    if (this.view.log || this.noted || this.#aboutTimes()) this.#summarize();
     this.colors = this.series.map((series) => cssColor(series.color));
     this.u = new uPlot(plotOptions(this, width, height), this.#drawn(), this.plot);
     this.showValues(null);
+    this.afterDrawing();
     this.#askForMore();
   }
+
+  // For a subclass.
+  afterDrawing() {}
 
   // Charts of one group share their cursor and zoom.
   get group() {
@@ -109,9 +125,12 @@ export class LineChart {
   }
 
   rescale() {
-    const [min, max] = this.axis.extent;
-    this.u?.setScale("x", { min, max }); // `range` of the scale applies the zoom
-    this.#askForMore();
+    if (!this.u) return;
+    this.guard.run(() => {
+      const [min, max] = this.axis.extent;
+      this.u.setScale("x", { min, max }); // `range` of the scale applies the zoom
+      this.#askForMore();
+    });
   }
 
   showSeries() {
@@ -178,20 +197,37 @@ export class LineChart {
     this.u = null;
   }
 
+  // What was made of a document that can't be drawn does not fit it.
+  #giveUp() {
+    this.#drop();
+    this.series = [];
+    this.values = [];
+    this.legend.replaceChildren();
+    for (const text of [this.at, this.summary]) text.textContent = "";
+  }
+
   #resize() {
     const { width, height } = this.size;
     if (!this.u) this.redraw({ width, height });
-    else if (width && (width !== this.u.width || height !== this.u.height)) this.u.setSize({ width, height });
+    else if (width && (width !== this.u.width || height !== this.u.height))
+      this.guard.run(() => this.u.setSize({ width, height }));
   }
 
   #summarize() {
     const left = this.view.log ? this.columns.drawn.flat().filter((value) => value !== null && value <= 0).length : 0;
-    this.noted = left > 0; // the summary tells what a logarithmic axis leaves out
     const values = left === 1 ? "value of zero or less is" : "values of zero or less are";
-    this.summary.textContent =
-      this.inWords() + (left ? ` ${count(left)} ${values} not shown on the logarithmic axis.` : "");
+    const note = (left ? ` ${count(left)} ${values} not shown on the logarithmic axis.` : "") + this.#aboutTimes();
+    this.noted = note !== ""; // the summary tells what the axes change
+    this.summary.textContent = this.inWords() + note;
     const keys = `Arrow keys move through the ${this.spec.unit}s, plus and minus zoom.`;
     this.plot.setAttribute("aria-label", `${this.spec.title}. ${this.summary.textContent} ${keys}`);
+  }
+
+  // What the chosen axis of time can't show as it is.
+  #aboutTimes() {
+    const { problem, order } = this.axis;
+    if (problem) return ` Drawn by ${this.spec.unit}, since its times can't be used: ${problem}.`;
+    return order ? ` Its clock goes back: points are in the order of time, not of ${this.spec.unit}s.` : "";
   }
 
   #smooth() {

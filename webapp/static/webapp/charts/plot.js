@@ -9,6 +9,7 @@ const LONELY_AT_MOST = 300;
 const FEW_POINTS = 30; // up to so many are drawn as points too
 const FAINT = "59"; // hexadecimal opacity of raw curves behind smoothed ones
 const AIR = 0.06;
+const TINY = 1e-30;
 const WHOLE = [1, 2, 5]
   .flatMap((factor) => Array.from({ length: 15 }, (_, i) => factor * 10 ** i))
   .sort((a, b) => a - b);
@@ -63,7 +64,7 @@ export function plotOptions(chart, width, height) {
         grid,
         size: (_, labels) => Math.max(50, 12 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length))),
         space: 34,
-        splits: view.log ? (u) => logSplits(u.scales.y.min, u.scales.y.max) : undefined,
+        splits: verticalSplits(chart),
         filter: (_, splits) => splits,
         values: (_, splits) => ticks(splits),
       },
@@ -95,7 +96,7 @@ function horizontalTicks({ mode, log, forward, backward }) {
     return { incrs: [0.001, 0.01, 0.1, ...SPANS], space: 74, values: (_, splits) => splits.map(duration) };
   return {
     incrs: WHOLE,
-    space: (u) => Math.max(Math.abs(u.scales.x.max) < 1e4 ? 44 : 74, 7 * count(u.scales.x.max).length),
+    space: (u) => Math.max(44, 7 * count(u.scales.x.max).length + 8), // a narrow chart has two labels at least
     values: (_, splits) => splits.map((value) => count(value)),
   };
 }
@@ -198,6 +199,14 @@ function crossing(xs, column, j, place) {
   return before + ((after - before) * (place - xs[j - 1])) / (xs[j] - xs[j - 1] || 1);
 }
 
+// Undefined leaves them to uPlot, whose steps end at 10^-32.
+function verticalSplits({ view, columns }) {
+  if (view.log) return (u) => logSplits(u.scales.y.min, u.scales.y.max);
+  const tiny = columns.drawn.every((column) => column.every((value) => !(Math.abs(value) >= TINY)));
+  const some = tiny && columns.drawn.some((column) => column.some(Boolean));
+  return some ? (u) => evenSplits(u.scales.y.min, u.scales.y.max) : undefined;
+}
+
 // 1, 2 and 5 of each decade, fewer over many decades; even steps over less than one.
 function logSplits(low, high) {
   const decades = Math.log10(high / low);
@@ -212,7 +221,7 @@ function logSplits(low, high) {
 
 function evenSplits(low, high) {
   const raw = (high - low) / 4;
-  const unit = 10 ** Math.floor(Math.log10(raw));
+  const unit = Math.max(10 ** Math.floor(Math.log10(raw)), Number.MIN_VALUE);
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * unit).find((size) => size >= raw);
   const splits = Math.floor(high / step) - Math.ceil(low / step) + 1;
   return Array.from({ length: splits }, (_, i) => Number(((Math.ceil(low / step) + i) * step).toPrecision(12)));

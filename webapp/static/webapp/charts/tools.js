@@ -6,7 +6,8 @@ import { MOST } from "./smooth.js";
 import { away, closer, everyGroup, left, right } from "./zoom.js";
 
 // `steps` is the name of the charts' steps and `times` whether they have times; `update` changes both. `clock`: whether
-// the charts have a clock in common. `before` and `after` are further controls; `link`: whether to add the link button.
+// the charts have a clock in common; `problems` of times.js disable an axis, and say why. `before` and `after` are
+// further controls; `link`: whether to add the link button.
 // Returns {element, update}.
 export function chartTools(
   view,
@@ -19,6 +20,7 @@ export function chartTools(
     view.x,
     (value) => view.set({ x: value }),
   );
+  const why = el("span", { class: "muted", role: "status", hidden: true });
   const yLog = toggle("Log y", view.log, (log) => view.set({ log }), "Logarithmic vertical axes");
   const xLog = toggle("Log x", view.xLog, (on) => view.set({ xLog: on }), "Logarithmic horizontal axes: log(1 + x)");
   const smoothing = smoothingControls(view);
@@ -28,6 +30,7 @@ export function chartTools(
     { class: "tools chart-tools" },
     before,
     x,
+    why,
     xLog,
     yLog,
     smoothing.element,
@@ -48,9 +51,21 @@ export function chartTools(
     smoothing.show();
     zoom.show();
   };
+  const tell = (problems) => {
+    const buttons = [...x.children].filter(({ value }) => value !== "step");
+    for (const button of buttons) {
+      button.disabled = Boolean(problems[button.value]);
+      button.title = problems[button.value] ? `The times can't be used: ${problems[button.value]}.` : "";
+    }
+    const [wrong] = buttons.filter(({ disabled }) => disabled);
+    const only = buttons.every(({ disabled }) => disabled) ? "" : ` for ${wrong?.textContent}`;
+    why.hidden = x.hidden || !wrong;
+    why.textContent = why.hidden ? "" : `Times can't be used${only}: ${problems[wrong.value]}.`;
+  };
   const update = (given) => {
     x.firstChild.textContent = given.steps ?? x.firstChild.textContent;
     x.hidden = !(given.times ?? !x.hidden);
+    if (given.problems) tell(given.problems);
   };
   update({ times });
   show();

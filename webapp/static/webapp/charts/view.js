@@ -2,6 +2,7 @@
 
 import { drawAll } from "../page/frames.js";
 import { NO_SMOOTHING, readSmoothing, smoothingText } from "./smooth.js";
+import { problemsIn } from "./times.js";
 
 const ZOOM = "zoom."; // prefix of an address's parameters that hold a zoom
 
@@ -49,7 +50,7 @@ export class View {
   // [min, max] over all charts of a group.
   extent(group) {
     const extents = [...this.charts]
-      .filter((chart) => chart.group === group && chart.data.epochs.length)
+      .filter((chart) => chart.group === group && !chart.guard.failed && chart.data.epochs.length)
       .map((chart) => chart.axis.extent);
     return [Math.min(...extents.map(([low]) => low)), Math.max(...extents.map(([, high]) => high))];
   }
@@ -98,7 +99,9 @@ const idOf = ({ id, key }) => id ?? key;
 export class HorizontalAxis {
   constructor(data, { x, xLog }) {
     this.epochs = data.epochs;
-    this.mode = hasTimes(data) ? x : "step";
+    const stepped = x === "step" || data.elapsed;
+    this.problem = stepped ? "" : problemsIn(data)[x]; // then the points are drawn by step
+    this.mode = stepped || this.problem ? "step" : x;
     this.log = xLog && this.mode !== "time"; // a clock has no zero
     this.origin =
       this.mode === "relative" ? Math.min(Date.parse(data.start_time ?? NaN) || Infinity, data.timestamps[0]) : 0;

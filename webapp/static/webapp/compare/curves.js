@@ -3,9 +3,11 @@
 import { gapsOf, notFinite } from "../charts/columns.js";
 import { LineChart } from "../charts/line-chart.js";
 import { unitOf } from "../charts/specs.js";
+import { problemsIn, problemsOfRun } from "../charts/times.js";
 import { chartTools } from "../charts/tools.js";
 import { View } from "../charts/view.js";
 import { el, section } from "../page/dom.js";
+import { Guard } from "../page/failures.js";
 import { apart, count } from "../page/format.js";
 import { choiceOf, chosenIn } from "./address.js";
 import { Chooser } from "./chooser.js";
@@ -55,15 +57,17 @@ class OverlaidChart extends LineChart {
     super.remove();
   }
 
-  redraw(size) {
-    super.redraw(size);
+  afterDrawing() {
     this.inks = this.colors;
     this.shade();
   }
 
   // Draws each curve as strongly as its run is emphasized. Bands of many runs overlap, so each of them is fainter.
   shade() {
-    if (!this.u) return;
+    if (this.u) this.guard.run(() => this.#shade());
+  }
+
+  #shade() {
     const { emphasis } = this.spec;
     const bands = Object.keys(this.data.envelope).length;
     this.colors = this.series.map(({ id }, i) => {
@@ -99,9 +103,12 @@ export class Curves {
     this.others = new OtherMetrics(source, () => this.#show());
     this.view = new View(permalink);
     if (this.view.x === "time") this.view.x = "relative"; // runs have no clock in common
-    this.byTime = this.view.x === "relative";
+    this.wrong = ""; // why elapsed time can't be drawn
+    this.byTime = this.#isByTime;
     this.charts = new Map(); // name of a chart → OverlaidChart
+    this.broken = new Map(); // name of a chart that can't be made → its Guard
     this.grid = el("div", { class: "charts" });
+    this.untimed = el("p", { class: "muted", role: "status" });
     this.none = el("p", { class: "muted", hidden: true }, "No metric chosen.");
     const shared = el("input", { type: "checkbox", onchange: () => this.#set({ shared: shared.checked ? "1" : "0" }) });
     shared.checked = permalink.get("shared") === "1";
@@ -116,12 +123,11 @@ export class Curves {
       after: [this.detail.element],
       link: false,
     });
-    this.section = section("curves", "Curves", this.tools.element, this.grid, this.none);
+    this.section = section("curves", "Curves", this.tools.element, this.untimed, this.grid, this.none);
+    this.guard = new Guard("The curves", this.section);
     this.grid.addEventListener("coarse", () => this.detail.readAll());
     addEventListener("viewchange", () => {
-      if (this.byTime === (this.view.x === "relative")) return;
-      this.byTime = !this.byTime;
-      this.#show();
+      if (this.warm && this.byTime !== this.#isByTime) this.#show();
     });
     this.inView = new IntersectionObserver(
       (entries) => {
@@ -136,11 +142,14 @@ export class Curves {
     this.warm = runs.filter(({ history }) => history);
     this.section.hidden = !this.warm.length;
     if (!this.warm.length) return;
-    this.unit = commonUnit(this.warm);
-    this.tools.update({ steps: titled(this.unit) });
-    this.detail.update(this.warm);
-    this.others.renew();
-    this.#show();
+    this.guard.run(() => {
+      this.unit = commonUnit(this.warm);
+      this.wrong = this.#problem();
+      this.tools.update({ steps: titled(this.unit), problems: { relative: this.wrong } });
+      this.detail.update(this.warm);
+      this.others.renew();
+      this.#build();
+    });
   }
 
   #set(changes) {
@@ -149,6 +158,11 @@ export class Curves {
   }
 
   #show() {
+    this.guard.run(() => this.#build());
+  }
+
+  #build() {
+    this.byTime = this.#isByTime;
     this.runs = this.warm.map((run) => this.detail.of(run));
     const counts = curveCounts(this.runs);
     const atLeast = this.permalink.get("shared") === "1" ? 2 : 1;
@@ -161,28 +175,47 @@ export class Curves {
     );
     this.none.hidden = chosen.length > 0;
     this.others.read(this.runs, chosen, this.detail.wanted ? "full" : "overview");
-    const gone = new Set(this.charts.keys());
+    const gone = new Set([...this.charts.keys(), ...this.broken.keys()]);
     chosen
       .flatMap((metric) => this.#specsOf(metric))
       .forEach((spec, i) => {
         gone.delete(spec.name);
-        const chart = this.#chart(spec);
-        if (this.grid.children[i] !== chart.element)
-          this.grid.insertBefore(chart.element, this.grid.children[i] ?? null);
+        const place = this.#place(spec);
+        if (this.grid.children[i] !== place) this.grid.insertBefore(place, this.grid.children[i] ?? null);
       });
-    for (const name of gone) this.#drop(name);
+    for (const name of gone) {
+      this.#drop(name);
+      this.broken.get(name)?.place.remove();
+      this.broken.delete(name);
+    }
     this.detail.tell(this.runs.map((run) => this.#leading(run)));
   }
 
   // The run whose epochs are told: one that counts steps, as if it had logged only its first metric, if that is known.
   #leading(run) {
     const { told, history } = run;
-    return (unitOf(history) === "step" && this.others.of(run, told?.charts[0]?.metrics[0])) || run;
+    return (unitOf(history) !== "epoch" && this.others.of(run, told?.charts[0]?.metrics[0])) || run;
   }
 
-  // The runs whose values of this metric have been read.
+  get #isByTime() {
+    return this.view.x === "relative" && !this.wrong;
+  }
+
+  // Why the elapsed time of no run can be drawn; empty if that of some can. The others are told.
+  #problem() {
+    const found = this.warm.map(({ told, history }) => (told ? problemsOfRun(told) : problemsIn(history)).relative);
+    const untimed = this.warm.filter((_, i) => found[i]);
+    const some = untimed.length > 0 && untimed.length < this.warm.length;
+    const names = untimed.map(({ label }) => label).join(", ");
+    this.untimed.textContent = some ? `By elapsed time without ${names}, whose times can't be used.` : "";
+    this.untimed.hidden = !some;
+    return untimed.length === this.warm.length ? found[0] : "";
+  }
+
+  // The runs whose values of this metric have been read, and can be drawn.
   #runsWith(metric) {
-    return this.runs.map((run) => (run.curves.has(metric) ? run : this.others.of(run, metric))).filter(Boolean);
+    const read = this.runs.map((run) => (run.curves.has(metric) ? run : this.others.of(run, metric))).filter(Boolean);
+    return this.byTime ? read.filter(({ history }) => !problemsIn(history).relative) : read;
   }
 
   // A chart by step, and one of runs that logged all points at one step, by point: these have no steps in common.
@@ -225,6 +258,21 @@ export class Curves {
     return dataOf(await Promise.all(runs.map(read)), metric, byTime);
   }
 
+  // The element of the chart, or one that says why there is none.
+  #place(spec) {
+    const { name, title } = spec;
+    const guard = this.broken.get(name) ?? new Guard(title, el("figure", { class: "chart" }, el("h3", {}, title)));
+    const chart = guard.run(() => this.#chart(spec));
+    if (chart) {
+      this.broken.delete(name);
+      guard.place.remove();
+      return chart.element;
+    }
+    this.broken.set(name, guard);
+    this.#drop(name);
+    return guard.place;
+  }
+
   #chart(found) {
     const data = dataOf(found.runs, found.metric, this.byTime);
     data.counted = found.counted;
@@ -248,6 +296,7 @@ export class Curves {
 
   #drop(name) {
     const chart = this.charts.get(name);
+    if (!chart) return;
     this.inView.unobserve(chart.element);
     chart.remove();
     this.charts.delete(name);

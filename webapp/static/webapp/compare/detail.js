@@ -6,7 +6,8 @@ import { count } from "../page/format.js";
 import { curvesOf } from "./metrics.js";
 import { commonUnit } from "./units.js";
 
-const FEW = 2500; // epochs, or points of the leading metric, of all runs together; up to so many every one is read
+const FEW = 2500; // epochs, or points of the leading metric, of all runs together; up to so many every one is read.
+// A run of many steps may have a short history, of its validation, which is read then too.
 
 export class Detail {
   #histories = new Map(); // run ID → its history in full resolution
@@ -34,7 +35,8 @@ export class Detail {
   // `runs` are warm.
   update(runs) {
     this.runs = runs;
-    if (this.wanted) this.#read();
+    const epochs = runs.reduce((sum, { history }) => sum + history.epochs_total, 0);
+    if (this.wanted || epochs <= FEW) this.#read();
   }
 
   // Tells how many epochs are shown. `shown` are the runs as they are drawn, each with its history or that of its

@@ -6,7 +6,7 @@ import { csv, saveFile } from "../page/files.js";
 export function rowsOf(runs, fields) {
   const value = ({ group, values, raw }, id) => (group === "param" ? raw : values).get(id);
   return [
-    ["run_id", "name", ...fields.map(({ id }) => id)],
+    ["run_id", "name", ...fields.map(({ column }) => column)],
     ...runs.map(({ id, row }) => [id, row.name, ...fields.map((field) => value(field, id))]),
   ];
 }

@@ -1,4 +1,4 @@
-// The fields that runs are compared by: parameters, the last values of metrics, and facts of the run. Numbers are those
+// The fields that runs are compared by: parameters, one value of every metric, and facts of the run. Numbers are those
 // of the summaries, with MLflow's own digits.
 
 import { isStatistic, keyAt } from "../charts/catalogue.js";
@@ -9,48 +9,66 @@ import { SYSTEM, sectionOrder, summaryOf } from "./metrics.js";
 import { kindsOf } from "./scale.js";
 
 export const GROUPS = { param: "Parameters", metric: "Metrics", run: "Run" };
+// Which value of a metric is compared. The best is the min or the max, or the last where neither is known to be better.
+export const VALUES = { last: "Last", best: "Best", min: "Min", max: "Max", first: "First" };
 const SHORT_ENOUGH = 40; // characters of a value that an axis can show
 const [PARAMETERS_AT_FIRST, METRICS_AT_FIRST] = [5, 3];
 const TELLING = ["final_", "test_", "best_"]; // prefixes of metrics, the most telling last
+const BEST = { "-1": "min", 0: "last", 1: "max" };
 const WHOLE = /^[+-]?[0-9]+$/;
 
-// A run counts epochs or steps; there is no number for both.
+// A run counts epochs, steps or points; there is no number for all of them.
 const FACTS = {
   status: ({ row }) => row.status?.toLowerCase(),
   epochs: (run) => (run.history ? counted(run, "epoch") : run.row.epochs),
   best_epoch: (run) => bestIn(run, "epoch"),
   steps: (run) => counted(run, "step"),
   best_step: (run) => bestIn(run, "step"),
+  points: (run) => counted(run, "point"),
   seconds: ({ row }) => seconds(row.start_time, row.end_time),
   experiment: ({ row }) => row.experiment_name,
 };
 
-// A field is {id, group, name, direction, numeric, varies, aside, values, raw, text(id)}. `values` is run ID → number,
-// text or null; a metric's number may be NaN or infinite. `raw` has parameters as they were logged. `text(id)` is for
-// people: different values of a field have different texts. A metric of the machine is `aside`.
-export function fieldsOf(runs) {
+// `which` is one of VALUES. A field is {id, column, group, key, name, direction, numeric, varies, aside, values, raw,
+// text(id)}. `values` is run ID → number, text or null; a metric's number may be NaN or infinite. `raw` has parameters
+// as they were logged. `text(id)` is for people: different values of a field have different texts. `column` is its
+// name in a file, and `name` that on the page; both say which value, unless it is the last. A metric of the machine is
+// `aside`.
+export function fieldsOf(runs, which = "last") {
   const params = new Map(runs.map(({ id, row }) => [id, mapOf(row.params)]));
-  const metrics = new Map(runs.map((run) => [run.id, metricsOf(run)]));
+  const metrics = new Map(runs.map((run) => [run.id, metricsOf(run, which)]));
   const keysOf = (maps) => [...new Set([...maps.values()].flatMap((map) => [...map.keys()]))].sort(byName);
   const order = sectionOrder(runs);
-  const isAside = ({ name }) => order.get(name) === SYSTEM;
+  const isAside = ({ key }) => order.get(key) === SYSTEM;
+  const told = (one) => {
+    const said = memberOf(one.key, which) === "last" ? "last" : which;
+    return said === "last" ? one : { ...one, column: `${one.id}.${said}`, name: `${one.key} (${said})` };
+  };
   const each = (group, keys, maps) => keys.map((key) => field(group, key, runs, ({ id }) => maps.get(id).get(key)));
   return [
     ...each("param", keysOf(params), params),
-    ...each("metric", mainFirst(keysOf(metrics), order), metrics).map((one) => ({ ...one, aside: isAside(one) })),
+    ...each("metric", mainFirst(keysOf(metrics), order), metrics).map((one) => told({ ...one, aside: isAside(one) })),
     ...Object.entries(FACTS).map(([key, read]) => field("run", key, runs, read)),
   ].filter(({ values }) => [...values.values()].some((value) => value !== null));
 }
 
-// The last value of every metric, and the best validation loss. While the summaries are being rebuilt, what the run's
-// row has: metrics with a single value.
-function metricsOf({ row, told }) {
+// One value of every metric; with the last ones, the best validation loss. While the summaries are being rebuilt, what
+// the run's row has: metrics with a single value.
+function metricsOf({ row, told }, which) {
   if (!told) return new Map(Object.entries(row.final_metrics ?? {}));
-  const values = new Map(Object.entries(told.metrics).map(([key, { last }]) => [key, Number(last.value)]));
+  const values = new Map();
+  for (const [key, summary] of Object.entries(told.metrics)) {
+    const point = summary[memberOf(key, which)];
+    if (point) values.set(key, Number(point.value)); // no finite value, no min
+  }
+  if (which !== "last") return values;
   const best = told.metrics[keyAt("loss", "val")]?.min;
   if (best && !values.has("best_val_loss")) values.set("best_val_loss", best.value);
   return values;
 }
+
+// The member of a summary: the best is one of two, or the last where neither is known to be better.
+const memberOf = (key, which) => (which === "best" ? BEST[direction(key)] : which);
 
 // Main metrics, then statistics and others, then those of the machine.
 function mainFirst(keys, order) {
@@ -81,7 +99,9 @@ function field(group, name, runs, read) {
   };
   return {
     id: `${group}.${name}`,
+    column: `${group}.${name}`,
     group,
+    key: name,
     name,
     numeric,
     varies: new Set(values.values()).size > 1, // a run that lacks a field differs from those that have it
@@ -125,11 +145,11 @@ export function rankedParameters(fields) {
 // Ranks one metric that is better when lower and one that is better when higher first; then final metrics before the
 // ends of curves, and those of the machine last.
 export function rankedMetrics(fields) {
-  const sorted = ranked(fields, ({ aside, varies, name, direction: way }) => [
+  const sorted = ranked(fields, ({ aside, varies, key, direction: way }) => [
     !aside,
     varies,
     way !== 0,
-    TELLING.findLastIndex((start) => name.startsWith(start)),
+    TELLING.findLastIndex((start) => key.startsWith(start)),
   ]);
   const firsts = [-1, 1].map((way) => sorted.find((one) => one.direction === way)).filter(Boolean);
   return [...new Set([...firsts, ...sorted])];

@@ -2,7 +2,9 @@
 
 import { valueAxis } from "../charts/axis.js";
 import { binAt, fullest, nearest } from "../histograms/find.js";
-import { choice, el, lazyDetails, section, table } from "../page/dom.js";
+import { lazyDetails } from "../page/details.js";
+import { choice, el, section, table } from "../page/dom.js";
+import { Guard } from "../page/failures.js";
 import { count, exact, number } from "../page/format.js";
 import { inNextFrame, whenNear } from "../page/frames.js";
 import { exportMenu } from "../page/menu.js";
@@ -54,6 +56,7 @@ export class Histograms {
     );
     const figure = el("figure", { class: "drawn" }, this.message, this.content);
     this.section = section("histograms", "Weights and gradients", this.#tools(), figure);
+    this.guard = new Guard("The histograms", this.section);
     this.#follow();
   }
 
@@ -169,7 +172,17 @@ export class Histograms {
     this.#show(found, runs.length - found.length, failed[0]?.reason);
   }
 
-  #show(found, missing, error) {
+  #show(...found) {
+    this.found = found;
+    this.guard.run(() => this.#build(...found));
+  }
+
+  // After an error all of it is tried again.
+  #attempt(act) {
+    if (this.found) this.guard.run(() => (this.guard.failed ? this.#build(...this.found) : act()));
+  }
+
+  #build(found, missing, error) {
     const none = error
       ? `The histograms can't be read: ${error.message}`
       : "None of these runs has logged this histogram.";
@@ -196,6 +209,10 @@ export class Histograms {
   }
 
   #go(at) {
+    this.#attempt(() => this.#place(at));
+  }
+
+  #place(at) {
     const epoch = this.epochs[at];
     this.slider.value = String(at);
     this.slider.setAttribute("aria-valuetext", `${this.unit} ${epoch}`);
@@ -213,7 +230,10 @@ export class Histograms {
   }
 
   #draw() {
-    if (!this.shown.length) return;
+    if (this.shown.length) this.#attempt(() => this.#arrange());
+  }
+
+  #arrange() {
     const over = this.permalink.get("bins") === "over";
     this.layout = (over ? overlaid : stacked)(this.shown.length);
     this.plot.style.height = `${this.layout.height}px`;
@@ -248,7 +268,7 @@ export class Histograms {
   }
 
   #paint = inNextFrame(() => {
-    if (this.shown.length && this.layout && this.plot.clientWidth) drawHistograms(this);
+    if (this.shown.length && this.layout && this.plot.clientWidth) this.#attempt(() => drawHistograms(this));
   });
 
   async #export(kind) {

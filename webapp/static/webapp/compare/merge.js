@@ -31,7 +31,7 @@ export function merged(curves, byTime) {
 
 // Seconds since the start of the run, one for each epoch.
 export function elapsed({ history: { timestamps, start_time: start } }) {
-  const zero = start ? Date.parse(start) : timestamps[0];
+  const zero = Math.min(start ? Date.parse(start) : Infinity, timestamps[0]); // a client's clock may be another
   return timestamps.map((ms) => Number(((ms - zero) / 1000).toFixed(3)));
 }
 

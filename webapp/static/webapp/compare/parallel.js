@@ -1,6 +1,8 @@
 // Parallel coordinates: an axis for each field, a line for each run, and brushes that leave runs out on the whole page.
 
-import { choice, el, lazyDetails, section, svg } from "../page/dom.js";
+import { lazyDetails } from "../page/details.js";
+import { choice, el, section, svg } from "../page/dom.js";
+import { Guard } from "../page/failures.js";
 import { count, shortened } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
 import { choiceOf, chosenIn, packAll, unpackAll } from "./address.js";
@@ -51,7 +53,8 @@ export class ParallelCoordinates {
       ),
       el("figure", { class: "drawn" }, this.box, this.summary, this.table.details),
     );
-    new ResizeObserver(() => this.width !== this.box.clientWidth && this.runs && this.#draw()).observe(this.box);
+    this.guard = new Guard("Parallel coordinates", this.section);
+    new ResizeObserver(() => this.width !== this.box.clientWidth && this.runs && this.#show()).observe(this.box);
   }
 
   update(runs, fields) {
@@ -60,6 +63,10 @@ export class ParallelCoordinates {
   }
 
   #show() {
+    this.guard.run(() => this.#build());
+  }
+
+  #build() {
     const able = axisFields(this.all);
     const chosen = chosenIn(this.permalink.get("axes")) ?? usualAxes(this.all);
     this.fields = able.filter(({ id }) => chosen.includes(id));

@@ -27,7 +27,8 @@ export function saveDrawing(title, kind, { drawing, runs, emphasis, titles = [],
 
 // Saves the values of these fields, for each run.
 export function saveFields(title, kind, runs, fields) {
-  const valuesOf = (run) => Object.fromEntries(fields.map(({ id, values }) => [id, strict(values.get(run.id))]));
+  const valuesOf = (run) =>
+    Object.fromEntries(fields.map(({ column, values }) => [column, strict(values.get(run.id))]));
   const named = runs.map((run) => ({ run_id: run.id, name: run.row.name ?? "", values: valuesOf(run) }));
   saveTable(title, kind, rowsOf(runs, fields), { title, runs: named });
 }

@@ -1,6 +1,8 @@
 // A scatter plot of any parameter or metric against any other, with a point for each run.
 
-import { choice, el, lazyDetails, section, svg } from "../page/dom.js";
+import { lazyDetails } from "../page/details.js";
+import { choice, el, section, svg } from "../page/dom.js";
+import { Guard } from "../page/failures.js";
 import { count, shortened } from "../page/format.js";
 import { exportMenu } from "../page/menu.js";
 import { axisFields, GROUPS, rankedMetrics, rankedParameters } from "./fields.js";
@@ -62,11 +64,12 @@ export class Scatter {
     this.plot.addEventListener("pointerover", ({ target }) =>
       this.#say(this.points.find(({ run }) => run.id === target.closest("[data-run]")?.dataset.run)),
     );
-    new ResizeObserver(() => this.width !== this.plot.clientWidth && this.fields && this.#draw()).observe(this.plot);
+    this.guard = new Guard("Scatter", this.section);
+    new ResizeObserver(() => this.width !== this.plot.clientWidth && this.fields && this.#show()).observe(this.plot);
   }
 
   update(runs, fields) {
-    Object.assign(this, { runs, all: axisFields(fields) });
+    Object.assign(this, { runs, given: fields });
     this.#show();
   }
 
@@ -76,6 +79,11 @@ export class Scatter {
   }
 
   #show() {
+    this.guard.run(() => this.#build());
+  }
+
+  #build() {
+    this.all = axisFields(this.given);
     this.section.hidden = this.all.length < 2;
     if (this.section.hidden) return;
     this.fields = WAYS.map((way, i) => this.all.find(({ id }) => id === this.permalink.get(way)) ?? this.#usual(i));

@@ -1,9 +1,10 @@
 // Parameters and metrics of all runs side by side: differences, best values, and deltas from a baseline.
 
 import { choice, el, section } from "../page/dom.js";
+import { Guard } from "../page/failures.js";
 import { byName, count, exact, number } from "../page/format.js";
 import { best } from "./direction.js";
-import { GROUPS } from "./fields.js";
+import { GROUPS, VALUES } from "./fields.js";
 import { nameOf, replace, swatch } from "./plot.js";
 
 const COLUMNS_AT_MOST = 8; // more runs are rows by default
@@ -11,8 +12,13 @@ const AT_ONCE = 200; // fields of a group
 const MORE = 1000; // that a press of the button adds
 
 export class ComparisonTable {
-  constructor(permalink, emphasis) {
+  // Calls `onValue` when another value of the metrics is to be compared, on the whole page.
+  constructor(permalink, emphasis, onValue) {
     Object.assign(this, { permalink, emphasis });
+    const value = choice("Value of metrics", Object.entries(VALUES), permalink.get("value"), (which) => {
+      permalink.set({ value: which });
+      onValue();
+    });
     this.only = el("input", {
       type: "checkbox",
       onchange: () => this.#set({ differences: this.only.checked ? "1" : "0" }),
@@ -52,6 +58,7 @@ export class ComparisonTable {
         { class: "tools" },
         el("label", { class: "check" }, this.only, "Only differences"),
         el("label", { class: "filter" }, el("span", { class: "sr" }, "Search parameters and metrics"), this.search),
+        value,
         this.layout,
         this.ways,
         this.said,
@@ -60,6 +67,7 @@ export class ComparisonTable {
       el("p", { class: "more" }, this.more),
       hint,
     );
+    this.guard = new Guard("The table", this.section);
   }
 
   update(runs, fields) {
@@ -78,6 +86,10 @@ export class ComparisonTable {
   }
 
   #show() {
+    this.guard.run(() => this.#build());
+  }
+
+  #build() {
     const only = this.only.checked;
     const found = this.#found();
     const differ = found.filter(({ varies }) => varies);

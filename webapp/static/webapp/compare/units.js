@@ -2,7 +2,10 @@
 
 import { unitOf } from "../charts/specs.js";
 
-// "epoch" if all of these runs count epochs.
-export const commonUnit = (runs) => (runs.every(({ history }) => unitOf(history) === "epoch") ? "epoch" : "step");
+// The word of all these runs; "step" if they have several.
+export function commonUnit(runs) {
+  const units = new Set(runs.map(({ history }) => unitOf(history)));
+  return units.size === 1 ? [...units][0] : "step";
+}
 
 export const titled = (unit) => unit[0].toUpperCase() + unit.slice(1);

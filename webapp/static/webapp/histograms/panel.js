@@ -3,7 +3,9 @@
 import { valueAxis } from "../charts/axis.js";
 import { context2d } from "../charts/canvas.js";
 import { statisticsOf } from "../charts/catalogue.js";
-import { el, lazyDetails, table } from "../page/dom.js";
+import { lazyDetails } from "../page/details.js";
+import { el, table } from "../page/dom.js";
+import { Guard } from "../page/failures.js";
 import { count, exact, number } from "../page/format.js";
 import { drawAll } from "../page/frames.js";
 import { exportMenu } from "../page/menu.js";
@@ -60,6 +62,8 @@ export class Panel {
       this.table.details,
     );
     this.element = el("figure", { class: "panel", "aria-label": this.title }, head, this.message, this.content);
+    this.guard = new Guard(this.title, this.element);
+    this.quantileGuard = new Guard(`${this.title}, quantiles`, this.quantiles);
     this.picture.addEventListener("pointermove", (event) => this.#point(this.#at(event)));
     this.picture.addEventListener(
       "click",
@@ -76,6 +80,16 @@ export class Panel {
 
   // `document` is the API's; it may say why there is no histogram.
   show(document) {
+    this.document = document;
+    this.guard.run(() => this.#take(document));
+  }
+
+  // After an error all of it is tried again.
+  #attempt(act) {
+    if (this.data) this.guard.run(() => (this.guard.failed ? this.#take(this.document) : act()));
+  }
+
+  #take(document) {
     if (!document.available || !document.epochs.length)
       return this.say(document.reason || document.expect || "No histogram logged.");
     this.say("");
@@ -94,14 +108,17 @@ export class Panel {
 
   // Applies the settings of all panels.
   arrange() {
+    this.#attempt(() => this.#arrange());
+  }
+
+  #arrange() {
     const { kind, counts, fit } = this.host;
-    if (!this.data) return;
     this.fit = fit;
     this.scale = countScale(counts, this.top);
     const lines = kind === "quantiles";
     this.picture.hidden = lines;
     this.quantiles.hidden = !lines;
-    if (lines) this.#showQuantiles();
+    if (lines) this.quantileGuard.run(() => this.#showQuantiles());
     this.#summarize();
     this.draw();
   }
@@ -117,7 +134,10 @@ export class Panel {
   // Shows the nearest kept epoch; null means the last one.
   choose(epoch) {
     this.epoch = epoch;
-    if (!this.data) return;
+    this.#attempt(() => this.#choose(epoch));
+  }
+
+  #choose(epoch) {
     const { epochs } = this.data;
     this.index = epoch === null ? epochs.length - 1 : nearest(epochs, epoch);
     this.bars.setAttribute("aria-label", `Bins of epoch ${epochs[this.index]}; the data table has the numbers.`);
@@ -148,7 +168,10 @@ export class Panel {
     this.frame = null;
     const { dirty, size, barSize } = this;
     this.dirty = new Set();
-    if (!this.data || !barSize.width) return;
+    if (barSize.width) this.#attempt(() => this.#paintParts(dirty, size, barSize));
+  }
+
+  #paintParts(dirty, size, barSize) {
     if (dirty.has("picture")) this.ground = null;
     if (size.width && (dirty.has("picture") || dirty.has("marks"))) this.#paintPicture(!dirty.has("picture"));
     if (dirty.has("bars")) paintBars(this, context2d(this.barCanvas, barSize.width, barSize.height));

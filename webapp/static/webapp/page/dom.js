@@ -60,15 +60,6 @@ export function table(caption, head, rows, className = "data") {
   return el("table", { class: className }, el("caption", { class: "sr" }, caption), el("thead", {}, titles), body);
 }
 
-// A <details> that builds its content when it opens, and again on `refresh` while it is open.
-export function lazyDetails(title, build) {
-  const box = el("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": title });
-  const details = el("details", {}, el("summary", {}, title), box);
-  const refresh = () => box.replaceChildren(...(details.open ? [build()] : []));
-  details.addEventListener("toggle", refresh);
-  return { details, refresh };
-}
-
 // Buttons, one of them pressed. `options` is [[value, label], …]. `press(value)` of the result presses another one.
 export function choice(label, options, value, onChange) {
   const group = el("div", { class: "choice", role: "group", "aria-label": label });

@@ -1,6 +1,7 @@
 // What MLflow knows of a run besides its metrics and parameters, and links to it and to other runs.
 
-import { copyButton, el, lazyDetails, table } from "../page/dom.js";
+import { lazyDetails } from "../page/details.js";
+import { copyButton, el, table } from "../page/dom.js";
 import { byName, count, number } from "../page/format.js";
 
 const OWN_TAG = /^mlflow\./;

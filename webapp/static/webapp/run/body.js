@@ -2,12 +2,15 @@
 
 import { LineChart } from "../charts/line-chart.js";
 import { allFinite, chartSpecs, EPOCHS, HISTOGRAM_REFINED_UP_TO, unitOf } from "../charts/specs.js";
+import { problemsOfRun } from "../charts/times.js";
 import { chartTools, helpButton, linkButton } from "../charts/tools.js";
 import { hasTimes } from "../charts/view.js";
 import { showRange } from "../charts/zoom.js";
+import { titled } from "../compare/units.js";
 import { HistogramView } from "../histograms/view.js";
 import { read } from "../page/documents.js";
 import { el, section } from "../page/dom.js";
+import { Guard } from "../page/failures.js";
 import { count } from "../page/format.js";
 import { drawAll } from "../page/frames.js";
 import { aboutParts } from "./about.js";
@@ -39,6 +42,14 @@ export class RunBody {
     this.tools = chartTools(view, permalink, { link: false, after: [this.shownEpochs] });
     this.link = linkButton(permalink);
     this.#build(place);
+    const { sections, parts } = this;
+    this.guards = {
+      tiles: new Guard("The main figures", parts.figures),
+      insights: new Guard("Insights", sections.insights),
+      histogram: new Guard("Weight analysis", sections.distributions),
+      others: new Guard("Other metrics", sections.others),
+      tables: new Guard("The tables", sections.provenance),
+    };
     place.addEventListener("coarse", () => page.loadFull());
     this.first = true;
     this.live = false; // whether it has been running on this page; then the insights keep their height
@@ -48,6 +59,7 @@ export class RunBody {
     const box = (label) =>
       el("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": `${label}, table` });
     this.parts = {
+      figures: el("div", { class: "figures" }),
       tiles: el("dl", { class: "tiles" }),
       grid: el("div", { class: "charts" }),
       awaited: el("p", { class: "notice awaited", hidden: true }, "No metric logged yet. The charts will appear here."),
@@ -91,38 +103,51 @@ export class RunBody {
       help,
     );
     const analysed = [training, others, distributions, system];
-    place.replaceChildren(this.nav.element, parts.tiles, insights, ...analysed, about, this.single, way);
+    parts.figures.append(parts.tiles);
+    place.replaceChildren(this.nav.element, parts.figures, insights, ...analysed, about, this.single, way);
   }
 
   // Shows the page's new history and summaries.
   update() {
-    const { parts, sections, page } = this;
+    const { sections, page, guards } = this;
     const { history, told } = page;
     this.specs = chartSpecs(history, told);
     const awaited = hasJustBegun(history);
     const unit = unitOf(history);
-    parts.tiles.replaceChildren(...tiles(history, told));
-    parts.tiles.hidden = !parts.tiles.childElementCount;
+    guards.tiles.run(() => this.#showTiles());
     this.live ||= history.status === "RUNNING";
-    if (this.live) this.insights.keepHeight();
-    const insights = this.insights.update(history.insights, unit);
-    sections.insights.hidden = !insights && !this.live;
+    guards.insights.run(() => this.#showInsights());
     this.tools.update({
-      steps: unit === "epoch" ? "Epoch" : "Step",
+      steps: titled(unit),
       times: awaited || history.more_metrics > 0 || hasTimes(history),
+      problems: problemsOfRun(told),
     });
     this.#showEpochs();
     sections.others.hidden = !this.specs.other.length;
     sections.system.hidden = !this.specs.system.length;
-    const pictures = [...this.#showCharts(), ...this.#showHistogram()];
+    const pictures = [...this.#showCharts(), ...(guards.histogram.run(() => this.#showHistogram()) ?? [])];
     const coming = [page.about && sections.about, hasTables(history) && this.single, sections.provenance];
     this.nav.offer(coming.filter(Boolean));
     drawAll(pictures);
-    this.ready = this.#showOthers();
+    this.ready = guards.others.run(() => this.#showOthers());
     this.ready.then(() => this.insights.markAgain());
     // Charts first: what is far below them can wait until they are drawn.
-    if (this.histogram) requestIdleCallback(() => this.#showTables(), { timeout: TABLES_AFTER });
-    else this.#showTables();
+    const showTables = () => guards.tables.run(() => this.#showTables());
+    if (this.histogram) requestIdleCallback(showTables, { timeout: TABLES_AFTER });
+    else showTables();
+  }
+
+  #showTiles() {
+    const { tiles: place } = this.parts;
+    place.replaceChildren(...tiles(this.page.history, this.page.told));
+    place.hidden = !place.childElementCount;
+  }
+
+  #showInsights() {
+    const { history } = this.page;
+    if (this.live) this.insights.keepHeight();
+    const some = this.insights.update(history.insights, unitOf(history));
+    this.sections.insights.hidden = !some && !this.live;
   }
 
   #showTables() {

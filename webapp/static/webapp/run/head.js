@@ -130,7 +130,7 @@ function otherTiles({ unit }, { metrics, charts }) {
   return charts
     .filter(({ section }) => section !== "system")
     .slice(0, TILES_AT_MOST)
-    .map(({ metrics: [key] }) => [key, metrics[key].last.value, `${unit} ${metrics[key].last.step}`]);
+    .map(({ metrics: [key] }) => [key, metrics[key].last.value, placeOf(unit, metrics[key], metrics[key].last)]);
 }
 
 // The best and the last value of a chart's validation, or of its only side, and the last of training.
@@ -139,13 +139,17 @@ function tilesOf(keys, metrics, unit) {
   return [judged, ...keys.filter((key) => key !== judged).slice(0, 1)].flatMap((key) => {
     const { min, max, last } = metrics[key];
     const best = betterOf(key) < 0 ? min : max;
-    const at = ({ step }) => `${unit} ${step}`;
+    const at = (point) => placeOf(unit, metrics[key], point);
     return [
       ...(key === judged && best ? [[`best ${key}`, best.value, at(best)]] : []),
       [`last ${key}`, last.value, at(last)],
     ];
   });
 }
+
+// Nothing for one of several points of one step.
+const placeOf = (unit, { count: many, first, last }, { step }) =>
+  many > 1 && first.step === last.step ? "" : `${unit} ${step}`;
 
 // As `direction`, also of `acc1` and `acc5`.
 const betterOf = (key) => direction(key) || direction(key.replace(/([a-z])[0-9]+/gi, "$1"));

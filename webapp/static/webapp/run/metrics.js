@@ -1,6 +1,7 @@
 // Metrics that are no main ones: in groups, searchable, each chart read and drawn when it comes into view.
 
 import { el } from "../page/dom.js";
+import { Guard } from "../page/failures.js";
 import { count } from "../page/format.js";
 import { whenNear } from "../page/frames.js";
 import { decoded } from "../page/permalink.js";
@@ -39,6 +40,7 @@ export class MetricBrowser {
     this.filter.hidden = this.#all <= FEW;
     const tools = el("div", { class: "tools" }, this.filter, this.said);
     this.element = el("div", { class: "metrics" }, searched ? tools : null, this.groups);
+    this.guard = new Guard(searched ? "Other metrics" : "System metrics", this.element);
     whenNear(this.element, AHEAD, () => this.load());
   }
 
@@ -86,6 +88,10 @@ export class MetricBrowser {
   }
 
   #render() {
+    this.guard.run(() => this.#build());
+  }
+
+  #build() {
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const matches = ({ keys }) =>
       keys.some((key) => (this.only ? key === this.only : words.every((word) => key.toLowerCase().includes(word))));

@@ -3,6 +3,7 @@
 import { LineChart, metricTitle } from "../charts/line-chart.js";
 import { EPOCHS } from "../charts/specs.js";
 import { el } from "../page/dom.js";
+import { Guard } from "../page/failures.js";
 import { count, number } from "../page/format.js";
 
 // A cell as high as one with a chart, so that nothing moves when the chart comes. `spec` is that of the chart; without
@@ -30,6 +31,7 @@ export class Tile {
     this.note = el("p", { class: "summary" }, spec.series.map(expected).join(" "));
     this.element = placeholder(spec, this.note);
     this.element.tile = this;
+    this.guard = new Guard(spec.title, this.element);
     this.chart = null;
     this.inView = false;
     this.version = -1;
@@ -61,7 +63,7 @@ export class Tile {
     const key = `${curves.version} ${resolution}`;
     if (!this.inView || this.version === key) return;
     this.version = key;
-    this.ready = this.#show(resolution);
+    this.ready = this.guard.run(() => this.#show(resolution));
   }
 
   async #show(resolution) {
@@ -72,7 +74,7 @@ export class Tile {
       else this.version = -1;
     } catch (error) {
       this.version = -1;
-      this.note.textContent = `The curve can't be read: ${error.message}`;
+      throw error;
     }
   }
 

@@ -1,0 +1,59 @@
+"""Log messages as JSON: Google's fields, and what is known of the context."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from store import logs
+
+
+def written(caught: BaseException | None = None, project: str = "", **extra: Any) -> dict[str, Any]:
+    """What is written of a library's message, which knows nothing of structlog."""
+    info = (type(caught), caught, caught.__traceback__) if caught else None
+    record = logging.LogRecord("celery.app", logging.ERROR, "f.py", 1, "run %s is é", ("a1",), info)
+    vars(record).update(extra)
+    line = logs.json_formatter(project).format(record)
+    assert "\n" not in line
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def test_a_message_has_the_fields_of_google() -> None:
+    found = written(status_code=500, request=object())
+    assert found.pop("time").endswith("Z")
+    assert found == {"severity": "ERROR", "logger": "celery.app", "message": "run a1 is é", "status_code": 500}
+
+
+def test_a_message_has_what_is_known_around_it() -> None:
+    with logs.about(run="a1", attempt=2), logs.about(event_id="e1"):
+        found = written()
+    assert (found["run"], found["attempt"], found["event_id"]) == ("a1", 2, "e1")
+    assert "run" not in written()
+
+
+def test_a_trace_is_linked_where_the_project_is_known() -> None:
+    with logs.about(trace="ab" * 16):
+        assert written()["trace"] == "ab" * 16
+        assert written(project="p")[logs.TRACE] == f"projects/p/traces/{'ab' * 16}"
+
+
+def test_an_error_has_its_stack() -> None:
+    assert "ValueError: broken" in written(ValueError("broken"))["stack_trace"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_whole_process_is_configured(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    try:
+        logs.configure("INFO", form)
+        logging.getLogger("kombu").info("hello")
+        logging.getLogger("kombu").debug("not this")
+        line = capsys.readouterr().err
+    finally:
+        root.handlers[:], root.level = before, level
+    assert line.endswith(" INFO kombu hello\n") if form == "text" else json.loads(line)["message"] == "hello"

@@ -1,0 +1,86 @@
+"""Names of workers, and what becomes of the claims of a child that was killed."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+import pytest
+from billiard.einfo import ExceptionInfo
+from billiard.exceptions import WorkerLostError
+from kombu.message import Message
+
+from store.models import InboxEvent
+from tests.workers.conftest import queued
+from tests.workers.test_inbox import RUN_ID, message
+from workers import inbox
+from workers.processes import ClaimingRequest, claimant, give_back, unique_name
+from workers.queue import app
+from workers.tasks import warm_run
+
+pytestmark = pytest.mark.usefixtures("tables", "queue")
+State = InboxEvent.State
+WORKER, CHILD = "celery@localhost-1a2b3c4d", 10
+
+
+class Answers:
+    """What the main process tells the broker."""
+
+    def __init__(self) -> None:
+        self.requeued: list[bool] = []
+
+    def reject(self, _: Any, __: Any, requeue: bool) -> None:
+        self.requeued.append(requeue)
+
+
+def request(answers: Answers) -> ClaimingRequest:
+    """The task of a run, as the main process of the worker has it while a child runs it."""
+    headers = {"id": "1", "task": "warm_run", "lang": "py", "root_id": "1", "parent_id": None, "argsrepr": ""}
+    body = json.dumps([[RUN_ID], {}, {}]).encode()
+    arrived = Message(body=body, headers=headers, content_type="application/json", content_encoding="utf-8")
+    found = ClaimingRequest(arrived, app=app, hostname=WORKER, task=warm_run, on_reject=answers.reject)
+    found.worker_pid = CHILD
+    return found
+
+
+def failure(error: Exception) -> ExceptionInfo:
+    try:
+        raise error
+    except type(error):
+        return ExceptionInfo()
+
+
+def test_workers_of_one_host_have_different_names() -> None:
+    names = {unique_name() for _ in range(100)}
+    assert len(names) == 100
+    assert all(name.startswith("celery@") for name in names)
+    assert claimant(WORKER).startswith(f"{WORKER}/")
+
+
+def test_what_a_killed_child_held_is_released_before_its_task_is_queued_again() -> None:
+    inbox.record(message())
+    inbox.record(message(event_id="other", run_id="other"))
+    inbox.claim(RUN_ID, f"{WORKER}/{CHILD}")
+    inbox.claim("other", f"{WORKER}/{CHILD}1")
+    answers = Answers()
+    lost = WorkerLostError(f"Worker exited prematurely: signal {signal.SIGKILL}")
+    request(answers).on_failure(failure(lost))
+    assert answers.requeued == [True]
+    assert inbox.pending() == [RUN_ID]
+
+
+def test_a_task_that_fails_keeps_what_it_recorded() -> None:
+    inbox.record(message())
+    inbox.claim(RUN_ID, f"{WORKER}/{CHILD}")
+    request(Answers()).on_failure(failure(ValueError("a bug")), return_ok=True)
+    assert InboxEvent.objects.get().state == State.WARMING
+
+
+def test_an_ending_worker_queues_what_it_gives_back() -> None:
+    inbox.record(message())
+    inbox.claim(RUN_ID, f"{WORKER}/{CHILD}")
+    give_back(WORKER[:-1])
+    assert queued() == []
+    give_back(WORKER)
+    assert queued() == [("warm_run", [RUN_ID])]

@@ -1,0 +1,46 @@
+"""What is counted of requests. Cheap enough for every read: some microseconds."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from store.metrics import counted
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+UNKNOWN = "unknown"
+"""The route of addresses that there are none of: made-up ones must not become labels."""
+
+
+class RequestMetrics:
+    """Made once a process: prometheus_client allows a name only once."""
+
+    def __init__(self) -> None:
+        self._seconds = Histogram(
+            "warmboard_request_seconds", "From a whole request to its answer.", ["route", "method", "status"],
+            buckets=BUCKETS,
+        )  # fmt: skip
+        self._refused = Counter("warmboard_requests_refused", "Refused before Django.", ["status"])
+        self._lanes = Gauge(
+            "warmboard_requests_unfinished", "Requests that run or wait for a thread.", ["lane"],
+            multiprocess_mode="livesum",
+        )  # fmt: skip
+        self._child = cache(self._seconds.labels)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        self._child(route or UNKNOWN, method if method in ("GET", "HEAD", "POST") else "other", str(status)).observe(
+            seconds
+        )
+
+    def refused(self, status: int) -> None:
+        self._refused.labels(str(status)).inc()
+
+    def lane(self, name: str, unfinished: int) -> None:
+        self._lanes.labels(name).set(unfinished)
+
+
+@cache
+def request_metrics() -> RequestMetrics | None:
+    """None where no metrics are served."""
+    return RequestMetrics() if counted() else None

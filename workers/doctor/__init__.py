@@ -1,0 +1,1 @@
+"""``python -m workers doctor``: looks at every dependency and setting; names the cause and the fix of each fault."""

@@ -1,0 +1,1 @@
+"""What recording a message does besides its row: the run that it announces, and what a seek reopens."""
