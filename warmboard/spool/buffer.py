@@ -234,12 +234,12 @@ class Buffer:
     def _send(self) -> None:
         failures = 0
         while self._time_left() > 0:
-            last = self._drained
+            last, at_the_end = self._drained, self._closing.is_set()
             try:
                 delivered = self._delivery.one()
             except Exception as error:  # noqa: BLE001 - the thread must go on for later epochs
                 self._report(error)
-                failures = self._pause(failures, getattr(error, "retry_after", 0.0))
+                failures = self._pause(failures, getattr(error, "retry_after", 0.0), at_the_end)
                 continue
             if delivered:
                 failures = 0
@@ -277,10 +277,12 @@ class Buffer:
             log.error("Values can't be sent. Training goes on, and they are kept", exc_info=error)
         self._reported = type(error)
 
-    def _pause(self, failures: int, asked: float) -> int:
-        """Wait before the next attempt, or until the run ends. Return the new number of failures."""
+    def _pause(self, failures: int, asked: float, at_the_end: bool) -> int:
+        """Wait before the next attempt, or until the run ends: an attempt that began before is repeated at once. Return
+        the new number of failures.
+        """
         delay = self._retry.delay(failures, asked)
-        if self._closing.is_set():
+        if at_the_end:
             time.sleep(max(0.0, min(delay, self._time_left())))
         elif self._closing.wait(delay):
             return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -46,9 +47,11 @@ def _bucket(settings: Settings) -> Finding:
 
 
 def _fix(text: str, settings: Settings) -> str:
-    if "404" in text or "does not exist" in text:
+    # Not a part of a port.
+    statuses = set(re.findall(r"\b40[134]\b", text))
+    if "404" in statuses or "does not exist" in text:
         return f"Create the bucket of {settings.output_uri}, or correct OUTPUT_URI."
-    if "403" in text or "401" in text:
+    if statuses:
         return "Give beat's identity roles/storage.objectViewer on the bucket."
     if "credentials" in text:
         return "Set GOOGLE_APPLICATION_CREDENTIALS, or STORAGE_EMULATOR_HOST for an emulator."
