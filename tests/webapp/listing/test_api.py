@@ -101,7 +101,7 @@ VALUES = st.one_of(
 
 
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=4))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=max(300, settings().max_examples), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_hostile_addresses_are_answered(reader: Client, sample: Sample, address: list[tuple[str, str]]) -> None:
     """Here are some; HYPOTHESIS_PROFILE=thorough tries thousands."""
     query: dict[str, list[str]] = {}
