@@ -50,10 +50,12 @@ class Hands:
         self.marked = self.list.locator("[aria-selected=true]")
 
     def type(self, text: str) -> None:
-        """Types at the end of the field, until there are suggestions for it."""
+        """Types at the end of the field, until there are suggestions for all of it."""
         self.field.focus()
         with self.page.expect_response(lambda answer: "/api/complete" in answer.url and answer.ok):
             self.page.keyboard.type(text)
+        # A slow machine asks between two keys, too.
+        expect(self.list).not_to_have_attribute("aria-busy", "true")
         expect(self.options.first).to_be_visible()
 
     def press(self, *keys: str) -> None:
@@ -217,6 +219,20 @@ def test_outdated_answers_are_dropped(look: Look) -> None:
     soon(hands.list, lambda: bool(aborted))
     assert aborted, "the first request"
     expect(hands.options).to_have_count(5)
+
+
+def test_keys_do_nothing_with_an_outdated_list(look: Look) -> None:
+    page = look("/")
+    hands = Hands(page)
+    hands.type("status = fin")
+    page.route("**/api/complete**", lambda _: None)  # is never answered
+    with page.expect_request("**/api/complete**"):
+        page.keyboard.type("ished")
+    hands.press("End")
+    expect(hands.list).to_have_attribute("aria-busy", "true")
+    expect(hands.marked).to_have_count(0)
+    hands.press("Enter")
+    expect(page).to_have_url(re.compile(r"\?q=status"))
 
 
 def test_the_search_works_without_suggestions(look: Look) -> None:

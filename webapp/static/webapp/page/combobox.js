@@ -29,9 +29,16 @@ export class Combobox {
     return !this.list.hidden;
   }
 
+  // The text has changed: until `show`, the list can't be moved through, and no key accepts anything.
+  outdate() {
+    this.mark(null);
+    this.list.setAttribute("aria-busy", "true");
+  }
+
   // `options` are elements with the role option and an ID each. Without any, the list closes.
   show(options) {
     this.list.replaceChildren(...options);
+    this.list.removeAttribute("aria-busy");
     this.list.hidden = !options.length;
     this.field.setAttribute("aria-expanded", String(options.length > 0));
     this.mark(null);
@@ -53,6 +60,7 @@ export class Combobox {
   // Handles a key of the field. Returns whether it did; then the key does nothing else.
   key(event) {
     if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey || !this.isOpen) return false;
+    if (this.list.ariaBusy) return false;
     const handled = this.#move(event) || this.#accept(event);
     if (handled) event.preventDefault();
     return handled;

@@ -33,7 +33,7 @@ export class Completion {
   #later() {
     this.#stop();
     if (!this.field.value.trim()) return void this.#close();
-    this.box.mark(null); // the list is outdated
+    this.box.outdate();
     this.#timer = setTimeout(() => this.#ask(), PAUSE);
   }
 
@@ -97,6 +97,7 @@ export class Completion {
     this.field.value = before + gap + after;
     const cursor = before.length + (/[.(]$/.test(text) ? 0 : 1);
     this.field.setSelectionRange(cursor, cursor);
+    this.box.outdate();
     this.#ask();
   }
 }
