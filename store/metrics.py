@@ -9,29 +9,39 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from warmboard.contract.settings import METRICS_PORT, SettingError
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's own variable: the folder of the files."""
 PREFIX = "warmboard-metrics-"
 
 
-def share() -> None:
-    """Have this process and those that it starts count in files of a new folder."""
+def share(process: Callable[[], object] = os.getpid) -> None:
+    """Have this process and those that it starts count in files of a new folder.
+
+    ``process`` names the process in which it is called: no two that run at the same time may have one name. One that
+    takes the name of a process that has ended counts on in its files.
+    """
     # Its own variable for the path: a folder of another program's would mix their numbers.
     os.environ[FOLDER] = tempfile.mkdtemp(prefix=PREFIX)
+    from prometheus_client import values
+
+    values.ValueClass = values.MultiProcessValue(process)  # type: ignore[no-untyped-call]
 
 
-def counted() -> bool:
-    """Whether metrics are served, so that it is worth to count."""
-    return FOLDER in os.environ
+def folder() -> str | None:
+    """The folder of the files; None if no metrics are served, so that nothing is to be counted."""
+    return os.environ.get(FOLDER)
 
 
-def serve(host: str, port: int, collectors: Iterable[Any] = ()) -> None:
-    """Serve the sums of all processes, and what ``collectors`` find when they are asked, from a thread.
+def serve(host: str, port: int, collectors: Iterable[Any] = ()) -> int:
+    """Serve the sums of all processes, and what ``collectors`` find when they are asked, from a thread. Port 0 is any
+    free one. Returns the port.
 
-    Raises OSError if the port is taken.
+    Raises SettingError if the port is taken.
     """
     from prometheus_client import CollectorRegistry, start_http_server
     from prometheus_client.multiprocess import MultiProcessCollector
@@ -40,10 +50,16 @@ def serve(host: str, port: int, collectors: Iterable[Any] = ()) -> None:
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     for collector in collectors:
         registry.register(collector)
-    start_http_server(port, addr=host, registry=registry)
+    try:
+        server, _ = start_http_server(port, addr=host, registry=registry)
+    except OSError as error:
+        raise SettingError(
+            f"METRICS_PORT: {port} can't be listened on: {error.strerror}. {METRICS_PORT.help}"
+        ) from None
+    return int(server.server_port)
 
 
 def forget() -> None:
     """Delete the files, when the program ends."""
-    if folder := os.environ.pop(FOLDER, None):
-        shutil.rmtree(folder, ignore_errors=True)
+    if path := os.environ.pop(FOLDER, None):
+        shutil.rmtree(path, ignore_errors=True)

@@ -210,10 +210,13 @@ def subscribe(_: argparse.Namespace, configured: Settings) -> int:
         signal.signal(number, lambda *_: stop.set())
     from google.auth.exceptions import GoogleAuthError
 
+    from workers.health import metrics
     from workers.health.server import serve_health
     from workers.subscriber import subscribe as listen
 
     try:
+        metrics.share(configured)
+        metrics.serve(configured)
         serve_health("subscriber")
         listen(configured, stop)
     except GoogleAuthError as error:

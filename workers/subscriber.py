@@ -23,7 +23,7 @@ from kombu.exceptions import OperationalError
 from store.durable import commit_durably
 from store.models import InboxEvent
 from warmboard.contract.replay import REPLAY_REQUESTED
-from workers import inbox
+from workers import counts, inbox
 from workers.backoff import backoff
 from workers.heartbeat import touch
 from workers.inbox import REQUESTS, Message
@@ -55,9 +55,8 @@ class Outage:
         """Try the message again, and return whether the database took it."""
         if self.message is None:
             return True
-        close_old_connections()
         try:
-            row = inbox.record(self.message)
+            row = _record(self.message)
         except DatabaseError as error:
             log.error("the database is down, messages wait in Pub/Sub: %s", error)
             return False
@@ -89,6 +88,7 @@ def subscribe(settings: Settings, stop: threading.Event) -> None:
         try:
             _listen(settings, stop)
         except GoogleAPIError as error:
+            counts.failed("pubsub")
             lasted = time.monotonic() - begin
             failures = 1 if lasted > LONGEST_PAUSE else failures + 1
             pause = backoff(failures, longest=LONGEST_PAUSE)
@@ -101,8 +101,7 @@ def receive(message: Any) -> None:
 
     Raises DatabaseError if the database is down; then the message is neither acked nor nacked.
     """
-    close_old_connections()
-    row = inbox.record(_as_message(message))
+    row = _record(_as_message(message))
     message.ack()
     if row is None:
         log.info("the event of message %s is in the inbox already", message.message_id)
@@ -194,6 +193,26 @@ def _work_beside(settings: Settings, stop: threading.Event) -> None:
                 due[i] = time.monotonic() + LONGEST_PAUSE
 
 
+def _record(message: Message) -> InboxEvent | None:
+    """Record a message in the inbox, and count it. Raises DatabaseError if the database is down."""
+    close_old_connections()
+    try:
+        row = inbox.record(message)
+    except DatabaseError:
+        counts.failed("database")
+        raise
+    counts.received(_outcome(row))
+    return row
+
+
+def _outcome(row: InboxEvent | None) -> counts.Outcome:
+    if row is None:
+        return "duplicate"
+    if row.state == InboxEvent.State.UNREADABLE:
+        return "unreadable"
+    return "kept" if row.seek is None else "reopened"
+
+
 def _queue(row: InboxEvent) -> None:
     """Queue the work of a new or reopened row. If Redis is down, the sweep does it later."""
     if row.state == InboxEvent.State.UNREADABLE:
@@ -208,6 +227,7 @@ def _queue(row: InboxEvent) -> None:
             again = row.seek is not None
             dispatch(row.run_id, LIVE_SECONDS if row.type in inbox.LIVE and not again else 0, LATER if again else SOON)
     except OperationalError as error:
+        counts.failed("redis")
         log.error("Redis is down, the sweep will queue event %s: %s", row.event_id, error)
 
 

@@ -12,7 +12,7 @@ from django.db import DatabaseError, close_old_connections
 from kombu.exceptions import OperationalError as BrokerError
 
 from store import clock
-from workers import inbox
+from workers import counts, inbox
 from workers.discover.discovery import Discovery
 from workers.heartbeat import touch
 from workers.queue import LATER, SOON, dispatch, dispatch_later, dispatch_rebuild, dispatch_turn, give_up_on_slow_broker
@@ -55,6 +55,7 @@ def _sweep_for_ever() -> None:
         try:
             sweep()
         except (DatabaseError, BrokerError) as error:
+            counts.failed("database" if isinstance(error, DatabaseError) else "redis")
             log.error("the sweep failed, next one in %d s: %s", seconds, error)
         else:
             touch(settings().beat_heartbeat)

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from deploy.local.process import answers_http, free_port, signal_group
+from deploy.local.process import answers_http, free_port, open_local, signal_group
 from tests.integration.conftest import Running, completed
 from tests.waiting import PATIENCE, wait
 
@@ -251,16 +251,28 @@ def _fetching(running: Running, run_id: str, *, attempts: int) -> int:
     return found
 
 
-def test_health_ports_answer(running: Running) -> None:
-    ports: dict[str, int] = {}
+def test_health_and_metrics_ports_answer(running: Running, run_id: str) -> None:
+    ports: dict[str, tuple[int, int]] = {}
     for name in ("subscriber", "worker", "beat"):
-        ports[name] = free_port(0, set(ports.values()))
+        health = free_port(0, {port for pair in ports.values() for port in pair})
+        ports[name] = health, free_port(0, {health, *(port for pair in ports.values() for port in pair)})
         part = running.process(name).part
         running.process(name).stop()
         Path(running.stack.environ[f"{name.upper()}_HEARTBEAT"]).unlink()
-        running.supervisor.start(replace(part, environ={"HEALTH_PORT": str(ports[name])}))
-    for name, port in ports.items():
-        wait(answers_http(f"http://127.0.0.1:{port}/healthz"), f"the health port of {name} to answer")
+        environ = {"HEALTH_PORT": str(health), "METRICS_PORT": str(ports[name][1])}
+        running.supervisor.start(replace(part, environ=environ))
+    for name, (health, metrics) in ports.items():
+        wait(answers_http(f"http://127.0.0.1:{health}/healthz"), f"the health port of {name} to answer")
+        wait(answers_http(f"http://127.0.0.1:{metrics}/metrics"), f"the metrics port of {name} to answer")
+    running.complete(run_id)
+    running.wait_state(run_id, "warm")
+    for name, sample in (
+        ("subscriber", 'warmboard_messages_total{outcome="kept"} 1.0'),
+        ("worker", 'warmboard_publish_to_warm_seconds_count{type="warmboard.run.completed.v1"} 1.0'),
+        ("beat", 'warmboard_tracking_server_state{server="default",state="up"} 1.0'),
+    ):
+        with open_local(f"http://127.0.0.1:{ports[name][1]}/metrics", PATIENCE) as answer:
+            assert sample in answer.read().decode().splitlines()
 
 
 def test_doctor_finds_no_fault_in_the_stack(running: Running) -> None:

@@ -90,6 +90,11 @@ class MlflowApi:
         api._budget = Budget(self._limits, self._server.uri)
         return api
 
+    @property
+    def received(self) -> int:
+        """How many bytes the requests of one fetch have read so far, after decompression."""
+        return self._budget.received if self._budget else 0
+
     def get(self, path: str, member: str, **query: Any) -> Any:
         """Get one member of the JSON document at a path. Query parameters that are None are left out."""
         with self.open(path, **query) as body:

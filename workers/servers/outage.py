@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.db import Error, InterfaceError, OperationalError
 
 from store.warm import HotCopyError
+from workers import counts
 from workers.backoff import backoff
 from workers.errors import ThrottledError, WarmError
 from workers.fetch.server import TrackingServer
@@ -41,6 +42,7 @@ def outage_of(error: Exception, server: TrackingServer | None) -> Outage | None:
     Where it may be the tracking server, that is asked, and its gate is closed if it is down. Raises django.db.Error.
     """
     if isinstance(error, HotCopyError) or (isinstance(error, Error) and is_down(error)):
+        counts.failed("redis" if isinstance(error, HotCopyError) else "database")
         return Outage(str(error), backoff(1, FIRST_SECONDS))
     if server is None or not isinstance(error, WarmError) or error.is_answer:
         return None

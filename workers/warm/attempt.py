@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from django.db import Error, OperationalError, close_old_connections
 
 from store.models import InboxEvent, Run
 from store.warm import HotCopyError
-from workers import inbox
+from workers import counts, inbox
 from workers.backoff import backoff
 from workers.errors import PermanentError, TransientError
 from workers.fetch.fetcher import TrackingServer
@@ -61,6 +61,8 @@ class UnrecordedError(Exception):
 class Claim(Protocol):
     """Work that this worker holds, and where the outcome of an attempt is recorded."""
 
+    kind: ClassVar[str]
+
     @property
     def attempts(self) -> int:
         """How many there were, this one included."""
@@ -88,6 +90,7 @@ AnyClaim = TypeVar("AnyClaim", bound=Claim)
 class EventClaim:
     """A claimed event of the inbox."""
 
+    kind: ClassVar[str] = "event"
     event: InboxEvent
 
     @property
@@ -129,16 +132,40 @@ def attempt(
     Raises HeldBackError if that server is down; Postponed if any claim has attempts left, or waits for the database or
     Redis; else PermanentError; or the error that ``work`` raised, if it was not transient.
     """
+    outcome = "failed"
+    try:
+        done = _attempt(claims, work, max_attempts, first, server)
+        outcome = "warm"
+    except LostClaimError as error:
+        outcome, done = "lost", f"stopped: {error}"
+    except (HeldBackError, Postponed) as error:
+        outcome = "held_back" if isinstance(error, HeldBackError) else "postponed"
+        raise
+    except Error as error:
+        outcome = "unrecorded" if is_down(error) else "failed"
+        raise
+    finally:
+        counts.attempted(server.name if server else None, claims[0].kind, outcome)
+    return done
+
+
+def _attempt(
+    claims: Sequence[AnyClaim],
+    work: Callable[[Sequence[AnyClaim], Alive], str],
+    max_attempts: int,
+    first: float,
+    server: TrackingServer | None,
+) -> str:
     claims = _not_worn_out(claims, max_attempts)
     try:
         with Renewal(lambda: sum(claim.renew() for claim in claims) > 0, inbox.lease().total_seconds()) as renewal:
             outcome = work(claims, renewal.check)
         for claim in claims:
             claim.finish()
-    except LostClaimError as error:
+    except LostClaimError:
         for claim in claims:
             claim.forfeit()
-        return f"stopped: {error}"
+        raise
     except HeldBackError as error:
         raise _wait(claims, Outage(str(error), None)) from error
     except Exception as error:

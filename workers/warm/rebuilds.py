@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -53,6 +54,7 @@ def due(now: datetime, max_attempts: int) -> list[Due]:
 class Rebuild:
     """A run that this worker has claimed to rebuild it. ``attempts`` counts this one, too."""
 
+    kind: ClassVar[str] = "rebuild"
     run_id: str
     attempts: int
     max_attempts: int
