@@ -88,11 +88,11 @@ def end(worker: str, pool: Any) -> None:
 def give_back(worker: str) -> None:
     """Give back what a worker's processes claimed, and queue it for others."""
     for run_id in _without_raising(lambda: inbox.give_back(_claimant(worker, ""))) or []:
-        log.warning("run %s is given back: worker %s ends", run_id, worker)
+        log.warning("run %s is given back: worker %s ends", run_id, worker, extra={"run_id": run_id})
         try:
             dispatch(run_id)
         except BrokerError as error:
-            log.error("Redis is down, the sweep will queue run %s: %s", run_id, error)
+            log.error("Redis is down, the sweep will queue run %s: %s", run_id, error, extra={"run_id": run_id})
 
 
 def _without_raising(change: Callable[[], list[str]]) -> list[str]:

@@ -21,9 +21,10 @@ from google.api_core.exceptions import GoogleAPIError
 from kombu.exceptions import OperationalError
 
 from store.durable import commit_durably
+from store.logs import about
 from store.models import InboxEvent
 from warmboard.contract.replay import REPLAY_REQUESTED
-from workers import counts, inbox
+from workers import counts, inbox, logged
 from workers.backoff import backoff
 from workers.heartbeat import touch
 from workers.inbox import REQUESTS, Message
@@ -55,13 +56,14 @@ class Outage:
         """Try the message again, and return whether the database took it."""
         if self.message is None:
             return True
-        try:
-            row = _record(self.message)
-        except DatabaseError as error:
-            log.error("the database is down, messages wait in Pub/Sub: %s", error)
-            return False
-        if row:
-            _queue(row)
+        with about(**logged.of_message(self.message.message_id, self.message.attributes)):
+            try:
+                row = _record(self.message)
+            except DatabaseError as error:
+                log.error("the database is down, messages wait in Pub/Sub: %s", error)
+                return False
+            if row:
+                _queue(row)
         self.message = None
         return True
 
@@ -144,15 +146,16 @@ def _listen(settings: Settings, stop: threading.Event) -> None:
 def _receive_unless_down(message: Any, outage: Outage) -> None:
     if outage:
         return
-    try:
-        receive(message)
-    except DatabaseError as error:
-        log.error("message %s not written to the inbox, it will come again: %s", message.message_id, error)
-        outage.message = outage.message or _as_message(message)
-    except Exception:
-        # A message of an unforeseen shape must not stop the others. In the end it is a dead letter.
-        log.exception("message %s not recorded", message.message_id)
-        message.nack()
+    with about(**logged.of_message(message.message_id, message.attributes)):
+        try:
+            receive(message)
+        except DatabaseError as error:
+            log.error("message %s not written to the inbox, it will come again: %s", message.message_id, error)
+            outage.message = outage.message or _as_message(message)
+        except Exception:
+            # A message of an unforeseen shape must not stop the others. In the end it is a dead letter.
+            log.exception("message %s not recorded", message.message_id)
+            message.nack()
 
 
 def _outlast(outage: Outage, settings: Settings, stop: threading.Event) -> None:
@@ -215,6 +218,11 @@ def _outcome(row: InboxEvent | None) -> counts.Outcome:
 
 def _queue(row: InboxEvent) -> None:
     """Queue the work of a new or reopened row. If Redis is down, the sweep does it later."""
+    with about(**logged.of_event(row)):
+        _queue_work(row)
+
+
+def _queue_work(row: InboxEvent) -> None:
     if row.state == InboxEvent.State.UNREADABLE:
         log.warning("row %d of the inbox is no event, but is kept: %s", row.pk, row.reason)
         return

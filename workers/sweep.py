@@ -35,7 +35,8 @@ def sweep() -> int:
     """
     runs = inbox.due(clock.now())
     for run_id in runs:
-        log.warning("run %s has an overdue event that no worker holds: queueing it again", run_id)
+        text = "run %s has an overdue event that no worker holds: queueing it again"
+        log.warning(text, run_id, extra={"run_id": run_id})
         dispatch(run_id)
     for run_id in seeks.due(clock.now()):
         dispatch_later(run_id)

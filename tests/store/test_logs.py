@@ -29,10 +29,38 @@ def test_a_message_has_the_fields_of_google() -> None:
 
 
 def test_a_message_has_what_is_known_around_it() -> None:
-    with logs.about(run="a1", attempt=2), logs.about(event_id="e1"):
+    logs.begin(task="t1")
+    with logs.about(run_id="a1", attempt=2), logs.about(event_id="e1"):
         found = written()
-    assert (found["run"], found["attempt"], found["event_id"]) == ("a1", 2, "e1")
-    assert "run" not in written()
+    assert (found["task"], found["run_id"], found["attempt"], found["event_id"]) == ("t1", "a1", 2, "e1")
+    assert "run_id" not in written()
+    logs.note(run_id="a2")
+    assert (written()["task"], written()["run_id"]) == ("t1", "a2")
+    logs.begin()
+    assert not {"task", "run_id"} & written().keys()
+    assert written(run_id="a3")["run_id"] == "a3"
+
+
+def test_what_a_workers_main_process_says_of_a_task_names_its_run() -> None:
+    found = written(data={"id": "t1", "name": "warm_run", "args": "['a1', ()]", "kwargs": "{}"})
+    assert (found["task"], found["run_id"]) == ("t1", "a1")
+    assert "run_id" not in written(data={"id": "t1", "name": "expire", "args": "('x',)"})
+    assert "task" not in written(data="of another library")
+
+
+@pytest.mark.parametrize(
+    ("header", "trace"),
+    [
+        (f"00-{'AB' * 16}-b7ad6b7169203331-01", "ab" * 16),
+        (f"cc-{'ab' * 16}-b7ad6b7169203331-01-of-later", "ab" * 16),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", ""),
+        (f"00-{'ab' * 16}", ""),
+        ("00-<script>", ""),
+        ("", ""),
+    ],
+)
+def test_a_trace_is_read_or_left_out(header: str, trace: str) -> None:
+    assert logs.trace_in(header) == trace
 
 
 def test_a_trace_is_linked_where_the_project_is_known() -> None:

@@ -18,9 +18,10 @@ from typing import ClassVar, Protocol, TypeVar
 
 from django.db import Error, OperationalError, close_old_connections
 
+from store import logs
 from store.models import InboxEvent, Run
 from store.warm import HotCopyError
-from workers import counts, inbox
+from workers import counts, inbox, logged
 from workers.backoff import backoff
 from workers.errors import PermanentError, TransientError
 from workers.fetch.fetcher import TrackingServer
@@ -218,6 +219,8 @@ def _admitted(server: str, run_id: str, settings: Settings) -> Iterator[None]:
 def _attempt_events(events: list[InboxEvent], server: TrackingServer | None, settings: Settings) -> str:
     if not events:
         return "nothing to do: no event that waits"
+    # An attempt may settle several events: the newest says what to fetch.
+    logs.note(**logged.of_event(events[-1]), attempt=events[-1].attempts)
     claims = [EventClaim(event) for event in events]
     return attempt(
         claims,
@@ -236,6 +239,7 @@ def rebuild(run_id: str, attempts: int, settings: Settings) -> str:
     claim = rebuilds.claim(run_id, attempts, settings.warm_attempts)
     if claim is None:
         return "nothing to do: another worker claimed it"
+    logs.note(run_id=run_id, attempt=claim.attempts)
     name = Run.objects.values_list("tracking_server", flat=True).get(pk=run_id)
     server = settings.tracking_servers.get(name)
     return attempt(
