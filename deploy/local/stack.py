@@ -86,6 +86,7 @@ class Stack:
             "WEBAPP_LOOPBACK_READ": "true",
             "WEBAPP_STATIC_ROOT": str(data / "static"),
             "FLOWER_ADDRESS": "127.0.0.1",
+            "FLOWER_DB": str(data / "flower"),
             "FLOWER_URL": f"http://127.0.0.1:{ports['flower']}",
             # The address of a server that is given may have credentials.
             "MLFLOW_UI_URLS": ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import time
@@ -273,6 +274,19 @@ def test_health_and_metrics_ports_answer(running: Running, run_id: str) -> None:
     ):
         with open_local(f"http://127.0.0.1:{ports[name][1]}/metrics", PATIENCE) as answer:
             assert sample in answer.read().decode().splitlines()
+
+
+def test_flower_shows_a_task_after_a_restart_too(running: Running, run_id: str) -> None:
+    running.complete(run_id)
+    running.wait_state(run_id, "warm")
+    # Celery says how a task ended right after we say that the run is warm.
+    said = rf"run {run_id} warm: .*\n.* Task warm_run\[([\w-]+)\] succeeded"
+    task: re.Match[str] = wait(lambda: re.search(said, running.process("worker").log.read_text()), "the task to end")
+    shown = answers_http(f"{running.stack.urls['flower']}task/{task[1]}")
+    wait(shown, "Flower to show the task")
+    running.process("flower").stop()
+    running.start("flower")
+    assert shown()
 
 
 def test_doctor_finds_no_fault_in_the_stack(running: Running) -> None:
