@@ -13,7 +13,7 @@ from workers.backoff import backoff
 from workers.errors import ThrottledError, WarmError
 from workers.fetch.server import TrackingServer
 from workers.servers import gate
-from workers.servers.probe import ask
+from workers.servers.probe import asked
 
 FIRST_SECONDS = 10.0
 """The pause before a run is tried again after the database or Redis was down."""
@@ -46,8 +46,11 @@ def outage_of(error: Exception, server: TrackingServer | None) -> Outage | None:
         return Outage(str(error), backoff(1, FIRST_SECONDS))
     if server is None or not isinstance(error, WarmError) or error.is_answer:
         return None
-    reason = str(error) if isinstance(error, ThrottledError) else ask(server)
-    return Outage(gate.close(server.name, reason), None) if reason else None
+    if isinstance(error, ThrottledError):
+        return Outage(gate.close(server.name, str(error), error.rest), None)
+    question = asked(server)
+    reason = question.outcome
+    return Outage(gate.close(server.name, reason, question.rest), None) if reason else None
 
 
 def is_down(error: Error) -> bool:
