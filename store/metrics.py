@@ -10,7 +10,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
 
 from warmboard.contract.settings import METRICS_PORT, SettingError
 
@@ -37,6 +39,19 @@ def folder() -> str | None:
     return os.environ.get(FOLDER)
 
 
+def count_reads(found: Literal["process", "redis", "tables", "nowhere"], count: int = 1) -> None:
+    """Count reads of bodies, by where they were found."""
+    if count and (path := folder()):
+        _reads(path).labels(found).inc(count)
+
+
+@cache
+def _reads(_: str) -> Any:
+    from prometheus_client import Counter
+
+    return Counter("warmboard_reads", "Of bodies, by where they were found.", ["found"], registry=None)
+
+
 def serve(host: str, port: int, collectors: Iterable[Any] = ()) -> int:
     """Serve the sums of all processes, and what ``collectors`` find when they are asked, from a thread. Port 0 is any
     free one. Returns the port.
@@ -46,8 +61,13 @@ def serve(host: str, port: int, collectors: Iterable[Any] = ()) -> int:
     from prometheus_client import CollectorRegistry, start_http_server
     from prometheus_client.multiprocess import MultiProcessCollector
 
+    class Living(MultiProcessCollector):
+        def collect(self) -> Any:
+            _forget_dead()
+            return super().collect()  # type: ignore[no-untyped-call]
+
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    Living(registry)  # type: ignore[no-untyped-call]
     for collector in collectors:
         registry.register(collector)
     try:
@@ -56,7 +76,29 @@ def serve(host: str, port: int, collectors: Iterable[Any] = ()) -> int:
         raise SettingError(
             f"METRICS_PORT: {port} can't be listened on: {error.strerror}. {METRICS_PORT.help}"
         ) from None
+    # Processes that are forked later would keep the port of one that was killed.
+    os.register_at_fork(after_in_child=server.socket.close)
     return int(server.server_port)
+
+
+def _forget_dead() -> None:
+    """Delete what processes that have ended say of now; what they counted stays."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    for file in Path(os.environ[FOLDER]).glob("gauge_live*_*.db"):
+        process = file.stem.rpartition("_")[2]
+        if process.isdecimal() and not _runs(int(process)):
+            mark_process_dead(int(process))  # type: ignore[no-untyped-call]
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def forget() -> None:

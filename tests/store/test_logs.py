@@ -11,6 +11,12 @@ import pytest
 from store import logs
 
 
+@pytest.fixture(autouse=True)
+def no_work_before() -> None:
+    """Tests of the same process may have left theirs."""
+    logs.begin()
+
+
 def written(caught: BaseException | None = None, project: str = "", **extra: Any) -> dict[str, Any]:
     """What is written of a library's message, which knows nothing of structlog."""
     info = (type(caught), caught, caught.__traceback__) if caught else None

@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import DjangoAssertNumQueries
 
 from store import metrics
+from store import warm as door
 from store.models import InboxEvent, TrackingServerState
 from tests.paths import ROOT
 from tests.waiting import PATIENCE
@@ -28,6 +29,7 @@ from tests.workers import golden_run
 from tests.workers.conftest import outdated
 from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow
 from tests.workers.test_inbox import message
+from warmboard.contract.entries import Encoding, EntryKey, Resolution
 from webapp.serving.metrics import request_metrics
 from workers import inbox, subscriber
 from workers.errors import PermanentError
@@ -110,6 +112,8 @@ def work(mlflow: FakeMlflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "record", _down)
     with pytest.raises(DatabaseError):
         receive(message())
+    assert door.get(EntryKey.history(RUN_ID, Resolution.OVERVIEW), Encoding.ZSTD)
+    assert door.get(EntryKey.history("never", Resolution.OVERVIEW), Encoding.ZSTD) is None
     requests = request_metrics()
     assert requests
     requests.answered("api/runs/", "GET", 200, 0.02)
@@ -136,6 +140,8 @@ def test_what_happens_is_counted(mlflow: FakeMlflow, monkeypatch: pytest.MonkeyP
     for outcome in ("kept", "duplicate", "unreadable"):
         assert value(found, "warmboard_messages_total", outcome=outcome) == 1
     assert value(found, "warmboard_dependency_failures_total", dependency="database") == 1
+    for place in ("redis", "nowhere"):
+        assert value(found, "warmboard_reads_total", found=place) == 1
     assert value(found, "warmboard_database_up") == 1
     assert value(found, "warmboard_inbox_rows", state="failed") == 1
     assert value(found, "warmboard_tracking_server_state", server="default", state="down") == 1
