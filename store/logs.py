@@ -43,7 +43,11 @@ def config(level: str, form: str, project: str = "") -> dict[str, Any]:
         "formatters": {"program": formatter},
         "handlers": {"program": {"class": "logging.StreamHandler", "formatter": "program"}},
         "root": {"handlers": ["program"], "level": level},
-        "loggers": {"google.cloud.pubsub_v1": {"level": "WARNING"}},
+        "loggers": {
+            "google.cloud.pubsub_v1": {"level": "WARNING"},
+            # Of Celery's pool, which passes nothing on to the root: a child was killed.
+            "multiprocessing": {"level": "WARNING", "handlers": ["program"], "propagate": False},
+        },
     }
 
 

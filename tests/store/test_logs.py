@@ -6,6 +6,7 @@ import json
 import logging
 from typing import Any
 
+import billiard.util
 import pytest
 
 from store import logs
@@ -88,6 +89,10 @@ def test_the_whole_process_is_configured(form: str, capsys: pytest.CaptureFixtur
         logging.getLogger("kombu").info("hello")
         logging.getLogger("kombu").debug("not this")
         line = capsys.readouterr().err
+        billiard.util.get_logger().error("a child was killed")
+        pool = capsys.readouterr().err
     finally:
         root.handlers[:], root.level = before, level
+        logging.getLogger("multiprocessing").handlers.clear()
+    assert " ERROR multiprocessing a " in pool if form == "text" else json.loads(pool)["severity"] == "ERROR"
     assert line.endswith(" INFO kombu hello\n") if form == "text" else json.loads(line)["message"] == "hello"
