@@ -19,6 +19,8 @@ from warmboard.contract.settings import METRICS_PORT, SettingError
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's own variable: the folder of the files."""
 PREFIX = "warmboard-metrics-"
+SILENT_SECONDS = 5.0
+"""How long a client of the port may send or take nothing."""
 
 
 def share(process: Callable[[], object] = os.getpid) -> None:
@@ -76,6 +78,8 @@ def serve(host: str, port: int, collectors: Iterable[Any] = ()) -> int:
         raise SettingError(
             f"METRICS_PORT: {port} can't be listened on: {error.strerror}. {METRICS_PORT.help}"
         ) from None
+    handler: Any = server.RequestHandlerClass
+    server.RequestHandlerClass = type("Bounded", (handler,), {"timeout": SILENT_SECONDS})
     # Processes that are forked later would keep the port of one that was killed.
     os.register_at_fork(after_in_child=server.socket.close)
     return int(server.server_port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +31,7 @@ from tests.workers.conftest import outdated
 from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow
 from tests.workers.test_inbox import message
 from warmboard.contract.entries import Encoding, EntryKey, Resolution
+from warmboard.contract.settings import SettingError
 from webapp.serving.metrics import request_metrics
 from workers import inbox, subscriber
 from workers.errors import PermanentError
@@ -157,6 +159,21 @@ def test_the_page_has_every_metric_and_its_labels(mlflow: FakeMlflow, monkeypatc
     page = (ROOT / "docs" / "reference" / "prometheus.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \|[^|]+\|([^|]*)\|", page, re.M)
     assert {(name, frozenset(re.findall("`(.+?)`", labels))) for name, labels in rows} == served
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_client_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "SILENT_SECONDS", 0.1)
+    with socket.create_connection(("127.0.0.1", metrics.serve("127.0.0.1", 0)), PATIENCE) as silent:
+        assert silent.recv(1) == b""
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingError, match=f"METRICS_PORT: {port} can't be listened on: .*in use"):
+            metrics.serve("127.0.0.1", port)
 
 
 def test_without_a_port_nothing_is_counted_or_imported(mlflow: FakeMlflow) -> None:
