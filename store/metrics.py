@@ -38,7 +38,9 @@ def share(process: Callable[[], object] = os.getpid) -> None:
 
 def folder() -> str | None:
     """The folder of the files; None if no metrics are served, so that nothing is to be counted."""
-    return os.environ.get(FOLDER)
+    path = os.environ.get(FOLDER, "")
+    # Another program's environment may have set it.
+    return path if PREFIX in path else None
 
 
 def count_reads(found: Literal["process", "redis", "tables", "nowhere"], count: int = 1) -> None:
@@ -107,5 +109,6 @@ def _runs(process: int) -> bool:
 
 def forget() -> None:
     """Delete the files, when the program ends."""
-    if path := os.environ.pop(FOLDER, None):
+    if path := folder():
+        del os.environ[FOLDER]
         shutil.rmtree(path, ignore_errors=True)

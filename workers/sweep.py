@@ -88,6 +88,7 @@ def _watch_for_ever() -> None:
         try:
             watch.turn()
         except (DatabaseError, BrokerError) as error:
+            counts.failed("database" if isinstance(error, DatabaseError) else "redis")
             pause = settings().sweep_seconds
             log.error("held-back runs can't be let through, next turn in %d s: %s", pause, error)
         time.sleep(pause)

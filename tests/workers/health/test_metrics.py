@@ -11,6 +11,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -176,9 +177,13 @@ def test_a_port_that_is_taken_is_named() -> None:
             metrics.serve("127.0.0.1", port)
 
 
-def test_without_a_port_nothing_is_counted_or_imported(mlflow: FakeMlflow) -> None:
+@pytest.mark.usefixtures("mlflow")
+def test_without_a_port_nothing_is_counted_or_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inbox.record(message(run_id=RUN_ID))
-    assert metrics.folder() is None
+    monkeypatch.setenv(metrics.FOLDER, str(tmp_path))
+    assert metrics.folder() is None, "it is another program's"
+    metrics.forget()
+    assert tmp_path.exists()
     assert "12 epochs" in warm(RUN_ID, settings(), "w1")
     program = "import sys, workers.queue, workers.tasks, workers.subscriber, workers.sweep, workers.health.signals; "
     program += "print([name for name in sys.modules if name.startswith('prometheus_client')])"
@@ -186,7 +191,7 @@ def test_without_a_port_nothing_is_counted_or_imported(mlflow: FakeMlflow) -> No
     assert done.stdout == "[]\n"
 
 
-def test_a_process_in_the_place_of_a_dead_one_counts_on(tmp_path: Any) -> None:
+def test_a_process_in_the_place_of_a_dead_one_counts_on(tmp_path: Path) -> None:
     program = """
 import os, sys
 from store import metrics
