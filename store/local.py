@@ -13,6 +13,7 @@ from concurrent.futures import Future
 
 from cachetools import TTLCache
 
+from store.metrics import count_reads
 from warmboard.contract.entries import Body, Encoding, EntryKey
 
 SECONDS = 0.05
@@ -39,12 +40,15 @@ class LocalCopy:
         """
         with self._lock:
             if body := self._bodies.get(key):
+                count_reads("process")
                 return body
             result = self._look_ups.get(key)
             if first := result is None:
                 result = self._look_ups[key] = Future()
         if first:
             self._settle(key, result, look_up)
+        else:
+            count_reads("process")
         return result.result()
 
     def forget(self, run_id: str) -> None:

@@ -9,41 +9,106 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from warmboard.contract.settings import METRICS_PORT, SettingError
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's own variable: the folder of the files."""
 PREFIX = "warmboard-metrics-"
+SILENT_SECONDS = 5.0
+"""How long a client of the port may send or take nothing."""
 
 
-def share() -> None:
-    """Have this process and those that it starts count in files of a new folder."""
+def share(process: Callable[[], object] = os.getpid) -> None:
+    """Have this process and those that it starts count in files of a new folder.
+
+    ``process`` names the process in which it is called: no two that run at the same time may have one name. One that
+    takes the name of a process that has ended counts on in its files.
+    """
     # Its own variable for the path: a folder of another program's would mix their numbers.
     os.environ[FOLDER] = tempfile.mkdtemp(prefix=PREFIX)
+    from prometheus_client import values
+
+    values.ValueClass = values.MultiProcessValue(process)  # type: ignore[no-untyped-call]
 
 
-def counted() -> bool:
-    """Whether metrics are served, so that it is worth to count."""
-    return FOLDER in os.environ
+def folder() -> str | None:
+    """The folder of the files; None if no metrics are served, so that nothing is to be counted."""
+    path = os.environ.get(FOLDER, "")
+    # Another program's environment may have set it.
+    return path if PREFIX in path else None
 
 
-def serve(host: str, port: int, collectors: Iterable[Any] = ()) -> None:
-    """Serve the sums of all processes, and what ``collectors`` find when they are asked, from a thread.
+def count_reads(found: Literal["process", "redis", "tables", "nowhere"], count: int = 1) -> None:
+    """Count reads of bodies, by where they were found."""
+    if count and (path := folder()):
+        _reads(path).labels(found).inc(count)
 
-    Raises OSError if the port is taken.
+
+@cache
+def _reads(_: str) -> Any:
+    from prometheus_client import Counter
+
+    return Counter("warmboard_reads", "Of bodies, by where they were found.", ["found"], registry=None)
+
+
+def serve(host: str, port: int, collectors: Iterable[Any] = ()) -> int:
+    """Serve the sums of all processes, and what ``collectors`` find when they are asked, from a thread. Port 0 is any
+    free one. Returns the port.
+
+    Raises SettingError if the port is taken.
     """
     from prometheus_client import CollectorRegistry, start_http_server
     from prometheus_client.multiprocess import MultiProcessCollector
 
+    class Living(MultiProcessCollector):
+        def collect(self) -> Any:
+            _forget_dead()
+            return super().collect()  # type: ignore[no-untyped-call]
+
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    Living(registry)  # type: ignore[no-untyped-call]
     for collector in collectors:
         registry.register(collector)
-    start_http_server(port, addr=host, registry=registry)
+    try:
+        server, _ = start_http_server(port, addr=host, registry=registry)
+    except OSError as error:
+        raise SettingError(
+            f"METRICS_PORT: {port} can't be listened on: {error.strerror}. {METRICS_PORT.help}"
+        ) from None
+    handler: Any = server.RequestHandlerClass
+    server.RequestHandlerClass = type("Bounded", (handler,), {"timeout": SILENT_SECONDS})
+    # Processes that are forked later would keep the port of one that was killed.
+    os.register_at_fork(after_in_child=server.socket.close)
+    return int(server.server_port)
+
+
+def _forget_dead() -> None:
+    """Delete what processes that have ended say of now; what they counted stays."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    for file in Path(os.environ[FOLDER]).glob("gauge_live*_*.db"):
+        process = file.stem.rpartition("_")[2]
+        if process.isdecimal() and not _runs(int(process)):
+            mark_process_dead(int(process))  # type: ignore[no-untyped-call]
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def forget() -> None:
     """Delete the files, when the program ends."""
-    if folder := os.environ.pop(FOLDER, None):
-        shutil.rmtree(folder, ignore_errors=True)
+    if path := folder():
+        del os.environ[FOLDER]
+        shutil.rmtree(path, ignore_errors=True)

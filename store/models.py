@@ -245,8 +245,8 @@ class InboxEvent(models.Model):
 
 
 class TrackingServerState(models.Model):
-    """A tracking server that is down, or back with runs that still wait for it; one without a row is up.
-    ``workers/servers/gate.py`` writes it.
+    """A tracking server that is down, or back with runs that still wait for it; one without a row is up. ``next_at`` of
+    one that is down is when it may be asked, if it said so. ``workers/servers/gate.py`` writes it.
     """
 
     name = models.CharField(max_length=64, primary_key=True)

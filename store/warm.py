@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 from store import searched
 from store.hot import hot
 from store.local import LocalCopy
+from store.metrics import count_reads
 from store.models import ENDED, QuickTest, Run, RunSource, WarmEntry
 from warmboard.contract.entries import SCHEMA_VERSION, Body, Encoding, Entry, EntryKey, Resolution, Summary
 
@@ -86,6 +87,9 @@ def get_many(keys: Collection[EntryKey], encoding: Encoding) -> dict[EntryKey, B
         for run_id, warmed_at, bodies in _from_tables(cold, encoding):
             hot().heat(run_id, warmed_at, {(key, encoding): body for key, body in bodies.items()})
             found |= bodies
+    count_reads("redis", len(keys) - len(cold))
+    count_reads("tables", len(cold) - (len(keys) - len(found)))
+    count_reads("nowhere", len(keys) - len(found))
     return found
 
 

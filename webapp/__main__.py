@@ -64,13 +64,12 @@ def main(arguments: list[str]) -> int:
         _check_django_settings()
         if options.command == "serve":
             _require_static_files()
+            _serve(settings)
+        else:
+            _manage(options.arguments)
     except SettingError as error:
         print(f"webapp: {error}", file=sys.stderr)
         return 2
-    if options.command == "serve":
-        _serve(settings)
-    else:
-        _manage(options.arguments)
     return 0
 
 

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from store import logs
-from warmboard.contract.settings import SettingError
+from warmboard.contract.settings import FLOWER_DB, SettingError
 from workers.doctor.command import add_to as add_doctor
 from workers.doctor.command import diagnose
 from workers.health.check import PROCESSES
@@ -50,6 +50,14 @@ REPLAY_EXAMPLES = """examples:
   python -m workers replay --since 2026-01-02T10:00Z --until 2026-01-02T12:00Z
   python -m workers replay --experiment NAME --failed
   python -m workers replay --all --wait 0"""
+FLOWER = {
+    "FLOWER_PERSISTENT": "true",
+    "FLOWER_MAX_TASKS": "10000",
+    "FLOWER_STATE_SAVE_INTERVAL": "60000",
+    # Every worker has a new name.
+    "FLOWER_PURGE_OFFLINE_WORKERS": "3600",
+}
+"""What Flower reads itself, unless the environment says otherwise: in milliseconds and seconds."""
 SEEK_EXAMPLES = """examples:
   python -m workers seek --to 2026-01-02T10:00Z --dry-run
   python -m workers seek --to 2026-01-02T10:00Z
@@ -210,10 +218,13 @@ def subscribe(_: argparse.Namespace, configured: Settings) -> int:
         signal.signal(number, lambda *_: stop.set())
     from google.auth.exceptions import GoogleAuthError
 
+    from workers.health import metrics
     from workers.health.server import serve_health
     from workers.subscriber import subscribe as listen
 
     try:
+        metrics.share(configured)
+        metrics.serve(configured)
         serve_health("subscriber")
         listen(configured, stop)
     except GoogleAuthError as error:
@@ -236,6 +247,10 @@ def run_beat(args: argparse.Namespace, configured: Settings) -> NoReturn:
 
 
 def run_flower(_: argparse.Namespace, configured: Settings) -> NoReturn:
+    file = FLOWER_DB.read()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for name, value in {"FLOWER_DB": str(file), **FLOWER}.items():
+        os.environ.setdefault(name, value)
     _celery("flower", f"--logging={configured.log_level.lower()}", module="workers.flower")
 
 

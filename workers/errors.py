@@ -21,7 +21,13 @@ class NotMlflowError(TransientError):
 
 
 class ThrottledError(TransientError):
-    """The server asks for fewer requests (429): no failure of the run."""
+    """The server asks for fewer requests (429): no failure of the run. ``rest`` is how many seconds it wants to be left
+    alone.
+    """
+
+    def __init__(self, text: str, rest: float = 0.0) -> None:
+        super().__init__(text)
+        self.rest = rest
 
 
 class PermanentError(WarmError):

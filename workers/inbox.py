@@ -26,6 +26,7 @@ from warmboard.contract.cloudevents import EventError, format_time
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 from warmboard.contract.replay import REPLAY_REQUESTED, ReplayRequest
 from warmboard.contract.subscription import SUBSCRIPTION_REQUESTED, SubscriptionRequest
+from workers import counts
 from workers.recording import seeks
 from workers.recording.announced import announce
 
@@ -232,7 +233,10 @@ def forfeit(event: InboxEvent) -> None:
 
 def finish(events: Sequence[InboxEvent]) -> None:
     """Mark the events as done: the run is warm. A replay does not change ``done_at``."""
-    _update(events, state=State.DONE, reason="", due_at=None, done_at=Coalesce("done_at", Value(timezone.now())))
+    now = timezone.now()
+    for event in _update(events, state=State.DONE, reason="", due_at=None, done_at=Coalesce("done_at", Value(now))):
+        if event.done_at is None:
+            counts.warmed(event.type, event.published_at)
 
 
 def postpone(events: Sequence[InboxEvent], reason: str, seconds: float) -> None:
@@ -347,13 +351,19 @@ def _unfinished() -> QuerySet[InboxEvent]:
     return InboxEvent.objects.filter(state__in=UNFINISHED).exclude(type__in=REQUESTS)
 
 
-def _update(events: Sequence[InboxEvent], **values: object) -> None:
-    """Update only events whose claim still holds: others were reopened, or claimed by another worker."""
+def _update(events: Sequence[InboxEvent], **values: object) -> list[InboxEvent]:
+    """Update only events whose claim still holds: others were reopened, or claimed by another worker. Returns them, as
+    they were.
+    """
     if "reason" in values:
         values["reason"] = cut(str(values["reason"]))
+    updated = []
     for event in events:
-        if not _held_by(event).update(**values):
+        if _held_by(event).update(**values):
+            updated.append(event)
+        else:
             forfeit(event)
+    return updated
 
 
 def _held_by(event: InboxEvent) -> QuerySet[InboxEvent]:

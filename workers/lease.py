@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
@@ -31,7 +32,9 @@ class Renewal:
         self._renew = renew
         self._every = seconds / RENEWALS
         self._ended, self._lost = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        # With what log messages say of the work.
+        context = copy_context()
+        self._thread = threading.Thread(target=context.run, args=[self._run], name="lease", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

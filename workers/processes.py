@@ -15,8 +15,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
 
 from billiard.exceptions import WorkerLostError
 from celery.signals import worker_process_init, worker_ready, worker_shutting_down
@@ -27,8 +28,10 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from workers import inbox
 from workers.queue import dispatch
+from workers.warm import rebuilds
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 NAME_PREFIX = "celery@"
 PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 2.0
@@ -75,7 +78,7 @@ def end(worker: str, pool: Any) -> None:
     if state.active_requests:
         children = list(pool.info["processes"])
         # A database that hangs must not hold the worker: the claims then expire.
-        giving = threading.Thread(target=give_back, args=[worker], daemon=True)
+        giving = threading.Thread(target=give_back, args=[worker, list(state.active_requests)], daemon=True)
         giving.start()
         giving.join(GIVE_BACK_SECONDS)
         for pid in children:
@@ -85,23 +88,30 @@ def end(worker: str, pool: Any) -> None:
     os._exit(0)
 
 
-def give_back(worker: str) -> None:
-    """Give back what a worker's processes claimed, and queue it for others."""
+def give_back(worker: str, requests: Iterable[Request]) -> None:
+    """Give back what a worker's processes claimed, and queue it for others. ``requests`` are the tasks that they run:
+    a rebuild's row doesn't name its worker.
+    """
+    for request in requests:
+        if request.name == "rebuild_run":
+            run_id, attempts = request.args[:2]
+            log.warning("run %s is not rebuilt yet: worker %s ends", run_id, worker, extra={"run_id": run_id})
+            _without_raising(partial(rebuilds.give_back, run_id, attempts))
     for run_id in _without_raising(lambda: inbox.give_back(_claimant(worker, ""))) or []:
-        log.warning("run %s is given back: worker %s ends", run_id, worker)
+        log.warning("run %s is given back: worker %s ends", run_id, worker, extra={"run_id": run_id})
         try:
             dispatch(run_id)
         except BrokerError as error:
-            log.error("Redis is down, the sweep will queue run %s: %s", run_id, error)
+            log.error("Redis is down, the sweep will queue run %s: %s", run_id, error, extra={"run_id": run_id})
 
 
-def _without_raising(change: Callable[[], list[str]]) -> list[str]:
-    """Do it in this process, which must go on. Without a database the claims expire."""
+def _without_raising(change: Callable[[], T]) -> T | None:
+    """Do it in this process, which must go on. Without a database the claims expire; then it is None."""
     try:
         return change()
     except DatabaseError as error:
         log.error("claims were not given back, they will expire: %s", error)
-        return []
+        return None
     finally:
         # A child that is forked later must not inherit it.
         connection.close()

@@ -45,6 +45,8 @@ class Settings:
     worker_heartbeat: Path
     beat_heartbeat: Path
     health_port: int
+    metrics_host: str
+    metrics_port: int
     worker_max_megabytes: int
     log_level: str
     log_format: str
@@ -78,6 +80,8 @@ class Settings:
             worker_heartbeat=setting.WORKER_HEARTBEAT.read(environ),
             beat_heartbeat=setting.BEAT_HEARTBEAT.read(environ),
             health_port=setting.HEALTH_PORT.read(environ),
+            metrics_host=setting.METRICS_HOST.read(environ),
+            metrics_port=setting.METRICS_PORT.read(environ),
             worker_max_megabytes=setting.WORKER_MAX_MEGABYTES.read(environ),
             log_level=setting.LOG_LEVEL.read(environ),
             log_format=setting.LOG_FORMAT.read(environ),

@@ -21,9 +21,10 @@ from google.api_core.exceptions import GoogleAPIError
 from kombu.exceptions import OperationalError
 
 from store.durable import commit_durably
+from store.logs import about
 from store.models import InboxEvent
 from warmboard.contract.replay import REPLAY_REQUESTED
-from workers import inbox
+from workers import counts, inbox, logged
 from workers.backoff import backoff
 from workers.heartbeat import touch
 from workers.inbox import REQUESTS, Message
@@ -55,14 +56,14 @@ class Outage:
         """Try the message again, and return whether the database took it."""
         if self.message is None:
             return True
-        close_old_connections()
-        try:
-            row = inbox.record(self.message)
-        except DatabaseError as error:
-            log.error("the database is down, messages wait in Pub/Sub: %s", error)
-            return False
-        if row:
-            _queue(row)
+        with about(**logged.of_message(self.message.message_id, self.message.attributes)):
+            try:
+                row = _record(self.message)
+            except DatabaseError as error:
+                log.error("the database is down, messages wait in Pub/Sub: %s", error)
+                return False
+            if row:
+                _queue(row)
         self.message = None
         return True
 
@@ -89,6 +90,7 @@ def subscribe(settings: Settings, stop: threading.Event) -> None:
         try:
             _listen(settings, stop)
         except GoogleAPIError as error:
+            counts.failed("pubsub")
             lasted = time.monotonic() - begin
             failures = 1 if lasted > LONGEST_PAUSE else failures + 1
             pause = backoff(failures, longest=LONGEST_PAUSE)
@@ -101,8 +103,7 @@ def receive(message: Any) -> None:
 
     Raises DatabaseError if the database is down; then the message is neither acked nor nacked.
     """
-    close_old_connections()
-    row = inbox.record(_as_message(message))
+    row = _record(_as_message(message))
     message.ack()
     if row is None:
         log.info("the event of message %s is in the inbox already", message.message_id)
@@ -145,15 +146,16 @@ def _listen(settings: Settings, stop: threading.Event) -> None:
 def _receive_unless_down(message: Any, outage: Outage) -> None:
     if outage:
         return
-    try:
-        receive(message)
-    except DatabaseError as error:
-        log.error("message %s not written to the inbox, it will come again: %s", message.message_id, error)
-        outage.message = outage.message or _as_message(message)
-    except Exception:
-        # A message of an unforeseen shape must not stop the others. In the end it is a dead letter.
-        log.exception("message %s not recorded", message.message_id)
-        message.nack()
+    with about(**logged.of_message(message.message_id, message.attributes)):
+        try:
+            receive(message)
+        except DatabaseError as error:
+            log.error("message %s not written to the inbox, it will come again: %s", message.message_id, error)
+            outage.message = outage.message or _as_message(message)
+        except Exception:
+            # A message of an unforeseen shape must not stop the others. In the end it is a dead letter.
+            log.exception("message %s not recorded", message.message_id)
+            message.nack()
 
 
 def _outlast(outage: Outage, settings: Settings, stop: threading.Event) -> None:
@@ -194,8 +196,33 @@ def _work_beside(settings: Settings, stop: threading.Event) -> None:
                 due[i] = time.monotonic() + LONGEST_PAUSE
 
 
+def _record(message: Message) -> InboxEvent | None:
+    """Record a message in the inbox, and count it. Raises DatabaseError if the database is down."""
+    close_old_connections()
+    try:
+        row = inbox.record(message)
+    except DatabaseError:
+        counts.failed("database")
+        raise
+    counts.received(_outcome(row))
+    return row
+
+
+def _outcome(row: InboxEvent | None) -> counts.Outcome:
+    if row is None:
+        return "duplicate"
+    if row.state == InboxEvent.State.UNREADABLE:
+        return "unreadable"
+    return "kept" if row.seek is None else "reopened"
+
+
 def _queue(row: InboxEvent) -> None:
     """Queue the work of a new or reopened row. If Redis is down, the sweep does it later."""
+    with about(**logged.of_event(row)):
+        _queue_work(row)
+
+
+def _queue_work(row: InboxEvent) -> None:
     if row.state == InboxEvent.State.UNREADABLE:
         log.warning("row %d of the inbox is no event, but is kept: %s", row.pk, row.reason)
         return
@@ -208,6 +235,7 @@ def _queue(row: InboxEvent) -> None:
             again = row.seek is not None
             dispatch(row.run_id, LIVE_SECONDS if row.type in inbox.LIVE and not again else 0, LATER if again else SOON)
     except OperationalError as error:
+        counts.failed("redis")
         log.error("Redis is down, the sweep will queue event %s: %s", row.event_id, error)
 
 

@@ -12,7 +12,7 @@ from django.db import DatabaseError, close_old_connections
 from kombu.exceptions import OperationalError as BrokerError
 
 from store import clock
-from workers import inbox
+from workers import counts, inbox
 from workers.discover.discovery import Discovery
 from workers.heartbeat import touch
 from workers.queue import LATER, SOON, dispatch, dispatch_later, dispatch_rebuild, dispatch_turn, give_up_on_slow_broker
@@ -35,7 +35,8 @@ def sweep() -> int:
     """
     runs = inbox.due(clock.now())
     for run_id in runs:
-        log.warning("run %s has an overdue event that no worker holds: queueing it again", run_id)
+        text = "run %s has an overdue event that no worker holds: queueing it again"
+        log.warning(text, run_id, extra={"run_id": run_id})
         dispatch(run_id)
     for run_id in seeks.due(clock.now()):
         dispatch_later(run_id)
@@ -55,6 +56,7 @@ def _sweep_for_ever() -> None:
         try:
             sweep()
         except (DatabaseError, BrokerError) as error:
+            counts.failed("database" if isinstance(error, DatabaseError) else "redis")
             log.error("the sweep failed, next one in %d s: %s", seconds, error)
         else:
             touch(settings().beat_heartbeat)
@@ -86,6 +88,7 @@ def _watch_for_ever() -> None:
         try:
             watch.turn()
         except (DatabaseError, BrokerError) as error:
+            counts.failed("database" if isinstance(error, DatabaseError) else "redis")
             pause = settings().sweep_seconds
             log.error("held-back runs can't be let through, next turn in %d s: %s", pause, error)
         time.sleep(pause)

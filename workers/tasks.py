@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from celery.signals import worker_init, worker_process_init
+from celery.signals import task_postrun, task_prerun, worker_init, worker_process_init
 from django.db import Error
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
-from store import retention
-from store.logs import about
+from store import logs, retention
 from store.models import Run
 from workers import inbox
 from workers.backoff import backoff
@@ -45,26 +44,33 @@ def _after_forking(**_: Any) -> None:
     bulkhead.enter()
 
 
+@task_prerun.connect
+def _before_task(task_id: str, task: Any, args: Any, **_: Any) -> None:
+    of_run = {"run_id": args[0]} if task.name in logs.RUN_TASKS and args else {}
+    logs.begin(task=task_id, **of_run)
+
+
+# After Celery itself has said how the task ended.
+@task_postrun.connect
+def _after_task(**_: Any) -> None:
+    logs.begin()
+
+
 @app.task(bind=True, name="warm_run", max_retries=None, Request=ClaimingRequest)
 def warm_run(self: Any, run_id: str, owed: held.Owed = ()) -> str:
     """Warm one run. Only its ID passes through the broker, and after an outage of the database the attempts that it is
     ``owed``.
     """
-    with about(run=run_id, task=self.request.id, attempt=self.request.retries + 1):
-        return _warm_run(self, run_id, owed)
-
-
-def _warm_run(task: Any, run_id: str, owed: held.Owed) -> str:
     try:
         with _passing_on(run_id):
-            outcome = warm(run_id, settings(), claimant(task.request.hostname), owed)
+            outcome = warm(run_id, settings(), claimant(self.request.hostname), owed)
     except HeldBackError as error:
         log.info("run %s is held back: %s", run_id, error)
         return f"held back: {error}"
     except UnrecordedError as error:
-        raise task.retry(exc=error, args=[run_id, error.owed], countdown=_pause(task.request)) from error
+        raise self.retry(exc=error, args=[run_id, error.owed], countdown=_pause(self.request)) from error
     except Postponed as error:
-        raise task.retry(exc=error, args=[run_id], countdown=error.seconds) from error
+        raise self.retry(exc=error, args=[run_id], countdown=error.seconds) from error
     log.info("run %s %s", run_id, outcome)
     if inbox.waits(run_id):
         dispatch(run_id, LIVE_SECONDS)

@@ -11,11 +11,11 @@ import secrets
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deploy.local.process import Part, PartError, answers_http, answers_tcp, free_port, has_said
-from warmboard.contract.settings import SETTINGS
+from warmboard.contract.settings import METRICS_HOST, METRICS_PORT, SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = {"valkey": 6379, "pubsub": 8085, "storage": 4443, "mlflow": 5000, "webapp": 8000, "flower": 5555}
@@ -26,6 +26,8 @@ ADDRESS_OF = {
     "mlflow": "MLFLOW_TRACKING_URI",
 }
 PORT_OF = {"mlflow": "MLFLOW_PORT", "webapp": "WEBAPP_PORT", "flower": "FLOWER_PORT"}
+MEASURED = ("webapp", "subscriber", "worker", "beat")
+"""Programs with a metrics port, if METRICS_PORT is given."""
 BUCKET = "warmboard"
 
 
@@ -42,6 +44,10 @@ class Stack:
         for name, usual in PORTS.items():
             wanted = SETTINGS[PORT_OF[name]].read(self.given) if name in PORT_OF else usual
             self.ports.setdefault(name, free_port(int(str(wanted)), set(self.ports.values())))
+        # METRICS_PORT for the first, the following ports for the others, or free ones.
+        if first := METRICS_PORT.read(self.given):
+            for port, name in enumerate(MEASURED, start=first):
+                self.ports.setdefault(metrics_of(name), free_port(port, set(self.ports.values())))
 
     @property
     def logs(self) -> Path:
@@ -80,6 +86,7 @@ class Stack:
             "WEBAPP_LOOPBACK_READ": "true",
             "WEBAPP_STATIC_ROOT": str(data / "static"),
             "FLOWER_ADDRESS": "127.0.0.1",
+            "FLOWER_DB": str(data / "flower"),
             "FLOWER_URL": f"http://127.0.0.1:{ports['flower']}",
             # The address of a server that is given may have credentials.
             "MLFLOW_UI_URLS": ""
@@ -88,8 +95,9 @@ class Stack:
         }
         fixed = {
             **{name: str(ports[part]) for part, name in PORT_OF.items()},
-            # On one machine three processes can't share one port.
+            # On one machine processes can't share one port. Those of metrics are the parts' own.
             "HEALTH_PORT": "0",
+            "METRICS_PORT": "0",
             # No request to this machine may go through a proxy. Both spellings: programs differ.
             **dict.fromkeys(("NO_PROXY", "no_proxy"), self._no_proxy()),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{self.given.get('PATH', os.defpath)}",
@@ -132,7 +140,7 @@ class Stack:
         """Our programs, in the order in which they are shown."""
         python, workers = [sys.executable, "-m"], [sys.executable, "-m", "workers"]
         web = self.urls["web"]
-        return [
+        parts = [
             Part("webapp", [*python, "webapp", "serve"], answers_http(web + "readyz"), web),
             Part("subscriber", [*workers, "subscribe"], has_said(self.log("subscriber"), "listening on")),
             Part("worker", [*workers, "worker"], has_said(self.log("worker"), " ready.")),
@@ -143,6 +151,15 @@ class Stack:
             ),
             Part("flower", [*workers, "flower"], answers_tcp(self.ports["flower"]), self.urls["flower"]),
         ]
+        return [self._measured(part) for part in parts]
+
+    def _measured(self, part: Part) -> Part:
+        """The part with a metrics port of its own, if there is to be one, and with its address."""
+        port = self.ports.get(metrics_of(part.name))
+        if not port:
+            return part
+        address = f"metrics http://{METRICS_HOST.read(self.given)}:{port}/metrics"
+        return replace(part, environ={"METRICS_PORT": str(port)}, address=f"{part.address} {address}".lstrip())
 
     def _valkey(self) -> Part:
         port = self.ports["valkey"]
@@ -202,6 +219,11 @@ class Stack:
             path.touch(mode=0o600)
             path.write_text(secrets.token_hex(32))
         return path.read_text()
+
+
+def metrics_of(name: str) -> str:
+    """The name of a program's metrics port in ``Stack.ports``."""
+    return f"{name} metrics"
 
 
 def valkey_binary() -> str:

@@ -284,6 +284,7 @@ def test_volumes_are_declared_and_used() -> None:
     ("worker", SETTINGS["WORKER_HEARTBEAT"].default),
     ("beat", SETTINGS["BEAT_HEARTBEAT"].default),
     ("beat", workers.__main__.parser().parse_args(["beat"]).schedule),
+    ("flower", SETTINGS["FLOWER_DB"].default),
 ])  # fmt: skip
 def test_a_program_that_writes_files_has_a_place_for_them(name: str, path: str) -> None:
     [workdir] = Dockerfile.of(SERVICES[name]["build"]["dockerfile"]).last("WORKDIR")

@@ -19,6 +19,7 @@ WRITTEN = "benchmarks/results/"
 """Files there are not committed."""
 OTHERS = {
     "FLOWER_BASIC_AUTH",
+    "FLOWER_MAX_TASKS",
     "GOOGLE_APPLICATION_CREDENTIALS",
     "HTTPS_PROXY",
     "HTTP_PROXY",

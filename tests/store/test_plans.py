@@ -40,6 +40,7 @@ from webapp.operations.overview import Overview
 from webapp.run.summary import Summary
 from webapp.visibility.reader import NOTHING, Reader
 from workers import inbox
+from workers.health import gauges
 from workers.replay import batches as replay
 from workers.servers import held
 from workers.warm import rebuilds
@@ -154,6 +155,7 @@ def test_hot_queries_use_indexes() -> None:
         "a claim": lambda: inbox.claim("run2000", "w1"),
         "what waits of a run": lambda: inbox.waits("run2000"),
         "runs that are held back": held.by_server,
+        "a scrape of Prometheus": lambda: gauges.look(["default"]),
         "a run that is held back": lambda: held.hold("run2000", "its server is down"),
         "runs that are let through": lambda: held.let_through("default", 5),
         "a replay": lambda: inbox.reopen("run77"),

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import WorkerLostError
+from celery.worker.request import Request
 from kombu.message import Message
 
+from store import clock
 from store.models import InboxEvent
-from tests.workers.conftest import queued
+from tests.workers.conftest import outdated, queued
 from tests.workers.test_inbox import RUN_ID, message
 from workers import inbox
 from workers.processes import ClaimingRequest, claimant, give_back, unique_name
 from workers.queue import app
-from workers.tasks import warm_run
+from workers.tasks import rebuild_run, warm_run
+from workers.warm import rebuilds
 
 pytestmark = pytest.mark.usefixtures("tables", "queue")
 State = InboxEvent.State
@@ -34,12 +38,13 @@ class Answers:
         self.requeued.append(requeue)
 
 
-def request(answers: Answers) -> ClaimingRequest:
+def request(answers: Answers, task: Any = warm_run, arguments: Sequence[object] = (RUN_ID,)) -> Any:
     """The task of a run, as the main process of the worker has it while a child runs it."""
-    headers = {"id": "1", "task": "warm_run", "lang": "py", "root_id": "1", "parent_id": None, "argsrepr": ""}
-    body = json.dumps([[RUN_ID], {}, {}]).encode()
+    headers = {"id": "1", "task": task.name, "lang": "py", "root_id": "1", "parent_id": None, "argsrepr": ""}
+    body = json.dumps([arguments, {}, {}]).encode()
     arrived = Message(body=body, headers=headers, content_type="application/json", content_encoding="utf-8")
-    found = ClaimingRequest(arrived, app=app, hostname=WORKER, task=warm_run, on_reject=answers.reject)
+    kind = ClaimingRequest if task is warm_run else Request
+    found = kind(arrived, app=app, hostname=WORKER, task=task, on_reject=answers.reject)
     found.worker_pid = CHILD
     return found
 
@@ -80,7 +85,17 @@ def test_a_task_that_fails_keeps_what_it_recorded() -> None:
 def test_an_ending_worker_queues_what_it_gives_back() -> None:
     inbox.record(message())
     inbox.claim(RUN_ID, f"{WORKER}/{CHILD}")
-    give_back(WORKER[:-1])
+    give_back(WORKER[:-1], [])
     assert queued() == []
-    give_back(WORKER)
+    give_back(WORKER, [request(Answers())])
     assert queued() == [("warm_run", [RUN_ID])]
+
+
+def test_an_ending_worker_gives_its_rebuilds_back() -> None:
+    for run_id in ("here", "elsewhere"):
+        outdated(run_id)
+        assert rebuilds.claim(run_id, 1, 3) is None
+        assert rebuilds.claim(run_id, 0, 3)
+    assert rebuilds.due(clock.now(), 3) == []
+    give_back(WORKER, [request(Answers(), rebuild_run, ["here", 0])])
+    assert [(due.run_id, due.attempts) for due in rebuilds.due(clock.now(), 3)] == [("here", 0)]

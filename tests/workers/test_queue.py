@@ -16,12 +16,14 @@ def test_the_subscriber_imports_nothing_of_warming() -> None:
     done = subprocess.run([sys.executable, "-c", LISTS], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == {
         "workers.backoff",
+        "workers.counts",
         "workers.errors",
         "workers.fetch",
         "workers.fetch.budget",
         "workers.fetch.server",
         "workers.heartbeat",
         "workers.inbox",
+        "workers.logged",
         "workers.pubsub",
         "workers.pubsub.clients",
         "workers.pubsub.dead_letters",

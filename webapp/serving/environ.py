@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
+from store.logs import trace_in
+
 NAMES_REMEMBERED = 1024
 TRACE = re.compile("[0-9a-fA-F]{32}")
 NEVER = {"proxy", "transfer-encoding", "connection", "keep-alive"}
@@ -74,8 +76,9 @@ def with_body(environ: dict[str, Any], body: bytes) -> None:
 
 def trace_of(environ: Mapping[str, Any]) -> str:
     """The trace that the request belongs to: 32 hexadecimal digits, from the header of W3C or Google's; or empty."""
-    header = environ.get("HTTP_TRACEPARENT", "")
-    found = header[3:35] if header else environ.get("HTTP_X_CLOUD_TRACE_CONTEXT", "")[:32]
+    if header := environ.get("HTTP_TRACEPARENT", ""):
+        return trace_in(header)
+    found = environ.get("HTTP_X_CLOUD_TRACE_CONTEXT", "")[:32]
     return found.lower() if TRACE.fullmatch(found) else ""
 
 

@@ -6,7 +6,7 @@ from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from store.metrics import counted
+from store.metrics import folder
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 UNKNOWN = "unknown"
@@ -14,17 +14,17 @@ UNKNOWN = "unknown"
 
 
 class RequestMetrics:
-    """Made once a process: prometheus_client allows a name only once."""
+    """They are in no registry: their values are in files, which the process that serves them reads."""
 
     def __init__(self) -> None:
         self._seconds = Histogram(
             "warmboard_request_seconds", "From a whole request to its answer.", ["route", "method", "status"],
-            buckets=BUCKETS,
+            buckets=BUCKETS, registry=None,
         )  # fmt: skip
-        self._refused = Counter("warmboard_requests_refused", "Refused before Django.", ["status"])
+        self._refused = Counter("warmboard_requests_refused", "Refused before Django.", ["status"], registry=None)
         self._lanes = Gauge(
             "warmboard_requests_unfinished", "Requests that run or wait for a thread.", ["lane"],
-            multiprocess_mode="livesum",
+            multiprocess_mode="livesum", registry=None,
         )  # fmt: skip
         self._child = cache(self._seconds.labels)
 
@@ -40,7 +40,12 @@ class RequestMetrics:
         self._lanes.labels(name).set(unfinished)
 
 
-@cache
 def request_metrics() -> RequestMetrics | None:
     """None where no metrics are served."""
-    return RequestMetrics() if counted() else None
+    files = folder()
+    return _made(files) if files else None
+
+
+@cache
+def _made(_: str) -> RequestMetrics:
+    return RequestMetrics()

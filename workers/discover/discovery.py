@@ -168,7 +168,7 @@ def _note_deleted(facts: Sequence[Fact], now: datetime, report: Report) -> None:
     ):
         found += ids
         for run_id in ids:
-            log.info("run %s was %s in MLflow", run_id, what)
+            log.info("run %s was %s in MLflow", run_id, what, extra={"run_id": run_id})
 
 
 def _record(fact: Fact) -> InboxEvent | None:
@@ -186,4 +186,4 @@ def _report(event: RunEvent | None, reason: str, report: Report) -> None:
         log.error("kept an unreadable finding: %s", reason)
     else:
         report.events.append(event)
-        log.info("run %s %s", event.run_id, SAYS[event.type])
+        log.info("run %s %s", event.run_id, SAYS[event.type], extra={"run_id": event.run_id, "event_id": event.id})

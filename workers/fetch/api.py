@@ -21,6 +21,7 @@ from workers.errors import NotMlflowError, PermanentError, ThrottledError, Trans
 from workers.fetch.body import ACCEPTED, Body
 from workers.fetch.budget import Budget, Limits
 from workers.fetch.connections import connections_to, until
+from workers.fetch.rest import rest_of
 from workers.fetch.server import TrackingServer
 from workers.history.bounded import TooLargeError
 
@@ -89,6 +90,11 @@ class MlflowApi:
         api = copy.copy(self)
         api._budget = Budget(self._limits, self._server.uri)
         return api
+
+    @property
+    def received(self) -> int:
+        """How many bytes the requests of one fetch have read so far, after decompression."""
+        return self._budget.received if self._budget else 0
 
     def get(self, path: str, member: str, **query: Any) -> Any:
         """Get one member of the JSON document at a path. Query parameters that are None are left out."""
@@ -171,7 +177,7 @@ class MlflowApi:
         code, reason = _reason(Body(answer, budget).read(LONGEST_REFUSAL))
         text = f"MLflow answered {answer.status} to {path.removeprefix(API)}: {reason}"
         if answer.status == 429:
-            return ThrottledError(text)
+            return ThrottledError(text, rest_of(answer.status, answer.headers))
         if answer.status == 408 or (answer.status >= 500 and answer.status != 501):
             return TransientError(text)
         if answer.status < 400:

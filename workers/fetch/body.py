@@ -37,7 +37,7 @@ class Body:
         """At most ``size`` bytes, at most STEP; none at the end."""
         self._budget.seconds()
         piece = self._stream.read(min(size, STEP))
-        self._budget.take(len(piece))
+        self._budget.receive(len(piece))
         return piece
 
     def document(self) -> Any:

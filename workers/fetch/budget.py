@@ -24,6 +24,8 @@ class Budget:
         self._limits, self._uri = limits, uri
         self._lock = threading.Lock()
         self._bytes_left = limits.max_bytes
+        self.received = 0
+        """The number of bytes that were read so far, after decompression."""
         self.until = time.monotonic() + limits.seconds
         """The deadline, by time.monotonic."""
 
@@ -32,11 +34,21 @@ class Budget:
         return time.monotonic() >= self.until
 
     def seconds(self) -> float:
-        """The time left, more than 0. Raises TransientError at the deadline."""
+        """The time left, more than 0. Raises TransientError at the deadline; PermanentError if there are no bytes left,
+        so that the other requests of a fetch that is too large end, too.
+        """
+        if self._bytes_left < 0:
+            raise self._too_large()
         left = self.until - time.monotonic()
         if left <= 0:
             raise self.late()
         return left
+
+    def receive(self, size: int) -> None:
+        """Take bytes that were read. Raises PermanentError as ``take`` does."""
+        with self._lock:
+            self.received += size
+        self.take(size)
 
     def take(self, size: int) -> None:
         """Take bytes. Raises PermanentError if there are not so many left: a retry would read as many."""
@@ -44,7 +56,10 @@ class Budget:
             self._bytes_left -= size
             if self._bytes_left >= 0:
                 return
-        raise PermanentError(
+        raise self._too_large()
+
+    def _too_large(self) -> PermanentError:
+        return PermanentError(
             f"the run is too large: {self._uri} answered with more than {self._limits.max_bytes:,} bytes, after"
             " decompression. Raise FETCH_MAX_BYTES, then replay the run"
         )

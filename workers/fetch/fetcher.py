@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import urllib3
 
+from workers import counts
 from workers.fetch.api import MlflowApi, MlflowStatusError
 from workers.fetch.budget import Limits
 from workers.fetch.bulk import BulkRoute
@@ -39,7 +40,7 @@ class Fetcher:
     ) -> None:
         self._api = MlflowApi(server, connections=concurrency, limits=limits, transport=transport)
         self._bulk, self._stock = BulkRoute(self._api), StockServer(self._api, concurrency)
-        self._clock = clock
+        self._name, self._clock = server.name, clock
         self._has_bulk, self._ask_after = False, -math.inf
 
     def fetch(
@@ -53,12 +54,14 @@ class Fetcher:
         api = self._api.of_one_fetch()
         if self._bulk_exists():
             try:
-                return self._bulk.within(api).fetch(run_id, kept, alive)
+                with counts.fetching(self._name, "bulk", lambda: api.received):
+                    return self._bulk.within(api).fetch(run_id, kept, alive)
             except MlflowStatusError as error:
                 if not error.is_no_route:
                     raise
                 self._remember(False)
-        return self._stock.within(api).fetch(run_id, kept, alive)
+        with counts.fetching(self._name, "stock", lambda: api.received):
+            return self._stock.within(api).fetch(run_id, kept, alive)
 
     def search_runs(self, experiment_name: str) -> Iterator[str]:
         """The IDs of an experiment's runs that are not deleted, oldest first."""

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -142,7 +143,8 @@ class StockServer:
         asked = [key for key in latest if key not in found]
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="fetch")
         try:
-            futures = {key: pool.submit(self._points_of, run_id, key, latest[key]) for key in asked}
+            # Each with a context of its own, which has what log messages say of the work.
+            futures = {key: pool.submit(copy_context().run, self._points_of, run_id, key, latest[key]) for key in asked}
             for key, future in futures.items():
                 # A metric of a million points takes minutes.
                 while not wait([future], ALIVE_SECONDS).done:

@@ -1,4 +1,5 @@
-"""What Celery's processes do for their health: a worker's heartbeat, the health ports, and what `doctor` asks a worker.
+"""What Celery's processes do for their health: a worker's heartbeat, the ports of health and metrics, and what `doctor`
+asks a worker.
 
 Celery imports this module in workers and in beat.
 """
@@ -9,9 +10,10 @@ import platform
 from typing import Any
 
 import celery
-from celery.signals import beat_init, celeryd_init, heartbeat_sent, worker_ready
+from celery.signals import beat_init, celeryd_init, heartbeat_sent, worker_init, worker_ready
 
 from warmboard.contract.entries import SCHEMA_VERSION
+from workers.health import metrics
 from workers.health.server import serve_health
 from workers.heartbeat import touch
 from workers.settings import settings
@@ -41,12 +43,20 @@ def _answer_versions(**_: Any) -> None:
         return versions()
 
 
-# When it is ready, since its first processes have been forked by then, without this thread.
+@worker_init.connect
+def _count_before_forking(**_: Any) -> None:
+    metrics.share(settings(), metrics.place)
+
+
+# When it is ready, since its first processes have been forked by then, without these threads.
 @worker_ready.connect
 def _serve_worker(**_: Any) -> None:
+    metrics.serve(settings())
     serve_health("worker")
 
 
 @beat_init.connect
 def _serve_beat(**_: Any) -> None:
+    metrics.share(settings())
+    metrics.serve(settings(), with_database=True)
     serve_health("beat")

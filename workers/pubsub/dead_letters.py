@@ -10,9 +10,10 @@ from typing import Any
 from django.db import DatabaseError, transaction
 from google.api_core.exceptions import DeadlineExceeded, NotFound
 
+from store.logs import about
 from store.models import InboxEvent
 from warmboard.contract.cloudevents import EventError
-from workers import inbox
+from workers import inbox, logged
 from workers.inbox import Message, State
 from workers.pubsub import clients
 from workers.pubsub.setup import DEAD_LETTERS, declared
@@ -60,7 +61,8 @@ def park(message: Message) -> InboxEvent | None:
         else:
             row.reason = inbox.cut(f"{reason}; {row.reason}")
         row.save(update_fields=["state", "reason", "due_at"])
-    log.error("message %s is parked as inbox row %d: %s", message.message_id, row.pk, row.reason)
+    with about(**logged.of_event(row)):
+        log.error("message %s is parked as inbox row %d: %s", message.message_id, row.pk, row.reason)
     return row
 
 

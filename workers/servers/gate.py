@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from store import clock
 from store.models import TrackingServerState
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,10 @@ def down(name: str, since: datetime, reason: str) -> str:
     return f"{WAITS}{name!r}, down since {since:%Y-%m-%d %H:%M:%S} UTC: {reason}"
 
 
-def close(server: str, reason: str) -> str:
-    """Remember that the server is down; returns the sentence for the runs that wait. Raises DatabaseError."""
+def close(server: str, reason: str, rest: float = 0.0) -> str:
+    """Remember that the server is down, and that it isn't to be asked for ``rest`` seconds. Returns the sentence for
+    the runs that wait. Raises DatabaseError.
+    """
     now, reason = timezone.now(), _bounded(reason)
     with transaction.atomic():
         row, new = TrackingServerState.objects.select_for_update().get_or_create(
@@ -71,6 +74,7 @@ def close(server: str, reason: str) -> str:
             # It was back, and has gone again.
             row.down_since, row.reason, row.next_at, new = now, reason, None, True
             row.save()
+    _let_rest(server, rest)
     if new:
         log.error("tracking server %r is down, its runs wait: %s", server, reason)
     return down(server, row.down_since or now, reason)
@@ -83,10 +87,17 @@ def reopen(server: str) -> None:
         log.warning("tracking server %r is back, its runs are let through", server)
 
 
-def still_down(server: str, reason: str) -> None:
-    """Remember the server's newest answer, and that it was asked."""
+def still_down(server: str, reason: str, rest: float = 0.0) -> None:
+    """Remember the server's newest answer, that it was asked, and that it isn't to be asked for ``rest`` seconds."""
     now_down = TrackingServerState.objects.filter(pk=server, down_since__isnull=False)
     now_down.update(reason=_bounded(reason), asked_at=timezone.now())
+    _let_rest(server, rest)
+
+
+def resting() -> set[str]:
+    """The servers that are down and are not to be asked yet, as their last answer wanted."""
+    rows = TrackingServerState.objects.filter(down_since__isnull=False, next_at__gt=Now())
+    return set(rows.values_list("name", flat=True))
 
 
 def is_down(server: str) -> str | None:
@@ -111,6 +122,13 @@ def settle(servers: Collection[str]) -> None:
     if servers:
         back = TrackingServerState.objects.filter(pk__in=servers, down_since__isnull=True)
         back.filter(next_at__lt=Now() - timedelta(seconds=QUIET_SECONDS)).delete()
+
+
+def _let_rest(server: str, seconds: float) -> None:
+    if seconds:
+        until = clock.now() + timedelta(seconds=seconds)
+        now_down = TrackingServerState.objects.filter(pk=server, down_since__isnull=False)
+        now_down.update(next_at=until)
 
 
 def _bounded(reason: str) -> str:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from django.db import Error, InterfaceError, OperationalError
 
 from store.warm import HotCopyError
+from workers import counts
 from workers.backoff import backoff
 from workers.errors import ThrottledError, WarmError
 from workers.fetch.server import TrackingServer
 from workers.servers import gate
-from workers.servers.probe import ask
+from workers.servers.probe import asked
 
 FIRST_SECONDS = 10.0
 """The pause before a run is tried again after the database or Redis was down."""
@@ -41,11 +42,15 @@ def outage_of(error: Exception, server: TrackingServer | None) -> Outage | None:
     Where it may be the tracking server, that is asked, and its gate is closed if it is down. Raises django.db.Error.
     """
     if isinstance(error, HotCopyError) or (isinstance(error, Error) and is_down(error)):
+        counts.failed("redis" if isinstance(error, HotCopyError) else "database")
         return Outage(str(error), backoff(1, FIRST_SECONDS))
     if server is None or not isinstance(error, WarmError) or error.is_answer:
         return None
-    reason = str(error) if isinstance(error, ThrottledError) else ask(server)
-    return Outage(gate.close(server.name, reason), None) if reason else None
+    if isinstance(error, ThrottledError):
+        return Outage(gate.close(server.name, str(error), error.rest), None)
+    question = asked(server)
+    reason = question.outcome
+    return Outage(gate.close(server.name, reason, question.rest), None) if reason else None
 
 
 def is_down(error: Error) -> bool:

@@ -14,6 +14,7 @@ import urllib3
 from workers.errors import TransientError
 from workers.fetch.api import API
 from workers.fetch.connections import connections_to
+from workers.fetch.rest import rest_of
 from workers.fetch.server import TrackingServer
 
 SECONDS = 10.0
@@ -29,9 +30,14 @@ REFUSES_US = (401, 403)
 
 def ask(server: TrackingServer, seconds: float = SECONDS) -> str | None:
     """Why the server is down, within ``seconds``; None if it answers as MLflow does."""
+    return asked(server, seconds).outcome
+
+
+def asked(server: TrackingServer, seconds: float = SECONDS) -> Question:
+    """A question that is over, within ``seconds``."""
     question = begin(server, seconds)
     question.answered.wait(seconds)
-    return question.outcome
+    return question
 
 
 def begin(server: TrackingServer, seconds: float = SECONDS) -> Question:
@@ -46,7 +52,7 @@ def begin(server: TrackingServer, seconds: float = SECONDS) -> Question:
 
 class Question(threading.Thread):
     """One request, in its own thread: a name that does not resolve and headers that come byte by byte have no deadline.
-    ``answered`` is set when it has ended.
+    ``answered`` is set when it has ended; ``rest`` is how many seconds the server then wants to be left alone.
     """
 
     def __init__(self, server: TrackingServer, seconds: float) -> None:
@@ -54,6 +60,7 @@ class Question(threading.Thread):
         self._server, self._seconds, self._began = server, seconds, time.monotonic()
         self._reason: str | None = f"{server.uri} can't be asked"
         self.answered = threading.Event()
+        self.rest = 0.0
 
     @property
     def is_over(self) -> bool:
@@ -91,6 +98,7 @@ class Question(threading.Thread):
                 preload_content=False,
                 decode_content=False,
             )
+            self.rest = rest_of(answer.status, answer.headers)
             try:
                 body = self._body(answer)
             finally:

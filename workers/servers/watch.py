@@ -45,9 +45,10 @@ class Watch:
         states = gate.states()
         gate.forget(states.keys() - self._servers.keys())
         states = {name: is_down for name, is_down in states.items() if name in self._servers}
-        for name, is_down in states.items():
-            if is_down:
-                self._ask_if_due(name)
+        down = [name for name, is_down in states.items() if is_down]
+        resting = gate.resting() if down else set()
+        for name in down:
+            self._ask_if_due(name, resting=name in resting)
         for name in self._in_vain.keys() - states.keys():
             del self._in_vain[name]
         waiting = held.by_server()
@@ -60,21 +61,23 @@ class Watch:
 
     def _take_answers(self) -> None:
         for name in [name for name, question in self._asked.items() if question.is_over]:
-            reason = self._asked.pop(name).outcome
+            question = self._asked.pop(name)
+            reason = question.outcome
             if reason is None:
                 gate.reopen(name)
                 continue
             self._in_vain[name] += 1
-            gate.still_down(name, reason)
+            gate.still_down(name, reason, question.rest)
 
-    def _ask_if_due(self, name: str) -> None:
+    def _ask_if_due(self, name: str, *, resting: bool) -> None:
         """Ask the server, unless the last question is not answered yet; one that hangs delays no other. The pause grows
-        with the number of questions in vain; a server that comes back only to go again gets no shorter one.
+        with the number of questions in vain; a server that comes back only to go again gets no shorter one. One that
+        is ``resting`` has asked for a longer one.
         """
         if name in self._asked:
             return
         due = self._due.setdefault(name, self._clock() + backoff(self._in_vain[name] + 1, longest=LONGEST_PAUSE))
-        if self._clock() >= due:
+        if self._clock() >= due and not resting:
             del self._due[name]
             self._asked[name] = begin(self._servers[name])
 

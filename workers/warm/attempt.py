@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from django.db import Error, OperationalError, close_old_connections
 
+from store import logs
 from store.models import InboxEvent, Run
 from store.warm import HotCopyError
-from workers import inbox
+from workers import counts, inbox, logged
 from workers.backoff import backoff
 from workers.errors import PermanentError, TransientError
 from workers.fetch.fetcher import TrackingServer
@@ -61,6 +62,8 @@ class UnrecordedError(Exception):
 class Claim(Protocol):
     """Work that this worker holds, and where the outcome of an attempt is recorded."""
 
+    kind: ClassVar[str]
+
     @property
     def attempts(self) -> int:
         """How many there were, this one included."""
@@ -88,6 +91,7 @@ AnyClaim = TypeVar("AnyClaim", bound=Claim)
 class EventClaim:
     """A claimed event of the inbox."""
 
+    kind: ClassVar[str] = "event"
     event: InboxEvent
 
     @property
@@ -129,16 +133,40 @@ def attempt(
     Raises HeldBackError if that server is down; Postponed if any claim has attempts left, or waits for the database or
     Redis; else PermanentError; or the error that ``work`` raised, if it was not transient.
     """
+    outcome = "failed"
+    try:
+        done = _attempt(claims, work, max_attempts, first, server)
+        outcome = "warm"
+    except LostClaimError as error:
+        outcome, done = "lost", f"stopped: {error}"
+    except (HeldBackError, Postponed) as error:
+        outcome = "held_back" if isinstance(error, HeldBackError) else "postponed"
+        raise
+    except Error as error:
+        outcome = "unrecorded" if is_down(error) else "failed"
+        raise
+    finally:
+        counts.attempted(server.name if server else None, claims[0].kind, outcome)
+    return done
+
+
+def _attempt(
+    claims: Sequence[AnyClaim],
+    work: Callable[[Sequence[AnyClaim], Alive], str],
+    max_attempts: int,
+    first: float,
+    server: TrackingServer | None,
+) -> str:
     claims = _not_worn_out(claims, max_attempts)
     try:
         with Renewal(lambda: sum(claim.renew() for claim in claims) > 0, inbox.lease().total_seconds()) as renewal:
             outcome = work(claims, renewal.check)
         for claim in claims:
             claim.finish()
-    except LostClaimError as error:
+    except LostClaimError:
         for claim in claims:
             claim.forfeit()
-        return f"stopped: {error}"
+        raise
     except HeldBackError as error:
         raise _wait(claims, Outage(str(error), None)) from error
     except Exception as error:
@@ -191,6 +219,8 @@ def _admitted(server: str, run_id: str, settings: Settings) -> Iterator[None]:
 def _attempt_events(events: list[InboxEvent], server: TrackingServer | None, settings: Settings) -> str:
     if not events:
         return "nothing to do: no event that waits"
+    # An attempt may settle several events: the newest says what to fetch.
+    logs.note(**logged.of_event(events[-1]), attempt=events[-1].attempts)
     claims = [EventClaim(event) for event in events]
     return attempt(
         claims,
@@ -209,6 +239,7 @@ def rebuild(run_id: str, attempts: int, settings: Settings) -> str:
     claim = rebuilds.claim(run_id, attempts, settings.warm_attempts)
     if claim is None:
         return "nothing to do: another worker claimed it"
+    logs.note(run_id=run_id, attempt=claim.attempts)
     name = Run.objects.values_list("tracking_server", flat=True).get(pk=run_id)
     server = settings.tracking_servers.get(name)
     return attempt(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -53,6 +54,7 @@ def due(now: datetime, max_attempts: int) -> list[Due]:
 class Rebuild:
     """A run that this worker has claimed to rebuild it. ``attempts`` counts this one, too."""
 
+    kind: ClassVar[str] = "rebuild"
     run_id: str
     attempts: int
     max_attempts: int
@@ -97,8 +99,11 @@ def claim(run_id: str, attempts: int, max_attempts: int) -> Rebuild | None:
 
 
 def give_back(run_id: str, attempts: int) -> None:
-    """Give back the attempt of a claim whose outcome could not be recorded, because the database was down."""
-    _outdated().filter(pk=run_id, rebuild_attempts=attempts + 1).update(rebuild_attempts=attempts)
+    """Give back the attempt of a claim that has no outcome: the database was down, or its worker was asked to end. The
+    sweep queues the run again. ``attempts`` is how many there were before.
+    """
+    claimed = _outdated().filter(pk=run_id, rebuild_attempts=attempts + 1)
+    claimed.update(rebuild_attempts=attempts, rebuild_due_at=clock.now())
 
 
 def _waits_for_server() -> Q:

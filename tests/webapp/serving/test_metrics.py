@@ -43,4 +43,5 @@ def test_the_counts_of_all_processes_are_added() -> None:
     assert 'warmboard_request_seconds_bucket{le="0.025",method="GET",route="api/runs/",status="200"} 2.0' in lines
     assert 'warmboard_request_seconds_count{method="other",route="unknown",status="404"} 2.0' in lines
     assert 'warmboard_requests_refused_total{status="408"} 2.0' in lines
+    assert not [line for line in lines if line.startswith("warmboard_requests_unfinished{")], "they have ended"
     assert lines[-1] == "False", "the files are gone"

@@ -149,6 +149,14 @@ FLOWER_HOSTS = Setting(
     "Host names that Flower answers to, separated by commas; any other gets 403.",
     ("workers",),
 )
+FLOWER_DB = Setting(
+    "FLOWER_DB",
+    Path,
+    ".warmboard/flower",
+    "The file where Flower, which reads this variable itself, keeps the tasks that it shows. It saves them each minute"
+    " and when it ends.",
+    ("workers",),
+)
 FLOWER_PORT = Setting(
     "FLOWER_PORT", integer(1, 65535), "5555", "The port of Flower, which reads this variable itself.", ("workers",)
 )
