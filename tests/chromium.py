@@ -99,3 +99,10 @@ def screenshot(page: Page, name: str) -> None:
     """Keeps a picture of the whole page for people to look at."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+def screenshots(page: Page, name: str) -> None:
+    """The same in both themes, which differ in colours alone."""
+    for theme in ("dark", "light"):
+        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        screenshot(page, f"{name}-{theme}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import tempfile
@@ -63,6 +64,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if connection.vendor == "postgresql":
         config.hook.pytest_deselected(items=[item for item in items if not _has_tables(item)])
         items[:] = [item for item in items if _has_tables(item)]
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: the collector need not look at it again, thousands of times."""
+    gc.collect()
+    gc.freeze()
 
 
 def _has_tables(item: pytest.Item) -> bool:

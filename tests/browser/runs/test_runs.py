@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site
-from tests.chromium import screenshot
+from tests.chromium import screenshot, screenshots
 
 Look = Callable[..., Page]
 
@@ -260,15 +260,14 @@ def test_many_columns_scroll_and_the_names_stay(look: Look) -> None:
 
 
 @pytest.mark.usefixtures("runs")
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 360])
-def test_it_fits(look: Look, width: int, theme: str) -> None:
-    page = look("/?q=quick+is:all", width=width, theme=theme)
+def test_it_fits(look: Look, width: int) -> None:
+    page = look("/?q=quick+is:all", width=width)
     page.goto("/?sort=-metric.test_recall_at_10&limit=25")
     page.locator("input[name=run]").nth(1).check()
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    screenshot(page, f"runs-{width}-{theme}")
+    screenshots(page, f"runs-{width}")
 
 
 # Cells that overflow, and how many pixels wider than its box the table is.
@@ -291,13 +290,12 @@ def endless(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("runs", "endless")
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 1280, 360])
-def test_endless_names_stay_in_their_cells(look: Look, width: int, theme: str) -> None:
-    page = look(f"/?q=experiment+%3D+{'e' * 200}", width=width, theme=theme)
+def test_endless_names_stay_in_their_cells(look: Look, width: int) -> None:
+    page = look(f"/?q=experiment+%3D+{'e' * 200}", width=width)
     row = page.locator("[data-key=endless]")
     row.scroll_into_view_if_needed()
-    screenshot(page, f"runs-endless-{width}-{theme}")
+    screenshots(page, f"runs-endless-{width}")
     beyond, in_table, in_page = page.evaluate(TOO_WIDE)
     assert (beyond, in_table) == ([], 0)
     assert in_page <= 0
