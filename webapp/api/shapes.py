@@ -109,11 +109,41 @@ class ComparedRun(AnyRun, RunFields):
     """An announced run of a comparison."""
 
 
+class ComparedMetric(TypedDict):
+    """A metric of the index of a comparison. ``section`` is the first that any run's charts give it; `null` without a
+    curve. ``runs`` have it, ``curves`` of them have a curve. The runs ``differ`` in these of its values.
+    """
+
+    key: str
+    section: Literal["training", "other", "system"] | None
+    runs: int
+    curves: int
+    differ: list[Literal["last", "first", "min", "max"]]
+
+
 class Comparison(TypedDict):
-    """The runs in the requested order."""
+    """The runs in the requested order. With `first`, their summaries have only the metrics of the first charts, and
+    ``metrics`` are the names of all, in the order of the charts; at most 20,000 of ``metrics_total``.
+    """
 
     available: Literal[True]
     runs: list[ComparedRun | AnyRun]
+    metrics: NotRequired[list[ComparedMetric]]
+    metrics_total: NotRequired[int]
+
+
+class ToldRun(TypedDict):
+    """Some metrics of a run. ``summaries`` are `null` as in the comparison."""
+
+    mlflow_run_id: str
+    summaries: Summaries | None
+
+
+class ComparedSummaries(TypedDict):
+    """The runs in the requested order, each with the requested metrics and those of its first chart."""
+
+    available: Literal[True]
+    runs: list[ToldRun]
 
 
 class Timings(TypedDict):

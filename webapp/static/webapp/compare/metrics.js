@@ -18,29 +18,22 @@ export function curvesOf(history) {
 export const summaryOf = ({ told }, key) => told?.metrics[key] ?? null;
 
 // Key → how many runs have a curve of it, in the order of the workers' charts. Parts of histograms are none of these.
-export function curveCounts(runs) {
-  const counts = new Map();
+export function curveCounts(runs, index) {
+  const counts = new Map([...index.values()].filter(({ curves }) => curves).map(({ key, curves }) => [key, curves]));
   for (const { told, curves } of runs) {
-    const keys = told ? told.charts.flatMap(({ metrics }) => metrics) : curves.keys();
-    for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
+    if (told) continue;
+    for (const key of curves.keys()) counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   return counts;
 }
 
-// Key → the place of its section on a run's page, 0 for single values and main charts. The last are of the machine.
-export function sectionOrder(runs) {
-  const order = new Map();
-  for (const { told } of runs)
-    for (const { section, metrics } of told?.charts ?? [])
-      for (const key of metrics) order.set(key, Math.min(SECTIONS.indexOf(section), order.get(key) ?? SECTIONS.length));
-  return order;
-}
+// The place of a metric's section on a run's page, 0 for single values and main charts. The last are of the machine.
+export const sectionOf = (index, key) => Math.max(SECTIONS.indexOf(index.get(key)?.section), 0);
 
 // The default choice among these keys.
-export function usualMetrics(keys, runs) {
+export function usualMetrics(keys, index) {
   const usual = USUAL.flatMap((pattern) => keys.filter((key) => pattern.test(key)));
   if (usual.length) return [...new Set(usual)].slice(0, AT_FIRST);
-  const order = sectionOrder(runs);
-  const main = keys.filter((key) => order.get(key) === 0);
+  const main = keys.filter((key) => sectionOf(index, key) === 0);
   return (main.length ? main : keys).slice(0, AT_FIRST);
 }
