@@ -17,6 +17,8 @@ class Error(TypedDict):
 
 
 class RunFields(TypedDict):
+    """What is known of an announced run. ``epochs`` is its number of epochs, steps or points, as ``unit`` says."""
+
     name: str
     experiment_name: str
     tracking_server: str
@@ -26,6 +28,7 @@ class RunFields(TypedDict):
     newest_at: str | None
     deleted_at: str | None
     epochs: int | None
+    unit: Literal["epoch", "step", "point"]
     params: dict[str, str]
     final_metrics: dict[str, float | None]
     announced_at: str

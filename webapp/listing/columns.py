@@ -163,6 +163,8 @@ COLUMNS = (
         "epochs", "Epochs", "number", ("epochs", "announced_at", "run_id"),
         cell=_epochs, value=lambda listed: listed.run.epochs,
     ),
+    # What the epochs are; on the page their cell says it.
+    Column("unit", value=lambda listed: "" if listed.run.epochs is None else listed.run.unit),
     _moment("started", "start_time"),
     _moment("ended", "end_time"),
     Column("charts", "Charts", cell=_charts),
