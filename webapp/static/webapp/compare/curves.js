@@ -147,7 +147,6 @@ export class Curves {
       this.wrong = this.#problem();
       this.tools.update({ steps: titled(this.unit), problems: { relative: this.wrong } });
       this.detail.update(this.warm);
-      this.others.renew();
       this.#build();
     });
   }
