@@ -168,7 +168,7 @@ export class Curves {
     const atLeast = this.permalink.get("shared") === "1" ? 2 : 1;
     const offered = [...counts.keys()].filter((key) => counts.get(key) >= Math.min(atLeast, this.runs.length));
     const asked = chosenIn(this.permalink.get("metrics"));
-    const chosen = asked ? offered.filter((key) => asked.includes(key)) : usualMetrics(offered, index);
+    const chosen = asked ? offered.filter((key) => asked.includes(key)) : usualMetrics(offered, this.runs, index);
     this.summaries.want(chosen);
     this.chooser.update(
       offered.map((key) => [key, key, `${counts.get(key)} of ${this.runs.length} runs`]),

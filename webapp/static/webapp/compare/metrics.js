@@ -3,6 +3,7 @@
 import { allValues } from "../charts/catalogue.js";
 
 const USUAL = [/^val_loss$/, /^loss$/, /recall/i, /^(query|candidate)_grad_norm$/, /^weight_norm$/];
+const OURS = /^((query|candidate)_grad|weight)_norm$/; // of the two-tower catalogue alone
 const AT_FIRST = 8;
 const SECTIONS = ["training", "other", "system"];
 export const SYSTEM = SECTIONS.indexOf("system");
@@ -30,10 +31,15 @@ export function curveCounts(runs, index) {
 // The place of a metric's section on a run's page, 0 for single values and main charts. The last are of the machine.
 export const sectionOf = (index, key) => Math.max(SECTIONS.indexOf(index.get(key)?.section), 0);
 
-// The default choice among these keys.
-export function usualMetrics(keys, index) {
-  const usual = USUAL.flatMap((pattern) => keys.filter((key) => pattern.test(key)));
-  if (usual.length) return [...new Set(usual)].slice(0, AT_FIRST);
-  const main = keys.filter((key) => sectionOf(index, key) === 0);
-  return (main.length ? main : keys).slice(0, AT_FIRST);
+// The default choice among these keys: those that tell most of two-tower runs; of others, and beside them, the main ones
+// in the order of the charts.
+export function usualMetrics(keys, runs, index) {
+  const usual = keys.some((key) => OURS.test(key))
+    ? USUAL.flatMap((pattern) => keys.filter((key) => pattern.test(key)))
+    : [];
+  const has = ({ told, curves }, key) => curves.has(key) || Object.hasOwn(told?.metrics ?? {}, key);
+  const isEnough = usual.length > 0 && runs.every((run) => usual.some((key) => has(run, key)));
+  const main = isEnough ? [] : keys.filter((key) => sectionOf(index, key) === 0);
+  const chosen = [...new Set([...usual, ...main])];
+  return (chosen.length ? chosen : keys).slice(0, AT_FIRST);
 }
