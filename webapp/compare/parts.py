@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Collection, Iterable
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Literal, get_args
@@ -39,28 +40,32 @@ def read(body: Body | None, choose: Callable[[Told], Collection[str]], index: In
     if index:
         index.add(told)
     leading = told["charts"][0]["metrics"] if told["charts"] else []
-    return orjson.dumps(_only({*choose(told), *leading}, told))
+    return orjson.dumps(_only(dict.fromkeys([*choose(told), *leading]), told))
 
 
-def _only(keys: Collection[str], told: Told) -> Told:
-    charts = [chart | {"metrics": [key for key in chart["metrics"] if key in keys]} for chart in told["charts"]]
+def _only(keys: Mapping[str, object], told: Told) -> Told:
+    """The summaries with only these metrics, in this order."""
     named = {
-        name: {key: value for key, value in told[name].items() if key in keys}
+        name: {key: told[name][key] for key in keys if key in told[name]}
         for name in ("metrics", "chunk_of", "replaced")
     }
-    return told | named | {"charts": [chart for chart in charts if chart["metrics"]]}
+    some = [chart for chart in told["charts"] if any(key in keys for key in chart["metrics"])]
+    charts = [chart | {"metrics": [key for key in chart["metrics"] if key in keys]} for chart in some]
+    return told | named | {"charts": charts}
 
 
 def _drawn(told: Told) -> Iterable[str]:
     return chain.from_iterable(chart["metrics"] for chart in told["charts"])
 
 
-@dataclass
+@dataclass(slots=True)
 class _Metric:
-    """What is known of one metric. ``place`` is the least that any run's charts give it."""
+    """What is known of one metric. ``values`` are those of the first run, as POINTS; ``place`` is the least that any
+    run's charts give it.
+    """
 
-    values: list[Any]
-    place: float
+    values: tuple[Any, ...]
+    place: float = math.inf
     section: Section | None = None
     runs: int = 0
     curves: int = 0
@@ -75,23 +80,32 @@ class Index:
     _metrics: dict[str, _Metric] = field(default_factory=dict, repr=False)
 
     def add(self, told: Told) -> None:
+        metrics = self._metrics
         for key, summary in told["metrics"].items():
-            values = [summary[name] and summary[name]["value"] for name in POINTS]
-            known = self._metrics.get(key)
+            low, high = summary["min"], summary["max"]
+            values = (
+                summary["last"]["value"],
+                summary["first"]["value"],
+                low and low["value"],
+                high and high["value"],
+            )
+            known = metrics.get(key)
             if known is None:
-                known = self._metrics[key] = _Metric(values, float("inf"))
-            elif known.values != values:
-                known.differ.update(
-                    name for name, old, new in zip(POINTS, known.values, values, strict=True) if old != new
-                )
+                known = metrics[key] = _Metric(values)
+            elif known.values != values and len(known.differ) < len(POINTS):
+                compared = zip(POINTS, known.values, values, strict=True)
+                known.differ.update(name for name, old, new in compared if old != new)
             known.runs += 1
         place = 0
         for chart in told["charts"]:
+            section = chart["section"]
             for key in chart["metrics"]:
-                known = self._metrics[key]
+                known = metrics[key]
                 known.curves += 1
-                known.place = min(known.place, place)
-                known.section = min(known.section or chart["section"], chart["section"], key=SECTIONS.index)
+                if place < known.place:
+                    known.place = place
+                if known.section != section:
+                    known.section = min(known.section or section, section, key=SECTIONS.index)
                 place += 1
 
     @property
