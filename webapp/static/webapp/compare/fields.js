@@ -29,11 +29,11 @@ const FACTS = {
   experiment: ({ row }) => row.experiment_name,
 };
 
-// `which` is one of VALUES, `summaries` the runs' Summaries. A field is {id, column, group, key, name, direction, numeric,
-// varies, aside, known, values, raw, text(id)}. A metric's numbers may not be `known` yet. `values` is run ID → number, text or null; a metric's number may be NaN or infinite. `raw` has parameters
-// as they were logged. `text(id)` is for people: different values of a field have different texts. `column` is its
-// name in a file, and `name` that on the page; both say which value, unless it is the last. A metric of the machine is
-// `aside`.
+// `which` is one of VALUES, `summaries` the runs' Summaries. A field is {id, column, group, key, name, direction,
+// numeric, varies, aside, known, values, raw, text(id)}. A metric's numbers may not be `known` yet. `values` is
+// run ID → number, text or null; a metric's number may be NaN or infinite. `raw` has parameters as they were logged.
+// `text(id)` is for people: different values of a field have different texts. `column` is its name in a file, and
+// `name` that on the page; both say which value, unless it is the last. A metric of the machine is `aside`.
 export function fieldsOf(runs, which, summaries) {
   const params = new Map(runs.map(({ id, row }) => [id, mapOf(row.params)]));
   const metrics = new Map(runs.map((run) => [run.id, metricsOf(run, which)]));

@@ -31,8 +31,8 @@ export function curveCounts(runs, index) {
 // The place of a metric's section on a run's page, 0 for single values and main charts. The last are of the machine.
 export const sectionOf = (index, key) => Math.max(SECTIONS.indexOf(index.get(key)?.section), 0);
 
-// The default choice among these keys: those that tell most of two-tower runs; of others, and beside them, the main ones
-// in the order of the charts.
+// The default choice among these keys: those that tell most of two-tower runs; of others, and beside them, the main
+// ones in the order of the charts.
 export function usualMetrics(keys, runs, index) {
   const usual = keys.some((key) => OURS.test(key))
     ? USUAL.flatMap((pattern) => keys.filter((key) => pattern.test(key)))
