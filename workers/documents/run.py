@@ -41,6 +41,8 @@ MOST_CELLS = 20_000_000
 those with one are too many, the history is sampled, with an envelope, like an overview, and all points of its metrics
 are in chunks too.
 """
+SAMPLED_CELLS = 2_000_000
+"""The max number of values in a full history that is sampled: what a browser still draws."""
 SPARKLINE_POINTS, SPARKLINE_DIGITS = 32, 4
 LONGEST_TAG = 250
 """In characters. Longer tags are in the document ``about``."""
@@ -221,8 +223,10 @@ class RunDocuments:
         length = len(self.epochs)
         if resolution is Resolution.OVERVIEW:
             return kept(length, self._sampling.interval, self._sampling.points, self.best)
-        most = MOST_CELLS // max(len(self._curves), 1)
-        return np.arange(length) if length <= most else kept(length, 1, most, self.best)
+        curves = max(len(self._curves), 1)
+        if length <= MOST_CELLS // curves:
+            return np.arange(length)
+        return kept(length, 1, min(SAMPLED_CELLS, MOST_CELLS) // curves, self.best)
 
     def _replaced(self, resolution: Resolution) -> dict[str, PointList]:
         if resolution is not Resolution.FULL:
