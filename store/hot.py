@@ -24,6 +24,8 @@ from warmboard.contract.entries import Body, Encoding, EntryKey
 log = logging.getLogger(__name__)
 ETAG_LENGTH = 32
 GENERATION_LENGTH = 20
+LARGEST = 4 * 2**20
+"""Bodies of more bytes are never hot: one of a very long run takes longer to send to Redis than a command may."""
 REST_SECONDS = 5.0
 """After an error, Redis is not used for this time, because each command to one that hangs takes a second."""
 SET_UNLESS_OLDER = """
@@ -66,7 +68,7 @@ class Hot:
             self._rest(error)
 
     def write(self, run_id: str, warmed_at: datetime, bodies: Mapping[tuple[EntryKey, Encoding], Body]) -> bool:
-        """Set the run's generation to the time of a warming, and write bodies of that warming.
+        """Set the run's generation to the time of a warming, and write bodies of that warming, none above LARGEST.
 
         All older bodies of the run become invalid. Returns False if Redis has a later generation, so that these are.
         One round trip. Raises RedisError if Redis is down.
@@ -75,6 +77,8 @@ class Hot:
         with self.client.pipeline(transaction=False) as pipeline:
             pipeline.eval(SET_UNLESS_OLDER, 1, _generation_name(run_id), generation, settings.HOT_SECONDS)
             for (key, encoding), body in bodies.items():
+                if len(body.data) > LARGEST:
+                    continue
                 packed = generation + body.etag.encode() + body.data
                 pipeline.set(_body_name(key, encoding), packed, ex=settings.HOT_SECONDS)
             return bool(pipeline.execute()[0])

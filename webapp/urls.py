@@ -91,6 +91,7 @@ urlpatterns = [
     path("operations/audit/", operations.audit_log, name="audit"),
     path("api/operations/", operations_api.operations, name="api-operations"),
     path("api/compare", compare.comparison, name="api-compare"),
+    path("api/compare/summaries", compare.summaries, name="api-compare-summaries"),
     path("api/runs/", listing_api.runs, name="api-runs"),
     path("api/complete", completion_api.completion, name="api-complete"),
     path("api/runs/<run_id:run_id>/annotation/", annotation_views.annotation_json),

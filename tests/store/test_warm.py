@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -134,6 +135,20 @@ def test_a_warming_heats_what_pages_read_first(hot: Any) -> None:
     assert all(0 < hot.ttl(name) <= settings.HOT_SECONDS for name in hot.keys("warmboard:*")), (
         "so that Redis may evict it"
     )
+
+
+def test_a_body_that_is_too_large_for_redis_is_read_from_the_tables(
+    hot: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(hot_copy, "LARGEST", len(entry("x" * 50).gzip) + 20)
+    announce()
+    noise = np.random.default_rng(1).bytes(500).hex()
+    warm.put(warm_run("x" * 50, more={FULL: entry(noise)}))
+    assert get(FULL) == entry(noise).body(Encoding.GZIP)
+    assert get() is not None
+    kept = {name.decode().removesuffix(":gzip") for name in hot.keys("warmboard:entry:*:gzip")}
+    assert kept == {str(OVERVIEW)}
+    assert not caplog.records, "a large body is no reason to take Redis for down"
 
 
 def test_many_are_read_by_one_command_and_one_query(hot: Any) -> None:

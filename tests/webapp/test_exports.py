@@ -11,12 +11,13 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pytest
 from django.test import Client
 from pyarrow import parquet
 
 from store import warm
-from store.models import Run
+from store.models import Run, WarmEntry
 from tests.webapp.frameworks import Framework, _curve
 from tests.webapp.samples import Golden, Known, Sample
 from warmboard.contract.about import NOTE
@@ -59,6 +60,23 @@ class NotNumbers(Framework):
             f"{name}{number}": _curve(range(0, 60 * every, every), [kinds[(step * number) % 4] for step in range(60)])
             for name, every in (("loss", 1), ("own/", 7), ("other/", 3))
             for number in range(3)
+        }
+
+
+class Long(Framework):
+    """A two-tower run, validated seldom, with a metric on an axis of its own and one value of another."""
+
+    def own(self) -> dict[str, Points]:
+        epochs = np.arange(90)
+        bins = {f"query_hist_bin_{number}": _curve(epochs, epochs * number % 7) for number in range(3)}
+        steps = np.array([*epochs, 5])  # and one of them again, later
+        again = Points.of(steps, np.array([*np.sqrt(epochs), 0.25]), np.arange(91) * 400 + 1_767_348_000_000)
+        return bins | {
+            "loss": again,
+            "val_loss": _curve(epochs[::3], 1 / (1 + epochs[::3])),
+            "query_grad_norm": _curve(epochs, np.where(epochs % 4, epochs / 3, np.nan)),
+            "batch/loss": _curve(range(0, 700, 7), np.cos(np.arange(100))),
+            "test_recall": _curve([89], [0.5]),
         }
 
 
@@ -281,7 +299,7 @@ def test_entries_of_two_warmings_are_never_mixed(reader: Client, monkeypatch: py
 
     def meanwhile(keys: Any) -> Any:
         found = real(keys)
-        if len(warmings) < 3 and keys[0].name == "history":
+        if len(warmings) < 3 and keys[0] == EntryKey.history("abc123def456", Resolution.OVERVIEW):
             # Another framework of fewer metrics, so with other chunks.
             warmings.append(1)
             Framework("abc123def456", logged="many", size=90 - len(warmings)).put()
@@ -317,6 +335,33 @@ def test_no_limit_of_a_document_loses_a_point(reader: Client, monkeypatch: pytes
         assert repr(found[key]) == repr({(step, time): value for step, time, value in places}), key
     if suffix == "json":
         assert json.loads(export(reader, "json", run="strewn").getvalue())["non_finite_unlisted"] == 0
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_run_of_more_epochs_than_a_history_holds_loses_no_point(
+    reader: Client, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """Its history is sampled; its own metrics, also the bins of its histograms, are in the chunks besides."""
+    monkeypatch.setattr(run_documents, "MOST_CELLS", 100)
+    run = Long(run_id="long", logged="own")
+    run.warm()
+    full = reader.get("/api/runs/long/training-history/?resolution=full").json()
+    assert len(full["epochs"]) < full["epochs_total"] == 90
+    for query, bins in (("", False), ("?histograms=with", True)):
+        found = table(reader, suffix, query, run="long")
+        wanted = {key: points for key, points in run.own().items() if bins or "hist_bin" not in key}
+        assert found.keys() == wanted.keys()
+        for key, points in wanted.items():
+            places = zip(points.steps.tolist(), points.timestamps.tolist(), points.values.tolist(), strict=True)
+            assert repr(found[key]) == repr({(step, time): value for step, time, value in places}), key
+    assert table(reader, suffix, "?metrics=val_loss", run="long").keys() == {"val_loss"}
+
+
+def test_a_chunk_that_is_missing_is_no_file(reader: Client) -> None:
+    Framework("abc123def456", logged="many", size=100).warm()
+    warm_entry = WarmEntry.objects.get(name="metric-chunk-1", resolution="full")
+    warm_entry.delete()
+    assert reader.get(f"{RUN}export.csv").status_code == 503
 
 
 def test_tags_are_whole_whatever_their_length(reader: Client) -> None:

@@ -65,6 +65,7 @@ OF_RUNS: dict[str, list[str]] = {
     "api/runs/<run_id:run_id>/annotation/": ["/api/runs/RUN/annotation/"],
     "api/complete": [f"/api/complete?q={typed}" for typed in TYPED],
     "api/compare": [f"/api/compare?runs={OPEN},RUN", f"/api/compare?runs=RUN,{OPEN}"],
+    "api/compare/summaries": [f"/api/compare/summaries?metrics=loss&runs={OPEN},RUN"],
     "api/docs/": ["/api/docs/"],
     "operations/": ["/operations/?state=all", "/operations/", "/operations/?state=all&experiment=los-alamos",
                     "/operations/?state=all&q=RUN", "/operations/?state=all&q=uranium"],

@@ -176,6 +176,9 @@ class History(TypedDict):
     resolution has the points that are not drawn in ``replaced``, by metric, and in ``clocks`` the timestamps of
     metrics that were logged at other times than ``timestamps``: ``clocks[clock_of[key]]``, null where the metric has no
     value. So it has every point of every metric, with its time.
+
+    A run of so many epochs that even full resolution keeps only some of them has ``chunk_of``: the chunk of full
+    resolution that has all points of a metric, for every metric of the history and every part of a histogram.
     """
 
     available: Literal[True]
@@ -199,6 +202,7 @@ class History(TypedDict):
     replaced: dict[str, PointList]
     clocks: list[list[int | None]]
     clock_of: dict[str, int]
+    chunk_of: NotRequired[dict[str, int]]
     non_finite: list[NonFinite]
     non_finite_total: int
     non_finite_rest: NotRequired[NonFiniteSteps]

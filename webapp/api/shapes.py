@@ -17,6 +17,8 @@ class Error(TypedDict):
 
 
 class RunFields(TypedDict):
+    """What is known of an announced run. ``epochs`` is its number of epochs, steps or points, as ``unit`` says."""
+
     name: str
     experiment_name: str
     tracking_server: str
@@ -26,6 +28,7 @@ class RunFields(TypedDict):
     newest_at: str | None
     deleted_at: str | None
     epochs: int | None
+    unit: Literal["epoch", "step", "point"]
     params: dict[str, str]
     final_metrics: dict[str, float | None]
     announced_at: str
@@ -109,11 +112,41 @@ class ComparedRun(AnyRun, RunFields):
     """An announced run of a comparison."""
 
 
+class ComparedMetric(TypedDict):
+    """A metric of the index of a comparison. ``section`` is the first that any run's charts give it; `null` without a
+    curve. ``runs`` have it, ``curves`` of them have a curve. The runs ``differ`` in these of its values.
+    """
+
+    key: str
+    section: Literal["training", "other", "system"] | None
+    runs: int
+    curves: int
+    differ: list[Literal["last", "first", "min", "max"]]
+
+
 class Comparison(TypedDict):
-    """The runs in the requested order."""
+    """The runs in the requested order. With `first`, their summaries have only the metrics of the first charts, and
+    ``metrics`` are the names of all, in the order of the charts; at most 20,000 of ``metrics_total``.
+    """
 
     available: Literal[True]
     runs: list[ComparedRun | AnyRun]
+    metrics: NotRequired[list[ComparedMetric]]
+    metrics_total: NotRequired[int]
+
+
+class ToldRun(TypedDict):
+    """Some metrics of a run. ``summaries`` are `null` as in the comparison."""
+
+    mlflow_run_id: str
+    summaries: Summaries | None
+
+
+class ComparedSummaries(TypedDict):
+    """The runs in the requested order, each with the requested metrics and those of its first chart."""
+
+    available: Literal[True]
+    runs: list[ToldRun]
 
 
 class Timings(TypedDict):

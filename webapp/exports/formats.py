@@ -12,7 +12,7 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from webapp.exports import cells
-from webapp.exports.table import Place, Row, WholeRun
+from webapp.exports.table import Axis, Row, WholeRun
 
 BLOCK_ROWS = 5_000
 IN_MEMORY = 16 * 1024 * 1024
@@ -96,9 +96,8 @@ def _heads(run: WholeRun) -> list[str]:
     return [*("_" * (name in run.columns) + name for name in FIRST_COLUMNS), *run.columns]
 
 
-def _axis(places: tuple[Place, ...]) -> dict[str, list[int] | int]:
-    steps, timestamps = [step for step, _ in places], [time for _, time in places]
-    return {"steps": steps, "timestamps": timestamps, "steps_total": len(places)}
+def _axis(axis: Axis) -> dict[str, list[int] | int]:
+    return {"steps": axis.steps.tolist(), "timestamps": axis.timestamps.tolist(), "steps_total": len(axis)}
 
 
 def _strict(value: float) -> float | None:

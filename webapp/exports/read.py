@@ -6,13 +6,13 @@ import gzip
 import json
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any
 
 from store import warm
 from warmboard.contract.about import NOTE
-from warmboard.contract.catalogue import binned_series, named_series
+from warmboard.contract.catalogue import binned_series, is_histogram, named_series
 from warmboard.contract.entries import (
     Encoding,
     EntryKey,
@@ -47,48 +47,83 @@ def whole_run(run_id: str, wanted: Collection[str] | None = None, with_bins: boo
     Raises UnknownMetric if the run lacks a wanted metric, and Changing if it is warmed during each of ATTEMPTS reads.
     """
     for _ in range(ATTEMPTS):
-        first = _documents(
-            [
-                EntryKey.history(run_id, Resolution.FULL),
-                EntryKey.metric_index(run_id),
-                EntryKey.summaries(run_id),
-                EntryKey.about(run_id),
-            ]
-        )
-        history, summaries = first.pop("history", None), first.pop("summaries", None)
-        if history is None or summaries is None:
-            return None
-        chunks = _chunks(first)
-        needed = sorted({chunk for key, chunk in chunks.items() if wanted is None or key in wanted})
-        keys = [EntryKey.metric_chunk(run_id, number, Resolution.FULL) for number in needed]
-        if with_bins:
-            keys += [_histogram(run_id, type_, tower) for type_ in HistogramType for tower in Tower]
-        others = _documents(keys)
-        # Entries of one warming have the same time. Every warming numbers the chunks again.
-        if {document["cached_at"] for document in (summaries, *first.values(), *others.values())} <= {
-            history["cached_at"]
-        }:
-            history |= _tags(history, first.get("about"))
-            run = _Gathered(history, summaries, others.values()).run
-            return run if wanted is None else _chosen(run, wanted, {*run.columns, *chunks})
+        try:
+            return _read(run_id, wanted, with_bins)
+        except Changing:
+            continue
     raise Changing
 
 
-class _Gathered:
-    """Gathers the points of all documents in ``run``."""
+def _read(run_id: str, wanted: Collection[str] | None, with_bins: bool) -> WholeRun | None:
+    """``whole_run``, once. Only one document with points is in memory at a time, besides the history."""
+    first = _documents(
+        [
+            EntryKey.history(run_id, Resolution.OVERVIEW),
+            EntryKey.metric_index(run_id),
+            EntryKey.summaries(run_id),
+            EntryKey.about(run_id),
+        ]
+    )
+    overview, summaries = first.get("history"), first.get("summaries")
+    if overview is None or summaries is None:
+        return None
+    _check(overview, first.values())
+    run = WholeRun(overview | _tags(overview, first.get("about")))
+    gathered = _Gathered(run)
+    chunks = _chunks(first)
+    # The history of a run of very many epochs is sampled: then chunks have its points.
+    whole: dict[str, int] = overview.get("chunk_of", {})
+    chunks |= {key: chunk for key, chunk in whole.items() if with_bins or not is_histogram(key)}
+    keys = [] if whole else [EntryKey.history(run_id, Resolution.FULL)]
+    if with_bins and not whole:
+        keys += [_histogram(run_id, type_, tower) for type_ in HistogramType for tower in Tower]
+    needed = {key: chunk for key, chunk in chunks.items() if wanted is None or key in wanted}
+    keys += [EntryKey.metric_chunk(run_id, number, Resolution.FULL) for number in sorted(set(needed.values()))]
+    for key in keys:
+        for document in _one(key, overview):
+            gathered.add(document, needed)
+    gathered.add_finals(summaries)
+    return run if wanted is None else _chosen(run, wanted, {*run.columns, *chunks})
 
-    def __init__(self, history: Document, summaries: Document, others: Collection[Document]) -> None:
-        self.run = WholeRun(history)
+
+def _check(overview: Document, documents: Iterable[Document]) -> None:
+    """Entries of one warming have the same time, and every warming numbers the chunks again. Raises Changing."""
+    if any(document["cached_at"] != overview["cached_at"] for document in documents):
+        raise Changing
+
+
+def _one(key: EntryKey, overview: Document) -> Iterable[Document]:
+    """The document of this key; a run may lack a histogram. Raises Changing if there is no other that belongs."""
+    found = _documents([key]).values()
+    if not found and not key.name.startswith("histogram-"):
+        raise Changing
+    _check(overview, found)
+    return found
+
+
+class _Gathered:
+    """Gathers the points of documents in ``run``. The full history comes before its histograms."""
+
+    def __init__(self, run: WholeRun) -> None:
+        self.run = run
+        self._history: Document = {}
         self._kinds: dict[str, dict[int, float]] = {}
         self._rest: NonFiniteSteps = {}
-        self._add_history(history)
-        for document in others:
-            if "axes" in document:
-                self._add_chunk(document)
-            else:
-                for key, values in binned_series(document).items():
-                    self.run.add(key, self._of_history(history, key, document["epochs"], values))
-        for key in history["final_metrics"]:
+
+    def add(self, document: Document, needed: Collection[str]) -> None:
+        """Of a chunk only the metrics ``needed``."""
+        if "axes" in document:
+            self._add_chunk(document, needed)
+        elif "counts" in document:
+            for key, values in binned_series(document).items():
+                self.run.add(key, self._of_history(self._history, key, document["epochs"], values))
+        else:
+            self._history = document
+            self._add_history(document)
+
+    def add_finals(self, summaries: Document) -> None:
+        """Metrics with a single value."""
+        for key in self.run.history["final_metrics"]:
             last = summaries["metrics"][key]["last"]
             self.run.add(key, [(last["step"], last["time"], float(last["value"]))])
 
@@ -111,9 +146,11 @@ class _Gathered:
             if found is not None:
                 yield epoch, time_of[epoch], found
 
-    def _add_chunk(self, chunk: Document) -> None:
+    def _add_chunk(self, chunk: Document, needed: Collection[str]) -> None:
         self._note_kinds(chunk)
         for key, metric in chunk["metrics"].items():
+            if key not in needed:
+                continue
             axis = chunk["axes"][metric["axis"]]
             kinds = self._kinds_of(key)
             values = [

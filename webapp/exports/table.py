@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
@@ -20,53 +20,67 @@ Row = tuple[int, int, list[float | None]]
 
 
 @dataclass(frozen=True)
+class Axis:
+    """Places of points, sorted. 16 bytes for each: a run may have millions."""
+
+    steps: array[int]
+    timestamps: array[int]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def places(self) -> Iterator[Place]:
+        return zip(self.steps, self.timestamps, strict=True)
+
+    @property
+    def name(self) -> tuple[bytes, bytes]:
+        return self.steps.tobytes(), self.timestamps.tobytes()
+
+
+@dataclass(frozen=True)
 class Column:
     """One metric: a value per place of its axis."""
 
     axis: int
-    values: list[float] = field(repr=False)
+    values: array[float] = field(repr=False)
 
 
 @dataclass
 class WholeRun:
     """All points of a run's metrics. ``history`` is the document; ``columns`` are the wanted metrics by key.
 
-    ``axes`` are the places of points, sorted; metrics with the same places share one. ``unlisted`` counts values that
-    are not finite and that the store does not list.
+    Metrics with the same places share one of the ``axes``. ``unlisted`` counts values that are not finite and that the
+    store does not list.
     """
 
     history: dict[str, Any] = field(repr=False)
-    axes: list[tuple[Place, ...]] = field(default_factory=list, repr=False)
+    axes: list[Axis] = field(default_factory=list, repr=False)
     columns: dict[str, Column] = field(default_factory=dict)
     unlisted: int = 0
-    _numbers: dict[tuple[Place, ...], int] = field(default_factory=dict, repr=False)
+    _numbers: dict[tuple[bytes, bytes], int] = field(default_factory=dict, repr=False)
 
     def add(self, key: str, points: Iterable[Point]) -> None:
         """Add a metric; without points, it was never logged and is left out."""
-        ordered = sorted(points, key=lambda point: point[:2])
-        if ordered:
-            axis = tuple([point[:2] for point in ordered])
-            number = self._numbers.setdefault(axis, len(self.axes))
+        axis, values = _sorted(points)
+        if values:
+            number = self._numbers.setdefault(axis.name, len(self.axes))
             if number == len(self.axes):
                 self.axes.append(axis)
-            self.columns[key] = Column(number, [value for _, _, value in ordered])
+            self.columns[key] = Column(number, values)
 
     def only(self, keys: Iterable[str]) -> WholeRun:
-        """The run with these of its metrics, in this order."""
-        chosen = WholeRun(self.history, unlisted=self.unlisted)
-        for key in keys:
-            column = self.columns[key]
-            chosen.add(
-                key, [(*place, value) for place, value in zip(self.axes[column.axis], column.values, strict=True)]
-            )
-        return chosen
+        """The run with these of its metrics, in this order, and their axes."""
+        columns = {key: self.columns[key] for key in keys}
+        numbers = {number: i for i, number in enumerate(dict.fromkeys(column.axis for column in columns.values()))}
+        renumbered = {key: Column(numbers[column.axis], column.values) for key, column in columns.items()}
+        return WholeRun(self.history, [self.axes[number] for number in numbers], renumbered, self.unlisted)
 
     def non_finite(self) -> list[NonFinite]:
         """The values that strict JSON lacks. ``epoch`` is their step."""
         return [
             {"metric": key, "epoch": step, "kind": _kind(value)}
             for key, column in self.columns.items()
-            for (step, _), value in zip(self.axes[column.axis], column.values, strict=True)
+            for step, value in zip(self.axes[column.axis].steps, column.values, strict=True)
             if not math.isfinite(value)
         ]
 
@@ -88,16 +102,32 @@ def listed(points: PointList) -> Iterator[Point]:
     return zip(points["steps"], points["timestamps"], values, strict=True)
 
 
-def _numbered(number: int, axis: tuple[Place, ...]) -> Iterator[tuple[int, int, int, int, int]]:
+def _sorted(points: Iterable[Point]) -> tuple[Axis, array[float]]:
+    """The points by step and time, those with the same in their order."""
+    steps, times, values = array("q"), array("q"), array("d")
+    before: Place | None = None
+    is_sorted = True
+    for step, time, value in points:
+        is_sorted = is_sorted and (before is None or before <= (step, time))
+        before = step, time
+        steps.append(step)
+        times.append(time)
+        values.append(value)
+    if not is_sorted:
+        order = sorted(range(len(steps)), key=lambda i: (steps[i], times[i]))
+        steps, times = (array("q", map(column.__getitem__, order)) for column in (steps, times))
+        values = array("d", map(values.__getitem__, order))
+    return Axis(steps, times), values
+
+
+def _numbered(number: int, axis: Axis) -> Iterator[tuple[int, int, int, int, int]]:
     """Step, time, how many points before have both, the number of the axis, and the position on it."""
-    seen: Counter[Place] = Counter()
-    unique = len(set(axis)) == len(axis)
-    for position, (step, time) in enumerate(axis):
-        if unique:
-            yield step, time, 0, number, position
-        else:
-            yield step, time, seen[step, time], number, position
-            seen[step, time] += 1
+    before: Place | None = None
+    seen = 0
+    for position, place in enumerate(axis.places()):
+        seen = seen + 1 if place == before else 0
+        before = place
+        yield *place, seen, number, position
 
 
 def _kind(value: float) -> Any:

@@ -114,8 +114,10 @@ def _epochs(listed: Listed, now: datetime) -> Cell:
     run = listed.run
     if run.epochs is None:
         return Cell(_EPOCHS, NO_VALUE)
-    word = "" if run.unit == "epoch" else format_html('<span class="sub">{}{}</span>', run.unit, "s"[: run.epochs != 1])
-    return Cell(_EPOCHS, format_html("{}{}", run.epochs, word))
+    if run.unit == "epoch":
+        return Cell(_EPOCHS, str(run.epochs))
+    word = run.unit + "s"[: run.epochs != 1]
+    return Cell(_STEPS, format_html('{} <span class="unit">{}</span>', run.epochs, word))
 
 
 def _moment(name: str, field: str) -> Column:
@@ -141,7 +143,8 @@ def _charts(listed: Listed, now: datetime) -> Cell:
     return Cell(_STATE, mark_safe(html))  # noqa: S308 - words of ours, and an attribute that is escaped
 
 
-_SPARK, _STATUS, _EPOCHS, _STATE = _td("spark"), _td("status-cell"), _td("number", "epochs"), _td("state-cell")
+_SPARK, _STATUS, _STATE = _td("spark"), _td("status-cell"), _td("state-cell")
+_EPOCHS, _STEPS = _td("number", "epochs"), _td("number")
 
 
 def status_word(listed: Listed) -> str:
@@ -163,6 +166,8 @@ COLUMNS = (
         "epochs", "Epochs", "number", ("epochs", "announced_at", "run_id"),
         cell=_epochs, value=lambda listed: listed.run.epochs,
     ),
+    # What the epochs are; on the page their cell says it.
+    Column("unit", value=lambda listed: "" if listed.run.epochs is None else listed.run.unit),
     _moment("started", "start_time"),
     _moment("ended", "end_time"),
     Column("charts", "Charts", cell=_charts),

@@ -144,6 +144,7 @@ def run_fields(run: Run) -> dict[str, Any]:
         "newest_at": _time(run.newest_at),
         "deleted_at": _time(run.deleted_at),
         "epochs": run.epochs,
+        "unit": run.unit,
         "params": run.params,
         "final_metrics": run.final_metrics,
         "announced_at": _time(run.announced_at),

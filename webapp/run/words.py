@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from store.models import Run
 from warmboard.contract.events import RunStatus
 
 QUIET = timedelta(minutes=10)
 """How long a run in progress may log nothing before pages say so."""
+LONGEST_AGO = timedelta(days=3652)
+"""No run is older than ten years: such a time is of a wrong clock, or in another unit."""
 NO_VALUE = "\N{EN DASH}"
 STATUS_WORDS = {
     "FINISHED": "finished",
@@ -29,8 +31,10 @@ STATE_WORDS = {
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """The time since then in one unit, such as ``3 min ago``."""
+    """The time since then in one unit, ``3 min ago``; of a client whose clock was wrong the year, ``in 1970``."""
     passed = max(now - moment, timedelta())
+    if passed > LONGEST_AGO:
+        return f"in {moment.astimezone(UTC).year}"
     units = ((86_400, "d"), (3_600, "h"), (60, "min"))
     for seconds, unit in units:
         if passed.total_seconds() >= seconds:

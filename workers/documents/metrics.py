@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -33,27 +34,42 @@ CHUNK_POINTS = 1_000_000
 """A chunk ends before it exceeds either limit. A metric with more points has its own chunk."""
 
 
+class Members(TypedDict):
+    chunk_of: NotRequired[dict[str, int]]
+
+
 @dataclass(frozen=True)
 class MetricDocuments:
-    """Index and chunks of ``curves``, which are in the order of the charts. Neither exists without curves."""
+    """Index and chunks of ``curves``, which are in the order of the charts. Neither exists without curves.
+
+    ``begin`` is the number of the first chunk.
+    """
 
     run_id: str
     curves: Curves = field(repr=False)
     sampling: Sampling
     cached_at: str
+    begin: int = 0
 
     @property
     def chunk_of(self) -> dict[str, int]:
         """The chunk of each metric."""
-        return {key: number_ for number_, chunk in enumerate(_chunks(self.curves)) for key in chunk}
+        return {key: number_ for number_, chunk in enumerate(_chunks(self.curves), self.begin) for key in chunk}
+
+    def members(self) -> Members:
+        """What the history has of chunks with all points of its own metrics."""
+        return {"chunk_of": self.chunk_of} if self.curves else {}
+
+    def chunks(self, resolution: Resolution) -> Iterator[tuple[EntryKey, MetricChunk]]:
+        for number_, chunk in enumerate(_chunks(self.curves), self.begin):
+            yield EntryKey.metric_chunk(self.run_id, number_, resolution), self._chunk(number_, chunk, resolution)
 
     def documents(self, resolution: Resolution) -> Iterator[tuple[EntryKey, MetricIndex | MetricChunk]]:
         """The chunks at one resolution; with those of the overview, the index."""
         chunks = list(_chunks(self.curves))
         if chunks and resolution is Resolution.OVERVIEW:
             yield EntryKey.metric_index(self.run_id), self._index(chunks)
-        for number_, chunk in enumerate(chunks):
-            yield EntryKey.metric_chunk(self.run_id, number_, resolution), self._chunk(number_, chunk, resolution)
+        yield from self.chunks(resolution)
 
     def _index(self, chunks: list[Curves]) -> MetricIndex:
         groups: dict[str, list[MetricSummary]] = {}

@@ -38,8 +38,11 @@ from workers.insights.rules import insights
 
 MOST_CELLS = 20_000_000
 """The max number of values in a full history (160 MB). Metrics without a place of their own are in chunks instead; if
-those with one are too many, the history is sampled, with an envelope, like an overview.
+those with one are too many, the history is sampled, with an envelope, like an overview, and all points of its metrics
+are in chunks too.
 """
+SAMPLED_CELLS = 2_000_000
+"""The max number of values in a full history that is sampled: what a browser still draws."""
 SPARKLINE_POINTS, SPARKLINE_DIGITS = 32, 4
 LONGEST_TAG = 250
 """In characters. Longer tags are in the document ``about``."""
@@ -57,6 +60,9 @@ class RunDocuments:
         self._curves = self._partition.curves
         self.epochs: Indices = self._partition.epochs
         self._metrics = MetricDocuments(run.run_id, self._partition.others, sampling, self._cached_at)
+        sampled = self._curves if len(self._positions(Resolution.FULL)) < len(self.epochs) else {}
+        chunks = max(self._metrics.chunk_of.values(), default=-1) + 1
+        self._whole = MetricDocuments(run.run_id, sampled, sampling, self._cached_at, begin=chunks)
         self._histograms = HistogramDocuments(run, self._partition, sampling, self._cached_at)
 
     def entries(self) -> dict[EntryKey, Entry]:
@@ -167,6 +173,7 @@ class RunDocuments:
             "clocks": clocks,
             "clock_of": clock_of,
             **gaps.members(),
+            **self._whole.members(),
             "repeated_steps": sum(len(curve.replaced or ()) for curve in self.run.curves.values()),
             "final_metrics": self.final_metrics,
             "params": dict(self.run.params),
@@ -188,6 +195,8 @@ class RunDocuments:
             yield EntryKey.summaries(self.run.run_id), self.summaries()
             yield EntryKey.about(self.run.run_id), about(self.run, self._cached_at)
         yield from self._metrics.documents(resolution)
+        if resolution is Resolution.FULL:
+            yield from self._whole.chunks(resolution)
 
     @cached_property
     def _insights(self) -> list[Any]:
@@ -214,8 +223,10 @@ class RunDocuments:
         length = len(self.epochs)
         if resolution is Resolution.OVERVIEW:
             return kept(length, self._sampling.interval, self._sampling.points, self.best)
-        most = MOST_CELLS // max(len(self._curves), 1)
-        return np.arange(length) if length <= most else kept(length, 1, most, self.best)
+        curves = max(len(self._curves), 1)
+        if length <= MOST_CELLS // curves:
+            return np.arange(length)
+        return kept(length, 1, min(SAMPLED_CELLS, MOST_CELLS) // curves, self.best)
 
     def _replaced(self, resolution: Resolution) -> dict[str, PointList]:
         if resolution is not Resolution.FULL:

@@ -109,7 +109,7 @@ def test_any_other_metric_is_compared_once_it_is_chosen(look: Look, site: Site) 
             "seed": seed,
         }
         site.seed("warm", kind="Framework", **fields)
-    page = look("/compare/?runs=many1,many2,search1")
+    page = look("/compare/?runs=many1,many2,search1&metrics=loss")
     expect(page.locator("figure.chart").first).to_be_visible()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -177,3 +177,23 @@ def test_many_runs_are_told_of_in_one_sentence_whatever_the_axis(look: Look, que
     page.keyboard.press("y")
     expect(page.get_by_role("button", name="Log y")).to_have_attribute("aria-pressed", "false" if query else "true")
     expect(figure.locator(".summary")).to_contain_text("12 runs end between")
+
+
+def test_the_first_charts_are_the_main_ones_of_any_framework(look: Look, site: Site) -> None:
+    """Not those alone whose names the two-tower catalogue has too."""
+    for seed in (1, 2):
+        for logged in ("scored", "training"):
+            site.seed("warm", kind="Framework", run_id=f"{logged}{seed}", logged=logged, size=2000, seed=seed)
+
+    def titles(runs: str) -> list[str]:
+        page = look(f"/compare/?runs={runs}")
+        expect(page.locator("figure.chart").first).to_be_visible()
+        return page.locator("figure.chart h3").all_inner_texts()
+
+    keras = ["loss", "val_loss", "accuracy", "val_accuracy"]
+    torch = ["train/loss", "val/loss", "val/acc1", "train/lr"]
+    assert titles("scored1,scored2")[:4] == keras
+    assert titles("training1,training2") == torch
+    assert set(titles("training1,training2,scored1,scored2")) == {*keras, *torch}
+    assert titles("search0,search1")[0] == "val_loss"
+    assert "train/loss" in titles("search0,search1,training1,training2")

@@ -417,7 +417,7 @@ def test_the_list_is_taken_along_as_a_table(look: Look) -> None:
     with page.expect_download() as caught:
         page.get_by_role("link", name="Download CSV").click()
     rows = caught.value.path().read_text("utf-8-sig").splitlines()
-    assert rows[0] == "run_id,name,experiment,status,epochs,started,ended,param.optimizer"
+    assert rows[0] == "run_id,name,experiment,status,epochs,unit,started,ended,param.optimizer"
     assert [row.split(",")[1] for row in rows[1:]] == ["broad-0", "broad-2", "broad-4", "broad-6"]
     with page.expect_download() as caught:
         page.get_by_role("link", name="Download JSON").click()

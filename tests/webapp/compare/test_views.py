@@ -195,7 +195,7 @@ def test_any_text_is_answered_or_refused(reader: Client, items: list[str]) -> No
 
 def test_the_page_asks_for_the_data_at_once(reader: Client) -> None:
     page = reader.get("/compare/?runs=one,two").content.decode()
-    assert '<link rel="preload" href="/api/compare?runs=one,two" as="fetch"' in page
+    assert '<link rel="preload" href="/api/compare?runs=one,two&amp;first=200" as="fetch"' in page
     assert "Compare 2 runs" in page
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from typing import Any
 
@@ -10,6 +12,8 @@ from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from store.models import Run
+from tests.webapp.frameworks import Framework
 from tests.webapp.listing.conftest import Make
 from tests.webapp.samples import Sample
 from webapp.annotations.change import Change
@@ -130,3 +134,18 @@ def test_chosen_numbers_are_sent_with_words_for_what_is_not_finite(reader: Clien
         assert cell in page
     groups = reader.get("/", query | {"group": "metric.loss"}).content.decode()
     assert "-Infinity</a>" in groups
+
+
+def test_the_unit_of_epochs_is_told_wherever_they_are(reader: Client, db: None) -> None:
+    Framework("stepped", logged="steps", size=300).warm()
+    Sample("by-epoch", epochs=7).warm()
+    Sample("bare").announce()
+    Run.objects.filter(pk="bare").update(epochs=None)
+    listed = {run["mlflow_run_id"]: (run["epochs"], run["unit"]) for run in reader.get("/api/runs/").json()["runs"]}
+    assert listed == {"stepped": (300, "step"), "by-epoch": (7, "epoch"), "bare": (None, "epoch")}
+    assert reader.get("/api/runs/stepped/").json()["unit"] == "step"
+    compared = reader.get("/api/compare?runs=stepped,by-epoch").json()["runs"]
+    assert [run["unit"] for run in compared] == ["step", "epoch"]
+    table = reader.get("/runs/export.csv", {"sort": "name"}).getvalue().decode("utf-8-sig")
+    rows = {row["run_id"]: (row["epochs"], row["unit"]) for row in csv.DictReader(io.StringIO(table))}
+    assert rows == {"stepped": ("300", "step"), "by-epoch": ("7", "epoch"), "bare": ("", "")}

@@ -16,7 +16,7 @@ from webapp.annotations.change import Change
 from webapp.listing import export
 from webapp.visibility.reader import NOTHING
 
-FIRST = ["run_id", "name", "experiment", "status", "epochs", "started", "ended"]
+FIRST = ["run_id", "name", "experiment", "status", "epochs", "unit", "started", "ended"]
 
 
 def table(client: Client, query: dict[str, Any]) -> list[list[str]]:

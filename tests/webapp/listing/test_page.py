@@ -262,7 +262,14 @@ def test_a_sparkline_has_a_gap_where_there_is_no_value() -> None:
 
 @pytest.mark.parametrize(
     ("passed", "words"),
-    [(-5, "just now"), (59, "just now"), (60, "1 min ago"), (7300, "2 h ago"), (200_000, "2 d ago")],
+    [
+        (-5, "just now"),
+        (59, "just now"),
+        (60, "1 min ago"),
+        (7300, "2 h ago"),
+        (200_000, "2 d ago"),
+        (1_796_000_000, "in 1969"),
+    ],
 )
 def test_ago(passed: int, words: str) -> None:
     now = datetime(2026, 1, 2, tzinfo=UTC)
@@ -283,4 +290,4 @@ def test_a_run_that_counts_steps_has_as_many_as_on_its_page(reader: Client) -> N
     assert (row.unit, row.epochs) == ("step", 20_000)
     assert row.history_length
     assert row.history_length < 20_000
-    assert '20000<span class="sub">steps</span>' in reader.get("/").content.decode()
+    assert '20000 <span class="unit">steps</span>' in reader.get("/").content.decode()

@@ -1,6 +1,7 @@
 // The comparison: reads all its runs in one request, shows them in several ways, stays up to date while runs train.
 
 import "./base.js";
+import { keyAt } from "./charts/catalogue.js";
 import { copyLink, helpButton, linkButton } from "./charts/tools.js";
 import { VIEW_DEFAULTS } from "./charts/view.js";
 import { viewKeys } from "./charts/view-keys.js";
@@ -14,7 +15,9 @@ import { ParallelCoordinates } from "./compare/parallel.js";
 import { RunPicker } from "./compare/picker.js";
 import { freeSlot, runsOf, slotsOf } from "./compare/runs.js";
 import { Scatter } from "./compare/scatter.js";
+import { Summaries } from "./compare/summaries.js";
 import { ComparisonTable } from "./compare/table.js";
+import { read } from "./page/documents.js";
 import { el } from "./page/dom.js";
 import { Guard } from "./page/failures.js";
 import { follow, Source } from "./page/follow.js";
@@ -66,7 +69,13 @@ const page = { slots: slotsOf(ids, permalink.get("slots")), documents: new Map()
 const picker = new RunPicker(emphasis, Number(root.dataset.most), { add, remove });
 const guard = new Guard("This comparison", part("body"));
 const waiting = el("div", { class: "not-warm" });
-const address = () => `/api/compare?runs=${[...page.slots.keys()].join(",")}`;
+const whole = () => `/api/compare?runs=${[...page.slots.keys()].join(",")}`;
+const address = () => `${whole()}&first=${root.dataset.first}`; // as the page preloads it
+const summaries = new Summaries(
+  source,
+  () => guard.run(show),
+  (error) => toast(root, `Some metrics can't be read: ${error.message}`),
+);
 const chosen = unpack(permalink.get("hidden"));
 for (const [id, slot] of page.slots) if (chosen.includes(String(slot))) emphasis.hidden.add(id);
 
@@ -78,6 +87,7 @@ async function step() {
     if (asked !== address()) return { pause: LIVE, changed: true }; // other runs come next
     if (changed) {
       page.documents = new Map(document.runs.map((run) => [run.mlflow_run_id, run]));
+      summaries.take(document);
       await guard.run(show);
     }
     toast(root, "");
@@ -109,8 +119,7 @@ function changed() {
   permalink.set({ runs: names.join(","), slots: slots.every((slot, i) => slot === i) ? "" : slots.join(",") });
   keepHidden();
   guard.run(show);
-  if (names.every((id) => page.documents.has(id))) return; // all of them have been read
-  again();
+  again(); // the index of their metrics is another
 }
 
 function keepHidden() {
@@ -138,12 +147,18 @@ function show() {
       },
   );
   page.runs = runsOf(known, page.slots);
-  const value = permalink.get("value");
-  page.fields = fieldsOf(page.runs, value in VALUES ? value : "last");
+  page.fields = fieldsOf(page.runs, compared(), summaries);
+  summaries.want([keyAt("loss", "val")]); // for the best epoch
   if (size >= 2 && !page.documents.size) return undefined; // not read yet
   picker.update(page.runs);
   if (size < 2) return showChoose(size);
   return showAll();
+}
+
+// Which value of every metric.
+function compared() {
+  const value = permalink.get("value");
+  return value in VALUES ? value : "last";
 }
 
 function showChoose(size) {
@@ -180,22 +195,37 @@ async function showAll() {
 
 function build() {
   const parts = {
-    curves: new Curves(permalink, emphasis, source),
-    table: new ComparisonTable(permalink, emphasis, () => guard.run(show)),
-    parallel: new ParallelCoordinates(permalink, emphasis),
-    scatter: new Scatter(permalink, emphasis),
+    curves: new Curves(permalink, emphasis, source, summaries),
+    table: new ComparisonTable(permalink, emphasis, summaries, () => guard.run(show)),
+    parallel: new ParallelCoordinates(permalink, emphasis, summaries),
+    scatter: new Scatter(permalink, emphasis, summaries),
     histograms: new Histograms(permalink, emphasis, source),
   };
   page.parts = parts;
   part("body").replaceChildren(waiting, ...Object.values(parts).map(({ section }) => section));
-  const file = (text, save) => el("button", { type: "button", class: "button", onclick: save }, text);
+  const file = (text, save) => {
+    const press = () => save().catch((error) => toast(root, `The file can't be made: ${error.message}`));
+    return el("button", { type: "button", class: "button", onclick: press }, text);
+  };
   page.link = linkButton(permalink);
   part("actions").replaceChildren(
     page.link,
-    file("CSV", () => saveCsv(page.runs, page.fields)),
-    file("JSON", () => saveJson(page.runs)),
+    file("CSV", async () => {
+      const { runs, told } = await everything();
+      saveCsv(runs, fieldsOf(runs, compared(), told));
+    }),
+    file("JSON", async () => saveJson((await everything()).runs)),
     helpButton(help),
   );
+}
+
+// The runs with the numbers of all metrics, for files: {runs, told: their Summaries}.
+async function everything() {
+  if (summaries.whole) return { runs: page.runs, told: summaries };
+  const document = await read(whole());
+  const told = new Summaries();
+  told.take({ ...document, metrics: [...summaries.index.values()], metrics_total: summaries.total });
+  return { runs: runsOf(document.runs, page.slots), told };
 }
 
 // Runs without charts, each with the reason and what to expect; and those whose numbers are not known yet.

@@ -2,7 +2,9 @@
 
 import { cssColor, pixelRatio as ratio, textStyle } from "./canvas.js";
 
-const MARK_ROWS = 8; // rows for the marks of several curves
+const [MARK_ROWS, ROW] = [8, 10]; // rows for the marks of several curves, and their height
+
+const rowOf = (i) => ROW * (i % MARK_ROWS);
 
 // The steps of the marked insight, as a band; at least 6 px wide.
 export function paintMark(u, { view, spec, axis }) {
@@ -77,7 +79,8 @@ function strokePoints(u, places, values, log) {
   ctx.stroke();
 }
 
-export function paintBest(u, { data, spec, axis }) {
+export function paintBest(u, chart) {
+  const { data, spec, axis } = chart;
   const epoch = data.best_epoch ?? null;
   if (epoch === null) return;
   const at = axis.at(epoch);
@@ -95,9 +98,18 @@ export function paintBest(u, { data, spec, axis }) {
   if (spec.best) {
     const right = x > bbox.left + bbox.width - 60 * ratio();
     textStyle(ctx, right ? "right" : "left", "top", undefined, ratio());
-    ctx.fillText(`best ${epoch}`, x + (right ? -5 : 5) * ratio(), bbox.top + 2 * ratio());
+    ctx.fillText(`best ${epoch}`, x + (right ? -5 : 5) * ratio(), bbox.top + (2 + rowsOfMarks(chart)) * ratio());
   }
   ctx.restore();
+}
+
+// The height of all marks at the top.
+function rowsOfMarks(chart) {
+  const marked = chart.series.map((one, i) => {
+    const isMarked = !chart.hides(one) && [...chart.gaps[i]].some(([, kind]) => kind !== "-Infinity");
+    return isMarked ? rowOf(i) + ROW + 2 : 0;
+  });
+  return Math.max(0, ...marked);
 }
 
 // Every value that is not finite: a cross at the top, or at the bottom for −∞, in its curve's colour.
@@ -114,8 +126,7 @@ export function paintNonFinite(u, chart) {
       const at = axis.at(epoch);
       if (at < u.scales.x.min || at > u.scales.x.max) continue;
       const x = u.valToPos(at, "x", true);
-      const y =
-        kind === "-Infinity" ? bbox.top + bbox.height - 8 * ratio() : bbox.top + (8 + 10 * (i % MARK_ROWS)) * ratio();
+      const y = kind === "-Infinity" ? bbox.top + bbox.height - 8 * ratio() : bbox.top + (8 + rowOf(i)) * ratio();
       ctx.beginPath();
       ctx.moveTo(x - arm, y - arm);
       ctx.lineTo(x + arm, y + arm);

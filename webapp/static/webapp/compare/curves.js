@@ -97,8 +97,8 @@ class OverlaidChart extends LineChart {
 }
 
 export class Curves {
-  constructor(permalink, emphasis, source) {
-    Object.assign(this, { permalink, emphasis });
+  constructor(permalink, emphasis, source, summaries) {
+    Object.assign(this, { permalink, emphasis, summaries });
     this.detail = new Detail(permalink, source, () => this.#show());
     this.others = new OtherMetrics(source, () => this.#show());
     this.view = new View(permalink);
@@ -147,7 +147,6 @@ export class Curves {
       this.wrong = this.#problem();
       this.tools.update({ steps: titled(this.unit), problems: { relative: this.wrong } });
       this.detail.update(this.warm);
-      this.others.renew();
       this.#build();
     });
   }
@@ -164,11 +163,13 @@ export class Curves {
   #build() {
     this.byTime = this.#isByTime;
     this.runs = this.warm.map((run) => this.detail.of(run));
-    const counts = curveCounts(this.runs);
+    const { index } = this.summaries;
+    const counts = curveCounts(this.runs, index);
     const atLeast = this.permalink.get("shared") === "1" ? 2 : 1;
     const offered = [...counts.keys()].filter((key) => counts.get(key) >= Math.min(atLeast, this.runs.length));
     const asked = chosenIn(this.permalink.get("metrics"));
-    const chosen = asked ? offered.filter((key) => asked.includes(key)) : usualMetrics(offered, this.runs);
+    const chosen = asked ? offered.filter((key) => asked.includes(key)) : usualMetrics(offered, this.runs, index);
+    this.summaries.want(chosen);
     this.chooser.update(
       offered.map((key) => [key, key, `${counts.get(key)} of ${this.runs.length} runs`]),
       chosen,

@@ -66,8 +66,9 @@ export class Detail {
     if (answers.some(({ value }) => value)) this.onRead();
   }
 
-  // Whether there is a new history.
-  async #ask({ id }) {
+  // Whether there is a new history. That of the same warming as the overview is none.
+  async #ask({ id, history }) {
+    if (this.#histories.get(id)?.cached_at === history.cached_at) return false;
     const { changed, document } = await this.source.read(`/api/runs/${id}/training-history/?resolution=full`);
     if (!changed || !document.available) return false;
     this.#histories.set(id, document);

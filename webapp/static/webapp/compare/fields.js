@@ -5,7 +5,7 @@ import { isStatistic, keyAt } from "../charts/catalogue.js";
 import { stepsOf, unitOf } from "../charts/specs.js";
 import { apart, byName, seconds } from "../page/format.js";
 import { direction } from "./direction.js";
-import { SYSTEM, sectionOrder, summaryOf } from "./metrics.js";
+import { SYSTEM, sectionOf, summaryOf } from "./metrics.js";
 import { kindsOf } from "./scale.js";
 
 export const GROUPS = { param: "Parameters", metric: "Metrics", run: "Run" };
@@ -29,17 +29,23 @@ const FACTS = {
   experiment: ({ row }) => row.experiment_name,
 };
 
-// `which` is one of VALUES. A field is {id, column, group, key, name, direction, numeric, varies, aside, values, raw,
-// text(id)}. `values` is run ID → number, text or null; a metric's number may be NaN or infinite. `raw` has parameters
-// as they were logged. `text(id)` is for people: different values of a field have different texts. `column` is its
-// name in a file, and `name` that on the page; both say which value, unless it is the last. A metric of the machine is
-// `aside`.
-export function fieldsOf(runs, which = "last") {
+// `which` is one of VALUES, `summaries` the runs' Summaries. A field is {id, column, group, key, name, direction,
+// numeric, varies, aside, known, values, raw, text(id)}. A metric's numbers may not be `known` yet. `values` is
+// run ID → number, text or null; a metric's number may be NaN or infinite. `raw` has parameters as they were logged.
+// `text(id)` is for people: different values of a field have different texts. `column` is its name in a file, and
+// `name` that on the page; both say which value, unless it is the last. A metric of the machine is `aside`.
+export function fieldsOf(runs, which, summaries) {
   const params = new Map(runs.map(({ id, row }) => [id, mapOf(row.params)]));
   const metrics = new Map(runs.map((run) => [run.id, metricsOf(run, which)]));
-  const keysOf = (maps) => [...new Set([...maps.values()].flatMap((map) => [...map.keys()]))].sort(byName);
-  const order = sectionOrder(runs);
-  const isAside = ({ key }) => order.get(key) === SYSTEM;
+  const keysOf = (maps, more = []) =>
+    [...new Set([...maps.values()].flatMap((map) => [...map.keys()]).concat(more))].sort(byName);
+  const { index } = summaries;
+  // The runs may differ in what is not known yet: the index tells.
+  const indexed = (one) => {
+    const known = summaries.has(one.key);
+    const varies = known ? one.varies : index.get(one.key).differ.includes(memberOf(one.key, which));
+    return { ...one, known, varies, aside: sectionOf(index, one.key) === SYSTEM };
+  };
   const told = (one) => {
     const said = memberOf(one.key, which) === "last" ? "last" : which;
     return said === "last" ? one : { ...one, column: `${one.id}.${said}`, name: `${one.key} (${said})` };
@@ -47,9 +53,9 @@ export function fieldsOf(runs, which = "last") {
   const each = (group, keys, maps) => keys.map((key) => field(group, key, runs, ({ id }) => maps.get(id).get(key)));
   return [
     ...each("param", keysOf(params), params),
-    ...each("metric", mainFirst(keysOf(metrics), order), metrics).map((one) => told({ ...one, aside: isAside(one) })),
+    ...each("metric", mainFirst(keysOf(metrics, [...index.keys()]), index), metrics).map((one) => told(indexed(one))),
     ...Object.entries(FACTS).map(([key, read]) => field("run", key, runs, read)),
-  ].filter(({ values }) => [...values.values()].some((value) => value !== null));
+  ].filter(({ known, values }) => !known || [...values.values()].some((value) => value !== null));
 }
 
 // One value of every metric; with the last ones, the best validation loss. While the summaries are being rebuilt, what
@@ -71,8 +77,8 @@ function metricsOf({ row, told }, which) {
 const memberOf = (key, which) => (which === "best" ? BEST[direction(key)] : which);
 
 // Main metrics, then statistics and others, then those of the machine.
-function mainFirst(keys, order) {
-  const place = (key) => Math.max(order.get(key) ?? 0, Number(isStatistic(key)));
+function mainFirst(keys, index) {
+  const place = (key) => Math.max(sectionOf(index, key), Number(isStatistic(key)));
   return keys.sort((a, b) => place(a) - place(b)); // sorting is stable
 }
 
@@ -104,6 +110,7 @@ function field(group, name, runs, read) {
     key: name,
     name,
     numeric,
+    known: true,
     varies: new Set(values.values()).size > 1, // a run that lacks a field differs from those that have it
     values,
     raw,
@@ -121,9 +128,9 @@ function isNumber(value) {
 
 // Fields that an axis can show.
 export const axisFields = (fields) =>
-  fields.filter(({ numeric, values }) =>
+  fields.filter(({ numeric, known, values }) =>
     numeric
-      ? [...values.values()].some(Number.isFinite)
+      ? !known || [...values.values()].some(Number.isFinite)
       : [...values.values()].every((value) => (value ?? "").length <= SHORT_ENOUGH),
   );
 

@@ -6,7 +6,7 @@ import { el } from "../page/dom.js";
 
 export class OtherMetrics {
   #chunks = new Map(); // address → document
-  #asked = new Set(); // addresses that were read since the runs changed
+  #asked = new Set(); // addresses that are being read
 
   // Calls `onRead` when more has been read.
   constructor(source, onRead) {
@@ -14,22 +14,19 @@ export class OtherMetrics {
     this.element = el("span", { class: "muted", role: "status" });
   }
 
-  // The runs may have changed.
-  renew() {
-    this.#asked.clear();
-  }
-
-  // Reads these metrics in all runs that have them in chunks.
+  // Reads these metrics in all runs that have them in chunks, unless they are known from the run's last warming.
   async read(runs, keys, resolution) {
-    const known = runs.flatMap((run) => keys.map((key) => addressOf(run, key, resolution))).filter(Boolean);
-    const missing = [...new Set(known)].filter((address) => !this.#asked.has(address));
+    const isKnown = (address, { history }) => this.#chunks.get(address)?.cached_at === history.cached_at;
+    const wanted = runs.flatMap((run) =>
+      keys.map((key) => addressOf(run, key, resolution)).filter((address) => address && !isKnown(address, run)),
+    );
+    const missing = [...new Set(wanted)].filter((address) => !this.#asked.has(address));
     if (!missing.length) return;
     for (const address of missing) this.#asked.add(address);
     const answers = await Promise.allSettled(missing.map((address) => this.#ask(address)));
     const failed = answers.find(({ status }) => status === "rejected");
     this.element.textContent = failed ? `Some other metrics can't be read: ${failed.reason.message}` : "";
-    // They are requested again next time.
-    for (const [i, { status }] of answers.entries()) if (status === "rejected") this.#asked.delete(missing[i]);
+    for (const address of missing) this.#asked.delete(address);
     if (answers.some(({ value }) => value)) this.onRead();
   }
 

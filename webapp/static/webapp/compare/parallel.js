@@ -21,8 +21,8 @@ const KINDS = { linear: "Linear", log: "Log", category: "Categories" };
 const y = (position) => TOP + (1 - position) * (HEIGHT - TOP - BOTTOM);
 
 export class ParallelCoordinates {
-  constructor(permalink, emphasis) {
-    Object.assign(this, { permalink, emphasis });
+  constructor(permalink, emphasis, summaries) {
+    Object.assign(this, { permalink, emphasis, summaries });
     this.brushes = unpackAll(permalink.get("brush")); // field ID → [min, max] as texts, empty without a limit
     this.kinds = unpackAll(permalink.get("kinds")); // field ID → [kind]
     this.chooser = new Chooser("Axes", (chosen) => {
@@ -69,7 +69,9 @@ export class ParallelCoordinates {
   #build() {
     const able = axisFields(this.all);
     const chosen = chosenIn(this.permalink.get("axes")) ?? usualAxes(this.all);
-    this.fields = able.filter(({ id }) => chosen.includes(id));
+    const wanted = able.filter(({ id }) => chosen.includes(id));
+    this.fields = wanted.filter(({ known }) => known);
+    this.summaries.want(wanted.filter(({ group }) => group === "metric").map(({ key }) => key));
     this.section.hidden = !able.length;
     this.chooser.update(
       able.map(({ id, name, group, varies }) => [

@@ -23,8 +23,8 @@ const SHAPES = [
 ];
 
 export class Scatter {
-  constructor(permalink, emphasis) {
-    Object.assign(this, { permalink, emphasis });
+  constructor(permalink, emphasis, summaries) {
+    Object.assign(this, { permalink, emphasis, summaries });
     this.selects = WAYS.map((way) =>
       el("select", {
         "aria-label": AXES[way],
@@ -32,6 +32,7 @@ export class Scatter {
       }),
     );
     this.kinds = [el("span"), el("span")];
+    this.points = [];
     this.plot = el("div", {
       class: "scatter-plot",
       tabindex: "0",
@@ -87,6 +88,8 @@ export class Scatter {
     this.section.hidden = this.all.length < 2;
     if (this.section.hidden) return;
     this.fields = WAYS.map((way, i) => this.all.find(({ id }) => id === this.permalink.get(way)) ?? this.#usual(i));
+    this.summaries.want(this.fields.filter(({ group }) => group === "metric").map(({ key }) => key));
+    if (!this.fields.every(({ known }) => known)) return; // comes again once they are
     this.scales = this.fields.map((field, i) => new Scale(field, this.permalink.get(`${WAYS[i]}-kind`)));
     const options = JSON.stringify(this.all.map(({ id }) => id));
     if (options !== this.options) for (const select of this.selects) select.replaceChildren(...this.#options());

@@ -3,6 +3,7 @@
 import { choice, el, section } from "../page/dom.js";
 import { Guard } from "../page/failures.js";
 import { byName, count, exact, number } from "../page/format.js";
+import { whenNear } from "../page/frames.js";
 import { best } from "./direction.js";
 import { GROUPS, VALUES } from "./fields.js";
 import { nameOf, replace, swatch } from "./plot.js";
@@ -10,11 +11,12 @@ import { nameOf, replace, swatch } from "./plot.js";
 const COLUMNS_AT_MOST = 8; // more runs are rows by default
 const AT_ONCE = 200; // fields of a group
 const MORE = 1000; // that a press of the button adds
+const AHEAD = "600px"; // distance from the view at which numbers are read
 
 export class ComparisonTable {
   // Calls `onValue` when another value of the metrics is to be compared, on the whole page.
-  constructor(permalink, emphasis, onValue) {
-    Object.assign(this, { permalink, emphasis });
+  constructor(permalink, emphasis, summaries, onValue) {
+    Object.assign(this, { permalink, emphasis, summaries });
     const value = choice("Value of metrics", Object.entries(VALUES), permalink.get("value"), (which) => {
       permalink.set({ value: which });
       onValue();
@@ -68,6 +70,10 @@ export class ComparisonTable {
       hint,
     );
     this.guard = new Guard("The table", this.section);
+    whenNear(this.section, AHEAD, () => {
+      this.near = true;
+      this.#read();
+    });
   }
 
   update(runs, fields) {
@@ -94,7 +100,9 @@ export class ComparisonTable {
     const found = this.#found();
     const differ = found.filter(({ varies }) => varies);
     this.shown = only ? differ : found;
-    this.said.textContent = `${count(differ.length)} of ${count(found.length)} differ`;
+    const unlisted = this.summaries.total - this.summaries.index.size;
+    const more = unlisted ? `; ${count(unlisted)} metrics are in the files alone` : "";
+    this.said.textContent = `${count(differ.length)} of ${count(found.length)} differ${more}`;
     const asked = this.permalink.get("layout");
     const layout = asked || (this.runs.length > COLUMNS_AT_MOST ? "rows" : "columns");
     this.layout.firstChild?.getAttribute("data-layout") === layout ||
@@ -123,6 +131,16 @@ export class ComparisonTable {
       ),
     );
     this.emphasis.show();
+    this.#read();
+  }
+
+  // Reads the numbers that are shown or sorted by, once the table is near the view.
+  #read() {
+    if (!this.near || !this.shown) return;
+    const shown = this.#groups().flatMap(([, fields]) => fields);
+    const [sorted] = this.#sort;
+    const metrics = [...shown, sorted].filter((field) => field?.group === "metric");
+    this.summaries.want(metrics.map(({ key }) => key));
   }
 
   // The fields whose names have all words of the search.
@@ -303,7 +321,7 @@ export class ComparisonTable {
         el(
           "span",
           { class: "value", title: titleOf(field, run.id) },
-          value === null ? el("span", { class: "muted" }, "–") : folded(text),
+          value === null ? el("span", { class: "muted" }, field.known ? "–" : "…") : folded(text),
         ),
       ];
       const from = this.baseline && run !== this.baseline && this.#delta(field, value, zero);

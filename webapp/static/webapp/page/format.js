@@ -97,7 +97,12 @@ export function duration(seconds) {
   return `${Math.round(seconds / 86400)} days`;
 }
 
-export const seconds = (from, to) => (from && to ? (Date.parse(to) - Date.parse(from)) / 1000 : null);
+const TEN_YEARS = 3652 * 86400; // seconds
+// Between two times; null without one of them, or beyond ten years: a client's clock was wrong.
+export function seconds(from, to) {
+  const passed = from && to ? (Date.parse(to) - Date.parse(from)) / 1000 : null;
+  return passed === null || passed > TEN_YEARS ? null : passed;
+}
 
 const TIME = made(Intl.DateTimeFormat, undefined, { dateStyle: "medium", timeStyle: "medium" });
 export const time = (text) => (text ? TIME().format(Date.parse(text)) : "–");
@@ -122,9 +127,10 @@ export function clock(seconds, increment) {
     : `${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, "0")}`;
 }
 
-// "3 min ago", as the server says it.
+// "3 min ago", or "in 1970" of a client's wrong clock, as the server says it.
 export function ago(text) {
   const passed = Math.max(0, (Date.now() - Date.parse(text)) / 1000);
+  if (passed > TEN_YEARS) return `in ${new Date(text).getUTCFullYear()}`;
   for (const [size, unit] of [
     [86400, "d"],
     [3600, "h"],
