@@ -104,5 +104,5 @@ def screenshot(page: Page, name: str) -> None:
 def screenshots(page: Page, name: str) -> None:
     """The same in both themes, which differ in colours alone."""
     for theme in ("dark", "light"):
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=theme)
         screenshot(page, f"{name}-{theme}")
