@@ -92,17 +92,18 @@ def give_back(worker: str, requests: Iterable[Request]) -> None:
     """Give back what a worker's processes claimed, and queue it for others. ``requests`` are the tasks that they run:
     a rebuild's row doesn't name its worker.
     """
-    for request in requests:
-        if request.name == "rebuild_run":
-            run_id, attempts = request.args[:2]
-            log.warning("run %s is not rebuilt yet: worker %s ends", run_id, worker, extra={"run_id": run_id})
-            _without_raising(partial(rebuilds.give_back, run_id, attempts))
     for run_id in _without_raising(lambda: inbox.give_back(_claimant(worker, ""))) or []:
         log.warning("run %s is given back: worker %s ends", run_id, worker, extra={"run_id": run_id})
         try:
             dispatch(run_id)
         except BrokerError as error:
             log.error("Redis is down, the sweep will queue run %s: %s", run_id, error, extra={"run_id": run_id})
+    # Last: they can wait better than events.
+    for request in requests:
+        if request.name == "rebuild_run":
+            run_id, attempts = request.args[:2]
+            log.warning("run %s is not rebuilt yet: worker %s ends", run_id, worker, extra={"run_id": run_id})
+            _without_raising(partial(rebuilds.give_back, run_id, attempts))
 
 
 def _without_raising(change: Callable[[], T]) -> T | None:

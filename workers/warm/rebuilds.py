@@ -103,7 +103,8 @@ def give_back(run_id: str, attempts: int) -> None:
     sweep queues the run again. ``attempts`` is how many there were before.
     """
     claimed = _outdated().filter(pk=run_id, rebuild_attempts=attempts + 1)
-    claimed.update(rebuild_attempts=attempts, rebuild_due_at=clock.now())
+    # Due at once, and not as one that has waited a lease.
+    claimed.update(rebuild_attempts=attempts, rebuild_due_at=None)
 
 
 def _waits_for_server() -> Q:
