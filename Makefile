@@ -102,4 +102,4 @@ clean:  ## remove build files and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers doctor account visibility logs test chaos screenshots check bench bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers doctor account visibility logs test test-fast chaos screenshots check bench bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean

@@ -1,4 +1,4 @@
-"""Folders and files stay small, and no module imports itself through others (CONTRIBUTING.md, "Sizes and layers")."""
+"""Folders and files stay small, and no module imports itself through others (CONTRIBUTING.md, "Sizes")."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The run of the golden entries: 12 epochs with a spike, a missing step, a repeated one, and NaN.
 
-``python -m tests.workers.golden_run`` rewrites contract/examples/entry-*.json.
+``python -m tests.workers.golden_run`` rewrites warmboard/contract/examples/entry-*.json.
 """
 
 from __future__ import annotations
