@@ -47,9 +47,10 @@ class LocalCopy:
                 result = self._look_ups[key] = Future()
         if first:
             self._settle(key, result, look_up)
-        else:
-            count_reads("process")
-        return result.result()
+        body = result.result()
+        if not first:
+            count_reads("process" if body else "nowhere")
+        return body
 
     def forget(self, run_id: str) -> None:
         """Drop the run's bodies, because they have changed. The result of a look-up in progress is not cached."""

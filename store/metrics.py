@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,8 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX = "warmboard-metrics-"
 SILENT_SECONDS = 5.0
 """How long a client of the port may send or take nothing."""
+MOST_CLIENTS = 32
+"""Connections of the port at once; more are closed."""
 
 
 def share(process: Callable[[], object] = os.getpid) -> None:
@@ -82,9 +85,15 @@ def serve(host: str, port: int, collectors: Iterable[Any] = ()) -> int:
         ) from None
     handler: Any = server.RequestHandlerClass
     server.RequestHandlerClass = type("Bounded", (handler,), {"timeout": SILENT_SECONDS})
+    server.verify_request = lambda *_: _clients() < MOST_CLIENTS  # type: ignore[method-assign]
     # Processes that are forked later would keep the port of one that was killed.
     os.register_at_fork(after_in_child=server.socket.close)
     return int(server.server_port)
+
+
+def _clients() -> int:
+    """Connections that are being answered: each has a thread of socketserver's."""
+    return sum("process_request_thread" in thread.name for thread in threading.enumerate())
 
 
 def _forget_dead() -> None:

@@ -45,7 +45,7 @@ RUNS = Parameter("runs", "IDs of 2 to 50 different runs, separated by commas.", 
 CHOSEN: Parameter[list[str]] = Parameter("runs", "Run IDs, separated by commas.", _RUNS, _run_ids(0), default=[])
 FIRST: Parameter[int | None] = Parameter(
     "first",
-    "Of each run only the summaries of so many metrics, those of its first charts; and an index of all. "
+    "Of each run only the summaries of at most this many metrics, those of its first charts; and an index of all. "
     "Without it: the summaries of all metrics.",
     {"type": "integer", "minimum": 1, "maximum": MOST_METRICS},
     within(1, MOST_METRICS),

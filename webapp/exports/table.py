@@ -6,6 +6,7 @@ import math
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from heapq import merge
 from itertools import groupby
 from typing import Any
@@ -33,8 +34,11 @@ class Axis:
         return zip(self.steps, self.timestamps, strict=True)
 
     @property
-    def name(self) -> tuple[bytes, bytes]:
-        return self.steps.tobytes(), self.timestamps.tobytes()
+    def name(self) -> bytes:
+        """Equal for equal places: a digest, so that it takes no second copy of them."""
+        digest = blake2b(self.steps)
+        digest.update(self.timestamps)
+        return digest.digest()
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class WholeRun:
     axes: list[Axis] = field(default_factory=list, repr=False)
     columns: dict[str, Column] = field(default_factory=dict)
     unlisted: int = 0
-    _numbers: dict[tuple[bytes, bytes], int] = field(default_factory=dict, repr=False)
+    _numbers: dict[bytes, int] = field(default_factory=dict, repr=False)
 
     def add(self, key: str, points: Iterable[Point]) -> None:
         """Add a metric; without points, it was never logged and is left out."""

@@ -1,11 +1,12 @@
 """What one process tells Prometheus of the database: the inbox, runs that are held back, tracking servers.
 
-Every query is bounded and has an index. A scrape waits WAIT_SECONDS at most, and those within FRESH_SECONDS share one
-look: neither many scrapes nor a slow database add up.
+Counts are bounded; the ages read at most the unfinished events. A scrape waits WAIT_SECONDS at most, and those within
+FRESH_SECONDS share one look: neither many scrapes nor a slow database add up.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.models import QuerySet
 
 from store import clock
@@ -21,6 +22,8 @@ from store.models import InboxEvent
 from workers.counts import UNKNOWN
 from workers.inbox import REQUESTS, State
 from workers.servers import gate, held
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import GaugeMetricFamily
@@ -43,7 +46,7 @@ class Seen:
 
 
 def look(servers: Collection[str]) -> Seen:
-    """Look at the database; ``servers`` are the configured ones. Raises DatabaseError."""
+    """Look at the database; ``servers`` are the configured ones. Raises Django's database errors."""
     now, events = clock.now(), InboxEvent.objects.all()
     of_runs = events.exclude(type__in=REQUESTS)
     pending, warming = of_runs.filter(state=State.PENDING), of_runs.filter(state=State.WARMING)
@@ -98,12 +101,13 @@ class DatabaseGauges:
         return time.monotonic() - self._looked_at
 
     def _look(self) -> None:
+        seen = None
         try:
-            self._seen = look(self._servers)
-        except DatabaseError:
-            self._seen = None
+            seen = look(self._servers)
+        except Error as error:
+            log.warning("no metrics of the database: %s", error)
         finally:
-            self._looked_at = time.monotonic()
+            self._seen, self._looked_at = seen, time.monotonic()
             # Django keeps a connection for each thread.
             connection.close()
 

@@ -40,6 +40,23 @@ def test_a_run_that_is_removed_takes_no_colour_of_others(look: Look) -> None:
     expect(chart(page, "val_loss").locator(".legend")).to_contain_text("search 7")
 
 
+def test_a_run_that_is_removed_and_added_again_is_read_again(look: Look) -> None:
+    page = look(THREE)
+    rows = page.locator(".matrix tbody tr[class]")
+    expect(page.locator(".matrix")).to_be_visible()
+    with page.expect_response("**/api/compare?**"):
+        page.get_by_role("button", name="Remove search 2").click()
+    expect(chart(page, "val_loss").locator(".legend button")).to_have_count(2)
+    page.wait_for_timeout(100)  # the answer is taken
+    page.get_by_text("Add a run", exact=True).click()
+    page.get_by_role("combobox", name="Search runs to add").fill("search 2")
+    page.get_by_role("option", name="search 2", exact=False).first.click()
+    expect(chart(page, "val_loss").locator(".legend")).to_contain_text("search 2")
+    page.locator(".matrix").scroll_into_view_if_needed()
+    expect(rows.first).to_be_visible()
+    expect(page.locator(".matrix .value").get_by_text("…", exact=True)).to_have_count(0)
+
+
 def test_any_run_is_found_and_added_by_keyboard(look: Look) -> None:
     page = look(THREE)
     expect(page.locator(".compared li")).to_have_count(3)

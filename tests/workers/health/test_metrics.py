@@ -170,6 +170,14 @@ def test_a_client_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.usefixtures("counted")
+def test_one_client_too_many_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "MOST_CLIENTS", 1)
+    address = ("127.0.0.1", metrics.serve("127.0.0.1", 0))
+    with socket.create_connection(address, PATIENCE), socket.create_connection(address, PATIENCE) as second:
+        assert second.recv(1) == b"", "closed, while the first is being answered"
+
+
+@pytest.mark.usefixtures("counted")
 def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

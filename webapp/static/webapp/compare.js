@@ -72,7 +72,6 @@ const waiting = el("div", { class: "not-warm" });
 const whole = () => `/api/compare?runs=${[...page.slots.keys()].join(",")}`;
 const address = () => `${whole()}&first=${root.dataset.first}`; // as the page preloads it
 const summaries = new Summaries(
-  source,
   () => guard.run(show),
   (error) => toast(root, `Some metrics can't be read: ${error.message}`),
 );
@@ -95,6 +94,7 @@ async function step() {
       return { pause: WAITING, changed };
     return { pause: page.runs.some(({ row }) => row.status === "RUNNING") ? LIVE : null, changed };
   } catch (error) {
+    source.forget(asked); // the answer may have come and not been understood
     toast(root, retrying(error));
     return { pause: WAITING };
   }
@@ -119,6 +119,7 @@ function changed() {
   permalink.set({ runs: names.join(","), slots: slots.every((slot, i) => slot === i) ? "" : slots.join(",") });
   keepHidden();
   guard.run(show);
+  source.forget(address()); // what an earlier answer had is no longer here
   again(); // the index of their metrics is another
 }
 

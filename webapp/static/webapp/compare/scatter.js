@@ -89,13 +89,15 @@ export class Scatter {
     if (this.section.hidden) return;
     this.fields = WAYS.map((way, i) => this.all.find(({ id }) => id === this.permalink.get(way)) ?? this.#usual(i));
     this.summaries.want(this.fields.filter(({ group }) => group === "metric").map(({ key }) => key));
-    if (!this.fields.every(({ known }) => known)) return; // comes again once they are
-    this.scales = this.fields.map((field, i) => new Scale(field, this.permalink.get(`${WAYS[i]}-kind`)));
     const options = JSON.stringify(this.all.map(({ id }) => id));
     if (options !== this.options) for (const select of this.selects) select.replaceChildren(...this.#options());
     this.options = options;
+    this.fields.forEach(({ id }, i) => {
+      this.selects[i].value = id;
+    });
+    if (!this.fields.every(({ known }) => known)) return; // comes again once they are
+    this.scales = this.fields.map((field, i) => new Scale(field, this.permalink.get(`${WAYS[i]}-kind`)));
     this.fields.forEach((field, i) => {
-      this.selects[i].value = field.id;
       const way = WAYS[i];
       const kind = `${field.id} ${this.scales[i].kind}`;
       if (this.kinds[i].dataset.kind === kind) return;

@@ -1,7 +1,7 @@
 // The numbers of the runs' metrics. A page begins with the names of all and the numbers of the first charts; those of
 // others are read once they are shown.
 
-import { byName } from "../page/documents.js";
+import { byName, read } from "../page/documents.js";
 
 const AT_ONCE = 200; // metrics in one request; the server's limit
 const LONGEST = 4000; // characters of their names in an address
@@ -17,8 +17,8 @@ export class Summaries {
   #queue = Promise.resolve();
 
   // Calls `onRead` when more has been read, and `onError` if that failed.
-  constructor(source, onRead, onError) {
-    Object.assign(this, { source, onRead, onError });
+  constructor(onRead, onError) {
+    Object.assign(this, { onRead, onError });
   }
 
   // Takes the answer of /api/compare, and adds to its runs what was read besides, until that is read again.
@@ -42,19 +42,23 @@ export class Summaries {
     return this.#counted(key, ({ told }) => Object.hasOwn(told.metrics, key));
   }
 
-  // Whether those of all metrics are known.
+  // Whether those of all metrics came with the runs.
   get whole() {
-    return this.total === this.index.size && [...this.index.keys()].every((key) => this.has(key));
+    return this.total === this.index.size && [...this.index.keys()].every((key) => this.#came(key));
   }
 
   // Reads the numbers of these metrics, unless they came with the runs or have been requested.
   want(keys) {
-    const came = (key) => this.#counted(key, ({ first }) => first.has(key));
-    const missing = [...new Set(keys)].filter((key) => this.index.has(key) && !this.#asked.has(key) && !came(key));
+    const isMissing = (key) => this.index.has(key) && !this.#asked.has(key) && !this.#came(key);
+    const missing = [...new Set(keys)].filter(isMissing);
     for (const key of missing) this.#asked.add(key);
     const runs = this.#runs;
     for (const batch of batches(missing))
       this.#queue = this.#queue.then(() => runs === this.#runs && this.#read(batch));
+  }
+
+  #came(key) {
+    return this.#counted(key, ({ first }) => first.has(key));
   }
 
   #counted(key, isThere) {
@@ -65,8 +69,8 @@ export class Summaries {
     const runs = this.#runs;
     try {
       const address = `/api/compare/summaries?runs=${this.#ids}&metrics=${encodeURIComponent(keys)}`;
-      const { changed, document } = await this.source.read(address);
-      if (runs !== this.#runs || !changed) return;
+      const document = await read(address);
+      if (runs !== this.#runs) return; // asked again, if they are still shown
       for (const { mlflow_run_id: id, summaries } of document.runs) {
         if (!summaries || !runs.has(id)) continue;
         const known = this.#more.get(id);
@@ -80,6 +84,7 @@ export class Summaries {
       }
       this.onRead();
     } catch (error) {
+      if (runs === this.#runs) for (const key of keys) this.#asked.delete(key);
       this.onError(error);
     }
   }

@@ -310,7 +310,7 @@ export class ComparisonTable {
   }
 
   #cells(field) {
-    const top = best([...field.values.values()], field.direction);
+    const top = field.known ? best([...field.values.values()], field.direction) : undefined;
     const zero = this.baseline && field.values.get(this.baseline.id);
     return this.runs.map((run) => {
       const value = field.values.get(run.id);
@@ -324,7 +324,7 @@ export class ComparisonTable {
           value === null ? el("span", { class: "muted" }, field.known ? "–" : "…") : folded(text),
         ),
       ];
-      const from = this.baseline && run !== this.baseline && this.#delta(field, value, zero);
+      const from = field.known && this.baseline && run !== this.baseline && this.#delta(field, value, zero);
       return el(
         "td",
         { "data-run": run.id, class: field.numeric ? "number" : null },
