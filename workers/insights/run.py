@@ -44,7 +44,8 @@ class Run:
 
     @cached_property
     def gradient_norms(self) -> list[str]:
-        return list(filter(is_gradient_norm, self.metrics))
+        """Metrics that are called so, but for those with negative values: they are no norms."""
+        return [key for key in self.metrics if is_gradient_norm(key) and not (self.finite(key).values < 0).any()]
 
     @cached_property
     def pairs(self) -> list[Pair]:

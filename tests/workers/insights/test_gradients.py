@@ -128,8 +128,8 @@ def test_vanishing_gradients() -> None:
 
 @pytest.mark.parametrize(
     "norms",
-    [np.geomspace(10, 1e-3, 50), np.full(50, 1e-6), [1, 1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 1]],
-    ids=["converging", "small", "too short", "back"],
+    [np.geomspace(10, 1e-3, 50), np.full(50, 1e-6), [1, 1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 1], np.full(50, -0.03)],
+    ids=["converging", "small", "too short", "back", "no norm"],
 )
 def test_gradients_that_do_not_vanish(norms: np.ndarray) -> None:
     assert found({"query_grad_norm": curve(norms)}, "vanishing-gradients") == []
