@@ -1,4 +1,4 @@
-"""Fetching, compared with all other ways; sampling; a burst of runs: ``make bench-warming``."""
+"""Fetching, compared with all other ways; sampling: ``make bench-warming``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import burst, sampling
+from benchmarks import sampling
 from benchmarks.report import Measure, median_ms, say
 from benchmarks.runs import insert_run
 from benchmarks.servers import Servers, servers
@@ -43,8 +43,6 @@ def measure() -> list[Measure]:
         measures += _million(pairs[0])
     say("sampling")
     measures += sampling.measure()
-    say("a burst of runs")
-    measures += burst.measure()
     return measures
 
 
