@@ -1,9 +1,9 @@
 """``python -m tests [PYTEST ARGUMENTS]``: what `make test` runs.
 
-Two runs of pytest, side by side: every test on SQLite, in TEST_PROCESSES processes (default: 2); and the tests that use
-tables once more on PostgreSQL, at the lowest priority, since the first often waits for a server. Arguments go to the
-first. If they choose tests (a path, -k, -m, --lf …), there is no second. Its output comes when both have ended, then
-one closing line for both.
+Two runs of pytest, side by side: every test on SQLite, in TEST_PROCESSES processes (default: one more than there are
+cores, as tests often wait for a server); and the tests that use tables once more on PostgreSQL, at the lowest priority.
+Arguments go to the first. If they choose tests (a path, -k, -m, --lf …), there is no second. Its output comes when both
+have ended, then one closing line for both.
 
 Exits with the status of the first run, or of the second if the first passed. Ends every process that a test has left
 behind, also when it is interrupted.
@@ -40,6 +40,8 @@ ON_POSTGRES = [
 ]
 CHOOSING = ("-k", "-m", "--lf", "--last-failed", "--sw", "--stepwise", "--deselect", "--co", "--collect-only")
 PR_SET_CHILD_SUBREAPER = 36
+MOST_PROCESSES = 4
+"""There are few long groups of tests (tests/groups.py), and each process takes a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Session:
         _end(psutil.Process().children(recursive=True))
 
     def start(self) -> None:
-        processes = os.environ.get("TEST_PROCESSES") or "2"
+        processes = os.environ.get("TEST_PROCESSES") or min((os.cpu_count() or 2) + 1, MOST_PROCESSES)
         beside = not choose(self.arguments)
         if beside:
             # Before the other: then both do not look for the same free port.

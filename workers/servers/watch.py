@@ -13,7 +13,7 @@ from workers.fetch.server import TrackingServer
 from workers.servers import gate, held
 from workers.servers.probe import Question, begin
 
-LONGEST_PAUSE = 8.0
+LONGEST_PAUSE = 5.0
 """Seconds between two questions to a server that is down."""
 
 

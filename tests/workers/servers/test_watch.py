@@ -147,7 +147,7 @@ def test_the_pauses_grow_and_a_server_that_returns_only_to_go_again_gets_no_shor
     held.hold("run001", "down")
     mlflow.down = True
     gate.close("default", "down")
-    for _ in range(int(LONGEST_PAUSE / 2) - 1):
+    for _ in range(int(LONGEST_PAUSE / 2)):
         beat.turn()
     assert len(mlflow.asked("experiments/search")) <= before + 1
 

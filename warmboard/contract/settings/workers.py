@@ -79,7 +79,7 @@ WARM_ATTEMPTS = Setting(
 RECOVERY_RUNS_PER_SECOND = Setting(
     "RECOVERY_RUNS_PER_SECOND",
     integer(1, 1000),
-    "10",
+    "20",
     "How many runs of a tracking server that was down are fetched per second, at most, as long as runs wait for it.",
     ("workers",),
 )
