@@ -105,6 +105,7 @@ def test_axe_finds_nothing_for_a_user(look: Look, seeded: Site, width: int) -> N
 def test_axe_finds_nothing_in_the_search_for_runs_to_add(look: Look, seeded: Site) -> None:
     page = look("/compare/?runs=abc123def456,axe-many")
     page.get_by_text("Add a run", exact=True).click()
+    expect(page.get_by_role("combobox", name="Search runs to add")).to_be_focused()
     page.keyboard.type("axe")
     options = page.locator("#found-runs > li")
     expect(options.first).to_be_visible()

@@ -54,7 +54,10 @@ class Hands:
         self.field.focus()
         with self.page.expect_response(lambda answer: "/api/complete" in answer.url and answer.ok):
             self.page.keyboard.type(text)
-        # A slow machine asks between two keys, too.
+        self.settled()
+
+    def settled(self) -> None:
+        """Waits until the list fits the text: a slow machine asks between two keys, too."""
         expect(self.list).not_to_have_attribute("aria-busy", "true")
         expect(self.options.first).to_be_visible()
 
@@ -91,6 +94,7 @@ def test_a_query_is_written_by_keyboard(hands: Hands) -> None:
     expect(hands.field).to_have_value("metric.final_val_loss <= ")
     hands.page.keyboard.type("1000 and na")
     expect(hands.option("name")).to_be_visible()
+    hands.settled()
     hands.press("ArrowDown", "Tab")
     expect(hands.field).to_have_value("metric.final_val_loss <= 1000 and name ")
     hands.type("= typed")
