@@ -34,7 +34,9 @@ COLUMNS = (
 def publish(outcomes: list[Outcome]) -> None:
     """Write the page and the JSON."""
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=2) + "\n")
+    # asdict makes keys of a Counter's items.
+    told = [asdict(outcome) | {"faults": dict(outcome.faults)} for outcome in outcomes]
+    RESULTS.write_text(json.dumps(told, indent=2) + "\n")
     PAGE.write_text(page(outcomes))
 
 
