@@ -16,6 +16,10 @@ from tests.browser.webapp import Webapp, webapp
 from tests.waiting import PATIENCE, PATIENCE_MS
 from tests.warmboard.servers import FakePubsub, pubsub_server
 
+OF_TESTS = ("willReadFrequently", "Autofocus processing was blocked")
+"""In what the browser says of tests: they read canvases back, and type before the frame that focuses the first field.
+"""
+
 
 @dataclass(frozen=True)
 class Site(Webapp):
@@ -67,8 +71,7 @@ def look(chromium: Browser, site: Site) -> Iterator[Callable[..., Page]]:
             complaints.append(f"asked {request.url}")
 
     def hear(message: ConsoleMessage) -> None:
-        # It is the tests that read canvases back.
-        if message.type != "log" and "willReadFrequently" not in message.text:
+        if message.type != "log" and not any(part in message.text for part in OF_TESTS):
             complaints.append(message.text)
 
     def open_page(
