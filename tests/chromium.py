@@ -102,7 +102,8 @@ def screenshot(page: Page, name: str) -> None:
 
 
 def screenshots(page: Page, name: str) -> None:
-    """The same in both themes, which differ in colours alone."""
+    """The same in both themes, in neither of which the page may scroll sideways."""
     for theme in ("dark", "light"):
         page.emulate_media(color_scheme=theme)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), theme
         screenshot(page, f"{name}-{theme}")
