@@ -14,7 +14,7 @@ module "warmboard" {
   alert_emails    = var.alert_emails
   secret_versions = var.secret_versions
 
-  # The smallest that allows a hundred connections; one of each process needs about 55.
+  # The smallest that allows a hundred connections.
   database = {
     tier             = "db-custom-1-3840"
     highly_available = false
@@ -26,7 +26,7 @@ module "warmboard" {
   workers = { min = 1, max = 1, rows_each = 4 }
   webapp = {
     min_instances    = 0
-    max_instances    = 2
+    max_instances    = 1
     processes        = 1
     domain           = ""
     proxies          = 1

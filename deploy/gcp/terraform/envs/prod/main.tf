@@ -19,7 +19,7 @@ module "warmboard" {
     tier             = "db-custom-2-7680"
     highly_available = true
     max_gigabytes    = 500
-    max_connections  = 200
+    max_connections  = 400
     backups          = 30
   }
   valkey  = { node_type = "STANDARD_SMALL", replicas = 1, tls = true }

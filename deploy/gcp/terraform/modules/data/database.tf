@@ -1,4 +1,4 @@
-# PostgreSQL for the store and for MLflow. Only a connector gets in, which needs roles/cloudsql.client beside the password.
+# PostgreSQL for the store and for MLflow. Only a connector gets in: it needs roles/cloudsql.client beside the password.
 resource "google_sql_database_instance" "this" {
   project             = var.project
   region              = var.region
@@ -54,4 +54,6 @@ resource "google_sql_database" "this" {
   project  = var.project
   instance = google_sql_database_instance.this.name
   name     = each.key
+  # Its tables belong to a user of its own, so it goes with its instance.
+  deletion_policy = "ABANDON"
 }

@@ -1,6 +1,7 @@
-# Celery's broker and the store's hot copy. One shard without cluster mode, which MGET and BRPOP need.
+# Celery's broker and the store's hot copy. One shard without cluster mode, which MGET and BRPOP need. Nothing is kept
+# on disk: what it loses is in the inbox and in the tables.
 #
-# IAM's tokens last an hour and don't fit into REDIS_URL, so there is no password: who reaches it, in its own subnet, is in.
+# IAM's tokens last an hour and don't fit into REDIS_URL, so there is no password: it is alone in its own subnet.
 resource "google_memorystore_instance" "this" {
   project                     = var.project
   location                    = var.region
@@ -17,15 +18,6 @@ resource "google_memorystore_instance" "this" {
   engine_configs = {
     # A full memory evicts hot bodies, which expire, and no tasks.
     maxmemory-policy = "volatile-lru"
-  }
-
-  # Queued tasks survive a crash.
-  persistence_config {
-    mode = "AOF"
-
-    aof_config {
-      append_fsync = "EVERY_SEC"
-    }
   }
 
   desired_auto_created_endpoints {

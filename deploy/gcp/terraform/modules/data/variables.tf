@@ -26,7 +26,7 @@ variable "protected" {
 }
 
 variable "database" {
-  description = "The size of Cloud SQL. One of each process needs about 55 connections."
+  description = "The size of Cloud SQL."
   type = object({
     tier             = string
     highly_available = bool

@@ -1,5 +1,5 @@
 # An account for each program, without keys. What it may do with a topic, a bucket, a secret or a service stands beside
-# that; here are only the roles that nothing smaller than a project can grant. deploy/gcp/identities.json has all of them.
+# that; here are only the roles that nothing smaller than a project can grant. deploy/gcp/identities.json has all.
 locals {
   accounts = {
     trainer    = "trains on Vertex AI"

@@ -5,19 +5,21 @@ locals {
   limits = {
     "Messages wait in Pub/Sub" = {
       metric   = "pubsub.googleapis.com/subscription/oldest_unacked_message_age"
-      resource = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${var.subscription}\""
+      type     = "pubsub_subscription"
+      label    = "subscription_id"
+      of       = var.subscription
       limit    = 300
       duration = "120s"
-      aligner  = "ALIGN_MAX"
       reducer  = "REDUCE_MAX"
       advice   = "No subscriber runs, or the database is down: messages wait for seven days."
     }
     "The database's connections run out" = {
       metric   = "cloudsql.googleapis.com/database/postgresql/num_backends"
-      resource = "resource.type = \"cloudsql_database\" AND resource.labels.database_id = \"${var.project}:${var.database_instance}\""
+      type     = "cloudsql_database"
+      label    = "database_id"
+      of       = "${var.project}:${var.database_instance}"
       limit    = floor(var.max_connections * 0.8)
       duration = "300s"
-      aligner  = "ALIGN_MAX"
       reducer  = "REDUCE_SUM"
       advice   = "Fewer instances of the webapp or fewer workers, or a larger database."
     }
@@ -30,7 +32,7 @@ locals {
     }
     "Beat tells nothing" = {
       query  = "absent(warmboard_database_up) or warmboard_database_up == 0"
-      advice = "Beat doesn't run, or its database doesn't answer: unannounced runs are not found, queues are not refilled."
+      advice = "Beat doesn't run, or its database doesn't answer: unannounced runs are not found."
     }
   }
 }
@@ -53,13 +55,17 @@ resource "google_monitoring_alert_policy" "limit" {
   conditions {
     display_name = each.key
     condition_threshold {
-      filter          = "metric.type = \"${each.value.metric}\" AND ${each.value.resource}"
+      filter = join(" AND ", [
+        "metric.type = \"${each.value.metric}\"",
+        "resource.type = \"${each.value.type}\"",
+        "resource.labels.${each.value.label} = \"${each.value.of}\"",
+      ])
       comparison      = "COMPARISON_GT"
       threshold_value = each.value.limit
       duration        = each.value.duration
       aggregations {
         alignment_period     = "60s"
-        per_series_aligner   = each.value.aligner
+        per_series_aligner   = "ALIGN_MAX"
         cross_series_reducer = each.value.reducer
       }
     }

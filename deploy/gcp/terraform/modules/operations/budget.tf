@@ -28,7 +28,10 @@ resource "google_billing_budget" "this" {
     spend_basis       = "FORECASTED_SPEND"
   }
 
-  all_updates_rule {
-    monitoring_notification_channels = slice(local.channels, 0, min(5, length(local.channels)))
+  dynamic "all_updates_rule" {
+    for_each = length(local.channels) == 0 ? [] : [slice(local.channels, 0, min(5, length(local.channels)))]
+    content {
+      monitoring_notification_channels = all_updates_rule.value
+    }
   }
 }

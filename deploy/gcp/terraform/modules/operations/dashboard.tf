@@ -1,14 +1,14 @@
 locals {
   # Title → query in PromQL. Google's own metrics have names in it, too.
   charts = {
-    "Oldest event that no worker has taken, seconds" = "warmboard_inbox_queue_age_seconds"
-    "Events by state"                                = "sum by (state) (warmboard_inbox_rows)"
-    "Runs held back, by tracking server"             = "sum by (server) (warmboard_runs_held_back)"
-    "Tracking servers that are down"                 = "warmboard_tracking_server_state{state=\"down\"}"
-    "Oldest message in Pub/Sub, seconds"             = "pubsub_googleapis_com:subscription_oldest_unacked_message_age"
-    "The database's connections"                     = "sum(cloudsql_googleapis_com:database_postgresql_num_backends)"
-    "Workers and other instances"                    = "sum by (worker_pool_name) (run_googleapis_com:container_instance_count)"
-    "Requests a second, by status"                   = "sum by (response_code_class) (rate(run_googleapis_com:request_count[5m]))"
+    "Oldest waiting event, seconds" = "warmboard_inbox_queue_age_seconds"
+    "Events by state"               = "sum by (state) (warmboard_inbox_rows)"
+    "Runs held back, by server"     = "sum by (server) (warmboard_runs_held_back)"
+    "Servers that are down"         = "warmboard_tracking_server_state{state=\"down\"}"
+    "Oldest message, seconds"       = "pubsub_googleapis_com:subscription_oldest_unacked_message_age"
+    "The database's connections"    = "sum(cloudsql_googleapis_com:database_postgresql_num_backends)"
+    "Instances"                     = "sum by (worker_pool_name) (run_googleapis_com:container_instance_count)"
+    "Requests a second"             = "sum by (response_code_class) (rate(run_googleapis_com:request_count[5m]))"
   }
 }
 

@@ -1,8 +1,8 @@
 # The project's APIs, and the repository of our images.
 locals {
   apis = toset([
-    "aiplatform", "artifactregistry", "billingbudgets", "cloudresourcemanager", "compute", "iam", "iamcredentials", "iap",
-    "memorystore", "monitoring", "networkconnectivity", "parametermanager", "pubsub", "run", "secretmanager",
+    "aiplatform", "artifactregistry", "billingbudgets", "cloudresourcemanager", "compute", "iam", "iamcredentials",
+    "iap", "memorystore", "monitoring", "networkconnectivity", "parametermanager", "pubsub", "run", "secretmanager",
     "servicenetworking", "sqladmin", "storage", "sts",
   ])
 }

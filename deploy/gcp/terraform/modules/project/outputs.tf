@@ -10,5 +10,7 @@ output "number" {
 
 output "images" {
   description = "Where our images are, without a last slash."
-  value       = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
+  value = join("/", [
+    "${var.region}-docker.pkg.dev", var.project, google_artifact_registry_repository.images.repository_id,
+  ])
 }

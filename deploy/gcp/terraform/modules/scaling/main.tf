@@ -10,6 +10,10 @@ resource "google_parameter_manager_parameter_version" "this" {
   parameter            = google_parameter_manager_parameter.this.id
   parameter_version_id = "v${substr(sha256(local.config), 0, 12)}"
   parameter_data       = local.config
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 locals {

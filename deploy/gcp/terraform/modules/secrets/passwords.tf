@@ -7,13 +7,14 @@ ephemeral "random_password" "this" {
 }
 
 locals {
-  socket = "host=/cloudsql/${var.database_connection}"
+  socket    = "host=/cloudsql/${var.database_connection}"
+  passwords = { for name, made in ephemeral.random_password.this : name => made.result }
   # What a program gets as a whole, by the secret's name.
   values = {
-    store-database-url  = "postgresql://warmboard:${ephemeral.random_password.this["store"].result}@/warmboard?${local.socket}"
-    webapp-database-url = "postgresql://warmboard_webapp:${ephemeral.random_password.this["webapp"].result}@/warmboard?${local.socket}"
-    mlflow-database-url = "postgresql://mlflow:${ephemeral.random_password.this["mlflow"].result}@/mlflow?${local.socket}"
-    webapp-secret-key   = ephemeral.random_password.this["key"].result
+    store-database-url  = "postgresql://warmboard:${local.passwords.store}@/warmboard?${local.socket}"
+    webapp-database-url = "postgresql://warmboard_webapp:${local.passwords.webapp}@/warmboard?${local.socket}"
+    mlflow-database-url = "postgresql://mlflow:${local.passwords.mlflow}@/mlflow?${local.socket}"
+    webapp-secret-key   = local.passwords.key
   }
   # Which password is in it.
   parts = {
@@ -30,7 +31,7 @@ resource "google_sql_user" "this" {
   project             = var.project
   instance            = var.database_instance
   name                = each.value
-  password_wo         = ephemeral.random_password.this[each.key].result
+  password_wo         = local.passwords[each.key]
   password_wo_version = var.versions[each.key]
   # It owns tables, and goes with its instance.
   deletion_policy = "ABANDON"

@@ -1,5 +1,15 @@
-# What each program's settings are: docs/reference/settings.md. Cloud Run's PORT is not read: each port stands here.
+# What each program is told: docs/reference/settings.md. Cloud Run's PORT is not read: each port stands here.
 locals {
+  place = {
+    project             = var.project
+    region              = var.region
+    network             = var.network
+    subnetwork          = var.subnetwork
+    database_connection = var.database_connection
+    valkey_authority    = var.secrets["valkey-authority"]
+    # A new version of a password makes new revisions, which read it.
+    annotations = { secret-versions = jsonencode(var.secret_versions) }
+  }
   # A service has this address from its creation on, and one with a hash beside it.
   hosts = { for name in ["mlflow", "webapp", "flower"] : name => "${name}-${var.project_number}.${var.region}.run.app" }
 
@@ -26,7 +36,7 @@ locals {
 
   workers = merge(local.logs, local.store, local.events, {
     PUBSUB_SUBSCRIPTION             = var.subscription
-    MLFLOW_TRACKING_URI             = google_cloud_run_v2_service.mlflow.uri
+    MLFLOW_TRACKING_URI             = module.mlflow.uri
     MLFLOW_TRACKING_SERVER          = "default"
     MLFLOW_TRACKING_GOOGLE_IDENTITY = "true"
     OUTPUT_URI                      = "gs://${var.bucket}/runs"
@@ -46,27 +56,8 @@ locals {
     MLFLOW_WORKERS       = tostring(var.mlflow.processes)
     MLFLOW_ARTIFACT_ROOT = "gs://${var.bucket}/mlflow"
     MLFLOW_ALLOWED_HOSTS = "${local.hosts.mlflow},mlflow-*.a.run.app"
-    # Of each process, so that the connections of all are known.
-    MLFLOW_SQLALCHEMYSTORE_POOL_SIZE = "5"
+    # Of each process, so that the connections of all are known: docs/how-to/google-cloud.md.
+    MLFLOW_SQLALCHEMYSTORE_POOL_SIZE    = "5"
+    MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW = "5"
   }
-
-  # What each container reads from Secret Manager when it starts: variable → secret.
-  secrets = {
-    mlflow = { MLFLOW_BACKEND_STORE_URI = var.secrets["mlflow-database-url"] }
-    webapp = merge(
-      {
-        DATABASE_URL      = var.secrets["webapp-database-url"]
-        WEBAPP_SECRET_KEY = var.secrets["webapp-secret-key"]
-      },
-      var.webapp.google_client_id == "" ? {} : { WEBAPP_GOOGLE_CLIENT_SECRET = var.secrets["google-client-secret"] },
-    )
-    migrate = {
-      DATABASE_URL        = var.secrets["store-database-url"]
-      WEBAPP_DATABASE_URL = var.secrets["webapp-database-url"]
-      WEBAPP_SECRET_KEY   = var.secrets["webapp-secret-key"]
-    }
-    workers = { DATABASE_URL = var.secrets["store-database-url"] }
-  }
-  # A new version of a secret makes new revisions, which read it.
-  annotations = { secret-versions = jsonencode(var.secret_versions) }
 }

@@ -1,4 +1,4 @@
-# Run and awaited before each roll-out, in this order: the tables, then the webapp's role, which may not write the store's.
+# Run and awaited before each roll-out: first the tables, then the webapp's role, which may not write the store's.
 resource "google_cloud_run_v2_job" "manage" {
   for_each            = { migrate = ["manage", "migrate"], role = ["manage", "database_role"] }
   project             = var.project
@@ -45,7 +45,11 @@ resource "google_cloud_run_v2_job" "manage" {
         }
 
         dynamic "env" {
-          for_each = local.secrets.migrate
+          for_each = {
+            DATABASE_URL        = var.secrets["store-database-url"]
+            WEBAPP_DATABASE_URL = var.secrets["webapp-database-url"]
+            WEBAPP_SECRET_KEY   = var.secrets["webapp-secret-key"]
+          }
           content {
             name = env.key
             value_source {

@@ -1,5 +1,5 @@
 output "mlflow_url" {
-  value = google_cloud_run_v2_service.mlflow.uri
+  value = module.mlflow.uri
 }
 
 output "webapp_host" {

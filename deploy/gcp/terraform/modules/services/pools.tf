@@ -1,15 +1,9 @@
 # Processes that answer no requests. Cloud Run gives them ten seconds after SIGTERM; ours end within eight.
 locals {
   pools = {
-    subscriber = { args = ["subscribe"], memory = "512Mi", instances = 1, environment = local.workers, scraped = false }
-    worker     = { args = ["worker"], memory = "2Gi", instances = var.workers, environment = local.workers, scraped = false }
-    beat = {
-      args        = ["beat"]
-      memory      = "1Gi"
-      instances   = 1
-      environment = merge(local.workers, local.metrics)
-      scraped     = true
-    }
+    subscriber = { args = ["subscribe"], memory = "512Mi", instances = 1, scraped = false }
+    worker     = { args = ["worker"], memory = "2Gi", instances = var.workers, scraped = false }
+    beat       = { args = ["beat"], memory = "1Gi", instances = 1, scraped = true }
   }
 }
 
@@ -27,7 +21,7 @@ resource "google_cloud_run_v2_worker_pool" "this" {
 
   template {
     service_account = var.emails[each.key]
-    annotations     = local.annotations
+    annotations     = local.place.annotations
 
     vpc_access {
       egress = "PRIVATE_RANGES_ONLY"
@@ -65,7 +59,7 @@ resource "google_cloud_run_v2_worker_pool" "this" {
       }
 
       dynamic "env" {
-        for_each = each.value.environment
+        for_each = merge(local.workers, each.value.scraped ? local.metrics : {})
         content {
           name  = env.key
           value = env.value
@@ -73,7 +67,7 @@ resource "google_cloud_run_v2_worker_pool" "this" {
       }
 
       dynamic "env" {
-        for_each = local.secrets.workers
+        for_each = { DATABASE_URL = var.secrets["store-database-url"] }
         content {
           name = env.key
           value_source {

@@ -41,7 +41,7 @@ variable "github_repository" {
 }
 
 variable "seeking" {
-  description = "True: operators may have the subscriber seek and take snapshots, which needs roles/pubsub.editor on it."
+  description = "True: operators may have the subscriber seek and take snapshots, which needs roles/pubsub.editor."
   type        = bool
   default     = true
 }
