@@ -29,7 +29,7 @@ class Container:
     account: str
 
     def fault(self, text: str) -> Fault:
-        return self.resource.block.fault(f"{self.given['name']}: {text}")
+        return self.resource.fault(f"{self.given['name']}: {text}")
 
     @property
     def arguments(self) -> list[str]:

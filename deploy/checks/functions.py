@@ -12,11 +12,14 @@ from typing import Any
 
 from deploy.checks.values import Unknown, text_of
 
+# How many arguments must be known; the others become a part of a text.
+MUST_BE_KNOWN = {"replace": 2}
+
 
 def call(name: str, arguments: list[Any]) -> Any:
     """The function's value. Raises KeyError if there is none of this name."""
     function = FUNCTIONS[name]
-    if any(isinstance(argument, Unknown) for argument in arguments):
+    if any(isinstance(argument, Unknown) for argument in arguments[: MUST_BE_KNOWN.get(name)]):
         return Unknown(f"{name}({', '.join(map(str, arguments))})")
     return function(*arguments)
 
@@ -49,7 +52,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "floor": math.floor,
     "join": lambda by, values: by.join(map(text_of, values)),
     "jsondecode": json.loads,
-    "jsonencode": lambda value: json.dumps(value, default=str),
+    "jsonencode": lambda value: json.dumps(value, default=str, separators=(",", ":")),
     "keys": lambda values: sorted(values),
     "length": len,
     "lookup": _lookup,

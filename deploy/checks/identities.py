@@ -78,7 +78,7 @@ def faults(plans: Sequence[Sequence[Resource]], file: Path = TABLE) -> Iterator[
                 grant = grant_of(resource)
                 granted.add(grant)
                 if grant not in allowed:
-                    yield resource.block.fault(f"{grant}: this role is not in {file.name}")
+                    yield resource.fault(f"{grant}: this role is not in {file.name}")
     for grant in sorted(allowed.keys() - granted):
         yield Fault(file, _line(file, grant), f"{grant}: no Terraform file grants this role")
 
@@ -108,15 +108,15 @@ def _who(member: str) -> str:
 def _own_faults(resource: Resource, instances: set[Any]) -> Iterator[Fault]:
     """What is wrong with a grant whatever the table says."""
     if resource.type not in TARGETS:
-        yield resource.block.fault(f"{resource.type}: only *_iam_member is used, which takes no role from others")
+        yield resource.fault(f"{resource.type}: only *_iam_member is used, which takes no role from others")
         return
     role, member = str(resource.arguments["role"]), str(resource.arguments["member"])
     if BASIC.match(role):
-        yield resource.block.fault(f"{role} is a basic role, which may do nearly everything")
+        yield resource.fault(f"{role} is a basic role, which may do nearly everything")
     if member in EVERYONE:
-        yield resource.block.fault(f"{role} for {member}: nothing is for everyone")
+        yield resource.fault(f"{role} for {member}: nothing is for everyone")
     if role == "roles/cloudsql.client" and not _keeps_to(resource.arguments, instances):
-        yield resource.block.fault(f"{role} needs a condition on the instance: only a project can grant it")
+        yield resource.fault(f"{role} needs a condition on the instance: only a project can grant it")
 
 
 def _keeps_to(arguments: Mapping[str, Any], instances: set[Any]) -> bool:

@@ -32,10 +32,10 @@ def faults(planned: Sequence[Resource]) -> Iterator[Fault]:
 def _subscription_faults(resource: Resource) -> Iterator[Fault]:
     policies = resource.arguments.get("expiration_policy", [])
     if [policy.get("ttl") for policy in policies] != [""]:
-        yield resource.block.fault(f'{resource.arguments["name"]} expires: it needs expiration_policy {{ ttl = "" }}')
+        yield resource.fault(f'{resource.arguments["name"]} expires: it needs expiration_policy {{ ttl = "" }}')
     for name in NEVER:
         if resource.arguments.get(name):
-            yield resource.block.fault(f"{resource.arguments['name']}: {name}")
+            yield resource.fault(f"{resource.arguments['name']}: {name}")
 
 
 def _differences(resource: Resource, declared: Mapping[str, Any]) -> Iterator[Fault]:
@@ -43,7 +43,7 @@ def _differences(resource: Resource, declared: Mapping[str, Any]) -> Iterator[Fa
         planned = resource.arguments.get(name)
         same = _policy(planned, value) if isinstance(value, dict) else "{" in str(value) or planned == value
         if not same:
-            yield resource.block.fault(f"{resource.key}: {name} is {planned}, but declared as {value}")
+            yield resource.fault(f"{resource.key}: {name} is {planned}, but declared as {value}")
 
 
 def _policy(planned: Any, declared: Mapping[str, Any]) -> bool:

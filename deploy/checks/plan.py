@@ -24,13 +24,20 @@ META = frozenset({"for_each", "count", "depends_on", "lifecycle", "provider"})
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource: ``arguments`` has values, and for nested blocks a list of such for each kind."""
+    """One resource: ``arguments`` has values, and for nested blocks a list of such for each kind.
+
+    ``place`` is where a mistake in it is mended: the resource, or the call of its module if several calls share that.
+    """
 
     type: str
     address: str
     key: str | int | None
     arguments: Mapping[str, Any]
     block: Block
+    place: Block
+
+    def fault(self, text: str) -> Fault:
+        return self.place.fault(text)
 
     def find(self, name: str) -> Any:
         """An argument, or an attribute that Google fills in. Raises LookupError."""
@@ -40,11 +47,12 @@ class Resource:
 
 
 class Module:
-    """A module with its inputs."""
+    """A module with its inputs. ``call`` is the block that calls it, if others call the same module too."""
 
-    def __init__(self, folder: Path, inputs: Mapping[str, Any], address: str = "") -> None:
+    def __init__(self, folder: Path, inputs: Mapping[str, Any], address: str = "", call: Block | None = None) -> None:
         self.folder = folder
         self.address = address
+        self._call = call
         self._inputs = inputs
         self._blocks = read(folder)
         self._found: dict[tuple[str, ...], Any] = {}
@@ -142,7 +150,7 @@ class Module:
         kind = "" if block.kind == "resource" else f"{block.kind}."
         index = "" if key is None else f'["{key}"]' if isinstance(key, str) else f"[{key}]"
         address = f"{self.address}{kind}{'.'.join(block.labels)}{index}"
-        return Resource(block.labels[0], address, key, self._body(block, scope), block)
+        return Resource(block.labels[0], address, key, self._body(block, scope), block, self._call or block)
 
     def _body(self, block: Block, scope: Scope) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -168,13 +176,19 @@ class Module:
     def _modules(self, block: Block) -> dict[Any, Module]:
         name = ("module", *block.labels)
         if name not in self._found:
-            source = (self.folder / self._evaluate(block.arguments["source"], block)).resolve()
+            source = self._source(block)
+            calls = [other for other in self._blocks if other.kind == "module" and self._source(other) == source]
+            call = block if len(calls) > 1 else self._call
+            address = f"{self.address}module.{block.labels[0]}."
             self._found[name] = {
-                key: Module(source, _Inputs(self, block, scope), f"{self.address}module.{block.labels[0]}.")
+                key: Module(source, _Inputs(self, block, scope), address, call)
                 for key, scope in self._turns(block).items()
             }
         found: dict[Any, Module] = self._found[name]
         return found
+
+    def _source(self, block: Block) -> Path:
+        return (self.folder / str(self._evaluate(block.arguments["source"], block))).resolve()
 
 
 class _Inputs(Mapping[str, Any]):

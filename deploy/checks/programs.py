@@ -29,7 +29,10 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "workers": workers.__main__.parser,
 }
 # Variables that a library of a program reads, not our code.
-THIRD_PARTY = {"MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "mlflow_server"}
+THIRD_PARTY = {
+    "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "mlflow_server",
+    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "mlflow_server",
+}
 
 
 @dataclass(frozen=True)

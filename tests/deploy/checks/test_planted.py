@@ -55,7 +55,7 @@ PLANTED = {
         "google_service_account has no attribute members",
     ),
     "an attribute of a resource that there is not": (
-        "modules/services/outputs.tf", "v2_service.mlflow.uri", "v2_service.mlflow.url",
+        "modules/service/outputs.tf", "v2_service.this.uri", "v2_service.this.url",
         "google_cloud_run_v2_service has no attribute url",
     ),
     "a variable that is not declared": (
@@ -132,8 +132,7 @@ PLANTED = {
         "WEBAPP_SECRET_KEY is a secret and stands in the open",
     ),
     "a secret that the account may not read": (
-        ENVIRONMENT, 'workers = { DATABASE_URL = var.secrets["store-database-url"] }',
-        'workers = { DATABASE_URL = var.secrets["mlflow-database-url"] }',
+        POOLS, 'var.secrets["store-database-url"]', 'var.secrets["mlflow-database-url"]',
         "worker may not read the secret mlflow-database-url",
     ),
     "an authority that is not mounted": (
@@ -141,13 +140,13 @@ PLANTED = {
         "REDIS_URL names /secrets/redis/ca.pem, which is not mounted",
     ),
     "a port that nothing listens on": (
-        WEBAPP, "container_port = 8000", "container_port = 8080",
+        WEBAPP, "= 8000", "= 8080",
         "nothing listens on its port 8080; it listens on 8000",
     ),
     "a probe of a port that nothing listens on": (
         POOLS, "port = 8081", "port = 8080", "startup_probe: nothing listens on port 8080; it listens on 8081",
     ),
-    "a probe of a path that there is not": (WEBAPP, "/readyz", "/ready", "readiness_probe: there is no /ready"),
+    "a probe of a path that there is not": (WEBAPP, '"/readyz"', '"/ready"', "readiness_probe: there is no /ready"),
     "an address that no one reaches": (
         ENVIRONMENT, 'MLFLOW_HOST          = "0.0.0.0"', 'MLFLOW_HOST          = "127.0.0.1"',
         "MLFLOW_HOST is not 0.0.0.0",
@@ -160,7 +159,8 @@ PLANTED = {
         "modules/services/jobs.tf", '"database_role"', '"database_roles"', "`manage` has no command database_roles",
     ),
     "a start that takes too long": (
-        MLFLOW, "failure_threshold = 24", "failure_threshold = 60", "startup_probe takes more than 240 s",
+        "modules/service/main.tf", "failure_threshold = 48", "failure_threshold = 60",
+        "startup_probe takes more than 240 s",
     ),
     "an exec probe on a worker pool": (
         POOLS, PROBE, PROBE.replace(ASKED, 'exec {\n          command = ["true"]\n        }'),
