@@ -14,7 +14,7 @@ import pytest
 import yaml
 from django.urls import resolve
 
-from deploy.checks import bindings, identities, metrics, programs, schema
+from deploy.checks import bindings, identities, metrics, programs, reference, schema
 from deploy.checks.containers import containers
 from deploy.checks.plan import Module, Resource, example, plan
 from deploy.checks.terraform import FOLDER, SCHEMA, environments
@@ -78,6 +78,10 @@ def test_the_settings_of_ports_and_addresses_are_read_by_these_programs() -> Non
     for (program, _), serving in programs.SERVING.items():
         for name in (*serving.ports, *([serving.host] if serving.host else [])):
             assert program in SETTINGS[name].programs
+
+
+def test_the_reference_page_is_what_is_printed() -> None:
+    assert (ROOT / "docs" / "reference" / "google-cloud.md").read_text() == reference.page()
 
 
 def test_each_reason_in_the_table_of_roles_is_for_one_role() -> None:

@@ -1,6 +1,24 @@
-# Run and awaited before each roll-out: first the tables, then the webapp's role, which may not write the store's.
-resource "google_cloud_run_v2_job" "manage" {
-  for_each            = { migrate = ["manage", "migrate"], role = ["manage", "database_role"] }
+# Commands that end. `migrate` and `role` are run and awaited before each roll-out: first the tables, then the webapp's
+# role, which may not write the store's. `workers` is for people: any command of `python -m workers`.
+locals {
+  jobs = {
+    migrate = { image = "webapp", args = ["manage", "migrate"], account = "migrate" }
+    role    = { image = "webapp", args = ["manage", "database_role"], account = "migrate" }
+    workers = { image = "workers", args = ["doctor"], account = "worker" }
+  }
+  job_environment = { webapp = local.logs, workers = local.workers }
+  job_secrets = {
+    webapp = {
+      DATABASE_URL        = var.secrets["store-database-url"]
+      WEBAPP_DATABASE_URL = var.secrets["webapp-database-url"]
+      WEBAPP_SECRET_KEY   = var.secrets["webapp-secret-key"]
+    }
+    workers = { DATABASE_URL = var.secrets["store-database-url"] }
+  }
+}
+
+resource "google_cloud_run_v2_job" "this" {
+  for_each            = local.jobs
   project             = var.project
   location            = var.region
   name                = each.key
@@ -8,8 +26,8 @@ resource "google_cloud_run_v2_job" "manage" {
 
   template {
     template {
-      service_account = var.emails["migrate"]
-      max_retries     = 1
+      service_account = var.emails[each.value.account]
+      max_retries     = 0
       timeout         = "3600s"
 
       vpc_access {
@@ -27,17 +45,31 @@ resource "google_cloud_run_v2_job" "manage" {
         }
       }
 
+      dynamic "volumes" {
+        for_each = each.value.image == "workers" ? ["valkey"] : []
+        content {
+          name = volumes.value
+          secret {
+            secret = var.secrets["valkey-authority"]
+            items {
+              path    = "ca.pem"
+              version = "latest"
+            }
+          }
+        }
+      }
+
       containers {
         name  = each.key
-        image = "${var.images}/webapp:${var.image_tag}"
-        args  = each.value
+        image = "${var.images}/${each.value.image}:${var.image_tag}"
+        args  = each.value.args
 
         resources {
           limits = { cpu = "1", memory = "1Gi" }
         }
 
         dynamic "env" {
-          for_each = local.logs
+          for_each = local.job_environment[each.value.image]
           content {
             name  = env.key
             value = env.value
@@ -45,11 +77,7 @@ resource "google_cloud_run_v2_job" "manage" {
         }
 
         dynamic "env" {
-          for_each = {
-            DATABASE_URL        = var.secrets["store-database-url"]
-            WEBAPP_DATABASE_URL = var.secrets["webapp-database-url"]
-            WEBAPP_SECRET_KEY   = var.secrets["webapp-secret-key"]
-          }
+          for_each = local.job_secrets[each.value.image]
           content {
             name = env.key
             value_source {
@@ -61,9 +89,15 @@ resource "google_cloud_run_v2_job" "manage" {
           }
         }
 
-        volume_mounts {
-          name       = "cloudsql"
-          mount_path = "/cloudsql"
+        dynamic "volume_mounts" {
+          for_each = merge(
+            { cloudsql = "/cloudsql" },
+            each.value.image == "workers" ? { valkey = "/secrets/valkey" } : {},
+          )
+          content {
+            name       = volume_mounts.key
+            mount_path = volume_mounts.value
+          }
         }
       }
     }
