@@ -61,7 +61,7 @@ def _part(part: Expression | Token, scope: Scope) -> Any:
 
 def _heredoc(tree: Expression, scope: Scope) -> str:
     lines = str(tree.children[0]).split("\n")[1:-2]
-    text = textwrap.dedent("\n".join(lines))
+    text = textwrap.dedent("".join(f"{line}\n" for line in lines))
 
     def fill(found: re.Match[str]) -> str:
         value: Any = scope[found[1]]

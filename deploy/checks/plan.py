@@ -147,10 +147,12 @@ class Module:
         return found
 
     def _resource(self, block: Block, key: Any, scope: Scope) -> Resource:
-        kind = "" if block.kind == "resource" else f"{block.kind}."
-        index = "" if key is None else f'["{key}"]' if isinstance(key, str) else f"[{key}]"
-        address = f"{self.address}{kind}{'.'.join(block.labels)}{index}"
+        address = self._address(block, key, "" if block.kind == "resource" else f"{block.kind}.")
         return Resource(block.labels[0], address, key, self._body(block, scope), block, self._call or block)
+
+    def _address(self, block: Block, key: Any, kind: str) -> str:
+        index = "" if key is None else f'["{key}"]' if isinstance(key, str) else f"[{key}]"
+        return f"{self.address}{kind}{'.'.join(block.labels)}{index}"
 
     def _body(self, block: Block, scope: Scope) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -179,9 +181,8 @@ class Module:
             source = self._source(block)
             calls = [other for other in self._blocks if other.kind == "module" and self._source(other) == source]
             call = block if len(calls) > 1 else self._call
-            address = f"{self.address}module.{block.labels[0]}."
             self._found[name] = {
-                key: Module(source, _Inputs(self, block, scope), address, call)
+                key: Module(source, _Inputs(self, block, scope), self._address(block, key, "module.") + ".", call)
                 for key, scope in self._turns(block).items()
             }
         found: dict[Any, Module] = self._found[name]

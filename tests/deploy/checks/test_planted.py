@@ -86,6 +86,7 @@ PLANTED = {
         "envs/prod/terraform.tfvars.example", 'image_tag    = "0000000"\n', "",
         "image_tag has no default and is missing",
     ),
+    "an object without a field": ("envs/prod/main.tf", ", rows_each = 4 }", " }", "rows_each is not there"),
     "no Terraform": ("modules/data/bucket.tf", "locals {", "locals {{", "no Terraform"),
     "a role that is missing": (
         "modules/messaging/access.tf", '["trainer", "webapp"]', '["trainer"]',

@@ -9,7 +9,9 @@ output "database_connection" {
 }
 
 output "bucket" {
-  value = google_storage_bucket.this.name
+  description = "The bucket's name, once those may use it who do."
+  value       = google_storage_bucket.this.name
+  depends_on  = [google_storage_bucket_iam_member.this]
 }
 
 output "redis_url" {

@@ -124,6 +124,9 @@ resource "google_cloud_run_v2_worker_pool" "this" {
     }
   }
 
+  # A fetch that MLflow refuses is not tried again.
+  depends_on = [google_cloud_run_v2_service_iam_member.mlflow]
+
   lifecycle {
     # The scaler, or a person, sets how many workers there are.
     ignore_changes = [scaling]
