@@ -71,6 +71,14 @@ terraform-schema: setup  ## write deploy/checks/provider.json again: what the pr
 	@$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --dest build/bindings $(BINDINGS)
 	@$(BIN)/python -m deploy.checks.bindings build/bindings/*.whl
 
+# In an environment of its own: it needs an older cachetools than ours.
+CHECKOV := checkov==3.3.30
+
+checkov: setup  ## hold the Terraform files against Checkov's rules of security; deploy/gcp/checkov.yaml has the exceptions
+	@test -x build/checkov/bin/checkov || { $(BIN)/uv venv --quiet --python $(BIN)/python build/checkov && \
+	  UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install --quiet --python build/checkov/bin/python $(CHECKOV); }
+	@build/checkov/bin/checkov --config-file deploy/gcp/checkov.yaml --directory deploy/gcp/terraform
+
 bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pages, -pipeline, -runs, -slow, -trainer, -warming, -web)
 	@$(BIN)/python -m benchmarks
 
@@ -110,4 +118,4 @@ clean:  ## remove build files and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers doctor account visibility logs test test-fast chaos screenshots check terraform-schema bench bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers doctor account visibility logs test test-fast chaos screenshots check terraform-schema checkov bench bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean

@@ -43,6 +43,16 @@ resource "google_sql_database_instance" "this" {
       value = tostring(var.database.max_connections)
     }
 
+    database_flags {
+      name  = "log_checkpoints"
+      value = "on"
+    }
+
+    database_flags {
+      name  = "log_lock_waits"
+      value = "on"
+    }
+
     insights_config {
       query_insights_enabled = true
     }

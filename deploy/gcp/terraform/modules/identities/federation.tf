@@ -10,10 +10,7 @@ resource "google_iam_workload_identity_pool_provider" "github" {
   project                            = var.project
   workload_identity_pool_id          = google_iam_workload_identity_pool.ci[0].workload_identity_pool_id
   workload_identity_pool_provider_id = "github"
-  attribute_condition = join(" && ", [
-    "assertion.repository == '${var.github_repository}'",
-    "assertion.ref == 'refs/heads/main'",
-  ])
+  attribute_condition                = "assertion.sub == 'repo:${var.github_repository}:ref:refs/heads/main'"
 
   attribute_mapping = {
     "google.subject"       = "assertion.sub"

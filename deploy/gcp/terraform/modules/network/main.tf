@@ -17,11 +17,12 @@ resource "google_compute_subnetwork" "run" {
 
 # Valkey has no password, so its endpoint is alone in a subnet of its own.
 resource "google_compute_subnetwork" "valkey" {
-  project       = var.project
-  region        = var.region
-  name          = "valkey"
-  network       = google_compute_network.this.id
-  ip_cidr_range = var.valkey_range
+  project                  = var.project
+  region                   = var.region
+  name                     = "valkey"
+  network                  = google_compute_network.this.id
+  ip_cidr_range            = var.valkey_range
+  private_ip_google_access = true
 }
 
 resource "google_network_connectivity_service_connection_policy" "valkey" {
