@@ -8,10 +8,8 @@ import sys
 import pytest
 
 from deploy.checks.__main__ import faults, main
-from tests.deploy.checks.tree import Copy, copy
+from tests.deploy.checks.tree import Copy
 from tests.paths import ROOT
-
-__all__ = ["copy"]
 
 POOLS, WEBAPP, MLFLOW = (f"modules/services/{name}.tf" for name in ("pools", "webapp", "mlflow"))
 ENVIRONMENT = "modules/services/environment.tf"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pytest
-
 from deploy.checks.__main__ import faults
 from deploy.checks.terraform import FOLDER
 from tests.paths import ROOT
@@ -32,8 +30,3 @@ class Copy:
 
     def faults(self) -> list[str]:
         return [fault.shown(self.folder) for fault in faults(self.folder)]
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Copy:
-    return Copy(tmp_path)
