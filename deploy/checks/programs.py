@@ -61,8 +61,8 @@ class Container:
     """One container of ours. ``program`` is the folder of its code; ``fault`` makes one with the container's place.
 
     ``environment`` has the variables with their values, of which one that is known only later has a ``<…>`` in it;
-    ``secrets`` those that come from a secret, with its name; ``variables`` the names of all, as often as they are given.
-    ``files`` are those that are mounted, with the names of what they are in.
+    ``secrets`` those that come from a secret, with its name; ``variables`` the names of all, as often as they are
+    given. ``files`` are those that are mounted, with the names of what they are in.
     """
 
     program: str

@@ -16,7 +16,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import DatabaseError
+import yaml
+from django.db import DatabaseError, connection
 from django.utils import timezone
 from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
@@ -253,6 +254,18 @@ def test_the_database_is_seen_as_it_is() -> None:
     assert seen.held_back == {"default": 1, "back": 0, "other": 0}
     assert seen.servers == {"default": "down", "back": "back", "other": "up"}
     assert gauges.look(["back"]).held_back == {"back": 0, "unknown": 1}
+    # What KEDA scales workers by: what a worker can do something about.
+    [(unfinished,)] = scaling_query()
+    assert unfinished == seen.rows["pending"] + seen.rows["warming"]
+
+
+def scaling_query() -> list[Any]:
+    """The rows of the query in deploy/kubernetes/components/scaling."""
+    documents = yaml.safe_load_all((ROOT / "deploy/kubernetes/components/scaling/worker.yaml").read_text())
+    [scaler] = [each for each in documents if each["kind"] == "ScaledObject"]
+    with connection.cursor() as cursor:
+        cursor.execute(scaler["spec"]["triggers"][0]["metadata"]["query"])
+        return list(cursor.fetchall())
 
 
 def test_many_scrapes_look_once(django_assert_max_num_queries: DjangoAssertNumQueries) -> None:
