@@ -13,7 +13,7 @@ from deploy.checks.fault import Fault
 from deploy.checks.kubernetes.flows import NAMESPACE, End, Flow, UnknownHostError, end_of, needed
 from deploy.checks.kubernetes.references import selects
 from deploy.checks.kubernetes.rendered import Manifest
-from deploy.checks.kubernetes.workloads import pods
+from deploy.checks.kubernetes.workloads import Pod, pods
 
 Given = Mapping[str, Any]
 WAYS = {"Ingress": ("ingress", "from"), "Egress": ("egress", "to")}
@@ -106,11 +106,17 @@ def _unneeded(rules: Sequence[Rule], flows: Sequence[Flow], manifests: Sequence[
         if not any(rule is each for each, _ in used):
             yield rule.policy.fault("it lets through what nothing needs", f"{WAYS[rule.direction][0]}:")
     for pod in pods(manifests):
-        for name in sorted(
-            {rule.policy.name for rule in rules if rule.direction == "Egress" and rule.is_of(end_of(pod))}
-        ):
+        for name in _out_of(pod, rules):
             if not any(rule.policy.name == name and flow.source == end_of(pod) for rule, flow in used):
-                yield pod.fault(f"its labels let it through the NetworkPolicy {name}, and nothing of it connects there")
+                yield pod.fault(
+                    f"its labels let it through the NetworkPolicy {name}, and nothing of it connects there", "labels"
+                )
+
+
+def _out_of(pod: Pod, rules: Sequence[Rule]) -> list[str]:
+    """The policies that let these pods out by their labels. One for all pods says nothing of these."""
+    chosen = [rule.policy for rule in rules if rule.direction == "Egress" and rule.is_of(end_of(pod))]
+    return sorted({policy.name for policy in chosen if policy.spec["podSelector"]})
 
 
 def _shown(end: End) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deploy.checks.fault import Fault
@@ -21,6 +21,8 @@ TEMPLATES = {
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 ASKED = {"httpGet": "http_get", "tcpSocket": "tcp_socket", "grpc": "grpc", "exec": "exec"}
 OURS = re.compile(r"(?:.*/)?warmboard/(mlflow_server|trainer|webapp|workers):[^:]+")
+WORDS = re.compile(r"\b[A-Z]+_[A-Z_]+\b|\w+Probe\b")
+"""What a message has of a manifest: variables and probes."""
 Given = Mapping[str, Any]
 
 
@@ -64,9 +66,7 @@ class Ours(Container):
 
 
 def containers(manifests: Sequence[Manifest]) -> list[Ours]:
-    maps = {
-        each.given["metadata"]["name"]: each.given.get("data", {}) for each in manifests if each.kind == "ConfigMap"
-    }
+    maps = {each.given["metadata"]["name"]: each for each in manifests if each.kind == "ConfigMap"}
     return [
         _container(ours[1], given, pod, maps)
         for pod in pods(manifests)
@@ -75,14 +75,17 @@ def containers(manifests: Sequence[Manifest]) -> list[Ours]:
     ]
 
 
-def _container(program: str, given: Given, pod: Pod, maps: Mapping[str, Given]) -> Ours:
+def _container(program: str, given: Given, pod: Pod, maps: Mapping[str, Manifest]) -> Ours:
     name = given["name"]
     ports = {port.get("name"): port["containerPort"] for port in given.get("ports", [])}
-    environment, secrets = _variables(given, maps)
+    told = [maps[each["configMapRef"]["name"]] for each in given.get("envFrom", []) if _is_of(each, maps)]
+    # A mistake in a variable is where the variable is.
+    somewhere = replace(pod.manifest, places=[*pod.manifest.places, *(place for each in told for place in each.places)])
+    environment, secrets = _variables(given, told)
     return Ours(
         program=program,
         name=name,
-        fault=lambda text: pod.fault(f"{name}: {text}", *re.findall(r"\b[A-Z]+_[A-Z_]+\b|\w+Probe\b", text)),
+        fault=lambda text: somewhere.fault(f"{name}: {text}", *WORDS.findall(text)),
         arguments=given.get("args", []),
         command=given.get("command", []),
         variables=[each for each, _ in (*environment, *secrets)],
@@ -95,15 +98,14 @@ def _container(program: str, given: Given, pod: Pod, maps: Mapping[str, Given]) 
     )
 
 
-def _variables(given: Given, maps: Mapping[str, Given]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def _is_of(each: Given, maps: Mapping[str, Manifest]) -> bool:
+    return "configMapRef" in each and each["configMapRef"]["name"] in maps
+
+
+def _variables(given: Given, told: Sequence[Manifest]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Names with values, and names with secrets. A whole Secret has names that are not known here: its own is one."""
-    environment: list[tuple[str, str]] = []
-    secrets: list[tuple[str, str]] = []
-    for each in given.get("envFrom", []):
-        if "configMapRef" in each:
-            environment += maps.get(each["configMapRef"]["name"], {}).items()
-        else:
-            secrets.append(("", each["secretRef"]["name"]))
+    environment = [pair for each in told for pair in each.given.get("data", {}).items()]
+    secrets = [("", each["secretRef"]["name"]) for each in given.get("envFrom", []) if "secretRef" in each]
     for each in given.get("env", []):
         if "value" in each:
             environment.append((each["name"], each["value"]))

@@ -16,8 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.utils import timezone
 from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
@@ -31,8 +30,10 @@ from tests.waiting import PATIENCE
 from tests.workers import golden_run
 from tests.workers.conftest import outdated
 from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow
+from tests.workers.health import scaling
 from tests.workers.test_inbox import message
 from warmboard.contract.entries import Encoding, EntryKey, Resolution
+from warmboard.contract.replay import REPLAY_REQUESTED
 from warmboard.contract.settings import SettingError
 from webapp.serving.metrics import request_metrics
 from workers import inbox, subscriber
@@ -236,6 +237,7 @@ def test_the_database_is_seen_as_it_is() -> None:
         (State.WARMING, {}),
         (State.DONE, {"due_at": None}),
         (State.FAILED, {"due_at": None}),
+        (State.PENDING, {"type": REPLAY_REQUESTED}),
     ]
     for number, (state, fields) in enumerate(rows):
         row = inbox.record(message(event_id=f"e{number}", run_id=f"run{number}"))
@@ -255,17 +257,7 @@ def test_the_database_is_seen_as_it_is() -> None:
     assert seen.servers == {"default": "down", "back": "back", "other": "up"}
     assert gauges.look(["back"]).held_back == {"back": 0, "unknown": 1}
     # What KEDA scales workers by: what a worker can do something about.
-    [(unfinished,)] = scaling_query()
-    assert unfinished == seen.rows["pending"] + seen.rows["warming"]
-
-
-def scaling_query() -> list[Any]:
-    """The rows of the query in deploy/kubernetes/components/scaling."""
-    documents = yaml.safe_load_all((ROOT / "deploy/kubernetes/components/scaling/worker.yaml").read_text())
-    [scaler] = [each for each in documents if each["kind"] == "ScaledObject"]
-    with connection.cursor() as cursor:
-        cursor.execute(scaler["spec"]["triggers"][0]["metadata"]["query"])
-        return list(cursor.fetchall())
+    assert scaling.unfinished() == seen.rows["pending"] + seen.rows["warming"]
 
 
 def test_many_scrapes_look_once(django_assert_max_num_queries: DjangoAssertNumQueries) -> None:

@@ -148,6 +148,19 @@ def test_the_database_takes_the_connections_of_all_also_during_a_roll_out() -> N
     assert taken <= most - KEPT
 
 
+def test_a_roll_out_first_applies_all_that_the_migration_needs() -> None:
+    first = {
+        (each.kind, each.given["metadata"]["name"])
+        for each in manifests("gke")
+        if each.given["metadata"].get("labels", {}).get("applied") == "first"
+    }
+    [pod] = [each for each in pods(manifests("gke")) if each.name == "migrate"]
+    maps = {each["configMapRef"]["name"] for given in pod.given() for each in given["envFrom"]}
+
+    assert first >= {("Job", "migrate"), ("ServiceAccount", "migrate"), *(("ConfigMap", name) for name in maps)}
+    assert not {kind for kind, _ in first} & {"Deployment", "CronJob"}
+
+
 def test_a_setting_of_the_names_of_a_service_is_ours() -> None:
     """Without service links, Kubernetes sets none of them."""
     names = {each.name for overlay in ("gke", "kind") for each in manifests(overlay) if each.kind == "Service"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.checks.kubernetes.__main__ import main
+from deploy.checks.kubernetes.__main__ import faults, main
 from tests.deploy.checks.kubernetes.tree import Manifests
 from tests.paths import ROOT
 
@@ -127,7 +127,7 @@ PLANTED = {
         GKE, "10.10.1.2", "10.10.2.2", "REDIS_URL: no NetworkPolicy lets it out to 10.10.2.2, port 6379",
     ),
     "names that do not resolve": (
-        POLICIES, "k8s-app: kube-dns", "k8s-app: dns", "names: no NetworkPolicy lets it out to kube-dns",
+        POLICIES, "k8s-app: kube-dns", "k8s-app: dns", "names: no NetworkPolicy lets it out to kube-system",
     ),
     "a flow too many": (
         FLOWER, "to/redis: allowed", "to/redis: allowed, to/postgres: allowed",
@@ -220,22 +220,26 @@ def test_it_is_found(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "place"),
-    {
-        "a misspelt field": "base/webapp.yaml:49:",
-        "a variable that no program reads": "base/kustomization.yaml:47:",
-        "a container that may be root": "base/beat.yaml:27:",
-        "a flow of the load balancer's that is missing": "overlays/gke/ingress.yaml:",
-    }.items(),
+    ("name", "place", "has"),
+    [
+        ("a misspelt field", WEBAPP, "readynessProbe:"),
+        ("a variable that no program reads", BASE, "WEBAPP_WORKERS=2"),
+        ("a required variable that is missing", "base/mlflow.yaml", "apiVersion: apps/v1"),
+        ("a secret in the open", WEBAPP, "WEBAPP_SECRET_KEY, value: abc"),
+        ("a flow that is missing", WORKER, "labels:"),
+        ("a container that may be root", BEAT, "runAsNonRoot: false"),
+        ("what Kustomize refuses", KIND, "# Everything on your machine"),
+    ],
 )
-def test_file_and_line_are_named(name: str, place: str, tmp_path: Path) -> None:
+def test_file_and_line_are_named(name: str, place: str, has: str, tmp_path: Path) -> None:
     file, old, new, said = PLANTED[name]
-    copy = Manifests(tmp_path, "gke" if "gke" in file else "kind")
+    copy = Manifests(tmp_path, "kind")
     copy.edit(file, old, new)
 
-    [found] = {line for line in copy.faults() if said in line}
+    [found] = {(fault.file, fault.line) for fault in faults(copy.folder) if said in fault.text}
 
-    assert found.startswith(place)
+    assert found[0] == copy.folder / place
+    assert has in found[0].read_text().splitlines()[found[1] - 1]
 
 
 def test_a_fault_fails_the_command(tmp_path: Path) -> None:
