@@ -56,11 +56,11 @@ SCRAPERS = {"PodMonitor": "monitoring", "PodMonitoring": "gke-gmp-system"}
 
 
 class UnknownHostError(Exception):
-    """A name that is no Service's."""
+    """A name that is no Service's, or a port that it does not have."""
 
     def __init__(self, name: str, why: str, of: Manifest) -> None:
         super().__init__(f"{why}: there is no Service {name}")
-        self.fault = of.fault(str(self), why)
+        self.fault = of.fault(str(self), why, "service:")
 
 
 def needed(manifests: Sequence[Manifest]) -> Iterator[Flow]:
@@ -102,21 +102,23 @@ def _to_address(pod: Pod, name: str, address: str, manifests: Sequence[Manifest]
     if re.fullmatch(r"[\d.]+", host):
         yield Flow(end_of(pod), End(address=host), port, name, pod.manifest)
         return
-    services = [
-        each for each in manifests if each.kind == "Service" and each.name == host.removesuffix(".warmboard.svc")
-    ]
-    if not services:
-        raise UnknownHostError(host, name, pod.manifest)
-    for target, number in _behind(services[0], port, manifests):
+    for target, number in _behind(host, port, manifests, name, pod.manifest):
         yield Flow(end_of(pod), target, number, name, pod.manifest)
 
 
-def _behind(service: Manifest, port: object, manifests: Sequence[Manifest]) -> Iterator[tuple[End, int]]:
-    """The pods behind a port of a Service, and the port on which they listen."""
-    [wanted] = [each["targetPort"] for each in service.spec["ports"] if port in (each["port"], each["name"])] or [None]
+def _behind(
+    host: str, port: object, manifests: Sequence[Manifest], why: str, of: Manifest
+) -> Iterator[tuple[End, int]]:
+    """The pods behind a port of a Service, and the port on which they listen. Raises UnknownHostError."""
+    services = [each for each in manifests if (each.kind, each.name) == ("Service", host)]
+    ports = [(each, port_of) for each in services for port_of in each.spec["ports"]]
+    wanted = [(each, given["targetPort"]) for each, given in ports if port in (given["port"], given["name"])]
+    if not wanted:
+        raise UnknownHostError(f"{host} with a port {port}", why, of)
+    [(service, target)] = wanted
     for pod in pods(manifests):
         if selects({"matchLabels": service.spec["selector"]}, pod.labels):
-            yield end_of(pod), _number(pod, wanted)
+            yield end_of(pod), _number(pod, target)
 
 
 def _number(pod: Pod, name: object) -> int:
@@ -134,8 +136,7 @@ def _of_proxy(pod: Pod) -> Iterator[Flow]:
 def _of_others(manifest: Manifest, manifests: Sequence[Manifest]) -> Iterator[Flow]:
     """From who scales, scrapes or publishes our pods."""
     if manifest.kind == "ScaledObject":
-        [postgres] = [each for each in manifests if (each.kind, each.name) == ("Service", "postgres")]
-        for target, port in _behind(postgres, "postgres", manifests):
+        for target, port in _behind("postgres", "postgres", manifests, "its query", manifest):
             yield Flow(End(namespace="keda"), target, port, "its query", manifest)
     elif manifest.kind in SCRAPERS:
         [endpoint] = manifest.spec.get("podMetricsEndpoints") or manifest.spec["endpoints"]
@@ -145,7 +146,6 @@ def _of_others(manifest: Manifest, manifests: Sequence[Manifest]) -> Iterator[Fl
                 yield Flow(source, end_of(pod), _number(pod, endpoint["port"]), "scraping", manifest)
     elif manifest.kind == "Ingress":
         backend = manifest.spec["defaultBackend"]["service"]
-        [service] = [each for each in manifests if (each.kind, each.name) == ("Service", backend["name"])]
-        for target, port in _behind(service, backend["port"]["name"], manifests):
+        for target, port in _behind(backend["name"], backend["port"]["name"], manifests, "requests", manifest):
             for source in LOAD_BALANCER:
                 yield Flow(source, target, port, "requests", manifest)

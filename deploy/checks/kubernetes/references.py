@@ -99,10 +99,6 @@ def _selector_faults(manifest: Manifest, found: Sequence[Pod]) -> Iterator[Fault
             yield from _port_faults(manifest, pod)
     elif manifest.kind == "ScaledObject":
         yield from _target_faults(manifest, manifest.spec["scaleTargetRef"]["name"], found)
-    elif manifest.kind == "Ingress":
-        service = manifest.spec["defaultBackend"]["service"]["name"]
-        if service not in {pod.name for pod in found}:
-            yield manifest.fault(f"there is no Service {service}", "service")
 
 
 def _target_faults(manifest: Manifest, name: str, found: Sequence[Pod]) -> Iterator[Fault]:

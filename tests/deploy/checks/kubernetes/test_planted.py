@@ -139,6 +139,12 @@ PLANTED = {
         "it lets through what nothing needs",
     ),
     "no denial": (POLICIES, "[Ingress, Egress]", "[Ingress]", "no NetworkPolicy denies everything"),
+    "requests to what there is not": (
+        "overlays/gke/ingress.yaml", "{name: webapp, port", "{name: web, port", "requests: there is no Service web",
+    ),
+    "a port that a Service does not have": (
+        BASE, "http://mlflow:5000", "http://mlflow:5001", "there is no Service mlflow with a port 5001",
+    ),
     "a host that there is not": (BASE, "http://mlflow:5000", "http://tracking:5000", "there is no Service tracking"),
     "a container that may be root": (BEAT, "runAsNonRoot: true", "runAsNonRoot: false", "it may be root"),
     "a container that is root": (BEAT, "runAsUser: 10001", "runAsUser: 0", "it may be root: runAsUser is missing or 0"),
