@@ -36,7 +36,8 @@ from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 10.0
+"""Before Pub/Sub is tried again: what waits there is received within half a minute of its return."""
 LONGEST_PROBE_PAUSE = 10.0
 HELD_SECONDS = 600.0
 """How long one message that the database does not take may keep all others waiting, once the database answers."""
