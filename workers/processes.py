@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -82,7 +83,9 @@ def end(worker: str, pool: Any) -> None:
         giving.start()
         giving.join(GIVE_BACK_SECONDS)
         for pid in children:
-            os.kill(pid, signal.SIGKILL)
+            # One may have ended meanwhile.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     time.sleep(max(0.0, began + END_SECONDS - time.monotonic()))
     log.warning("worker %s has not ended in %.0f s by itself", worker, END_SECONDS)
     os._exit(0)
