@@ -60,11 +60,14 @@ class Outage:
         with about(**logged.of_message(self.message.message_id, self.message.attributes)):
             try:
                 row = _record(self.message)
+                if row:
+                    _queue(row)
             except DatabaseError as error:
                 log.error("the database is down, messages wait in Pub/Sub: %s", error)
                 return False
-            if row:
-                _queue(row)
+            except Exception:
+                # It comes again, and is nacked then.
+                log.exception("message %s not recorded", self.message.message_id)
         self.message = None
         return True
 

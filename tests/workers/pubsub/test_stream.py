@@ -300,6 +300,18 @@ def test_a_message_that_the_database_never_takes_does_not_keep_the_others(monkey
     assert not outage
 
 
+def test_a_message_of_an_unforeseen_shape_ends_no_subscriber_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: inbox.Message) -> None:
+        raise ValueError("unforeseen")
+
+    monkeypatch.setattr(inbox, "record", fail)
+    monkeypatch.setattr(subscriber, "close_old_connections", lambda: None)
+    outage = subscriber.Outage()
+    outage.message = inbox.Message("m1", b"x", {}, None)  # type: ignore[arg-type]
+    assert outage.over()
+    assert not outage
+
+
 def _exists(site: Site) -> bool:
     found = site.bus.subscriber.list_subscriptions(request={"project": "projects/conformance"})
     return site.name("subscription") in [each.name for each in found]
