@@ -47,14 +47,14 @@ def collect(settings: Settings) -> int:
 
 def park(message: Message) -> InboxEvent | None:
     """Record a dead letter as failed, or, if it is no event, as unreadable. An event that is in the inbox stays as it
-    is. Returns the new row.
+    is, or as a seek has reopened it. Returns the new row.
 
     Raises DatabaseError if the database is down.
     """
     reason = f"{PARKED}Pub/Sub gave up after {message.attributes.get(COUNT, 'too many')} deliveries"
     with transaction.atomic():
         row = inbox.record(message)
-        if row is None:
+        if row is None or row.seek is not None:
             return None
         if row.state == State.PENDING:
             row.state, row.reason, row.due_at = State.FAILED, reason, None

@@ -15,7 +15,9 @@ from django.db.models import F, Q
 from django.utils import timezone
 from google.api_core.exceptions import GoogleAPICallError, RetryError, ServerError
 
+from store import clock
 from store.models import InboxEvent, Seek, Snapshot
+from warmboard.contract.cloudevents import EventError
 from warmboard.contract.subscription import SUBSCRIPTION_REQUESTED, Action, SubscriptionRequest, Wish
 from workers import inbox
 from workers.inbox import UNFINISHED, State
@@ -43,8 +45,8 @@ def perform(settings: Settings, worker: str) -> InboxEvent | None:
     row = _claim(worker)
     if row is None:
         return None
-    request = SubscriptionRequest.decode(bytes(row.data), row.attributes)
     try:
+        request = SubscriptionRequest.decode(bytes(row.data), row.attributes)
         if request.time < timezone.now() - STALE:
             raise RefusedError("The request was more than an hour old. Ask again.")
         with closing(subscriber(settings)) as client:
@@ -53,9 +55,9 @@ def perform(settings: Settings, worker: str) -> InboxEvent | None:
                 list_snapshots(client, settings)
     except (ServerError, RetryError) as error:
         log.error("%s failed, retrying in %d s: %s", request, RETRY.total_seconds(), error)
-        _settle(row, due_at=timezone.now() + RETRY, reason=inbox.cut(f"Pub/Sub is down: {error}"))
-    except (RefusedError, GoogleAPIError) as error:
-        log.error("not performed: %s: %s", request, error)
+        _settle(row, due_at=clock.now() + RETRY, reason=inbox.cut(f"Pub/Sub is down: {error}"))
+    except (EventError, RefusedError, GoogleAPIError) as error:
+        log.error("request %s is not performed: %s", row.event_id, error)
         _settle(row, state=State.FAILED, reason=inbox.cut(_said(error)), due_at=None)
     else:
         log.warning("%s, requested by %s: %s", request, request.requested_by, outcome)
@@ -142,7 +144,7 @@ class Subscription:
 
 
 def _claim(worker: str) -> InboxEvent | None:
-    now = timezone.now()
+    now = clock.now()
     free = InboxEvent.objects.filter(
         Q(due_at=None) | Q(due_at__lte=now), type=SUBSCRIPTION_REQUESTED, state__in=UNFINISHED
     )
