@@ -58,6 +58,9 @@ def _sweep_for_ever() -> None:
         except (DatabaseError, BrokerError) as error:
             counts.failed("database" if isinstance(error, DatabaseError) else "redis")
             log.error("the sweep failed, next one in %d s: %s", seconds, error)
+        except Exception:
+            # Nothing unforeseen may stop the thread.
+            log.exception("the sweep failed, next one in %d s", seconds)
         else:
             touch(settings().beat_heartbeat)
         time.sleep(seconds)
@@ -91,6 +94,9 @@ def _watch_for_ever() -> None:
             counts.failed("database" if isinstance(error, DatabaseError) else "redis")
             pause = settings().sweep_seconds
             log.error("held-back runs can't be let through, next turn in %d s: %s", pause, error)
+        except Exception:
+            pause = settings().sweep_seconds
+            log.exception("held-back runs can't be let through, next turn in %d s", pause)
         time.sleep(pause)
 
 
