@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db.models import F, Q
 from django.utils import timezone
-from google.api_core.exceptions import GoogleAPICallError, RetryError, ServerError
+from google.api_core.exceptions import AlreadyExists, GoogleAPICallError, RetryError, ServerError
 
 from store import clock
 from store.models import InboxEvent, Seek, Snapshot
@@ -21,7 +21,7 @@ from warmboard.contract.cloudevents import EventError
 from warmboard.contract.subscription import SUBSCRIPTION_REQUESTED, Action, SubscriptionRequest, Wish
 from workers import inbox
 from workers.inbox import UNFINISHED, State
-from workers.pubsub.clients import GoogleAPIError, ask, subscriber
+from workers.pubsub.clients import GoogleAPIError, NotFound, ask, subscriber
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def perform(settings: Settings, worker: str) -> InboxEvent | None:
         if request.time < timezone.now() - STALE:
             raise RefusedError("The request was more than an hour old. Ask again.")
         with closing(subscriber(settings)) as client:
-            outcome = Subscription(client, settings).perform(request)
+            outcome = Subscription(client, settings).perform(request, again=row.attempts > 1)
             with suppress(GoogleAPIError):
                 list_snapshots(client, settings)
     except (ServerError, RetryError) as error:
@@ -90,17 +90,31 @@ class Subscription:
         self._client, self._project = client, settings.project
         self._path = f"projects/{settings.project}/subscriptions/{settings.subscription}"
 
-    def perform(self, request: SubscriptionRequest) -> str:
-        """Do what the request says; returns the outcome in words. Raises RefusedError, GoogleAPIError."""
+    def perform(self, request: SubscriptionRequest, *, again: bool) -> str:
+        """Do what the request says; returns the outcome in words. ``again``: an earlier attempt, whose outcome is not
+        known, may have done it. Raises RefusedError, GoogleAPIError.
+        """
         wish = request.wish
         match wish.action:
             case Action.CREATE:
-                made = ask(self._client.create_snapshot, name=self._snapshot(wish.snapshot), subscription=self._path)
-                return f"Made snapshot {wish.snapshot}. It expires at {made.expire_time:%Y-%m-%d %H:%M} UTC."
+                expires_at = self._create(self._snapshot(wish.snapshot), again=again)
+                return f"Made snapshot {wish.snapshot}. It expires at {expires_at:%Y-%m-%d %H:%M} UTC."
             case Action.DELETE:
-                ask(self._client.delete_snapshot, snapshot=self._snapshot(wish.snapshot))
+                with suppress(*[NotFound] * again):
+                    ask(self._client.delete_snapshot, snapshot=self._snapshot(wish.snapshot))
                 return f"Deleted snapshot {wish.snapshot}."
         return self._seek(wish, request.id)
+
+    def _create(self, name: str, *, again: bool) -> datetime:
+        """When the new snapshot expires."""
+        try:
+            made = ask(self._client.create_snapshot, name=name, subscription=self._path)
+        except AlreadyExists:
+            if not again:
+                raise
+            made = ask(self._client.get_snapshot, snapshot=name)
+        expires_at: datetime = made.expire_time
+        return expires_at
 
     def _seek(self, wish: Wish, request_id: str) -> str:
         kept = self._keep_what_it_drops(wish, request_id)

@@ -170,6 +170,21 @@ def test_what_a_seek_reopened_waits_behind_new_events_even_if_redis_forgets_it(s
     assert seeks.due(later) == []
 
 
+@pytest.mark.parametrize("action", [Action.CREATE, Action.DELETE])
+def test_a_request_about_a_snapshot_may_be_performed_twice(site: Site, action: Action) -> None:
+    """Its subscriber was killed before the outcome was recorded, or the answer was lost."""
+    name = f"twice-{action}"
+    if action is Action.DELETE:
+        site.ask(Action.CREATE, snapshot=name)
+    row = site.ask(action, snapshot=name)
+    InboxEvent.objects.filter(pk=row.pk).update(state=State.WARMING, reason="", due_at=datetime.now(UTC))
+    again = requests.perform(site.settings, "another")
+    assert again
+    assert (again.pk, again.state, again.reason) == (row.pk, State.DONE, row.reason)
+    refused = site.ask(action, snapshot=name)
+    assert (refused.state, "Pub/Sub refused" in refused.reason) == (State.FAILED, True)
+
+
 def test_an_old_request_is_not_performed(site: Site) -> None:
     row = site.ask(Action.CREATE, snapshot="long-ago")
     old = {**row.attributes, "ce-time": "2020-01-01T00:00:00Z"}
