@@ -45,6 +45,13 @@ def test_servers_without_a_sign_in(stock_mlflow: Server, our_mlflow: Server) -> 
     assert told["MLflow ours"] == f"{PINNED} answers at {our_mlflow.address}; a run is fetched with one request"
 
 
+def test_a_name_that_the_server_does_not_accept(stock_mlflow: Server) -> None:
+    address = stock_mlflow.address.replace("127.0.0.1", "127.1")
+    text = the_failure(said(address))
+    assert text.startswith(f"{address} forbids the request (403): Invalid Host header")
+    assert f"`mlflow server --allowed-hosts {address.removeprefix('http://')}`" in text
+
+
 def test_an_old_server(old_mlflow: Server) -> None:
     [found] = said(old_mlflow.address)
     assert problems([found]) == []

@@ -28,6 +28,8 @@ LARGEST = 2**20
 SEARCH = "api/2.0/mlflow/experiments/search"
 OLDEST = (2, 9)
 """The oldest version of MLflow that Warmboard is tested with."""
+WRONG_HOST = "Invalid Host header"
+"""What MLflow says to a request by a name that it does not know."""
 NAMED = "MLFLOW_TRACKING_SERVERS"
 
 
@@ -148,7 +150,7 @@ def _refusal(place: Place, found: Answer) -> Finding | None:
     if found.status == 401:
         return _unauthenticated(place, found)
     if found.status == 403:
-        return failure(subject, f"{place.uri} forbids the request (403): {_brief(found)}", _forbidden(place))
+        return failure(subject, f"{place.uri} forbids the request (403): {_brief(found)}", _forbidden(place, found))
     if found.status == 200 and isinstance(found.document, dict) and not found.is_page:
         return None
     if found.is_page or found.status in (200, 404, 405):
@@ -181,11 +183,13 @@ def _sign_in(place: Place, verb: str, *, is_basic: bool) -> str:
     )
 
 
-def _forbidden(place: Place) -> str:
+def _forbidden(place: Place, found: Answer) -> str:
+    if WRONG_HOST not in found.text:
+        return "Give this identity the right to read: on Cloud Run roles/run.invoker, in MLflow permission READ."
     host = urlsplit(place.uri).netloc
     return (
-        f"Let the server accept this host name (MLFLOW_ALLOWED_HOSTS={host}), and give the identity the right to read"
-        " (on Cloud Run roles/run.invoker)."
+        f"Let it accept the name: `mlflow server --allowed-hosts {host}`, with all others that are used; of Warmboard's"
+        f" own server MLFLOW_ALLOWED_HOSTS={host}."
     )
 
 

@@ -123,10 +123,10 @@ def test_a_server_that_shows_no_experiment(body: bytes) -> None:
     assert "shows no experiment: it has none, or" in the_warning(said_of((200, body, JSON)))
 
 
-def test_a_host_name_that_the_server_does_not_accept() -> None:
-    text = the_failure(said_of((403, b"Invalid Host header - possible DNS rebinding attack", {})))
-    assert "Invalid Host header" in text
-    assert "MLFLOW_ALLOWED_HOSTS=127.0.0.1:" in text
+def test_a_server_that_forbids_the_request() -> None:
+    text = the_failure(said_of((403, b"Your client does not have permission to get this URL", {})))
+    assert "forbids the request (403): Your client does not" in text
+    assert "roles/run.invoker" in text
 
 
 def test_an_error_of_the_server_is_quoted() -> None:
