@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -110,10 +110,7 @@ def test_a_child_that_ends_meanwhile_does_not_keep_its_worker(monkeypatch: pytes
     gone = subprocess.Popen(["true"])
     gone.wait()
     with subprocess.Popen(["sleep", "600"]) as busy:
-        ended: list[int] = []
-        monkeypatch.setattr(os, "_exit", ended.append)
-        for name in ("GRACE_SECONDS", "END_SECONDS"):
-            monkeypatch.setattr(processes, name, 0.0)
+        ended = ending(monkeypatch)
         monkeypatch.setattr(state, "active_requests", {request(Answers())})
         try:
             end(WORKER, SimpleNamespace(info={"processes": [gone.pid, busy.pid]}))
@@ -121,3 +118,23 @@ def test_a_child_that_ends_meanwhile_does_not_keep_its_worker(monkeypatch: pytes
         finally:
             busy.kill()
     assert ended == [0]
+
+
+def test_a_worker_ends_even_if_its_tasks_change_while_they_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Changing(set[object]):
+        def __iter__(self) -> Iterator[object]:
+            raise RuntimeError("Set changed size during iteration")
+
+    ended = ending(monkeypatch)
+    monkeypatch.setattr(state, "active_requests", Changing([1]))
+    end(WORKER, SimpleNamespace(info={"processes": []}))
+    assert ended == [0]
+
+
+def ending(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have a worker end at once; the exit statuses of this process, which goes on."""
+    statuses: list[int] = []
+    monkeypatch.setattr(os, "_exit", statuses.append)
+    for name in ("GRACE_SECONDS", "END_SECONDS"):
+        monkeypatch.setattr(processes, name, 0.0)
+    return statuses
