@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from store.models import InboxEvent, Run
@@ -13,7 +11,7 @@ from tests.workers.test_inbox import RUN_ID, message
 from workers import inbox
 from workers.queue import dispatch
 from workers.settings import Settings
-from workers.sweep import _discover_for_ever, _sweep_for_ever, _watch_for_ever, sweep
+from workers.sweep import _discover_for_ever, sweep
 
 pytestmark = pytest.mark.usefixtures("tables", "queue", "configure")
 
@@ -41,19 +39,3 @@ def test_the_sweep_queues_events_without_a_worker() -> None:
 def test_discovery_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.sweep.settings", lambda: Settings.read({"DISCOVER_SECONDS": "0"}))
     _discover_for_ever()
-
-
-@pytest.mark.parametrize(
-    ("for_ever", "turn"), [(_sweep_for_ever, "workers.sweep.sweep"), (_watch_for_ever, "workers.sweep.Watch.turn")]
-)
-def test_nothing_unforeseen_ends_a_thread(
-    for_ever: Callable[[], None], turn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ends = iter([ValueError("unforeseen"), KeyboardInterrupt()])
-
-    def fail(*_: object) -> None:
-        raise next(ends)
-
-    monkeypatch.setattr(turn, fail)
-    with pytest.raises(KeyboardInterrupt):
-        for_ever()
