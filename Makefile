@@ -53,7 +53,7 @@ chaos: setup  ## break every part at random while runs end, on both databases; S
 screenshots: setup chromium  ## take the pictures in docs/images again
 	@$(BIN)/python -m pytest -q tests/browser/pictures.py
 
-check: setup  ## lint, format, types, and who may import whom
+check: setup  ## lint, format, types, who may import whom, and what is deployed against the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@# Django's plugin reads the webapp's settings, which have no default for their secret.
@@ -62,6 +62,22 @@ check: setup  ## lint, format, types, and who may import whom
 	$(BIN)/biome check --error-on-warnings .
 	$(BIN)/djlint webapp --check --quiet
 	$(BIN)/djlint webapp --lint --quiet
+	$(BIN)/python -m deploy.checks
+
+# A wheel of 67 MB with the typed bindings of Terraform's provider for Google Cloud, read and not installed.
+BINDINGS := cdktn-provider-google==21.1.0
+
+terraform-schema: setup  ## write deploy/checks/provider.json again: what the provider takes, of the types in our Terraform files
+	@$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --dest build/bindings $(BINDINGS)
+	@$(BIN)/python -m deploy.checks.bindings build/bindings/*.whl
+
+# In an environment of its own: it needs an older cachetools than ours.
+CHECKOV := checkov==3.3.30
+
+checkov: setup  ## hold the Terraform files against Checkov's rules of security; deploy/gcp/checkov.yaml has the exceptions
+	@test -x build/checkov/bin/checkov || { $(BIN)/uv venv --quiet --python $(BIN)/python build/checkov && \
+	  UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install --quiet --python build/checkov/bin/python $(CHECKOV); }
+	@build/checkov/bin/checkov --config-file deploy/gcp/checkov.yaml --directory deploy/gcp/terraform
 
 bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pages, -pipeline, -runs, -slow, -trainer, -warming, -web)
 	@$(BIN)/python -m benchmarks
@@ -102,4 +118,4 @@ clean:  ## remove build files and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers doctor account visibility logs test test-fast chaos screenshots check bench bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers doctor account visibility logs test test-fast chaos screenshots check terraform-schema checkov bench bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean

@@ -257,10 +257,14 @@ def give_up(events: Sequence[InboxEvent], reason: str) -> None:
     _update(events, state=State.FAILED, reason=reason, due_at=None)
 
 
+def is_due(now: datetime) -> bool:
+    """Whether there are overdue events, which no worker holds."""
+    return _overdue(now).exists()
+
+
 def due(now: datetime) -> list[str]:
-    """The IDs of runs with overdue events, which no worker holds; each is returned once per grace period."""
-    # What a seek has reopened waits behind all else: `seeks.due`.
-    overdue = _unfinished().filter(due_at__lte=now).exclude(state=State.PENDING, seek__isnull=False)
+    """The IDs of runs with overdue events; each is returned once per grace period."""
+    overdue = _overdue(now)
     runs = sorted(set(overdue.values_list("run_id", flat=True)))
     # Pending, also if an expired claim says warming: the next worker must not find them held.
     overdue.update(state=State.PENDING, due_at=now + dispatch_grace())
@@ -349,6 +353,11 @@ def _coalesced(events: QuerySet[InboxEvent]) -> list[InboxEvent]:
 def _unfinished() -> QuerySet[InboxEvent]:
     """Unfinished events of runs."""
     return InboxEvent.objects.filter(state__in=UNFINISHED).exclude(type__in=REQUESTS)
+
+
+def _overdue(now: datetime) -> QuerySet[InboxEvent]:
+    # What a seek has reopened waits behind all else: `seeks.due`.
+    return _unfinished().filter(due_at__lte=now).exclude(state=State.PENDING, seek__isnull=False)
 
 
 def _update(events: Sequence[InboxEvent], **values: object) -> list[InboxEvent]:

@@ -5,14 +5,20 @@ A program that queues tasks imports only this module. `workers.tasks`, which run
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 
 from celery import Celery
 from celery.schedules import crontab
 from celery.signals import setup_logging
+from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from store import logs
 from store.connection import tls_options
+from store.hot import hot
 from workers.settings import settings, setup_django
 
 setup_django()
@@ -24,6 +30,11 @@ LIVE_SECONDS = 1.0
 """How long a started or progressed event waits for others, in seconds: a burst causes one fetch."""
 SOON, LATER = 0, 9
 """Priorities: a LATER task starts only when no SOON task is queued."""
+KEY_PREFIX = "warmboard:celery:"
+PRIORITY_MARK = "\x06\x16"
+"""Between the name of a queue and a priority above 0 in kombu's keys: its default."""
+PAGE = 1_000
+"""Queued tasks that are read at a time."""
 
 app = Celery(
     "warmboard",
@@ -39,7 +50,11 @@ app.conf.update(
     # Memory that a large run has used is given back with the process.
     worker_max_memory_per_child=settings().worker_max_megabytes * 1024,
     # Longer than the time limit of a task: a task that outlives it is delivered twice.
-    broker_transport_options={"visibility_timeout": TASK_SECONDS + 60, "global_keyprefix": "warmboard:celery:"},
+    broker_transport_options={
+        "visibility_timeout": TASK_SECONDS + 60,
+        "global_keyprefix": KEY_PREFIX,
+        "sep": PRIORITY_MARK,
+    },
     broker_connection_retry_on_startup=True,
     # Without these options kombu takes any certificate of a rediss:// address.
     broker_use_ssl=tls_options(settings().redis_url),
@@ -95,6 +110,33 @@ def dispatch_rebuild(run_id: str, attempts: int, priority: int) -> None:
 def dispatch_turn(turn: Turn, priority: int = SOON) -> None:
     """Queue one batch of a replay request. Raises kombu's OperationalError if Redis is down."""
     app.send_task("replay_runs", list(astuple(turn)), retry=False, priority=priority)
+
+
+def waiting(priority: int) -> set[str]:
+    """The IDs of the runs whose ``warm_run`` is queued with this priority and not taken by a worker yet.
+
+    Raises kombu's OperationalError if Redis is down.
+    """
+    return {arguments[0] for task, arguments in _queued(priority) if task == "warm_run"}
+
+
+def _queued(priority: int) -> Iterator[tuple[str, list[str]]]:
+    """The name and the arguments of each queued task, the newest first. One command per PAGE tasks."""
+    key = KEY_PREFIX + app.conf.task_default_queue + (f"{PRIORITY_MARK}{priority}" if priority else "")
+    begin = 0
+    # Workers take from the other end, and what is added moves the rest on: none is left out.
+    while page := _page(key, begin):
+        for message in map(json.loads, page):
+            yield message["headers"]["task"], json.loads(base64.b64decode(message["body"]))[0]
+        begin += PAGE
+
+
+def _page(key: str, begin: int) -> list[bytes]:
+    try:
+        found: list[bytes] = hot().client.lrange(key, begin, begin + PAGE - 1)
+    except RedisError as error:
+        raise OperationalError(f"Redis is down: {error}") from error
+    return found
 
 
 def give_up_on_slow_broker() -> None:

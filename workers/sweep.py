@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
 from celery.signals import beat_init, worker_ready
 from django.db import DatabaseError, close_old_connections
@@ -15,7 +16,16 @@ from store import clock
 from workers import counts, inbox
 from workers.discover.discovery import Discovery
 from workers.heartbeat import touch
-from workers.queue import LATER, SOON, dispatch, dispatch_later, dispatch_rebuild, dispatch_turn, give_up_on_slow_broker
+from workers.queue import (
+    LATER,
+    SOON,
+    dispatch,
+    dispatch_later,
+    dispatch_rebuild,
+    dispatch_turn,
+    give_up_on_slow_broker,
+    waiting,
+)
 from workers.recording import seeks
 from workers.replay import batches
 from workers.servers.watch import Watch
@@ -33,12 +43,12 @@ def sweep() -> int:
 
     Raises DatabaseError, or kombu's OperationalError; the next sweep tries again.
     """
-    runs = inbox.due(clock.now())
+    runs = _not_queued(inbox, SOON)
     for run_id in runs:
         text = "run %s has an overdue event that no worker holds: queueing it again"
         log.warning(text, run_id, extra={"run_id": run_id})
         dispatch(run_id)
-    for run_id in seeks.due(clock.now()):
+    for run_id in _not_queued(seeks, LATER):
         dispatch_later(run_id)
     for turn in batches.due(clock.now()):
         log.warning("no worker holds replay request %d: starting it again", turn.request)
@@ -47,6 +57,26 @@ def sweep() -> int:
         # A rebuild that has waited a whole lease must not starve behind events.
         dispatch_rebuild(rebuild.run_id, rebuild.attempts, SOON if rebuild.waited else LATER)
     return len(runs)
+
+
+class Kept(Protocol):
+    """Where events wait: the inbox, or those that a seek has reopened."""
+
+    def is_due(self, now: datetime) -> bool: ...
+
+    def due(self, now: datetime) -> list[str]: ...
+
+
+def _not_queued(kept: Kept, priority: int) -> list[str]:
+    """The IDs of runs with overdue events whose task was lost: of thousands that are queued, most are overdue before
+    their turn, and a second task for each of them would delay what comes next.
+    """
+    now = clock.now()
+    if not kept.is_due(now):
+        return []
+    # Redis first: while it is down, the events stay overdue.
+    queued = waiting(priority)
+    return [run_id for run_id in kept.due(now) if run_id not in queued]
 
 
 def _sweep_for_ever() -> None:
@@ -113,5 +143,7 @@ def _sweep_beside_beat(**_: Any) -> None:
 @worker_ready.connect
 def _take_up_unfinished(**_: Any) -> None:
     # Celery delivers a killed worker's tasks again only after the visibility timeout: too long for a waiting reader.
+    queued = waiting(SOON) | waiting(LATER)
     for run_id in inbox.pending():
-        dispatch(run_id)
+        if run_id not in queued:
+            dispatch(run_id)

@@ -14,7 +14,7 @@ FOLDERS = (
     *("warmboard", "trainer", "workers", "webapp", "store", "mlflow_server", "deploy"),
     *("tests", "benchmarks", "docs", ".ci"),
 )
-ENDINGS = {".py", ".js", ".css", ".html", ".md", ".yml", ".yaml", ".toml", ".sh", ".example"}
+ENDINGS = {".py", ".js", ".css", ".html", ".md", ".yml", ".yaml", ".toml", ".sh", ".example", ".tf", ".tftpl"}
 NAMES = {"Makefile", "Dockerfile", "run", ".dockerignore", ".editorconfig", ".gitignore"}
 OTHERS = {"vendor", "examples", "migrations", "__pycache__"}
 """Folders with the texts of others, and with those that must stay as they are."""

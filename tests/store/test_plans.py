@@ -149,6 +149,7 @@ def test_hot_queries_use_indexes() -> None:
         ),
         "replay requests that are due": lambda: replay.due(now),
         "what is due": lambda: inbox.due(now),
+        "whether anything is due": lambda: inbox.is_due(now),
         "what waits": inbox.pending,
         "a process that was killed": lambda: inbox.release("w1/1"),
         "a worker that ends": lambda: inbox.give_back("w1/"),

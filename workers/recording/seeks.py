@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from store.models import InboxEvent, Seek
@@ -35,9 +35,14 @@ def reopen(row: InboxEvent, published_at: datetime) -> InboxEvent | None:
     return row
 
 
+def is_due(now: datetime) -> bool:
+    """Whether there are reopened events that have waited for ten minutes."""
+    return _overdue(now).exists()
+
+
 def due(now: datetime) -> list[str]:
-    """The IDs of runs with a reopened event that still waits; each is returned once in ten minutes."""
-    overdue = InboxEvent.objects.filter(state=State.PENDING, seek__isnull=False, due_at__lte=now)
+    """The IDs of runs with such an event; each is returned once in ten minutes."""
+    overdue = _overdue(now)
     runs = sorted(set(overdue.values_list("run_id", flat=True)))
     overdue.update(due_at=now + PATIENCE)
     return runs
@@ -46,3 +51,7 @@ def due(now: datetime) -> list[str]:
 def newest() -> Seek | None:
     """The last seek; None if there was none."""
     return Seek.objects.order_by("pk").last()
+
+
+def _overdue(now: datetime) -> QuerySet[InboxEvent]:
+    return InboxEvent.objects.filter(state=State.PENDING, seek__isnull=False, due_at__lte=now)

@@ -1,0 +1,4 @@
+output "jobs" {
+  description = "The jobs' specifications for `gcloud ai custom-jobs create --config`, by name."
+  value       = local.filled
+}

@@ -1,0 +1,32 @@
+"""Copies of the Terraform files with one edit."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from deploy.checks.__main__ import faults
+from deploy.checks.terraform import FOLDER
+from tests.paths import ROOT
+
+
+class Copy:
+    """A copy of the files, which finds beside it what the original finds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder
+        self.folder = folder / "deploy" / "gcp" / "terraform"
+        shutil.copytree(FOLDER, self.folder)
+        (folder / "workers").symlink_to(ROOT / "workers")
+        for job in FOLDER.parent.glob("*.yaml"):
+            shutil.copy(job, self.folder.parent)
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace the first of a text, which must be there."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{file} has no {old!r} any more: change this test"
+        path.write_text(text.replace(old, new, 1))
+
+    def faults(self) -> list[str]:
+        return [fault.shown(self.folder) for fault in faults(self.folder)]
