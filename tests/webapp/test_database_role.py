@@ -72,6 +72,33 @@ def test_everything_that_the_webapp_does_works(role: None, anyone: Client, setti
     assert anyone.post("/sign-out/").status_code == 302
 
 
+def test_an_owner_that_is_no_superuser_can_make_the_role_and_change_it(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a managed PostgreSQL, whose users may create roles and databases at most."""
+    monkeypatch.setenv("WEBAPP_DATABASE_URL", ADDRESS)
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE managed CREATEROLE")
+        for table in connection.introspection.table_names():
+            cursor.execute(f"ALTER TABLE {table} OWNER TO managed")
+        cursor.execute("ALTER SCHEMA public OWNER TO managed")
+        cursor.execute(f"GRANT CONNECT ON DATABASE {connection.settings_dict['NAME']} TO managed WITH GRANT OPTION")
+        cursor.execute("SET LOCAL ROLE managed")
+        for _ in range(2):
+            call_command("database_role", stdout=io.StringIO())
+        cursor.execute("RESET ROLE")
+        cursor.execute("SELECT rolcanlogin, rolsuper, rolcreaterole FROM pg_roles WHERE rolname = 'warmboard_page'")
+        assert cursor.fetchone() == (True, False, False)
+
+
+@pytest.mark.parametrize("right", ["SUPERUSER", "CREATEROLE", "CREATEDB"])
+def test_a_user_that_may_do_more_is_refused(db: None, right: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBAPP_DATABASE_URL", ADDRESS)
+    connection.cursor().execute(f"CREATE ROLE warmboard_page {right}")
+    with pytest.raises(CommandError, match="may create roles or databases"):
+        call_command("database_role")
+
+
 @pytest.mark.parametrize(
     ("address", "says"),
     [

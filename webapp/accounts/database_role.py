@@ -39,15 +39,18 @@ def create_role(address: str) -> str:
         owner, database, schema = cursor.fetchone()
         if owner == name:
             raise RoleError(f"WEBAPP_DATABASE_URL has the user of DATABASE_URL, {name!r}, which owns the tables.")
-        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
+        cursor.execute("SELECT rolsuper OR rolcreaterole OR rolcreatedb FROM pg_roles WHERE rolname = %s", [name])
+        found = cursor.fetchone()
+        if found and found[0]:
+            raise RoleError(
+                f"WEBAPP_DATABASE_URL has the user {name!r}, which may create roles or databases: name another."
+            )
         role = sql.Identifier(name)
-        verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
         # The server gets a hash, so that no log of statements has the password.
         hashed = connection.connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256")
         run = _runner(cursor)
-        run(
-            "{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}", verb, role, sql.Literal(hashed.decode())
-        )
+        # Without NOSUPERUSER and the like, which are the default: an owner that is no superuser may not alter them.
+        run(f"{'ALTER' if found else 'CREATE'} ROLE {{}} LOGIN PASSWORD {{}}", role, sql.Literal(hashed.decode()))
         run("GRANT CONNECT ON DATABASE {} TO {}", sql.Identifier(database), role)
         run("REVOKE ALL ON SCHEMA {} FROM {}", sql.Identifier(schema), role)
         run("GRANT USAGE ON SCHEMA {} TO {}", sql.Identifier(schema), role)
