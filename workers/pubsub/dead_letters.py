@@ -19,6 +19,7 @@ from workers.pubsub import clients
 from workers.pubsub.setup import DEAD_LETTERS, declared
 from workers.queue import dispatch_later
 from workers.recording.seeks import PATIENCE
+from workers.recording.text import cut
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def park(message: Message) -> InboxEvent | None:
         if row.state == State.PENDING:
             row.state, row.reason, row.due_at = State.FAILED, reason, None
         else:
-            row.reason = inbox.cut(f"{reason}; {row.reason}")
+            row.reason = cut(f"{reason}; {row.reason}")
         row.save(update_fields=["state", "reason", "due_at"])
     with about(**logged.of_event(row)):
         log.error("message %s is parked as inbox row %d: %s", message.message_id, row.pk, row.reason)

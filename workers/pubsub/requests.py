@@ -19,9 +19,9 @@ from store import clock
 from store.models import InboxEvent, Seek, Snapshot
 from warmboard.contract.cloudevents import EventError
 from warmboard.contract.subscription import SUBSCRIPTION_REQUESTED, Action, SubscriptionRequest, Wish
-from workers import inbox
 from workers.inbox import UNFINISHED, State
 from workers.pubsub.clients import GoogleAPIError, NotFound, ask, subscriber
+from workers.recording.text import cut
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -55,13 +55,13 @@ def perform(settings: Settings, worker: str) -> InboxEvent | None:
                 list_snapshots(client, settings)
     except (ServerError, RetryError) as error:
         log.error("%s failed, retrying in %d s: %s", request, RETRY.total_seconds(), error)
-        _settle(row, due_at=clock.now() + RETRY, reason=inbox.cut(f"Pub/Sub is down: {error}"))
+        _settle(row, due_at=clock.now() + RETRY, reason=cut(f"Pub/Sub is down: {error}"))
     except (EventError, RefusedError, GoogleAPIError) as error:
         log.error("request %s is not performed: %s", row.event_id, error)
-        _settle(row, state=State.FAILED, reason=inbox.cut(_said(error)), due_at=None)
+        _settle(row, state=State.FAILED, reason=cut(_said(error)), due_at=None)
     else:
         log.warning("%s, requested by %s: %s", request, request.requested_by, outcome)
-        _settle(row, state=State.DONE, reason=inbox.cut(outcome), due_at=None, done_at=timezone.now())
+        _settle(row, state=State.DONE, reason=cut(outcome), due_at=None, done_at=timezone.now())
     row.refresh_from_db()
     return row
 
