@@ -62,23 +62,29 @@ def insert_run(tracking_uri: str, database_uri: str, epochs: int, values: Values
 
 
 def copies_of(tracking_uri: str, database_uri: str, run_id: str, times: int) -> list[str]:
-    """IDs of ``times`` new runs with the metrics of the given run."""
-    copies = []
-    for _ in range(times):
-        post, copy, begin = _begin(tracking_uri)
-        with sqlalchemy.create_engine(database_uri).begin() as connection:
+    """IDs of ``times`` new runs, in one experiment, with the metrics of the given run."""
+    post, experiment, begin = _experiment(tracking_uri)
+    copies = [_run(post, experiment, begin) for _ in range(times)]
+    with sqlalchemy.create_engine(database_uri).begin() as connection:
+        for copy in copies:
             for table in ("metrics", "latest_metrics"):
                 columns = "key, value, timestamp, step, is_nan"
                 statement = f"INSERT INTO {table} ({columns}, run_uuid) SELECT {columns}, :copy FROM {table}"  # noqa: S608
                 values = {"copy": copy, "run": run_id}
                 connection.execute(sqlalchemy.text(f"{statement} WHERE run_uuid = :run"), values)
+    for copy in copies:
         post("runs/update", {"run_id": copy, "status": "FINISHED", "end_time": begin + 1})
-        copies.append(copy)
     return copies
 
 
 def _begin(tracking_uri: str) -> tuple[Post, str, int]:
     """Create a run: a function that posts to MLflow's API, the run's ID, and its start time in ms."""
+    post, experiment, begin = _experiment(tracking_uri)
+    return post, _run(post, experiment, begin), begin
+
+
+def _experiment(tracking_uri: str) -> tuple[Post, str, int]:
+    """Create an experiment: a function that posts to MLflow's API, the experiment's ID, and the time in ms."""
     api = f"{tracking_uri}/api/2.0/mlflow/"
     session = requests.Session()
 
@@ -89,9 +95,12 @@ def _begin(tracking_uri: str) -> tuple[Post, str, int]:
         return found
 
     experiment = post("experiments/create", {"name": f"benchmark-{time.time_ns()}"})["experiment_id"]
-    begin = int(time.time() * 1000)
+    return post, str(experiment), int(time.time() * 1000)
+
+
+def _run(post: Post, experiment: str, begin: int) -> str:
     run = post("runs/create", {"experiment_id": experiment, "start_time": begin})["run"]
-    return post, str(run["info"]["run_id"]), begin
+    return str(run["info"]["run_id"])
 
 
 def _finish(post: Post, run_id: str, begin: int, epochs: int) -> None:
