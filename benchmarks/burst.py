@@ -28,10 +28,10 @@ from deploy.local.stack import Stack
 from deploy.local.supervisor import Supervisor
 from warmboard.contract.events import RunEvent, RunStatus
 
-QUEUED = {100: 2_000, 1_000: 200}
+QUEUED = {100: 2_000, 1_000: 100}
 """How many runs are queued, by their epochs: what a run costs beside fetching and encoding hardly grows with them."""
-BOUND = 200
-"""Runs that the bound is measured with."""
+BOUND, BOUNDS = 200, 3
+"""Runs that the bound is measured with at most, and how often."""
 PROCESSES = (1, 2)
 LEAST = 0.85
 FRESH, BESIDE = 60, 1_000
@@ -61,7 +61,10 @@ def measure() -> Iterator[Measure]:
 
 def _rate(supervisor: Supervisor, processes: int, runs: list[str], epochs: int) -> Measure:
     supervisor.processes["worker"].stop()
-    bound = _bound(supervisor.stack.environ["MLFLOW_TRACKING_URI"], processes, runs[:BOUND])
+    say(f"fetching and encoding alone, {processes} process(es)")
+    mlflow = supervisor.stack.environ["MLFLOW_TRACKING_URI"]
+    # Of several, the best: by chance, one process of the server may have all connections.
+    bound = max(_bound(mlflow, processes, runs[:BOUND]) for _ in range(BOUNDS))
     say(f"{len(runs):,} queued events, {processes} worker process(es)")
     _publish(supervisor.stack, runs, epochs)
     _wait(lambda: _count(supervisor.stack, "store_inboxevent", runs), len(runs))
@@ -77,7 +80,6 @@ def _rate(supervisor: Supervisor, processes: int, runs: list[str], epochs: int) 
 
 def _bound(mlflow: str, processes: int, runs: list[str]) -> float:
     """Runs a second that as many processes fetch and encode, without queue and store."""
-    say(f"fetching and encoding alone, {processes} process(es)")
     command = [sys.executable, "-m", "benchmarks.bound", mlflow]
     started = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(processes)

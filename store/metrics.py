@@ -6,11 +6,14 @@ files. Without METRICS_PORT nothing is counted.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +23,14 @@ from warmboard.contract.settings import METRICS_PORT, SettingError
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's own variable: the folder of the files."""
 PREFIX = "warmboard-metrics-"
+NEW_SECONDS = 60.0
+"""A folder that is younger may not be locked yet."""
 SILENT_SECONDS = 5.0
 """How long a client of the port may send or take nothing."""
 MOST_CLIENTS = 32
 """Connections of the port at once; more are closed."""
+_held: int | None = None
+"""The lock of this process's folder."""
 
 
 def share(process: Callable[[], object] = os.getpid) -> None:
@@ -32,11 +39,35 @@ def share(process: Callable[[], object] = os.getpid) -> None:
     ``process`` names the process in which it is called: no two that run at the same time may have one name. One that
     takes the name of a process that has ended counts on in its files.
     """
+    global _held
+    _delete_leftovers()
     # Its own variable for the path: a folder of another program's would mix their numbers.
     os.environ[FOLDER] = tempfile.mkdtemp(prefix=PREFIX)
+    _held = _lock(os.environ[FOLDER])
     from prometheus_client import values
 
     values.ValueClass = values.MultiProcessValue(process)  # type: ignore[no-untyped-call]
+
+
+def _lock(path: str | Path) -> int | None:
+    """Lock a folder for this process and those that it forks; None if others hold it."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(opened)
+        return None
+    return opened
+
+
+def _delete_leftovers() -> None:
+    """Delete the folders of processes that were killed: the kernel has released their locks."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            is_new = time.time() - path.stat().st_mtime < NEW_SECONDS
+            if not is_new and (lock := _lock(path)) is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(lock)
 
 
 def folder() -> str | None:
@@ -118,6 +149,10 @@ def _runs(process: int) -> bool:
 
 def forget() -> None:
     """Delete the files, when the program ends."""
+    global _held
     if path := folder():
         del os.environ[FOLDER]
         shutil.rmtree(path, ignore_errors=True)
+    if _held is not None:
+        os.close(_held)
+        _held = None

@@ -25,12 +25,22 @@ def addresses_of(host: str, port: int, seconds: float) -> list[str]:
     with _lock:
         found = _running.get(key)
         if found is None:
-            found = _running[key] = Future()
-            threading.Thread(target=_look_up, args=(key, found), name="resolver", daemon=True).start()
+            found = _begin(key)
     try:
         return found.result(seconds)
     except Late:
         raise OSError(f"no answer about the name {host!r} within {seconds:g} s") from None
+
+
+def _begin(key: tuple[str, int]) -> Future[list[str]]:
+    found: Future[list[str]] = Future()
+    try:
+        threading.Thread(target=_look_up, args=(key, found), name="resolver", daemon=True).start()
+    except RuntimeError as error:
+        raise OSError(f"the name {key[0]!r} can't be looked up: {error}") from error
+    # It ends no sooner: it needs the lock.
+    _running[key] = found
+    return found
 
 
 def _look_up(key: tuple[str, int], found: Future[list[str]]) -> None:

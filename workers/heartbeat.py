@@ -11,9 +11,16 @@ class UnhealthyError(Exception):
 
 
 def touch(heartbeat: Path) -> None:
-    """Record that this process works: set the file's time to now."""
-    heartbeat.parent.mkdir(parents=True, exist_ok=True)
-    heartbeat.touch()
+    """Record that this process works: set the file's time to now. One that can't, as the disk is full, works on."""
+    try:
+        heartbeat.parent.mkdir(parents=True, exist_ok=True)
+        heartbeat.touch()
+    except OSError as error:
+        # Imported here: the health check, which imports this module, does not need it.
+        import logging
+
+        text = "there is no heartbeat at %s, so health checks fail: %s"
+        logging.getLogger(__name__).error(text, heartbeat, error)
 
 
 def check_heartbeat(heartbeat: Path, max_age: float) -> str:
@@ -24,7 +31,7 @@ def check_heartbeat(heartbeat: Path, max_age: float) -> str:
     """
     try:
         age = time.time() - heartbeat.stat().st_mtime
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UnhealthyError(f"there is no heartbeat at {heartbeat}: the process has not started working") from None
     if age > max_age:
         raise UnhealthyError(f"the last heartbeat at {heartbeat} is {age:.0f} s old")

@@ -29,6 +29,7 @@ from warmboard.contract.subscription import SUBSCRIPTION_REQUESTED, Subscription
 from workers import counts
 from workers.recording import seeks
 from workers.recording.announced import announce
+from workers.recording.text import cut, printable
 
 State = InboxEvent.State
 UNFINISHED = (State.PENDING, State.WARMING)
@@ -45,8 +46,6 @@ REQUESTS: dict[str, type[ReplayRequest] | type[SubscriptionRequest]] = {
     SUBSCRIPTION_REQUESTED: SubscriptionRequest,
 }
 """Messages that are about no single run, by their type."""
-LONGEST_REASON = 2000
-"""In bytes."""
 
 
 @dataclass(frozen=True)
@@ -391,15 +390,6 @@ def _one_less(column: str) -> Greatest:
     return Greatest(F(column) - 1, Value(0), output_field=IntegerField())
 
 
-def cut(reason: str) -> str:
-    """The reason as a database stores it, in at most 2 kB."""
-    return _printable(reason).encode()[:LONGEST_REASON].decode(errors="ignore")
-
-
 def _printable_attributes(message: Message) -> dict[str, str]:
     # PostgreSQL stores no NUL in JSON.
-    return {_printable(key): _printable(value) for key, value in message.attributes.items()}
-
-
-def _printable(text: str) -> str:
-    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return {printable(key): printable(value) for key, value in message.attributes.items()}

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -76,16 +77,26 @@ def end(worker: str, pool: Any) -> None:
     while state.active_requests and time.monotonic() - began < GRACE_SECONDS:
         time.sleep(0.05)
     if state.active_requests:
-        children = list(pool.info["processes"])
-        # A database that hangs must not hold the worker: the claims then expire.
-        giving = threading.Thread(target=give_back, args=[worker, list(state.active_requests)], daemon=True)
-        giving.start()
-        giving.join(GIVE_BACK_SECONDS)
-        for pid in children:
-            os.kill(pid, signal.SIGKILL)
+        try:
+            _stop_tasks(worker, pool)
+        except Exception:
+            # The main thread may change what is listed here. The children end with it.
+            log.exception("claims of worker %s were not given back, they will expire", worker)
     time.sleep(max(0.0, began + END_SECONDS - time.monotonic()))
     log.warning("worker %s has not ended in %.0f s by itself", worker, END_SECONDS)
     os._exit(0)
+
+
+def _stop_tasks(worker: str, pool: Any) -> None:
+    children = list(pool.info["processes"])
+    # A database that hangs must not hold the worker: the claims then expire.
+    giving = threading.Thread(target=give_back, args=[worker, list(state.active_requests)], daemon=True)
+    giving.start()
+    giving.join(GIVE_BACK_SECONDS)
+    for pid in children:
+        # One may have ended meanwhile.
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def give_back(worker: str, requests: Iterable[Request]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 
 from celery import Celery
@@ -132,11 +133,23 @@ def _queued(priority: int) -> Iterator[tuple[str, list[str]]]:
 
 
 def _page(key: str, begin: int) -> list[bytes]:
-    try:
+    with _answering():
         found: list[bytes] = hot().client.lrange(key, begin, begin + PAGE - 1)
+    return found
+
+
+def ping() -> None:
+    """Raise kombu's OperationalError if Redis is down."""
+    with _answering():
+        hot().client.ping()
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
     except RedisError as error:
         raise OperationalError(f"Redis is down: {error}") from error
-    return found
 
 
 def give_up_on_slow_broker() -> None:

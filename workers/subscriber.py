@@ -20,6 +20,7 @@ from django.db import DatabaseError, close_old_connections, connection
 from google.api_core.exceptions import GoogleAPIError
 from kombu.exceptions import OperationalError
 
+from store import clock
 from store.durable import commit_durably
 from store.logs import about
 from store.models import InboxEvent
@@ -36,11 +37,30 @@ from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 10.0
+"""Before Pub/Sub is tried again: what waits there is received within half a minute of its return."""
 LONGEST_PROBE_PAUSE = 10.0
 HELD_SECONDS = 600.0
 """How long one message that the database does not take may keep all others waiting, once the database answers."""
 REQUEST_SECONDS, DEAD_LETTER_SECONDS, SNAPSHOT_SECONDS = 1.0, 30.0, 300.0
+
+
+class Rest:
+    """A time in which a server that did not answer is not asked again: each question to one that hangs takes seconds,
+    in which nothing is received.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._until = seconds, 0.0
+
+    def __bool__(self) -> bool:
+        return time.monotonic() < self._until
+
+    def begin(self) -> None:
+        self._until = time.monotonic() + self._seconds
+
+
+broker_rest = Rest(5.0)
 
 
 class Outage:
@@ -59,11 +79,14 @@ class Outage:
         with about(**logged.of_message(self.message.message_id, self.message.attributes)):
             try:
                 row = _record(self.message)
+                if row:
+                    _queue(row)
             except DatabaseError as error:
                 log.error("the database is down, messages wait in Pub/Sub: %s", error)
                 return False
-            if row:
-                _queue(row)
+            except Exception:
+                # It comes again, and is nacked then.
+                log.exception("message %s not recorded", self.message.message_id)
         self.message = None
         return True
 
@@ -217,16 +240,22 @@ def _outcome(row: InboxEvent | None) -> counts.Outcome:
 
 
 def _queue(row: InboxEvent) -> None:
-    """Queue the work of a new or reopened row. If Redis is down, the sweep does it later."""
+    """Queue the work of a new or reopened row. If Redis is down, the sweep does it as soon as it is back.
+
+    Raises DatabaseError.
+    """
     with about(**logged.of_event(row)):
-        _queue_work(row)
+        if row.state == InboxEvent.State.UNREADABLE:
+            log.warning("row %d of the inbox is no event, but is kept: %s", row.pk, row.reason)
+            return
+        log.info("event %s is in the inbox, for %s", row.event_id, f"run {row.run_id}" if row.run_id else "a request")
+        if broker_rest or not _is_queued(row):
+            waits = InboxEvent.objects.filter(pk=row.pk, state=InboxEvent.State.PENDING, due_at__isnull=False)
+            waits.update(due_at=clock.now())
 
 
-def _queue_work(row: InboxEvent) -> None:
-    if row.state == InboxEvent.State.UNREADABLE:
-        log.warning("row %d of the inbox is no event, but is kept: %s", row.pk, row.reason)
-        return
-    log.info("event %s is in the inbox, for %s", row.event_id, f"run {row.run_id}" if row.run_id else "a request")
+def _is_queued(row: InboxEvent) -> bool:
+    """Queue the work of a row, if it has any for a worker; returns False if Redis is down."""
     try:
         if row.type == REPLAY_REQUESTED:
             dispatch_turn(Turn(row.pk, row.claims))
@@ -236,7 +265,10 @@ def _queue_work(row: InboxEvent) -> None:
             dispatch(row.run_id, LIVE_SECONDS if row.type in inbox.LIVE and not again else 0, LATER if again else SOON)
     except OperationalError as error:
         counts.failed("redis")
+        broker_rest.begin()
         log.error("Redis is down, the sweep will queue event %s: %s", row.event_id, error)
+        return False
+    return True
 
 
 def _as_message(message: Any) -> Message:

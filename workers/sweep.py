@@ -19,11 +19,13 @@ from workers.heartbeat import touch
 from workers.queue import (
     LATER,
     SOON,
+    Turn,
     dispatch,
     dispatch_later,
     dispatch_rebuild,
     dispatch_turn,
     give_up_on_slow_broker,
+    ping,
     waiting,
 )
 from workers.recording import seeks
@@ -50,7 +52,7 @@ def sweep() -> int:
         dispatch(run_id)
     for run_id in _not_queued(seeks, LATER):
         dispatch_later(run_id)
-    for turn in batches.due(clock.now()):
+    for turn in _turns():
         log.warning("no worker holds replay request %d: starting it again", turn.request)
         dispatch_turn(turn)
     for rebuild in rebuilds.due(clock.now(), settings().warm_attempts):
@@ -79,6 +81,16 @@ def _not_queued(kept: Kept, priority: int) -> list[str]:
     return [run_id for run_id in kept.due(now) if run_id not in queued]
 
 
+def _turns() -> list[Turn]:
+    """The first turns of replay requests that no worker holds."""
+    now = clock.now()
+    if not batches.is_due(now):
+        return []
+    # Redis first, here too.
+    ping()
+    return batches.due(now)
+
+
 def _sweep_for_ever() -> None:
     seconds = settings().sweep_seconds
     while True:
@@ -88,6 +100,9 @@ def _sweep_for_ever() -> None:
         except (DatabaseError, BrokerError) as error:
             counts.failed("database" if isinstance(error, DatabaseError) else "redis")
             log.error("the sweep failed, next one in %d s: %s", seconds, error)
+        except Exception:
+            # Nothing unforeseen may stop the thread.
+            log.exception("the sweep failed, next one in %d s", seconds)
         else:
             touch(settings().beat_heartbeat)
         time.sleep(seconds)
@@ -121,6 +136,9 @@ def _watch_for_ever() -> None:
             counts.failed("database" if isinstance(error, DatabaseError) else "redis")
             pause = settings().sweep_seconds
             log.error("held-back runs can't be let through, next turn in %d s: %s", pause, error)
+        except Exception:
+            pause = settings().sweep_seconds
+            log.exception("held-back runs can't be let through, next turn in %d s", pause)
         time.sleep(pause)
 
 

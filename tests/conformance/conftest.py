@@ -42,8 +42,8 @@ CHANNEL = [  # Like the client library's own channels, but reconnecting soon aft
 class Bus:
     """A test's view of one server: the real clients, unique names, and shorthands."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, address: str, process: subprocess.Popen[Any]) -> None:
+        self.address, self._process = address, process
         self.channel = grpc.insecure_channel(address, options=CHANNEL)
         self.publisher = pubsub_v1.PublisherClient(transport=PublisherGrpcTransport(channel=self.channel))
         self.plain_publisher = PlainPublisher(transport=PublisherGrpcTransport(channel=self.channel))
@@ -140,6 +140,15 @@ class Bus:
             assert enough.wait(2 * PATIENCE), f"{len(messages)} of {count} messages came"
         return messages
 
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """The server is stopped, with its connections open."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def close(self) -> None:
         self.publisher.stop()
         self.subscriber.close()
@@ -173,14 +182,14 @@ class Embedded:
 
 
 @contextmanager
-def _google() -> Iterator[str]:
+def _google() -> Iterator[tuple[str, subprocess.Popen[Any]]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = google.command("127.0.0.1", port)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}", process
     finally:
         process.terminate()
         try:
@@ -200,12 +209,12 @@ def connect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         def connected(kind: str) -> Bus:
             if kind not in running:
                 if kind == "google":
-                    address = stack.enter_context(_google())
+                    address, process = stack.enter_context(_google())
                 else:
                     server = Embedded(tmp_path_factory.mktemp("pubsub") / "data.sqlite3")
                     stack.callback(server.end)
-                    address = server.address
-                bus = Bus(address)
+                    address, process = server.address, server.process
+                bus = Bus(address, process)
                 stack.callback(bus.close)
                 grpc.channel_ready_future(bus.channel).result(timeout=PATIENCE)
                 running[kind] = bus
@@ -242,7 +251,7 @@ def embedded(tmp_path: Path) -> Iterator[Embedded]:
 def embedded_own(embedded: Embedded, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bus]:
     """The clients of that server. gRPC reconnects after a restart."""
     monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
-    own = Bus(embedded.address)
+    own = Bus(embedded.address, embedded.process)
     yield own
     own.close()
 

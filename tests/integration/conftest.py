@@ -68,12 +68,12 @@ class Running:
         """Publish one message on the stack's topic."""
         self.publish_all([(data, attributes)])
 
-    def publish_all(self, messages: Iterable[tuple[bytes, dict[str, str]]]) -> None:
+    def publish_all(self, messages: Iterable[tuple[bytes, dict[str, str]]], topic: str = "warmboard-runs") -> None:
         """Publish all messages at once, through Google's own client."""
         settings = self.stack.environ
         publisher = pubsub_v1.PublisherClient(transport=_insecure_transport(settings["PUBSUB_EMULATOR_HOST"]))
-        topic = publisher.topic_path("warmboard-local", "warmboard-runs")
-        for published in [publisher.publish(topic, data, **attributes) for data, attributes in messages]:
+        path = publisher.topic_path("warmboard-local", topic)
+        for published in [publisher.publish(path, data, **attributes) for data, attributes in messages]:
             published.result(timeout=PATIENCE)
         publisher.stop()
 

@@ -40,6 +40,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 SqlAlchemyStore(sys.argv[1], "mlflow-artifacts:/")
 """
+ADMIN = "admin", "correct-horse-battery"
+"""Of the server with a sign-in: its user who may do everything, and the password."""
 LARGEST = sys.float_info.max
 Columns = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 Point = tuple[str, int, int, float]
@@ -159,6 +161,22 @@ def stock(folder: Path) -> AbstractContextManager[Server]:
     """MLflow's own server, without our plugin."""
     given = {"MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts")}
     return started(folder, new_database(folder), ["mlflow", "server"], **given)
+
+
+def guarded(folder: Path) -> AbstractContextManager[Server]:
+    """MLflow's own server with its own sign-in. A user who was given no permission may read nothing."""
+    rules = folder / "auth.ini"
+    rules.write_text(
+        f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = sqlite:///{folder}/users.sqlite3\n"
+    )
+    given = {
+        "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts"),
+        "MLFLOW_AUTH_CONFIG_PATH": str(rules),
+        "MLFLOW_AUTH_ADMIN_USERNAME": ADMIN[0],
+        "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1],
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "only for tests",
+    }
+    return started(folder, new_database(folder), ["mlflow", "server", "--app-name=basic-auth"], **given)
 
 
 def old(folder: Path) -> AbstractContextManager[Server]:

@@ -15,6 +15,7 @@ from django.db.utils import ConnectionHandler, OperationalError
 from store import names
 from store.connection import BoundedTlsConnection, connect
 from store.hot import Hot
+from tests.waiting import PATIENCE
 from warmboard.contract.entries import Encoding, EntryKey, Resolution
 
 KEY = EntryKey.history("abc123def456", Resolution.OVERVIEW)
@@ -22,11 +23,14 @@ KEY = EntryKey.history("abc123def456", Resolution.OVERVIEW)
 
 @pytest.fixture
 def resolver_hangs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """No name is answered until the test ends; the names that were asked for."""
+    """No name in .example is answered until the test ends; those that were asked for."""
     asked: list[str] = []
-    end = threading.Event()
+    end, really = threading.Event(), socket.getaddrinfo
 
-    def getaddrinfo(host: str, *_: object, **__: object) -> list[object]:
+    def getaddrinfo(host: str, *more: Any, **options: Any) -> Any:
+        if not str(host).endswith(".example"):
+            # Of a thread that another test has left.
+            return really(host, *more, **options)
         asked.append(host)
         end.wait()
         raise socket.gaierror("the test has ended")
@@ -62,6 +66,17 @@ def test_a_name_is_looked_up_by_one_thread_however_many_ask(resolver_hangs: list
         with pytest.raises(OSError, match=r"no answer about the name 'redis.example' within 0\.01 s"):
             names.addresses_of("redis.example", 6379, 0.01)
     assert resolver_hangs == ["redis.example"]
+
+
+def test_a_look_up_that_could_not_begin_does_not_keep_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(OSError, match="'localhost' can't be looked up: can't start new thread"):
+            names.addresses_of("localhost", 6379, PATIENCE)
+    assert "127.0.0.1" in names.addresses_of("localhost", 6379, PATIENCE)
 
 
 def test_a_resolver_that_hangs_holds_no_reader_of_the_database(resolver_hangs: list[str]) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -23,6 +24,17 @@ def queue(valkey: Process) -> Iterator[None]:
     app.control.purge()
     yield
     app.control.purge()
+
+
+def clock_is_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set this machine's clock an hour ahead of the database's."""
+    from django.utils import timezone
+
+    from store import clock
+
+    right = timezone.now
+    monkeypatch.setattr(clock, "now", right)
+    monkeypatch.setattr(timezone, "now", lambda: right() + timedelta(hours=1))
 
 
 def queued() -> list[tuple[str, list[object]]]:

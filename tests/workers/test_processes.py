@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import WorkerLostError
+from celery.worker import state
 from celery.worker.request import Request
 from kombu.message import Message
 
 from store import clock
 from store.models import InboxEvent
+from tests.waiting import PATIENCE
 from tests.workers.conftest import outdated, queued
 from tests.workers.test_inbox import RUN_ID, message
-from workers import inbox
-from workers.processes import ClaimingRequest, claimant, give_back, unique_name
+from workers import inbox, processes
+from workers.processes import ClaimingRequest, claimant, end, give_back, unique_name
 from workers.queue import app
 from workers.tasks import rebuild_run, warm_run
 from workers.warm import rebuilds
@@ -99,3 +104,37 @@ def test_an_ending_worker_gives_its_rebuilds_back() -> None:
     assert rebuilds.due(clock.now(), 3) == []
     give_back(WORKER, [request(Answers(), rebuild_run, ["here", 0])])
     assert [(due.run_id, due.attempts) for due in rebuilds.due(clock.now(), 3)] == [("here", 0)]
+
+
+def test_a_child_that_ends_meanwhile_does_not_keep_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with subprocess.Popen(["sleep", "600"]) as busy:
+        ended = ending(monkeypatch)
+        monkeypatch.setattr(state, "active_requests", {request(Answers())})
+        try:
+            end(WORKER, SimpleNamespace(info={"processes": [gone.pid, busy.pid]}))
+            assert busy.wait(PATIENCE) == -signal.SIGKILL
+        finally:
+            busy.kill()
+    assert ended == [0]
+
+
+def test_a_worker_ends_even_if_its_tasks_change_while_they_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Changing(set[object]):
+        def __iter__(self) -> Iterator[object]:
+            raise RuntimeError("Set changed size during iteration")
+
+    ended = ending(monkeypatch)
+    monkeypatch.setattr(state, "active_requests", Changing([1]))
+    end(WORKER, SimpleNamespace(info={"processes": []}))
+    assert ended == [0]
+
+
+def ending(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have a worker end at once; the exit statuses of this process, which goes on."""
+    statuses: list[int] = []
+    monkeypatch.setattr(os, "_exit", statuses.append)
+    for name in ("GRACE_SECONDS", "END_SECONDS"):
+        monkeypatch.setattr(processes, name, 0.0)
+    return statuses

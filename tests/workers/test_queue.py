@@ -34,6 +34,7 @@ def test_the_subscriber_imports_nothing_of_warming() -> None:
         "workers.recording",
         "workers.recording.announced",
         "workers.recording.seeks",
+        "workers.recording.text",
         "workers.settings",
         "workers.subscriber",
     }

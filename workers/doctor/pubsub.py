@@ -50,7 +50,9 @@ def _resources(settings: Settings) -> Findings:
             yield from _topic(publisher, topic, settings)
             yield from _subscription(subscriber, path, topic, settings)
         except UnreachableError as error:
-            fix = "Check the network, PUBSUB_EMULATOR_HOST, GOOGLE_CLOUD_PROJECT and the credentials."
+            fix = "Check the network, GOOGLE_CLOUD_PROJECT and the credentials."
+            if host := settings.pubsub_emulator_host:
+                fix = f"Restart the emulator at {host}: it takes connections, but does not answer as Pub/Sub does."
             yield failure(SUBJECT, str(error), fix)
 
 

@@ -13,7 +13,8 @@ from workers.doctor.finding import Finding
 HIDDEN = "***"
 SHORTEST = 4
 """Characters of a secret. Shorter ones would be found in other words, and guessed anyway."""
-CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+CREDENTIALS = re.compile(r"(?<=://)(?!(?:(?:USER)?:PASSWORD|TOKEN)@)[^/@\s]+(?=@)")
+"""Of an address, but not of the shape of one that a fix shows."""
 
 
 def redacted(findings: Iterable[Finding], environ: Mapping[str, str]) -> list[Finding]:

@@ -28,6 +28,8 @@ LARGEST = 2**20
 SEARCH = "api/2.0/mlflow/experiments/search"
 OLDEST = (2, 9)
 """The oldest version of MLflow that Warmboard is tested with."""
+WRONG_HOST = "Invalid Host header"
+"""What MLflow says to a request by a name that it does not know."""
 NAMED = "MLFLOW_TRACKING_SERVERS"
 
 
@@ -96,6 +98,9 @@ def _look(place: Place, _: Given) -> Findings:
         return
     version = _version(ask)
     yield ok(subject, f"MLflow {version or 'of an unknown version'} answers at {place.uri}; {_way(ask)}")
+    if not _experiments(found):
+        text = f"{place.uri} shows no experiment: it has none, or does not let these credentials read any"
+        yield warning(subject, text, "Give their user the right to read the experiments: in MLflow, permission READ.")
     if version and parsed(version) < OLDEST:
         text = f"MLflow {version} is older than any that Warmboard is tested with"
         yield warning(subject, text, f"Upgrade it to {'.'.join(map(str, OLDEST))} or newer.")
@@ -143,10 +148,9 @@ def _refusal(place: Place, found: Answer) -> Finding | None:
         fix = f"Name MLflow's own address in {setting}, without a sign-in page or a redirect to https before it."
         return failure(subject, f"{place.uri} redirects to {where}", fix)
     if found.status == 401:
-        kind = "rejects these credentials" if place.server.authorization() else "wants credentials"
-        return failure(subject, f"{place.uri} {kind} (401)", _sign_in(place))
+        return _unauthenticated(place, found)
     if found.status == 403:
-        return failure(subject, f"{place.uri} forbids the request (403): {_brief(found)}", _forbidden(place))
+        return failure(subject, f"{place.uri} forbids the request (403): {_brief(found)}", _forbidden(place, found))
     if found.status == 200 and isinstance(found.document, dict) and not found.is_page:
         return None
     if found.is_page or found.status in (200, 404, 405):
@@ -156,21 +160,41 @@ def _refusal(place: Place, found: Answer) -> Finding | None:
     return failure(subject, f"{place.uri} answers {found.status}: {_brief(found)}", "Read the MLflow server's log.")
 
 
-def _sign_in(place: Place) -> str:
+def _unauthenticated(place: Place, found: Answer) -> Finding:
+    """What the server wants to be signed in with. Of MLflow's own sign-in it is known: it knows no tokens."""
+    server, is_basic = place.server, found.headers.get("WWW-Authenticate", "").lower().startswith("basic")
+    wanted, verb = "a user name and a password" if is_basic else "credentials", "Set"
+    if server.authorization() is None:
+        text = f"wants {wanted}"
+    elif is_basic and server.username is None:
+        text = f"wants {wanted}, and not a token"
+    else:
+        text, verb = "rejects these credentials", "Correct"
+    return failure(place.subject, f"{place.uri} {text} (401)", _sign_in(place, verb, is_basic=is_basic))
+
+
+def _sign_in(place: Place, verb: str, *, is_basic: bool) -> str:
     if place.setting == NAMED:
-        return f"Put them into its address in {NAMED}: https://USER:PASSWORD@HOST or https://TOKEN@HOST."
+        token = "" if is_basic else " or https://TOKEN@HOST"
+        return f"{verb} them in its address in {NAMED}: https://USER:PASSWORD@HOST{token}."
+    pair = f"{verb} MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     return (
-        "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, or on Cloud Run"
-        " MLFLOW_TRACKING_GOOGLE_IDENTITY."
+        f"{pair}." if is_basic else f"{pair}, MLFLOW_TRACKING_TOKEN, or on Cloud Run MLFLOW_TRACKING_GOOGLE_IDENTITY."
     )
 
 
-def _forbidden(place: Place) -> str:
+def _forbidden(place: Place, found: Answer) -> str:
+    if WRONG_HOST not in found.text:
+        return "Give this identity the right to read: on Cloud Run roles/run.invoker, in MLflow permission READ."
     host = urlsplit(place.uri).netloc
     return (
-        f"Let the server accept this host name (MLFLOW_ALLOWED_HOSTS={host}), and give the identity the right to read"
-        " (on Cloud Run roles/run.invoker)."
+        f"Let it accept the name: `mlflow server --allowed-hosts {host}`, with all others that are used; of Warmboard's"
+        f" own server MLFLOW_ALLOWED_HOSTS={host}."
     )
+
+
+def _experiments(found: Answer) -> object:
+    return found.document.get("experiments") if isinstance(found.document, dict) else None
 
 
 def _version(ask: partial[Answer]) -> str:

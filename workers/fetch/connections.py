@@ -1,5 +1,5 @@
-"""Pooled HTTP connections, through the environment's proxy if it names one: with a deadline for a whole response, and
-without delayed acknowledgements.
+"""Pooled HTTP connections, through the environment's proxy if it names one: with a deadline for a whole response, for a
+short time, and without delayed acknowledgements.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+LONGEST_AGE = 5.0
+"""After so many seconds a connection has its last request."""
 _until: ContextVar[float] = ContextVar("_until", default=math.inf)
 """urllib3 and http.client pass no deadline on: they bound only the time to the next byte."""
 
@@ -90,7 +92,10 @@ class _TimelyResponse(HTTPResponse):
 
 
 class _PromptConnection(HTTPConnection):
-    """Acknowledges a response's headers at once, by TCP_QUICKACK.
+    """Is closed when it is old, and acknowledges a response's headers at once, by TCP_QUICKACK.
+
+    A server of several processes, or several servers behind one address, may by chance have all long connections in
+    one of them, while the others idle.
 
     uvicorn with several workers and without uvloop sends the body only after the headers are acknowledged. On a
     kept-alive connection, Linux delays that acknowledgement by 40 ms. The kernel resets the option, so it is set for
@@ -98,6 +103,16 @@ class _PromptConnection(HTTPConnection):
     """
 
     response_class = _TimelyResponse
+    _opened_at = math.inf
+
+    def connect(self) -> None:
+        super().connect()
+        self._opened_at = time.monotonic()
+
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
+        if time.monotonic() - self._opened_at > LONGEST_AGE:
+            headers = {**(headers or {}), "Connection": "close"}
+        super().request(method, url, body, headers, **options)
 
     def getresponse(self) -> Any:
         # Inside TLS to a proxy, ``sock`` is not a socket.

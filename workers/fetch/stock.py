@@ -37,6 +37,8 @@ LONGEST_POINT = 2**16
 ALIVE_SECONDS = 2.0
 RUNS_PAGE_SIZE = 200
 """Small, because each run comes with all its latest metrics and parameters."""
+MOST_PAGES = 10_000
+"""Of an experiment's runs."""
 MOST_MODELS = 50
 """The max number of a run's models whose names and metrics are requested: MLflow's own max is 50 for one page."""
 
@@ -107,12 +109,19 @@ class StockServer:
             "max_results": RUNS_PAGE_SIZE,
             "order_by": ["attributes.start_time ASC"],
         }
-        while True:
+        for _ in range(MOST_PAGES):
             page = self._api.post(API + "runs/search", asked)
-            yield from (run["info"]["run_id"] for run in page.get("runs", []))
-            asked["page_token"] = page.get("next_page_token")
+            try:
+                found = [str(run["info"]["run_id"]) for run in page.get("runs", [])]
+            except ODD as error:
+                raise NotMlflowError(f"MLflow listed runs in a shape that is not MLflow's: {error!r}") from error
+            yield from found
+            before, asked["page_token"] = asked.get("page_token"), page.get("next_page_token")
             if not asked["page_token"]:
                 return
+            if asked["page_token"] == before:
+                break
+        raise PermanentError(f"the pages of experiment {experiment_name!r} never end")
 
     def _logged_models(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The models whose source is the run. MLflow 2 has none: there a run has no outputs."""

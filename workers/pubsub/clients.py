@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,7 +16,9 @@ from workers.settings import Settings
 
 SECONDS = 15.0
 """How long one question to Pub/Sub may take."""
-CHANNEL = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)
+"""Clients to one address share a connection by default, and with it its death."""
+CHANNEL = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), OWN_CONNECTION]
 
 __all__ = ["SECONDS", "GoogleAPIError", "NotFound", "ask", "publisher", "subscriber"]
 
@@ -25,7 +28,7 @@ def subscriber(settings: Settings) -> Any:
     if settings.pubsub_emulator_host:
         channel = grpc.insecure_channel(settings.pubsub_emulator_host, options=CHANNEL)
         return SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
-    return SubscriberClient()
+    return SubscriberClient(transport=partial(SubscriberGrpcTransport, channel=_own_channel))
 
 
 def publisher(settings: Settings) -> Any:
@@ -39,3 +42,8 @@ def publisher(settings: Settings) -> Any:
 def ask(method: Any, **request: Any) -> Any:
     """Call a method once, within `SECONDS`. Raises GoogleAPIError."""
     return method(request=request, retry=None, timeout=SECONDS)
+
+
+def _own_channel(*arguments: Any, options: Any = (), **more: Any) -> grpc.Channel:
+    """A channel to Google, as its transports make them, with a connection of its own."""
+    return SubscriberGrpcTransport.create_channel(*arguments, options=[*options, OWN_CONNECTION], **more)

@@ -19,6 +19,7 @@ from workers.pubsub import clients
 from workers.pubsub.setup import DEAD_LETTERS, declared
 from workers.queue import dispatch_later
 from workers.recording.seeks import PATIENCE
+from workers.recording.text import cut
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,19 +48,19 @@ def collect(settings: Settings) -> int:
 
 def park(message: Message) -> InboxEvent | None:
     """Record a dead letter as failed, or, if it is no event, as unreadable. An event that is in the inbox stays as it
-    is. Returns the new row.
+    is, or as a seek has reopened it. Returns the new row.
 
     Raises DatabaseError if the database is down.
     """
     reason = f"{PARKED}Pub/Sub gave up after {message.attributes.get(COUNT, 'too many')} deliveries"
     with transaction.atomic():
         row = inbox.record(message)
-        if row is None:
+        if row is None or row.seek is not None:
             return None
         if row.state == State.PENDING:
             row.state, row.reason, row.due_at = State.FAILED, reason, None
         else:
-            row.reason = inbox.cut(f"{reason}; {row.reason}")
+            row.reason = cut(f"{reason}; {row.reason}")
         row.save(update_fields=["state", "reason", "due_at"])
     with about(**logged.of_event(row)):
         log.error("message %s is parked as inbox row %d: %s", message.message_id, row.pk, row.reason)

@@ -13,13 +13,15 @@ from typing import Any
 
 from django.db.models import F, Q
 from django.utils import timezone
-from google.api_core.exceptions import GoogleAPICallError, RetryError, ServerError
+from google.api_core.exceptions import AlreadyExists, GoogleAPICallError, RetryError, ServerError
 
+from store import clock
 from store.models import InboxEvent, Seek, Snapshot
+from warmboard.contract.cloudevents import EventError
 from warmboard.contract.subscription import SUBSCRIPTION_REQUESTED, Action, SubscriptionRequest, Wish
-from workers import inbox
 from workers.inbox import UNFINISHED, State
-from workers.pubsub.clients import GoogleAPIError, ask, subscriber
+from workers.pubsub.clients import GoogleAPIError, NotFound, ask, subscriber
+from workers.recording.text import cut
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -43,23 +45,23 @@ def perform(settings: Settings, worker: str) -> InboxEvent | None:
     row = _claim(worker)
     if row is None:
         return None
-    request = SubscriptionRequest.decode(bytes(row.data), row.attributes)
     try:
+        request = SubscriptionRequest.decode(bytes(row.data), row.attributes)
         if request.time < timezone.now() - STALE:
             raise RefusedError("The request was more than an hour old. Ask again.")
         with closing(subscriber(settings)) as client:
-            outcome = Subscription(client, settings).perform(request)
+            outcome = Subscription(client, settings).perform(request, again=row.attempts > 1)
             with suppress(GoogleAPIError):
                 list_snapshots(client, settings)
     except (ServerError, RetryError) as error:
         log.error("%s failed, retrying in %d s: %s", request, RETRY.total_seconds(), error)
-        _settle(row, due_at=timezone.now() + RETRY, reason=inbox.cut(f"Pub/Sub is down: {error}"))
-    except (RefusedError, GoogleAPIError) as error:
-        log.error("not performed: %s: %s", request, error)
-        _settle(row, state=State.FAILED, reason=inbox.cut(_said(error)), due_at=None)
+        _settle(row, due_at=clock.now() + RETRY, reason=cut(f"Pub/Sub is down: {error}"))
+    except (EventError, RefusedError, GoogleAPIError) as error:
+        log.error("request %s is not performed: %s", row.event_id, error)
+        _settle(row, state=State.FAILED, reason=cut(_said(error)), due_at=None)
     else:
         log.warning("%s, requested by %s: %s", request, request.requested_by, outcome)
-        _settle(row, state=State.DONE, reason=inbox.cut(outcome), due_at=None, done_at=timezone.now())
+        _settle(row, state=State.DONE, reason=cut(outcome), due_at=None, done_at=timezone.now())
     row.refresh_from_db()
     return row
 
@@ -88,17 +90,31 @@ class Subscription:
         self._client, self._project = client, settings.project
         self._path = f"projects/{settings.project}/subscriptions/{settings.subscription}"
 
-    def perform(self, request: SubscriptionRequest) -> str:
-        """Do what the request says; returns the outcome in words. Raises RefusedError, GoogleAPIError."""
+    def perform(self, request: SubscriptionRequest, *, again: bool) -> str:
+        """Do what the request says; returns the outcome in words. ``again``: an earlier attempt, whose outcome is not
+        known, may have done it. Raises RefusedError, GoogleAPIError.
+        """
         wish = request.wish
         match wish.action:
             case Action.CREATE:
-                made = ask(self._client.create_snapshot, name=self._snapshot(wish.snapshot), subscription=self._path)
-                return f"Made snapshot {wish.snapshot}. It expires at {made.expire_time:%Y-%m-%d %H:%M} UTC."
+                expires_at = self._create(self._snapshot(wish.snapshot), again=again)
+                return f"Made snapshot {wish.snapshot}. It expires at {expires_at:%Y-%m-%d %H:%M} UTC."
             case Action.DELETE:
-                ask(self._client.delete_snapshot, snapshot=self._snapshot(wish.snapshot))
+                with suppress(*[NotFound] * again):
+                    ask(self._client.delete_snapshot, snapshot=self._snapshot(wish.snapshot))
                 return f"Deleted snapshot {wish.snapshot}."
         return self._seek(wish, request.id)
+
+    def _create(self, name: str, *, again: bool) -> datetime:
+        """When the new snapshot expires."""
+        try:
+            made = ask(self._client.create_snapshot, name=name, subscription=self._path)
+        except AlreadyExists:
+            if not again:
+                raise
+            made = ask(self._client.get_snapshot, snapshot=name)
+        expires_at: datetime = made.expire_time
+        return expires_at
 
     def _seek(self, wish: Wish, request_id: str) -> str:
         kept = self._keep_what_it_drops(wish, request_id)
@@ -142,7 +158,7 @@ class Subscription:
 
 
 def _claim(worker: str) -> InboxEvent | None:
-    now = timezone.now()
+    now = clock.now()
     free = InboxEvent.objects.filter(
         Q(due_at=None) | Q(due_at__lte=now), type=SUBSCRIPTION_REQUESTED, state__in=UNFINISHED
     )

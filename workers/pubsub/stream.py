@@ -7,6 +7,7 @@ message on the topic, which other subscribers would get.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -14,12 +15,14 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from typing import Any
 
-from google.api_core.exceptions import ClientError, GoogleAPIError, NotFound
+from google.api_core.exceptions import ClientError, GoogleAPIError, NotFound, PermissionDenied, Unauthenticated
 from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
 
 from workers.pubsub.clients import SECONDS
 
+BROKEN = (NotFound, PermissionDenied, Unauthenticated)
+"""What a server answers whose stream brings nothing either."""
 QUIET_SECONDS = 5.0
 """A stream that has brought nothing for this time is asked."""
 CLOSE_SECONDS = 5.0
@@ -38,14 +41,15 @@ class Stream:
     def __init__(self, client: Any, path: str, receive: Callable[[Any], None]) -> None:
         self._client, self._path, self._receive = client, path, receive
         self._scheduler = _Scheduler()
-        self._alive_at = time.monotonic()
+        # An open stream alone is no sign of life: the first check asks.
+        self._alive_at = -math.inf
         self._pull: Future[None] = client.subscribe(
             path, callback=self._received, flow_control=FLOW, scheduler=self._scheduler
         )
 
     def check(self) -> None:
-        """Ask a quiet stream's server for an answer. Raises GoogleAPIError if the stream is broken or its connection is
-        dead, or if the subscription is gone.
+        """Ask a new or quiet stream's server for an answer. Raises GoogleAPIError if the stream is broken or its
+        connection is dead, if the subscription is gone, or if this identity may not receive its messages.
         """
         if self._pull.done():
             self._pull.result()
@@ -54,7 +58,7 @@ class Stream:
         try:
             # To acknowledge nothing is an invalid request: the answer is an error, and shows that there is a server.
             self._client.acknowledge(subscription=self._path, ack_ids=[], retry=None, timeout=SECONDS)
-        except NotFound:
+        except BROKEN:
             raise
         except ClientError:
             pass

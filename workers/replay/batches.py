@@ -74,6 +74,11 @@ def take(turn: Turn, worker: str) -> Turn | None:
     return Turn(turn.request, turn.claim, runs[-1], total)
 
 
+def is_due(now: datetime) -> bool:
+    """Whether there are requests that no worker holds."""
+    return _requests().filter(due_at__lte=now).exists()
+
+
 def due(now: datetime) -> list[Turn]:
     """The first turns of requests that no worker holds. Turns that are still queued for them become void."""
     overdue = _requests().filter(due_at__lte=now)

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from django.db.models import Count, F, Max, QuerySet
-from django.utils import timezone
 
+from store import clock
 from store.models import InboxEvent, Run
 from workers import inbox
 from workers.inbox import UNFINISHED, State
@@ -19,7 +19,7 @@ Owed = Sequence[tuple[int, int]]
 
 def hold(run_id: str, reason: str) -> None:
     """Hold back all events of the run that no worker holds."""
-    events = InboxEvent.objects.filter(inbox.unclaimed(timezone.now()), run_id=run_id)
+    events = InboxEvent.objects.filter(inbox.unclaimed(clock.now()), run_id=run_id)
     events.update(state=State.PENDING, reason=reason, due_at=None)
 
 
@@ -35,7 +35,7 @@ def let_through(server: str, most: int) -> list[str]:
     """
     ours = _held().filter(run_id__in=Run.objects.filter(tracking_server=server).values("pk"))
     newest = ours.values("run_id").annotate(newest=Max("received_at")).order_by("-newest", "run_id")
-    due_at = timezone.now() + inbox.dispatch_grace()
+    due_at = clock.now() + inbox.dispatch_grace()
     found = [row["run_id"] for row in newest[:most]]
     return [run_id for run_id in found if _held().filter(run_id=run_id).update(due_at=due_at)]
 

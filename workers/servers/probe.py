@@ -45,8 +45,10 @@ def begin(server: TrackingServer, seconds: float = SECONDS) -> Question:
     with _lock:
         question = _questions.get(server)
         if question is None or question.answered.is_set():
-            question = _questions[server] = Question(server, seconds)
+            question = Question(server, seconds)
             question.start()
+            # Not before: one that could not be started is never answered.
+            _questions[server] = question
     return question
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,6 +77,16 @@ def test_no_emulator_at_the_address() -> None:
     text = the_failure(look(f"127.0.0.1:{free_port()}"))
     assert "no emulator answers at 127.0.0.1:" in text
     assert "PUBSUB_EMULATOR_HOST" in text
+
+
+def test_an_emulator_that_takes_connections_and_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pubsub, "SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", address)
+        text = the_failure(look(address))
+    assert text.startswith("the topic warmboard-runs can't be read: 504")
+    assert f"Restart the emulator at {address}" in text
 
 
 def test_google_without_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -121,6 +121,15 @@ def test_no_secret_is_shown(secret: str) -> None:
     assert not [finding for finding in shown if quote(secret, safe="") in finding.text.replace("***", "")]
 
 
+def test_what_to_write_is_no_secret() -> None:
+    shapes = (
+        "redis://USER:PASSWORD@HOST:PORT/0 redis://:PASSWORD@HOST:PORT/0 https://USER:PASSWORD@HOST https://TOKEN@HOST"
+    )
+    [shown] = redacted([failure("x", "https://ann:pw@a.example https://token@a.example", shapes)], {})
+    assert shown.fix == shapes
+    assert shown.text == "https://***@a.example https://***@a.example"
+
+
 def test_tokens_and_passwords_of_more_servers_are_secrets() -> None:
     environ = {"MLFLOW_TRACKING_SERVERS": "a=https://ann:hunter22@a.example,b=https://tok%3Den1@b.example"}
     [shown] = redacted([failure("x", "hunter22 and tok%3Den1 and tok=en1 of ann at a.example", "")], environ)

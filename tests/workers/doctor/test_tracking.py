@@ -21,7 +21,7 @@ from workers.settings import Settings
 
 JSON = {"Content-Type": "application/json"}
 HTML = {"Content-Type": "text/html; charset=utf-8"}
-FOUND = (200, b'{"experiments": []}', JSON)
+FOUND = (200, b'{"experiments": [{"experiment_id": "0"}]}', JSON)
 
 
 def look(address: str, **more: str) -> list[Finding]:
@@ -113,14 +113,20 @@ def test_credentials_are_asked_for_or_rejected() -> None:
         assert "wants credentials (401) → Set MLFLOW_TRACKING_USERNAME" in the_failure(look(address))
         given = {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": "hunter22"}
         text = the_failure(look(address, **given))
-    assert "rejects these credentials (401)" in text
+    assert "rejects these credentials (401) → Correct MLFLOW_TRACKING_USERNAME" in text
+    assert "MLFLOW_TRACKING_TOKEN" in text
     assert "hunter22" not in text
 
 
-def test_a_host_name_that_the_server_does_not_accept() -> None:
-    text = the_failure(said_of((403, b"Invalid Host header - possible DNS rebinding attack", {})))
-    assert "Invalid Host header" in text
-    assert "MLFLOW_ALLOWED_HOSTS=127.0.0.1:" in text
+@pytest.mark.parametrize("body", [b"{}", b'{"experiments": []}'])
+def test_a_server_that_shows_no_experiment(body: bytes) -> None:
+    assert "shows no experiment: it has none, or" in the_warning(said_of((200, body, JSON)))
+
+
+def test_a_server_that_forbids_the_request() -> None:
+    text = the_failure(said_of((403, b"Your client does not have permission to get this URL", {})))
+    assert "forbids the request (403): Your client does not" in text
+    assert "roles/run.invoker" in text
 
 
 def test_an_error_of_the_server_is_quoted() -> None:

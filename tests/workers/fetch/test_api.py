@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -77,6 +78,13 @@ def test_a_password_in_netrc_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_pa
         assert set(server.authorizations) == {None}
 
 
+@pytest.fixture
+def young(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection is old, however slow the machine is."""
+    monkeypatch.setattr(connections, "LONGEST_AGE", math.inf)
+
+
+@pytest.mark.usefixtures("young")
 def test_connections_are_kept() -> None:
     with serving(mlflow(**{f"m{number}": [(0, 1.0, 1)] for number in range(60)})) as server:
         fetcher = Fetcher(TrackingServer("default", server.address), concurrency=3)
@@ -87,9 +95,24 @@ def test_connections_are_kept() -> None:
         assert len(server.authorizations) == 1 + 2 * 62
 
 
+@pytest.mark.parametrize(("age", "opened"), [(0.2, 2), (math.inf, 1)])
+def test_an_old_connection_is_left_for_a_new_one(age: float, opened: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of several processes may have all old ones in one of them."""
+    monkeypatch.setattr(connections, "LONGEST_AGE", age)
+    with serving(lambda *_: (200, b"{}", {})) as server:
+        pool = connections.connections_to(server.address, 1)
+        pool.urlopen("GET", server.address + "/", retries=False)
+        time.sleep(0.3)
+        # The old connection serves one more request.
+        pool.urlopen("GET", server.address + "/", retries=False)
+        pool.urlopen("GET", server.address + "/", retries=False)
+        assert server.connections == opened
+
+
 @pytest.mark.skipif(
     connections.QUICKACK is None, reason="not run: responses on kept connections (no TCP_QUICKACK here)"
 )
+@pytest.mark.usefixtures("young")
 def test_no_response_waits_for_a_delayed_acknowledgement() -> None:
     with serving(lambda *_: (200, b"{}", {})) as server:
         pool = connections.connections_to(server.address, 1)

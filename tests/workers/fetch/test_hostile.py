@@ -10,6 +10,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -19,8 +20,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.waiting import PATIENCE
-from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow
+from tests.workers.fetch.fake_mlflow import EXPERIMENT, RUN_ID, FakeMlflow
 from workers.errors import NotMlflowError, PermanentError, TransientError, WarmError
+from workers.fetch import stock
 from workers.fetch.budget import Budget, Limits
 from workers.fetch.fetcher import Fetcher, TrackingServer
 from workers.history import bounded
@@ -102,6 +104,27 @@ def test_the_pages_of_a_metric_that_never_end_are_given_up() -> None:
     wire = Endless({"loss": [(step, 1.0, 1) for step in range(1000)]}, short_history=False)
     with pytest.raises(PermanentError, match="Raise FETCH_MAX_BYTES"):
         fetch(wire, max_bytes=MEBI)
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_the_pages_of_an_experiment_that_never_end_are_given_up(again: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(FakeMlflow):
+        def _runs_search(self, query: Any) -> dict[str, Any]:
+            return {**super()._runs_search({}), "next_page_token": "2" if again else str(len(self.requests))}
+
+    monkeypatch.setattr(stock, "MOST_PAGES", 20, raising=False)
+    found = Fetcher(FAR, transport=Endless({})).search_runs(EXPERIMENT)
+    with pytest.raises(PermanentError, match="the pages of experiment 'two-tower' never end"):
+        list(islice(found, 1000))
+
+
+def test_an_experiments_page_in_a_wrong_shape_is_not_mlflows() -> None:
+    class Odd(FakeMlflow):
+        def _runs_search(self, _: Any) -> dict[str, Any]:
+            return {"runs": [{"info": None}]}
+
+    with pytest.raises(NotMlflowError, match="shape"):
+        list(Fetcher(FAR, transport=Odd({})).search_runs(EXPERIMENT))
 
 
 @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "x" * 1000])

@@ -229,6 +229,33 @@ print(sorted(os.listdir(metrics.folder())), generate_latest(registry).decode())
     assert 'warmboard_messages_total{outcome="kept"} 4.0' in done.stdout
 
 
+def test_files_of_killed_processes_are_deleted_by_the_next(tmp_path: Path) -> None:
+    program = "from store import metrics; metrics.share(); print(metrics.folder(), flush=True); input()"
+
+    def begin() -> tuple[subprocess.Popen[str], Path]:
+        environ = {**os.environ, "TMPDIR": str(tmp_path)}
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], env=environ, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert process.stdout
+        return process, Path(process.stdout.readline().strip())
+
+    def end(process: subprocess.Popen[str]) -> None:
+        process.kill()
+        process.communicate()
+
+    killed, of_killed = begin()
+    end(killed)
+    running, of_running = begin()
+    assert of_killed.exists(), "it may be of one that has just begun"
+    for folder in (of_killed, of_running):
+        os.utime(folder, (0, 0))
+    following, of_following = begin()
+    assert set(tmp_path.iterdir()) == {of_running, of_following}
+    end(running)
+    end(following)
+
+
 def test_the_database_is_seen_as_it_is() -> None:
     rows: list[tuple[str, dict[str, Any]]] = [
         (State.PENDING, {}),

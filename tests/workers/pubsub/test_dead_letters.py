@@ -6,8 +6,9 @@ import json
 import re
 
 import pytest
+from django.utils import timezone
 
-from store.models import InboxEvent, Run
+from store.models import InboxEvent, Run, Seek
 from tests.conformance.conftest import Bus
 from tests.store.samples import NOON
 from tests.warmboard.contract.test_events import golden
@@ -63,6 +64,16 @@ def test_what_pubsub_gave_up_is_parked_and_taken_up_after_a_fix(
 @pytest.mark.usefixtures("tables")
 def test_a_dead_letter_that_is_in_the_inbox_changes_nothing() -> None:
     inbox.record(letter())
+    assert dead_letters.park(letter()) is None
+    assert InboxEvent.objects.get().state == State.PENDING
+
+
+@pytest.mark.usefixtures("tables")
+def test_an_event_that_a_seek_reopens_is_not_parked() -> None:
+    row = inbox.record(letter())
+    assert row
+    inbox.finish(inbox.claim(row.run_id, "w1"))
+    Seek.objects.create(request_id="seek", at=timezone.now(), since=None)
     assert dead_letters.park(letter()) is None
     assert InboxEvent.objects.get().state == State.PENDING
 

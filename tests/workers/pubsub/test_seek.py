@@ -9,12 +9,13 @@ import pytest
 
 from store.models import InboxEvent, Seek, Snapshot
 from store.recalled import recalled
-from tests.workers.conftest import queued
-from warmboard.contract.subscription import Action, Wish
+from tests.workers.conftest import clock_is_ahead, queued
+from warmboard.contract.subscription import Action, SubscriptionRequest, Wish
 from workers import inbox
-from workers.inbox import State
+from workers.inbox import Message, State
 from workers.pubsub import requests
 from workers.recording import seeks
+from workers.settings import Settings
 
 from .conftest import Site
 
@@ -126,6 +127,36 @@ def test_of_several_subscribers_one_performs_a_request(site: Site) -> None:
     assert again.state == State.WARMING
 
 
+@pytest.mark.usefixtures("tables")
+def test_a_subscriber_whose_clock_is_ahead_takes_no_request_from_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ask_for_a_snapshot()
+    assert requests._claim("one")
+    clock_is_ahead(monkeypatch)
+    assert requests._claim("two") is None
+
+
+@pytest.mark.usefixtures("tables")
+def test_a_request_that_this_version_can_not_read_does_not_keep_the_next_one() -> None:
+    unknown = ask_for_a_snapshot("first")
+    InboxEvent.objects.filter(pk=unknown.pk).update(data=b'{"action": "explode"}')
+    row = requests.perform(Settings.read({}), "one")
+    assert row == unknown
+    assert (row.state, row.due_at) == (State.FAILED, None)
+    assert "action" in row.reason
+    following = ask_for_a_snapshot("second")
+    assert requests._claim("one") == following
+
+
+def ask_for_a_snapshot(name: str = "first") -> InboxEvent:
+    wish = Wish(action=Action.CREATE, snapshot=name)
+    request = SubscriptionRequest(id=name, time=datetime.now(UTC), wish=wish, requested_by="ada")
+    row = inbox.record(Message("", *request.encode(), request.time))
+    assert row
+    return row
+
+
 def test_what_a_seek_reopened_waits_behind_new_events_even_if_redis_forgets_it(site: Site) -> None:
     then = moment()
     site.publish("run1")
@@ -137,6 +168,21 @@ def test_what_a_seek_reopened_waits_behind_new_events_even_if_redis_forgets_it(s
     assert inbox.due(later) == []
     assert seeks.due(later) == ["run1"]
     assert seeks.due(later) == []
+
+
+@pytest.mark.parametrize("action", [Action.CREATE, Action.DELETE])
+def test_a_request_about_a_snapshot_may_be_performed_twice(site: Site, action: Action) -> None:
+    """Its subscriber was killed before the outcome was recorded, or the answer was lost."""
+    name = f"twice-{action}"
+    if action is Action.DELETE:
+        site.ask(Action.CREATE, snapshot=name)
+    row = site.ask(action, snapshot=name)
+    InboxEvent.objects.filter(pk=row.pk).update(state=State.WARMING, reason="", due_at=datetime.now(UTC))
+    again = requests.perform(site.settings, "another")
+    assert again
+    assert (again.pk, again.state, again.reason) == (row.pk, State.DONE, row.reason)
+    refused = site.ask(action, snapshot=name)
+    assert (refused.state, "Pub/Sub refused" in refused.reason) == (State.FAILED, True)
 
 
 def test_an_old_request_is_not_performed(site: Site) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from concurrent import futures
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from django.db import OperationalError
 from django.db.backends.signals import connection_created
 
 from tests.conformance.conftest import Bus
 from tests.waiting import PATIENCE, wait
-from workers import inbox, subscriber
-from workers.pubsub import stream
+from workers import counts, inbox, subscriber
+from workers.pubsub import clients, stream
 from workers.settings import Settings
 
 from .conftest import Site
@@ -98,6 +101,34 @@ def received(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[Any]:
     return found
 
 
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows with each stream that broke or could not be opened. Clocks are short, and there is no second thread."""
+    found: list[str] = []
+    for module, name, seconds in (
+        (stream, "QUIET_SECONDS", 0.2),
+        (stream, "SECONDS", 2.0),
+        (stream, "CLOSE_SECONDS", 0.2),
+        (clients, "SECONDS", 2.0),
+        (subscriber, "LONGEST_PAUSE", 0.2),
+    ):
+        monkeypatch.setattr(module, name, seconds)
+    monkeypatch.setattr(counts, "failed", found.append)
+    monkeypatch.setattr(subscriber, "_work_beside", lambda *_: None)
+    return found
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the cloud no subscriber creates its subscription."""
+    monkeypatch.setattr(subscriber, "create_subscription", lambda _: None)
+
+
+def settings_of(port: int, tmp_path: Path) -> Settings:
+    environ = {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{port}", "SUBSCRIBER_HEARTBEAT": str(tmp_path / "heartbeat")}
+    return Settings.read(environ)
+
+
 def site_at(bus: Bus, tmp_path: Any) -> Site:
     site = Site.at(bus)
     object.__setattr__(site.settings, "subscriber_heartbeat", tmp_path / "heartbeat")
@@ -130,6 +161,66 @@ def test_a_connection_that_brings_nothing_is_noticed_and_replaced(
         embedded_bus.publish(site.name("topic"), "second")
         # The first comes again, too, if its ack was swallowed.
         wait(lambda: b"second" in [message.data for message in received], "the second message, on another connection")
+    proxy.close()
+
+
+@pytest.mark.parametrize("bus", ["google"], indirect=True)
+def test_a_server_that_is_stopped_is_noticed_and_no_event_is_lost(
+    bus: Bus, broken: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Stopped for longer than a question may take: its connections stay open, and bring nothing. (What is published
+    meanwhile comes too, but Google's emulator may give it to the dead stream a few times, for ten seconds each.)
+    """
+    recorded: set[str] = set()
+    monkeypatch.setattr(inbox, "record", lambda message: recorded.add(message.attributes["ce-subject"]))
+    site, heartbeat = site_at(bus, tmp_path), tmp_path / "heartbeat"
+    with listening(site.settings):
+        site.publish("before")
+        wait(lambda: recorded, "the first event")
+        with bus.suspended():
+            tries = len(broken)
+            wait(lambda: len(broken) > tries, "the stream to be given up")
+            last = heartbeat.stat().st_mtime_ns
+            wait(lambda: len(broken) > tries + 1, "another try in vain")
+            assert heartbeat.stat().st_mtime_ns == last
+        wait(lambda: heartbeat.stat().st_mtime_ns > last, "the next heartbeat")
+        site.publish("after")
+        wait(lambda: recorded == {"before", "after"}, "all events to be recorded", lambda: recorded)
+
+
+def test_an_open_stream_alone_is_no_heartbeat(broken: list[str], cloud: None, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with listening(settings_of(silent.getsockname()[1], tmp_path)):
+            wait(lambda: broken[1:], "the stream to be given up twice")
+        assert not (tmp_path / "heartbeat").exists()
+
+
+def test_a_stream_that_the_identity_may_not_open_is_no_heartbeat(
+    broken: list[str], cloud: None, tmp_path: Path
+) -> None:
+    def refuse(_: Any, context: Any) -> None:
+        context.abort(grpc.StatusCode.PERMISSION_DENIED, "User not authorized to perform this action.")
+
+    # The stream's own refusal takes longer than the first question's.
+    methods = {"Acknowledge": grpc.unary_unary_rpc_method_handler(refuse)}
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("google.pubsub.v1.Subscriber", methods),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with listening(settings_of(port, tmp_path)):
+        wait(lambda: broken[1:], "the stream to be given up twice")
+    server.stop(None)
+    assert not (tmp_path / "heartbeat").exists()
+
+
+def test_each_client_has_a_connection_of_its_own(embedded_bus: Bus) -> None:
+    """One that replaces a dead connection must not get it again because another client still holds it."""
+    site, proxy = Site.at(embedded_bus), Proxy(embedded_bus.address)
+    object.__setattr__(site.settings, "pubsub_emulator_host", proxy.address)
+    with closing(clients.subscriber(site.settings)) as one, closing(clients.subscriber(site.settings)) as other:
+        for client in (one, other):
+            clients.ask(client.get_subscription, subscription=site.name("subscription"))
+    assert proxy.connections == 2
     proxy.close()
 
 
@@ -204,6 +295,18 @@ def test_a_message_that_the_database_never_takes_does_not_keep_the_others(monkey
     outage = subscriber.Outage()
     outage.message = inbox.Message("m1", b"x", {}, None)  # type: ignore[arg-type]
     assert outage.give_up()
+    assert not outage
+
+
+def test_a_message_of_an_unforeseen_shape_ends_no_subscriber_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: inbox.Message) -> None:
+        raise ValueError("unforeseen")
+
+    monkeypatch.setattr(inbox, "record", fail)
+    monkeypatch.setattr(subscriber, "close_old_connections", lambda: None)
+    outage = subscriber.Outage()
+    outage.message = inbox.Message("m1", b"x", {}, None)  # type: ignore[arg-type]
+    assert outage.over()
     assert not outage
 
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
+from deploy.local.process import free_port
+from store.hot import Hot
 from store.models import InboxEvent, Run
 from store.selection import selected
 from tests.store.samples import NOON
@@ -187,3 +190,21 @@ def test_a_claim_has_its_time() -> None:
     claimed = inbox.claim(RUN_ID, "w1")[0]
     assert claimed.claimed_at
     assert before <= claimed.claimed_at <= timezone.now()
+
+
+def test_while_redis_is_down_requests_stay_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = recorded(Selection(everything=True))
+    InboxEvent.objects.update(due_at=NOON)
+    with monkeypatch.context() as down:
+        nowhere = f"redis://127.0.0.1:{free_port()}/0"
+        down.setattr("workers.queue.hot", lambda: Hot(nowhere))
+        down.setattr("workers.sweep.dispatch_turn", fail)
+        with pytest.raises(OperationalError, match="Redis is down"):
+            sweep()
+    sweep()
+    [(task, arguments)] = queued()
+    assert (task, arguments[0]) == ("replay_runs", row.pk)
+
+
+def fail(*_: object) -> None:
+    raise OperationalError("Redis is down")

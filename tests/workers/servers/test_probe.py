@@ -73,6 +73,20 @@ def test_a_server_that_hangs_has_one_question_at_a_time(begins: bytes) -> None:
         assert len(asked) == 1
 
 
+def test_a_question_that_could_not_begin_does_not_keep_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(lambda *_: (200, b"{}", {})) as server:
+        tracking = TrackingServer("s", server.address)
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", no_thread)
+            with pytest.raises(RuntimeError):
+                ask(tracking)
+        assert ask(tracking) is None
+
+
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_the_credentials_are_sent() -> None:
     with serving(lambda *_: (200, b"{}", {})) as server:
         assert ask(TrackingServer.at("s", server.address.replace("://", "://t0ken@"))) is None

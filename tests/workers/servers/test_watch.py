@@ -14,8 +14,9 @@ from store.models import InboxEvent, Run, TrackingServerState
 from tests.store.samples import NOON
 from tests.waiting import PATIENCE
 from tests.workers import golden_run
+from tests.workers.conftest import clock_is_ahead
 from tests.workers.fetch.fake_mlflow import FakeMlflow
-from tests.workers.test_inbox import message
+from tests.workers.test_inbox import RUN_ID, message
 from workers import inbox
 from workers.fetch.fetcher import Fetcher
 from workers.fetch.server import TrackingServer
@@ -170,3 +171,13 @@ def test_runs_that_wait_for_a_process_are_let_through_by_a_finished_one(
     work(end(9))
     assert passed == ["run002"], "the newest"
     assert inbox.pending() == ["run002"]
+
+
+@pytest.mark.usefixtures("tables")
+def test_a_clock_that_is_ahead_takes_no_event_from_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox.record(message())
+    [event] = inbox.claim(RUN_ID, "w1")
+    clock_is_ahead(monkeypatch)
+    held.hold(RUN_ID, "waits")
+    event.refresh_from_db()
+    assert (event.state, event.reason) == (InboxEvent.State.WARMING, "")
