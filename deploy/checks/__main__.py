@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.checks import identities, messaging, metrics, programs, references, schema
+from deploy.checks import cloud_run, identities, messaging, metrics, references, schema
 from deploy.checks.fault import Fault, UnreadableError
 from deploy.checks.plan import plan
 from deploy.checks.terraform import FOLDER, ROOT, environments
@@ -31,7 +31,7 @@ def _planned(folder: Path) -> Iterator[Fault]:
     plans = [plan(environment) for environment in environments(folder)]
     yield from identities.faults(plans)
     for planned in plans:
-        yield from programs.faults(planned)
+        yield from cloud_run.faults(planned)
         yield from messaging.faults(planned)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from deploy.checks.containers import KINDS, POOL
+from deploy.checks.cloud_run import KINDS, POOL
 from deploy.checks.identities import table
 from deploy.checks.plan import Resource, plan
 from deploy.checks.terraform import FOLDER

@@ -25,6 +25,7 @@ from store.selection import selected
 from store.state import run_state
 from tests import tables
 from tests.store.samples import NOON, warm_run
+from tests.workers.health import scaling
 from warmboard.contract.entries import SCHEMA_VERSION, Encoding, EntryKey, Resolution
 from warmboard.contract.replay import Selection
 from webapp.accounts.models import AuditRecord
@@ -157,6 +158,7 @@ def test_hot_queries_use_indexes() -> None:
         "what waits of a run": lambda: inbox.waits("run2000"),
         "runs that are held back": held.by_server,
         "a scrape of Prometheus": lambda: gauges.look(["default"]),
+        "the scaling of workers": scaling.unfinished,
         "a run that is held back": lambda: held.hold("run2000", "its server is down"),
         "runs that are let through": lambda: held.let_through("default", 5),
         "a replay": lambda: inbox.reopen("run77"),

@@ -15,7 +15,7 @@ import yaml
 from django.urls import resolve
 
 from deploy.checks import bindings, identities, metrics, programs, reference, schema
-from deploy.checks.containers import containers
+from deploy.checks.cloud_run import containers
 from deploy.checks.plan import Module, Resource, example, plan
 from deploy.checks.terraform import FOLDER, SCHEMA, environments
 from tests.conftest import NOT_RUN
@@ -65,13 +65,28 @@ def test_the_workers_serve_these_paths() -> None:
         assert all(f'"{path}"' in text for path in programs.SERVING["workers", command].paths)
 
 
-def test_mlflow_serves_these_paths_and_reads_these_variables() -> None:
-    found = {str(file): file for file in files("mlflow") or []}
+def test_mlflow_serves_these_paths() -> None:
+    routes = text_of("mlflow/server/security_utils.py")
 
-    routes = Path(str(found["mlflow/server/security_utils.py"].locate())).read_text()
     assert all(f'"{path}"' in routes for path in programs.SERVING["mlflow_server", ""].paths)
-    variables = Path(str(found["mlflow/environment_variables.py"].locate())).read_text()
-    assert all(f"\n{name} = " in variables for name in programs.THIRD_PARTY)
+
+
+def test_libraries_read_these_variables() -> None:
+    mlflow, flower = text_of("mlflow/environment_variables.py"), text_of("flower/options.py")
+    read = {
+        **{name: f"\n{name} = " in mlflow for name in programs.THIRD_PARTY if name.startswith("MLFLOW_")},
+        "FLOWER_BASIC_AUTH": 'define("basic_auth"' in flower and "'FLOWER_'" in text_of("flower/command.py"),
+        "STORAGE_EMULATOR_HOST": '"STORAGE_EMULATOR_HOST"' in text_of("google/cloud/storage/_helpers.py"),
+    }
+
+    assert read == dict.fromkeys(programs.THIRD_PARTY, True)
+
+
+def text_of(file: str) -> str:
+    """A file of an installed package."""
+    package = {"mlflow": "mlflow", "flower": "flower", "google": "google-cloud-storage"}[file.split("/")[0]]
+    [found] = [each for each in files(package) or [] if str(each) == file]
+    return Path(str(found.locate())).read_text()
 
 
 def test_the_settings_of_ports_and_addresses_are_read_by_these_programs() -> None:
@@ -126,7 +141,7 @@ def connections(planned: list[Resource]) -> dict[str, int]:
     """How many connections of the database the services may take, and how many all other processes."""
     services = {"webapp": 0, "mlflow": 0}
     for container in containers(planned):
-        name, environment = container.given["name"], container.environment
+        name, environment = container.name, container.environment
         if name in services:
             [scaling] = container.resource.arguments["template"][0]["scaling"]
             pool = [int(environment.get(f"MLFLOW_SQLALCHEMYSTORE_{part}", 0)) for part in ("POOL_SIZE", "MAX_OVERFLOW")]

@@ -30,8 +30,10 @@ from tests.waiting import PATIENCE
 from tests.workers import golden_run
 from tests.workers.conftest import outdated
 from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow
+from tests.workers.health import scaling
 from tests.workers.test_inbox import message
 from warmboard.contract.entries import Encoding, EntryKey, Resolution
+from warmboard.contract.replay import REPLAY_REQUESTED
 from warmboard.contract.settings import SettingError
 from webapp.serving.metrics import request_metrics
 from workers import inbox, subscriber
@@ -262,6 +264,7 @@ def test_the_database_is_seen_as_it_is() -> None:
         (State.WARMING, {}),
         (State.DONE, {"due_at": None}),
         (State.FAILED, {"due_at": None}),
+        (State.PENDING, {"type": REPLAY_REQUESTED}),
     ]
     for number, (state, fields) in enumerate(rows):
         row = inbox.record(message(event_id=f"e{number}", run_id=f"run{number}"))
@@ -280,6 +283,8 @@ def test_the_database_is_seen_as_it_is() -> None:
     assert seen.held_back == {"default": 1, "back": 0, "other": 0}
     assert seen.servers == {"default": "down", "back": "back", "other": "up"}
     assert gauges.look(["back"]).held_back == {"back": 0, "unknown": 1}
+    # What KEDA scales workers by: what a worker can do something about.
+    assert scaling.unfinished() == seen.rows["pending"] + seen.rows["warming"]
 
 
 def test_many_scrapes_look_once(django_assert_max_num_queries: DjangoAssertNumQueries) -> None:

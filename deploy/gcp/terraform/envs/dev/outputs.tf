@@ -17,3 +17,8 @@ output "flower_url" {
 output "trainer_jobs" {
   value = module.warmboard.trainer_jobs
 }
+
+output "redis_url" {
+  description = "REDIS_URL of programs that run elsewhere in the network: docs/how-to/kubernetes.md."
+  value       = module.warmboard.redis_url
+}

@@ -17,3 +17,7 @@ output "flower_url" {
 output "trainer_jobs" {
   value = module.trainer.jobs
 }
+
+output "redis_url" {
+  value = module.data.redis_url
+}

@@ -1,0 +1,1 @@
+"""Checks of ``deploy/kubernetes/`` without a cluster: what Kustomize makes of an overlay, against schemas and code."""
