@@ -81,7 +81,11 @@ def test_an_error_has_its_stack() -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_the_whole_process_is_configured(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_process_is_configured(
+    form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # To configure is to close all handlers, and that of absl, which other tests import, closes pytest's own file.
+    monkeypatch.setattr(logging, "_handlerList", [])
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     try:

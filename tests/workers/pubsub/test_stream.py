@@ -195,6 +195,8 @@ def test_an_open_stream_alone_is_no_heartbeat(broken: list[str], cloud: None, tm
         assert not (tmp_path / "heartbeat").exists()
 
 
+# A thread of Google's client that beats for the stream does not expect it to end at once.
+@pytest.mark.filterwarnings("ignore:Exception in thread Thread-Heartbeater")
 def test_a_stream_that_the_identity_may_not_open_is_no_heartbeat(
     broken: list[str], cloud: None, tmp_path: Path
 ) -> None:
