@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from celery.signals import beat_init, worker_ready
 from django.db import DatabaseError, close_old_connections
@@ -19,7 +20,6 @@ from workers.heartbeat import touch
 from workers.queue import (
     LATER,
     SOON,
-    Turn,
     dispatch,
     dispatch_later,
     dispatch_rebuild,
@@ -35,6 +35,7 @@ from workers.settings import settings
 from workers.warm import rebuilds
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 WATCH_SECONDS = 1
 """How often held-back runs are let through."""
 
@@ -45,6 +46,7 @@ def sweep() -> int:
 
     Raises DatabaseError, or kombu's OperationalError; the next sweep tries again.
     """
+    most = settings().warm_attempts
     runs = _not_queued(inbox, SOON)
     for run_id in runs:
         text = "run %s has an overdue event that no worker holds: queueing it again"
@@ -52,10 +54,10 @@ def sweep() -> int:
         dispatch(run_id)
     for run_id in _not_queued(seeks, LATER):
         dispatch_later(run_id)
-    for turn in _turns():
+    for turn in _due(batches.is_due, batches.due):
         log.warning("no worker holds replay request %d: starting it again", turn.request)
         dispatch_turn(turn)
-    for rebuild in rebuilds.due(clock.now(), settings().warm_attempts):
+    for rebuild in _due(lambda now: rebuilds.is_due(now, most), lambda now: rebuilds.due(now, most)):
         # A rebuild that has waited a whole lease must not starve behind events.
         dispatch_rebuild(rebuild.run_id, rebuild.attempts, SOON if rebuild.waited else LATER)
     return len(runs)
@@ -73,22 +75,18 @@ def _not_queued(kept: Kept, priority: int) -> list[str]:
     """The IDs of runs with overdue events whose task was lost: of thousands that are queued, most are overdue before
     their turn, and a second task for each of them would delay what comes next.
     """
-    now = clock.now()
-    if not kept.is_due(now):
-        return []
-    # Redis first: while it is down, the events stay overdue.
-    queued = waiting(priority)
-    return [run_id for run_id in kept.due(now) if run_id not in queued]
+    runs = _due(kept.is_due, kept.due)
+    queued = waiting(priority) if runs else ()
+    return [run_id for run_id in runs if run_id not in queued]
 
 
-def _turns() -> list[Turn]:
-    """The first turns of replay requests that no worker holds."""
+def _due(is_due: Callable[[datetime], bool], due: Callable[[datetime], list[T]]) -> list[T]:
+    """What is due, which counts as queued from now on. Redis first: while it is down, all of it stays due."""
     now = clock.now()
-    if not batches.is_due(now):
+    if not is_due(now):
         return []
-    # Redis first, here too.
     ping()
-    return batches.due(now)
+    return due(now)
 
 
 def _sweep_for_ever() -> None:

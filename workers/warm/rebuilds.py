@@ -36,6 +36,12 @@ class Due:
     waited: bool
 
 
+def is_due(now: datetime, max_attempts: int) -> bool:
+    """Whether there may be runs to be rebuilt, or to be given up: `due` looks closer."""
+    left, used_up = Q(rebuild_attempts__lt=max_attempts), Q(rebuild_due_at__isnull=False)
+    return _outdated().filter(left | used_up).exclude(rebuild_due_at__gt=now).exists()
+
+
 def due(now: datetime, max_attempts: int) -> list[Due]:
     """The next runs to be rebuilt. Each is returned once per QUEUED, or after its claim expired."""
     with transaction.atomic():
