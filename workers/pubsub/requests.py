@@ -100,8 +100,7 @@ class Subscription:
                 expires_at = self._create(self._snapshot(wish.snapshot), again=again)
                 return f"Made snapshot {wish.snapshot}. It expires at {expires_at:%Y-%m-%d %H:%M} UTC."
             case Action.DELETE:
-                with suppress(*[NotFound] * again):
-                    ask(self._client.delete_snapshot, snapshot=self._snapshot(wish.snapshot))
+                self._delete(self._snapshot(wish.snapshot), again=again)
                 return f"Deleted snapshot {wish.snapshot}."
         return self._seek(wish, request.id)
 
@@ -115,6 +114,13 @@ class Subscription:
             made = ask(self._client.get_snapshot, snapshot=name)
         expires_at: datetime = made.expire_time
         return expires_at
+
+    def _delete(self, name: str, *, again: bool) -> None:
+        try:
+            ask(self._client.delete_snapshot, snapshot=name)
+        except NotFound:
+            if not again:
+                raise
 
     def _seek(self, wish: Wish, request_id: str) -> str:
         kept = self._keep_what_it_drops(wish, request_id)
