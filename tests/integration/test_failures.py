@@ -51,7 +51,9 @@ def test_the_same_event_three_times_warms_once(running: Running, run_id: str) ->
     running.wait_state("f" * 32, "failed")
     summary = running.summary(run_id)
     assert [(event["state"], event["attempts"]) for event in summary["events"]] == [("done", 1)]
-    assert running.process("worker").log.read_text().count(f"run {run_id} warm:") == 1
+    # The worker says so after the event is settled.
+    times = wait(lambda: running.process("worker").log.read_text().count(f"run {run_id} warm:"), "the worker to say so")
+    assert times == 1
 
 
 def test_a_run_that_mlflow_does_not_know_says_so(running: Running) -> None:

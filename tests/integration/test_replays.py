@@ -106,7 +106,7 @@ def test_a_form_that_is_sent_twice_is_one_replay(running: Running, failed: str, 
     assert len({answer.url for answer in answers}) == 1, "all lead to the same replay"
     running.wait_state(failed, "warm")
     assert len(settled(running, before + 1)) == before + 1
-    assert f"run {failed} warm:" in running.process("worker").log.read_text()
+    wait(lambda: f"run {failed} warm:" in running.process("worker").log.read_text(), "the worker to say so")
 
 
 def test_a_viewer_is_refused(running: Running, failed: str, sign_in: SignIn) -> None:
