@@ -247,10 +247,10 @@ class TestGradients:
         assert total(notes.epochs[0][1]) > 0
         assert not any("apply" in vars(optimizer) for optimizer in (first, model.optimizer))
 
-    def test_on_a_gpu_they_are_counted_in_float32(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_gpus_use_counts_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         plain, notes = Notes(), Notes()
         fit(two_tower(), GradientStatistics(plain), epochs=1)
-        monkeypatch.setattr(sums, "_counted_as", lambda: tf.float32)
+        monkeypatch.setattr(sums, "_has_gpu", lambda: True)
         fit(two_tower(), GradientStatistics(notes), epochs=1)
         assert notes.epochs == plain.epochs
 
