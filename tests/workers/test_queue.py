@@ -1,7 +1,14 @@
-"""Queueing a task costs a program no import of what runs it."""
+"""Queueing a task costs a program no import of what runs it, and no long wait."""
 
+import socket
 import subprocess
 import sys
+import threading
+
+import pytest
+from kombu.exceptions import OperationalError
+
+from workers import queue
 
 LISTS = """
 import sys
@@ -38,3 +45,31 @@ def test_the_subscriber_imports_nothing_of_warming() -> None:
         "workers.settings",
         "workers.subscriber",
     }
+
+
+def test_a_redis_that_hangs_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "BROKER_SECONDS", 0.2)
+    before = queue.app.conf.broker_transport_options
+    queue.give_up_on_slow_broker()
+    options, queue.app.conf.broker_transport_options = queue.app.conf.broker_transport_options, before
+    tried: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as hangs:
+
+        def accept() -> None:
+            while True:
+                try:
+                    tried.append(hangs.accept()[0])
+                except OSError:
+                    return
+
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        address = f"redis://127.0.0.1:{hangs.getsockname()[1]}/0"
+        with queue.app.connection_for_write(address, transport_options=options) as connection:
+            with pytest.raises(OperationalError):
+                queue.app.send_task("warm_run", ["a" * 32], retry=False, connection=connection)
+            hangs.shutdown(socket.SHUT_RDWR)
+        accepting.join()
+    for one in tried:
+        one.close()
+    assert len(tried) == 1
