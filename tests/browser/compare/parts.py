@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Locator, Page
 
+from tests.browser.conftest import settle
+
 Look = Callable[..., Page]
 THREE = "/compare/?runs=search0,search1,search2"
 TWELVE = f"/compare/?runs={','.join(f'search{seed}' for seed in range(12))}"
@@ -29,7 +31,7 @@ def row(page: Page, field: str) -> Locator:
 
 def parameters(page: Page) -> dict[str, str]:
     """The address's parameters, once it is up to date."""
-    page.wait_for_timeout(400)
+    settle(page)
     return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
 
 

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, Response, expect
 
 from tests.browser.conftest import Site
 from tests.chromium import screenshot
+from tests.waiting import wait
 
 Look = Callable[..., Page]
 
@@ -58,7 +59,12 @@ def test_a_live_run_grows_in_place(look: Look, site: Site) -> None:
     page.on("response", note)
     expect(page.locator(".epochs")).to_have_text("9 of 9 epochs")
     page.evaluate("window.sameDocument = true")
-    page.wait_for_timeout(2500)
+
+    def answers() -> list[int]:
+        page.wait_for_timeout(50)
+        return statuses
+
+    wait(answers, "the page to ask again")
     assert set(statuses) == {304}
     site.seed("put", run_id="live", epochs=10, status="RUNNING")
     expect(page.locator(".epochs")).to_have_text("10 of 10 epochs")
