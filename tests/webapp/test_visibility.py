@@ -12,11 +12,11 @@ import pytest
 from cachetools import TTLCache
 from django.contrib.auth.models import Group, User
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver
-from pytest_django import DjangoAssertNumQueries, Settings
+from pytest_django import DjangoAssertNumQueries, DjangoDbBlocker, Settings
 
 import webapp.urls
 from store.models import Run
@@ -107,6 +107,10 @@ def test_every_route_is_known_here() -> None:
 
 @pytest.fixture
 def secret(db: None) -> Group:
+    return with_a_secret()
+
+
+def with_a_secret() -> Group:
     """One warm run that is for a team alone, newer than another that is for everybody; the team."""
     Sample(OPEN).warm(quick_test=8)
     run = Sample(SECRET, name="manhattan", experiment=EXPERIMENT)
@@ -176,56 +180,77 @@ def text_of(response: Any, run: str, test: str) -> str:
     return text.replace(run, "RUN").replace(test, "TEST")
 
 
-@pytest.mark.usefixtures("secret", "from_loopback")
-@pytest.mark.parametrize("who", OUTSIDERS)
-@pytest.mark.parametrize("route", OF_RUNS)
-def test_a_hidden_run_is_answered_like_an_unknown_one(route: str, who: str) -> None:
-    client = OUTSIDERS[who]()
-    for address in OF_RUNS[route]:
-        for known in (False, True):  # by the session or token, and past them
-            got = answer(client, address, known=known)
-            asked = address.replace("RUN", "").replace("TEST", "")
-            assert [word for word in WORDS if word in got and word not in asked] == [], address
-            if "RUN" in address or "TEST" in address:
-                assert got == answer(client, address, UNKNOWN, UNKNOWN_TEST, known), address
-
-
-@pytest.mark.usefixtures("secret")
-@pytest.mark.parametrize(
-    ("route", "who"), [(route, who) for who in INSIDERS for route in OF_RUNS if "token" not in who or of_the_api(route)]
-)
-def test_who_may_see_it_does(route: str, who: str) -> None:
-    client = INSIDERS[who]()
-    shown = []
-    for address in OF_RUNS[route]:
-        got = answer(client, address)
-        if "RUN" in address or "TEST" in address:
-            shown.append(got != answer(client, address, UNKNOWN, UNKNOWN_TEST))
-        else:
-            shown.append("RUN" in got or (route == "api/complete" and EXPERIMENT in got))
-    assert any(shown)
-
-
-@pytest.mark.usefixtures("secret")
-@pytest.mark.parametrize("route", WRITES)
-def test_no_one_writes_what_they_may_not_see(route: str) -> None:
-    before = Annotation.objects.values().get()
-    for who in ("operator", "viewer"):
-        client = session_of(account(who, who))
-        for address, form in WRITES[route]:
-            got = [text_of(post(client, address.replace("RUN", run), form, run), run, "-") for run in (SECRET, UNKNOWN)]
-            assert got[0] == got[1]
-            assert got[0][:3] in ("400", "403", "404")
-    assert Annotation.objects.values().get() == before
-    member = session_of(account("grace", "team", "editor"))
-    for address, form in WRITES[route]:
-        assert post(member, address.replace("RUN", SECRET), form, SECRET).status_code in (200, 303)
-    assert Annotation.objects.values().get() != before
-
-
 def post(client: Client, address: str, form: dict[str, str], run: str) -> Any:
     form = {name: value.replace("RUN", run) for name, value in form.items()}
     return client.post(address, form, "application/json") if "/api/" in address else client.post(address, form)
+
+
+@pytest.mark.usefixtures("written_once")
+class TestEveryRoute:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def written_once(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+        """The runs, for all tests of the class: each test's own transaction is inside of this one."""
+        with django_db_blocker.unblock(), transaction.atomic():
+            with_a_secret()
+            yield
+            transaction.set_rollback(True)
+
+    @pytest.mark.usefixtures("db", "from_loopback")
+    @pytest.mark.parametrize("who", OUTSIDERS)
+    @pytest.mark.parametrize("route", OF_RUNS)
+    def test_a_hidden_run_is_answered_like_an_unknown_one(self, route: str, who: str) -> None:
+        client = OUTSIDERS[who]()
+        for address in OF_RUNS[route]:
+            for known in (False, True):  # by the session or token, and past them
+                got = answer(client, address, known=known)
+                asked = address.replace("RUN", "").replace("TEST", "")
+                assert [word for word in WORDS if word in got and word not in asked] == [], address
+                if "RUN" in address or "TEST" in address:
+                    assert got == answer(client, address, UNKNOWN, UNKNOWN_TEST, known), address
+
+    @pytest.mark.usefixtures("db")
+    @pytest.mark.parametrize(
+        ("route", "who"),
+        [(route, who) for who in INSIDERS for route in OF_RUNS if "token" not in who or of_the_api(route)],
+    )
+    def test_who_may_see_it_does(self, route: str, who: str) -> None:
+        client = INSIDERS[who]()
+        shown = []
+        for address in OF_RUNS[route]:
+            got = answer(client, address)
+            if "RUN" in address or "TEST" in address:
+                shown.append(got != answer(client, address, UNKNOWN, UNKNOWN_TEST))
+            else:
+                shown.append("RUN" in got or (route == "api/complete" and EXPERIMENT in got))
+        assert any(shown)
+
+    @pytest.mark.usefixtures("db")
+    @pytest.mark.parametrize("route", WRITES)
+    def test_no_one_writes_what_they_may_not_see(self, route: str) -> None:
+        before = Annotation.objects.values().get()
+        for who in ("operator", "viewer"):
+            client = session_of(account(who, who))
+            for address, form in WRITES[route]:
+                got = [
+                    text_of(post(client, address.replace("RUN", run), form, run), run, "-") for run in (SECRET, UNKNOWN)
+                ]
+                assert got[0] == got[1]
+                assert got[0][:3] in ("400", "403", "404")
+        assert Annotation.objects.values().get() == before
+        member = session_of(account("grace", "team", "editor"))
+        for address, form in WRITES[route]:
+            assert post(member, address.replace("RUN", SECRET), form, SECRET).status_code in (200, 303)
+        assert Annotation.objects.values().get() != before
+
+    @pytest.mark.usefixtures("db")
+    @pytest.mark.parametrize("route", OF_RUNS)
+    def test_no_shared_cache_keeps_an_answer(self, route: str) -> None:
+        client = session_of(account("ada", "team", "operator"))
+        for address in OF_RUNS[route]:
+            response = client.get(address.replace("RUN", SECRET).replace("TEST", SECRET_TEST))
+            if response.status_code == 200:
+                assert re.search("private|no-store", response["Cache-Control"]), address
 
 
 def test_an_operator_replays_what_failed_and_is_not_told_of_what(secret: Group) -> None:
@@ -338,16 +363,6 @@ def test_where_nothing_is_hidden_lists_are_asked_for_as_ever(secret: Group) -> N
     assert any(EXPERIMENT in sql for sql in statements(outsider))
     Restriction.objects.all().delete()
     assert len(statements(outsider)) == len(restricted) - 1, "what is hidden is not asked"
-
-
-@pytest.mark.usefixtures("secret")
-@pytest.mark.parametrize("route", OF_RUNS)
-def test_no_shared_cache_keeps_an_answer(route: str) -> None:
-    client = session_of(account("ada", "team", "operator"))
-    for address in OF_RUNS[route]:
-        response = client.get(address.replace("RUN", SECRET).replace("TEST", SECRET_TEST))
-        if response.status_code == 200:
-            assert re.search("private|no-store", response["Cache-Control"]), address
 
 
 def test_an_etag_opens_nothing(secret: Group) -> None:
