@@ -19,7 +19,7 @@ from pathlib import Path
 import sqlalchemy
 from sqlalchemy import text
 
-from benchmarks.burst import count, publish, running_stack, wait
+from benchmarks.burst import count, publish, running_stack, scalar, wait
 from benchmarks.report import Measure, say
 from benchmarks.runs import copies_of, insert_run
 from deploy.local.postgres import Postgres
@@ -37,6 +37,8 @@ def measure() -> Iterator[Measure]:
         database = servers.stack.environ["MLFLOW_BACKEND_STORE_URI"]
         say(f"inserting {RUNS:,} runs of {EPOCHS} epochs")
         runs = copies_of(mlflow, database, insert_run(mlflow, database, EPOCHS), RUNS)
+        size = Path(database.removeprefix("sqlite:///")).stat().st_size
+        yield Measure("MLflow's database, SQLite", size / 1e6, "MB")
         for begin, end in WHERE.items():
             name = f"{begin} → {end}"
             file = Path(folder) / f"{begin}.gz"
@@ -46,6 +48,7 @@ def measure() -> Iterator[Measure]:
                 publish(lost.stack, runs, EPOCHS)
                 wait(lambda: count(lost.stack, "store_warmentry", runs), RUNS)  # called at once
                 yield Measure(f"{name}: warming all from their events", time.monotonic() - began, "s")
+                yield Measure(f"{name}: the store", _size(lost.stack) / 1e6, "MB")
                 before = _digests(lost.stack)
                 yield from _backup(name, lost.stack, file)
                 yield from _backup(f"{name}, with charts", lost.stack, file.with_suffix(".all.gz"), "--everything")
@@ -59,6 +62,14 @@ def measure() -> Iterator[Measure]:
                 whole = _manage(found.stack, "restore", "--replace", str(file.with_suffix(".all.gz")))
                 yield Measure(f"{name}, with charts: restore", whole, "s")
                 yield _equal(f"{name}, with charts", before, _digests(found.stack))
+
+
+def _size(stack: Stack) -> int:
+    """Bytes of the database, with its indexes."""
+    address = stack.environ["DATABASE_URL"]
+    if address.startswith("sqlite"):
+        return Path(address.removeprefix("sqlite:///")).stat().st_size
+    return int(str(scalar(stack, "SELECT pg_database_size(current_database())")))
 
 
 @contextmanager
@@ -77,9 +88,7 @@ def _address(database: str, postgres: Postgres, name: str) -> dict[str, str]:
     """The setting of a new, empty database; a stack has its own on SQLite."""
     if database == "SQLite":
         return {}
-    engine = sqlalchemy.create_engine(
-        postgres.url().replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
-    )
+    engine = sqlalchemy.create_engine(postgres.url(), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     return {"DATABASE_URL": postgres.url(name)}
@@ -100,9 +109,7 @@ def _manage(stack: Stack, *arguments: str) -> float:
 
 def _digests(stack: Stack) -> dict[tuple[str, str, str], str]:
     """Of every body, but for the time at which it was made."""
-    engine = sqlalchemy.create_engine(
-        stack.environ["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg:"), poolclass=sqlalchemy.NullPool
-    )
+    engine = sqlalchemy.create_engine(stack.environ["DATABASE_URL"], poolclass=sqlalchemy.NullPool)
     found = {}
     with engine.connect().execution_options(yield_per=100) as connection:
         for run_id, name, resolution, body in connection.execute(
