@@ -37,6 +37,12 @@ account: setup  ## create or change an account of the webapp that is up: make ac
 visibility: setup  ## set who sees an experiment in the webapp that is up: make visibility ARGS="EXPERIMENT --only-for TEAM"
 	@$(BIN)/python -m deploy.local run $(BIN)/python -m webapp manage visibility $(ARGS)
 
+backup: setup  ## write a backup of the store that is up, while it runs: make backup ARGS="FILE" (charts too: --everything)
+	@$(BIN)/python -m deploy.local run $(BIN)/python -m webapp manage backup $(ARGS)
+
+restore: setup  ## restore a backup into the empty store that is up: make restore ARGS="FILE" (--replace deletes what it has)
+	@$(BIN)/python -m deploy.local run $(BIN)/python -m webapp manage restore $(ARGS)
+
 logs: setup  ## follow all logs of what is up
 	@$(BIN)/python -m deploy.local logs
 
@@ -89,10 +95,29 @@ checkov: setup  ## hold the Terraform files against Checkov's rules of security;
 	  UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install --quiet --python build/checkov/bin/python $(CHECKOV); }
 	@build/checkov/bin/checkov --config-file deploy/gcp/checkov.yaml --directory deploy/gcp/terraform
 
-bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pages, -pipeline, -runs, -slow, -trainer, -warming, -web)
+# In environments of their own: what they need must not decide what we pin.
+CYCLONEDX := cyclonedx-bom==7.5.0
+PIP_AUDIT := pip-audit==2.10.1
+
+sbom: setup  ## write build/sbom/: for each program its packages with hashes (CycloneDX), and those of .venv with licences
+	@test -x build/cyclonedx/bin/cyclonedx-py || { $(BIN)/uv venv --quiet --python $(BIN)/python build/cyclonedx && \
+	  UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install --quiet --python build/cyclonedx/bin/python $(CYCLONEDX); }
+	@mkdir -p build/sbom
+	@for program in tracking trainer trainer_gpu workers webapp mlflow_server; do \
+	  build/cyclonedx/bin/cyclonedx-py requirements --output-reproducible --output-file build/sbom/$$program.cdx.json \
+	    requirements/$$program.txt || exit 1; done
+	@build/cyclonedx/bin/cyclonedx-py environment --output-reproducible --output-file build/sbom/environment.cdx.json $(VENV)
+	@ls build/sbom/*.cdx.json
+
+audit: setup  ## ask PyPI for known vulnerabilities of the packages of all programs (fails where it can't be asked)
+	@test -x build/pip-audit/bin/pip-audit || { $(BIN)/uv venv --quiet --python $(BIN)/python build/pip-audit && \
+	  UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install --quiet --python build/pip-audit/bin/python $(PIP_AUDIT); }
+	@$(BIN)/python -m deploy.checks.audit build/pip-audit/bin/pip-audit
+
+bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pages, -pipeline, -restore, -runs, -slow, -trainer, -warming, -web)
 	@$(BIN)/python -m benchmarks
 
-bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web: setup
+bench-pages bench-pipeline bench-restore bench-runs bench-slow bench-trainer bench-warming bench-web: setup
 	@$(BIN)/python -m benchmarks $(@:bench-%=%)
 
 setup: $(VENV)/.plugin  ## install everything into .venv (seconds if it is there already)
@@ -128,4 +153,4 @@ clean:  ## remove build files and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers doctor account visibility logs test test-fast chaos screenshots check kubectl terraform-schema checkov bench bench-pages bench-pipeline bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers doctor account visibility backup restore logs test test-fast chaos screenshots check kubectl terraform-schema checkov sbom audit bench bench-pages bench-pipeline bench-restore bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean

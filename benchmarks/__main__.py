@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import pipeline, runs_list, slow, training, warming, web
+from benchmarks import pipeline, restore, runs_list, slow, training, warming, web
 from benchmarks.pages import measure as pages
 from benchmarks.report import publish
 
 BENCHMARKS = {
     "pages": pages.measure,
     "pipeline": pipeline.measure,
+    "restore": restore.measure,
     "runs": runs_list.measure,
     "slow": slow.measure,
     "trainer": training.measure,

@@ -66,13 +66,13 @@ def _rate(supervisor: Supervisor, processes: int, runs: list[str], epochs: int) 
     # Of several, the best: by chance, one process of the server may have all connections.
     bound = max(_bound(mlflow, processes, runs[:BOUND]) for _ in range(BOUNDS))
     say(f"{len(runs):,} queued events, {processes} worker process(es)")
-    _publish(supervisor.stack, runs, epochs)
-    _wait(lambda: _count(supervisor.stack, "store_inboxevent", runs), len(runs))
+    publish(supervisor.stack, runs, epochs)
+    wait(lambda: count(supervisor.stack, "store_inboxevent", runs), len(runs))
     worker = supervisor.processes["worker"]
     worker.log.write_text("")
     part = replace(worker.part, command=[sys.executable, "-m", "workers", "worker", f"--concurrency={processes}"])
     supervisor.start(part).wait_ready(60)
-    _wait(lambda: _count(supervisor.stack, "store_warmentry", runs), len(runs))
+    wait(lambda: count(supervisor.stack, "store_warmentry", runs), len(runs))
     rate = (len(runs) - 1) / _seconds(supervisor.stack, runs)
     where = f"{len(runs):,} queued runs of {epochs:,} epochs, {processes} process{'' if processes == 1 else 'es'}"
     return Measure(f"{where} / fetching and encoding", rate, "runs/s", bound, f"≥ {LEAST:g}", rate >= LEAST * bound)
@@ -117,10 +117,10 @@ def _fresh(supervisor: Supervisor, fresh: list[str], replayed: list[str], epochs
     replay = [sys.executable, "-m", "workers", "replay", "--all", "--wait", "0"]
     subprocess.run(replay, env=environ, check=True, capture_output=True)
     for run_id in fresh:
-        _publish(supervisor.stack, [run_id], epochs)
+        publish(supervisor.stack, [run_id], epochs)
         time.sleep(FRESH_SECONDS)
-    _wait(lambda: _count(supervisor.stack, "store_warmentry", fresh), len(fresh))
-    left = _scalar(supervisor.stack, "select count(*) from store_inboxevent where state in ('pending', 'warming')")
+    wait(lambda: count(supervisor.stack, "store_warmentry", fresh), len(fresh))
+    left = scalar(supervisor.stack, "select count(*) from store_inboxevent where state in ('pending', 'warming')")
     if not left:
         raise RuntimeError("the replay had ended before the last fresh event: replay more runs")
     waits = _waits(supervisor.stack.urls["web"], fresh)
@@ -146,7 +146,7 @@ def running_stack(**external: str) -> Iterator[Supervisor]:
         yield supervisor
 
 
-def _publish(stack: Stack, runs: list[str], epochs: int) -> None:
+def publish(stack: Stack, runs: list[str], epochs: int) -> None:
     os.environ["PUBSUB_EMULATOR_HOST"] = stack.environ["PUBSUB_EMULATOR_HOST"]
     publisher = pubsub_v1.PublisherClient()
     topic = publisher.topic_path("warmboard-local", "warmboard-runs")
@@ -167,23 +167,23 @@ def _publish(stack: Stack, runs: list[str], epochs: int) -> None:
     publisher.stop()
 
 
-def _wait(count: Callable[[], int], wanted: int) -> None:
+def wait(found: Callable[[], int], wanted: int) -> None:
     deadline = time.monotonic() + PATIENCE
-    while count() < wanted:
+    while found() < wanted:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{count()} of {wanted} after {PATIENCE:.0f} s")
+            raise TimeoutError(f"{found()} of {wanted} after {PATIENCE:.0f} s")
         time.sleep(1)  # Seldom: polling would take the cores from the workers.
 
 
-def _count(stack: Stack, table: str, runs: list[str]) -> int:
+def count(stack: Stack, table: str, runs: list[str]) -> int:
     """How many of these runs have a row in the table."""
-    return int(str(_scalar(stack, f"select count(distinct run_id) from {table} where run_id in ({_quoted(runs)})")))  # noqa: S608
+    return int(str(scalar(stack, f"select count(distinct run_id) from {table} where run_id in ({_quoted(runs)})")))  # noqa: S608
 
 
 def _seconds(stack: Stack, runs: list[str]) -> float:
     """From the first of these runs that was warm to the last."""
     of_these = f"from store_run where run_id in ({_quoted(runs)})"
-    first, last = (str(_scalar(stack, f"select {which}(warmed_at) {of_these}")) for which in ("min", "max"))
+    first, last = (str(scalar(stack, f"select {which}(warmed_at) {of_these}")) for which in ("min", "max"))
     return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
 
 
@@ -191,7 +191,7 @@ def _quoted(runs: list[str]) -> str:
     return ", ".join(f"'{run_id}'" for run_id in runs)
 
 
-def _scalar(stack: Stack, statement: str) -> object:
+def scalar(stack: Stack, statement: str) -> object:
     engine = sqlalchemy.create_engine(stack.environ["DATABASE_URL"], poolclass=sqlalchemy.NullPool)
     with engine.connect() as connection:
         return connection.execute(text(statement)).scalar()

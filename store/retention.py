@@ -28,3 +28,12 @@ def expire(fetched_before: datetime, most: int) -> int:
         # A concurrent reader may still heat a body again. That one expires after HOT_SECONDS.
         hot().forget(runs)
     return len(runs)
+
+
+def have_all_rebuilt() -> int:
+    """Have workers fetch every run that was warm again, as after an upgrade: the tables were restored without entries
+    and sources. Returns the number of runs.
+    """
+    return Run.objects.filter(schema_version__isnull=False).update(
+        schema_version=0, rebuild_attempts=0, rebuild_due_at=None, rebuild_reason=""
+    )

@@ -35,6 +35,7 @@ ON_POSTGRES = [
     "tests/workers",
     "tests/webapp/listing",
     "tests/webapp/test_annotations.py",
+    "tests/webapp/test_backup.py",
     "tests/webapp/test_database_role.py",
     "tests/webapp/test_visibility.py",
 ]

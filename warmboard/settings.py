@@ -20,6 +20,7 @@ class Settings:
     mlflow_tracking_username: str | None
     mlflow_tracking_password: str | None = field(repr=False)
     mlflow_tracking_token: str | None = field(repr=False)
+    mlflow_tracking_client_cert_path: str | None
     mlflow_ready_seconds: int
     mlflow_experiment_name: str
     mlflow_run_name: str
@@ -41,6 +42,7 @@ class Settings:
             mlflow_tracking_username=contract.MLFLOW_TRACKING_USERNAME.read(environ),
             mlflow_tracking_password=contract.MLFLOW_TRACKING_PASSWORD.read(environ),
             mlflow_tracking_token=contract.MLFLOW_TRACKING_TOKEN.read(environ),
+            mlflow_tracking_client_cert_path=contract.MLFLOW_TRACKING_CLIENT_CERT_PATH.read(environ),
             mlflow_ready_seconds=contract.MLFLOW_READY_SECONDS.read(environ),
             mlflow_experiment_name=contract.MLFLOW_EXPERIMENT_NAME.read(environ),
             mlflow_run_name=contract.MLFLOW_RUN_NAME.read(environ),

@@ -24,6 +24,7 @@ EXAMPLES = """examples:
                                                    create an account; editors and operators may do more
   python -m webapp manage visibility EXPERIMENT --only-for TEAM
                                                    hide an experiment from all but a group's members
+  python -m webapp manage backup FILE              write a backup of the store, while everything runs; restore reads it
   python -m webapp manage collectstatic --noinput  collect the static files; required before serving
   python -m webapp serve                           serve on WEBAPP_HOST:WEBAPP_PORT until SIGTERM
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Self
@@ -104,6 +104,7 @@ def _tracking_servers(environ: Mapping[str, str]) -> dict[str, TrackingServer]:
         own = TrackingServer(name, own.uri, username=pair[0], password=pair[1])
     elif token is not None:
         own = TrackingServer(name, own.uri, token=token)
+    own = replace(own, certificate=setting.MLFLOW_TRACKING_CLIENT_CERT_PATH.read(environ))
     return {**servers, name: own}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -50,5 +51,12 @@ def test_serving_without_static_files_says_what_to_do(tmp_path: Path) -> None:
     assert "collectstatic" in outcome.stderr
 
 
-def test_manage_is_django() -> None:
-    assert run("manage", "check").returncode == 0
+def test_django_finds_nothing_that_a_deployment_should_not_have() -> None:
+    command = ("manage", "check", "--deploy", "--fail-level", "WARNING")
+    # Only the tests allow the last one.
+    environ = {"WEBAPP_SECRET_KEY": secrets.token_hex(32), "DJANGO_ALLOW_ASYNC_UNSAFE": ""}
+    outcome = run(*command, **environ, WEBAPP_HTTPS="true")
+    assert outcome.returncode == 0, outcome.stderr
+    outcome = run(*command, **environ, WEBAPP_HTTPS="false")
+    assert outcome.returncode == 1
+    assert "security.W012" in outcome.stderr, "the cookie of a session goes without TLS"

@@ -92,7 +92,9 @@ class TrackingClient:
             settings.mlflow_tracking_password,
             settings.mlflow_tracking_token,
         )
-        return cls(settings.mlflow_tracking_uri, auth=auth, **options)
+        session = options.pop("session", None) or requests.Session()
+        session.cert = settings.mlflow_tracking_client_cert_path
+        return cls(settings.mlflow_tracking_uri, auth=auth, session=session, **options)
 
     def wait_until_ready(
         self,

@@ -16,9 +16,7 @@ PROGRAM = "workers"
 CREDENTIALS = frozenset(["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"])
 CLOSE = 0.87
 """How alike two names must be, from 0 to 1, to count as the same name misspelled."""
-OTHERS = re.compile(
-    r"MLFLOW_TRACKING_(AUTH|AWS_SIGV4|CLIENT_CERT_PATH|INSECURE_TLS|SERVER_CERT_PATH)|FLOWER_BASIC_AUTH"
-)
+OTHERS = re.compile(r"MLFLOW_TRACKING_(AUTH|AWS_SIGV4|INSECURE_TLS|SERVER_CERT_PATH)|FLOWER_BASIC_AUTH")
 """Names that MLflow's client and Flower read themselves."""
 LINK = re.compile(r"(tcp|udp)://[\d.:]+")
 

@@ -83,7 +83,7 @@ def checks(settings: Settings) -> list[Check]:
 
 def _look(place: Place, _: Given) -> Findings:
     subject = place.subject
-    ask = partial(_ask, connections_to(place.uri, 1), place.server)
+    ask = partial(_ask, connections_to(place.uri, 1, place.server.certificate), place.server)
     try:
         found = ask("POST", SEARCH, {"max_results": 1})
     except TransientError as error:

@@ -81,7 +81,7 @@ class MlflowApi:
         self._server = server
         self._limits = limits or Limits()
         self._budget: Budget | None = None
-        self._transport = transport or connections_to(server.uri, connections)
+        self._transport = transport or connections_to(server.uri, connections, server.certificate)
         # On one machine, compression costs more than it saves.
         self._accepted = "identity" if urlsplit(server.uri).hostname in LOOPBACK else ACCEPTED
 

@@ -40,10 +40,11 @@ def until(deadline: float) -> Iterator[None]:
         _until.reset(token)
 
 
-def connections_to(uri: str, at_once: int) -> urllib3.PoolManager:
-    """A pool that keeps up to ``at_once`` connections to the address open."""
+def connections_to(uri: str, at_once: int, certificate: str | None = None) -> urllib3.PoolManager:
+    """A pool that keeps up to ``at_once`` connections to the address open. ``certificate``: a file of ours."""
     proxy = select_proxy(uri, get_environ_proxies(uri))
-    options: dict[str, Any] = {"maxsize": at_once, "ca_certs": os.environ.get("REQUESTS_CA_BUNDLE") or where()}
+    authorities = os.environ.get("REQUESTS_CA_BUNDLE") or where()
+    options: dict[str, Any] = {"maxsize": at_once, "ca_certs": authorities, "cert_file": certificate}
     if proxy:
         user = ":".join(filter(None, get_auth_from_url(proxy)))
         headers = urllib3.make_headers(proxy_basic_auth=user) if user else None

@@ -50,6 +50,8 @@ class TrackingServer:
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     google: GoogleIdentity | None = field(default=None, repr=False)
+    certificate: str | None = None
+    """The file of the client's certificate and its key, if the server wants one."""
 
     @classmethod
     def at(cls, name: str, address: str, *, google: bool = False) -> Self:

@@ -88,7 +88,7 @@ class Question(threading.Thread):
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if authorization := self._server.authorization():
             headers["Authorization"] = authorization
-        with connections_to(self._server.uri, 1) as pool:
+        with connections_to(self._server.uri, 1, self._server.certificate) as pool:
             answer = pool.urlopen(
                 "POST",
                 f"{self._server.uri}/{API}experiments/search",

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import base64
 import math
+import ssl
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import requests
 import urllib3
 
+from tests.certificates import Authority
+from tests.waiting import PATIENCE
 from tests.warmboard.wire import Answer, Asked, Handler, Wire, error, script
+from tests.workers.fetch.small_server import serving
 from warmboard.contract.events import RunStatus
 from warmboard.contract.settings import SettingError
 from warmboard.errors import (
@@ -489,3 +494,18 @@ def test_delays_double_up_to_a_limit_with_jitter() -> None:
 
 def test_delays_stay_finite_after_days_without_a_server() -> None:
     assert Retry(longest_delay=15.0).delay(100_000) <= 15
+
+
+def test_a_server_may_want_a_certificate_of_its_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.issue("127.0.0.1"))
+    context.load_verify_locations(authority.file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.file))
+    with serving(lambda *_: (200, b"OK", {}), context) as server:
+        given = {"MLFLOW_TRACKING_URI": server.address, "MLFLOW_TRACKING_TOKEN": "a.b"}
+        own = {"MLFLOW_TRACKING_CLIENT_CERT_PATH": str(authority.issue("trainer"))}
+        TrackingClient.of(Settings.read(given | own)).wait_until_ready(PATIENCE)
+        with pytest.raises(TrackingNotReadyError):
+            TrackingClient.of(Settings.read(given)).wait_until_ready(0)

@@ -20,12 +20,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from google.auth import jwt
 
+from tests.certificates import Authority
+from tests.waiting import PATIENCE
 from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow
 from tests.workers.fetch.small_server import Answer, SmallServer, serving
+from warmboard.contract.settings import SettingError
 from workers.errors import NotMlflowError, TransientError
 from workers.fetch import connections
 from workers.fetch.fetcher import Fetcher, TrackingServer
 from workers.fetch.server import GoogleIdentity
+from workers.servers.probe import ask
+from workers.settings import Settings
 
 BEARER = "a.b-c_d"
 
@@ -169,6 +174,25 @@ def test_https_requires_a_trusted_certificate(certificate: Path, monkeypatch: py
         assert server.authorizations == []
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
         assert Fetcher(tracking).fetch(RUN_ID).curves["loss"].values.tolist() == [1.0]
+
+
+def test_a_server_may_want_a_certificate_of_its_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.issue("127.0.0.1"))
+    context.load_verify_locations(authority.file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.file))
+    with serving(mlflow(loss=[(0, 1.0, 1)]), context) as server:
+        own = {"MLFLOW_TRACKING_URI": server.address, "MLFLOW_TRACKING_SERVERS": f"other={server.address}"}
+        own["MLFLOW_TRACKING_CLIENT_CERT_PATH"] = str(authority.issue("worker"))
+        servers = Settings.read(own).tracking_servers
+        assert Fetcher(servers["default"]).fetch(RUN_ID).curves["loss"].values.tolist() == [1.0]
+        assert ask(servers["default"], PATIENCE) is None
+        with pytest.raises(TransientError, match="does not answer"):
+            Fetcher(servers["other"]).fetch(RUN_ID)
+    with pytest.raises(SettingError, match=r"MLFLOW_TRACKING_CLIENT_CERT_PATH: .*is not a file"):
+        Settings.read({"MLFLOW_TRACKING_CLIENT_CERT_PATH": "/nowhere.pem"})
 
 
 def test_a_refused_connection_is_transient() -> None:

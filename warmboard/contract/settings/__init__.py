@@ -40,6 +40,7 @@ from warmboard.contract.settings.store import (
     REDIS_URL,
 )
 from warmboard.contract.settings.tracking import (
+    MLFLOW_TRACKING_CLIENT_CERT_PATH,
     MLFLOW_TRACKING_GOOGLE_IDENTITY,
     MLFLOW_TRACKING_PASSWORD,
     MLFLOW_TRACKING_SERVER,
@@ -138,6 +139,7 @@ __all__ = [
     "MLFLOW_PORT",
     "MLFLOW_READY_SECONDS",
     "MLFLOW_RUN_NAME",
+    "MLFLOW_TRACKING_CLIENT_CERT_PATH",
     "MLFLOW_TRACKING_GOOGLE_IDENTITY",
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_SERVER",

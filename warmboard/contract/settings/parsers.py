@@ -63,6 +63,14 @@ def local_path(text: str) -> Path:
         raise ValueError(f"is not a folder: {error}") from None
 
 
+def existing_file(text: str) -> str | None:
+    if not text:
+        return None
+    if not local_path(text).is_file():
+        raise ValueError("is not a file")
+    return str(local_path(text))
+
+
 def optional(text: str) -> str | None:
     return text or None
 

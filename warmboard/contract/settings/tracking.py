@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warmboard.contract.settings.parsers import boolean, name, optional, server_address, servers, token
+from warmboard.contract.settings.parsers import boolean, existing_file, name, optional, server_address, servers, token
 from warmboard.contract.settings.setting import Setting
 
 MLFLOW_TRACKING_URI = Setting(
@@ -50,6 +50,13 @@ MLFLOW_TRACKING_TOKEN = Setting(
     "A bearer token for MLFLOW_TRACKING_URI; not used if there is a user name.",
     ("trainer", "workers"),
     secret=True,
+)
+MLFLOW_TRACKING_CLIENT_CERT_PATH = Setting(
+    "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+    existing_file,
+    "",
+    "A PEM file with the certificate that MLflow at MLFLOW_TRACKING_URI wants of its clients, and its key.",
+    ("trainer", "workers"),
 )
 MLFLOW_TRACKING_GOOGLE_IDENTITY = Setting(
     "MLFLOW_TRACKING_GOOGLE_IDENTITY",
