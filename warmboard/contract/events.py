@@ -124,7 +124,7 @@ class RunEvent:
         """Return the event of a run's end. Its ID follows from run and end time: published twice, it is one event."""
         return cls(
             type=EventType.COMPLETED,
-            id=f"{run_id}.completed.{int(end_time.timestamp() * 1000)}",
+            id=f"{run_id}.completed.{round(end_time.timestamp() * 1000)}",
             time=end_time,
             run_id=run_id,
             tracking_server=tracking_server,
