@@ -12,8 +12,10 @@ MLflow is asked about the run, and what it says becomes the completed event that
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from warmboard.announce.publisher import DEADLINE_SECONDS, preload, publish
 from warmboard.bounded import Bounded
@@ -25,6 +27,7 @@ from warmboard.settings import Settings
 from warmboard.tracking import TrackingClient
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def announce_run(
@@ -43,26 +46,22 @@ def announce_run(
     is logged and says what to do. The workers' sweep finds a run that was not announced.
     """
     preload()
-    announcing = Bounded(lambda: _announce(run_id, settings, client), "announcing-run")
     try:
-        if not announcing.wait(within):
-            raise PublishError(f"MLflow and Pub/Sub did not answer within {within:.0f} s")
-        announcing.result()
+        settings = settings or Settings.read()
+        _announce(run_id, settings, client or TrackingClient.of(settings), within)
     except (WarmboardError, SettingError) as error:
         log.error("Run %s was not announced; to do it later: warmboard publish %s. Reason: %s", run_id, run_id, error)
         return False
     return True
 
 
-def event_of_run(run_id: str, settings: Settings, client: TrackingClient | None = None) -> RunEvent:
+def event_of_run(run_id: str, settings: Settings, client: TrackingClient) -> RunEvent:
     """Return the completed event of a run, as MLflow describes it. The number of its epochs is not known to MLflow.
 
-    Raises TrackingError, PublishError if there is no such event, such as of a run in progress, and
-    warmboard.contract.settings.SettingError.
+    Raises TrackingError, and PublishError if there is no such event, such as of a run in progress.
     """
     if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
         raise PublishError(f"{run_id!r:.80} is not the ID of a run, which is in run.info.run_id of MLflow's client")
-    client = client or TrackingClient.of(settings)
     run = _run(client, run_id)
     try:
         return _completed(run, run_id, settings.mlflow_tracking_server, client)
@@ -70,9 +69,18 @@ def event_of_run(run_id: str, settings: Settings, client: TrackingClient | None 
         raise PublishError(f"{client.uri} describes run {run_id} unlike MLflow: {error!r}") from error
 
 
-def _announce(run_id: str, settings: Settings | None, client: TrackingClient | None) -> None:
-    settings = settings or Settings.read()
-    publish(event_of_run(run_id, settings, client), settings)
+def _announce(run_id: str, settings: Settings, client: TrackingClient, within: float) -> None:
+    until = time.monotonic() + within
+
+    def bounded(action: Callable[[], T], who: str) -> T:
+        # On a thread: resolving names and finding credentials have no timeout.
+        work = Bounded(action, "announcing-run")
+        if not work.wait(until - time.monotonic()):
+            raise PublishError(f"{who} did not answer within {within:g} s")
+        return cast("T", work.result())
+
+    event = bounded(lambda: event_of_run(run_id, settings, client), f"MLflow at {client.uri}")
+    bounded(lambda: publish(event, settings, within), f"Pub/Sub, with topic {settings.pubsub_topic},")
 
 
 def _run(client: TrackingClient, run_id: str) -> dict[str, Any]:

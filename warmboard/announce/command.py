@@ -15,6 +15,7 @@ from warmboard.contract.info import FILE_NAME, RunInfo, RunInfoError
 from warmboard.contract.settings import SettingError
 from warmboard.errors import PublishError, WarmboardError
 from warmboard.settings import Settings
+from warmboard.tracking import TrackingClient
 
 EXAMPLES = """\
 examples:
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.read()
         by_id = RUN_ID.fullmatch(run) and not Path(run).exists()
-        event = event_of_run(run, settings) if by_id else _event_of_file(run, settings)
+        event = event_of_run(run, settings, TrackingClient.of(settings)) if by_id else _event_of_file(run, settings)
         message = publish(event, settings)
     except (WarmboardError, RunInfoError, SettingError) as error:
         print(f"Not published. {error}", file=sys.stderr)

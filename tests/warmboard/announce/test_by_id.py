@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,7 +141,13 @@ def test_a_server_that_hangs_costs_no_more_than_the_timeout(
         assert not announce(Tracking(hangs=hangs), pubsub, tmp_path, within=0.1)
     finally:
         hangs.set()
-    assert "did not answer within" in caplog.text
+    assert "MLflow at http://mlflow.test:5000 did not answer within 0.1 s" in caplog.text
+
+
+def test_pubsub_that_is_down_is_told(pubsub: FakePubsub, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pubsub.address = "127.0.0.1:1"
+    assert not announce(Tracking(), pubsub, tmp_path, within=0.5)
+    assert re.search(r"Pub/Sub, with topic [\w-]+, did not answer|Pub/Sub did not accept the event", caplog.text)
 
 
 def test_a_wrong_setting_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
