@@ -5,7 +5,6 @@ library: each run is warm without a command. Only `make test-all` runs them; sci
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from deploy.local import isolated
+from tests import frameworks
 from tests.integration.conftest import Running
 from tests.integration.examples import ANY_FRAMEWORK, examples, run_id_of
 from tests.paths import ROOT
@@ -36,15 +35,9 @@ LOGGED = {
 @pytest.fixture(scope="module")
 def python() -> Path:
     """The environment's Python. The project is installed into it again each time, as a user installs it."""
-    try:
-        python = isolated.binaries("frameworks") / "python"
-        options = ["--no-deps", "--reinstall-package", "warmboard", str(ROOT)]
-        uv = str(Path(sys.executable).with_name("uv"))
-        command = [uv, "pip", "install", "--python", str(python), *options]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    except (isolated.NotInstalledError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", "") or str(error)
-        pytest.skip(f"not run: the examples of other frameworks, which can't be installed ({said.strip()[-200:]})")
+    python, uv = frameworks.python(), str(Path(sys.executable).with_name("uv"))
+    options = ["--no-deps", "--reinstall-package", "warmboard", str(ROOT)]
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), *options], cwd=ROOT, check=True)
     return python
 
 
@@ -52,16 +45,11 @@ def test_every_section_with_a_script_is_run() -> None:
     assert EXAMPLES.keys() == LOGGED.keys()
 
 
-@pytest.mark.skipif(
-    not os.environ.get("TEST_FRAMEWORKS"),
-    reason="not run: the examples of other frameworks (make test-all runs them)",
-)
+@pytest.mark.skipif(not frameworks.WANTED, reason="not run: the examples of other frameworks (make test-all runs them)")
 @pytest.mark.parametrize("section", EXAMPLES)
 def test_an_example(section: str, running: Running, python: Path, tmp_path: Path) -> None:
-    if module := NEEDS.get(section):
-        there = subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False)
-        if there.returncode:
-            pytest.skip(f"not run: the example of {section} ({module} is not in build/frameworks, see CONTRIBUTING.md)")
+    if (module := NEEDS.get(section)) and not frameworks.has(module):
+        pytest.skip(f"not run: the example of {section} ({module} is not in build/frameworks, see CONTRIBUTING.md)")
     run_id = run_id_of(EXAMPLES[section], running, tmp_path, python)
     assert running.wait_state(run_id, "warm")["status"] == "FINISHED"
 
