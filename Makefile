@@ -49,6 +49,9 @@ logs: setup  ## follow all logs of what is up
 test: setup chromium kubectl  ## all tests, against real servers and a real browser (ARGS=… goes to pytest)
 	@$(BIN)/python -m tests $(ARGS)
 
+test-all: setup chromium kubectl  ## make test, and the examples of other frameworks, in an environment of their own
+	@TEST_FRAMEWORKS=1 $(BIN)/python -m tests $(ARGS)
+
 test-fast: setup kubectl  ## the tests that need no server and no browser
 	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(BIN)/python -m pytest -n $${TEST_PROCESSES:-2} -m "not servers" \
 	  --ignore=tests/browser --ignore=tests/conformance --ignore=tests/integration --ignore=tests/upgrade $(ARGS)
@@ -143,7 +146,7 @@ chromium:
 	@deploy/local/chromium.sh
 
 lock: setup  ## resolve the groups of pyproject.toml into requirements/*.txt
-	@for group in dev tracking trainer trainer_gpu workers webapp mlflow_server; do \
+	@for group in dev tracking frameworks trainer trainer_gpu workers webapp mlflow_server; do \
 	  $(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 --universal --group $$group \
 	    $$([ $$group = dev ] || echo --constraints requirements/dev.txt) --output-file requirements/$$group.txt || exit 1; \
 	  echo "requirements/$$group.txt: $$(grep -c '==' requirements/$$group.txt) packages"; done
@@ -153,4 +156,4 @@ clean:  ## remove build files and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers doctor account visibility backup restore logs test test-fast chaos screenshots check kubectl terraform-schema checkov sbom audit bench bench-pages bench-pipeline bench-restore bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers doctor account visibility backup restore logs test test-all test-fast chaos screenshots check kubectl terraform-schema checkov sbom audit bench bench-pages bench-pipeline bench-restore bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean

@@ -11,7 +11,7 @@ from django.utils import timezone
 from store.models import Run
 
 
-def announce_run(
+def make_row(
     run_id: str, *, tracking_server: str, experiment_name: str, status: str, time: datetime | None = None
 ) -> bool:
     """Create the run's row if it has none, so that `store.warm.put` can store it.

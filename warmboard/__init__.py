@@ -10,6 +10,8 @@
         for epoch in range(3):
             run.log_metrics({"loss": train(epoch)}, step=epoch)
 
+    warmboard.announce_run(run_id)                              # a run that MLflow's own client has logged and ended
+
 Names are imported when they are first used, since the workers and the webapp import only `warmboard.contract`.
 """
 
@@ -19,16 +21,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from warmboard.announce.by_id import announce_run
     from warmboard.run.start import start_run
     from warmboard.run.tracked import TrackedRun
     from warmboard.settings import Settings
     from warmboard.tracking.client import TrackingClient
 
-__all__ = ["Settings", "TrackedRun", "TrackingClient", "start_run"]
+__all__ = ["Settings", "TrackedRun", "TrackingClient", "announce_run", "start_run"]
 _HOMES = {
     "Settings": "warmboard.settings",
     "TrackedRun": "warmboard.run.tracked",
     "TrackingClient": "warmboard.tracking.client",
+    "announce_run": "warmboard.announce.by_id",
     "start_run": "warmboard.run.start",
 }
 

@@ -1,10 +1,11 @@
-"""Runs of other frameworks, logged with the stock client, are warmed by hand and shown, without trainer or event."""
+"""Runs of other frameworks, logged with the stock client, are announced or warmed by hand, and shown."""
 
 from __future__ import annotations
 
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -13,21 +14,11 @@ from playwright.sync_api import Browser, expect
 
 from tests.chromium import screenshot
 from tests.integration.conftest import Running
+from tests.integration.examples import ANY_FRAMEWORK, examples, run_id_of
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
 
-SCIKIT_LEARN = """
-import mlflow
-from sklearn.datasets import load_iris
-from sklearn.ensemble import RandomForestClassifier
-
-mlflow.set_experiment("scikit-learn")
-mlflow.sklearn.autolog(log_models=False, log_datasets=False)
-with mlflow.start_run() as run:
-    RandomForestClassifier(n_estimators=5, random_state=1).fit(*load_iris(return_X_y=True))
-print(run.info.run_id)
-"""
 SYSTEM_METRICS = """
 import time
 import mlflow
@@ -106,11 +97,9 @@ def shown(running: Running, chromium: Browser, run_id: str, name: str, *texts: s
     context.close()
 
 
-def test_a_scikit_learn_run(running: Running, chromium: Browser) -> None:
-    run_id = logged_by(SCIKIT_LEARN, running)
-    done = warm(running, run_id)
-    assert done.returncode == 0, done.stderr
-    assert "1 run warm" in done.stdout
+def test_a_scikit_learn_run_that_is_announced(running: Running, chromium: Browser, tmp_path: Path) -> None:
+    run_id = run_id_of(examples(ANY_FRAMEWORK)["scikit-learn"], running, tmp_path)
+    running.wait_state(run_id, "warm")
     history = running.get(f"/api/runs/{run_id}/training-history/")
     told = MlflowClient(running.stack.environ["MLFLOW_TRACKING_URI"]).get_run(run_id).data
     assert history["final_metrics"] == told.metrics
@@ -131,7 +120,9 @@ def test_a_run_logged_by_the_step(running: Running, chromium: Browser) -> None:
 
 def test_system_metrics(running: Running, chromium: Browser) -> None:
     run_id = logged_by(SYSTEM_METRICS, running)
-    assert warm(running, run_id).returncode == 0
+    done = warm(running, run_id)
+    assert done.returncode == 0, done.stderr
+    assert "1 run warm" in done.stdout
     curves, told = everything(running, run_id), told_by_mlflow(running, run_id)
     assert curves == {key: points for key, points in told.items() if len(points) > 1}
     assert any(key.startswith("system/") for key in curves)

@@ -341,12 +341,12 @@ def test_a_resumed_run_is_in_progress() -> None:
 
 
 def test_a_run_that_no_event_announced_can_be_announced() -> None:
-    def announce_run(status: str) -> bool:
+    def make_row(status: str) -> bool:
         known = {"tracking_server": "default", "experiment_name": "e"}
-        return runs.announce_run("unheard", status=status, time=NOON, **known)
+        return runs.make_row("unheard", status=status, time=NOON, **known)
 
-    assert announce_run("FINISHED")
-    assert not announce_run("RUNNING")
+    assert make_row("FINISHED")
+    assert not make_row("RUNNING")
     run = Run.objects.get()
     assert (run.status, run.announced_at, run.tracking_server) == ("FINISHED", NOON, "default")
     assert not InboxEvent.objects.exists()

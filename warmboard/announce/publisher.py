@@ -1,28 +1,18 @@
-"""Writes ``mlflow_info.json`` and publishes run events on Pub/Sub.
-
-``warmboard publish URI_OF_MLFLOW_INFO`` publishes the completed event of an earlier run, for when Pub/Sub was down.
-"""
+"""Writes ``mlflow_info.json`` and publishes run events on Pub/Sub."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import sys
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from warmboard import storage
 from warmboard.contract.events import RunEvent
-from warmboard.contract.info import FILE_NAME, RunInfo, RunInfoError
-from warmboard.contract.settings import SettingError
-from warmboard.errors import PublishError, WarmboardError
+from warmboard.contract.info import FILE_NAME, RunInfo
+from warmboard.errors import PublishError
 from warmboard.settings import Settings
 
 DEADLINE_SECONDS = 30.0
-EXAMPLES = """\
-example:
-  warmboard publish gs://BUCKET/runs/RUN_ID/mlflow_info.json"""
 
 
 def info_uri(info: RunInfo, settings: Settings) -> str:
@@ -100,30 +90,3 @@ def publish(event: RunEvent, settings: Settings, deadline: float = DEADLINE_SECO
     """Publish one event over a connection of its own; see `Publisher.publish`."""
     with Publisher(settings) as publisher:
         return publisher.publish(event, deadline)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``warmboard publish`` and return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="warmboard publish",
-        description="Announce an earlier run again: publish its completed event.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("uri", help=f"the run's {FILE_NAME}: a path or gs://…")
-    uri = parser.parse_args(arguments).uri
-    try:
-        settings = Settings.read()
-        info = RunInfo.decode(storage.read(uri, settings.storage_emulator_host))
-        if info.end_time is None:
-            raise PublishError(f"run {info.run_id} has not ended: its {FILE_NAME} says {info.status}")
-        message = publish(info.event(uri if "://" in uri else storage.join(uri)), settings)
-    except (WarmboardError, RunInfoError, SettingError) as error:
-        print(f"Not published. {error}", file=sys.stderr)
-        return 1
-    print(f"Published run {info.run_id} ({info.status}) as message {message}.")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

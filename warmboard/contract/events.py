@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from warmboard.contract.cloudevents import Envelope, EventError, Fields, format_time
+from warmboard.contract.cloudevents import LARGEST, Envelope, EventError, Fields, format_time
 
 SOURCE = "/warmboard/trainer"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -37,6 +37,10 @@ class RunStatus(StrEnum):
     FINISHED = "FINISHED"
     FAILED = "FAILED"
     KILLED = "KILLED"
+
+
+QUICK_TEST_TAG = "quick_test_id"
+"""The tag in MLflow of a run that belongs to a quick test."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,14 +121,14 @@ class RunEvent:
         experiment_name: str,
         status: RunStatus,
         end_time: datetime,
-        epochs: int,
+        epochs: int | None = None,
         quick_test_id: int | None = None,
         mlflow_info_uri: str | None = None,
     ) -> Self:
         """Return the event of a run's end. Its ID follows from run and end time: published twice, it is one event."""
         return cls(
             type=EventType.COMPLETED,
-            id=f"{run_id}.completed.{int(end_time.timestamp() * 1000)}",
+            id=f"{run_id}.completed.{round(end_time.timestamp() * 1000)}",
             time=end_time,
             run_id=run_id,
             tracking_server=tracking_server,
@@ -173,6 +177,13 @@ class RunEvent:
             end_time=fields.time("end_time"),
             mlflow_info_uri=fields.optional_text("mlflow_info_uri"),
         )
+
+
+def quick_test_of(tags: Mapping[str, object]) -> int | None:
+    """Return the quick-test ID of a run with these tags in MLflow; None if it has none that an event may carry."""
+    text = str(tags.get(QUICK_TEST_TAG) or "")
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST)) else 0
+    return number if 1 <= number <= LARGEST else None
 
 
 def read_run_id(fields: Fields) -> str:

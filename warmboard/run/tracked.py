@@ -18,7 +18,7 @@ from typing import Self
 from warmboard import storage
 from warmboard.announce import Announcer
 from warmboard.bounded import Bounded
-from warmboard.contract.events import RunStatus
+from warmboard.contract.events import QUICK_TEST_TAG, RunStatus
 from warmboard.contract.info import RunInfo
 from warmboard.errors import (
     StorageError,
@@ -97,7 +97,7 @@ class TrackedRun:
         suffix = self.quick_test_id if self.quick_test_id is not None else f"{self._start:%Y%m%dT%H%M%SZ}"
         self.run_name = self.run_name or f"{self.settings.mlflow_run_name}-{suffix}"
         if self.quick_test_id is not None:
-            self.tags["quick_test_id"] = str(self.quick_test_id)
+            self.tags[QUICK_TEST_TAG] = str(self.quick_test_id)
         self.termination.listen()
         try:
             self._spool = self._make_spool()

@@ -186,6 +186,18 @@ class TrackingClient:
 
         return self._retry(find_or_create)
 
+    def run(self, run_id: str) -> dict[str, Any]:
+        """Return the run as MLflow describes it: its members ``info`` and ``data``, with its latest metrics."""
+        answer = self._retry(lambda: self._api.get("runs/get", run_id=run_id))
+        member(answer, "run", "info", "status")
+        run: dict[str, Any] = answer["run"]
+        return run
+
+    def experiment_name(self, experiment_id: str) -> str:
+        """Return the name of the experiment with this ID."""
+        answer = self._retry(lambda: self._api.get("experiments/get", experiment_id=experiment_id))
+        return member(answer, "experiment", "name")
+
     def find_run(self, experiment_id: str, creation: str) -> str | None:
         """Return the ID of the run that was created with this ``creation``, even if deleted; None if there is none."""
         return self._retry(lambda: self._search_run(experiment_id, creation))

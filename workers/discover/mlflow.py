@@ -17,8 +17,8 @@ from typing import Any
 import urllib3
 
 from store.models import ENDED
-from warmboard.contract.cloudevents import LARGEST, LONGEST, LONGEST_ATTRIBUTE
-from warmboard.contract.events import EventType, RunEvent, RunStatus
+from warmboard.contract.cloudevents import LONGEST, LONGEST_ATTRIBUTE
+from warmboard.contract.events import EventType, RunEvent, RunStatus, quick_test_of
 from workers.discover.news import Fact
 from workers.discover.throttle import Throttle
 from workers.errors import NotMlflowError, PermanentError
@@ -42,8 +42,6 @@ MOST_PAGES = 10_000
 """A search with more pages is taken for an endless one."""
 EXPERIMENTS_PAGE = 500
 """The number of experiments that one request lists or searches."""
-QUICK_TEST_TAG = "quick_test_id"
-"""The trainer's tag of a run that belongs to a quick test."""
 
 DELETED = "deleted"
 """MLflow's lifecycle stage of a deleted run; the other is active."""
@@ -276,10 +274,7 @@ def _stamps(run: Document) -> list[int]:
 
 
 def _quick_test_id(run: Document) -> int | None:
-    tags = {tag["key"]: tag.get("value", "") for tag in run.get("data", {}).get("tags", [])}
-    text = str(tags.get(QUICK_TEST_TAG) or "")
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST)) else 0
-    return number if 1 <= number <= LARGEST else None
+    return quick_test_of({tag["key"]: tag.get("value") for tag in run.get("data", {}).get("tags", [])})
 
 
 def _ms(time: datetime) -> int:

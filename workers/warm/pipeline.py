@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from store import clock
 from store import warm as door
-from store.runs import announce_run
+from store.runs import make_row
 from workers.documents.run import RunDocuments
 from workers.documents.sample import Sampling
 from workers.fetch.fetcher import Fetcher, Limits, TrackingServer
@@ -60,7 +60,7 @@ def warm_from(
     kept = _read(run_id, door.source(run_id)) if incremental else None
     run = fetcher(server, settings).fetch(run_id, kept=kept, alive=alive)
     # `python -m workers warm` takes runs that no event has announced.
-    announce_run(
+    make_row(
         run_id,
         tracking_server=server.name,
         experiment_name=run.experiment_name,

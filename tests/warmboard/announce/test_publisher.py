@@ -16,6 +16,7 @@ from tests.paths import EXAMPLES
 from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakePubsub, pubsub_server, settings
 from warmboard import storage
+from warmboard.announce import command
 from warmboard.announce import publisher as publish
 from warmboard.contract.events import RunEvent, RunStatus
 from warmboard.contract.info import RunInfo
@@ -101,16 +102,16 @@ def test_an_event_can_be_published_later(tmp_path: Path, pubsub: FakePubsub, mon
     uri = publish.write_info(INFO, there)
     path = str(tmp_path / INFO.run_id / "mlflow_info.json")
     first = len(pubsub.messages)
-    assert publish.main([uri]) == publish.main([path]) == 0
+    assert command.main([uri]) == command.main([path]) == 0
     one, two = (RunEvent.decode(m.data, m.attributes) for m in pubsub.messages[first:])
     assert one == two == INFO.event(uri)
 
 
 def test_errors_of_publishing_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert publish.main([str(tmp_path / "none.json")]) == 1
+    assert command.main([str(tmp_path / "none.json")]) == 1
     assert "Not published." in capsys.readouterr().err
     (tmp_path / "info.json").write_bytes(replace(INFO, status=RunStatus.RUNNING, end_time=None).encode())
-    assert publish.main([str(tmp_path / "info.json")]) == 1
+    assert command.main([str(tmp_path / "info.json")]) == 1
     assert "has not ended" in capsys.readouterr().err
 
 

@@ -24,7 +24,7 @@ from tests.mlflow_server.servers import Server
 from tests.waiting import PATIENCE
 from tests.warmboard.servers import FakePubsub, settings
 from tests.workers.fetch.small_server import Answer, serving
-from warmboard import TrackedRun, TrackingClient, start_run
+from warmboard import TrackedRun, TrackingClient, announce_run, start_run
 from warmboard.contract.events import EventType, RunEvent, RunStatus
 from warmboard.tracking import Metric, Retry
 from warmboard.tracking.values import fit_key
@@ -223,6 +223,27 @@ class TestTheClient:
         assert client.find_run(experiment_id, creation) == run_id
         server.client.delete_run(run_id)
         assert client.find_run(experiment_id, creation) == run_id
+
+
+def test_a_run_of_mlflows_own_client_is_announced_as_mlflow_describes_it(
+    server: Server, pubsub: FakePubsub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"plain {uuid.uuid4()}"
+    run_id = server.client.create_run(server.client.create_experiment(name), tags={"quick_test_id": "9"}).info.run_id
+    there = settings(str(tmp_path), pubsub.address, server.address)
+
+    assert not announce_run(run_id, settings=there)
+    assert "is RUNNING in MLflow" in caplog.text
+    assert not announce_run("0" * 32, settings=there)
+    assert f"has no run {'0' * 32}" in caplog.text
+    server.client.set_terminated(run_id, "FAILED")
+    assert announce_run(run_id, settings=there)
+
+    [message] = pubsub.messages
+    event = RunEvent.decode(message.data, message.attributes)
+    assert (event.type, event.run_id, event.status) == (EventType.COMPLETED, run_id, RunStatus.FAILED)
+    assert (event.experiment_name, event.quick_test_id) == (name, 9)
+    assert event.id == f"{run_id}.completed.{server.client.get_run(run_id).info.end_time}"
 
 
 @pytest.fixture
