@@ -63,12 +63,14 @@ class Reader:
         return history
 
     def check_page(self, run_id: str, epochs: int = 0) -> None:
-        """The run is warm, with each of its epochs, its page has its data, and the list has the run."""
-        history = self.wait_warm(run_id)
-        assert history["epochs"] == list(range(epochs or len(history["epochs"]))), history["epochs"]
-        assert history["epochs"]
+        """The run is warm with each of its epochs, and its page has its data."""
+        found = self.wait_warm(run_id)["epochs"]
+        assert found, f"run {run_id} has no epochs"
+        assert found == list(range(epochs or len(found))), f"run {run_id} has the epochs {found}"
         page = self.get(f"/runs/{run_id}/")
-        assert page.status_code == 200, f"the page answers {page.status_code}"
-        assert run_id in page.text
-        assert '"training-history' in page.text or "training-history/" in page.text
-        assert run_id in self.get("/api/runs/").text
+        assert page.status_code == 200, f"the page of run {run_id} answers {page.status_code}"
+        assert f"/api/runs/{run_id}/training-history/" in page.text, f"the page of run {run_id} has no data"
+
+    def check_listed(self, run_id: str) -> None:
+        """The newest runs of the list have this one."""
+        assert run_id in self.get("/api/runs/").text, f"run {run_id} is not in the list"

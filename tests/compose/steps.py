@@ -59,6 +59,7 @@ class Steps:
         self.project.up("--remove-orphans")
         # The same account, the same session, the same run, before anyone warms it again.
         self.reader.check_page(run_id, EPOCHS)
+        self.reader.check_listed(run_id)
         self.warm.append(run_id)
         return f"a run of the old version is warm in the new one; {self._inbox()}"
 
@@ -97,6 +98,7 @@ class Steps:
             assert status in (200, 302), f"{address} answers {status}"
         began = time.monotonic()
         self.reader.check_page(run_id, EPOCHS)
+        self.reader.check_listed(run_id)
         self.warm.append(run_id)
         seconds = wait(lambda: self._warmed_after(run_id), "the event of its end to be done", every=0.5)
         return f"warm {seconds} s after its event; the page was read in {time.monotonic() - began:.1f} s"
