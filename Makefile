@@ -56,6 +56,9 @@ test-fast: setup kubectl  ## the tests that need no server and no browser
 	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(BIN)/python -m pytest -n $${TEST_PROCESSES:-2} -m "not servers" \
 	  --ignore=tests/browser --ignore=tests/conformance --ignore=tests/integration --ignore=tests/upgrade $(ARGS)
 
+compose-test: setup  ## docker-compose.yml on this machine's container engine, 20 minutes (ARGS="start training": only these steps)
+	@$(BIN)/python -m tests.compose $(ARGS)
+
 chaos: setup  ## break every part at random while runs end, on both databases; SEEDS=1 for 20 minutes (ARGS=…: python -m chaos --help)
 	@$(BIN)/python -m chaos --seeds $(or $(SEEDS),5) $(ARGS)
 
@@ -156,4 +159,4 @@ clean:  ## remove build files and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers doctor account visibility backup restore logs test test-all test-fast chaos screenshots check kubectl terraform-schema checkov sbom audit bench bench-pages bench-pipeline bench-restore bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers doctor account visibility backup restore logs test test-all test-fast compose-test chaos screenshots check kubectl terraform-schema checkov sbom audit bench bench-pages bench-pipeline bench-restore bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean

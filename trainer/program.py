@@ -236,6 +236,8 @@ def _report(trained: Trained) -> None:
     if run.index_uri:
         say(f"index   {run.index_uri}")
     _report_announcement(run)
+    if run.page_url:
+        say(f"page    {run.page_url}")
 
 
 def _report_values(run: TrackedRun) -> None:

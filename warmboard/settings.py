@@ -24,6 +24,8 @@ class Settings:
     mlflow_ready_seconds: int
     mlflow_experiment_name: str
     mlflow_run_name: str
+    mlflow_ui_urls: Mapping[str, str]
+    webapp_url: str
     google_cloud_project: str
     pubsub_emulator_host: str | None
     pubsub_topic: str
@@ -46,6 +48,8 @@ class Settings:
             mlflow_ready_seconds=contract.MLFLOW_READY_SECONDS.read(environ),
             mlflow_experiment_name=contract.MLFLOW_EXPERIMENT_NAME.read(environ),
             mlflow_run_name=contract.MLFLOW_RUN_NAME.read(environ),
+            mlflow_ui_urls=contract.MLFLOW_UI_URLS.read(environ),
+            webapp_url=contract.WEBAPP_URL.read(environ),
             google_cloud_project=contract.GOOGLE_CLOUD_PROJECT.read(environ),
             pubsub_emulator_host=contract.PUBSUB_EMULATOR_HOST.read(environ),
             pubsub_topic=contract.PUBSUB_TOPIC.read(environ),

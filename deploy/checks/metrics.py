@@ -16,7 +16,11 @@ OTHERS = frozenset({"warmboard_webapp"})
 
 
 def faults(folder: Path = FOLDER, suffixes: Sequence[str] = (".tf", ".tftpl")) -> Iterator[Fault]:
-    known = set(re.findall(r"^\| `(warmboard_\w+)`", PAGE.read_text(), re.MULTILINE)) | OTHERS
+    page = PAGE.read_text()
+    known = set(re.findall(r"^\| `(warmboard_\w+)`", page, re.MULTILINE)) | OTHERS
+    # A histogram has three names in queries.
+    histograms = re.findall(r"^\| `(warmboard_\w+)` \|[^|]*\|[^|]*\| Histogram:", page, re.MULTILINE)
+    known |= {f"{name}_{part}" for name in histograms for part in ("bucket", "count", "sum")}
     for file in sorted(file for file in folder.rglob("*") if file.suffix in suffixes):
         for number, line in enumerate(file.read_text().splitlines(), 1):
             for name in NAME.findall(line):

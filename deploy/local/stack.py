@@ -88,6 +88,7 @@ class Stack:
             "FLOWER_ADDRESS": "127.0.0.1",
             "FLOWER_DB": str(data / "flower"),
             "FLOWER_URL": f"http://127.0.0.1:{ports['flower']}",
+            "WEBAPP_URL": f"http://127.0.0.1:{ports['webapp']}",
             # The address of a server that is given may have credentials.
             "MLFLOW_UI_URLS": ""
             if self.given.get("MLFLOW_TRACKING_URI")

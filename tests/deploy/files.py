@@ -60,6 +60,8 @@ class Dockerfile:
 
     program: str
     stages: list[list[tuple[str, str]]] = field(default_factory=list)
+    global_args: dict[str, str] = field(default_factory=dict)
+    """The ARGs before the first FROM, with their defaults."""
 
     @classmethod
     def of(cls, path: str) -> Dockerfile:
@@ -69,7 +71,10 @@ class Dockerfile:
             keyword, _, rest = line.strip().partition(" ")
             if keyword == "FROM":
                 dockerfile.stages.append([])
-            if keyword:
+            if keyword == "ARG" and not dockerfile.stages:
+                name, _, default = rest.strip().partition("=")
+                dockerfile.global_args[name] = default
+            elif keyword:
                 dockerfile.stages[-1].append((keyword, rest.strip()))
         return dockerfile
 

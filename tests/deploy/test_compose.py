@@ -26,11 +26,22 @@ from django.core.management import get_commands
 from django.urls import resolve
 
 import trainer.__main__
+import warmboard.run.flush
 import webapp.__main__
 import workers.__main__
 from deploy.local.stack import PORTS as LOCAL_PORTS
 from tests.conftest import NOT_RUN
-from tests.deploy.files import COMPOSE, SECRET, VARIABLE, Dockerfile, command, interpolated, program, services
+from tests.deploy.files import (
+    COMPOSE,
+    PROGRAMS,
+    SECRET,
+    VARIABLE,
+    Dockerfile,
+    command,
+    interpolated,
+    program,
+    services,
+)
 from tests.paths import ROOT
 from warmboard.contract.settings import SETTINGS
 
@@ -42,8 +53,11 @@ ONE_OFFS = {
     for name, dependency in service.get("depends_on", {}).items()
     if dependency["condition"] == "service_completed_successfully"
 }
-SERVED = [name for name in SERVICES if name not in ONE_OFFS and "profiles" not in SERVICES[name]]
-PORTS = {"redis": LOCAL_PORTS["valkey"], "postgres": 5432, **LOCAL_PORTS}
+ON_DEMAND = {"trainer"}
+SERVED = [name for name in SERVICES if name not in ONE_OFFS | ON_DEMAND]
+PORTS = {
+    "redis": LOCAL_PORTS["valkey"], "postgres": 5432, "proxy": 8443, "prometheus": 9090, "grafana": 3000, **LOCAL_PORTS
+}  # fmt: skip
 PARSERS = {
     "trainer": trainer.__main__.parser,
     "webapp": webapp.__main__._parser,
@@ -64,6 +78,10 @@ def environment(name: str) -> dict[str, str]:
     service = SERVICES[name]
     image = Dockerfile.of(service["build"]["dockerfile"]).environment() if "build" in service else {}
     return {**image, **{key: str(value) for key, value in service.get("environment", {}).items()}}
+
+
+def megabytes(text: str) -> int:
+    return int(text.rstrip("mbg")) * (1024 if text.endswith("g") else 1)
 
 
 def published(name: str) -> list[int]:
@@ -89,7 +107,7 @@ def test_docker_compose_takes_it() -> None:
     required = {found["name"]: SECRET for found in VARIABLE.finditer(COMPOSE) if found["operator"] == ":?"}
 
     done = subprocess.run(
-        [*line, "--profile=trainer", "config", "--quiet"],
+        [*line, "--profile=*", "config", "--quiet"],
         cwd=ROOT, env={**os.environ, **required}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -117,7 +135,7 @@ def test_no_secret_is_written_out() -> None:
     raw = yaml.safe_load(COMPOSE)["services"]
     for name, service in raw.items():
         for key, value in service.get("environment", {}).items():
-            if (key in SETTINGS and SETTINGS[key].secret) or re.search("PASSWORD|SECRET|TOKEN|AUTH", key):
+            if (key in SETTINGS and SETTINGS[key].secret) or re.search("PASSWORD|SECRET|TOKEN|AUTH$", key):
                 assert re.search(r"\$\{\w+:\?", value), f"{name}: {key}"
     assert not re.search(r"://[^/\s]*:(?!\$\{\w+:\?)[^/\s]*@", COMPOSE)
 
@@ -125,18 +143,58 @@ def test_no_secret_is_written_out() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_is_confined_and_restarted(name: str) -> None:
     service = SERVICES[name]
-    restart = "no" if "profiles" in service else "on-failure:3" if name in ONE_OFFS else "unless-stopped"
+    restart = "no" if name in ON_DEMAND else "on-failure:3" if name in ONE_OFFS else "unless-stopped"
 
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
+    assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "proxy" else [])
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["restart"] == restart
     assert "privileged" not in service
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_has_limits_and_its_log_too(name: str) -> None:
+    service = SERVICES[name]
+
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert 0 < service["pids_limit"] <= 2000
+    assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+
+
+def test_the_memory_of_valkey_holds_its_data_twice() -> None:
+    words = SERVICES["redis"]["command"]
+
+    assert megabytes(SERVICES["redis"]["mem_limit"]) > 2 * megabytes(words[words.index("--maxmemory") + 1])
+
+
+def test_a_worker_has_the_memory_that_its_processes_may_take() -> None:
+    # One for each tracking server and one more; Celery replaces a process that has more.
+    most = 2 * int(SETTINGS["WORKER_MAX_MEGABYTES"].default or 0)
+
+    assert megabytes(SERVICES["worker"]["mem_limit"]) > most
+
+
 @pytest.mark.parametrize("name", [name for name in SERVICES if name not in OURS])
 def test_every_image_that_is_not_built_here_is_pinned_to_an_exact_version(name: str) -> None:
-    assert re.search(r":\d+\.\d+(\.\d+)?(-\w+)?$", SERVICES[name]["image"])
+    assert re.search(r":v?\d+\.\d+(\.\d+)?(-\w+)?$", SERVICES[name]["image"])
+
+
+def test_four_images_are_built_each_under_one_name() -> None:
+    names = {SERVICES[name]["image"]: str(program(SERVICES[name])) for name in OURS}
+
+    assert names == {f"warmboard/{folder}:local": folder for folder in PROGRAMS}
+    for name in OURS:
+        [same] = [image for image, folder in names.items() if folder == program(SERVICES[name])]
+        assert SERVICES[name]["image"] == same
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_image_can_be_replaced_by_a_digest(name: str) -> None:
+    service = yaml.safe_load(COMPOSE)["services"][name]
+    image = service["build"]["args"]["PYTHON_IMAGE"] if name in OURS else service["image"]
+
+    assert re.fullmatch(r"\$\{[A-Z]+_IMAGE:-[^}]+\}", image)
 
 
 @each_of_ours
@@ -144,9 +202,9 @@ def test_every_image_that_is_built_has_its_dockerfile(name: str) -> None:
     build = SERVICES[name]["build"]
 
     assert (ROOT / build["context"] / build["dockerfile"]).is_file()
-    assert set(build.get("args", {})) <= {
-        rest.partition("=")[0] for rest in Dockerfile.of(build["dockerfile"]).all("ARG")
-    }
+    image = Dockerfile.of(build["dockerfile"])
+    assert set(build["args"]) <= {*image.global_args, *(rest.partition("=")[0] for rest in image.all("ARG"))}
+    assert build["args"]["PYTHON_IMAGE"] == image.global_args["PYTHON_IMAGE"]
 
 
 @each_of_ours
@@ -171,6 +229,12 @@ def test_it_is_given_every_setting_that_its_program_requires(name: str) -> None:
 
 
 @each_of_ours
+def test_it_ends_at_once_while_it_starts(name: str) -> None:
+    # The first process of a container ignores a signal for which it has no handler yet.
+    assert SERVICES[name]["init"] is True
+
+
+@each_of_ours
 def test_its_command_is_one_of_its_program(name: str) -> None:
     line = command(SERVICES[name])
     if line[0] == "sh":
@@ -188,12 +252,25 @@ def test_the_commands_of_the_guide_are_ones_of_the_programs() -> None:
     assert len(lines) > 3
     for words in lines:
         at = next(i for i, word in enumerate(words) if word in SERVICES)
-        name = str(program(SERVICES[words[at]]))
-        arguments = words[at + 1 :]
-        if words[2] == "exec":
-            assert arguments[:3] == ["python", "-m", name]
-            arguments = arguments[3:]
-        PARSERS[name]().parse_args(arguments)
+        options, line = words[3:at], words[at + 1 :]
+        prefix = ["python", "-m", str(program(SERVICES[words[at]]))]
+        if "--entrypoint" in options:
+            prefix = options[options.index("--entrypoint") + 1].split()
+        elif words[2] == "exec":
+            prefix, line = line[:3], line[3:]
+        assert prefix[:2] == ["python", "-m"]
+        if prefix[2] == "warmboard":
+            {"flush": warmboard.run.flush.parser}[line[0]]().parse_args(line[1:])
+        else:
+            PARSERS[prefix[2]]().parse_args(line)
+        if words[2] == "run" and "--no-deps" not in options:
+            assert not ONE_OFFS & before(words[at]), f"{shlex.join(words)} also runs what ran when all was started"
+
+
+def before(name: str) -> set[str]:
+    """Every service that Compose starts before this one."""
+    direct = set(SERVICES[name].get("depends_on", {}))
+    return direct.union(*map(before, direct))
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -273,10 +350,38 @@ def test_servers_listen_where_other_containers_reach_them(setting: str) -> None:
     assert published(service)
 
 
-def test_volumes_are_declared_and_used() -> None:
+def test_volumes_are_declared_and_used_and_files_exist() -> None:
     used = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    files = {source for source in used if source.startswith("./")}
 
-    assert used == set(yaml.safe_load(COMPOSE)["volumes"])
+    assert used - files == set(yaml.safe_load(COMPOSE)["volumes"])
+    assert all((ROOT / source).exists() for source in files)
+    assert not [
+        volume for name in SERVICES for volume in SERVICES[name].get("volumes", []) if volume.startswith("./")
+        and not volume.endswith(":ro")
+    ]  # fmt: skip
+
+
+# Where the images of others declare a volume. Docker makes one without a name where the file has nothing.
+DECLARED = {"postgres": "/var/lib/postgresql/data", "valkey/valkey": "/data", "prom/prometheus": "/prometheus"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_container_leaves_a_volume_without_a_name(name: str) -> None:
+    place = DECLARED.get(SERVICES[name]["image"].partition(":")[0])
+    images = [line for stage in Dockerfile.of(SERVICES[name]["build"]["dockerfile"]).stages for line in stage] if (
+        name in OURS
+    ) else []  # fmt: skip
+
+    assert place is None or place in places(name)
+    assert not [keyword for keyword, _ in images if keyword == "VOLUME"]
+    assert all(":" in volume for volume in SERVICES[name].get("volumes", []))
+
+
+def places(name: str) -> set[str]:
+    """Where a container has a volume or a tmpfs."""
+    mounts = {mount.partition(":")[0] for mount in SERVICES[name].get("tmpfs", [])}
+    return mounts | {volume.split(":")[1] for volume in SERVICES[name].get("volumes", [])}
 
 
 @pytest.mark.parametrize(("name", "path"), [
@@ -285,13 +390,12 @@ def test_volumes_are_declared_and_used() -> None:
     ("beat", SETTINGS["BEAT_HEARTBEAT"].default),
     ("beat", workers.__main__.parser().parse_args(["beat"]).schedule),
     ("flower", SETTINGS["FLOWER_DB"].default),
+    ("trainer", SETTINGS["SPOOL_DIR"].default),
 ])  # fmt: skip
 def test_a_program_that_writes_files_has_a_place_for_them(name: str, path: str) -> None:
     [workdir] = Dockerfile.of(SERVICES[name]["build"]["dockerfile"]).last("WORKDIR")
-    writable = {mount.partition(":")[0] for mount in SERVICES[name]["tmpfs"]}
-    writable |= {volume.split(":")[1] for volume in SERVICES[name].get("volumes", [])}
 
-    assert str((Path(workdir) / path).parent) in writable
+    assert str((Path(workdir) / path).parent) in places(name)
 
 
 @each_served

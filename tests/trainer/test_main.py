@@ -43,13 +43,16 @@ def mlflow_uri(stock_mlflow: Server) -> str:
     return stock_mlflow.address
 
 
-def start(arguments: list[str], mlflow_uri: str, pubsub: FakePubsub, folder: Path) -> subprocess.Popen[str]:
+def start(
+    arguments: list[str], mlflow_uri: str, pubsub: FakePubsub, folder: Path, **environ: str
+) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "MLFLOW_TRACKING_URI": mlflow_uri,
         "PUBSUB_EMULATOR_HOST": pubsub.address,
         "OUTPUT_URI": str(folder / "output"),
         "SPOOL_DIR": str(folder / "spool"),
+        **environ,
     }
     return subprocess.Popen(
         [sys.executable, "-m", "trainer", *arguments],
@@ -63,7 +66,7 @@ def test_a_run_is_in_mlflow_completely(purchases: str, mlflow_uri: str, pubsub: 
         "--data", purchases, "--epochs", "3", "--batch-size", "256", "--min-buyers", "2", "--embedding-dim", "8",
         "--quick-test-id", "11", "--experiment", "tests", "--json", str(tmp_path / "result.json"),
     ]  # fmt: skip
-    program = start(arguments, mlflow_uri, pubsub, tmp_path)
+    program = start(arguments, mlflow_uri, pubsub, tmp_path, WEBAPP_URL="https://web.test")
     _, said = program.communicate(timeout=PATIENCE)
     assert program.returncode == 0, said
     assert "epoch 3/3  loss" in said
@@ -102,6 +105,7 @@ def test_a_run_is_in_mlflow_completely(purchases: str, mlflow_uri: str, pubsub: 
     assert result["test"].keys() == FINAL - {"final_loss", "final_val_loss"}
     assert result["seconds"].keys() == {"data", "start", "training", "test", "total"}
     assert "event   published to warmboard-runs" in said
+    assert said.endswith(f"page    https://web.test/runs/{result['run_id']}/\n")
     assert "oneDNN" not in said
 
 

@@ -137,8 +137,15 @@ class TrackedRun:
 
     @property
     def url(self) -> str:
-        """The run's page in MLflow; empty until MLflow has the run."""
-        return f"{self._client.uri}/#/experiments/{self.experiment_id}/runs/{self.run_id}" if self.run_id else ""
+        """The run's page in MLflow, where people open it (``MLFLOW_UI_URLS``); empty until MLflow has the run."""
+        server = self.settings.mlflow_ui_urls.get(self.settings.mlflow_tracking_server, self._client.uri).rstrip("/")
+        return f"{server}/#/experiments/{self.experiment_id}/runs/{self.run_id}" if self.run_id else ""
+
+    @property
+    def page_url(self) -> str:
+        """The run's page in the webapp; empty without ``WEBAPP_URL``, and until MLflow has the run."""
+        webapp = self.settings.webapp_url
+        return f"{webapp}/runs/{self.run_id}/" if webapp and self.run_id else ""
 
     @property
     def output_uri(self) -> str:

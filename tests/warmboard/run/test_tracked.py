@@ -104,6 +104,26 @@ def test_a_run_from_start_to_announcement(setup: Setup) -> None:
     assert run.published_at is not None
 
 
+@pytest.mark.parametrize(
+    ("environ", "mlflow", "page"),
+    [
+        ({}, "http://mlflow.test:5000", ""),
+        ({"MLFLOW_UI_URLS": "default=http://127.0.0.1:5000/"}, "http://127.0.0.1:5000", ""),
+        ({"MLFLOW_UI_URLS": "other=http://127.0.0.1:5000"}, "http://mlflow.test:5000", ""),
+        ({"MLFLOW_UI_URLS": "eu=https://eu.test", "MLFLOW_TRACKING_SERVER": "eu"}, "https://eu.test", ""),
+        ({"WEBAPP_URL": "https://web.test/"}, "http://mlflow.test:5000", "https://web.test/runs/r1/"),
+    ],
+)
+def test_its_addresses_are_those_that_people_open(
+    setup: Setup, environ: dict[str, str], mlflow: str, page: str
+) -> None:
+    with setup.run(7, output="", run_name=None, experiment=None, tags=None, **environ) as run:
+        run.log_metrics({"loss": 1.0}, step=0)
+
+    assert run.url == f"{mlflow}/#/experiments/{run.experiment_id}/runs/r1"
+    assert run.page_url == page
+
+
 def test_without_an_id_the_name_has_the_time(setup: Setup) -> None:
     with setup.run(quick_test_id=None) as run:
         pass

@@ -27,6 +27,7 @@ from warmboard.contract.settings.programs import (
     LOG_LEVEL,
     METRICS_HOST,
     METRICS_PORT,
+    MLFLOW_UI_URLS,
     OUTPUT_URI,
     STORAGE_EMULATOR_HOST,
 )
@@ -55,10 +56,10 @@ from warmboard.contract.settings.training import (
     MLFLOW_READY_SECONDS,
     MLFLOW_RUN_NAME,
     SPOOL_DIR,
+    WEBAPP_URL,
 )
 from warmboard.contract.settings.webapp import (
     FLOWER_URL,
-    MLFLOW_UI_URLS,
     WEBAPP_ALLOWED_HOSTS,
     WEBAPP_DATABASE_URL,
     WEBAPP_GOOGLE_CLIENT_ID,
@@ -179,6 +180,7 @@ __all__ = [
     "WEBAPP_STATEMENT_SECONDS",
     "WEBAPP_STATIC_ROOT",
     "WEBAPP_TRUSTED_PROXIES",
+    "WEBAPP_URL",
     "WORKER_HEARTBEAT",
     "WORKER_MAX_MEGABYTES",
     "Setting",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warmboard.contract.settings.parsers import choice, folder, integer, optional
+from warmboard.contract.settings.parsers import choice, folder, integer, optional, ui_addresses
 from warmboard.contract.settings.setting import Setting
 
 OUTPUT_URI = Setting(
@@ -43,4 +43,12 @@ LOG_LEVEL = Setting(
     "INFO",
     "The min level of log messages.",
     ("trainer", "workers", "webapp"),
+)
+MLFLOW_UI_URLS = Setting(
+    "MLFLOW_UI_URLS",
+    ui_addresses,
+    "",
+    "Where people open MLflow, by the name of the tracking server: NAME=ADDRESS, separated by commas, for links on the"
+    " webapp's pages and in a training's last lines; for example default=https://mlflow.example.org.",
+    ("webapp", "trainer"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warmboard.contract.settings.parsers import boolean, integer, local_path
+from warmboard.contract.settings.parsers import address, boolean, integer, local_path
 from warmboard.contract.settings.setting import Setting
 
 MLFLOW_EXPERIMENT_NAME = Setting(
@@ -27,6 +27,13 @@ SPOOL_DIR = Setting(
     local_path,
     ".warmboard/spool",
     "A folder on this machine, where a training keeps the values that are not in MLflow yet.",
+    ("trainer",),
+)
+WEBAPP_URL = Setting(
+    "WEBAPP_URL",
+    lambda text: text and address("http", "https")(text).rstrip("/"),
+    "",
+    "Where people open the webapp: a training's last lines then have its page, e.g. from https://warmboard.example.org.",
     ("trainer",),
 )
 LIVE_EVENTS = Setting(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from warmboard.contract.settings.parsers import address, boolean, choice, integer, names, optional, secret, ui_addresses
+from warmboard.contract.settings.parsers import address, boolean, choice, integer, names, optional, secret
 from warmboard.contract.settings.setting import Setting
 
 WEBAPP_SECRET_KEY = Setting(
@@ -98,11 +98,3 @@ WEBAPP_STATIC_ROOT = Setting(
     ("webapp",),
 )
 FLOWER_URL = Setting("FLOWER_URL", optional, "", "Flower's address, for the link on the webapp's pages.", ("webapp",))
-MLFLOW_UI_URLS = Setting(
-    "MLFLOW_UI_URLS",
-    ui_addresses,
-    "",
-    "Where people open MLflow, by the name of the tracking server: NAME=ADDRESS, separated by commas, for links on the"
-    " webapp's pages; for example default=https://mlflow.example.org.",
-    ("webapp",),
-)
