@@ -118,6 +118,13 @@ def parser() -> argparse.ArgumentParser:
     which = warm.add_mutually_exclusive_group(required=True)
     which.add_argument("runs", nargs="*", default=[], metavar="RUN_ID", help="MLflow run IDs")
     which.add_argument("--experiment", metavar="NAME", help="all runs of this MLflow experiment")
+    which.add_argument(
+        "--all",
+        action="store_true",
+        help="all runs of the server that have ended and are not warm, the newest first; stopped and started again, it"
+        " goes on where it was",
+    )
+    warm.add_argument("--rate", type=_rate, metavar="N", help="at most N runs a second (default: as fast as it goes)")
     warm.add_argument(
         "--server", metavar="NAME", help="the tracking server's name (default: the server at MLFLOW_TRACKING_URI)"
     )
@@ -209,6 +216,16 @@ def _moment(text: str) -> datetime:
     if moment is None or moment.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time with a time zone, such as 2026-01-02T10:00Z")
     return moment
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0.001 <= rate <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs a second between 0.001 and 1000")
+    return rate
 
 
 def subscribe(_: argparse.Namespace, configured: Settings) -> int:
@@ -335,17 +352,28 @@ def redrive_letters(args: argparse.Namespace, _: Settings) -> int:
 
 
 def warm_runs(args: argparse.Namespace, configured: Settings) -> int:
+    from django.db import DatabaseError
+
+    from workers.discover.backfill import cold_runs
     from workers.errors import WarmError
     from workers.warm.attempt import server_named
     from workers.warm.command import runs_of, warm_now
 
     try:
         server = server_named(args.server or configured.tracking_server, configured)
-        runs = args.runs or runs_of(args.experiment, server, configured)
-    except WarmError as error:
+        runs = args.runs or (
+            cold_runs(server, configured) if args.all else runs_of(args.experiment, server, configured)
+        )
+        report = warm_now(runs, server, configured, args.rate)
+    except (WarmError, DatabaseError) as error:
         print(f"workers warm: {error}", file=sys.stderr)
         return 1
-    report = warm_now(runs, server, configured)
+    except KeyboardInterrupt:
+        again = "; start it again to go on" if args.all else ""
+        print(f"workers warm: stopped{again}", file=sys.stderr)
+        return 130
+    for line in report.reasons():
+        print(line, file=sys.stderr)
     print(report)
     return 1 if report.failed else 0
 

@@ -111,6 +111,16 @@ class MlflowLook:
         if whole:
             self._throttle.done()
 
+    def ended(self) -> Iterator[dict[str, int]]:
+        """Yield the runs of each page that have ended, whenever that was, and are not deleted: ID → start time in ms
+        since 1970. Raises TransientError, PermanentError.
+        """
+        experiments = self._experiments()
+        which = f"attributes.status != '{RunStatus.RUNNING}' AND attributes.status != '{RunStatus.SCHEDULED}'"
+        for page in self._runs(experiments, which, "attributes.start_time DESC"):
+            with self._understood("runs"):
+                yield {str(run["info"]["run_id"]): _start(run) for run in page if not _is_deleted(run, experiments)}
+
     def _without_times(
         self, experiments: Mapping[str, Experiment], began: datetime, settled: datetime
     ) -> Iterator[list[Document]]:
@@ -194,7 +204,7 @@ class MlflowLook:
             reason = f"run {name} of {self.server.uri} is malformed: {error!r}"
             data = json.dumps(info).encode()
             return [Fact(f"{self.server.name} {name}.unreadable"[-LONGEST_ATTRIBUTE:], None, data=data, reason=reason)]
-        if experiment.deleted or info.get("lifecycle_stage") == DELETED:
+        if _is_deleted(run, experiments):
             return [replace(changed, deleted=True)]
         return [Fact(f"{self.server.name} {event.id}"[:LONGEST_ATTRIBUTE], event), changed]
 
@@ -240,6 +250,11 @@ class MlflowLook:
         except ODD as error:
             text = f"{self.server.uri} answered {what}/search unlike MLflow"
             raise PermanentError(f"{text}: {error!r}") from error
+
+
+def _is_deleted(run: Document, experiments: Mapping[str, Experiment]) -> bool:
+    info = run["info"]
+    return experiments[info["experiment_id"]].deleted or info.get("lifecycle_stage") == DELETED
 
 
 def _end(run: Document, now: datetime) -> datetime | None:

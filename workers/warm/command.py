@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from django.db import DatabaseError
@@ -19,6 +20,9 @@ from workers.servers.outage import outage_of
 from workers.servers.probe import ask
 from workers.settings import Settings
 from workers.warm.pipeline import Warmed, fetcher, warm_from
+
+SHOWN = 3
+"""How many runs are named of those that failed for one reason."""
 
 
 @dataclass
@@ -36,23 +40,45 @@ class Report:
         done = f"{_count(len(self.warmed), 'run')} warm{failed}"
         return f"{done}: {_count(metrics, 'metric')}, {size / 1024:,.0f} KiB in {self.seconds:.1f} s"
 
+    def reasons(self) -> Iterator[str]:
+        """A line for each reason why runs failed, the most frequent first."""
+        for reason, count in Counter(self.failed.values()).most_common():
+            runs = [run_id for run_id, of_this in self.failed.items() if of_this == reason]
+            more = f" and {count - SHOWN:,} more" if count > SHOWN else ""
+            yield f"failed: {', '.join(runs[:SHOWN])}{more}: {reason}"
+
+
+class Pace:
+    """Lets ``rate`` callers a second pass, evenly: what one call was late, the next ones don't make up for."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._between = 1 / rate if rate else 0.0
+        self._next = time.monotonic()
+
+    def wait(self) -> None:
+        """Return when the next one may go."""
+        time.sleep(max(0.0, self._next - time.monotonic()))
+        self._next = time.monotonic() + self._between
+
 
 def runs_of(experiment: str, server: TrackingServer, settings: Settings) -> list[str]:
     """The run IDs of an experiment. Raises TransientError, PermanentError."""
     return list(fetcher(server, settings).search_runs(experiment))
 
 
-def warm_now(run_ids: Iterable[str], server: TrackingServer, settings: Settings) -> Report:
-    """Warm the runs one after the other, with a progress bar. A run that fails does not stop the others, a server that
-    is down does.
+def warm_now(run_ids: Iterable[str], server: TrackingServer, settings: Settings, rate: float | None = None) -> Report:
+    """Warm the runs one after the other, with a progress bar: at most ``rate`` a second. A run that fails does not stop
+    the others, a server that is down does.
     """
     begin, report, down = time.monotonic(), Report(), ""
+    pace = Pace(rate)
     # disable=None: without a terminal, only outcomes are printed.
     with tqdm(list(run_ids), unit="run", desc="warming", file=sys.stderr, dynamic_ncols=True, disable=None) as bar:
         for run_id in bar:
             if down:
                 report.failed[run_id] = down
                 continue
+            pace.wait()
             try:
                 _wait_for_turn(server, settings)
                 warmed = warm_from(server, run_id, settings, alive=lambda: _tick(bar))
