@@ -22,9 +22,7 @@ class Reader:
     """One account. ``verify`` is the file of the authority that signed the webapp's certificate."""
 
     def __init__(self, address: str = PLAIN, verify: str | bool = True) -> None:
-        self._session = requests.Session()
-        # Nothing of this machine's environment: no proxy, no other certificates.
-        self._session.trust_env = False
+        self._session = _session()
         self._session.verify = verify
         self.address = address
         self.name, self._password = f"reader-{secrets.token_hex(4)}", secrets.token_urlsafe(16)
@@ -74,3 +72,16 @@ class Reader:
     def check_listed(self, run_id: str) -> None:
         """The newest runs of the list have this one."""
         assert run_id in self.get("/api/runs/").text, f"run {run_id} is not in the list"
+
+
+def get(address: str, **query: str) -> requests.Response:
+    """The answer for someone who has not signed in. Redirects are not followed."""
+    with _session() as session:
+        return session.get(address, params=query, timeout=TIMEOUT, allow_redirects=False)
+
+
+def _session() -> requests.Session:
+    """One that takes nothing of this machine's environment: no proxy, no other certificates."""
+    session = requests.Session()
+    session.trust_env = False
+    return session

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from tests.compose import load
 from tests.compose.project import NAME, UNNAMED, Project, image_is_there, images
-from tests.compose.reader import PATIENCE, TIMEOUT, Reader
+from tests.compose.reader import PATIENCE, Reader, get
 from tests.compose.tls import ADDRESS as TLS
 from tests.compose.tls import check_over_tls
 from tests.waiting import wait
@@ -49,6 +47,7 @@ class Steps:
         """The version of the commit that this work began with, with a warm run, becomes this one by `up` alone."""
         if not self.old:
             raise NotRunError("its commit is not in this clone")
+        unnamed = self.unnamed()
         self.old.compose("build", "--quiet", seconds=3600)
         self.old.compose("up", "--detach")
         run_id = self._train(self.old)[0]
@@ -57,6 +56,9 @@ class Steps:
         self.reader.wait_warm(run_id)
         self._build()
         self.project.up("--remove-orphans")
+        if left := self.unnamed() - unnamed:
+            # The old version leaves one at each start.
+            self.project.docker("volume", "rm", *left)
         # The same account, the same session, the same run, before anyone warms it again.
         self.reader.check_page(run_id, EPOCHS)
         self.reader.check_listed(run_id)
@@ -93,7 +95,7 @@ class Steps:
         addresses = ADDRESS.findall(said)
         assert len(addresses) == 2, f"the training's last lines have the addresses {addresses}"
         for address in addresses:
-            status = requests.get(address, timeout=TIMEOUT, allow_redirects=False).status_code
+            status = get(address).status_code
             # The webapp asks to sign in first.
             assert status in (200, 302), f"{address} answers {status}"
         began = time.monotonic()
@@ -171,9 +173,9 @@ class Steps:
         observed = self._with_profile("observe")
         self._pull(observed, "grafana")
         observed.up("--no-build", "prometheus", "grafana")
-        board = requests.get(f"{GRAFANA}/api/dashboards/uid/warmboard", timeout=TIMEOUT).json()
+        board = get(f"{GRAFANA}/api/dashboards/uid/warmboard").json()
         source = f"{GRAFANA}/api/datasources/proxy/uid/prometheus/api/v1/query"
-        answer = requests.get(source, params={"query": "up"}, timeout=TIMEOUT).json()
+        answer = get(source, query="up").json()
         assert answer["status"] == "success", answer
         return f"{len(board['dashboard']['panels'])} panels"
 
@@ -281,7 +283,7 @@ class Steps:
         return [rule for group in self._prometheus("rules")["groups"] for rule in group["rules"]]
 
     def _prometheus(self, what: str, **parameters: str) -> Any:
-        answer = requests.get(f"{PROMETHEUS}/api/v1/{what}", params=parameters, timeout=TIMEOUT).json()
+        answer = get(f"{PROMETHEUS}/api/v1/{what}", **parameters).json()
         assert answer["status"] == "success", f"{parameters}: {answer}"
         return answer["data"]
 

@@ -9,10 +9,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-import requests
-
 from tests.compose.project import Project
-from tests.compose.reader import PLAIN, TIMEOUT, Reader
+from tests.compose.reader import PLAIN, TIMEOUT, Reader, get
 
 HOST, PORT = "localhost", 8443
 ADDRESS = f"https://{HOST}:{PORT}"
@@ -31,7 +29,7 @@ def check_over_tls(project: Project, run_id: str) -> str:
         reader.sign_in()
         reader.check_page(run_id)
         assert all(cookie.secure for cookie in reader.cookies()), "a cookie may be sent without TLS"
-        plain = requests.get(f"{PLAIN}/", timeout=TIMEOUT, allow_redirects=False)
+        plain = get(f"{PLAIN}/")
         assert plain.status_code == 301, f"without TLS the webapp answers {plain.status_code}"
         assert plain.headers["Location"].startswith("https://")
         before = _refused(project)
