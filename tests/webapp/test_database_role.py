@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from django.apps import apps
@@ -70,6 +72,12 @@ def test_everything_that_the_webapp_does_works(role: None, anyone: Client, setti
     call_command("visibility", "two-tower", only_for=["team"], stdout=io.StringIO())
     call_command("account", "ada", join="team", stdout=io.StringIO())
     assert anyone.post("/sign-out/").status_code == 302
+
+
+def test_it_may_write_a_backup(role: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The test's own transaction goes on.
+    monkeypatch.setattr("webapp.backup.write.snapshot", nullcontext)
+    call_command("backup", str(tmp_path / "all.gz"), everything=True)
 
 
 def test_an_owner_that_is_no_superuser_can_make_the_role_and_change_it(
