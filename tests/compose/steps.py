@@ -128,9 +128,9 @@ class Steps:
         self._check_read(runs, found)
         self.warm += runs
         broken = sum(reading.broken for reading in found)
-        stopped = f"{len(codes)} times a worker stopped, in {min(seconds):.1f} to {max(seconds):.1f} s"
+        stops = f"{len(codes)} times a worker stopped, in {min(seconds):.1f} to {max(seconds):.1f} s"
         return (
-            f"{RUNS} runs warm; {stopped}, {codes.count(KILLED)} by SIGKILL; {unfinished} runs left after the"
+            f"{RUNS} runs warm; {stops}, {codes.count(KILLED)} by SIGKILL; {unfinished} runs left after the"
             f" last; {len(found)} readings, {broken} broken off, none twice at a time; none parked"
         )
 
