@@ -49,7 +49,7 @@ WORDS = {
 SAYS_NOTHING = {"OSI Approved", "DFSG approved"}
 NOT_HERE = re.compile(r"async-timeout|colorama|pywin32|waitress|nvidia-.*-cu12|tensorflow")
 """Packages of other systems or Python versions, and of machines with GPUs: not installed here, so no test sees their
-metadata. Those of NVIDIA have its own licence (docs/how-to/vertex-ai.md).
+metadata. Those of NVIDIA have its own licence, which is no free one.
 """
 
 
