@@ -66,8 +66,9 @@ def warmed_at(running: Running, run_id: str) -> str:
 
 
 def settled(running: Running, event: RunEvent) -> tuple[str, ...] | None:
-    """State and reason of a settled event."""
-    return row(running, "select state, reason from store_inboxevent where event_id = ? and due_at is null", event.id)
+    """State and reason of a settled event. One that waits, such as for a free process, is not settled."""
+    query = "select state, reason from store_inboxevent where event_id = ? and state not in ('pending', 'warming')"
+    return row(running, query, event.id)
 
 
 def row(running: Running, query: str, value: str) -> tuple[str, ...] | None:
