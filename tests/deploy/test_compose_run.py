@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,10 @@ def test_readings_of_one_run_at_a_time_are_found(found: list[Reading], pairs: in
 
 
 def test_the_recorder_tells_whole_readings_from_broken_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    asyncio.run(_read_and_hang_up(whole=True))
-    asyncio.run(_read_and_hang_up(whole=False))
+    # In a thread: Playwright's event loop runs in this one if tests in a browser came before.
+    with ThreadPoolExecutor(1) as thread:
+        for whole in (True, False):
+            thread.submit(asyncio.run, _read_and_hang_up(whole=whole)).result()
     output = capsys.readouterr().out
 
     assert [(one.run, one.broken) for one in readings(output)] == [("r1", False), ("r1", True)]
