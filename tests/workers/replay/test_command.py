@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -48,7 +49,13 @@ def request() -> InboxEvent:
 
 def works_between_polls(monkeypatch: pytest.MonkeyPatch, fails: Collection[str] = ()) -> None:
     """A worker does what is queued whenever the command sleeps."""
-    monkeypatch.setattr(time, "sleep", lambda _: steps.work(fails))
+    between_polls(monkeypatch, lambda: steps.work(fails))
+
+
+def between_polls(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Acts instead of sleeping, in the command alone: other threads of this process sleep as ever."""
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: act())
+    monkeypatch.setattr(command, "time", clock)
 
 
 @pytest.mark.usefixtures("tables", "queue")
@@ -124,18 +131,18 @@ class TestInProcess:
     def test_what_keeps_a_run_from_being_warm_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
         run_with(State.DONE, "a")
 
-        def postpones(_: float) -> None:
+        def postpones() -> None:
             steps.work(["a"])
             InboxEvent.objects.filter(run_id="a").update(state=State.PENDING, reason="MLflow is down")
 
-        monkeypatch.setattr(time, "sleep", postpones)
+        between_polls(monkeypatch, postpones)
         with pytest.raises(ReplayError, match=r"1 run; no progress for 0 s: MLflow is down\. The replay goes on"):
             replay(Selection(run_id="a"), 0.2)
 
     def test_a_request_that_fails_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
         run_with(State.DONE, "a")
         fails = {"state": State.FAILED, "reason": "ZeroDivisionError: unforeseen"}
-        monkeypatch.setattr(time, "sleep", lambda _: InboxEvent.objects.filter(type=REPLAY_REQUESTED).update(**fails))
+        between_polls(monkeypatch, lambda: InboxEvent.objects.filter(type=REPLAY_REQUESTED).update(**fails))
         with pytest.raises(ReplayError, match="the request failed: ZeroDivisionError: unforeseen"):
             replay(Selection(everything=True), PATIENCE)
 
