@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -38,6 +39,14 @@ class Authority:
         file = self._folder / f"{names[0]}.pem"
         file.write_bytes(private + signed.sign(self._key, SHA256()).public_bytes(Encoding.PEM))
         return file
+
+    def server_for_its_clients(self, name: str) -> ssl.SSLContext:
+        """What a server of that name needs, which takes only clients with a certificate of this authority."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.issue(name))
+        context.load_verify_locations(self.file)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
         now = datetime.now(UTC)

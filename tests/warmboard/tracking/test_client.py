@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import math
-import ssl
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -498,10 +497,7 @@ def test_delays_stay_finite_after_days_without_a_server() -> None:
 
 def test_a_server_may_want_a_certificate_of_its_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = Authority(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority.issue("127.0.0.1"))
-    context.load_verify_locations(authority.file)
-    context.verify_mode = ssl.CERT_REQUIRED
+    context = authority.server_for_its_clients("127.0.0.1")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.file))
     with serving(lambda *_: (200, b"OK", {}), context) as server:
         given = {"MLFLOW_TRACKING_URI": server.address, "MLFLOW_TRACKING_TOKEN": "a.b"}

@@ -178,10 +178,7 @@ def test_https_requires_a_trusted_certificate(certificate: Path, monkeypatch: py
 
 def test_a_server_may_want_a_certificate_of_its_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = Authority(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority.issue("127.0.0.1"))
-    context.load_verify_locations(authority.file)
-    context.verify_mode = ssl.CERT_REQUIRED
+    context = authority.server_for_its_clients("127.0.0.1")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.file))
     with serving(mlflow(loss=[(0, 1.0, 1)]), context) as server:
         own = {"MLFLOW_TRACKING_URI": server.address, "MLFLOW_TRACKING_SERVERS": f"other={server.address}"}
