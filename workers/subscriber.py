@@ -155,8 +155,10 @@ def _listen(settings: Settings, stop: threading.Event) -> None:
     with closing(clients.subscriber(settings)) as client:
         path = client.subscription_path(settings.project, settings.subscription)
         stream = Stream(client, path, lambda message: _receive_unless_down(message, outage))
-        log.info("listening on %s", path)
         try:
+            # The stream connects in a thread of its own: it listens once the server has answered.
+            stream.check()
+            log.info("listening on %s", path)
             while not (stop.is_set() or outage):
                 stream.check()
                 touch(settings.subscriber_heartbeat)
