@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from workers.errors import DeletedError, NotMlflowError, PermanentError, TransientError
 from workers.fetch.api import MlflowApi, MlflowStatusError
-from workers.fetch.incremental import first_guess, goes_on, merged, needed_from
+from workers.fetch.incremental import continued
 from workers.history.fetched import FetchedRun
 from workers.history.ndjson import NotWholeError, Reading, read_lines, split_lines
 
@@ -44,20 +44,11 @@ class BulkRoute:
 
     def fetch(self, run_id: str, kept: FetchedRun | None, alive: Callable[[], None]) -> FetchedRun:
         """Fetch the whole run. Requests only what ``kept`` lacks where the two fit together."""
-        return (kept and self._continued(run_id, kept, alive)) or self._read(run_id, None, alive).run
 
-    def _continued(self, run_id: str, kept: FetchedRun, alive: Callable[[], None]) -> FetchedRun | None:
-        """``kept`` continued with the new points; None if the run must be fetched whole."""
-        begin = first_guess(kept)
-        while begin is not None:
-            reading = self._read(run_id, begin, alive)
-            if not goes_on(kept, reading.run.status):
-                return None
-            needed = needed_from(kept, reading.latest, begin)
-            if needed == begin:
-                return merged(kept, reading.run, reading.latest, begin)
-            begin = needed
-        return None
+        def read(from_step: int | None) -> Reading:
+            return self._read(run_id, from_step, alive)
+
+        return (kept and continued(kept, read)) or read(None).run
 
     def _read(self, run_id: str, from_step: int | None, alive: Callable[[], None]) -> Reading:
         try:

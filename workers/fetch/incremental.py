@@ -1,4 +1,4 @@
-"""Find what a running run has gained since the last fetch. Pure; no input or output.
+"""Find what a running run has gained since the last fetch. Pure, but for what ``continued`` is given to read with.
 
 MLflow gives the latest point of every metric in one response. A metric has moved if that point is not the last one
 kept. Points logged late, for earlier steps, don't show there, so a run that has ended is always fetched whole.
@@ -7,12 +7,13 @@ kept. Points logged late, for earlier steps, don't show there, so a run that has
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from workers.history.fetched import FetchedRun
+from workers.history.ndjson import Reading
 from workers.history.points import Indices, Point, Points, Values
 
 RUNNING = "RUNNING"
@@ -51,6 +52,22 @@ def needed_from(kept: FetchedRun, latest: Mapping[str, Point], begin: int) -> in
         if has_moved(points, point):
             begin = min(begin, points.last()[0])
     return begin
+
+
+def continued(kept: FetchedRun, read: Callable[[int], Reading]) -> FetchedRun | None:
+    """``kept`` continued with the new points; None if the run must be fetched whole. ``read`` reads the run from a step
+    on.
+    """
+    begin = first_guess(kept)
+    while begin is not None:
+        reading = read(begin)
+        if not goes_on(kept, reading.run.status):
+            return None
+        needed = needed_from(kept, reading.latest, begin)
+        if needed == begin:
+            return merged(kept, reading.run, reading.latest, begin)
+        begin = needed
+    return None
 
 
 def merged(kept: FetchedRun, came: FetchedRun, latest: Mapping[str, Point], begin: int) -> FetchedRun | None:
