@@ -68,7 +68,7 @@ def warmed(event_type: str, published_at: datetime) -> None:
 
 
 @contextmanager
-def fetching(server: str, way: Literal["bulk", "stock"], size: Callable[[], int]) -> Iterator[None]:
+def fetching(server: str, way: Literal["database", "bulk", "stock"], size: Callable[[], int]) -> Iterator[None]:
     """Measure a fetch. ``size`` gives the number of bytes that it has read so far."""
     counts = _counts()
     if counts is None:

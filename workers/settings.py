@@ -105,7 +105,14 @@ def _tracking_servers(environ: Mapping[str, str]) -> dict[str, TrackingServer]:
     elif token is not None:
         own = TrackingServer(name, own.uri, token=token)
     own = replace(own, certificate=setting.MLFLOW_TRACKING_CLIENT_CERT_PATH.read(environ))
-    return {**servers, name: own}
+    return _with_databases({**servers, name: own}, setting.MLFLOW_TRACKING_DATABASES.read(environ))
+
+
+def _with_databases(servers: dict[str, TrackingServer], databases: Mapping[str, str]) -> dict[str, TrackingServer]:
+    if unknown := sorted(databases.keys() - servers.keys()):
+        text = f"{setting.MLFLOW_TRACKING_DATABASES.name} names {', '.join(unknown)}; servers are {', '.join(servers)}"
+        raise setting.SettingError(text)
+    return {name: replace(server, database=databases.get(name)) for name, server in servers.items()}
 
 
 @cache

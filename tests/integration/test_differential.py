@@ -1,5 +1,6 @@
 """Fetched is what MLflow has: runs with every oddity, written by MLflow's client to real servers, and fetched from ours
-by the bulk route, from a stock MLflow 3.17.2 on the same database, and from MLflow 2.9.2.
+by the bulk route, from a stock MLflow 3.17.2 on the same database, and from MLflow 2.9.2; and from the databases of two
+of them, without a request for a run that is there.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from mlflow.entities import Metric, Param, RunTag
 from tests.mlflow_server import servers
 from tests.waiting import PATIENCE
 from tests.workers.fetch.small_server import Answer, Answering, serving
-from workers.errors import PermanentError
+from workers.errors import PermanentError, TransientError
 from workers.fetch.fetcher import Fetcher, TrackingServer
 from workers.history.fetched import FetchedRun
 from workers.history.points import Points
@@ -51,9 +52,10 @@ class Server:
     database: str
     client: MlflowClient
     bulk: bool = False
+    by_database: bool = False
 
     def fetcher(self) -> Fetcher:
-        return Fetcher(TrackingServer("default", self.address))
+        return Fetcher(TrackingServer("default", self.address, database=self.database if self.by_database else None))
 
     def run(self, experiment: str = "Default", **options: Any) -> str:
         experiment_id = self.client.get_experiment_by_name(experiment).experiment_id
@@ -85,7 +87,19 @@ def old(old_mlflow: servers.Server) -> Server:
     return Server(old_mlflow.address, old_mlflow.uri, old_mlflow.client)
 
 
-@pytest.fixture(params=["ours", "stock", "old"])
+@pytest.fixture(scope="module")
+def database(ours: Server) -> Server:
+    """The database of our server, which is asked nothing."""
+    return replace(ours, by_database=True)
+
+
+@pytest.fixture(scope="module")
+def old_database(old: Server) -> Server:
+    """That of MLflow 2.9.2."""
+    return replace(old, by_database=True)
+
+
+@pytest.fixture(params=["ours", "stock", "old", "database", "old_database"])
 def server(request: pytest.FixtureRequest) -> Server:
     found: Server = request.getfixturevalue(request.param)
     return found
@@ -210,13 +224,26 @@ def test_runs_that_are_not_there(server: Server) -> None:
 
 def test_the_runs_of_an_experiment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.fetch.stock.RUNS_PAGE_SIZE", 2)
-    name = f"of {server.address}"
+    name = f"of {server.address}, {server.by_database}"
     server.client.create_experiment(name)
     run_ids = [server.run(name, start_time=time) for time in range(1, 6)]
     server.client.delete_run(run_ids.pop(2))
     assert list(server.fetcher().search_runs(name)) == run_ids
     with pytest.raises(PermanentError, match="no experiment 'never created'"):
         list(server.fetcher().search_runs("never created"))
+
+
+def test_a_run_that_is_there_needs_no_request(database: Server, old_database: Server) -> None:
+    for each in (database, old_database):
+        run_id = each.run()
+        each.log(run_id, loss=[(0, 1.0, 1)])
+        nowhere = replace(each, address="http://127.0.0.1:9")
+        run = nowhere.fetcher().fetch(run_id)
+        assert_is_what_mlflow_has(run, each.client)
+        each.log(run_id, loss=[(1, 2.0, 2)])
+        assert_is_what_mlflow_has(nowhere.fetcher().fetch(run_id, kept=run), each.client)
+        with pytest.raises(TransientError, match="does not answer"):
+            nowhere.fetcher().fetch("f" * 32)
 
 
 def demanding(authorization: str, upstream: str) -> Answering:

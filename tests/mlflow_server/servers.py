@@ -27,6 +27,9 @@ from tests.environment import GIVEN
 from tests.mlflow_2_9 import binaries
 from tests.paths import ROOT
 from tests.waiting import PATIENCE
+from workers.fetch.budget import Budget, Limits
+from workers.fetch.database.route import DatabaseRoute
+from workers.history.ndjson import Reading, read_lines, write_run
 
 ENTRYPOINT = ROOT / "mlflow_server" / "entrypoint.sh"
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{GIVEN['PATH']}"
@@ -74,9 +77,24 @@ class Server:
         return self.get(f"{BULK}/runs/{run_id}/history", **options)
 
     def read(self, run_id: str, **parameters: Any) -> Answer:
+        """By the bulk route; and the same must come from the database, if it can be asked so."""
+        content = self.read_once(run_id, **parameters)
+        if "prefix" not in parameters:
+            assert_same(self.by_database(run_id, parameters.get("from_step")), read_lines(content.splitlines()))
+        return Answer.of(content)
+
+    def read_once(self, run_id: str, **parameters: Any) -> bytes:
         response = self.history(run_id, params=parameters, headers={"Accept-Encoding": "gzip"})
         assert response.status_code == 200, response.text
-        return Answer.of(response.content)
+        return response.content
+
+    def by_database(self, run_id: str, from_step: int | None = None) -> Reading:
+        """The run as the workers read it from the database."""
+        route = DatabaseRoute(self.uri)
+        try:
+            return route.read(run_id, from_step, lambda: None, Budget(Limits(), self.address))
+        finally:
+            route.close()
 
 
 @dataclass(frozen=True)
@@ -111,6 +129,14 @@ class Answer:
     def points(self, key: str) -> list[tuple[int, int, float]]:
         """(step, timestamp, value) one by one."""
         return list(zip(*(column.tolist() for column in self.curves[key]), strict=True))
+
+
+def assert_same(one: Reading, other: Reading) -> None:
+    """Two readings of one run, from NaN to the order of its models."""
+    assert write_run(one.run.printable()) == write_run(other.run.printable())
+    assert {key: repr(point) for key, point in one.latest.items()} == {
+        key: repr(point) for key, point in other.latest.items()
+    }
 
 
 def _joined(parts: list[list[NDArray[Any]]]) -> Columns:

@@ -27,6 +27,7 @@ from mlflow.entities import (
 from tests.mlflow_server.servers import BULK, LARGEST, Answer, Server, insert
 from tests.waiting import PATIENCE
 from workers.history.linked import datasets_of, models_of
+from workers.history.ndjson import read_lines
 
 pytestmark = pytest.mark.integration
 NAN, INFINITY = math.nan, math.inf
@@ -258,12 +259,12 @@ def test_a_run_that_is_being_written_is_complete_up_to_some_batch(server: Server
     try:
         for _ in range(10):
             time.sleep(0.05)
-            answer = server.read(run_id)
-            lengths = {len(answer.points(key)) for key in answer.curves}
-            latest = {tuple(point) for point in answer.head["latest"].values()}
-            # No metric is a step ahead of another, and the latest points are not ahead of the history.
-            assert len(lengths) == len(latest) <= 1
-            assert [step for step, *_ in latest] == [length - 1 for length in lengths]
+            for reading in (read_lines(server.read_once(run_id).splitlines()), server.by_database(run_id)):
+                lengths = {len(points) for points in reading.run.points.values()}
+                latest = set(reading.latest.values())
+                # No metric is a step ahead of another, and the latest points are not ahead of the history.
+                assert len(lengths) == len(latest) <= 1
+                assert [step for step, *_ in latest] == [length - 1 for length in lengths]
     finally:
         stop.set()
         writer.join()

@@ -92,6 +92,11 @@ class MlflowApi:
         return api
 
     @property
+    def budget(self) -> Budget:
+        """What is left to the requests of one fetch."""
+        return self._budget or Budget(self._limits, self._server.uri)
+
+    @property
     def received(self) -> int:
         """How many bytes the requests of one fetch have read so far, after decompression."""
         return self._budget.received if self._budget else 0
@@ -124,7 +129,7 @@ class MlflowApi:
 
     @contextmanager
     def _answer(self, method: str, path: str, *, query: str = "", data: bytes | None = None) -> Iterator[Body]:
-        budget = self._budget or Budget(self._limits, self._server.uri)
+        budget = self.budget
         try:
             answer = self._sent(method, f"{self._server.uri}/{path}{query}", data, budget)
             try:

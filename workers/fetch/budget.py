@@ -50,6 +50,11 @@ class Budget:
             self.received += size
         self.take(size)
 
+    def check(self, size: int) -> None:
+        """Raise PermanentError if there are not so many bytes left, before any of them is read."""
+        if size > self._bytes_left:
+            raise self._too_large()
+
     def take(self, size: int) -> None:
         """Take bytes. Raises PermanentError if there are not so many left: a retry would read as many."""
         with self._lock:

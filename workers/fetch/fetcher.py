@@ -1,7 +1,8 @@
-"""Fetch a run's metrics, parameters and tags from an MLflow tracking server, by the fastest route that it has."""
+"""Fetch a run's metrics, parameters and tags from an MLflow tracking server, by the fastest way that there is."""
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -12,17 +13,23 @@ from workers import counts
 from workers.fetch.api import MlflowApi, MlflowStatusError
 from workers.fetch.budget import Limits
 from workers.fetch.bulk import BulkRoute
+from workers.fetch.database.route import DatabaseRoute
+from workers.fetch.database.snapshot import UnreadableError
 from workers.fetch.server import TrackingServer
 from workers.fetch.stock import StockServer
 from workers.history.fetched import FetchedRun
 
 __all__ = ["Fetcher", "Limits", "TrackingServer"]
 
+log = logging.getLogger(__name__)
 ASK_AGAIN_SECONDS = 300.0
+READ_AGAIN_SECONDS = 60.0
+"""How long a database that could not be read is left alone."""
 
 
 class Fetcher:
-    """Reads runs from one tracking server: by the bulk route if it has one, otherwise metric by metric.
+    """Reads runs from one tracking server: from its database if we have its address, by the bulk route if it has one,
+    otherwise metric by metric.
 
     ``concurrency`` is the max number of simultaneous requests; all requests of one fetch together are within
     ``limits``. Tests pass a ``transport`` in place of the network.
@@ -40,8 +47,9 @@ class Fetcher:
     ) -> None:
         self._api = MlflowApi(server, connections=concurrency, limits=limits, transport=transport)
         self._bulk, self._stock = BulkRoute(self._api), StockServer(self._api, concurrency)
+        self._database = DatabaseRoute(server.database) if server.database else None
         self._name, self._clock = server.name, clock
-        self._has_bulk, self._ask_after = False, -math.inf
+        self._has_bulk, self._ask_after, self._read_after = False, -math.inf, -math.inf
 
     def fetch(
         self, run_id: str, kept: FetchedRun | None = None, alive: Callable[[], None] = lambda: None
@@ -52,6 +60,8 @@ class Fetcher:
         ``alive`` is called now and then during a long fetch; what it raises ends the fetch.
         """
         api = self._api.of_one_fetch()
+        if (found := self._from_database(api, run_id, kept, alive)) is not None:
+            return found
         if self._bulk_exists():
             try:
                 with counts.fetching(self._name, "bulk", lambda: api.received):
@@ -66,6 +76,20 @@ class Fetcher:
     def search_runs(self, experiment_name: str) -> Iterator[str]:
         """The IDs of an experiment's runs that are not deleted, oldest first."""
         return self._stock.search_runs(experiment_name)
+
+    def _from_database(
+        self, api: MlflowApi, run_id: str, kept: FetchedRun | None, alive: Callable[[], None]
+    ) -> FetchedRun | None:
+        """The run as MLflow's database has it. None if it must be fetched by HTTP."""
+        if self._database is None or self._clock() < self._read_after:
+            return None
+        try:
+            with counts.fetching(self._name, "database", lambda: api.received):
+                return self._database.fetch(run_id, kept, alive, api.budget)
+        except UnreadableError as error:
+            log.warning("the database of MLflow %r is not used for %g s: %s", self._name, READ_AGAIN_SECONDS, error)
+            self._read_after = self._clock() + READ_AGAIN_SECONDS
+            return None
 
     def _bulk_exists(self) -> bool:
         """Whether the server has the bulk route.

@@ -52,6 +52,8 @@ class TrackingServer:
     google: GoogleIdentity | None = field(default=None, repr=False)
     certificate: str | None = None
     """The file of the client's certificate and its key, if the server wants one."""
+    database: str | None = field(default=None, repr=False)
+    """The address of the server's own database, if runs are to be read there."""
 
     @classmethod
     def at(cls, name: str, address: str, *, google: bool = False) -> Self:

@@ -39,6 +39,22 @@ def test_mlflows_settings_apply_to_its_own_address_and_other_servers_have_their_
         assert secret not in repr(found)
 
 
+def test_databases_belong_to_servers_by_name() -> None:
+    given = {
+        "MLFLOW_TRACKING_SERVERS": OTHERS,
+        "MLFLOW_TRACKING_DATABASES": "us=postgresql+psycopg2://bob:b%2C@db/mlflow?sslmode=require,"
+        "default=sqlite:////srv/mlflow.db",
+    }
+    found = servers(given)
+    assert {name: server.database for name, server in found.items()} == {
+        "default": "sqlite:////srv/mlflow.db",
+        "us": "postgresql://bob:b%2C@db/mlflow?sslmode=require",
+        "eu": None,
+        "asia": None,
+    }
+    assert "b%2C" not in repr(found)
+
+
 def test_a_token_overrides_the_addresss_credentials() -> None:
     found = servers({"MLFLOW_TRACKING_URI": "https://ada:old@mlflow.example", "MLFLOW_TRACKING_TOKEN": "new"})
     assert found == {"default": TrackingServer("default", "https://mlflow.example", None, None, "new")}
@@ -58,6 +74,16 @@ def test_google_is_used_for_https_addresses_without_other_credentials() -> None:
         ({"MLFLOW_TRACKING_SERVERS": "https://ada:s3cret@eu.example"}, "MLFLOW_TRACKING_SERVERS: .*not NAME=ADDRESS"),
         ({"MLFLOW_TRACKING_SERVERS": "eu=https://ada:s3cret/@eu.example"}, "MLFLOW_TRACKING_SERVERS: .*%2F"),
         ({"MLFLOW_TRACKING_SERVERS": "eu=ada:s3cret@eu.example"}, "MLFLOW_TRACKING_SERVERS: .*http://"),
+        (
+            {"MLFLOW_TRACKING_DATABASES": "default=mysql://ada:s3cret@db/x"},
+            "MLFLOW_TRACKING_DATABASES: .*postgresql://",
+        ),
+        (
+            {"MLFLOW_TRACKING_DATABASES": "postgresql://ada:s3cret@db/x"},
+            "MLFLOW_TRACKING_DATABASES: .*not NAME=ADDRESS",
+        ),
+        ({"MLFLOW_TRACKING_DATABASES": "default=sqlite://x"}, "MLFLOW_TRACKING_DATABASES: .*sqlite:////FILE"),
+        ({"MLFLOW_TRACKING_DATABASES": "eu=postgresql://ada:s3cret@db/x"}, "names eu; servers are default"),
         ({"MLFLOW_TRACKING_URI": "https://ada:s3cret/@eu.example"}, "MLFLOW_TRACKING_URI: .*%2F"),
     ],
 )

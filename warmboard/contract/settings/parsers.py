@@ -98,13 +98,34 @@ def without_credentials(address: str) -> str:
 
 
 def servers(text: str) -> dict[str, str]:
+    return _named(text, server_address)
+
+
+def databases(text: str) -> dict[str, str]:
+    return _named(text, _database_address)
+
+
+def _named(text: str, parse: Callable[[str], str]) -> dict[str, str]:
     addresses = {}
     for item in names(text):
         label, equals, uri = item.partition("=")
         if not equals:
             raise ValueError(f"contains {without_credentials(item)!r}, which is not NAME=ADDRESS")
-        addresses[name(label)] = server_address(uri)
+        addresses[name(label)] = parse(uri)
     return addresses
+
+
+def _database_address(text: str) -> str:
+    """An address as MLflow takes it for its backend store, without the name of a driver."""
+    scheme, separator, rest = text.partition("://")
+    dialect = {"postgres": "postgresql"}.get(scheme.partition("+")[0], scheme.partition("+")[0])
+    if not separator or dialect not in ("postgresql", "sqlite"):
+        raise ValueError(
+            f"contains {without_credentials(text)!r}, which starts neither with postgresql:// nor sqlite:///"
+        )
+    if dialect == "sqlite" and not rest.startswith("/"):
+        raise ValueError(f"contains {text!r}, which is not sqlite:////FILE")
+    return f"{dialect}://{rest}"
 
 
 def ui_addresses(text: str) -> dict[str, str]:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from warmboard.contract.settings.parsers import boolean, existing_file, name, optional, server_address, servers, token
+from warmboard.contract.settings.parsers import (
+    boolean,
+    databases,
+    existing_file,
+    name,
+    optional,
+    server_address,
+    servers,
+    token,
+)
 from warmboard.contract.settings.setting import Setting
 
 MLFLOW_TRACKING_URI = Setting(
@@ -25,6 +34,16 @@ MLFLOW_TRACKING_SERVERS = Setting(
     "",
     "More tracking servers that events may name: NAME=ADDRESS, separated by commas. An address may contain credentials:"
     " https://USER:PASSWORD@HOST, or https://TOKEN@HOST for a bearer token, with %-escapes.",
+    ("workers",),
+    secret=True,
+)
+MLFLOW_TRACKING_DATABASES = Setting(
+    "MLFLOW_TRACKING_DATABASES",
+    databases,
+    "",
+    "Databases of tracking servers, from which their runs are read without HTTP: NAME=ADDRESS, separated by commas, by"
+    " the servers' names. An address is postgresql://USER:PASSWORD@HOST/DATABASE, of a user who may only read, or"
+    " sqlite:////FILE.",
     ("workers",),
     secret=True,
 )
