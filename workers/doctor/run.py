@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from workers.doctor import broker, database, files, processes, pubsub, tracking, versions
+from workers.doctor import broker, database, files, mlflow_database, processes, pubsub, tracking, versions
 from workers.doctor.environment import Environment
 from workers.doctor.finding import Check, Finding, failure, warning
 from workers.doctor.redaction import redacted
@@ -30,6 +30,7 @@ def checks(settings: Settings) -> list[Check]:
             ("PUBSUB_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT", "PUBSUB_TOPIC", "PUBSUB_SUBSCRIPTION"),
         ),
         *tracking.checks(settings),
+        *mlflow_database.checks(settings),
         Check(files.SUBJECT, files.look, ("OUTPUT_URI", "STORAGE_EMULATOR_HOST")),
         Check(processes.SUBJECT, processes.heartbeats, ("SUBSCRIBER_HEARTBEAT", "WORKER_HEARTBEAT", "BEAT_HEARTBEAT")),
         Check(processes.SUBJECT, processes.servers, ("WEBAPP_PORT", "FLOWER_URL")),
