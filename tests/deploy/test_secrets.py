@@ -48,6 +48,7 @@ def secrets(down: str) -> dict[str, str]:
         "MLFLOW_BACKEND_STORE_URI": f"postgresql://mlflow:SECRET-backend@{down}/mlflow",
         "REDIS_URL": f"redis://:SECRET-redis@{down}/0",
         "MLFLOW_TRACKING_SERVERS": f"other=http://ada:SECRET-other@{down},third=http://SECRET-token@{down}",
+        "MLFLOW_TRACKING_DATABASES": f"default=postgresql://reader:SECRET-reader@{down}/mlflow",
         "MLFLOW_TRACKING_PASSWORD": "SECRET-password",
         "MLFLOW_TRACKING_TOKEN": "SECRET-bearer",
         "WEBAPP_SECRET_KEY": "SECRET-key" * 5,
