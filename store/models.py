@@ -259,6 +259,23 @@ class TrackingServerState(models.Model):
         return f"{self.name} {'down' if self.down_since else 'back'}"
 
 
+class Backfill(models.Model):
+    """A tracking server's runs that had ended before anyone announced them, as beat last listed them.
+    ``workers/discover/backfill.py`` writes it, for pages.
+    """
+
+    name = models.CharField(max_length=64, primary_key=True, help_text="The server's.")
+    found = models.PositiveIntegerField(help_text="The number of its runs that had ended.")
+    experiments = models.PositiveIntegerField(help_text="The number of experiments that these are of.")
+    to_warm = models.PositiveIntegerField(help_text="The number of those that were not fetched yet.")
+    done = models.PositiveIntegerField(help_text="Of these, those that are warm by now, or have failed.")
+    listed_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, help_text="When all were done; null until then.")
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.done:,} of {self.to_warm:,}"
+
+
 class Seek(models.Model):
     """A seek of the workers' subscription. It reopens a settled event once, if Pub/Sub delivers it again after it."""
 

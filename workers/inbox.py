@@ -29,6 +29,7 @@ from warmboard.contract.subscription import SUBSCRIPTION_REQUESTED, Subscription
 from workers import counts
 from workers.recording import seeks
 from workers.recording.announced import announce
+from workers.recording.behind import BEHIND
 from workers.recording.text import cut, printable
 
 State = InboxEvent.State
@@ -37,8 +38,6 @@ SETTLED = (State.DONE, State.UNREADABLE)
 LIVE = (EventType.STARTED, EventType.PROGRESSED)
 UNREADABLE_SOURCE = "unreadable"
 REPLAY_SOURCE = "/warmboard/workers"
-SWEEP_SOURCE = "/warmboard/sweep"
-"""The source of events for runs that the sweep found (``workers/discover/discovery.py``)."""
 SUPERSEDED = "the run has completed since, and is warm"
 COALESCED = "another event of the run covers it"
 REQUESTS: dict[str, type[ReplayRequest] | type[SubscriptionRequest]] = {
@@ -355,8 +354,7 @@ def _unfinished() -> QuerySet[InboxEvent]:
 
 
 def _overdue(now: datetime) -> QuerySet[InboxEvent]:
-    # What a seek has reopened waits behind all else: `seeks.due`.
-    return _unfinished().filter(due_at__lte=now).exclude(state=State.PENDING, seek__isnull=False)
+    return _unfinished().filter(due_at__lte=now).exclude(BEHIND)
 
 
 def _update(events: Sequence[InboxEvent], **values: object) -> list[InboxEvent]:

@@ -39,6 +39,7 @@ class Settings:
     heartbeat_age_seconds: int
     discover_seconds: int
     discover_days: int
+    backfill_runs_per_second: int
     retention_days: int
     inbox_retention_days: int
     subscriber_heartbeat: Path
@@ -74,6 +75,7 @@ class Settings:
             heartbeat_age_seconds=setting.HEARTBEAT_AGE_SECONDS.read(environ),
             discover_seconds=setting.DISCOVER_SECONDS.read(environ),
             discover_days=setting.DISCOVER_DAYS.read(environ),
+            backfill_runs_per_second=setting.BACKFILL_RUNS_PER_SECOND.read(environ),
             retention_days=setting.RETENTION_DAYS.read(environ),
             inbox_retention_days=setting.INBOX_RETENTION_DAYS.read(environ),
             subscriber_heartbeat=setting.SUBSCRIBER_HEARTBEAT.read(environ),

@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from store import clock
 from workers import counts, inbox
+from workers.discover.backfill import Backfilling, backfills_of
 from workers.discover.discovery import Discovery
 from workers.heartbeat import touch
 from workers.queue import (
@@ -28,7 +29,7 @@ from workers.queue import (
     ping,
     waiting,
 )
-from workers.recording import seeks
+from workers.recording import behind
 from workers.replay import batches
 from workers.servers.watch import Watch
 from workers.settings import settings
@@ -37,7 +38,7 @@ from workers.warm import rebuilds
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 WATCH_SECONDS = 1
-"""How often held-back runs are let through."""
+"""How often held-back runs are let through, and earlier runs announced."""
 
 
 def sweep() -> int:
@@ -52,7 +53,7 @@ def sweep() -> int:
         text = "run %s has an overdue event that no worker holds: queueing it again"
         log.warning(text, run_id, extra={"run_id": run_id})
         dispatch(run_id)
-    for run_id in _not_queued(seeks, LATER):
+    for run_id in _not_queued(behind, LATER):
         dispatch_later(run_id)
     for turn in _due(batches.is_due, batches.due):
         log.warning("no worker holds replay request %d: starting it again", turn.request)
@@ -64,7 +65,7 @@ def sweep() -> int:
 
 
 class Kept(Protocol):
-    """Where events wait: the inbox, or those that a seek has reopened."""
+    """Where events wait: the inbox, or those behind all others."""
 
     def is_due(self, now: datetime) -> bool: ...
 
@@ -122,6 +123,23 @@ def _discover_for_ever() -> None:
         time.sleep(seconds)
 
 
+def _backfill_for_ever(backfill: Backfilling) -> None:
+    """Announce the runs of a server that ended before anyone did. Returns when all are warm."""
+    while not backfill.is_done:
+        close_old_connections()
+        pause = WATCH_SECONDS
+        try:
+            backfill.turn()
+        except DatabaseError as error:
+            pause = settings().sweep_seconds
+            log.error("the database is down, earlier runs are announced later: %s", error)
+        except Exception:
+            # An unforeseen answer of MLflow must not stop the thread.
+            pause = max(pause, settings().discover_seconds)
+            log.exception("announcing earlier runs failed, next turn in %d s", pause)
+        time.sleep(pause)
+
+
 def _watch_for_ever() -> None:
     """Ask servers that are down, and let runs through that were held back."""
     watch = Watch(settings().tracking_servers, settings().recovery_runs_per_second, dispatch_later)
@@ -148,12 +166,15 @@ def _sweep_beside_beat(**_: Any) -> None:
     threading.Thread(target=_watch_for_ever, name="watch", daemon=True).start()
     # In its own thread: a slow MLflow must not delay the sweep of the inbox.
     threading.Thread(target=_discover_for_ever, name="discover", daemon=True).start()
+    for backfill in backfills_of(settings(), dispatch_later):
+        threading.Thread(target=_backfill_for_ever, args=[backfill], name="backfill", daemon=True).start()
 
 
 @worker_ready.connect
 def _take_up_unfinished(**_: Any) -> None:
     # Celery delivers a killed worker's tasks again only after the visibility timeout: too long for a waiting reader.
     queued = waiting(SOON) | waiting(LATER)
+    later = behind.pending()
     for run_id in inbox.pending():
         if run_id not in queued:
-            dispatch(run_id)
+            dispatch(run_id, priority=LATER if run_id in later else SOON)

@@ -251,6 +251,7 @@ def test_what_a_server_lists(which: str, request: pytest.FixtureRequest, monkeyp
     assert found[-1] == (going_on, RunStatus.RUNNING)
     assert ours[-1].time == datetime.fromtimestamp(newest / 1000, UTC)
 
-    every = [run_id for page in MlflowLook(TrackingServer("s", address), 7).ended() for run_id in page]
+    look = MlflowLook(TrackingServer("s", address), 7)
+    every = [event.run_id for page in look.ended(datetime.now(UTC)) for event in page]
     assert len(every) == len(set(every))
     assert set(every).intersection([*ended, *gone, going_on]) == {*ended, gone[1], gone[3]}

@@ -26,7 +26,8 @@ from workers.discover.mlflow import MlflowLook
 from workers.discover.news import Fact, news
 from workers.errors import WarmError
 from workers.fetch.server import TrackingServer
-from workers.inbox import SWEEP_SOURCE, Message, State
+from workers.inbox import Message, State
+from workers.recording.behind import SWEEP_SOURCE
 from workers.servers import gate
 from workers.servers.outage import outage_of
 from workers.settings import Settings
@@ -136,7 +137,7 @@ class Discovery:
                 if dry_run:
                     _report(fact.event, fact.reason, report)
                     room -= 1
-                elif row := _record(fact):
+                elif row := record(fact):
                     # The inbox may keep an event as unreadable.
                     _report(fact.event if row.state == State.PENDING else None, row.reason, report)
                     room -= 1
@@ -171,7 +172,7 @@ def _note_deleted(facts: Sequence[Fact], now: datetime, report: Report) -> None:
             log.info("run %s was %s in MLflow", run_id, what, extra={"run_id": run_id})
 
 
-def _record(fact: Fact) -> InboxEvent | None:
+def record(fact: Fact) -> InboxEvent | None:
     """Record the fact in the inbox; returns its row, None if it was there already."""
     now = timezone.now()
     if fact.event is None:

@@ -23,7 +23,7 @@ from workers.discover.mlflow import GRACE
 from workers.discover.news import NEVER, Fact
 from workers.discover.throttle import Throttle
 from workers.errors import PermanentError, TransientError
-from workers.inbox import SWEEP_SOURCE
+from workers.recording.behind import SWEEP_SOURCE
 from workers.settings import Settings
 
 LARGEST = 2**16

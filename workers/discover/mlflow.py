@@ -7,6 +7,7 @@ https://mlflow.org/docs/latest/rest-api.html#search-runs
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,8 +29,9 @@ from workers.fetch.server import TrackingServer
 from workers.history.bounded import TooLargeError
 from workers.history.digest import digest_of_found
 from workers.history.fetched import moment, printable
-from workers.inbox import SWEEP_SOURCE
+from workers.recording.behind import SWEEP_SOURCE
 
+log = logging.getLogger(__name__)
 GRACE = timedelta(seconds=30)
 """The trainer's own event gets this head start."""
 OVERLAP = timedelta(minutes=10)
@@ -111,15 +113,20 @@ class MlflowLook:
         if whole:
             self._throttle.done()
 
-    def ended(self) -> Iterator[dict[str, int]]:
-        """Yield the runs of each page that have ended, whenever that was, and are not deleted: ID → start time in ms
-        since 1970. Raises TransientError, PermanentError.
+    def ended(self, now: datetime) -> Iterator[list[RunEvent]]:
+        """Yield the completed events of all runs that have ended and are not deleted, page by page, whenever that was.
+        Malformed runs are logged and left out.
+
+        Raises TransientError, PermanentError.
         """
         experiments = self._experiments()
         which = f"attributes.status != '{RunStatus.RUNNING}' AND attributes.status != '{RunStatus.SCHEDULED}'"
         for page in self._runs(experiments, which, "attributes.start_time DESC"):
-            with self._understood("runs"):
-                yield {str(run["info"]["run_id"]): _start(run) for run in page if not _is_deleted(run, experiments)}
+            facts = self._facts(page, experiments, now)
+            for fact in facts:
+                if fact.event is None:
+                    log.error("not warmed: %s", fact.reason)
+            yield [fact.event for fact in facts if fact.event and fact.event.type == EventType.COMPLETED]
 
     def _without_times(
         self, experiments: Mapping[str, Experiment], began: datetime, settled: datetime

@@ -18,7 +18,7 @@ from workers.inbox import Message, State
 from workers.pubsub import clients
 from workers.pubsub.setup import DEAD_LETTERS, declared
 from workers.queue import dispatch_later
-from workers.recording.seeks import PATIENCE
+from workers.recording.behind import PATIENCE
 from workers.recording.text import cut
 from workers.settings import Settings
 

@@ -6,16 +6,15 @@ published after the seek, or before its range, or that the seek has already brou
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils import timezone
 
 from store.models import InboxEvent, Seek
+from workers.recording.behind import PATIENCE
 
 State = InboxEvent.State
-PATIENCE = timedelta(minutes=10)
-"""How long replayed work may wait behind other work before the sweep queues it again."""
 
 
 def reopen(row: InboxEvent, published_at: datetime) -> InboxEvent | None:
@@ -35,23 +34,6 @@ def reopen(row: InboxEvent, published_at: datetime) -> InboxEvent | None:
     return row
 
 
-def is_due(now: datetime) -> bool:
-    """Whether there are reopened events that have waited for ten minutes."""
-    return _overdue(now).exists()
-
-
-def due(now: datetime) -> list[str]:
-    """The IDs of runs with such an event; each is returned once in ten minutes."""
-    overdue = _overdue(now)
-    runs = sorted(set(overdue.values_list("run_id", flat=True)))
-    overdue.update(due_at=now + PATIENCE)
-    return runs
-
-
 def newest() -> Seek | None:
     """The last seek; None if there was none."""
     return Seek.objects.order_by("pk").last()
-
-
-def _overdue(now: datetime) -> QuerySet[InboxEvent]:
-    return InboxEvent.objects.filter(state=State.PENDING, seek__isnull=False, due_at__lte=now)

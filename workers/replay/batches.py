@@ -21,7 +21,7 @@ from warmboard.contract.replay import REPLAY_REQUESTED, ReplayRequest, Selection
 from workers import inbox
 from workers.inbox import UNFINISHED, State
 from workers.queue import LATER, SOON, Turn, dispatch
-from workers.recording.seeks import PATIENCE
+from workers.recording.behind import PATIENCE
 
 BATCH = 100
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
+from kombu.exceptions import OperationalError as BrokerError
 
-from store.models import Run
+from store.models import Backfill, InboxEvent, Run
 from tests.store.samples import NOON
 from tests.workers.discover.fake_tracking import DAY, MINUTE, FakeTracking, ms
 from warmboard.contract.entries import SCHEMA_VERSION
-from workers.discover.backfill import cold_runs
+from workers.discover.backfill import Backfilling, backfills_of, cold_runs
+from workers.discover.discovery import Discovery, record
+from workers.discover.mlflow import MlflowLook
+from workers.discover.news import Fact
 from workers.errors import PermanentError, TransientError
+from workers.servers import gate
 from workers.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("tables")
+Make = Callable[..., Backfilling]
 
 
 def cold() -> list[str]:
@@ -76,8 +84,213 @@ def test_a_server_that_does_not_answer_says_why(tracking: FakeTracking) -> None:
         cold()
 
 
-def test_an_answer_unlike_mlflows_is_an_error(tracking: FakeTracking) -> None:
+def test_a_malformed_run_is_named_and_the_others_are_found(
+    tracking: FakeTracking, caplog: pytest.LogCaptureFixture
+) -> None:
     logged(tracking, "odd", DAY)
-    del tracking.runs[0]["info"]["run_id"]
+    logged(tracking, "fine", DAY)
+    tracking.runs[0]["info"]["status"] = "ASLEEP"
+    assert cold() == ["fine"]
+    assert "not warmed: run odd of http://mlflow.test is malformed" in caplog.text
+
+
+def test_an_answer_unlike_mlflows_is_an_error(tracking: FakeTracking) -> None:
+    tracking.answer = b'{"experiments": 5}'
     with pytest.raises(PermanentError, match="unlike MLflow"):
         cold()
+
+
+class TestInTheBackground:
+    """What beat announces, turn by turn."""
+
+    @pytest.fixture
+    def make(self, look: MlflowLook, queued: list[str]) -> Make:
+        """A backfill as beat makes it when it starts."""
+        return lambda rate=20, dispatch=queued.append: Backfilling(look, rate, dispatch)
+
+    def done(self) -> None:
+        """The workers have warmed what was announced."""
+        for run_id in InboxEvent.objects.filter(state="pending").values_list("run_id", flat=True):
+            Run.objects.filter(pk=run_id).update(fetched_at=NOON, status="FINISHED")
+        InboxEvent.objects.update(state="done")
+
+    def test_the_newest_first_at_a_bounded_rate_and_once(
+        self, tracking: FakeTracking, make: Make, queued: list[str]
+    ) -> None:
+        for days in range(7):
+            logged(tracking, f"{days}-days", days * DAY + MINUTE)
+        backfill = make(rate=3)
+        backfill.turn(NOON)
+        assert queued == ["0-days", "1-days", "2-days"]
+        # A process that was killed and starts again announces nothing twice, and goes on.
+        again = make(rate=3)
+        again.turn(NOON)
+        assert queued == [f"{days}-days" for days in range(6)]
+        self.done()
+        again.turn(NOON)
+        again.turn(NOON)
+        assert queued == [f"{days}-days" for days in range(7)]
+        finished = [again.is_done]
+        self.done()
+        again.turn(NOON)
+        assert [*finished, again.is_done] == [False, True]
+        asked = tracking.asked
+        again.turn(NOON)
+        make().turn(NOON)
+        assert tracking.asked > asked
+        assert len(queued) == InboxEvent.objects.count() == 7
+
+    def test_what_was_fetched_or_has_failed_is_left_alone(
+        self, tracking: FakeTracking, make: Make, queued: list[str]
+    ) -> None:
+        for number, run_id in enumerate(("never-fetched", "expired", "fetched-while-it-ran", "failed", "deleted")):
+            logged(tracking, run_id, (number + 1) * DAY, lifecycle_stage="deleted" if run_id == "deleted" else "active")
+        warm("expired", schema=None)
+        warm("fetched-while-it-ran", "RUNNING")
+        Run.objects.update(fetched_at=NOON - 10 * DAY)
+        make().turn(NOON)
+        InboxEvent.objects.filter(run_id="failed").update(state="failed")
+        make().turn(NOON)
+        assert queued == ["never-fetched", "fetched-while-it-ran", "failed"]
+
+    def test_it_waits_for_what_is_unfinished(
+        self,
+        tracking: FakeTracking,
+        make: Make,
+        queued: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("workers.discover.backfill.OUTSTANDING", 4)
+        for days in range(9):
+            logged(tracking, f"{days}-days", days * DAY + MINUTE)
+        backfill = make()
+        for _ in range(3):
+            backfill.turn(NOON)
+        assert len(queued) == 4
+        self.done()
+        backfill.turn(NOON)
+        assert len(queued) == 8
+
+    def test_it_tells_how_far_it_is(self, tracking: FakeTracking, make: Make) -> None:
+        tracking.experiments = {"1": "shoes", "2": "hats", "3": "empty"}
+        for days in range(5):
+            logged(tracking, f"{days}-days", days * DAY + MINUTE, experiment_id=str(1 + days % 2))
+        warm("2-days")
+        Run.objects.update(fetched_at=NOON)
+        backfill = make(rate=3)
+        backfill.turn(NOON)
+        row = Backfill.objects.get(name="default")
+        assert (row.found, row.experiments, row.to_warm, row.done, row.finished_at) == (5, 2, 4, 0, None)
+        self.done()
+        backfill.turn(NOON)
+        row.refresh_from_db()
+        assert (row.done, row.finished_at) == (3, None)
+        self.done()
+        backfill.turn(NOON + MINUTE)
+        row.refresh_from_db()
+        assert (row.done, row.finished_at) == (4, NOON + MINUTE)
+
+    def test_more_runs_than_memory_holds_are_listed_again(
+        self,
+        tracking: FakeTracking,
+        make: Make,
+        queued: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("workers.discover.backfill.MOST", 3)
+        for days in range(10):
+            logged(tracking, f"{days}-days", days * DAY + MINUTE)
+        backfill = make()
+        while not backfill.is_done:
+            backfill.turn(NOON)
+            self.done()
+        assert queued == [f"{days}-days" for days in range(10)]
+
+    def test_a_server_that_is_down_is_left_alone_and_listed_when_it_is_back(
+        self,
+        tracking: FakeTracking,
+        make: Make,
+        queued: list[str],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        logged(tracking, "earlier", DAY)
+        tracking.status = 503
+        backfill = make()
+        backfill.turn(NOON)
+        assert "the runs of MLflow 'default' can't be listed" in caplog.text
+        asked = tracking.asked
+        backfill.turn(NOON + 2 * MINUTE)
+        assert tracking.asked == asked, "it is known to be down"
+        tracking.status = 200
+        gate.reopen("default")
+        backfill.turn(NOON + MINUTE / 2)
+        assert queued == ["earlier"]
+
+    def test_a_server_that_answers_nonsense_is_left_alone_for_a_minute(
+        self, tracking: FakeTracking, make: Make, queued: list[str]
+    ) -> None:
+        logged(tracking, "earlier", DAY)
+        tracking.refused = "runs"
+        backfill = make()
+        backfill.turn(NOON)
+        tracking.refused, asked = "", tracking.asked
+        backfill.turn(NOON + MINUTE / 2)
+        assert tracking.asked == asked
+        backfill.turn(NOON + MINUTE)
+        assert queued == ["earlier"]
+
+    def test_without_redis_the_sweep_of_the_inbox_queues_it(self, tracking: FakeTracking, make: Make) -> None:
+        tries: list[str] = []
+
+        def down(run_id: str) -> None:
+            tries.append(run_id)
+            raise BrokerError("refused")
+
+        for days in range(3):
+            logged(tracking, f"{days}-days", days * DAY + MINUTE)
+        make(dispatch=down).turn(NOON)
+        assert tries == ["0-days"], "it would be down for the others, too"
+        assert InboxEvent.objects.count() == 3
+
+    def test_it_can_be_turned_off(self, queued: list[str]) -> None:
+        for given in ({"BACKFILL_RUNS_PER_SECOND": "0"}, {"DISCOVER_SECONDS": "0"}):
+            assert backfills_of(Settings.read(given), queued.append) == []
+        assert len(backfills_of(Settings.read({"MLFLOW_TRACKING_SERVERS": "eu=http://eu"}), queued.append)) == 2
+
+    def test_what_the_sweep_has_found_itself_counts_too(
+        self, tracking: FakeTracking, make: Make, queued: list[str], discovery: Discovery
+    ) -> None:
+        for days in range(10):
+            logged(tracking, f"{days}-days", days * DAY + MINUTE)
+        backfill = make(rate=1)
+        backfill.turn(NOON)
+        discovery.turn(NOON)
+        assert set(queued) == {f"{days}-days" for days in range(8)}
+        backfill.turn(NOON)
+        assert queued[8:] == ["8-days"]
+        self.done()
+        backfill.turn(NOON)
+        assert queued[9:] == ["9-days"]
+        assert Backfill.objects.get().done == 9
+
+    def test_an_error_of_the_database_loses_no_run(
+        self, tracking: FakeTracking, make: Make, queued: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for days in range(5):
+            logged(tracking, f"{days}-days", days * DAY + MINUTE)
+        backfill, tries = make(), []
+
+        def failing(fact: Fact) -> InboxEvent | None:
+            tries.append(fact)
+            if len(tries) == 3:
+                raise OperationalError("the database is down")
+            return record(fact)
+
+        monkeypatch.setattr("workers.discover.backfill.record", failing)
+        with pytest.raises(OperationalError):
+            backfill.turn(NOON)
+        backfill.turn(NOON)
+        assert list(InboxEvent.objects.order_by("pk").values_list("run_id", flat=True)) == [
+            f"{days}-days" for days in range(5)
+        ]
+        assert queued == ["2-days", "3-days", "4-days"], "the sweep of the inbox queues the first two"

@@ -22,7 +22,8 @@ from workers.discover.discovery import Discovery
 from workers.discover.mlflow import MlflowLook
 from workers.discover.news import SETTLING
 from workers.fetch.server import TrackingServer
-from workers.inbox import SWEEP_SOURCE
+from workers.recording import behind
+from workers.recording.behind import SWEEP_SOURCE
 from workers.servers import gate
 from workers.settings import Settings
 
@@ -218,7 +219,10 @@ def test_with_redis_down_the_sweep_of_the_inbox_queues_the_runs(
     assert len(Discovery([look], dispatch).turn(NOON + MINUTE).events) == 3
     assert len(tries) == 1, "it would be down for the others, too"
     assert "Redis is down" in caplog.text
-    assert inbox.due(timezone.now() + inbox.dispatch_grace()) == ["r0", "r1", "r2"]
+    later = timezone.now() + inbox.dispatch_grace()
+    assert inbox.due(later) == [], "they wait behind all others"
+    assert behind.due(later) == ["r0", "r1", "r2"]
+    assert behind.due(later) == []
 
 
 def test_all_configured_servers_and_the_files_are_looked_at() -> None:

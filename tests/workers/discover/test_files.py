@@ -31,7 +31,8 @@ from workers.discover.discovery import Discovery, Report
 from workers.discover.files import FAILURES, LARGEST, FilesLook
 from workers.discover.news import SETTLING
 from workers.errors import PermanentError
-from workers.inbox import SWEEP_SOURCE, UNREADABLE_SOURCE
+from workers.inbox import UNREADABLE_SOURCE
+from workers.recording.behind import SWEEP_SOURCE
 from workers.settings import Settings
 from workers.warm.attempt import warm
 

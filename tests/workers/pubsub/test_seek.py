@@ -14,7 +14,7 @@ from warmboard.contract.subscription import Action, SubscriptionRequest, Wish
 from workers import inbox
 from workers.inbox import Message, State
 from workers.pubsub import requests
-from workers.recording import seeks
+from workers.recording import behind
 from workers.settings import Settings
 
 from .conftest import Site
@@ -164,10 +164,10 @@ def test_what_a_seek_reopened_waits_behind_new_events_even_if_redis_forgets_it(s
     site.warm()
     site.ask(to=then)
     site.deliver(1)
-    later = datetime.now(UTC) + seeks.PATIENCE + timedelta(minutes=1)
+    later = datetime.now(UTC) + behind.PATIENCE + timedelta(minutes=1)
     assert inbox.due(later) == []
-    assert seeks.due(later) == ["run1"]
-    assert seeks.due(later) == []
+    assert behind.due(later) == ["run1"]
+    assert behind.due(later) == []
 
 
 @pytest.mark.parametrize("action", [Action.CREATE, Action.DELETE])

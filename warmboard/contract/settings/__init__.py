@@ -79,6 +79,7 @@ from warmboard.contract.settings.webapp import (
     WEBAPP_TRUSTED_PROXIES,
 )
 from warmboard.contract.settings.workers import (
+    BACKFILL_RUNS_PER_SECOND,
     BEAT_HEARTBEAT,
     DISCOVER_DAYS,
     DISCOVER_SECONDS,
@@ -105,6 +106,7 @@ from warmboard.contract.settings.workers import (
 )
 
 __all__ = [
+    "BACKFILL_RUNS_PER_SECOND",
     "BEAT_HEARTBEAT",
     "DATABASE_CONNECT_SECONDS",
     "DATABASE_STATEMENT_SECONDS",

@@ -21,6 +21,14 @@ DISCOVER_DAYS = Setting(
     "The sweep looks for runs that started or ended within this many days.",
     ("workers",),
 )
+BACKFILL_RUNS_PER_SECOND = Setting(
+    "BACKFILL_RUNS_PER_SECOND",
+    integer(0, 1000),
+    "20",
+    "How many runs that ended before anyone announced them, however long ago, beat announces per second, at most, and"
+    " behind all events. 0, or DISCOVER_SECONDS=0: none.",
+    ("workers",),
+)
 RETENTION_DAYS = Setting(
     "RETENTION_DAYS",
     integer(0, 36_500),
