@@ -18,7 +18,7 @@ from django.db import connection
 from django.db.models import Model
 from django.db.utils import ConnectionHandler
 
-from store.models import InboxEvent, Run, Seek, Snapshot, TrackingServerState, WarmEntry
+from store.models import Backfill, InboxEvent, Run, Seek, Snapshot, TrackingServerState, WarmEntry
 from tests.webapp.samples import Sample
 from webapp.accounts.models import AuditRecord, FailedSignIn
 from webapp.annotations.models import Annotation
@@ -44,6 +44,7 @@ def filled(transactional_db: None) -> None:
     Seek.objects.create(request_id="r1", at=EXACT)
     Snapshot.objects.create(name="before", oldest_at=EXACT, expires_at=EXACT)
     TrackingServerState.objects.create(name="default", reason="refused", down_since=EXACT)
+    Backfill.objects.create(name="default", found=3, experiments=1, to_warm=2, done=1, listed_at=EXACT)
     ada = User.objects.create_user("ada", password="correct horse")  # noqa: S106
     team = Group.objects.create(name="TEAM")
     ada.groups.add(team, Group.objects.get(name="operator"))

@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
+from store.models import Backfill
 from webapp.access.security_headers import keeps_process
 from webapp.annotations.views import may_annotate
 from webapp.listing.api import unreadable
@@ -94,8 +95,11 @@ def pick(request: HttpRequest) -> HttpResponse:
 
 def content(view: View, hidden: frozenset[str]) -> dict[str, Any]:
     """Template variables of the table: rows or groups of rows, columns, and links to the adjacent pages."""
-    if view.group:
-        return _grouped(view, hidden)
+    found = _grouped(view, hidden) if view.group else _listed(view, hidden)
+    return {**found, "backfills": list(Backfill.objects.filter(finished_at=None).order_by("name"))}
+
+
+def _listed(view: View, hidden: frozenset[str]) -> dict[str, Any]:
     folded = is_folded(hidden) if folds(view) else None
     page = find(view.query, view.sort, view.limit, view.cursor, hidden=hidden, leave_out=folded)
     listed = [*page.pinned, *page.runs]

@@ -14,7 +14,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import get_conditional_response
 
-from store.models import Snapshot
+from store.models import Backfill, Snapshot
 from warmboard.contract.cloudevents import EventError, format_time
 from warmboard.contract.replay import REPLAY_REQUESTED, ReplayRequest
 from warmboard.contract.subscription import SUBSCRIPTION_REQUESTED, SubscriptionRequest
@@ -69,11 +69,24 @@ def document(overview: Overview, redis_answers: bool) -> dict[str, Any]:
             "workers": {"newest_claimed_at": _time(pulse.claimed_at), "in_flight": len(overview.in_flight)},
             "sweep": {"overdue": pulse.overdue},
             "tracking_servers": [_server(found) for found in overview.servers],
+            "earlier_runs": [_earlier(found) for found in overview.backfills],
         },
         "in_flight": [in_flight(listed) for listed in overview.in_flight],
         "events": [event(listed) for listed in overview.events],
         "before": overview.before,
         "snapshots": [snapshot(found) for found in overview.snapshots],
+    }
+
+
+def _earlier(found: Backfill) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "found": found.found,
+        "experiments": found.experiments,
+        "to_warm": found.to_warm,
+        "done": found.done,
+        "listed_at": _time(found.listed_at),
+        "finished_at": _time(found.finished_at),
     }
 
 

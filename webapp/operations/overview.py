@@ -11,7 +11,7 @@ from django.db.models import BinaryField, Count, Exists, Max, Min, OuterRef, Q, 
 from django.db.models.functions import Length, Substr
 from django.utils import timezone
 
-from store.models import InboxEvent, Run, Snapshot, TrackingServerState
+from store.models import Backfill, InboxEvent, Run, Snapshot, TrackingServerState
 from warmboard.contract.replay import REPLAY_REQUESTED
 from warmboard.contract.subscription import SUBSCRIPTION_REQUESTED
 from webapp.operations.filter import ALL, ATTENTION, Filter
@@ -100,6 +100,7 @@ class Overview:
     counts: list[StateCount]
     pulse: Pulse
     servers: list[ServerDown]
+    backfills: list[Backfill]
     in_flight: list[Listed]
     events: list[Listed]
     before: int | None
@@ -107,7 +108,7 @@ class Overview:
 
     @classmethod
     def find(cls, wanted: Filter, hidden: frozenset[str]) -> Self:
-        """Query the inbox. Events of hidden experiments are counted but not listed. Seven queries, and one if a
+        """Query the inbox. Events of hidden experiments are counted but not listed. Eight queries, and one if a
         tracking server is down."""
         now = timezone.now()
         counts = _counts(now)
@@ -121,6 +122,7 @@ class Overview:
             counts,
             _pulse(now),
             _servers(),
+            list(Backfill.objects.order_by("name")),
             [Listed.of(event, known) for event in in_flight],
             [Listed.of(event, known) for event in shown],
             shown[-1].pk if len(found) > len(shown) else None,

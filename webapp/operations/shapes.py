@@ -38,6 +38,21 @@ class ServerDown(TypedDict):
     waiting: int
 
 
+class EarlierRuns(TypedDict):
+    """The runs of a tracking server that ended before anyone announced them: how many were found when they were last
+    listed, how many of these were not fetched then, and how many of those are warm or have failed since.
+    ``finished_at`` is `null` until they all are.
+    """
+
+    name: str
+    found: int
+    experiments: int
+    to_warm: int
+    done: int
+    listed_at: str | None
+    finished_at: str | None
+
+
 class Parts(TypedDict):
     """The last known state of the other programs."""
 
@@ -47,6 +62,7 @@ class Parts(TypedDict):
     workers: Workers
     sweep: Sweep
     tracking_servers: list[ServerDown]
+    earlier_runs: list[EarlierRuns]
 
 
 class InFlight(TypedDict):

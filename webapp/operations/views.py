@@ -54,6 +54,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "bars": [Bars.of(count, now) for count in overview.counts],
         "pulse": overview.pulse,
         "servers": overview.servers,
+        "backfills": overview.backfills,
         "hides": bool(hidden),
         "redis_answers": redis,
         "in_flight": [Row.of(listed, now) for listed in overview.in_flight],

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from store.models import InboxEvent, TrackingServerState
+from store.models import Backfill, InboxEvent, TrackingServerState
 from tests.webapp.samples import Sample
 from warmboard.contract.replay import ReplayRequest, Selection
 from webapp.accounts import audit
@@ -112,6 +112,23 @@ def test_a_tracking_server_that_is_down_is_told(operator: Client) -> None:
     assert "2 waiting runs" in " ".join(operator.get(PAGE).content.decode().split())
 
 
+def test_how_far_the_warming_of_earlier_runs_is(operator: Client) -> None:
+    assert operator.get(API).json()["parts"]["earlier_runs"] == []
+    now = timezone.now()
+    Backfill.objects.create(name="eu", found=12, experiments=2, to_warm=9, done=4, listed_at=now)
+    (told,) = operator.get(API).json()["parts"]["earlier_runs"]
+    assert {name: told[name] for name in ("name", "found", "experiments", "to_warm", "done", "finished_at")} == {
+        "name": "eu", "found": 12, "experiments": 2, "to_warm": 9, "done": 4, "finished_at": None,
+    }  # fmt: skip
+    page = " ".join(operator.get(PAGE).content.decode().split())
+    assert "Earlier runs of eu" in page
+    assert "4 of 9" in page
+    assert "12 ended runs found in 2 experiments" in page
+    Backfill.objects.update(done=9, finished_at=now)
+    assert operator.get(API).json()["parts"]["earlier_runs"][0]["finished_at"]
+    assert f"{now:%Y-%m-%d %H:%M}</time>" in operator.get(PAGE).content.decode()
+
+
 def test_redis_that_is_down_is_told(operator: Client, settings: Settings) -> None:
     assert operator.get(API).json()["parts"]["redis"] == "answers"
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
@@ -171,9 +188,9 @@ def test_they_cost_the_same_queries_however_much_they_show(
             event(f"run{count}x{number}", "failed")
             event(f"flies{count}x{number}", "warming")
         request("r" * 31 + str(count % 10))
-        with django_assert_num_queries(13):
+        with django_assert_num_queries(14):
             operator.get(f"{PAGE}?state=all")
-        with django_assert_num_queries(12):
+        with django_assert_num_queries(13):
             operator.get(f"{API}?state=all")
 
 
