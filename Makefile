@@ -120,6 +120,11 @@ audit: setup  ## ask PyPI for known vulnerabilities of the packages of all progr
 	  UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install --quiet --python build/pip-audit/bin/python $(PIP_AUDIT); }
 	@$(BIN)/python -m deploy.checks.audit build/pip-audit/bin/pip-audit
 
+wheels: setup  ## build build/wheels/: the library warmboard, and warmboard-server, which needs no checkout
+	@$(BIN)/uv build --quiet --wheel --out-dir build/wheels .
+	@$(BIN)/uv build --quiet --wheel --out-dir build/wheels deploy/server
+	@ls build/wheels/*.whl
+
 bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-pages, -pipeline, -restore, -runs, -slow, -trainer, -warming, -web)
 	@$(BIN)/python -m benchmarks
 

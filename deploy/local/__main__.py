@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from deploy.local.demo import demonstrate
+from deploy.local.foreground import Stop, keep_running, running, stop_on_signals
 from deploy.local.logs import follow
 from deploy.local.process import PartError
 from deploy.local.stack import Stack
-from deploy.local.supervisor import AlreadyUpError, Supervisor, live_state, say
+from deploy.local.supervisor import AlreadyUpError, Supervisor, say
 from warmboard.contract.settings import SettingError
 
 EXAMPLES = """examples:
@@ -35,21 +34,16 @@ and none is started instead."""
 
 
 ACCOUNT = 'Reading needs no account. To replay from the page, create one: make account ARGS="NAME --group operator"'
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-class _Stop(Exception):
-    """A signal asked for an orderly end."""
+UP = "make up"
 
 
 def main() -> int:
     """Run one command and return its exit status."""
     args = _parser().parse_args()
-    for number in STOP_SIGNALS:
-        signal.signal(number, _raise_stop)
+    stop_on_signals()
     try:
         return int(args.command(args) or 0)
-    except _Stop:
+    except Stop:
         return 130
     except (PartError, SettingError) as error:
         # The notes are what doctor has found.
@@ -63,7 +57,7 @@ def up(args: argparse.Namespace) -> int:
         with Supervisor(stack) as supervisor:
             say(f'\nUp. Runs: {stack.urls["web"]}   Train one: make train ARGS="--epochs 5"   Stop: Ctrl-C')
             say(ACCOUNT)
-            _keep_running(supervisor, show_logs=args.logs)
+            keep_running(supervisor, show_logs=args.logs)
     except AlreadyUpError as error:
         say(f"Already up: {error.state['urls']['web']}" if error.state.get("up") else "Already starting elsewhere")
     return 0
@@ -76,7 +70,7 @@ def demo(args: argparse.Namespace) -> int:
             _demonstrate(args, stack.data, stack.settings, stack.urls, supervisor)
             if not args.exit:
                 say("Everything keeps running until Ctrl-C.")
-                _keep_running(supervisor, show_logs=args.logs)
+                keep_running(supervisor, show_logs=args.logs)
     except AlreadyUpError as error:
         if not error.state.get("up"):
             raise PartError("another `make up` or `make demo` is still starting; try again in a moment") from error
@@ -87,12 +81,14 @@ def demo(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Run a command in the environment of the stack that is up."""
-    return subprocess.run(args.arguments, env={**os.environ, **_running(args.data)["environ"]}, check=False).returncode
+    return subprocess.run(
+        args.arguments, env={**os.environ, **running(args.data, UP)["environ"]}, check=False
+    ).returncode
 
 
 def down(args: argparse.Namespace) -> int:
     """End what is up, like Ctrl-C, and wait until it has ended."""
-    supervisor = psutil.Process(_running(args.data)["pid"])
+    supervisor = psutil.Process(running(args.data, UP)["pid"])
     supervisor.terminate()
     supervisor.wait()
     return 0
@@ -100,7 +96,7 @@ def down(args: argparse.Namespace) -> int:
 
 def logs(args: argparse.Namespace) -> int:
     """Follow all logs of the stack that is up."""
-    _running(args.data)
+    running(args.data, UP)
     follow(args.data / "logs", threading.Event())
     return 0
 
@@ -117,35 +113,6 @@ def _demonstrate(
     say(f"\n    {found['urls']['run']}\n")
     say(f"    Flower {urls['flower']}   MLflow {urls['mlflow']}   figures: {data / 'demo.json'}")
     say(f"    {ACCOUNT}")
-
-
-def _keep_running(supervisor: Supervisor, *, show_logs: bool) -> None:
-    stop = threading.Event()
-    if show_logs:
-        threading.Thread(target=follow, args=(supervisor.stack.logs, stop), daemon=True).start()
-    try:
-        while True:
-            supervisor.watch()
-            time.sleep(0.5)
-    except _Stop:
-        # The work is done; Ctrl-C is the normal way to end.
-        return
-    finally:
-        stop.set()
-
-
-def _running(data: Path) -> dict[str, Any]:
-    state = live_state(data)
-    if not state.get("up"):
-        raise PartError("nothing is up; start it with `make up`")
-    return state
-
-
-def _raise_stop(*_: object) -> None:
-    for number in STOP_SIGNALS:
-        # The orderly end has begun; a second signal must not interrupt it.
-        signal.signal(number, signal.SIG_IGN)
-    raise _Stop
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,1 @@
+"""``warmboard-server``: every part on this machine, beside an MLflow that is there already."""
