@@ -96,7 +96,7 @@ def pick(request: HttpRequest) -> HttpResponse:
 def content(view: View, hidden: frozenset[str]) -> dict[str, Any]:
     """Template variables of the table: rows or groups of rows, columns, and links to the adjacent pages."""
     found = _grouped(view, hidden) if view.group else _listed(view, hidden)
-    return {**found, "backfills": list(Backfill.objects.filter(finished_at=None).order_by("name"))}
+    return {**found, "backfills": list(Backfill.objects.filter(finished_at=None, to_warm__gt=0).order_by("name"))}
 
 
 def _listed(view: View, hidden: frozenset[str]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class Backfilling:
         """The listed runs that are not announced yet, the newest last."""
         self._to_warm, self._has_more = 0, False
         self._not_before: datetime | None = None
+        self._told = ""
         self.is_done = False
 
     def turn(self, now: datetime | None = None) -> None:
@@ -68,7 +69,7 @@ class Backfilling:
             try:
                 self._left = self._listed(now)
             except WarmError as error:
-                log.error("the runs of MLflow %r can't be listed: %s", self._name, error)
+                self._tell(str(error))
                 # When one that is down is back, beat knows it at once.
                 self._not_before = None if outage_of(error, self._look.server) else now + AGAIN
                 return
@@ -113,6 +114,12 @@ class Backfilling:
                 self._dispatch(run_id)
         except BrokerError as error:
             log.error("Redis is down, the sweep will queue the earlier runs: %s", error)
+
+    def _tell(self, reason: str) -> None:
+        """Log why the server can't be listed, once."""
+        if reason != self._told:
+            log.error("the runs of MLflow %r can't be listed, retrying: %s", self._name, reason)
+        self._told = reason
 
     def _note(self, left: Sequence[RunEvent], now: datetime) -> None:
         """Write how far it is, for pages."""

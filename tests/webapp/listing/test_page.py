@@ -54,17 +54,18 @@ def test_while_earlier_runs_are_warmed_it_says_how_far_that_is(reader: Client, m
     told = Backfill.objects.create(name="eu", found=12, experiments=1, to_warm=9, done=0, listed_at=NOON)
     empty = " ".join(reader.get("/").content.decode().split())
     assert "12 ended runs in 1 experiment of MLflow eu: the newest are warmed first." in empty
-    assert '<meta http-equiv="refresh" content="3">' in empty
+    assert 'id="awaited" data-rows="/rows/"' in empty
     assert "make train" not in empty
     make("one")
     told.done = 4
     told.save()
     for text in (reader.get("/").content.decode(), reader.get("/rows/").json()["shown"]):
         assert "1 run · warming earlier runs: 4 of 9" in " ".join(text.split())
-        assert "refresh" not in text
-    told.finished_at = NOON
-    told.save()
-    assert "warming earlier" not in reader.get("/").content.decode()
+        assert "awaited" not in text
+    for nothing in ({"to_warm": 0, "done": 0}, {"finished_at": NOON}):
+        Backfill.objects.update(**nothing)
+        assert "warming earlier" not in reader.get("/").content.decode()
+        Backfill.objects.update(to_warm=9)
 
 
 def test_the_list_shows_what_a_run_is(reader: Client, sample: Sample) -> None:

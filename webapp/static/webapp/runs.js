@@ -10,6 +10,7 @@ import { Selection } from "./runs/selection.js";
 
 const MOVING = { first: 4000, most: 30000 };
 const SETTLED = { first: 15000, most: 60000 };
+const AWAITED = { first: 2000, most: 10000 };
 const KEYS_OF_ROWS = [
   ["j", "Next run; also ↓", () => move(1)],
   ["k", "Previous run; also ↑", () => move(-1)],
@@ -53,6 +54,8 @@ if (table) {
   table.addEventListener("pointermove", lendTitle);
   bar.querySelector('[name="tags"]')?.addEventListener("keydown", tagByEnter);
 }
+const awaited = document.getElementById("awaited");
+if (awaited) showFirst(awaited.dataset.rows);
 const help = shortcuts(
   [...(table ? KEYS_OF_ROWS : []), ["/", "Search", () => goTo(search)]],
   table ? arrows : undefined,
@@ -123,6 +126,20 @@ function liveRows(selection, showTimes) {
     } catch (error) {
       // Signed out, or a bad address: a reload says so. A server that is down comes back.
       return { pause: error.status >= 400 && error.status < 500 ? null : SETTLED, changed: false };
+    }
+  });
+}
+
+// Loads the page again when there is a first run to show.
+function showFirst(rows) {
+  const source = new Source();
+  return follow(async () => {
+    try {
+      const { changed, document: found } = await source.read(rows);
+      if (changed && found.table.includes("data-key=")) location.reload();
+      return { pause: AWAITED, changed };
+    } catch {
+      return { pause: AWAITED, changed: false };
     }
   });
 }
