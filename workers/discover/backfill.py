@@ -21,7 +21,7 @@ from warmboard.contract.entries import SCHEMA_VERSION
 from warmboard.contract.events import RunEvent
 from workers import inbox
 from workers.discover.discovery import record
-from workers.discover.mlflow import MlflowLook
+from workers.discover.mlflow import GRACE, MlflowLook
 from workers.discover.news import Fact, news
 from workers.errors import WarmError
 from workers.fetch.server import TrackingServer
@@ -84,7 +84,8 @@ class Backfilling:
             found += len(page)
             experiments.update(event.experiment_name for event in page)
             fetched = _fetched([event.run_id for event in page])
-            cold += [event for event in page if event.run_id not in fetched]
+            # The trainer's own event of a run that has just ended gets a head start; then the sweep finds it.
+            cold += [event for event in page if event.run_id not in fetched and event.time <= now - GRACE]
             if len(cold) > MOST:
                 break
         cold.sort(key=_age, reverse=True)

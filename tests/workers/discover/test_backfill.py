@@ -118,7 +118,7 @@ class TestInTheBackground:
         self, tracking: FakeTracking, make: Make, queued: list[str]
     ) -> None:
         for days in range(7):
-            logged(tracking, f"{days}-days", days * DAY + MINUTE)
+            logged(tracking, f"{days}-days", days * DAY + 2 * MINUTE)
         backfill = make(rate=3)
         backfill.turn(NOON)
         assert queued == ["0-days", "1-days", "2-days"]
@@ -145,6 +145,7 @@ class TestInTheBackground:
     ) -> None:
         for number, run_id in enumerate(("never-fetched", "expired", "fetched-while-it-ran", "failed", "deleted")):
             logged(tracking, run_id, (number + 1) * DAY, lifecycle_stage="deleted" if run_id == "deleted" else "active")
+        logged(tracking, "just-now", MINUTE)
         warm("expired", schema=None)
         warm("fetched-while-it-ran", "RUNNING")
         Run.objects.update(fetched_at=NOON - 10 * DAY)
@@ -162,7 +163,7 @@ class TestInTheBackground:
     ) -> None:
         monkeypatch.setattr("workers.discover.backfill.OUTSTANDING", 4)
         for days in range(9):
-            logged(tracking, f"{days}-days", days * DAY + MINUTE)
+            logged(tracking, f"{days}-days", days * DAY + 2 * MINUTE)
         backfill = make()
         for _ in range(3):
             backfill.turn(NOON)
@@ -174,7 +175,7 @@ class TestInTheBackground:
     def test_it_tells_how_far_it_is(self, tracking: FakeTracking, make: Make) -> None:
         tracking.experiments = {"1": "shoes", "2": "hats", "3": "empty"}
         for days in range(5):
-            logged(tracking, f"{days}-days", days * DAY + MINUTE, experiment_id=str(1 + days % 2))
+            logged(tracking, f"{days}-days", days * DAY + 2 * MINUTE, experiment_id=str(1 + days % 2))
         warm("2-days")
         Run.objects.update(fetched_at=NOON)
         backfill = make(rate=3)
@@ -199,7 +200,7 @@ class TestInTheBackground:
     ) -> None:
         monkeypatch.setattr("workers.discover.backfill.MOST", 3)
         for days in range(10):
-            logged(tracking, f"{days}-days", days * DAY + MINUTE)
+            logged(tracking, f"{days}-days", days * DAY + 2 * MINUTE)
         backfill = make()
         while not backfill.is_done:
             backfill.turn(NOON)
@@ -247,7 +248,7 @@ class TestInTheBackground:
             raise BrokerError("refused")
 
         for days in range(3):
-            logged(tracking, f"{days}-days", days * DAY + MINUTE)
+            logged(tracking, f"{days}-days", days * DAY + 2 * MINUTE)
         make(dispatch=down).turn(NOON)
         assert tries == ["0-days"], "it would be down for the others, too"
         assert InboxEvent.objects.count() == 3
@@ -261,23 +262,23 @@ class TestInTheBackground:
         self, tracking: FakeTracking, make: Make, queued: list[str], discovery: Discovery
     ) -> None:
         for days in range(10):
-            logged(tracking, f"{days}-days", days * DAY + MINUTE)
+            logged(tracking, f"{days}-days", days * DAY + 2 * MINUTE)
         backfill = make(rate=1)
         backfill.turn(NOON)
         discovery.turn(NOON)
-        assert set(queued) == {f"{days}-days" for days in range(8)}
+        assert set(queued) == {f"{days}-days" for days in range(7)}
         backfill.turn(NOON)
-        assert queued[8:] == ["8-days"]
+        assert queued[7:] == ["7-days"]
         self.done()
         backfill.turn(NOON)
-        assert queued[9:] == ["9-days"]
-        assert Backfill.objects.get().done == 9
+        assert queued[8:] == ["8-days"]
+        assert Backfill.objects.get().done == 8
 
     def test_an_error_of_the_database_loses_no_run(
         self, tracking: FakeTracking, make: Make, queued: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for days in range(5):
-            logged(tracking, f"{days}-days", days * DAY + MINUTE)
+            logged(tracking, f"{days}-days", days * DAY + 2 * MINUTE)
         backfill, tries = make(), []
 
         def failing(fact: Fact) -> InboxEvent | None:
