@@ -92,6 +92,14 @@ class _TimelyResponse(HTTPResponse):
         super().__init__(_TimelySocket(sock), *arguments, **options)  # type: ignore[arg-type]
 
 
+class _LastResponse(_TimelyResponse):
+    """One after which the server closes the connection, even if it does not say so: RFC 9112, section 9.6, lets it."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.will_close = True
+
+
 class _PromptConnection(HTTPConnection):
     """Is closed when it is old, and acknowledges a response's headers at once, by TCP_QUICKACK.
 
@@ -103,7 +111,7 @@ class _PromptConnection(HTTPConnection):
     every response. On systems without the option, each response takes these 40 ms longer.
     """
 
-    response_class = _TimelyResponse
+    response_class: type[_TimelyResponse] = _TimelyResponse
     _opened_at = math.inf
 
     def connect(self) -> None:
@@ -111,8 +119,11 @@ class _PromptConnection(HTTPConnection):
         self._opened_at = time.monotonic()
 
     def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
-        if time.monotonic() - self._opened_at > LONGEST_AGE:
+        # One that is closed is opened again by this request.
+        is_old = self.sock is not None and time.monotonic() - self._opened_at > LONGEST_AGE
+        if is_old:
             headers = {**(headers or {}), "Connection": "close"}
+        self.response_class = _LastResponse if is_old else _TimelyResponse
         super().request(method, url, body, headers, **options)
 
     def getresponse(self) -> Any:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -112,6 +116,32 @@ def test_an_old_connection_is_left_for_a_new_one(age: float, opened: int, monkey
         pool.urlopen("GET", server.address + "/", retries=False)
         pool.urlopen("GET", server.address + "/", retries=False)
         assert server.connections == opened
+
+
+def test_the_last_response_of_a_connection_is_the_last_whenever_the_server_closes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It need not say that it will, and may do so late."""
+    monkeypatch.setattr(connections, "LONGEST_AGE", 0.0)
+    asked: list[list[bool]] = []
+    """Of each connection, whether each of its requests was to be the last."""
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError), ExitStack() as opened:
+            while True:
+                near = opened.enter_context(listener.accept()[0])
+                asked.append([])
+                while not any(asked[-1]):
+                    asked[-1].append(b"Connection: close" in near.recv(65536))
+                    near.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=[listener], daemon=True).start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        pool = connections.connections_to(address, 1)
+        for _ in range(4):
+            assert pool.urlopen("GET", address, retries=False, timeout=urllib3.Timeout(PATIENCE)).data == b"{}"
+    assert asked == [[False, True], [False, True]]
 
 
 @pytest.mark.skipif(
