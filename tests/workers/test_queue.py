@@ -40,6 +40,7 @@ def test_the_subscriber_imports_nothing_of_warming() -> None:
         "workers.queue",
         "workers.recording",
         "workers.recording.announced",
+        "workers.recording.behind",
         "workers.recording.seeks",
         "workers.recording.text",
         "workers.settings",
