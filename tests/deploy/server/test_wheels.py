@@ -44,10 +44,10 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     extra = "[mlflow]" if EXTRA else ""
     if not marker.exists() or marker.read_text() != digest + extra:
         run(UV, "venv", "--clear", "--quiet", "--python", sys.executable, ENVIRONMENT)
-    [wheel] = wheels.glob("warmboard_server-*.whl")
-    options = ["--quiet", "--python", ENVIRONMENT / "bin" / "python", "--find-links", wheels]
+    [library], [server] = wheels.glob("warmboard-*.whl"), wheels.glob("warmboard_server-*.whl")
+    options = ["--quiet", "--python", ENVIRONMENT / "bin" / "python"]
     options += ["--reinstall-package", "warmboard", "--reinstall-package", "warmboard-server"]
-    run(UV, "pip", "install", *options, f"warmboard-server{extra} @ {wheel.as_uri()}")
+    run(UV, "pip", "install", *options, library, f"warmboard-server{extra} @ {server.as_uri()}")
     marker.write_text(digest + extra)
     return PROGRAM
 
