@@ -6,19 +6,14 @@ import argparse
 import os
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
-import psutil
-
 from deploy.local.demo import demonstrate
-from deploy.local.foreground import Stop, keep_running, running, stop_on_signals
-from deploy.local.logs import follow
+from deploy.local.foreground import carry_out, end, keep_running, running, show_logs
 from deploy.local.process import PartError
 from deploy.local.stack import Stack
 from deploy.local.supervisor import AlreadyUpError, Supervisor, say
-from warmboard.contract.settings import SettingError
 
 EXAMPLES = """examples:
   python -m deploy.local up                      start every part, until Ctrl-C
@@ -39,16 +34,7 @@ UP = "make up"
 
 def main() -> int:
     """Run one command and return its exit status."""
-    args = _parser().parse_args()
-    stop_on_signals()
-    try:
-        return int(args.command(args) or 0)
-    except Stop:
-        return 130
-    except (PartError, SettingError) as error:
-        # The notes are what doctor has found.
-        say("\n".join([f"\nwarmboard: {error}", *getattr(error, "__notes__", [])]))
-        return 1
+    return carry_out(_parser(), "warmboard")
 
 
 def up(args: argparse.Namespace) -> int:
@@ -57,7 +43,7 @@ def up(args: argparse.Namespace) -> int:
         with Supervisor(stack) as supervisor:
             say(f'\nUp. Runs: {stack.urls["web"]}   Train one: make train ARGS="--epochs 5"   Stop: Ctrl-C')
             say(ACCOUNT)
-            keep_running(supervisor, show_logs=args.logs)
+            keep_running(supervisor, with_logs=args.logs)
     except AlreadyUpError as error:
         say(f"Already up: {error.state['urls']['web']}" if error.state.get("up") else "Already starting elsewhere")
     return 0
@@ -70,7 +56,7 @@ def demo(args: argparse.Namespace) -> int:
             _demonstrate(args, stack.data, stack.settings, stack.urls, supervisor)
             if not args.exit:
                 say("Everything keeps running until Ctrl-C.")
-                keep_running(supervisor, show_logs=args.logs)
+                keep_running(supervisor, with_logs=args.logs)
     except AlreadyUpError as error:
         if not error.state.get("up"):
             raise PartError("another `make up` or `make demo` is still starting; try again in a moment") from error
@@ -86,19 +72,12 @@ def run(args: argparse.Namespace) -> int:
     ).returncode
 
 
-def down(args: argparse.Namespace) -> int:
-    """End what is up, like Ctrl-C, and wait until it has ended."""
-    supervisor = psutil.Process(running(args.data, UP)["pid"])
-    supervisor.terminate()
-    supervisor.wait()
-    return 0
+def down(args: argparse.Namespace) -> None:
+    end(args.data, UP)
 
 
-def logs(args: argparse.Namespace) -> int:
-    """Follow all logs of the stack that is up."""
-    running(args.data, UP)
-    follow(args.data / "logs", threading.Event())
-    return 0
+def logs(args: argparse.Namespace) -> None:
+    show_logs(args.data, UP)
 
 
 def _demonstrate(

@@ -6,22 +6,16 @@ import argparse
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from deploy.local.foreground import Stop, keep_running, running, stop_on_signals
-from deploy.local.logs import follow
-from deploy.local.process import PartError
+from deploy.local.foreground import carry_out, end, keep_running, running, show_logs
 from deploy.local.stack import Stack
 from deploy.local.supervisor import AlreadyUpError, Supervisor, say
 from deploy.server.earlier import EarlierRuns
 from deploy.server.source import variables
-from warmboard.contract.settings import SettingError
 
 UP = "warmboard-server up"
 EXAMPLES = """examples:
@@ -40,16 +34,7 @@ name servers to use in place of embedded ones."""
 
 def main() -> int:
     """Run one command and return its exit status."""
-    args = _parser().parse_args()
-    stop_on_signals()
-    try:
-        return int(args.command(args) or 0)
-    except Stop:
-        return 130
-    except (PartError, SettingError) as error:
-        # The notes are what doctor has found.
-        say("\n".join([f"\nwarmboard-server: {error}", *getattr(error, "__notes__", [])]))
-        return 1
+    return carry_out(_parser(), "warmboard-server")
 
 
 def up(args: argparse.Namespace) -> int:
@@ -61,7 +46,7 @@ def up(args: argparse.Namespace) -> int:
             say(f"\nUp. Runs: {stack.urls['web']}   Stop: Ctrl-C")
             earlier = EarlierRuns(stack.urls["web"], began)
             try:
-                keep_running(supervisor, show_logs=args.logs, look=earlier.poll)
+                keep_running(supervisor, with_logs=args.logs, look=earlier.poll)
             finally:
                 earlier.close()
     except AlreadyUpError as error:
@@ -69,18 +54,12 @@ def up(args: argparse.Namespace) -> int:
     return 0
 
 
-def down(args: argparse.Namespace) -> int:
-    """End what is up, like Ctrl-C, and wait until it has ended."""
-    supervisor = psutil.Process(running(args.data, UP)["pid"])
-    supervisor.terminate()
-    supervisor.wait()
-    return 0
+def down(args: argparse.Namespace) -> None:
+    end(args.data, UP)
 
 
-def logs(args: argparse.Namespace) -> int:
-    running(args.data, UP)
-    follow(args.data / "logs", threading.Event())
-    return 0
+def logs(args: argparse.Namespace) -> None:
+    show_logs(args.data, UP)
 
 
 def run(args: argparse.Namespace) -> int:
