@@ -42,6 +42,7 @@ from webapp.run.summary import Summary
 from webapp.visibility.reader import NOTHING, Reader
 from workers import inbox
 from workers.health import gauges
+from workers.recording import behind
 from workers.replay import batches as replay
 from workers.servers import held
 from workers.warm import rebuilds
@@ -152,6 +153,10 @@ def test_hot_queries_use_indexes() -> None:
         "what is due": lambda: inbox.due(now),
         "whether anything is due": lambda: inbox.is_due(now),
         "what waits": inbox.pending,
+        "what is due behind all else": lambda: behind.due(now),
+        "whether anything is due behind all else": lambda: behind.is_due(now),
+        "what waits behind all else": behind.pending,
+        "what the sweep has found": lambda: inbox.unfinished(behind.SWEEP_SOURCE),
         "a process that was killed": lambda: inbox.release("w1/1"),
         "a worker that ends": lambda: inbox.give_back("w1/"),
         "a claim": lambda: inbox.claim("run2000", "w1"),
@@ -166,8 +171,8 @@ def test_hot_queries_use_indexes() -> None:
         "what expires": lambda: retention.expire(longest_kept, 10),
         "events to be deleted": lambda: inbox.delete_settled(NOON - timedelta(minutes=2 * RUNS - 100), 10),
     }
-    # The states of tracking servers are a handful of rows.
-    whole = re.compile(r"Seq Scan on store_(?!trackingserverstate|snapshot)")
+    # These have a row for each tracking server, or a handful.
+    whole = re.compile(r"Seq Scan on store_(?!trackingserverstate|backfill|snapshot)")
     read_whole = [f"{name}: {plan}" for name, action in actions.items() for plan in plans(action) if whole.search(plan)]
     assert read_whole == [], "\n\n".join(read_whole)
     assert InboxEvent.objects.filter(run_id="run2000", state="warming").exists()
