@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NOT_RUN = "not run: "
 SERVERS = {
     *("valkey", "postgres", "chromium", "running", "connect", "embedded"),
-    *("stock_mlflow", "old_mlflow", "our_mlflow", "both_servers"),
+    *("stock_mlflow", "old_mlflow", "our_mlflow", "both_servers", "fasttrackml"),
 }
 """Fixtures that start a server or a browser."""
 TABLES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback"}
@@ -163,6 +163,15 @@ def old_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     from tests.mlflow_server.servers import old
 
     with old(tmp_path_factory.mktemp("mlflow-old")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fasttrackml(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Another server with MLflow's REST API."""
+    from tests.mlflow_server.servers import fasttrackml
+
+    with fasttrackml(tmp_path_factory.mktemp("fasttrackml")) as server:
         yield server
 
 

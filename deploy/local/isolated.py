@@ -19,7 +19,8 @@ class NotInstalledError(Exception):
 
 
 def binaries(name: str) -> Path:
-    """The folder of the programs in ``requirements/NAME.txt``, installed into ``build/NAME`` on first use, in seconds.
+    """The folder of the programs in ``requirements/NAME.txt``, which has all that is installed, installed into
+    ``build/NAME`` on first use, in seconds.
 
     Two processes may ask at once: one installs, the other waits for it. Raises NotInstalledError if they can't be
     installed.
@@ -50,7 +51,16 @@ def _install(requirements: Path, environment: Path) -> None:
     uv, python = Path(sys.executable).with_name("uv"), environment / "bin" / "python"
     for command in (
         ["venv", "--clear", "--python", sys.executable, str(environment)],
-        ["pip", "install", "--python", str(python), "--require-hashes", "--requirements", str(requirements)],
+        [
+            "pip",
+            "install",
+            "--python",
+            str(python),
+            "--no-deps",
+            "--require-hashes",
+            "--requirements",
+            str(requirements),
+        ],
     ):
         environ = {**os.environ, "UV_COMPILE_BYTECODE": "1"}
         subprocess.run([uv, *command], env=environ, check=True, capture_output=True, text=True)

@@ -1,6 +1,6 @@
 """Fetched is what MLflow has: runs with every oddity, written by MLflow's client to real servers, and fetched from ours
-by the bulk route, from a stock MLflow 3.17.2 on the same database, and from MLflow 2.9.2; and from the databases of two
-of them, without a request for a run that is there.
+by the bulk route, from a stock MLflow 3.17.2 on the same database, from MLflow 2.9.2, and from FastTrackML; and from
+the databases of two of them, without a request for a run that is there.
 """
 
 from __future__ import annotations
@@ -66,6 +66,11 @@ class Server:
         points = [Metric(key, value, time, step) for key, found in metrics.items() for step, value, time in found]
         self.client.log_batch(run_id, metrics=points)
 
+    def log_many(self, run_id: str, key: str, points: list[tuple[int, float, int]]) -> None:
+        """More points of one metric than one request takes: each request of 1,000."""
+        for begin in range(0, len(points), 1_000):
+            self.log(run_id, **{key: points[begin : begin + 1_000]})
+
 
 @pytest.fixture(scope="module")
 def ours(our_mlflow: servers.Server) -> Server:
@@ -88,6 +93,12 @@ def old(old_mlflow: servers.Server) -> Server:
 
 
 @pytest.fixture(scope="module")
+def other(fasttrackml: servers.Server) -> Server:
+    """FastTrackML, which has tables of its own."""
+    return Server(fasttrackml.address, fasttrackml.uri, fasttrackml.client)
+
+
+@pytest.fixture(scope="module")
 def database(ours: Server) -> Server:
     """The database of our server, which is asked nothing."""
     return replace(ours, by_database=True)
@@ -99,7 +110,7 @@ def old_database(old: Server) -> Server:
     return replace(old, by_database=True)
 
 
-@pytest.fixture(params=["ours", "stock", "old", "database", "old_database"])
+@pytest.fixture(params=["ours", "stock", "old", "other", "database", "old_database"])
 def server(request: pytest.FixtureRequest) -> Server:
     found: Server = request.getfixturevalue(request.param)
     return found
@@ -118,7 +129,7 @@ def odd_run(server: Server, odd_runs: dict[str, str]) -> str:
         server.log(run_id, **ODD)
         server.client.log_batch(run_id, params=[Param("optimizer", "adagrad"), Param("a b/c", "ü" * 400)])
         server.client.log_batch(run_id, tags=[RunTag("note", "zwei\nZeilen")])
-        servers.insert(server.database, run_id, [("long", step, 5_000 + step, math.sin(step)) for step in range(LONG)])
+        server.log_many(run_id, "long", [(step, math.sin(step), 5_000 + step) for step in range(LONG)])
         server.client.set_terminated(run_id, "FAILED", end_time=1_760_000_009_000)
     return odd_runs[server.database]
 
@@ -179,8 +190,8 @@ def test_an_empty_run_and_one_that_grows_bit_by_bit(server: Server) -> None:
     assert run.curves == {}
     for begin in (0, 20, 40):
         steps = range(begin, begin + 20)
-        server.log(run_id, loss=[(step, step / 3, step) for step in steps], lr=[(begin, 0.1, begin)])
-        server.log(run_id, nan=[(begin, NAN, 1)], **{f"new at {begin}": [(0, 1.0, begin)]})
+        server.log(run_id, loss=[(step, step / 3, step + 1) for step in steps], lr=[(begin, 0.1, begin + 1)])
+        server.log(run_id, nan=[(begin, NAN, 1)], **{f"new at {begin}": [(0, 1.0, begin + 1)]})
         run = fetcher.fetch(run_id, kept=run)
         assert_is_what_mlflow_has(run, server.client)
     # Restarted from step 50.
@@ -198,7 +209,7 @@ def test_a_run_that_changes_while_it_is_read(server: Server) -> None:
 
     def write() -> None:
         for begin in range(0, 2_000, 100):
-            points = [(step, float(step), step) for step in range(begin, begin + 100)]
+            points = [(step, float(step), step + 1) for step in range(begin, begin + 100)]
             server.log(run_id, one=points, another=points)
 
     with ThreadPoolExecutor(1) as pool:
@@ -213,7 +224,7 @@ def test_a_run_that_changes_while_it_is_read(server: Server) -> None:
 
 
 def test_runs_that_are_not_there(server: Server) -> None:
-    with pytest.raises(PermanentError, match="not found"):
+    with pytest.raises(PermanentError, match=r"not found|unable to find"):
         server.fetcher().fetch("f" * 32)
     run_id = server.run()
     server.log(run_id, loss=[(0, 1.0, 1)])

@@ -209,7 +209,13 @@ def old(old_mlflow: Server) -> str:
     return old_mlflow.address
 
 
-@pytest.mark.parametrize("which", ["stock", "old"])
+@pytest.fixture(scope="module")
+def other(fasttrackml: Server) -> str:
+    """FastTrackML."""
+    return fasttrackml.address
+
+
+@pytest.mark.parametrize("which", ["stock", "old", "other"])
 def test_what_a_server_lists(which: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.discover.mlflow.PAGE", 2)
     address = request.getfixturevalue(which)

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import requests
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric
 from numpy.typing import NDArray
 
+from deploy.local import isolated
 from deploy.local.process import Part, Process, answers_http, free_port
 from tests.environment import GIVEN
 from tests.mlflow_2_9 import binaries
@@ -210,6 +212,26 @@ def old(folder: Path) -> AbstractContextManager[Server]:
     programs, uri = binaries(), f"sqlite:///{folder}/mlflow.sqlite3"
     command = [str(programs / "mlflow"), "server", "--workers=1", f"--backend-store-uri={uri}"]
     return started(folder, uri, command, PATH=f"{programs}:/usr/bin:/bin")
+
+
+@contextmanager
+def fasttrackml(folder: Path) -> Iterator[Server]:
+    """FastTrackML, which has MLflow's REST API. Skips the test if it can't be installed."""
+    try:
+        program = isolated.binaries("fasttrackml") / "fml"
+    except isolated.NotInstalledError as error:
+        pytest.skip(f"not run: fetching from FastTrackML, which can't be installed ({error})")
+    port, uri = free_port(), f"sqlite://{folder}/fasttrackml.db"
+    address = f"http://127.0.0.1:{port}"
+    command = [str(program), "server", f"--listen-address=127.0.0.1:{port}", f"--database-uri={uri}"]
+    process = Process(
+        Part("fasttrackml", command, answers_http(f"{address}/health"), address), GIVEN, folder / "fasttrackml.log"
+    )
+    try:
+        process.wait_ready(PATIENCE)
+        yield Server(address, uri)
+    finally:
+        process.stop()
 
 
 def new_database(folder: Path, name: str = "mlflow.sqlite3") -> str:

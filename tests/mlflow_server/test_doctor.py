@@ -58,6 +58,14 @@ def test_an_old_server(old_mlflow: Server) -> None:
     assert found.text.startswith(f"MLflow 2.9.2 answers at {old_mlflow.address}; {STOCK}")
 
 
+def test_a_server_with_mlflows_api(fasttrackml: Server) -> None:
+    [found] = said(fasttrackml.address)
+    assert problems([found]) == []
+    assert found.text.startswith(
+        f"A server with MLflow's API, version 0.6.0, answers at {fasttrackml.address}; {STOCK}"
+    )
+
+
 def test_mlflows_own_sign_in(with_sign_in: Server) -> None:
     address, (admin, password) = with_sign_in.address, ADMIN
     user = {"username": "ann", "password": "another-password"}

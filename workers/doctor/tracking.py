@@ -28,6 +28,8 @@ LARGEST = 2**20
 SEARCH = "api/2.0/mlflow/experiments/search"
 OLDEST = (2, 9)
 """The oldest version of MLflow that Warmboard is tested with."""
+MLFLOW_1 = (1,)
+"""No MLflow before it has experiments/search, so a lower version is that of another server with MLflow's API."""
 WRONG_HOST = "Invalid Host header"
 """What MLflow says to a request by a name that it does not know."""
 NAMED = "MLFLOW_TRACKING_SERVERS"
@@ -97,13 +99,19 @@ def _look(place: Place, _: Given) -> Findings:
         yield refusal
         return
     version = _version(ask)
-    yield ok(subject, f"MLflow {version or 'of an unknown version'} answers at {place.uri}; {_way(ask)}")
+    yield ok(subject, f"{_named(version)} answers at {place.uri}; {_way(ask)}")
     if not _experiments(found):
         text = f"{place.uri} shows no experiment: it has none, or does not let these credentials read any"
         yield warning(subject, text, "Give their user the right to read the experiments: in MLflow, permission READ.")
-    if version and parsed(version) < OLDEST:
+    if version and MLFLOW_1 <= parsed(version) < OLDEST:
         text = f"MLflow {version} is older than any that Warmboard is tested with"
         yield warning(subject, text, f"Upgrade it to {'.'.join(map(str, OLDEST))} or newer.")
+
+
+def _named(version: str) -> str:
+    if version and parsed(version) < MLFLOW_1:
+        return f"A server with MLflow's API, version {version},"
+    return f"MLflow {version or 'of an unknown version'}"
 
 
 def _ask(pool: urllib3.PoolManager, server: TrackingServer, method: str, path: str, asked: object = None) -> Answer:
