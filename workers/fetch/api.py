@@ -9,6 +9,7 @@ import copy
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from json import JSONDecodeError
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -21,6 +22,7 @@ from workers.errors import NotMlflowError, PermanentError, ThrottledError, Trans
 from workers.fetch.body import ACCEPTED, Body
 from workers.fetch.budget import Budget, Limits
 from workers.fetch.connections import connections_to, until
+from workers.fetch.pauses import Pauses
 from workers.fetch.rest import rest_of
 from workers.fetch.server import TrackingServer
 from workers.history.bounded import TooLargeError
@@ -81,14 +83,15 @@ class MlflowApi:
         self._server = server
         self._limits = limits or Limits()
         self._budget: Budget | None = None
+        self._pauses: Pauses | None = None
         self._transport = transport or connections_to(server.uri, connections, server.certificate)
         # On one machine, compression costs more than it saves.
         self._accepted = "identity" if urlsplit(server.uri).hostname in LOOPBACK else ACCEPTED
 
     def of_one_fetch(self) -> Self:
-        """The same API for the requests of one fetch, which share a budget."""
+        """The same API for the requests of one fetch, which share a budget, and pause where the server asks for it."""
         api = copy.copy(self)
-        api._budget = Budget(self._limits, self._server.uri)
+        api._budget, api._pauses = Budget(self._limits, self._server.uri), Pauses()
         return api
 
     @property
@@ -131,7 +134,7 @@ class MlflowApi:
     def _answer(self, method: str, path: str, *, query: str = "", data: bytes | None = None) -> Iterator[Body]:
         budget = self.budget
         try:
-            answer = self._sent(method, f"{self._server.uri}/{path}{query}", data, budget)
+            answer = self._patiently_sent(method, path, query, data, budget)
             try:
                 if answer.status != 200:
                     raise self._refusal(path, answer, budget)
@@ -147,6 +150,25 @@ class MlflowApi:
             raise self._no_mlflow(path, f": {error}") from error
         except JSONDecodeError as error:
             raise self._no_mlflow(path) from error
+
+    def _patiently_sent(
+        self, method: str, path: str, query: str, data: bytes | None, budget: Budget
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request, again after a pause if the server asks for fewer of a fetch."""
+        url = f"{self._server.uri}/{path}{query}"
+        if self._pauses is None:
+            return self._sent(method, url, data, budget)
+        for tries in count(1):
+            self._pauses.wait(budget)
+            answer = self._sent(method, url, data, budget)
+            if answer.status != 429:
+                self._pauses.answered()
+                break
+            try:
+                self._pauses.pause(tries, self._throttled(path, answer, budget))
+            finally:
+                answer.close()
+        return answer
 
     def _sent(self, method: str, url: str, data: bytes | None, budget: Budget) -> urllib3.BaseHTTPResponse:
         """Send a request and read the response's headers."""
@@ -176,13 +198,15 @@ class MlflowApi:
             headers["Authorization"] = authorization
         return headers
 
+    def _throttled(self, path: str, answer: urllib3.BaseHTTPResponse, budget: Budget) -> ThrottledError:
+        return ThrottledError(_said(path, answer, budget)[1], rest_of(answer.status, answer.headers))
+
     def _refusal(
         self, path: str, answer: urllib3.BaseHTTPResponse, budget: Budget
     ) -> TransientError | MlflowStatusError:
-        code, reason = _reason(Body(answer, budget).read(LONGEST_REFUSAL))
-        text = f"MLflow answered {answer.status} to {path.removeprefix(API)}: {reason}"
         if answer.status == 429:
-            return ThrottledError(text, rest_of(answer.status, answer.headers))
+            return self._throttled(path, answer, budget)
+        code, text = _said(path, answer, budget)
         if answer.status == 408 or (answer.status >= 500 and answer.status != 501):
             return TransientError(text)
         if answer.status < 400:
@@ -192,6 +216,12 @@ class MlflowApi:
         if answer.status == 401:
             text = f"{text.rstrip('.')}. {HOW_TO_SIGN_IN}"
         return MlflowStatusError(text, answer.status, code)
+
+
+def _said(path: str, answer: urllib3.BaseHTTPResponse, budget: Budget) -> tuple[str, str]:
+    """MLflow's error code, and a sentence."""
+    code, reason = _reason(Body(answer, budget).read(LONGEST_REFUSAL))
+    return code, f"MLflow answered {answer.status} to {path.removeprefix(API)}: {reason}"
 
 
 def _reason(text: bytes) -> tuple[str, str]:
