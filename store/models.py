@@ -32,6 +32,9 @@ class Run(models.Model):
     unit = models.CharField(
         max_length=8, default="epoch", db_default="epoch", help_text="What epochs counts: epoch, step or point."
     )
+    pending_metrics = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="How many metrics are still being fetched, after its first charts."
+    )
     history_length = models.PositiveIntegerField(
         null=True, help_text="How many of them its history has; the metrics of its first chart may have more."
     )

@@ -27,7 +27,7 @@ from warmboard.contract.entries import SCHEMA_VERSION, Body, Encoding, Entry, En
 
 SUMMARY = (
     *("fetched_at", "experiment_name", "name", "start_time", "newest_at", "epochs", "unit", "history_length"),
-    *("digest", "parent", "params", "final_metrics", "sparkline"),
+    *("pending_metrics", "digest", "parent", "params", "final_metrics", "sparkline"),
 )
 """The columns of a run's row that each warming writes."""
 
@@ -55,6 +55,7 @@ class WarmRun:
     epochs: int
     unit: str
     history_length: int
+    pending_metrics: int
     digest: str
     parent: str
     params: dict[str, str]
@@ -187,6 +188,9 @@ def _write_entries(row: Run, entries: Mapping[EntryKey, Entry]) -> None:
 
 
 def _write_quick_tests(run: WarmRun) -> None:
+    """The history that a quick test has is whole."""
+    if run.pending_metrics:
+        return
     overview = run.entries[EntryKey.history(run.run_id, Resolution.OVERVIEW)]
     tests = QuickTest.objects.filter(mlflow_run_id=run.run_id)
     # Most runs have none, and decoding is slow.

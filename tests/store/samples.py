@@ -47,6 +47,7 @@ def warm_run(
         end_time=NOON,
         epochs=3,
         history_length=3,
+        pending_metrics=0,
         unit="epoch",
         newest_at=NOON,
         digest="",

@@ -38,11 +38,14 @@ INHERITED = ("constructor", "__proto__", "toString", "hasOwnProperty", "valueOf"
 
 @dataclass(frozen=True)
 class Framework(Sample):
-    """``logged`` is one of the methods below; ``size`` is the number of steps, or of metrics in ``many``."""
+    """``logged`` is one of the methods below; ``size`` is the number of steps, or of metrics in ``many``; ``pending``
+    metrics are still to be fetched.
+    """
 
     logged: str = "scikit"
     size: int = 5000
     name: str = "other"
+    pending: int = 0
 
     def nothing(self) -> dict[str, Points]:
         """A run that has just begun."""
@@ -195,6 +198,7 @@ class Framework(Sample):
         return FetchedRun(
             run_id=self.run_id, experiment_name=self.experiment, name=self.name, status=self.status, start_time=START,
             end_time=START + timedelta(hours=1), params=self.params(), tags=self.tags(), points=curves,
+            pending=self.pending,
         )  # fmt: skip
 
     def entries(self) -> dict[EntryKey, Entry]:

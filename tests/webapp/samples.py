@@ -295,7 +295,7 @@ class Sample:
                 run_id=self.run_id, fetched_at=datetime.now(UTC), experiment_name=self.experiment, name=self.name,
                 status=self.status, start_time=START, end_time=START + timedelta(seconds=3 * self.epochs),
                 newest_at=START + timedelta(seconds=3 * self.epochs), epochs=self.length(), unit=self.told()["unit"],
-                history_length=self.history_length(),
+                history_length=self.history_length(), pending_metrics=self.fetched().pending,
                 digest="", params=self.params(), tags=self.tags(), parent=parent_of(self.tags()),
                 summaries=self.told()["metrics"], final_metrics=self.final_metrics(),
                 sparkline=self.sparkline(), entries=self.entries(), source=b"",

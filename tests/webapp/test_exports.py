@@ -311,6 +311,14 @@ def test_entries_of_two_warmings_are_never_mixed(reader: Client, monkeypatch: py
     assert reader.get(f"{RUN}export.csv").status_code == 200
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_run_with_only_its_first_charts_is_no_file_yet(reader: Client, suffix: str) -> None:
+    Framework("partial", logged="scikit", pending=1_230).warm()
+    answer = reader.get(f"/api/runs/partial/export.{suffix}")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "1")
+    assert "1,230 of this run's metrics are still being fetched" in answer.json()["error"]
+
+
 def test_goldens_are_exported(reader: Client) -> None:
     Golden("golden").warm(quick_test=8)
     assert table(reader, "csv", run="golden").keys() == table(reader, "parquet", run="golden").keys()

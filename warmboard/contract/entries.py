@@ -166,9 +166,10 @@ class History(TypedDict):
 
     ``epochs`` are the steps of the two-tower catalogue's metrics, or, in a run without those, the steps that most of
     its metrics share. ``metrics`` holds other metrics with the same steps. The ``more_metrics`` that are left are in
-    the metric chunks. ``timestamps[i]`` is the time of the last value of ``epochs[i]``, in milliseconds since 1970
-    (UTC). ``gradient`` has the values of ``weight_norm``, under its older name. ``envelope`` is keyed by the MLflow
-    metric key, and empty if every epoch is kept. ``epochs_total`` is the number of epochs that the run logged;
+    the metric chunks. ``pending_metrics`` is there while so many metrics are still being fetched: these are the first
+    charts, without insights. ``timestamps[i]`` is the time of the last value of ``epochs[i]``, in milliseconds
+    since 1970 (UTC). ``gradient`` has the values of ``weight_norm``, under its older name. ``envelope`` is keyed by the
+    MLflow metric key, and empty if every epoch is kept. ``epochs_total`` is the number of epochs that the run logged;
     ``repeated_steps`` the number of points that a later point of the same step replaced. An overview's values are
     rounded to 8 significant digits; full resolution has MLflow's values. ``unit`` is the word for the steps.
 
@@ -197,6 +198,7 @@ class History(TypedDict):
     gradient_stats: dict[str, TowerStatistics]
     metrics: dict[str, Series]
     more_metrics: int
+    pending_metrics: NotRequired[int]
     envelope: dict[str, Envelope]
     earlier: dict[str, list[PointList]]
     replaced: dict[str, PointList]

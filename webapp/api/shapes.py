@@ -17,7 +17,9 @@ class Error(TypedDict):
 
 
 class RunFields(TypedDict):
-    """What is known of an announced run. ``epochs`` is its number of epochs, steps or points, as ``unit`` says."""
+    """What is known of an announced run. ``epochs`` is its number of epochs, steps or points, as ``unit`` says.
+    ``pending_metrics`` are still being fetched: above 0, the run has only its first charts.
+    """
 
     name: str
     experiment_name: str
@@ -29,6 +31,7 @@ class RunFields(TypedDict):
     deleted_at: str | None
     epochs: int | None
     unit: Literal["epoch", "step", "point"]
+    pending_metrics: int
     params: dict[str, str]
     final_metrics: dict[str, float | None]
     announced_at: str

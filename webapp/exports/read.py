@@ -33,6 +33,13 @@ class Changing(Exception):
     """The run was warmed again during each attempt to read its entries."""
 
 
+class NotWhole(Exception):
+    """The run has only its first charts: ``pending`` metrics are still being fetched."""
+
+    def __init__(self, pending: int) -> None:
+        super().__init__(f"{pending:,} of this run's metrics are still being fetched, and a file would lack them")
+
+
 class UnknownMetric(Exception):
     """The run has no such metric. ``known`` are its metrics."""
 
@@ -44,7 +51,8 @@ class UnknownMetric(Exception):
 def whole_run(run_id: str, wanted: Collection[str] | None = None, with_bins: bool = False) -> WholeRun | None:
     """All metrics of the run, or those ``wanted``, in that order; None if the run is not warm.
 
-    Raises UnknownMetric if the run lacks a wanted metric, and Changing if it is warmed during each of ATTEMPTS reads.
+    Raises UnknownMetric if the run lacks a wanted metric, NotWhole if it has only its first charts, and Changing if it
+    is warmed during each of ATTEMPTS reads.
     """
     for _ in range(ATTEMPTS):
         try:
@@ -67,6 +75,8 @@ def _read(run_id: str, wanted: Collection[str] | None, with_bins: bool) -> Whole
     overview, summaries = first.get("history"), first.get("summaries")
     if overview is None or summaries is None:
         return None
+    if pending := overview.get("pending_metrics", 0):
+        raise NotWhole(pending)
     _check(overview, first.values())
     run = WholeRun(overview | _tags(overview, first.get("about")))
     gathered = _Gathered(run)

@@ -13,7 +13,7 @@ from webapp.api.parameters import BadRequest, Parameter, choice
 from webapp.api.reading import NO_STORE, NotWarm, View, not_warm, of_seen_run, reading
 from webapp.api.shapes import Export
 from webapp.exports.formats import FORMATS, Format
-from webapp.exports.read import Changing, UnknownMetric, whole_run
+from webapp.exports.read import Changing, NotWhole, UnknownMetric, whole_run
 
 MOST_NAMED = 200
 """Max number of known metrics in the error of an unknown one."""
@@ -53,8 +53,9 @@ def export(format_: Format) -> View:
             run = whole_run(run_id, wanted, bins is Bins.WITH)
         except UnknownMetric as error:
             raise BadRequest("metrics", str(error), error.known[:MOST_NAMED]) from None
-        except Changing:
-            return JsonResponse({"error": busy[503]}, status=503, headers=NO_STORE | {"Retry-After": "1"})
+        except (Changing, NotWhole) as error:
+            reason = f"{error}. Retry in a second." if isinstance(error, NotWhole) else busy[503]
+            return JsonResponse({"error": reason}, status=503, headers=NO_STORE | {"Retry-After": "1"})
         if run is None:
             return not_warm(run_id)
         name = file_name(run.history["run_name"], run_id, format_.suffix)

@@ -145,6 +145,7 @@ def run_fields(run: Run) -> dict[str, Any]:
         "deleted_at": _time(run.deleted_at),
         "epochs": run.epochs,
         "unit": run.unit,
+        "pending_metrics": run.pending_metrics,
         "params": run.params,
         "final_metrics": run.final_metrics,
         "announced_at": _time(run.announced_at),

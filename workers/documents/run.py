@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -47,6 +47,12 @@ SPARKLINE_POINTS, SPARKLINE_DIGITS = 32, 4
 LONGEST_TAG = 250
 """In characters. Longer tags are in the document ``about``."""
 SUMMARY_METRICS = 100
+
+
+class Pending(TypedDict):
+    """What a history has of metrics that are still being fetched."""
+
+    pending_metrics: NotRequired[int]
 
 
 class RunDocuments:
@@ -174,6 +180,7 @@ class RunDocuments:
             "clock_of": clock_of,
             **gaps.members(),
             **self._whole.members(),
+            **_pending(self.run),
             "repeated_steps": sum(len(curve.replaced or ()) for curve in self.run.curves.values()),
             "final_metrics": self.final_metrics,
             "params": dict(self.run.params),
@@ -200,7 +207,8 @@ class RunDocuments:
 
     @cached_property
     def _insights(self) -> list[Any]:
-        return insights(self.run.curves, self.unit)
+        """None of a run that is not whole: what is missing may be the reason of what they find."""
+        return [] if self.run.pending else insights(self.run.curves, self.unit)
 
     @cached_property
     def _judged_by(self) -> str:
@@ -270,6 +278,10 @@ class RunDocuments:
                 low, high = envelope(self._values(key), positions)
                 envelopes[key] = Envelope(min=series(low, resolution), max=series(high, resolution))
         return envelopes
+
+
+def _pending(run: FetchedRun) -> Pending:
+    return {"pending_metrics": run.pending} if run.pending else {}
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -16,7 +16,7 @@ from workers.fetch.bulk import BulkRoute
 from workers.fetch.database.route import DatabaseRoute
 from workers.fetch.database.snapshot import UnreadableError
 from workers.fetch.server import TrackingServer
-from workers.fetch.stock import StockServer
+from workers.fetch.stock import StockServer, TakeRun
 from workers.history.fetched import FetchedRun
 
 __all__ = ["Fetcher", "Limits", "TrackingServer"]
@@ -52,12 +52,17 @@ class Fetcher:
         self._has_bulk, self._ask_after, self._read_after = False, -math.inf, -math.inf
 
     def fetch(
-        self, run_id: str, kept: FetchedRun | None = None, alive: Callable[[], None] = lambda: None
+        self,
+        run_id: str,
+        kept: FetchedRun | None = None,
+        alive: Callable[[], None] = lambda: None,
+        first_charts: TakeRun = lambda run: None,
     ) -> FetchedRun:
         """Fetch the whole run as it is now.
 
         ``kept`` is the result of an earlier fetch. For a run that is still running, only what it lacks is requested.
-        ``alive`` is called now and then during a long fetch; what it raises ends the fetch.
+        ``alive`` is called now and then during a long fetch. ``first_charts`` gets the run with its leading metrics
+        alone, if all others will take long. What either raises ends the fetch.
         """
         api = self._api.of_one_fetch()
         if (found := self._from_database(api, run_id, kept, alive)) is not None:
@@ -71,7 +76,7 @@ class Fetcher:
                     raise
                 self._remember(False)
         with counts.fetching(self._name, "stock", lambda: api.received):
-            return self._stock.within(api).fetch(run_id, kept, alive)
+            return self._stock.within(api).fetch(run_id, kept, alive, first_charts)
 
     def search_runs(self, experiment_name: str) -> Iterator[str]:
         """The IDs of an experiment's runs that are not deleted, oldest first."""

@@ -1,6 +1,6 @@
 """Fetch a run from a stock MLflow server: one request for the run, one for its experiment, one or more per metric.
 
-Metrics are requested concurrently.
+Metrics are requested concurrently, those of a page's first charts before the others.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import copy
 import json
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,11 +18,13 @@ from typing import Any
 import numpy as np
 import orjson
 
+from warmboard.contract.catalogue import is_histogram
 from workers.errors import DeletedError, NotMlflowError, PermanentError
 from workers.fetch.api import API, MlflowApi, MlflowStatusError
 from workers.fetch.body import Body
 from workers.fetch.incremental import goes_on, has_moved
 from workers.history.bounded import TooLargeError, loads
+from workers.history.charts import charts_of
 from workers.history.fetched import FetchedRun, described
 from workers.history.linked import datasets_of, models_of
 from workers.history.points import Indices, Point, Points, Values, latest_points
@@ -45,7 +48,15 @@ MOST_MODELS = 50
 ODD = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """Errors that an answer in a wrong shape causes."""
 
+LEADING = 12
+"""The max number of metrics that are requested before the others."""
+SECTIONS = ("training", "other", "system")
+"""Of a page's charts, in its order."""
+FIRST_CHARTS_SECONDS = 1.0
+"""If the other metrics will take longer than this, the first charts are handed out before."""
+
 Columns = tuple[Indices, Values, Indices]
+TakeRun = Callable[[FetchedRun], None]
 
 
 @dataclass
@@ -69,14 +80,20 @@ class StockServer:
         server._api = api
         return server
 
-    def fetch(self, run_id: str, kept: FetchedRun | None, alive: Callable[[], None]) -> FetchedRun:
-        """Fetch the whole run. Metrics that have not moved since ``kept`` are not requested."""
+    def fetch(
+        self, run_id: str, kept: FetchedRun | None, alive: Callable[[], None], first_charts: TakeRun = lambda run: None
+    ) -> FetchedRun:
+        """Fetch the whole run. Metrics that have not moved since ``kept`` are not requested. ``first_charts`` gets the
+        run with its leading metrics, if the others will take longer than FIRST_CHARTS_SECONDS.
+        """
         try:
-            return self._fetch(run_id, kept, alive)
+            return self._fetch(run_id, kept, alive, first_charts)
         except ODD as error:
             raise NotMlflowError(f"MLflow described run {run_id} in a shape that is not MLflow's: {error!r}") from error
 
-    def _fetch(self, run_id: str, kept: FetchedRun | None, alive: Callable[[], None]) -> FetchedRun:
+    def _fetch(
+        self, run_id: str, kept: FetchedRun | None, alive: Callable[[], None], first_charts: TakeRun
+    ) -> FetchedRun:
         run = self._api.get(API + "runs/get", "run", run_id=run_id)
         info, data = run["info"], run.get("data", {})
         if info.get("lifecycle_stage") == "deleted":
@@ -84,14 +101,18 @@ class StockServer:
         experiment = self._experiment("get", experiment_id=info["experiment_id"])
         latest = latest_points(data.get("metrics", []))
         known = kept.points if kept and goes_on(kept, info["status"]) else {}
-        return replace(
+        head = replace(
             described(run, experiment["name"]),
-            points=self._points(run_id, latest, known, alive),
             experiment_id=info["experiment_id"],
             user=info.get("user_id", ""),
             datasets=datasets_of(run),
-            models=models_of(run, self._logged_models(run)),
         )
+
+        def of_first(points: Mapping[str, Points]) -> None:
+            first_charts(replace(head, points=points, pending=len(latest) - len(points)))
+
+        points = self._points(run_id, latest, known, alive, of_first)
+        return replace(head, points=points, models=models_of(run, self._logged_models(run)))
 
     def search_runs(self, experiment_name: str) -> Iterator[str]:
         """The IDs of an experiment's runs, oldest first, so that a new run shifts no page.
@@ -146,20 +167,40 @@ class StockServer:
         return experiment
 
     def _points(
-        self, run_id: str, latest: Mapping[str, Point], known: Mapping[str, Points], alive: Callable[[], None]
+        self,
+        run_id: str,
+        latest: Mapping[str, Point],
+        known: Mapping[str, Points],
+        alive: Callable[[], None],
+        of_first: Callable[[Mapping[str, Points]], None],
     ) -> dict[str, Points]:
         found = {key: known[key] for key, point in latest.items() if key in known and not has_moved(known[key], point)}
         asked = [key for key in latest if key not in found]
+        leading = _leading(asked) if not known else []
+        rest = [key for key in asked if key not in leading]
+        begin = time.monotonic()
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="fetch")
-        try:
+
+        def submit(key: str) -> Future[Points]:
             # Each with a context of its own, which has what log messages say of the work.
-            futures = {key: pool.submit(copy_context().run, self._points_of, run_id, key, latest[key]) for key in asked}
+            return pool.submit(copy_context().run, self._points_of, run_id, key, latest[key])
+
+        def take(futures: Mapping[str, Future[Points]]) -> None:
             for key, future in futures.items():
                 # A metric of a million points takes minutes.
                 while not wait([future], ALIVE_SECONDS).done:
                     alive()
                 found[key] = future.result()
                 alive()
+
+        try:
+            first = {key: submit(key) for key in leading}
+            others = {key: submit(key) for key in rest}
+            take(first)
+            if first and rest and (time.monotonic() - begin) * len(rest) / len(first) > FIRST_CHARTS_SECONDS:
+                # Meanwhile the others are requested.
+                of_first({key: found[key] for key in leading if len(found[key])})
+            take(others)
         finally:
             # After a failure, don't send the remaining requests.
             pool.shutdown(cancel_futures=True)
@@ -194,6 +235,13 @@ class StockServer:
                 token = yield from _page(body)
             if not token:
                 return
+
+
+def _leading(keys: Iterable[str]) -> list[str]:
+    """The metrics of the charts that a page begins with."""
+    charts = charts_of(key for key in keys if not is_histogram(key))
+    sections = [[chart for chart in charts if chart["section"] == section] for section in SECTIONS]
+    return [key for chart in next(filter(None, sections), []) for key in chart["metrics"]][:LEADING]
 
 
 def _page(body: Body) -> Generator[Columns, None, str | None]:

@@ -22,6 +22,7 @@ class FetchedRun:
     """One run as the tracking server has it. Times are timezone-aware, in UTC.
 
     ``experiment_id`` is empty, and ``datasets`` and ``models`` too, if an older version has fetched the run.
+    ``pending`` is how many of its metrics are still to be fetched: 0 for a whole run.
     """
 
     run_id: str
@@ -37,6 +38,7 @@ class FetchedRun:
     user: str = ""
     datasets: Sequence[Dataset] = field(repr=False, default_factory=list)
     models: Sequence[LoggedModel] = field(repr=False, default_factory=list)
+    pending: int = 0
 
     @cached_property
     def curves(self) -> Mapping[str, Curve]:

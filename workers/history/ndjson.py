@@ -46,7 +46,7 @@ class Reading:
 
 def read_run(source: bytes, *, in_part: bool = False) -> FetchedRun:
     """Read a run that ``write_run`` has written. Raises NotWholeError if it is cut off or something else, or, unless
-    ``in_part``, if an older version left points out.
+    ``in_part``, if an older version left points out, or metrics were still to be fetched.
     """
     try:
         with zstandard.ZstdDecompressor().stream_reader(source) as stream:
@@ -56,7 +56,7 @@ def read_run(source: bytes, *, in_part: bool = False) -> FetchedRun:
 
 
 def write_run(run: FetchedRun) -> bytes:
-    """Write a whole run as zstd-compressed lines: its source in the store."""
+    """Write a run as zstd-compressed lines: its source in the store."""
     compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
     return b"".join([*map(compressor.compress, _lines(run)), compressor.flush()])
 
@@ -95,6 +95,9 @@ def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None], in_par
     head = next(documents, {})
     if head["version"] != VERSION:
         raise NotWholeError(f"a history of version {head['version']}; expected version {VERSION}")
+    pending = head.get("pending", 0)
+    if pending and not in_part:
+        raise NotWholeError(f"{pending:,} of its metrics were still to be fetched")
     columns = _Columns(in_part)
     for document in documents:
         columns.take(document)
@@ -115,6 +118,7 @@ def _read(documents: Iterator[dict[str, Any]], alive: Callable[[], None], in_par
         user=info.get("user_id") or "",
         datasets=head.get("datasets", []),
         models=head.get("models", []),
+        pending=pending,
     )
     return Reading(run, {key: (step, time, float(value)) for key, (step, time, value) in head["latest"].items()})
 
@@ -203,6 +207,7 @@ def _head(run: FetchedRun) -> dict[str, Any]:
         "datasets": list(run.datasets),
         "models": list(run.models),
         "latest": latest,
+        **({"pending": run.pending} if run.pending else {}),
     }
 
 

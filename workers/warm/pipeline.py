@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from store import clock
 from store import warm as door
+from store.models import Run
 from store.runs import make_row
 from workers.documents.run import RunDocuments
 from workers.documents.sample import Sampling
@@ -52,22 +53,31 @@ def warm_from(
     alive: Callable[[], None] = lambda: None,
 ) -> Warmed:
     """Fetch the run and store it. ``incremental`` fetches only what the store lacks, for runs in progress. ``alive`` is
-    called often during the fetch.
+    called often during the fetch. If it takes long, and the run was never fetched before, its first charts are stored
+    as soon as they are there.
 
     Raises TransientError, PermanentError, and the errors of ``store.warm.put``.
     """
     begin, fetched_at = time.monotonic(), clock.now()
     kept = _read(run_id, door.source(run_id)) if incremental else None
-    run = fetcher(server, settings).fetch(run_id, kept=kept, alive=alive)
-    # `python -m workers warm` takes runs that no event has announced.
-    make_row(
-        run_id,
-        tracking_server=server.name,
-        experiment_name=run.experiment_name,
-        status=run.status,
-        time=next((time for time in (run.end_time, run.start_time) if time and time > EPOCH), None),
-    )
-    return _store(run, fetched_at, settings, begin)
+
+    def store(run: FetchedRun) -> Warmed:
+        # `python -m workers warm` takes runs that no event has announced.
+        make_row(
+            run_id,
+            tracking_server=server.name,
+            experiment_name=run.experiment_name,
+            status=run.status,
+            time=next((time for time in (run.end_time, run.start_time) if time and time > EPOCH), None),
+        )
+        return _store(run, fetched_at, settings, begin)
+
+    def store_first(run: FetchedRun) -> None:
+        # Never in place of more: what is there already is a whole run, or the same first charts.
+        if not Run.objects.filter(pk=run_id, fetched_at__isnull=False).exists():
+            log.info("run %s: first charts %s", run_id, store(run))
+
+    return store(fetcher(server, settings).fetch(run_id, kept=kept, alive=alive, first_charts=store_first))
 
 
 def rebuild_from_source(run_id: str, settings: Settings, *, in_part: bool = False) -> Warmed | None:
@@ -110,6 +120,7 @@ def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: flo
             epochs=documents.length,
             unit=documents.unit,
             history_length=len(documents.epochs),
+            pending_metrics=run.pending,
             digest=digest_of(run),
             parent=documents.parent,
             params=dict(run.params),

@@ -90,7 +90,11 @@ async function step() {
       await guard.run(show);
     }
     toast(root, "");
-    if (page.runs.some(({ history, told, row }) => (history ? !told : UNSETTLED.includes(row.state))))
+    if (
+      page.runs.some(({ history, told, row }) =>
+        history ? !told || isPartial(history) : UNSETTLED.includes(row.state),
+      )
+    )
       return { pause: WAITING, changed };
     return { pause: page.runs.some(({ row }) => row.status === "RUNNING") ? LIVE : null, changed };
   } catch (error) {
@@ -99,6 +103,8 @@ async function step() {
     return { pause: WAITING };
   }
 }
+
+const isPartial = (history) => Boolean(history?.pending_metrics);
 
 // ── which runs ──
 
@@ -229,11 +235,13 @@ async function everything() {
   return { runs: runsOf(document.runs, page.slots), told };
 }
 
-// Runs without charts, each with the reason and what to expect; and those whose numbers are not known yet.
+// Runs without charts, each with the reason and what to expect; those whose numbers are not known yet; and those of which
+// some metrics are still being fetched.
 function showWaiting(runs) {
   const cold = runs.filter(({ history }) => !history);
   const untold = runs.filter(({ history, told }) => history && !told);
-  waiting.hidden = !cold.length && !untold.length;
+  const partial = runs.filter(({ history }) => isPartial(history));
+  waiting.hidden = !cold.length && !untold.length && !partial.length;
   const warm = runs.length - cold.length;
   const title = warm
     ? `${count(cold.length)} of ${count(runs.length)} runs ${cold.length === 1 ? "is" : "are"} not warm`
@@ -243,6 +251,7 @@ function showWaiting(runs) {
     row.reason && el("pre", { class: "reason" }, row.reason),
   ];
   const rebuilt = () => el("span", { class: "muted" }, "An earlier version has warmed it.");
+  const missing = ({ history }) => el("span", { class: "muted" }, `${count(history.pending_metrics)} more metrics.`);
   waiting.replaceChildren(
     ...(cold.length ? [notice(title, cold, reasons, "They will appear here once they are warm.")] : []),
     ...(untold.length
@@ -252,6 +261,16 @@ function showWaiting(runs) {
             untold,
             rebuilt,
             "Their curves are here; their metrics will be in the table once a worker has counted all points.",
+          ),
+        ]
+      : []),
+    ...(partial.length
+      ? [
+          notice(
+            `${count(partial.length)} of ${count(runs.length)} runs ${partial.length === 1 ? "has" : "have"} only the first charts`,
+            partial,
+            missing,
+            "The other metrics will appear here as soon as they are fetched.",
           ),
         ]
       : []),

@@ -87,6 +87,11 @@ async function step() {
     if (changed) await guard.run(() => show(document));
     toast(root, "");
     if (!page.history) return { pause: WAITING };
+    if (page.history.pending_metrics) {
+      if (!changed) await readSummary(); // the fetch of the other metrics may have failed
+      body.showPending();
+      return { pause: WAITING, changed };
+    }
     return { pause: page.history.status === "RUNNING" ? LIVE : null, changed };
   } catch (error) {
     toast(root, retrying(error));

@@ -59,6 +59,7 @@ export class RunBody {
     const box = (label) =>
       el("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": `${label}, table` });
     this.parts = {
+      pending: el("p", { class: "notice small pending", role: "status", hidden: true }),
       figures: el("div", { class: "figures" }),
       tiles: el("dl", { class: "tiles" }),
       grid: el("div", { class: "charts" }),
@@ -104,7 +105,16 @@ export class RunBody {
     );
     const analysed = [training, others, distributions, system];
     parts.figures.append(parts.tiles);
-    place.replaceChildren(this.nav.element, parts.figures, insights, ...analysed, about, this.single, way);
+    place.replaceChildren(
+      this.nav.element,
+      parts.pending,
+      parts.figures,
+      insights,
+      ...analysed,
+      about,
+      this.single,
+      way,
+    );
   }
 
   // Shows the page's new history and summaries.
@@ -114,6 +124,7 @@ export class RunBody {
     this.specs = chartSpecs(history, told);
     const awaited = hasJustBegun(history);
     const unit = unitOf(history);
+    this.showPending();
     guards.tiles.run(() => this.#showTiles());
     this.live ||= history.status === "RUNNING";
     guards.insights.run(() => this.#showInsights());
@@ -135,6 +146,19 @@ export class RunBody {
     const showTables = () => guards.tables.run(() => this.#showTables());
     if (this.histogram) requestIdleCallback(showTables, { timeout: TABLES_AFTER });
     else showTables();
+  }
+
+  // Says what is still missing while the page has only the run's first charts.
+  showPending() {
+    const { history, summary } = this.page;
+    const place = this.parts.pending;
+    const left = history.pending_metrics ?? 0;
+    place.hidden = !left;
+    if (!left) return;
+    const many = `${count(left)} more metric${left === 1 ? "" : "s"}`;
+    place.textContent = summary.reason
+      ? `These are the first charts. ${many} could not be fetched yet: ${summary.reason}`
+      : `These are the first charts. ${many} will follow: ${left === 1 ? "it is" : "they are"} being fetched.`;
   }
 
   #showTiles() {

@@ -22,7 +22,8 @@ export function badges({ history, summary }) {
   return [
     el("span", { class: `status status-${status}` }, history.status === "RUNNING" ? running(summary) : status),
     summary.deleted_at && el("span", { class: "status status-failed", title: "Deleted in MLflow" }, "deleted"),
-    el("a", { class: "state state-warm", href: "#provenance" }, warm),
+    history.pending_metrics && el("span", { class: "state" }, "first charts"),
+    !history.pending_metrics && el("a", { class: "state state-warm", href: "#provenance" }, warm),
   ].filter(Boolean);
 }
 
