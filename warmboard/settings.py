@@ -30,6 +30,7 @@ class Settings:
     pubsub_emulator_host: str | None
     pubsub_topic: str
     storage_emulator_host: str | None
+    traces_collector: str | None
     output_uri: str
     spool_dir: Path
     live_events: bool
@@ -54,6 +55,7 @@ class Settings:
             pubsub_emulator_host=contract.PUBSUB_EMULATOR_HOST.read(environ),
             pubsub_topic=contract.PUBSUB_TOPIC.read(environ),
             storage_emulator_host=contract.STORAGE_EMULATOR_HOST.read(environ),
+            traces_collector=contract.OTEL_EXPORTER_OTLP_ENDPOINT.read(environ),
             output_uri=contract.OUTPUT_URI.read(environ),
             spool_dir=contract.SPOOL_DIR.read(environ),
             live_events=contract.LIVE_EVENTS.read(environ),

@@ -235,6 +235,7 @@ def subscribe(_: argparse.Namespace, configured: Settings) -> int:
         signal.signal(number, lambda *_: stop.set())
     from google.auth.exceptions import GoogleAuthError
 
+    from workers import tracing
     from workers.health import metrics
     from workers.health.server import serve_health
     from workers.subscriber import subscribe as listen
@@ -243,6 +244,7 @@ def subscribe(_: argparse.Namespace, configured: Settings) -> int:
         metrics.share(configured)
         metrics.serve(configured)
         serve_health("subscriber")
+        tracing.begin("warmboard-subscriber", configured.traces_collector)
         listen(configured, stop)
     except GoogleAuthError as error:
         hint = "PUBSUB_EMULATOR_HOST is unset, so Google's Pub/Sub is used"

@@ -49,6 +49,7 @@ class Settings:
     metrics_host: str
     metrics_port: int
     worker_max_megabytes: int
+    traces_collector: str | None
     log_level: str
     log_format: str
 
@@ -85,6 +86,7 @@ class Settings:
             metrics_host=setting.METRICS_HOST.read(environ),
             metrics_port=setting.METRICS_PORT.read(environ),
             worker_max_megabytes=setting.WORKER_MAX_MEGABYTES.read(environ),
+            traces_collector=setting.OTEL_EXPORTER_OTLP_ENDPOINT.read(environ),
             log_level=setting.LOG_LEVEL.read(environ),
             log_format=setting.LOG_FORMAT.read(environ),
         )

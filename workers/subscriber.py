@@ -25,7 +25,7 @@ from store.durable import commit_durably
 from store.logs import about
 from store.models import InboxEvent
 from warmboard.contract.replay import REPLAY_REQUESTED
-from workers import counts, inbox, logged
+from workers import counts, inbox, logged, tracing
 from workers.backoff import backoff
 from workers.heartbeat import touch
 from workers.inbox import REQUESTS, Message
@@ -126,12 +126,13 @@ def receive(message: Any) -> None:
 
     Raises DatabaseError if the database is down; then the message is neither acked nor nacked.
     """
-    row = _record(_as_message(message))
-    message.ack()
-    if row is None:
-        log.info("the event of message %s is in the inbox already", message.message_id)
-    else:
-        _queue(row)
+    with tracing.span("receive", message.attributes, run_id=message.attributes.get("ce-subject", "")):
+        row = _record(_as_message(message))
+        message.ack()
+        if row is None:
+            log.info("the event of message %s is in the inbox already", message.message_id)
+        else:
+            _queue(row)
 
 
 def create_subscription(settings: Settings) -> None:

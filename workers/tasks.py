@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from store import logs, retention
 from store.models import Run
-from workers import inbox
+from workers import inbox, tracing
 from workers.backoff import backoff
 from workers.processes import ClaimingRequest, claimant
 from workers.queue import LATER, LIVE_SECONDS, Turn, app, dispatch, dispatch_later, dispatch_turn
@@ -42,6 +42,7 @@ def _before_forking(sender: Any, **_: Any) -> None:
 @worker_process_init.connect
 def _after_forking(**_: Any) -> None:
     bulkhead.enter()
+    tracing.begin("warmboard-worker", settings().traces_collector)
 
 
 @task_prerun.connect

@@ -45,6 +45,7 @@ def test_the_subscriber_imports_nothing_of_warming() -> None:
         "workers.recording.text",
         "workers.settings",
         "workers.subscriber",
+        "workers.tracing",
     }
 
 

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from warmboard import storage
+from warmboard.announce.tracing import publishing
 from warmboard.contract.events import RunEvent
 from warmboard.contract.info import FILE_NAME, RunInfo
 from warmboard.errors import PublishError
@@ -43,6 +44,7 @@ class Publisher:
         from google.cloud import pubsub_v1
         from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
+        self._collector = settings.traces_collector
         self.topic = f"projects/{settings.google_cloud_project}/topics/{settings.pubsub_topic}"
         # Each message is sent at once, in a batch of its own.
         one = pubsub_v1.types.BatchSettings(max_messages=1)
@@ -74,10 +76,11 @@ class Publisher:
 
         data, attributes = event.encode()
         try:
-            sending: Any = self._client.publish(
-                self.topic, data, retry=Retry(timeout=deadline), timeout=deadline, **attributes
-            )
-            return str(sending.result(timeout=deadline))
+            with publishing(event, self._collector) as context:
+                sending: Any = self._client.publish(
+                    self.topic, data, retry=Retry(timeout=deadline), timeout=deadline, **attributes, **context
+                )
+                return str(sending.result(timeout=deadline))
         except Exception as error:  # gRPC, authentication and timeouts have no base class in common
             reason = str(error) or type(error).__name__
             raise PublishError(f"Pub/Sub did not accept the event for topic {self.topic}: {reason}") from error

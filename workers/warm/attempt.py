@@ -21,7 +21,7 @@ from django.db import Error, OperationalError, close_old_connections
 from store import logs
 from store.models import InboxEvent, Run
 from store.warm import HotCopyError
-from workers import counts, inbox, logged
+from workers import counts, inbox, logged, tracing
 from workers.backoff import backoff
 from workers.errors import PermanentError, TransientError
 from workers.fetch.fetcher import TrackingServer
@@ -222,12 +222,14 @@ def _attempt_events(events: list[InboxEvent], server: TrackingServer | None, set
     # An attempt may settle several events: the newest says what to fetch.
     logs.note(**logged.of_event(events[-1]), attempt=events[-1].attempts)
     claims = [EventClaim(event) for event in events]
-    return attempt(
-        claims,
-        lambda left, alive: _warm([claim.event for claim in left], settings, alive),
-        settings.warm_attempts,
-        server=server,
-    )
+    newest = events[-1]
+    with tracing.span("warm", newest.attributes, run_id=newest.run_id, attempt=newest.attempts):
+        return attempt(
+            claims,
+            lambda left, alive: _warm([claim.event for claim in left], settings, alive),
+            settings.warm_attempts,
+            server=server,
+        )
 
 
 def rebuild(run_id: str, attempts: int, settings: Settings) -> str:

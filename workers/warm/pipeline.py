@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -15,6 +15,8 @@ from store import clock
 from store import warm as door
 from store.models import Run
 from store.runs import make_row
+from warmboard.contract.entries import Entry, EntryKey
+from workers import tracing
 from workers.documents.run import RunDocuments
 from workers.documents.sample import Sampling
 from workers.fetch.fetcher import Fetcher, Limits, TrackingServer
@@ -77,7 +79,9 @@ def warm_from(
         if not Run.objects.filter(pk=run_id, fetched_at__isnull=False).exists():
             log.info("run %s: first charts %s", run_id, store(run))
 
-    return store(fetcher(server, settings).fetch(run_id, kept=kept, alive=alive, first_charts=store_first))
+    with tracing.span("fetch", server=server.name):
+        run = fetcher(server, settings).fetch(run_id, kept=kept, alive=alive, first_charts=store_first)
+    return store(run)
 
 
 def rebuild_from_source(run_id: str, settings: Settings, *, in_part: bool = False) -> Warmed | None:
@@ -106,32 +110,10 @@ def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: flo
     source = write_run(run)
     # A run that has not changed keeps its bodies and ETags to the byte, however often it is replayed.
     documents = RunDocuments(run, sampling, door.unchanged_since(run.run_id, source) or timezone.now())
-    entries = documents.entries()
-    stored = door.put(
-        door.WarmRun(
-            run_id=run.run_id,
-            fetched_at=fetched_at,
-            experiment_name=run.experiment_name,
-            name=run.name,
-            status=run.status,
-            start_time=run.start_time,
-            end_time=run.end_time,
-            newest_at=run.newest_at,
-            epochs=documents.length,
-            unit=documents.unit,
-            history_length=len(documents.epochs),
-            pending_metrics=run.pending,
-            digest=digest_of(run),
-            parent=documents.parent,
-            params=dict(run.params),
-            tags=run.tags,
-            summaries=documents.summary,
-            final_metrics=documents.summary_metrics,
-            sparkline=documents.sparkline(),
-            entries=entries,
-            source=source,
-        )
-    )
+    with tracing.span("encode", metrics=len(run.points)):
+        entries = documents.entries()
+    with tracing.span("store", entries=len(entries)):
+        stored = door.put(_warm_run(run, documents, entries, source, fetched_at))
     return Warmed(
         run_id=run.run_id,
         stored=stored,
@@ -139,6 +121,38 @@ def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: flo
         epochs=documents.length,
         size=sum(len(entry.zstd) for entry in entries.values()),
         seconds=time.monotonic() - begin,
+    )
+
+
+def _warm_run(
+    run: FetchedRun,
+    documents: RunDocuments,
+    entries: Mapping[EntryKey, Entry],
+    source: bytes,
+    fetched_at: datetime,
+) -> door.WarmRun:
+    return door.WarmRun(
+        run_id=run.run_id,
+        fetched_at=fetched_at,
+        experiment_name=run.experiment_name,
+        name=run.name,
+        status=run.status,
+        start_time=run.start_time,
+        end_time=run.end_time,
+        newest_at=run.newest_at,
+        epochs=documents.length,
+        unit=documents.unit,
+        history_length=len(documents.epochs),
+        pending_metrics=run.pending,
+        digest=digest_of(run),
+        parent=documents.parent,
+        params=dict(run.params),
+        tags=run.tags,
+        summaries=documents.summary,
+        final_metrics=documents.summary_metrics,
+        sparkline=documents.sparkline(),
+        entries=entries,
+        source=source,
     )
 
 

@@ -28,6 +28,7 @@ from warmboard.contract.settings.programs import (
     METRICS_HOST,
     METRICS_PORT,
     MLFLOW_UI_URLS,
+    OTEL_EXPORTER_OTLP_ENDPOINT,
     OUTPUT_URI,
     STORAGE_EMULATOR_HOST,
 )
@@ -154,6 +155,7 @@ __all__ = [
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_UI_URLS",
     "MLFLOW_WORKERS",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OUTPUT_URI",
     "OVERVIEW_POINTS",
     "PUBSUB_EMULATOR_HOST",

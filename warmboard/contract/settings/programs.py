@@ -44,6 +44,14 @@ LOG_LEVEL = Setting(
     "The min level of log messages.",
     ("trainer", "workers", "webapp"),
 )
+OTEL_EXPORTER_OTLP_ENDPOINT = Setting(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    optional,
+    "",
+    "The address of an OpenTelemetry collector that takes OTLP over HTTP, http://HOST:4318, for traces. Unset: nothing"
+    " is traced. OpenTelemetry's SDK reads its other variables itself.",
+    ("trainer", "workers"),
+)
 MLFLOW_UI_URLS = Setting(
     "MLFLOW_UI_URLS",
     ui_addresses,
