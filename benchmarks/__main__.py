@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import pipeline, restore, runs_list, slow, training, warming, web
+from benchmarks import backfill, pipeline, restore, runs_list, slow, training, warming, web
 from benchmarks.pages import measure as pages
 from benchmarks.report import publish
 
 BENCHMARKS = {
+    "backfill": backfill.measure,
     "pages": pages.measure,
     "pipeline": pipeline.measure,
     "restore": restore.measure,

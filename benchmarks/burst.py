@@ -123,7 +123,7 @@ def _fresh(supervisor: Supervisor, fresh: list[str], replayed: list[str], epochs
     left = scalar(supervisor.stack, "select count(*) from store_inboxevent where state in ('pending', 'warming')")
     if not left:
         raise RuntimeError("the replay had ended before the last fresh event: replay more runs")
-    waits = _waits(supervisor.stack.urls["web"], fresh)
+    waits = fresh_waits(supervisor.stack.urls["web"], fresh)
     p95 = percentile(waits, 0.95)
     yield Measure("fresh events beside a replay: publish → warm, median", statistics.median(waits), "s")
     yield Measure(
@@ -197,7 +197,7 @@ def scalar(stack: Stack, statement: str) -> object:
         return connection.execute(text(statement)).scalar()
 
 
-def _waits(web: str, runs: list[str]) -> list[float]:
+def fresh_waits(web: str, runs: list[str]) -> list[float]:
     """Seconds from publish to warm of every run, as the webapp reports them."""
     with requests.Session() as session:
         summaries = [session.get(f"{web}api/runs/{run_id}/", timeout=10).json() for run_id in runs]

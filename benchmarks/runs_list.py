@@ -1,4 +1,7 @@
-"""The list of 100,000 runs compared with the list of 1,000, through the real webapp: ``make bench-runs``."""
+"""The list of 100,000 runs compared with the list of 1,000, through the real webapp: ``make bench-runs``.
+
+``BENCH_LIST_RUNS=1000000 BENCH_LIST_METRICS=10`` measures another number of runs and of metrics of each.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ from deploy.local.process import Part, Process, answers_http, free_port
 from deploy.local.stack import valkey_binary
 from warmboard.contract.entries import SCHEMA_VERSION
 
-FEW, MANY = 1_000, 100_000
+FEW, MANY = 1_000, int(os.environ.get("BENCH_LIST_RUNS") or 100_000)
+METRICS = int(os.environ.get("BENCH_LIST_METRICS") or 30)
+"""Of each run: 7 final ones, the validation loss, and layers."""
 ROUNDS, WARM_UP = 40, 3
 BUDGET = 1.5
 ASKED = {
@@ -49,7 +54,7 @@ ASKED = {
     "sort: a metric, filtered": "?sort=metric.final_val_loss&q=param.optimizer+%3D+adam",
 }
 PAGED = ("newest", "sort: a metric", "sort: a metric's min", "filter: a parameter", "search: a word that many have")
-# Every run has 6 parameters, 7 final metrics and 23 curves; a few runs have a rare word or a rare value.
+# Every run has 6 parameters, 7 final metrics and curves; a few runs have a rare word or a rare value.
 FILL = """
 INSERT INTO store_run (run_id, tracking_server, experiment_name, name, status, params, final_metrics, sparkline,
     announced_at, start_time, end_time, epochs, fetched_at, warmed_at, schema_version, rebuild_attempts, rebuild_reason)
@@ -76,7 +81,7 @@ FROM store_run, jsonb_each(final_metrics), LATERAL (SELECT value::text::float) v
 INSERT INTO store_runmetric (run_id, key, value, first, min, max, count)
 SELECT md5(n::text), key, last, last + 1, last * 0.9, last * 1.1 + 1, 20 + n % 80
 FROM generate_series(1, {runs}) n,
-    unnest('val_loss'::text || ARRAY(SELECT 'layer_' || k FROM generate_series(1, 22) k)) key,
+    unnest('val_loss'::text || ARRAY(SELECT 'layer_' || k FROM generate_series(1, {layers}) k)) key,
     LATERAL (SELECT (hashtext(n || key)::bigint & 1048575) / 1048576.0) v(last);
 """
 
@@ -152,7 +157,9 @@ def _webapp(folder: Path, postgres: Postgres, runs: int) -> Iterator[str]:
     for command in (["migrate", "--verbosity=0"], ["collectstatic", "--noinput", "--verbosity=0"]):
         subprocess.run([sys.executable, "-m", "webapp", "manage", *command], env=environ, check=True)
     with psycopg.connect(environ["DATABASE_URL"], autocommit=True) as connection:
-        for statement in FILL.format(runs=runs, rare=runs // 20, schema=SCHEMA_VERSION).split(";\n"):
+        for statement in FILL.format(runs=runs, rare=runs // 20, schema=SCHEMA_VERSION, layers=METRICS - 8).split(
+            ";\n"
+        ):
             connection.execute(statement)
         connection.execute("VACUUM ANALYZE")
     address = f"http://127.0.0.1:{ports[1]}/"
