@@ -18,6 +18,7 @@ GROUPS = {
     "tests/browser/": "browser",
     # MLflow's servers: ours, a stock one, one of 2.9.2.
     "tests/mlflow_server/": "mlflow",
+    "tests/deploy/server/test_tutorial.py": "mlflow",
     "tests/deploy/server/test_wheels.py": "mlflow",
     "tests/trainer/test_main.py": "mlflow",
     "tests/warmboard/keras/test_catalogue.py": "mlflow",

@@ -1,6 +1,6 @@
-"""The examples of docs/how-to/any-framework.md, unchanged, in an environment with the frameworks and the installed
-library: each run is warm without a command. Only `make test-all` runs them; scikit-learn's is also in `make test`
-(test_other_frameworks.py).
+"""The examples of docs/how-to/any-framework.md and the script of docs/tutorials/pytorch.md, unchanged, in an
+environment with the frameworks and the installed library: each run is warm without a command. Only `make test-all` runs
+them; scikit-learn's is also in `make test` (test_other_frameworks.py).
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ from tests.paths import ROOT
 
 pytestmark = pytest.mark.integration
 
-EXAMPLES = examples(ANY_FRAMEWORK)
-NEEDS = {"PyTorch": "torch", "Lightning": "lightning", "Hugging Face": "transformers"}
+TUTORIAL = "Tutorial"
+EXAMPLES = {
+    **examples(ANY_FRAMEWORK),
+    TUTORIAL: "".join(examples(ROOT / "docs" / "tutorials" / "pytorch.md").values()),
+}
+NEEDS = {TUTORIAL: "torch", "PyTorch": "torch", "Lightning": "lightning", "Hugging Face": "transformers"}
 LOGGED = {
     "Track any framework": ("loss", 1),
     "scikit-learn": ("training_accuracy_score", 1),
@@ -28,6 +32,7 @@ LOGGED = {
     "PyTorch": ("loss", 3),
     "Lightning": ("loss", 30),
     "Hugging Face": ("loss", 7),
+    TUTORIAL: ("val_accuracy", 60),
 }
 """Of each example one metric, and how many values of it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import signal
 import subprocess
@@ -11,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -20,25 +18,20 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from tests.conftest import NOT_RUN
+from tests.deploy.server.conftest import EXTRA, UV, run
 from tests.environment import GIVEN
 from tests.mlflow_server.servers import Server, new_database
 from tests.paths import ROOT
 from tests.waiting import PATIENCE, wait
 
 pytestmark = pytest.mark.integration
-UV = Path(sys.executable).with_name("uv")
 ENVIRONMENT = ROOT / "build" / "server"
 PROGRAM = ENVIRONMENT / "bin" / "warmboard-server"
-EXTRA = bool(os.environ.get("TEST_FRAMEWORKS"))
-"""Whether the sources that MLflow itself must read are tried, too."""
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def program(wheels: Path) -> Path:
     """The installed program."""
-    wheels = tmp_path_factory.mktemp("wheels")
-    for project in (ROOT, ROOT / "deploy" / "server"):
-        run(UV, "build", "--quiet", "--wheel", "--out-dir", wheels, project)
     digest = hashlib.sha256((ROOT / "deploy" / "server" / "pyproject.toml").read_bytes()).hexdigest()
     marker = ENVIRONMENT / "installed"
     extra = "[mlflow]" if EXTRA else ""
@@ -50,13 +43,6 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(UV, "pip", "install", *options, library, f"warmboard-server{extra} @ {server.as_uri()}")
     marker.write_text(digest + extra)
     return PROGRAM
-
-
-def run(*command: Any) -> None:
-    # Of thousands of modules a few hundred are used: Python compiles these.
-    environ = {name: value for name, value in os.environ.items() if name != "UV_COMPILE_BYTECODE"}
-    done = subprocess.run([str(word) for word in command], env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def log(client: MlflowClient, count: int) -> list[str]:

@@ -1,0 +1,1 @@
+"""What makes the documentation a site, and its reference pages: `docs/site/`."""
