@@ -106,3 +106,8 @@ def test_what_the_containers_read_is_where_it_is_mounted() -> None:
     assert (mounted[str(Path(home).parent)] / Path(home).name).is_file()
     assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {source["uid"]}
     assert source["url"] == "http://prometheus:9090"
+
+
+def test_a_cluster_has_the_same_alerts() -> None:
+    manifest = yaml.safe_load((ROOT / "deploy/kubernetes/components/monitoring/alerts.yaml").read_text())
+    assert manifest["spec"] == yaml.safe_load((FOLDER / "alerts.yml").read_text())
