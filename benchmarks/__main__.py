@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import backfill, pipeline, restore, runs_list, slow, training, warming, web
+from benchmarks import backfill, pipeline, restore, rolling, runs_list, slow, training, warming, web
 from benchmarks.pages import measure as pages
 from benchmarks.report import publish
 
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "pages": pages.measure,
     "pipeline": pipeline.measure,
     "restore": restore.measure,
+    "rolling": rolling.measure,
     "runs": runs_list.measure,
     "slow": slow.measure,
     "trainer": training.measure,

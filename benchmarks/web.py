@@ -51,7 +51,9 @@ def measure() -> Iterator[Measure]:
         asked["zstd"] = Asked(histories[100], {"Accept-Encoding": "gzip, deflate, br, zstd"})
         asked["unchanged"] = Asked(histories[100], {"If-None-Match": _etag(histories[100])})
         # Behind a proxy there is no reading without an account: this reader has signed in.
-        asked["signed in"] = Asked(histories[100], {"X-Forwarded-For": "192.0.2.1", "Cookie": _sign_in(supervisor)})
+        asked["signed in"] = Asked(
+            histories[100], {"X-Forwarded-For": "192.0.2.1", "Cookie": sign_in(supervisor, web.rstrip("/"))}
+        )
         rates = {name: statistics.median(found) for name, found in _rounds(asked).items()}
     hello, read = rates["hello"], rates["overview 100"]
     for name, rate in (("", read), (", zstd", rates["zstd"]), (", signed in", rates["signed in"])):
@@ -104,15 +106,17 @@ def _etag(address: str) -> str:
     return requests.get(address, headers={"Accept-Encoding": "gzip"}, timeout=10).headers["ETag"]
 
 
-def _sign_in(supervisor: Supervisor) -> str:
-    """The session cookie of a new user."""
+def sign_in(supervisor: Supervisor, web: str) -> str:
+    """The session cookie of a new user, for the webapp at an address; its certificate is not checked."""
     manage = [sys.executable, "-m", "webapp", "manage", "createsuperuser", "--noinput"]
     name, password = "reader", secrets.token_hex(16)
     account = {"DJANGO_SUPERUSER_USERNAME": name, "DJANGO_SUPERUSER_PASSWORD": password}
     environ = {**supervisor.stack.environ, **account, "DJANGO_SUPERUSER_EMAIL": "reader@example.com"}
     subprocess.run(manage, env=environ, check=True, capture_output=True)
-    address = supervisor.stack.urls["web"] + "sign-in/"
+    address = f"{web}/sign-in/"
     with requests.Session() as session:
+        session.verify = False
+        session.headers["Referer"] = address
         page = session.get(address, timeout=10)
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
         form = {"username": name, "password": password, "csrfmiddlewaretoken": token[1] if token else ""}

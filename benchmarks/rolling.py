@@ -1,0 +1,175 @@
+"""A rolling restart under load: ``make bench-rolling``.
+
+Two webapps behind the proxy of docker-compose.yml, with TLS; 200 clients on kept connections read pages, JSON and the
+list for a minute, while both webapps and the worker are replaced one after the other, and events come. No request may
+fail and no event be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import aiohttp
+
+from benchmarks.burst import count, publish, running_stack, wait
+from benchmarks.report import Measure, percentile, say
+from benchmarks.runs import copies_of, insert_run
+from benchmarks.web import sign_in
+from deploy.local import isolated
+from deploy.local.process import Part, Process, answers_http, answers_tcp, free_port
+from deploy.local.stack import ROOT
+from deploy.local.supervisor import Supervisor
+
+CLIENTS, SECONDS, CALM_SECONDS = 200, 60.0, 20.0
+EPOCHS, EVENTS = 100, 60
+CADDYFILE = ROOT / "deploy" / "compose" / "Caddyfile"
+
+
+@dataclass
+class Answers:
+    """What the clients got: milliseconds of each answer, and why others failed."""
+
+    times: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        return len(self.times) / self.seconds
+
+
+def measure() -> Iterator[Measure]:
+    """Failed requests and lost events; requests a second and the 99th percentile, beside hello, world behind the same
+    proxy.
+    """
+    # One process each: there are two of them.
+    with running_stack(WEBAPP_PROCESSES="1", WEBAPP_HTTPS="true", WEBAPP_TRUSTED_PROXIES="1") as supervisor:
+        environ = supervisor.stack.environ
+        mlflow, database = environ["MLFLOW_TRACKING_URI"], environ["MLFLOW_BACKEND_STORE_URI"]
+        run = insert_run(mlflow, database, EPOCHS)
+        subprocess.run([sys.executable, "-m", "workers", "warm", run], env=environ, check=True)
+        runs = copies_of(mlflow, database, run, EVENTS)
+        with _servers(supervisor, "webapp") as webapps, _servers(supervisor, "hello") as hellos:
+            with _proxy(supervisor, hellos) as hello:
+                say(f"hello, world, {CLIENTS} clients")
+                reference = asyncio.run(_load([f"{hello}/api/hello/"], {}, CALM_SECONDS))
+            with _proxy(supervisor, webapps) as web:
+                cookies = {"Cookie": sign_in(supervisor, web)}
+                pages = [f"{web}{path}" for path in ("/", f"/runs/{run}/", f"/api/runs/{run}/training-history/")]
+                say(f"{CLIENTS} clients, nothing is replaced")
+                calm = asyncio.run(_load(pages, cookies, CALM_SECONDS))
+                say(f"{CLIENTS} clients, while both webapps and the worker are replaced")
+                replacing = threading.Thread(target=_replace, args=(supervisor, webapps, runs))
+                replacing.start()
+                rolled = asyncio.run(_load(pages, cookies, SECONDS))
+                replacing.join()
+        wait(lambda: count(supervisor.stack, "store_warmentry", runs), len(runs))
+        warm = count(supervisor.stack, "store_warmentry", runs)
+    yield Measure(
+        f"failed of {len(rolled.times):,} requests", len(rolled.failures), "", None, "none", not rolled.failures
+    )
+    for reason in sorted(set(rolled.failures))[:5]:
+        say(f"failed: {reason}")
+    yield Measure("events warm, of those published meanwhile", warm, "", len(runs), "all", warm == len(runs))
+    for name, found in (("nothing replaced", calm), ("all replaced", rolled)):
+        yield Measure(f"{name} / hello, world: requests a second", found.rate, "requests/s", reference.rate)
+        yield Measure(
+            f"{name} / hello, world: p99", percentile(found.times, 0.99), "ms", percentile(reference.times, 0.99)
+        )
+
+
+async def _load(addresses: Sequence[str], headers: dict[str, str], seconds: float) -> Answers:
+    """Read the addresses with all clients for so long, each on a connection of its own that it keeps."""
+    found, begin = Answers(), time.monotonic()
+
+    async def client(session: aiohttp.ClientSession, number: int) -> None:
+        for address in itertools.islice(itertools.cycle(addresses), number, None):
+            if time.monotonic() - begin > seconds:
+                return
+            asked = time.perf_counter()
+            try:
+                async with session.get(address, allow_redirects=False) as answer:
+                    await answer.read()
+                    if answer.status != 200:
+                        found.failures.append(f"{answer.status} {address}")
+                        continue
+            except (aiohttp.ClientError, TimeoutError) as error:
+                found.failures.append(repr(error))
+                continue
+            found.times.append((time.perf_counter() - asked) * 1000)
+
+    # Its certificate is of the proxy's own authority.
+    connector = aiohttp.TCPConnector(limit=CLIENTS, ssl=False)
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+        await asyncio.gather(*(client(session, number) for number in range(CLIENTS)))
+    found.seconds = time.monotonic() - begin
+    return found
+
+
+def _replace(supervisor: Supervisor, webapps: list[Process], runs: list[str]) -> None:
+    """Each webapp, then the worker: the new one is ready before the next is asked to end."""
+    events = iter(runs)
+    for number, webapp in enumerate(webapps):
+        publish(supervisor.stack, list(itertools.islice(events, EVENTS // 3)), EPOCHS)
+        time.sleep(5)
+        webapp.stop(30)
+        webapps[number] = Process(webapp.part, supervisor.stack.environ, webapp.log)
+        webapps[number].wait_ready(60)
+    worker = supervisor.processes["worker"]
+    following = supervisor.start(replace(worker.part, name="worker-2"))
+    publish(supervisor.stack, list(events), EPOCHS)
+    following.wait_ready(60)
+    worker.stop(30)
+
+
+@contextmanager
+def _servers(supervisor: Supervisor, name: str) -> Iterator[list[Process]]:
+    """Two webapps, or two that say hello, on ports of their own."""
+    started: list[Process] = []
+    for number in range(2):
+        port = free_port()
+        environ = {"WEBAPP_PORT": str(port), "METRICS_PORT": "0"}
+        if name == "hello":
+            environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.hello_settings"
+        command = [sys.executable, "-m", "webapp", "serve"]
+        part = Part(f"{name}-{number}", command, answers_tcp(port), f"127.0.0.1:{port}", environ)
+        started.append(Process(part, supervisor.stack.environ, supervisor.stack.logs / f"{part.name}.log"))
+    try:
+        for process in started:
+            process.wait_ready(60)
+        yield started
+    finally:
+        for process in started:
+            process.stop()
+
+
+@contextmanager
+def _proxy(supervisor: Supervisor, webapps: list[Process]) -> Iterator[str]:
+    """The proxy of docker-compose.yml in front of them, on a port of its own."""
+    port, health = free_port(), free_port()
+    text = CADDYFILE.read_text().replace("webapp:8000", " ".join(webapp.part.address for webapp in webapps))
+    text = text.replace("127.0.0.1:2080", f"127.0.0.1:{health}").replace(
+        "{\n", "{\n\tauto_https disable_redirects\n", 1
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "Caddyfile"
+        file.write_text(text)
+        environ = {**supervisor.stack.environ, "PROXY_SITE": f"https://localhost:{port}", "XDG_DATA_HOME": folder}
+        command = [str(isolated.binaries("caddy") / "caddy"), "run", f"--config={file}", "--adapter=caddyfile"]
+        part = Part("proxy", command, answers_http(f"http://127.0.0.1:{health}/"))
+        process = Process(part, environ, supervisor.stack.logs / "proxy.log")
+        try:
+            process.wait_ready(60)
+            yield f"https://localhost:{port}"
+        finally:
+            process.stop()
