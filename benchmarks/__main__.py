@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import backfill, pipeline, restore, rolling, runs_list, slow, training, warming, web
+from benchmarks import backfill, pipeline, restore, rolling, runs_list, scale, slow, training, warming, web
 from benchmarks.pages import measure as pages
 from benchmarks.report import publish
 
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "restore": restore.measure,
     "rolling": rolling.measure,
     "runs": runs_list.measure,
+    "scale": scale.measure,
     "slow": slow.measure,
     "trainer": training.measure,
     "warming": warming.measure,
