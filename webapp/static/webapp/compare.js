@@ -235,8 +235,8 @@ async function everything() {
   return { runs: runsOf(document.runs, page.slots), told };
 }
 
-// Runs without charts, each with the reason and what to expect; those whose numbers are not known yet; and those of which
-// some metrics are still being fetched.
+// Runs without charts, each with the reason and what to expect; those whose numbers are not known yet; and those with
+// metrics that are still being fetched.
 function showWaiting(runs) {
   const cold = runs.filter(({ history }) => !history);
   const untold = runs.filter(({ history, told }) => history && !told);
@@ -267,7 +267,7 @@ function showWaiting(runs) {
     ...(partial.length
       ? [
           notice(
-            `${count(partial.length)} of ${count(runs.length)} runs ${partial.length === 1 ? "has" : "have"} only the first charts`,
+            `Of ${count(partial.length)} of ${count(runs.length)} runs only the first charts are here`,
             partial,
             missing,
             "The other metrics will appear here as soon as they are fetched.",
