@@ -12,9 +12,9 @@ import itertools
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from benchmarks.report import Measure, percentile, say
 from benchmarks.runs import copies_of, insert_run
 from benchmarks.web import sign_in
 from deploy.local import isolated
-from deploy.local.process import Part, Process, answers_http, answers_tcp, free_port
+from deploy.local.process import Part, Process, answers_http, answers_tcp, free_port, has_said
 from deploy.local.stack import ROOT
 from deploy.local.supervisor import Supervisor
 
@@ -59,20 +59,26 @@ def measure() -> Iterator[Measure]:
         run = insert_run(mlflow, database, EPOCHS)
         subprocess.run([sys.executable, "-m", "workers", "warm", run], env=environ, check=True)
         runs = copies_of(mlflow, database, run, EVENTS)
-        with _servers(supervisor, "webapp") as webapps, _servers(supervisor, "hello") as hellos:
-            with _proxy(supervisor, hellos) as hello:
-                say(f"hello, world, {CLIENTS} clients")
-                reference = asyncio.run(_load([f"{hello}/api/hello/"], {}, CALM_SECONDS))
-            with _proxy(supervisor, webapps) as web:
-                cookies = {"Cookie": sign_in(supervisor, web)}
-                pages = [f"{web}{path}" for path in ("/", f"/runs/{run}/", f"/api/runs/{run}/training-history/")]
-                say(f"{CLIENTS} clients, nothing is replaced")
-                calm = asyncio.run(_load(pages, cookies, CALM_SECONDS))
-                say(f"{CLIENTS} clients, while both webapps and the worker are replaced")
-                replacing = threading.Thread(target=_replace, args=(supervisor, webapps, runs))
-                replacing.start()
-                rolled = asyncio.run(_load(pages, cookies, SECONDS))
-                replacing.join()
+        with (
+            _servers(supervisor, "webapp") as webapps,
+            _servers(supervisor, "hello") as hellos,
+            _proxy(supervisor, webapps) as web,
+            _proxy(supervisor, hellos) as hello,
+        ):
+            cookies = {"Cookie": sign_in(supervisor, web)}
+            say(f"hello, world, {CLIENTS} clients")
+            reference = asyncio.run(_load([f"{hello}/api/hello/"], cookies, CALM_SECONDS))
+            if not reference.times:
+                raise RuntimeError(f"hello, world is not answered: {reference.failures[0]}")
+            pages = [f"{web}{path}" for path in ("/", f"/runs/{run}/", f"/api/runs/{run}/training-history/")]
+            say(f"{CLIENTS} clients, nothing is replaced")
+            calm = asyncio.run(_load(pages, cookies, CALM_SECONDS))
+            say(f"{CLIENTS} clients, while both webapps and the worker are replaced")
+            # The clients in a thread, since a process ends with the thread that started it.
+            with ThreadPoolExecutor(1) as pool:
+                reading = pool.submit(asyncio.run, _load(pages, cookies, SECONDS))
+                _replace(supervisor, webapps, runs)
+                rolled = reading.result()
         wait(lambda: count(supervisor.stack, "store_warmentry", runs), len(runs))
         warm = count(supervisor.stack, "store_warmentry", runs)
     yield Measure(
@@ -126,7 +132,8 @@ def _replace(supervisor: Supervisor, webapps: list[Process], runs: list[str]) ->
         webapps[number] = Process(webapp.part, supervisor.stack.environ, webapp.log)
         webapps[number].wait_ready(60)
     worker = supervisor.processes["worker"]
-    following = supervisor.start(replace(worker.part, name="worker-2"))
+    is_ready = has_said(supervisor.stack.log("worker-2"), " ready.")
+    following = supervisor.start(replace(worker.part, name="worker-2", ready=is_ready))
     publish(supervisor.stack, list(events), EPOCHS)
     following.wait_ready(60)
     worker.stop(30)
@@ -167,7 +174,7 @@ def _proxy(supervisor: Supervisor, webapps: list[Process]) -> Iterator[str]:
         environ = {**supervisor.stack.environ, "PROXY_SITE": f"https://localhost:{port}", "XDG_DATA_HOME": folder}
         command = [str(isolated.binaries("caddy") / "caddy"), "run", f"--config={file}", "--adapter=caddyfile"]
         part = Part("proxy", command, answers_http(f"http://127.0.0.1:{health}/"))
-        process = Process(part, environ, supervisor.stack.logs / "proxy.log")
+        process = Process(part, environ, supervisor.stack.logs / f"proxy-{port}.log")
         try:
             process.wait_ready(60)
             yield f"https://localhost:{port}"

@@ -115,7 +115,7 @@ def sign_in(supervisor: Supervisor, web: str) -> str:
     subprocess.run(manage, env=environ, check=True, capture_output=True)
     address = f"{web}/sign-in/"
     with requests.Session() as session:
-        session.verify = False
+        session.verify, session.trust_env = False, False
         session.headers["Referer"] = address
         page = session.get(address, timeout=10)
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
