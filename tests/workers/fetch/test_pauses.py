@@ -51,7 +51,9 @@ def fetch(wire: FakeMlflow, **limits: Any) -> Any:
     return Fetcher(SERVER, transport=wire, limits=Limits(**limits)).fetch(RUN_ID)
 
 
-def test_a_fetch_goes_on_at_the_rate_that_the_server_allows() -> None:
+def test_a_fetch_goes_on_at_the_rate_that_the_server_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    # However a busy machine shares its turns among the threads.
+    monkeypatch.setattr(pauses, "MOST_TRIES", 1_000)
     wire = Limited(10)
     run = fetch(wire)
     assert run.points.keys() == METRICS.keys()
