@@ -20,6 +20,7 @@ from workers import tracing
 from workers.documents.run import RunDocuments
 from workers.documents.sample import Sampling
 from workers.fetch.fetcher import Fetcher, Limits, TrackingServer
+from workers.fetch.stock import ODD
 from workers.history.digest import digest_of
 from workers.history.fetched import FetchedRun
 from workers.history.ndjson import NotWholeError, read_run, write_run
@@ -76,8 +77,13 @@ def warm_from(
 
     def store_first(run: FetchedRun) -> None:
         # Never in place of more: what is there already is a whole run, or the same first charts.
-        if not Run.objects.filter(pk=run_id, fetched_at__isnull=False).exists():
+        if Run.objects.filter(pk=run_id, fetched_at__isnull=False).exists():
+            return
+        try:
             log.info("run %s: first charts %s", run_id, store(run))
+        except ODD:
+            # A fault of ours, not of the server's answer: the whole run will show it, or do without.
+            log.exception("run %s has no first charts", run_id)
 
     with tracing.span("fetch", server=server.name):
         run = fetcher(server, settings).fetch(run_id, kept=kept, alive=alive, first_charts=store_first)

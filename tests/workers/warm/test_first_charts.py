@@ -15,6 +15,7 @@ from tests.workers.fetch.fake_mlflow import RUN_ID, FakeMlflow
 from tests.workers.test_inbox import message
 from warmboard.contract.entries import SCHEMA_VERSION, Encoding, EntryKey, Resolution
 from workers import inbox
+from workers.documents.run import RunDocuments
 from workers.errors import TransientError
 from workers.fetch import stock
 from workers.fetch.fetcher import Fetcher
@@ -170,3 +171,22 @@ def test_an_outage_of_the_store_between_the_two_is_retried(monkeypatch: pytest.M
     with pytest.raises(Postponed, match="as the test wants it"):
         warm(RUN_ID, SETTINGS, "w1")
     assert InboxEvent.objects.get().state == InboxEvent.State.PENDING
+
+
+def test_first_charts_that_can_not_be_made_stop_no_run(
+    stored: list[door.WarmRun], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    serve(monkeypatch)
+    announce()
+    entries = RunDocuments.entries
+
+    def fail(documents: RunDocuments) -> Any:
+        if documents.run.pending:
+            raise ValueError("a fault of ours")
+        return entries(documents)
+
+    monkeypatch.setattr(RunDocuments, "entries", fail)
+    warm(RUN_ID, SETTINGS, "w1")
+    assert [run.pending_metrics for run in stored] == [0]
+    assert f"run {RUN_ID} has no first charts" in caplog.text
+    assert "a fault of ours" in caplog.text
