@@ -48,8 +48,8 @@ MOST_MODELS = 50
 ODD = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """Errors that an answer in a wrong shape causes."""
 
-LEADING = 12
-"""The max number of metrics that are requested before the others."""
+LEADING = 8
+"""The max number of metrics that are requested before the others: one round, by default."""
 SECTIONS = ("training", "other", "system")
 """Of a page's charts, in its order."""
 FIRST_CHARTS_SECONDS = 1.0
