@@ -6,22 +6,32 @@ A span belongs to the trace of the event that it is about, whose message carries
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from workers.logged import TRACES
 
+log = logging.getLogger(__name__)
+EXPORT_SECONDS = 2.0
+"""A collector that is down delays the end of a process by this."""
 _tracer: Any = None
 
 
 def begin(service: str, collector: str | None) -> None:
-    """Send this process's spans to the collector, as ``service``. In a child of prefork: after the fork."""
-    if collector:
+    """Send this process's spans to the collector, as ``service``. In a child of prefork: after the fork. If that can't
+    be set up, nothing is traced, and the log says why.
+    """
+    if not collector:
+        return
+    try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        use(service, BatchSpanProcessor(OTLPSpanExporter()))
+        use(service, BatchSpanProcessor(OTLPSpanExporter(timeout=EXPORT_SECONDS)))
+    except Exception:
+        log.exception("nothing is traced")
 
 
 def use(service: str, processor: Any) -> None:

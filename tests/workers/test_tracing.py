@@ -196,6 +196,25 @@ def test_a_collector_that_is_down_stops_no_event() -> None:
     assert attributes["ce-id"]
 
 
+# OpenTelemetry's SDK raises ValueError for it.
+WRONG = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "x"}
+
+
+def test_variables_that_opentelemetry_can_not_use_stop_no_event() -> None:
+    attributes, logged = published(**WRONG)
+    assert "ce-traceparent" not in attributes
+    assert "Nothing is traced: OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be a non-negative integer" in logged
+
+
+def test_nor_a_worker() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TRACE_ONE], cwd=ROOT, env={**os.environ, **WRONG}, capture_output=True, text=True,
+        check=False, timeout=PATIENCE,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "nothing is traced" in done.stderr
+
+
 def test_a_worker_sends_its_spans_to_the_collector() -> None:
     with collector() as (address, got):
         environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_SERVICE_NAME": "ours"}

@@ -43,17 +43,21 @@ def publishing(event: RunEvent, collector: str | None) -> Iterator[dict[str, str
 
 @cache
 def _tracer(collector: str | None) -> Any:
-    """The program's tracer. None without OpenTelemetry, or without its exporter if there is a collector."""
+    """The program's tracer. None without OpenTelemetry, or if it can't be set up for a collector: no event is lost for
+    that.
+    """
     try:
         from opentelemetry import trace
 
         if collector and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             _set_up()
+        return trace.get_tracer("warmboard")
     except ImportError as error:
         if collector:
             log.warning("Nothing is traced: %s. Install warmboard[tracing].", error)
-        return None
-    return trace.get_tracer("warmboard")
+    except Exception as error:  # a variable of OpenTelemetry's that it can't use, in one of many ways
+        log.warning("Nothing is traced: %s", error, exc_info=True)
+    return None
 
 
 def _set_up() -> None:
