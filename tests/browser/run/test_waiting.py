@@ -80,10 +80,10 @@ def test_lists_and_comparisons_say_that_a_run_has_only_first_charts(look: Look, 
     page = look("/?q=run_id = partial1")
     expect(page.get_by_text("first charts")).to_have_attribute("title", "128 more metrics being fetched")
     page = look("/compare/?runs=partial1,whole1")
-    expect(page.get_by_role("heading", name="Of 1 of 2 runs only the first charts are here")).to_be_visible()
+    expect(page.get_by_role("heading", name="1 of 2 runs: only the first charts so far")).to_be_visible()
     expect(page.get_by_text("128 more metrics.")).to_be_visible()
     site.seed("put", kind="Framework", logged="epochs_alone", run_id="partial1", name="partial-1")
-    expect(page.get_by_role("heading", name="Of 1 of 2 runs only the first charts are here")).to_be_hidden()
+    expect(page.get_by_role("heading", name="1 of 2 runs: only the first charts so far")).to_be_hidden()
 
 
 def test_a_live_run_grows_in_place(look: Look, site: Site) -> None:

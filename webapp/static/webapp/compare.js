@@ -267,7 +267,7 @@ function showWaiting(runs) {
     ...(partial.length
       ? [
           notice(
-            `Of ${count(partial.length)} of ${count(runs.length)} runs only the first charts are here`,
+            `${count(partial.length)} of ${count(runs.length)} runs: only the first charts so far`,
             partial,
             missing,
             "The other metrics will appear here as soon as they are fetched.",
