@@ -139,6 +139,34 @@ def test_a_word_in_the_middle_is_completed(hands: Hands) -> None:
     assert hands.field.evaluate("field => field.selectionStart") == len("status = finished ")
 
 
+def test_suggestions_for_a_place_that_the_cursor_has_left_are_not_shown(look: Look) -> None:
+    page = look("/")
+    hands, held = Hands(page), list[Route]()
+    page.route("**/api/complete**", lambda route: held.append(route) if not held else route.continue_())
+    with page.expect_request("**/api/complete**"):
+        hands.field.fill("status = fini or ")
+    for _ in " or ":
+        hands.press("ArrowLeft")
+    with page.expect_response("**/api/complete**"):
+        held[0].continue_()
+    page.wait_for_timeout(100)
+    expect(hands.list).to_be_hidden()
+    hands.press("ArrowDown")
+    expect(hands.options).to_have_text([re.compile("^finished")])
+
+
+def test_a_key_right_after_one_that_moved_the_cursor_is_for_the_new_place(hands: Hands) -> None:
+    hands.type("status = fini and epochs > 3 and ")
+    # Both keys come before the browser's event of a moved cursor.
+    hands.field.evaluate(
+        """field => {
+            field.setSelectionRange(13, 13);
+            field.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true, cancelable: true }));
+        }"""
+    )
+    expect(hands.options).to_have_text([re.compile("^finished")])
+
+
 def test_the_list_closes_when_the_cursor_or_the_focus_leaves(hands: Hands) -> None:
     hands.type("status = ")
     hands.press("ArrowLeft")

@@ -24,10 +24,12 @@ export class Completion {
     field.addEventListener("compositionend", () => this.#later());
     field.addEventListener("keydown", (event) => this.#key(event));
     field.addEventListener("blur", () => this.#close());
-    document.addEventListener("selectionchange", () => {
-      // The cursor has moved away from what the list is for.
-      if (this.#shown && field.value === this.#shown.query && cursorOf(field) !== this.#shown.at) this.#close();
-    });
+    document.addEventListener("selectionchange", () => this.#closeOutdated());
+  }
+
+  // Closes the list if the cursor has moved away from what it is for.
+  #closeOutdated() {
+    if (this.#shown && this.field.value === this.#shown.query && cursorOf(this.field) !== this.#shown.at) this.#close();
   }
 
   #later() {
@@ -60,7 +62,9 @@ export class Completion {
       const response = await fetch(`/api/complete?${parameters}`, { cache: "no-store", signal: asking.signal });
       const answer = response.ok ? await documentOf(response) : { suggestions: [] };
       if (asking.signal.aborted) return;
-      if (document.activeElement === this.field && this.field.value === query) this.#show({ ...answer, query, at });
+      if (document.activeElement !== this.field || this.field.value !== query) return;
+      if (cursorOf(this.field) === at) this.#show({ ...answer, query, at });
+      else this.#close(); // the cursor has moved meanwhile
     } catch {
       if (!asking.signal.aborted) this.#close(); // the server is down: the search works without suggestions
     }
@@ -74,6 +78,7 @@ export class Completion {
   }
 
   #key(event) {
+    this.#closeOutdated(); // browsers tell of a moved cursor some time after the key that moved it
     if (this.box.key(event)) {
       event.stopImmediatePropagation();
     } else if (event.key === "Escape" && this.box.isOpen) {
