@@ -13,6 +13,7 @@ from webapp.accounts.sign_in import SignIn
 from webapp.annotations import views as annotation_views
 from webapp.api import docs as api_docs
 from webapp.api.reading import View
+from webapp.assets import views as assets
 from webapp.compare import views as compare
 from webapp.exports.views import EXPORTS
 from webapp.google_sign_in import views as google
@@ -50,7 +51,23 @@ class NumberConverter:
         return str(value)
 
 
+class HashedNameConverter:
+    """The name of a static file with the hash of some content, as Django's ManifestStaticFilesStorage writes it; in
+    Python without the hash.
+    """
+
+    regex = r".+\.[0-9a-f]{12}\.\w+"
+
+    def to_python(self, value: str) -> str:
+        name, _, kind = value.rsplit(".", 2)
+        return f"{name}.{kind}"
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
 register_converter(RunIdConverter, "run_id")
+register_converter(HashedNameConverter, "hashed_name")
 register_converter(NumberConverter, "number")
 
 
@@ -99,6 +116,7 @@ urlpatterns = [
     *chart_data("api/runs/<run_id:run_id>/"),
     *chart_data("api/quick-tests/<number:quick_test_id>/", run_api.of_quick_test),
     path("api/openapi.json", api_docs.openapi, name="openapi"),
+    path("static/<hashed_name:name>", assets.other_version),
     path("healthz", health.live, name="healthz"),
     path("readyz", health.ready, name="readyz"),
 ]

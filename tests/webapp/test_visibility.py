@@ -88,6 +88,7 @@ WRITES: dict[str, list[tuple[str, dict[str, str]]]] = {
 OF_NO_RUN = {
     "pick/", "compare/", "sign-in/", "sign-in/google/", "sign-in/google/callback/", "sign-out/", "tokens/",
     "tokens/<number:token_id>/revoke/", "api/openapi.json", "healthz", "readyz", "operations/subscription/",
+    "static/<hashed_name:name>",
 }  # fmt: skip
 """What these answer names no run: a comparison's page, for one, only asks for its data. A seek only counts."""
 
