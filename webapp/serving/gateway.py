@@ -20,7 +20,7 @@ from typing import IO, Any
 from store.logs import about
 from webapp.serving.bodies import Bodies, BodyRefused
 from webapp.serving.environ import Headers, Scope, environ_of, trace_of, with_body
-from webapp.serving.lanes import Lane
+from webapp.serving.lanes import Job, Lane
 from webapp.serving.metrics import request_metrics
 from webapp.wsgi import ROUTE, application
 
@@ -118,9 +118,13 @@ class Gateway:
             _refuse(proto, 503, BUSY)
             finish(None)
 
-        lane.submit(lambda: finish(_run(environ, proto)), refuse)
+        job = lane.submit(lambda: finish(_run(environ, proto)), refuse)
         _count(lane)
+        # Where threads are free, the answer comes sooner than any client gives up.
+        watching = self._loop.create_task(_watch(proto, job)) if lane.has_waiting else None
         reply = await done
+        if watching:
+            watching.cancel()
         if reply:
             await self._send_file(proto, reply)
 
@@ -149,6 +153,12 @@ class Gateway:
         if method == "POST":
             return self._changes
         return self._exports if "/export." in path else self._pages
+
+
+async def _watch(proto: Any, job: Job) -> None:
+    """Note that the client is gone, so that no thread works for it."""
+    await proto.client_disconnect()
+    job.gone = True
 
 
 def _count(lane: Lane) -> None:

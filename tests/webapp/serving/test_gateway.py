@@ -177,6 +177,32 @@ def test_a_lane_bounds_what_waits_and_how_long(monkeypatch: pytest.MonkeyPatch) 
     assert (full, seen) == ([False, True], ["refused"])
 
 
+def test_a_request_whose_client_is_gone_does_not_run() -> None:
+    lane, done = Lane("test", threads=1, waiting=2), threading.Semaphore(0)
+    begun, going = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def hold() -> None:
+        begun.set()
+        going.wait()
+
+    def note(word: str) -> None:
+        seen.append(word)
+        done.release()
+
+    lane.submit(hold, lambda: note("never"))
+    begun.wait()
+    alone = lane.has_waiting
+    first = lane.submit(lambda: note("the first ran"), lambda: note("the first was dropped"))
+    lane.submit(lambda: note("the second ran"), lambda: note("the second was dropped"))
+    first.gone = True
+    going.set()
+    for _ in range(2):
+        done.acquire()
+    assert (alone, lane.has_waiting) == (False, True)
+    assert seen == ["the first was dropped", "the second ran"]
+
+
 def answer(
     monkeypatch: pytest.MonkeyPatch, application: Any, scope: Scope | None = None, proto: Proto | None = None
 ) -> Any:
@@ -249,6 +275,42 @@ def test_kinds_of_requests_do_not_share_threads(monkeypatch: pytest.MonkeyPatch)
     for (method, path), lane in kinds.items():
         body = answer(monkeypatch, application, Scope(method=method, path=path))[2]
         assert body.decode().rpartition("-")[0] == lane, path
+
+
+def test_django_gets_no_request_whose_client_has_left_while_it_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, going, asked = threading.Semaphore(0), threading.Event(), list[str]()
+
+    def application(environ: dict[str, Any], start: Any) -> Pieces:
+        asked.append(environ["PATH_INFO"])
+        begun.release()
+        going.wait()
+        start("200 OK", [])
+        return Pieces()
+
+    class Patient(Proto):
+        async def client_disconnect(self) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(gateway, "application", application)
+    served = Gateway()
+
+    async def serve() -> None:
+        served.__rsgi_init__(asyncio.get_running_loop())
+
+        def ask(path: str, proto: Proto) -> asyncio.Task[None]:
+            return asyncio.create_task(served.__rsgi__(Scope(path=path, headers={}), proto))
+
+        running = [ask("/first", Proto()) for _ in range(gateway.THREADS)]
+        for _ in running:
+            await asyncio.to_thread(begun.acquire)
+        waiting = [ask("/left", Proto()), ask("/stayed", Patient())]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        going.set()
+        await asyncio.gather(*running, *waiting)
+
+    run(serve())
+    assert asked == ["/first"] * gateway.THREADS + ["/stayed"]
 
 
 def test_a_full_lane_refuses_before_a_body_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
