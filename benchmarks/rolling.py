@@ -1,14 +1,15 @@
-"""A rolling restart under load: ``make bench-rolling``.
+"""A rolling upgrade under load: ``make bench-rolling``.
 
-Two webapps behind the proxy of docker-compose.yml, with TLS; 200 clients on kept connections read pages, JSON and the
-list for a minute, while both webapps and the worker are replaced one after the other, and events come. No request may
-fail and no event be lost.
+Two webapps behind the proxy of docker-compose.yml, with TLS; 200 clients on kept connections read pages with their
+scripts and styles, JSON and the list for a minute, while both webapps and the worker are replaced one after the other,
+and events come. The next webapps have static files of other names. No request may fail and no event be lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urljoin
 
 import aiohttp
 
@@ -25,14 +27,13 @@ from benchmarks.burst import count, publish, running_stack, wait
 from benchmarks.report import Measure, percentile, say
 from benchmarks.runs import copies_of, insert_run
 from benchmarks.web import sign_in
-from deploy.local import isolated
-from deploy.local.process import Part, Process, answers_http, answers_tcp, free_port, has_said
-from deploy.local.stack import ROOT
+from deploy.local.process import Part, Process, answers_tcp, free_port, has_said
 from deploy.local.supervisor import Supervisor
+from tests.rollout import of_another_version, proxy
 
 CLIENTS, SECONDS, CALM_SECONDS = 200, 60.0, 20.0
 EPOCHS, EVENTS = 100, 60
-CADDYFILE = ROOT / "deploy" / "compose" / "Caddyfile"
+FILE_OF_PAGE = re.compile(r'="(/static/[^"]+\.(?:css|js))"')
 
 
 @dataclass
@@ -75,9 +76,9 @@ def measure() -> Iterator[Measure]:
             calm = asyncio.run(_load(pages, cookies, CALM_SECONDS))
             say(f"{CLIENTS} clients, while both webapps and the worker are replaced")
             # The clients in a thread, since a process ends with the thread that started it.
-            with ThreadPoolExecutor(1) as pool:
+            with ThreadPoolExecutor(1) as pool, _next_version(supervisor) as changed:
                 reading = pool.submit(asyncio.run, _load(pages, cookies, SECONDS))
-                _replace(supervisor, webapps, runs)
+                _replace(supervisor, webapps, changed, runs)
                 rolled = reading.result()
         wait(lambda: count(supervisor.stack, "store_warmentry", runs), len(runs))
         warm = count(supervisor.stack, "store_warmentry", runs)
@@ -98,21 +99,28 @@ async def _load(addresses: Sequence[str], headers: dict[str, str], seconds: floa
     """Read the addresses with all clients for so long, each on a connection of its own that it keeps."""
     found, begin = Answers(), time.monotonic()
 
+    async def read(session: aiohttp.ClientSession, address: str) -> str:
+        """The page's text; empty for anything else, and if it failed."""
+        asked = time.perf_counter()
+        try:
+            async with session.get(address, allow_redirects=False) as answer:
+                text = await answer.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            found.failures.append(repr(error))
+            return ""
+        if answer.status != 200:
+            found.failures.append(f"{answer.status} {address}")
+            return ""
+        found.times.append((time.perf_counter() - asked) * 1000)
+        return text if answer.content_type == "text/html" else ""
+
     async def client(session: aiohttp.ClientSession, number: int) -> None:
         for address in itertools.islice(itertools.cycle(addresses), number, None):
             if time.monotonic() - begin > seconds:
                 return
-            asked = time.perf_counter()
-            try:
-                async with session.get(address, allow_redirects=False) as answer:
-                    await answer.read()
-                    if answer.status != 200:
-                        found.failures.append(f"{answer.status} {address}")
-                        continue
-            except (aiohttp.ClientError, TimeoutError) as error:
-                found.failures.append(repr(error))
-                continue
-            found.times.append((time.perf_counter() - asked) * 1000)
+            page = await read(session, address)
+            for file in dict.fromkeys(FILE_OF_PAGE.findall(page)):
+                await read(session, urljoin(address, file))
 
     # Its certificate is of the proxy's own authority.
     connector = aiohttp.TCPConnector(limit=CLIENTS, ssl=False)
@@ -122,14 +130,23 @@ async def _load(addresses: Sequence[str], headers: dict[str, str], seconds: floa
     return found
 
 
-def _replace(supervisor: Supervisor, webapps: list[Process], runs: list[str]) -> None:
+@contextmanager
+def _next_version(supervisor: Supervisor) -> Iterator[dict[str, str]]:
+    """Settings of webapps whose static files have other names, as those of another version have."""
+    with tempfile.TemporaryDirectory() as folder:
+        static = Path(supervisor.stack.environ["WEBAPP_STATIC_ROOT"])
+        yield {"WEBAPP_STATIC_ROOT": str(of_another_version(static, Path(folder)))}
+
+
+def _replace(supervisor: Supervisor, webapps: list[Process], changed: dict[str, str], runs: list[str]) -> None:
     """Each webapp, then the worker: the new one is ready before the next is asked to end."""
     events = iter(runs)
     for number, webapp in enumerate(webapps):
         publish(supervisor.stack, list(itertools.islice(events, EVENTS // 3)), EPOCHS)
         time.sleep(5)
         webapp.stop(30)
-        webapps[number] = Process(webapp.part, supervisor.stack.environ, webapp.log)
+        part = replace(webapp.part, environ={**webapp.part.environ, **changed})
+        webapps[number] = Process(part, supervisor.stack.environ, webapp.log)
         webapps[number].wait_ready(60)
     worker = supervisor.processes["worker"]
     is_ready = has_said(supervisor.stack.log("worker-2"), " ready.")
@@ -162,21 +179,8 @@ def _servers(supervisor: Supervisor, name: str) -> Iterator[list[Process]]:
 
 @contextmanager
 def _proxy(supervisor: Supervisor, webapps: list[Process]) -> Iterator[str]:
-    """The proxy of docker-compose.yml in front of them, on a port of its own."""
-    port, health = free_port(), free_port()
-    text = CADDYFILE.read_text().replace("webapp:8000", " ".join(webapp.part.address for webapp in webapps))
-    text = text.replace("127.0.0.1:2080", f"127.0.0.1:{health}").replace(
-        "{\n", "{\n\tauto_https disable_redirects\n", 1
-    )
+    """The proxy of docker-compose.yml in front of them."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "Caddyfile"
-        file.write_text(text)
-        environ = {**supervisor.stack.environ, "PROXY_SITE": f"https://localhost:{port}", "XDG_DATA_HOME": folder}
-        command = [str(isolated.binaries("caddy") / "caddy"), "run", f"--config={file}", "--adapter=caddyfile"]
-        part = Part("proxy", command, answers_http(f"http://127.0.0.1:{health}/"))
-        process = Process(part, environ, supervisor.stack.logs / f"proxy-{port}.log")
-        try:
-            process.wait_ready(60)
-            yield f"https://localhost:{port}"
-        finally:
-            process.stop()
+        addresses = [webapp.part.address for webapp in webapps]
+        with proxy(addresses, supervisor.stack.environ, Path(folder)) as address:
+            yield address

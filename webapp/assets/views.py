@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.staticfiles.storage import staticfiles_storage
@@ -22,8 +23,9 @@ def other_version(request: HttpRequest, name: str) -> HttpResponse:
     WhiteNoise serves the files that this version has. While a version replaces another, a page of one may ask the other
     for its script: without one it would stay empty. No cache may keep the answer under that name.
     """
-    ours = staticfiles_storage.hashed_files.get(name)
+    storage: Any = staticfiles_storage
+    ours: str | None = storage.hashed_files.get(name)
     if ours is None:
         raise Http404
-    with staticfiles_storage.open(ours) as file:
+    with storage.open(ours) as file:
         return HttpResponse(file.read(), content_type=mimetypes.guess_type(ours)[0])
