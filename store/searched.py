@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from django.db.models import Model
@@ -25,7 +25,7 @@ def write(run: Run, params: Mapping[str, str], tags: Mapping[str, str], summarie
 
     ``run`` still has the previous parameters. Only differences are written, so what does not change costs nothing.
     """
-    RunParam.objects.filter(run=run, key__in=run.params.keys() - params.keys()).delete()
+    _delete(RunParam, run, run.params.keys() - params.keys())
     RunParam.objects.bulk_create(
         [RunParam(run=run, **row) for row in param_rows(_changed(run.params, params))],
         update_conflicts=True,
@@ -38,15 +38,21 @@ def write(run: Run, params: Mapping[str, str], tags: Mapping[str, str], summarie
 
 def _replace(table: type[Model], run: Run, wanted: Iterable[dict[str, Any]], columns: list[str]) -> None:
     rows = {row["key"]: row for row in wanted}
-    of_run = table._default_manager.filter(run=run)
-    known = {row["key"]: row for row in of_run.values("key", *columns)}
-    of_run.filter(key__in=known.keys() - rows.keys()).delete()
+    # A run that was never fetched has none.
+    of_run = table._default_manager.filter(run=run).values("key", *columns) if run.fetched_at else ()
+    known = {row["key"]: row for row in of_run}
+    _delete(table, run, known.keys() - rows.keys())
     table._default_manager.bulk_create(
         [table(run=run, **row) for row in _changed(known, rows).values()],
         update_conflicts=True,
         unique_fields=["run", "key"],
         update_fields=columns,
     )
+
+
+def _delete(table: type[Model], run: Run, keys: Collection[str]) -> None:
+    if keys:
+        table._default_manager.filter(run=run, key__in=keys).delete()
 
 
 def param_rows(params: Mapping[str, str]) -> Iterator[dict[str, str | float | None]]:

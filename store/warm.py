@@ -106,10 +106,15 @@ def source(run_id: str) -> Source | None:
 
 def unchanged_since(run_id: str, source: bytes) -> datetime | None:
     """The ``cached_at`` of a run's entries if they were made of this very source; None if they must be made again."""
-    same = RunSource.objects.filter(pk=run_id, body=source, run__schema_version=SCHEMA_VERSION)
     key = EntryKey.history(run_id, Resolution.OVERVIEW)
-    row = WarmEntry.objects.filter(run_id=run_id, name=key.name, resolution=key.resolution).first()
-    if row is None or not same.exists():
+    row = WarmEntry.objects.filter(
+        run_id=run_id,
+        name=key.name,
+        resolution=key.resolution,
+        run__schema_version=SCHEMA_VERSION,
+        run__source__body=source,
+    ).first()
+    if row is None:
         return None
     entry = Entry(etag=row.etag, gzip=bytes(row.gzip), zstd=bytes(row.zstd))
     return datetime.fromisoformat(entry.decode()["cached_at"])
@@ -129,8 +134,9 @@ def put(run: WarmRun) -> bool:
         if row.fetched_at and run.fetched_at < row.fetched_at <= row.read_at:
             return False
         searched.write(row, run.params, run.tags, run.summaries)
+        is_first = row.fetched_at is None
         warmed_at = _write_summary(row, run, row.read_at)
-        _write_entries(row, run.entries)
+        _write_entries(row, run.entries, is_first)
         RunSource.objects.bulk_create(
             [RunSource(run=row, body=run.source)],
             update_conflicts=True,
@@ -171,8 +177,10 @@ def _write_summary(row: Run, run: WarmRun, now: datetime) -> datetime:
     return row.warmed_at
 
 
-def _write_entries(row: Run, entries: Mapping[EntryKey, Entry]) -> None:
-    """Replace the run's entries in two statements; on SQLite, which limits parameters, one more per hundred entries."""
+def _write_entries(row: Run, entries: Mapping[EntryKey, Entry], is_first: bool) -> None:
+    """Replace the run's entries in two statements; on SQLite, which limits parameters, one more per hundred entries.
+    If they are its first, they replace none.
+    """
     rows = WarmEntry.objects.bulk_create(
         [
             WarmEntry(
@@ -184,7 +192,8 @@ def _write_entries(row: Run, entries: Mapping[EntryKey, Entry]) -> None:
         unique_fields=["run", "name", "resolution"],
         update_fields=["etag", "gzip", "zstd"],
     )
-    WarmEntry.objects.filter(run=row).exclude(pk__in=[entry.pk for entry in rows]).delete()
+    if not is_first:
+        WarmEntry.objects.filter(run=row).exclude(pk__in=[entry.pk for entry in rows]).delete()
 
 
 def _write_quick_tests(run: WarmRun) -> None:

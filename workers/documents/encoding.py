@@ -25,6 +25,8 @@ LARGEST_AT_ONCE = 16
 """A text of fewer pieces is compressed at once, which gives smaller bodies, and zstd frames that tell their length."""
 ROWS = 2**15
 """The max number of an array's rows that are serialised at a time."""
+NUMBERS = 2**15
+"""The max number of an object's array elements that are serialised at a time: most runs' documents in one call."""
 GZIP_FORMAT = 31
 """zlib's number for a gzip header without a timestamp, and the largest window."""
 
@@ -77,8 +79,8 @@ def _joined(texts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _texts(value: object) -> Iterator[bytes]:
-    """The JSON of a document, member by member; of an array, a few rows at a time."""
-    if isinstance(value, dict) and value:
+    """The JSON of a document; of a large one member by member, of a large array a few rows at a time."""
+    if isinstance(value, dict) and _numbers(value) > NUMBERS:
         before = b"{"
         for key, member in value.items():
             yield before + orjson.dumps(key) + b":"
@@ -92,3 +94,10 @@ def _texts(value: object) -> Iterator[bytes]:
         yield b"]"
     else:
         yield orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _numbers(value: object) -> int:
+    """How many elements the arrays in these nested objects have."""
+    if isinstance(value, dict):
+        return sum(map(_numbers, value.values()))
+    return value.size if isinstance(value, np.ndarray) else 0

@@ -29,10 +29,20 @@ DOCUMENTS = st.dictionaries(
 )
 
 
-@given(document=DOCUMENTS, rows=st.integers(1, 5), piece=st.integers(1, 50), at_once=st.integers(1, 4))
-def test_a_text_in_pieces_is_the_text_at_once(document: Any, rows: int, piece: int, at_once: int) -> None:
+LIMITS = st.fixed_dictionaries(
+    {
+        "ROWS": st.integers(1, 5),
+        "NUMBERS": st.integers(0, 20),
+        "PIECE": st.integers(1, 50),
+        "LARGEST_AT_ONCE": st.integers(1, 4),
+    }
+)
+
+
+@given(document=DOCUMENTS, limits=LIMITS)
+def test_a_text_in_pieces_is_the_text_at_once(document: Any, limits: dict[str, int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"ROWS": rows, "PIECE": piece, "LARGEST_AT_ONCE": at_once}.items():
+        for name, value in limits.items():
             patch.setattr(encoding, name, value)
         entry = encode(document)
     whole = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
