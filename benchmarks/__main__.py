@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import backfill, pipeline, restore, rolling, runs_list, scale, slow, training, warming, web
+from benchmarks import backfill, entries, pipeline, restore, rolling, runs_list, scale, slow, training, warming, web
 from benchmarks.pages import measure as pages
 from benchmarks.report import publish
 
 BENCHMARKS = {
     "backfill": backfill.measure,
+    "entries": entries.measure,
     "pages": pages.measure,
     "pipeline": pipeline.measure,
     "restore": restore.measure,

@@ -97,7 +97,7 @@ def measure() -> Iterator[Measure]:
         for pair in pairs:
             say(f"{pair.database}: inserting {BY_DATABASE:,} runs of {len(KEYS)} metrics by {EPOCHS} epochs")
             # Before the server has any other: the command takes all that it lists.
-            first = insert_run(pair.ours, pair.uri, EPOCHS, _values)
+            first = insert_run(pair.ours, pair.uri, EPOCHS, values)
             runs = [first, *copies_of(pair.ours, pair.uri, first, BY_DATABASE - 1)]
             rate = yield from _by_database(pair, first, runs)
             for way, address in (("bulk route", pair.ours), ("stock HTTP", pair.stock)):
@@ -182,7 +182,7 @@ def _sync(pair: Servers, runs: list[str]) -> tuple[float, float]:
     return len(runs) / seconds, used.ru_maxrss / 1024
 
 
-def _values(epochs: int) -> Iterator[dict[str, float]]:
+def values(epochs: int) -> Iterator[dict[str, float]]:
     random = np.random.default_rng(1)
     for _ in range(epochs):
         yield dict(zip(KEYS, random.normal(size=len(KEYS)).tolist(), strict=True))

@@ -141,12 +141,26 @@ def _times(addresses: dict[int, dict[str, str]]) -> dict[tuple[int, str], list[f
 def _webapp(folder: Path, postgres: Postgres, runs: int) -> Iterator[str]:
     """The address of a webapp with this number of runs."""
     say(f"creating {runs:,} runs")
-    database, ports = f"runs{runs}", (free_port(), free_port())
+    database = f"runs{runs}"
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {database}")
+    address = postgres.url(database)
+    with serving(folder, address, database) as site:
+        with psycopg.connect(address, autocommit=True) as connection:
+            filled = FILL.format(runs=runs, rare=runs // 20, schema=SCHEMA_VERSION, layers=METRICS - 8)
+            for statement in filled.split(";\n"):
+                connection.execute(statement)
+            connection.execute("VACUUM ANALYZE")
+        yield site
+
+
+@contextmanager
+def serving(folder: Path, database: str, name: str) -> Iterator[str]:
+    """The address of a webapp of one process on this database, which gets its tables, with a Valkey of its own."""
+    ports = free_port(), free_port()
     environ = {
         **os.environ,
-        "DATABASE_URL": postgres.url(database),
+        "DATABASE_URL": database,
         "REDIS_URL": f"redis://127.0.0.1:{ports[0]}/0",
         "WEBAPP_SECRET_KEY": "0" * 32,
         "WEBAPP_STATIC_ROOT": str(folder / "static"),
@@ -156,16 +170,10 @@ def _webapp(folder: Path, postgres: Postgres, runs: int) -> Iterator[str]:
     }
     for command in (["migrate", "--verbosity=0"], ["collectstatic", "--noinput", "--verbosity=0"]):
         subprocess.run([sys.executable, "-m", "webapp", "manage", *command], env=environ, check=True)
-    with psycopg.connect(environ["DATABASE_URL"], autocommit=True) as connection:
-        for statement in FILL.format(runs=runs, rare=runs // 20, schema=SCHEMA_VERSION, layers=METRICS - 8).split(
-            ";\n"
-        ):
-            connection.execute(statement)
-        connection.execute("VACUUM ANALYZE")
     address = f"http://127.0.0.1:{ports[1]}/"
     valkey = Part("valkey", [valkey_binary(), "--port", str(ports[0]), "--save", ""], lambda: True)
     webapp = Part("webapp", [sys.executable, "-m", "webapp", "serve"], answers_http(f"{address}healthz"))
-    started = [Process(part, environ, folder / f"{part.name}-{runs}.log") for part in (valkey, webapp)]
+    started = [Process(part, environ, folder / f"{part.name}-{name}.log") for part in (valkey, webapp)]
     try:
         started[1].wait_ready(30)
         yield address
