@@ -19,7 +19,7 @@ from deploy.checks.terraform import FOLDER
 
 HOURS = 730
 """Of a month."""
-STORE_KB, MLFLOW_KB = 5.1, 57
+STORE_KB, MLFLOW_KB = 4.7, 52
 """What an epoch of a run with 134 metrics takes in either database on PostgreSQL, indexes included: see
 docs/reference/benchmarks.md, "From a backup to warm".
 """
@@ -42,7 +42,7 @@ FORMULAS = f"""
 - Hours: {HOURS} in a month, times the processors, GiB or nodes of the [sizes](google-cloud.md#how-much-runs). Instances
   are paid for as long as they run, so requests cost nothing beside.
 - Disk: zones, times runs a month, months and epochs, times {STORE_KB:g} kB in the store and {MLFLOW_KB:g} kB in the
-  database of MLflow; {SMALLEST_DISK} GB at least. [Measured](benchmarks.md#from-a-backup-to-warm) with a few runs of
+  database of MLflow; {SMALLEST_DISK} GB at least. [Measured](benchmarks.md#from-a-backup-to-warm) with 1,000 runs of
   134 metrics and 100 epochs on PostgreSQL. Values were random, the worst case for compression.
 - Messages: {MESSAGES} of a run, at 1 kB at least each, published once and received once. While it runs, one more in two
   seconds at most.
