@@ -48,14 +48,14 @@ class Reader:
     def get(self, path: str) -> requests.Response:
         return self._session.get(f"{self.address}{path}", timeout=TIMEOUT, allow_redirects=False)
 
-    def wait_warm(self, run_id: str) -> dict[str, Any]:
-        """The run's curves, once it is warm."""
+    def wait_warm(self, run_id: str, epochs: int = 0) -> dict[str, Any]:
+        """The run's curves, once it is warm with so many epochs: it becomes warm while it still trains."""
         path, seen = f"/api/runs/{run_id}/training-history/?resolution=full", ["nothing"]
 
         def ready() -> requests.Response | None:
             answer = self.get(path)
             seen[0] = f"{answer.status_code} {answer.text[:200]}"
-            return answer if answer.status_code == 200 else None
+            return answer if answer.status_code == 200 and len(answer.json()["epochs"]) >= epochs else None
 
         history: dict[str, Any] = wait(ready, f"{path} to be warm", lambda: seen[0], every=0.5, seconds=PATIENCE).json()
         return history

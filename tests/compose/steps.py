@@ -53,7 +53,7 @@ class Steps:
         run_id = self._train(self.old)[0]
         self.reader.create(self.old)
         self.reader.sign_in()
-        self.reader.wait_warm(run_id)
+        self.reader.wait_warm(run_id, EPOCHS)
         self._build()
         self.project.up("--remove-orphans")
         if left := self.unnamed() - unnamed:
@@ -98,11 +98,12 @@ class Steps:
             status = get(address).status_code
             # The webapp asks to sign in first.
             assert status in (200, 302), f"{address} answers {status}"
+        # Before, the run is warm with the epochs that were read while it trained.
+        seconds = wait(lambda: self._warmed_after(run_id), "the event of its end to be done", every=0.5)
         began = time.monotonic()
         self.reader.check_page(run_id, EPOCHS)
         self.reader.check_listed(run_id)
         self.warm.append(run_id)
-        seconds = wait(lambda: self._warmed_after(run_id), "the event of its end to be done", every=0.5)
         return f"warm {seconds} s after its event; the page was read in {time.monotonic() - began:.1f} s"
 
     def stopping(self) -> str:
@@ -240,8 +241,9 @@ class Steps:
         events = self.project.query(
             "select run_id, type, round(extract(epoch from done_at - published_at)::numeric, 2) from store_inboxevent"
         )
-        [seconds] = [took for run, kind, took in events if run == run_id and kind == EventType.COMPLETED]
-        return seconds
+        found = [took for run, kind, took in events if run == run_id and kind == EventType.COMPLETED]
+        assert len(found) <= 1, f"run {run_id} has {len(found)} events of its end"
+        return "".join(found)
 
     def _inbox(self) -> str:
         rows = self.project.query("select state, count(*) from store_inboxevent group by state order by state")
