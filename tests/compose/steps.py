@@ -56,13 +56,16 @@ class Steps:
         self.reader.wait_warm(run_id, EPOCHS)
         self._build()
         self.project.up("--remove-orphans")
-        if left := self.unnamed() - unnamed:
-            # The old version leaves one at each start.
-            self.project.docker("volume", "rm", *left)
         # The same account, the same session, the same run, before anyone warms it again.
         self.reader.check_page(run_id, EPOCHS)
         self.reader.check_listed(run_id)
         self.warm.append(run_id)
+        if self.unnamed() - unnamed:
+            # The old version's `databases` leaves one at each start; Compose hands the last on to the new container.
+            self.project.compose("rm", "--force", "--volumes", "databases")
+            if left := self.unnamed() - unnamed:
+                self.project.docker("volume", "rm", *left)
+            self.project.up()
         return f"a run of the old version is warm in the new one; {self._inbox()}"
 
     def start(self) -> str:
