@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.compose import __main__ as program
 from tests.compose.load import Reading, in_progress, readings, twice_at_a_time
+from tests.compose.reader import Reader
 from tests.compose.recorder import Recorder
 from tests.deploy.files import services
 from tests.paths import ROOT
@@ -80,6 +83,19 @@ async def _read_and_hang_up(*, whole: bool) -> None:
             assert f"Host: {address}".encode() in asked[0]
         writer.close()
         await asyncio.wait_for(handled.wait(), PATIENCE)
+
+
+def test_a_run_that_still_trains_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [_answer(404, None), _answer(200, {"epochs": [0, 1]}), _answer(200, {"epochs": [0, 1, 2]})]
+    monkeypatch.setattr(Reader, "get", lambda *_: answers.pop(0))
+
+    assert Reader().wait_warm("r1", 3)["epochs"] == [0, 1, 2]
+
+
+def _answer(status: int, document: object) -> requests.Response:
+    answer = requests.Response()
+    answer.status_code, answer._content = status, json.dumps(document).encode()
+    return answer
 
 
 def test_without_an_engine_it_says_so_and_what_was_not_run(tmp_path: Path) -> None:
