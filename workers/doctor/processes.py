@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -19,12 +20,17 @@ LARGEST = 2**16
 
 def heartbeats(given: Given) -> Findings:
     settings = given.settings
-    for name, heartbeat in (
-        ("subscriber", settings.subscriber_heartbeat),
-        ("worker", settings.worker_heartbeat),
-        ("beat", settings.beat_heartbeat),
-    ):
-        yield _heartbeat(name, heartbeat, settings.heartbeat_age_seconds)
+    files = {
+        "subscriber": settings.subscriber_heartbeat,
+        "worker": settings.worker_heartbeat,
+        "beat": settings.beat_heartbeat,
+    }
+    if not any(map(os.path.exists, files.values())):
+        fix = "Start them. If each runs in a container or on a machine of its own, ask there: `docker compose ps`."
+        yield warning(SUBJECT, "no subscriber, worker or beat has a heartbeat here", fix)
+        return
+    for name, file in files.items():
+        yield _heartbeat(name, file, settings.heartbeat_age_seconds)
 
 
 def _heartbeat(name: str, heartbeat: Path, seconds: int) -> Finding:

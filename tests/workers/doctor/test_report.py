@@ -170,7 +170,7 @@ def test_the_command_names_every_cause_at_once(tmp_path: Path) -> None:
         "Redis failure: nothing answers at redis://127.0.0.1",
         "Pub/Sub failure: no emulator answers",
         "MLflow default failure: nothing answers",
-        "processes warning: no worker has a heartbeat",
+        "processes warning: no subscriber, worker or beat has a heartbeat here",
         "versions ok: ",
     ):
         assert words in said, f"{words} is not in:\n{said}"

@@ -93,6 +93,14 @@ def test_a_heartbeat(name: str, tmp_path: Path) -> None:
     assert f"no {name} has a heartbeat on this machine" in the_warning(processes.heartbeats(given(**paths)))
 
 
+def test_where_none_of_ours_runs_there_is_one_warning(tmp_path: Path) -> None:
+    """As in a container that was only started for doctor."""
+    paths = {f"{each.upper()}_HEARTBEAT": str(tmp_path / each) for each in ("subscriber", "worker", "beat")}
+    found = the_warning(processes.heartbeats(given(**paths)))
+    assert "no subscriber, worker or beat has a heartbeat here" in found
+    assert "docker compose ps" in found
+
+
 def test_webapp_and_flower_are_asked_if_they_are_known() -> None:
     assert list(processes.servers(given())) == []
     statuses = {"/readyz": 503, "/healthcheck": 200}
