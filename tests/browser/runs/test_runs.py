@@ -42,6 +42,8 @@ def runs(site: Site) -> None:
 
 
 def names(page: Page) -> list[str]:
+    # After a click the address may be new already, and the rows not yet there.
+    page.wait_for_load_state()
     return page.locator("table.runs .name > a").all_inner_texts()
 
 

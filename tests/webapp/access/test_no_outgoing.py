@@ -34,6 +34,7 @@ VALUES: dict[str, list[object]] = {
     "chunk": [0, 99],
     "token_id": [1],
     "action": ["pin"],
+    "name": ["webapp/run.0123456789ab.js", "webapp/nothing.0123456789ab.js"],
 }
 QUERIES = [
     "", "?resolution=full", "?limit=1", "?runs=abc123def456,cold,unheard", "?type=weights&tower=query",
