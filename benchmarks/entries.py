@@ -12,11 +12,9 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import requests
@@ -26,6 +24,7 @@ from benchmarks.burst import running_stack
 from benchmarks.report import Measure, percentile, say
 from benchmarks.runs import insert_run
 from benchmarks.runs_list import serving
+from benchmarks.servers import new_postgres
 from deploy.local.postgres import Postgres
 
 FEW, MANY = 1_000, int(os.environ.get("BENCH_ENTRIES_RUNS") or 100_000)
@@ -39,22 +38,15 @@ STEP = 5_000
 
 def measure() -> Iterator[Measure]:
     """Megabytes of each table and of its indexes; ms of reads from the tables, with those of the few as reference."""
-    with tempfile.TemporaryDirectory(prefix="warmboard-bench-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        postgres = Postgres(folder / "postgres")
-        postgres.start()
-        try:
-            run = _warm_run(_new(postgres, "few"))
-            _new(postgres, "many", template="few")
-            databases = {FEW: postgres.url("few"), MANY: postgres.url("many")}
-            for runs, database in databases.items():
-                _multiply(database, run, runs)
-            yield from _sizes(databases[MANY])
-            with serving(folder, databases[FEW], "few") as few, serving(folder, databases[MANY], "many") as many:
-                times = _read({FEW: few, MANY: many})
-        finally:
-            postgres.stop()
+    with new_postgres() as (postgres, folder):
+        run = _warm_run(_new(postgres, "few"))
+        _new(postgres, "many", template="few")
+        databases = {FEW: postgres.url("few"), MANY: postgres.url("many")}
+        for runs, database in databases.items():
+            _multiply(database, run, runs)
+        yield from _sizes(databases[MANY])
+        with serving(folder, databases[FEW], "few") as few, serving(folder, databases[MANY], "many") as many:
+            times = _read({FEW: few, MANY: many})
     value, reference = (statistics.median(times[runs]) for runs in (MANY, FEW))
     yield Measure(
         "a history that Redis lacks, median", value, "ms", reference, f"≤ {BUDGET:g}", value <= BUDGET * reference

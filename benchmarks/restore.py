@@ -10,10 +10,8 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy
@@ -22,6 +20,7 @@ from sqlalchemy import text
 from benchmarks.burst import count, publish, running_stack, wait
 from benchmarks.report import Measure, say
 from benchmarks.runs import copies_of, insert_run
+from benchmarks.servers import new_postgres
 from deploy.local.postgres import Postgres
 from deploy.local.stack import Stack
 
@@ -34,7 +33,7 @@ Digests = dict[tuple[str, str, str], str]
 
 def measure() -> Iterator[Measure]:
     """Seconds and megabytes of a backup without and with charts, and of what follows. MLflow is on PostgreSQL."""
-    with _postgres() as postgres, tempfile.TemporaryDirectory() as folder:
+    with new_postgres() as (postgres, folder):
         database = _new(postgres, "mlflow")
         with running_stack(MLFLOW_BACKEND_STORE_URI=database) as servers:
             mlflow = servers.stack.environ["MLFLOW_TRACKING_URI"]
@@ -43,7 +42,7 @@ def measure() -> Iterator[Measure]:
             runs = copies_of(mlflow, database, insert_run(mlflow, database, EPOCHS), RUNS)
             yield Measure("MLflow's database", (_size(database) - empty) / 1e6, "MB")
             for begin, end in WHERE.items():
-                file = Path(folder) / f"{begin}.gz"
+                file = folder / f"{begin}.gz"
                 name = f"{begin} → {end}"
                 with running_stack(MLFLOW_TRACKING_URI=mlflow, **_address(begin, postgres, "lost")) as lost:
                     before = yield from _lose(name, lost.stack, file, runs)
@@ -84,18 +83,6 @@ def _size(address: str) -> int:
         return sum(path.stat().st_size for path in file.parent.glob(f"{file.name}*"))
     with sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool).connect() as connection:
         return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
-
-
-@contextmanager
-def _postgres() -> Iterator[Postgres]:
-    with tempfile.TemporaryDirectory(prefix="warmboard-bench-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        server = Postgres(Path(folder))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
 
 
 def _address(database: str, postgres: Postgres, name: str) -> dict[str, str]:

@@ -9,7 +9,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import psycopg
 import requests
 
 from benchmarks.report import Measure, percentile, say
+from benchmarks.servers import new_postgres
 from deploy.local.postgres import Postgres
 from deploy.local.process import Part, Process, answers_http, free_port
 from deploy.local.stack import valkey_binary
@@ -88,16 +88,12 @@ FROM generate_series(1, {runs}) n,
 
 def measure() -> Iterator[Measure]:
     """95th percentiles of whole pages in ms: those of many runs, with those of few as reference."""
-    with tempfile.TemporaryDirectory(prefix="warmboard-bench-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        postgres = Postgres(folder / "postgres")
-        postgres.start()
-        try:
-            with _webapp(folder, postgres, FEW) as few, _webapp(folder, postgres, MANY) as many:
-                times = _times({FEW: _asked(few), MANY: _asked(many)})
-        finally:
-            postgres.stop()
+    with (
+        new_postgres() as (postgres, folder),
+        _webapp(folder, postgres, FEW) as few,
+        _webapp(folder, postgres, MANY) as many,
+    ):
+        times = _times({FEW: _asked(few), MANY: _asked(many)})
     for what in _names():
         value, reference = (percentile(times[runs, what], 0.95) for runs in (MANY, FEW))
         yield Measure(f"{what}, p95", value, "ms", reference, f"≤ {BUDGET:g}", value <= BUDGET * reference)

@@ -32,6 +32,20 @@ class Servers:
 
 
 @contextmanager
+def new_postgres() -> Iterator[tuple[Postgres, Path]]:
+    """A running PostgreSQL, and a folder for other files; both are gone with the context."""
+    with tempfile.TemporaryDirectory(prefix="warmboard-bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        server = Postgres(folder / "postgres")
+        server.start()
+        try:
+            yield server, folder
+        finally:
+            server.stop()
+
+
+@contextmanager
 def servers() -> Iterator[list[Servers]]:
     """A pair on SQLite and a pair on PostgreSQL; they stop with the context."""
     with tempfile.TemporaryDirectory(prefix="warmboard-bench-", ignore_cleanup_errors=True) as name:
