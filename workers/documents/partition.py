@@ -74,9 +74,11 @@ def _is_single(curve: Curve) -> bool:
 
 
 def _union(curves: Curves) -> Indices:
-    """All steps of all curves, sorted. Most curves share their steps, so each distinct axis is used once."""
-    axes = {curve.steps.tobytes(): curve.steps for curve in curves.values()}
-    return np.unique(np.concatenate(list(axes.values())))
+    """All steps of all curves, sorted. Most curves share their steps, so each distinct axis is used once; the only one
+    is returned as it is, which is how most curves are then recognised.
+    """
+    axes = list({curve.steps.tobytes(): curve.steps for curve in curves.values()}.values())
+    return axes[0] if len(axes) == 1 else np.unique(np.concatenate(axes))
 
 
 def _most_shared(curves: Curves) -> Indices:

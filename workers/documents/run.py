@@ -30,6 +30,7 @@ from workers.documents.metrics import MetricDocuments, earlier_segments
 from workers.documents.partition import Partition
 from workers.documents.sample import Sampling, best_position, envelope, kept
 from workers.documents.series import Gaps, integers, number, point_list, series
+from workers.history.drawing import Curve
 from workers.history.fetched import FetchedRun
 from workers.history.points import Indices, Values
 from workers.history.roles import judge_of, pairs_of
@@ -219,7 +220,7 @@ class RunDocuments:
     def _timestamps(self) -> Indices:
         """When each epoch's last value was logged."""
         latest = np.zeros(len(self.epochs), dtype=np.int64)
-        for curve in self._curves.values():
+        for curve in {_arrays(curve): curve for curve in self._curves.values()}.values():
             if len(curve.steps) == len(latest):
                 np.maximum(latest, curve.timestamps, out=latest)
             else:
@@ -246,11 +247,13 @@ class RunDocuments:
         clocks: dict[tuple[bytes, bytes], int] = {}
         found: list[list[int | None]] = []
         clock_of: dict[str, int] = {}
-        if resolution is not Resolution.FULL:
-            return found, clock_of
-        for key, curve in self._curves.items():
+        usual: set[tuple[int, int]] = set()
+        for key, curve in self._curves.items() if resolution is Resolution.FULL else ():
+            if _arrays(curve) in usual:
+                continue
             places = np.searchsorted(self.epochs, curve.steps)
             if np.array_equal(self._timestamps[places], curve.timestamps):
+                usual.add(_arrays(curve))
                 continue
             name = (curve.steps.tobytes(), curve.timestamps.tobytes())
             if name not in clocks:
@@ -278,6 +281,11 @@ class RunDocuments:
                 low, high = envelope(self._values(key), positions)
                 envelopes[key] = Envelope(min=series(low, resolution), max=series(high, resolution))
         return envelopes
+
+
+def _arrays(curve: Curve) -> tuple[int, int]:
+    """Equal for metrics that were logged together: they share both arrays."""
+    return id(curve.steps), id(curve.timestamps)
 
 
 def _pending(run: FetchedRun) -> Pending:

@@ -83,7 +83,7 @@ class Gaps:
         if not curves:
             return cls([], 0, {})
         most, keys = MOST_NON_FINITE[resolution], sorted(curves)
-        places = [np.flatnonzero(~np.isfinite(curves[key].values)) for key in keys]
+        places = [curves[key].non_finite for key in keys]
         # Only the first ``most`` of each metric can be among the first ``most`` of all.
         first = [found[:most] for found in places]
         metrics = np.repeat(np.arange(len(keys)), list(map(len, first)))

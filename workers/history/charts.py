@@ -9,6 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from enum import IntEnum
+from functools import lru_cache
 from string import digits
 from typing import Literal, NamedTuple
 
@@ -31,6 +32,9 @@ from workers.history.roles import (
 
 MANY = 8
 """Of more charts whose titles differ only in numbers, such as one for each layer, none is a main chart."""
+SETS_OF_KEYS = 32
+"""The max number of sets of keys whose charts are cached: the runs of a project have the same."""
+Section = Literal["training", "system", "other"]
 _TOKEN = re.compile(r"[a-z0-9]+")
 _DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"(?<=[a-z])[0-9]+", re.IGNORECASE)
@@ -61,15 +65,21 @@ class _Found(NamedTuple):
 
 def charts_of(keys: Iterable[str]) -> list[Chart]:
     """Every key in exactly one chart. The order of ``keys`` does not matter."""
+    return [
+        {"title": title, "section": section, "metrics": list(metrics)}
+        for title, section, metrics in _charts_of(tuple(sorted(keys)))
+    ]
+
+
+@lru_cache(maxsize=SETS_OF_KEYS)
+def _charts_of(keys: tuple[str, ...]) -> list[tuple[str, Section, tuple[str, ...]]]:
+    """Title, section and metrics of each chart. ``keys`` are sorted."""
     together: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for key in sorted(keys):
+    for key in keys:
         together[_base(key)].append(key)
     found = sorted(map(_found, together.values()), key=_rank)
     family = Counter(_family(chart) for chart in found)
-    return [
-        {"title": chart.title, "section": _section(chart, family[_family(chart)]), "metrics": chart.metrics}
-        for chart in found
-    ]
+    return [(chart.title, _section(chart, family[_family(chart)]), tuple(chart.metrics)) for chart in found]
 
 
 def role_of(key: str) -> Role:
@@ -148,7 +158,7 @@ def _family(chart: _Found) -> tuple[Role, str]:
     return chart.role, _DIGITS.sub("#", chart.title)
 
 
-def _section(chart: _Found, alike: int) -> Literal["training", "system", "other"]:
+def _section(chart: _Found, alike: int) -> Section:
     if chart.role is Role.SYSTEM:
         return "system"
     return "other" if chart.role is Role.OTHER or alike > MANY else "training"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from workers.history.points import Indices, Points, Values
+from workers.history.points import Indices, Points, Values, non_finite
 
 MOST_SEGMENTS = 20
 """Of more, the latest are drawn. The points of the others count as replaced."""
@@ -32,6 +33,11 @@ class Curve:
     @property
     def is_counted(self) -> bool:
         return self.counted_at is not None
+
+    @cached_property
+    def non_finite(self) -> Indices:
+        """The positions of NaN and ±∞, which both resolutions and the insights ask for."""
+        return non_finite(self.values)
 
 
 def drawn(points: Points) -> Curve:

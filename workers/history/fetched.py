@@ -48,7 +48,9 @@ class FetchedRun:
     @property
     def newest_at(self) -> datetime | None:
         """The time of the newest value. None without one, or if it was before the start: then the clock was wrong."""
-        stamps = (int(points.timestamps.max()) for points in self.points.values() if len(points))
+        # Metrics that were logged together share an array.
+        clocks = {id(points.timestamps): points.timestamps for points in self.points.values() if len(points)}
+        stamps = (int(timestamps.max()) for timestamps in clocks.values())
         newest = moment(max(stamps, default=0))
         return newest if newest and newest >= (self.start_time or newest) else None
 

@@ -19,6 +19,7 @@ Point = tuple[int, int, float]
 
 MLFLOW_INFINITY = np.finfo(np.float64).max
 """MLflow's databases store ±∞ as the largest float64."""
+_NONE = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -72,22 +73,29 @@ class Points:
 
     def summary(self) -> Summary:
         """The numbers of this metric that pages, lists and files show. There must be at least one point."""
-        finite = np.isfinite(self.values)
-        known = np.flatnonzero(finite)
+        odd = non_finite(self.values)
         low = high = None
-        if len(known):
-            values = self.values[known]
-            low, high = int(known[np.argmin(values)]), int(known[np.argmax(values)])
+        if len(odd) < len(self):
+            low, high = int(self._filled(odd, np.inf).argmin()), int(self._filled(odd, -np.inf).argmax())
+        unknown = self.values[odd]
         return {
             "count": len(self),
             "first": self._point(0),
             "last": self._point(len(self) - 1),
             "min": None if low is None else self._point(low),
             "max": None if high is None else self._point(high),
-            "nan": int(np.isnan(self.values).sum()),
-            "infinity": int((self.values == np.inf).sum()),
-            "minus_infinity": int((self.values == -np.inf).sum()),
+            "nan": int(np.isnan(unknown).sum()),
+            "infinity": int((unknown == np.inf).sum()),
+            "minus_infinity": int((unknown == -np.inf).sum()),
         }
+
+    def _filled(self, positions: Indices, value: float) -> Values:
+        """The values with another one at some positions."""
+        if not len(positions):
+            return self.values
+        values = self.values.copy()
+        values[positions] = value
+        return values
 
     def _point(self, position: int) -> PointSummary:
         return {
@@ -97,11 +105,17 @@ class Points:
         }
 
 
+def non_finite(values: Values) -> Indices:
+    """The positions of NaN and ±∞. Most metrics have none, which is found in one pass."""
+    finite = np.isfinite(values)
+    return _NONE if finite.all() else np.flatnonzero(~finite)
+
+
 def number(value: float) -> Number:
     """The value as strict JSON has it: NaN and ±∞ become words."""
-    if np.isfinite(value):
+    if math.isfinite(value):
         return value
-    return "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def latest_points(metrics: Iterable[Mapping[str, Any]]) -> dict[str, Point]:

@@ -39,6 +39,8 @@ LABELS = {
 _WORD = re.compile(r"[a-z0-9]+")
 _GRADIENT_NORM = re.compile(r"grad.*norm", re.IGNORECASE | re.DOTALL)
 _WEIGHTS = re.compile(r"(?:(.+)[_/. -])?weights?_(norm|std|mean|min|max)", re.DOTALL)
+KEYS = 16_384
+"""The max number of metric keys whose words are cached."""
 _JUDGES = ("norm", "std")
 """At least one of these is needed to tell whether a tower's weights move."""
 
@@ -105,10 +107,12 @@ def towers_of(keys: Iterable[str]) -> dict[str, list[str]]:
     return {name: keys for name, keys in judged.items() if name or len(judged) == 1}
 
 
+@lru_cache(maxsize=KEYS)
 def is_loss(key: str) -> bool:
     return _sign(words_of(key)) == 1
 
 
+@lru_cache(maxsize=KEYS)
 def is_plain_loss(key: str) -> bool:
     return is_loss(key) and words_of(key) - TRAINING - VALIDATION <= PLAIN
 
@@ -122,7 +126,7 @@ def is_vital(key: str) -> bool:
     return "loss" in key.lower() or "grad" in key.lower() or bool(_WEIGHTS.fullmatch(key)) or is_histogram(key)
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=KEYS)
 def words_of(key: str) -> frozenset[str]:
     return frozenset(_WORD.findall(key.lower()))
 
@@ -131,12 +135,18 @@ def _pairs(curves: Mapping[str, Curve]) -> Iterator[Pair]:
     sides: dict[frozenset[str], tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for key, curve in curves.items():
         if len(curve.steps) > 1:
-            words = words_of(key)
-            sides[words - VALIDATION - TRAINING - {"epoch"}][bool(words & VALIDATION)].append(key)
+            words, is_validation = _side_of(key)
+            sides[words][is_validation].append(key)
     for words, (training, validation) in sides.items():
-        sign = _sign(words)
-        if sign and training and validation:
+        if training and validation and (sign := _sign(words)):
             yield Pair(_longest(curves, training), _longest(curves, validation), sign)
+
+
+@lru_cache(maxsize=KEYS)
+def _side_of(key: str) -> tuple[frozenset[str], bool]:
+    """The words that both sides of a metric have, and whether this is the validation side."""
+    words = words_of(key)
+    return words - VALIDATION - TRAINING - {"epoch"}, bool(words & VALIDATION)
 
 
 def _longest(curves: Mapping[str, Curve], keys: Iterable[str]) -> str:

@@ -44,7 +44,7 @@ def non_finite(run: Run) -> Iterator[Insight]:
     groups: dict[tuple[bool, int], dict[str, Indices]] = defaultdict(dict)
     for key in chain(run.metrics, filter(is_histogram, run.curves)):
         curve = run.curves[key]
-        places = np.flatnonzero(~np.isfinite(curve.values))
+        places = curve.non_finite
         if len(places):
             groups[len(curve.steps) > 1, int(curve.steps[places[0]])][key] = places
     for (followed, step), places_of in sorted(groups.items(), key=lambda item: item[0][1]):

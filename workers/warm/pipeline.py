@@ -66,14 +66,14 @@ def warm_from(
 
     def store(run: FetchedRun) -> Warmed:
         # `python -m workers warm` takes runs that no event has announced.
-        make_row(
+        row = make_row(
             run_id,
             tracking_server=server.name,
             experiment_name=run.experiment_name,
             status=run.status,
             time=next((time for time in (run.end_time, run.start_time) if time and time > EPOCH), None),
         )
-        return _store(run, fetched_at, settings, begin)
+        return _store(run, fetched_at, settings, begin, is_first=row.fetched_at is None)
 
     def store_first(run: FetchedRun) -> None:
         # Never in place of more: what is there already is a whole run, or the same first charts.
@@ -110,12 +110,15 @@ def _read(run_id: str, source: door.Source | None, *, in_part: bool = False) -> 
         return None
 
 
-def _store(run: FetchedRun, fetched_at: datetime, settings: Settings, begin: float) -> Warmed:
+def _store(
+    run: FetchedRun, fetched_at: datetime, settings: Settings, begin: float, *, is_first: bool = False
+) -> Warmed:
     run = run.printable()
     sampling = Sampling(settings.epoch_sample_interval, settings.overview_points)
     source = write_run(run)
     # A run that has not changed keeps its bodies and ETags to the byte, however often it is replayed.
-    documents = RunDocuments(run, sampling, door.unchanged_since(run.run_id, source) or timezone.now())
+    since = None if is_first else door.unchanged_since(run.run_id, source)
+    documents = RunDocuments(run, sampling, since or timezone.now())
     with tracing.span("encode", metrics=len(run.points)):
         entries = documents.entries()
     with tracing.span("store", entries=len(entries)):

@@ -23,7 +23,7 @@ def test_metrics_that_become_nan_at_the_same_epoch_share_a_statement() -> None:
     insight = the(curves, "non-finite")
     assert insight["text"] == "loss, val_loss, query_grad_norm and 1 other metric are NaN from epoch 17 on."
     assert (insight["severity"], insight["epochs"]) == ("error", [17, 49])
-    curves["candidate_grad_norm"].values[20:] = np.inf
+    curves["candidate_grad_norm"] = curve([*curves["candidate_grad_norm"].values[:20], *[np.inf] * 30])
     assert [insight["epochs"] for insight in found(curves, "non-finite")] == [[17, 49], [20, 49]]
 
 
