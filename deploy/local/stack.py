@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from deploy.local.ports import Reserved
 from deploy.local.process import Part, PartError, answers_http, answers_tcp, free_port, has_said
 from warmboard.contract.settings import METRICS_HOST, METRICS_PORT, SETTINGS
 
@@ -38,16 +39,26 @@ class Stack:
     data: Path
     given: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     ports: dict[str, int] = field(default_factory=dict)
+    _reserved: Reserved = field(default_factory=Reserved, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.data = self.data.resolve()
         for name, usual in PORTS.items():
             wanted = SETTINGS[PORT_OF[name]].read(self.given) if name in PORT_OF else usual
-            self.ports.setdefault(name, free_port(int(str(wanted)), set(self.ports.values())))
+            self._choose(name, int(str(wanted)))
         # METRICS_PORT for the first, the following ports for the others, or free ones.
         if first := METRICS_PORT.read(self.given):
             for port, name in enumerate(MEASURED, start=first):
-                self.ports.setdefault(metrics_of(name), free_port(port, set(self.ports.values())))
+                self._choose(metrics_of(name), port)
+
+    def _choose(self, name: str, preferred: int) -> None:
+        """Choose a part's port, unless it has one."""
+        taken = set(self.ports.values())
+        while name not in self.ports:
+            port = free_port(preferred, taken)
+            if self.is_external(name) or self._reserved.reserve(port):
+                self.ports[name] = port
+            taken.add(port)
 
     @property
     def logs(self) -> Path:
