@@ -8,7 +8,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,9 +41,16 @@ def say(what: str) -> None:
 
 def median_ms(action: Callable[[], object], times: int) -> float:
     """Median milliseconds of ``times`` runs, after one warm-up if ``times`` is more than 1."""
+    return medians_ms([action], times)[0]
+
+
+def medians_ms(actions: Sequence[Callable[[], object]], times: int) -> list[float]:
+    """The same for each of several actions, which take turns: a machine's speed changes within a minute."""
     if times > 1:
-        action()
-    return statistics.median(elapsed_ms(action) for _ in range(times))
+        for action in actions:
+            action()
+    rounds = [[elapsed_ms(action) for action in actions] for _ in range(times)]
+    return [statistics.median(of_one) for of_one in zip(*rounds, strict=True)]
 
 
 def elapsed_ms(action: Callable[[], object]) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import sampling
-from benchmarks.report import Measure, median_ms, say
+from benchmarks.report import Measure, median_ms, medians_ms, say
 from benchmarks.runs import insert_run
 from benchmarks.servers import Servers, servers
 from benchmarks.ways import bulk_interval, graphql, sequential, straight_sql
@@ -56,11 +56,9 @@ def _fetches(pair: Servers, epochs: int) -> Iterator[Measure]:
     times, slow = TIMES[epochs], SLOW[epochs]
     where = f"{pair.database}, {epochs:,} epochs"
 
-    bulk_ms = median_ms(lambda: bulk.fetch(run_id), times)
-    sql_ms = median_ms(lambda: curves(run_id), times)
-    rows_ms = median_ms(lambda: rows(run_id), times)
-    stock_ms = median_ms(lambda: stock.fetch(run_id), slow)
-    one_by_one = median_ms(lambda: sequential(pair.stock, run_id), slow)
+    fast_ways = [lambda: bulk.fetch(run_id), lambda: curves(run_id), lambda: rows(run_id)]
+    bulk_ms, sql_ms, rows_ms = medians_ms(fast_ways, times)
+    stock_ms, one_by_one = medians_ms([lambda: stock.fetch(run_id), lambda: sequential(pair.stock, run_id)], slow)
 
     within, faster = WITHIN_SQL.get(epochs), FASTER.get(epochs)
     yield _at_most(f"{where}: bulk fetch / straight SQL, same client", bulk_ms, sql_ms, within)
