@@ -9,6 +9,7 @@ import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from string import Template
@@ -260,6 +261,36 @@ def test_the_rights_of_the_how_to_are_enough_and_doctor_says_what_is_too_much(on
             assert told(uri) == ["it can't be read: permission denied for table latest_metrics"]
         finally:
             admin.execute("DROP OWNED BY warmboard_reader; DROP ROLE warmboard_reader")
+
+
+def test_a_file_that_was_replaced_is_read_and_so_is_one_that_was_lost_for_a_while(file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.sqlite3"
+    with sqlite3.connect(file) as source, closing(sqlite3.connect(copy)) as other:
+        source.backup(other)
+        other.execute("UPDATE runs SET name = 'restored'")
+        other.commit()
+    with closing(DatabaseRoute(f"sqlite:///{file}")) as route:
+
+        def name() -> str:
+            run = route.fetch(RUN, None, lambda: None, budget())
+            assert run
+            return run.name
+
+        assert [name(), name()] == ["first", "first"]
+        copy.replace(file)
+        assert name() == "restored"
+        file.rename(copy)
+        with pytest.raises(UnreadableError, match="it can't be read: unable to open"):
+            name()
+        copy.rename(file)
+        assert name() == "restored"
+
+
+def test_threads_read_at_the_same_time(file: Path) -> None:
+    route = DatabaseRoute(f"sqlite:///{file}")
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: written(route.fetch(RUN, None, lambda: None, budget())), range(40)))
+    assert found == {written(read(f"sqlite:///{file}"))}
 
 
 def test_no_file_is_created(tmp_path: Path) -> None:
