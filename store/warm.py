@@ -6,7 +6,7 @@ The tables hold the durable copy, Redis the hot copy (``hot.py``), and each proc
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -104,6 +104,11 @@ def source(run_id: str) -> Source | None:
     return Source(bytes(row.body), row.run.fetched_at)
 
 
+def was_fetched(run_id: str) -> bool:
+    """Whether the run has been stored before, even if its entries have expired since."""
+    return Run.objects.filter(pk=run_id, fetched_at__isnull=False).exists()
+
+
 def unchanged_since(run_id: str, source: bytes) -> datetime | None:
     """The ``cached_at`` of a run's entries if they were made of this very source; None if they must be made again."""
     key = EntryKey.history(run_id, Resolution.OVERVIEW)
@@ -120,16 +125,17 @@ def unchanged_since(run_id: str, source: bytes) -> datetime | None:
     return datetime.fromisoformat(entry.decode()["cached_at"])
 
 
-def put(run: WarmRun) -> bool:
+def put(run: WarmRun, announce: Callable[[], object] = lambda: None) -> bool:
     """Store a run's entries, source and summary in one transaction, then heat Redis.
 
     Of two warmings, the one with the later fetch wins, regardless of which finishes last. Returns False if a later one
     is already stored. A stored time that lies ahead is of a wrong clock, and beats none.
 
-    Raises Run.DoesNotExist if the run was not announced, and HotCopyError if Redis is down and only the tables were
-    written.
+    ``announce`` is called first, in the transaction: it may make the run's row (``store/runs.py``). Raises
+    Run.DoesNotExist if there is none, and HotCopyError if Redis is down and only the tables were written.
     """
     with transaction.atomic():
+        announce()
         row = Run.objects.select_for_update().annotate(read_at=Now()).get(pk=run.run_id)
         if row.fetched_at and run.fetched_at < row.fetched_at <= row.read_at:
             return False

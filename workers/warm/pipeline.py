@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 
 from django.utils import timezone
 
 from store import clock
 from store import warm as door
-from store.models import Run
 from store.runs import make_row
 from warmboard.contract.entries import Entry, EntryKey
 from workers import tracing
@@ -66,18 +65,19 @@ def warm_from(
 
     def store(run: FetchedRun) -> Warmed:
         # `python -m workers warm` takes runs that no event has announced.
-        row = make_row(
+        announce = partial(
+            make_row,
             run_id,
             tracking_server=server.name,
             experiment_name=run.experiment_name,
             status=run.status,
             time=next((time for time in (run.end_time, run.start_time) if time and time > EPOCH), None),
         )
-        return _store(run, fetched_at, settings, begin, is_first=row.fetched_at is None)
+        return _store(run, fetched_at, settings, begin, announce)
 
     def store_first(run: FetchedRun) -> None:
         # Never in place of more: what is there already is a whole run, or the same first charts.
-        if Run.objects.filter(pk=run_id, fetched_at__isnull=False).exists():
+        if door.was_fetched(run_id):
             return
         try:
             log.info("run %s: first charts %s", run_id, store(run))
@@ -111,18 +111,22 @@ def _read(run_id: str, source: door.Source | None, *, in_part: bool = False) -> 
 
 
 def _store(
-    run: FetchedRun, fetched_at: datetime, settings: Settings, begin: float, *, is_first: bool = False
+    run: FetchedRun,
+    fetched_at: datetime,
+    settings: Settings,
+    begin: float,
+    announce: Callable[[], object] = lambda: None,
 ) -> Warmed:
     run = run.printable()
     sampling = Sampling(settings.epoch_sample_interval, settings.overview_points)
     source = write_run(run)
     # A run that has not changed keeps its bodies and ETags to the byte, however often it is replayed.
-    since = None if is_first else door.unchanged_since(run.run_id, source)
+    since = door.unchanged_since(run.run_id, source) if door.was_fetched(run.run_id) else None
     documents = RunDocuments(run, sampling, since or timezone.now())
     with tracing.span("encode", metrics=len(run.points)):
         entries = documents.entries()
     with tracing.span("store", entries=len(entries)):
-        stored = door.put(_warm_run(run, documents, entries, source, fetched_at))
+        stored = door.put(_warm_run(run, documents, entries, source, fetched_at), announce)
     return Warmed(
         run_id=run.run_id,
         stored=stored,

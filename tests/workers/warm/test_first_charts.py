@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -50,9 +51,9 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> list[door.WarmRun]:
     runs: list[door.WarmRun] = []
     put = door.put
 
-    def remembered(run: door.WarmRun) -> bool:
+    def remembered(run: door.WarmRun, announce: Callable[[], object]) -> bool:
         runs.append(run)
-        return put(run)
+        return put(run, announce)
 
     monkeypatch.setattr(door, "put", remembered)
     return runs
@@ -162,10 +163,10 @@ def test_an_outage_of_the_store_between_the_two_is_retried(monkeypatch: pytest.M
     announce()
     put = door.put
 
-    def fail(run: door.WarmRun) -> bool:
+    def fail(run: door.WarmRun, announce: Callable[[], object]) -> bool:
         if run.pending_metrics:
             raise TransientError("as the test wants it")
-        return put(run)
+        return put(run, announce)
 
     monkeypatch.setattr(door, "put", fail)
     with pytest.raises(Postponed, match="as the test wants it"):
