@@ -32,8 +32,8 @@ from workers.history.roles import (
 
 MANY = 8
 """Of more charts whose titles differ only in numbers, such as one for each layer, none is a main chart."""
-SETS_OF_KEYS = 32
-"""The max number of sets of keys whose charts are cached: the runs of a project have the same."""
+SETS_OF_KEYS, KEYS_OF_SET = 32, 1_000
+"""Charts are cached for so many sets of at most so many keys: a few megabytes. A project's runs have the same keys."""
 Section = Literal["training", "system", "other"]
 _TOKEN = re.compile(r"[a-z0-9]+")
 _DIGITS = re.compile(r"[0-9]+")
@@ -65,13 +65,11 @@ class _Found(NamedTuple):
 
 def charts_of(keys: Iterable[str]) -> list[Chart]:
     """Every key in exactly one chart. The order of ``keys`` does not matter."""
-    return [
-        {"title": title, "section": section, "metrics": list(metrics)}
-        for title, section, metrics in _charts_of(tuple(sorted(keys)))
-    ]
+    ordered = tuple(sorted(keys))
+    found = _cached_charts_of(ordered) if len(ordered) <= KEYS_OF_SET else _charts_of(ordered)
+    return [{"title": title, "section": section, "metrics": list(metrics)} for title, section, metrics in found]
 
 
-@lru_cache(maxsize=SETS_OF_KEYS)
 def _charts_of(keys: tuple[str, ...]) -> list[tuple[str, Section, tuple[str, ...]]]:
     """Title, section and metrics of each chart. ``keys`` are sorted."""
     together: dict[tuple[str, ...], list[str]] = defaultdict(list)
@@ -80,6 +78,9 @@ def _charts_of(keys: tuple[str, ...]) -> list[tuple[str, Section, tuple[str, ...
     found = sorted(map(_found, together.values()), key=_rank)
     family = Counter(_family(chart) for chart in found)
     return [(chart.title, _section(chart, family[_family(chart)]), tuple(chart.metrics)) for chart in found]
+
+
+_cached_charts_of = lru_cache(maxsize=SETS_OF_KEYS)(_charts_of)
 
 
 def role_of(key: str) -> Role:

@@ -39,8 +39,8 @@ LABELS = {
 _WORD = re.compile(r"[a-z0-9]+")
 _GRADIENT_NORM = re.compile(r"grad.*norm", re.IGNORECASE | re.DOTALL)
 _WEIGHTS = re.compile(r"(?:(.+)[_/. -])?weights?_(norm|std|mean|min|max)", re.DOTALL)
-KEYS = 16_384
-"""The max number of metric keys whose words are cached."""
+KEYS = 4_096
+"""The max number of metric keys whose words are cached: a few megabytes, or tens for the longest keys."""
 _JUDGES = ("norm", "std")
 """At least one of these is needed to tell whether a tower's weights move."""
 
