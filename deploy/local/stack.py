@@ -56,7 +56,8 @@ class Stack:
         taken = set(self.ports.values())
         while name not in self.ports:
             port = free_port(preferred, taken)
-            if self.is_external(name) or self._reserved.reserve(port):
+            # Any other is a free one that the kernel chose, which it gives no other stack so soon.
+            if port != preferred or self.is_external(name) or self._reserved.reserve(port):
                 self.ports[name] = port
             taken.add(port)
 

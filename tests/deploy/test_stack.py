@@ -14,6 +14,13 @@ from deploy.local.process import PartError, free_port
 from deploy.local.stack import MEASURED, PORT_OF, ROOT, Stack
 
 
+@pytest.fixture(autouse=True)
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stacks of these tests and of their processes reserve ports among one another alone."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
 def test_each_program_has_a_metrics_port_of_its_own_if_there_is_to_be_one(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -69,10 +76,7 @@ def test_a_port_is_free_again_once_its_stack_has_ended(tmp_path: Path) -> None:
     assert Stack(tmp_path, given).ports["mlflow"] == int(given["MLFLOW_PORT"])
 
 
-def test_a_lock_that_another_user_keeps_unreadable_does_no_harm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_a_lock_that_another_user_keeps_unreadable_does_no_harm(tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / f"warmboard-port-{port}.lock").symlink_to(tmp_path / "elsewhere")
     assert Stack(tmp_path, {"MLFLOW_PORT": str(port)}).ports["mlflow"] == port
