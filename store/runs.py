@@ -13,12 +13,12 @@ from store.models import Run
 
 def make_row(
     run_id: str, *, tracking_server: str, experiment_name: str, status: str, time: datetime | None = None
-) -> Run:
-    """The run's row, created if it has none, so that `store.warm.put` can store it.
+) -> None:
+    """Create the run's row if it has none, so that `store.warm.put` can store it.
 
     A row that is there is not changed. ``time`` is the run's position in lists; the default is now.
     """
-    row, _ = Run.objects.get_or_create(
+    Run.objects.get_or_create(
         run_id=run_id,
         defaults={
             "tracking_server": tracking_server,
@@ -27,7 +27,6 @@ def make_row(
             "announced_at": time or timezone.now(),
         },
     )
-    return row
 
 
 def mark_deleted(deleted: Collection[str], restored: Collection[str], now: datetime) -> tuple[list[str], list[str]]:
