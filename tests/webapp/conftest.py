@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 from django.conf import settings
+from django.contrib.auth.hashers import ScryptPasswordHasher
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
@@ -26,6 +27,14 @@ collect_ignore = [] if connection.vendor == "postgresql" else ["test_database_ro
 @pytest.fixture(scope="session", autouse=True)
 def static_files() -> None:
     call_command("collectstatic", interactive=False, verbosity=0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """The same hashes with fewer rounds: the real cost is there to slow people down who guess."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScryptPasswordHasher, "work_factor", 2**4)
+        yield
 
 
 @pytest.fixture(autouse=True)
