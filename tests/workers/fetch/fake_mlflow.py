@@ -100,6 +100,8 @@ class FakeMlflow(urllib3.PoolManager):
             return _unknown(f"Run with id={query['run_id']} not found")
         if query.get("experiment_name", EXPERIMENT) != EXPERIMENT:
             return _unknown("Could not find experiment")
+        if name == "metrics/get-history":
+            return self._history(query)
         return _json(200, getattr(self, f"_{name.replace('/', '_').replace('-', '_')}")(query))
 
     def _runs_get(self, _: Mapping[str, str]) -> dict[str, Any]:
@@ -132,12 +134,12 @@ class FakeMlflow(urllib3.PoolManager):
         }
         return {**page, "next_page_token": "2"} if begin == 0 else page
 
-    def _metrics_get_history(self, query: Mapping[str, str]) -> dict[str, Any]:
+    def _history(self, query: Mapping[str, str]) -> tuple[int, bytes, dict[str, str]]:
         key, points = query["metric_key"], self.metrics.get(query["metric_key"], [])
         begin = int(query.get("page_token", 0))
         end = begin + min(self.page_size, int(query["max_results"])) if self.pages else len(points)
-        page: dict[str, Any] = {"metrics": [_point(key, point) for point in points[begin:end]]}
-        return {**page, "next_page_token": str(end)} if end < len(points) else page
+        token = f',\n  "next_page_token": "{end}"' if end < len(points) else ""
+        return 200, f'{{\n  "metrics": [{_indented(key, points[begin:end])}]{token}\n}}'.encode(), {}
 
     def _short_history(self, query: Mapping[str, str]) -> tuple[int, bytes, dict[str, str]]:
         key, points = query["metric_key"], self.metrics.get(query["metric_key"], [])
@@ -203,6 +205,17 @@ def _rank(point: tuple[int, float | str, int]) -> tuple[int, int, float, bool]:
     """MLflow's order of points: by step, timestamp and value, where NaN counts as 0, as in its databases."""
     value = float(point[1])
     return point[0], point[2], 0.0 if math.isnan(value) else value, math.isnan(value)
+
+
+def _indented(key: str, points: Points) -> str:
+    """What json.dumps(indent=2) writes of many points, in a fifth of its time."""
+    name = json.dumps(key)
+    written = ",".join(
+        f'\n    {{\n      "key": {name},\n      "step": {step},\n      "value": {json.dumps(value)},'
+        f'\n      "timestamp": {time}\n    }}'
+        for step, value, time in points
+    )
+    return f"{written}\n  " if written else ""
 
 
 def _point(key: str, point: tuple[int, float | str, int]) -> dict[str, Any]:
