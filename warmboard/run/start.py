@@ -22,8 +22,8 @@ def start_run(
 
     ``quick_test_id`` (from 1) links the run to a quick test. ``run_name`` replaces the default name, which is
     ``MLFLOW_RUN_NAME`` with the quick-test ID or the start time (UTC). ``experiment`` replaces
-    ``MLFLOW_EXPERIMENT_NAME``. ``tags`` are the run's tags in MLflow. ``settings`` replaces the environment's settings,
-    ``client`` the client that they configure.
+    ``MLFLOW_EXPERIMENT_NAME``. ``tags`` are the run's tags in MLflow, beside its user and its script. ``settings``
+    replaces the environment's settings, ``client`` the client that they configure.
 
     Raises warmboard.contract.settings.SettingError for an invalid setting of the environment.
     """

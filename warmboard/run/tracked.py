@@ -27,6 +27,7 @@ from warmboard.errors import (
     TrackingRejectedError,
     TrackingUnavailableError,
 )
+from warmboard.run.context import context_tags
 from warmboard.run.ending import HURRIED, PATIENT, Ending, status_of
 from warmboard.run.signals import Termination
 from warmboard.settings import Settings
@@ -70,7 +71,7 @@ class TrackedRun:
         self.run_id = ""
         self.run_name = run_name or ""
         self.experiment_id = ""
-        self.tags = dict(tags or {})
+        self.tags = context_tags() | dict(tags or {})
         self.status = RunStatus.SCHEDULED
         self.epochs = 0
         self.fits = Fits()

@@ -155,7 +155,7 @@ class TrackingClient:
         searched. This also holds over several calls with the same ``creation``.
         """
         creation = creation or uuid.uuid4().hex
-        labels = {"mlflow.source.name": "warmboard.trainer", **(tags or {}), CREATION_TAG: creation}
+        labels = {**(tags or {}), CREATION_TAG: creation}
         body = {
             "experiment_id": experiment_id,
             "run_name": name,

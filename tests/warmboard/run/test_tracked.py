@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -220,6 +221,32 @@ def test_a_run_is_named_tagged_and_placed_as_asked(setup: Setup) -> None:
     assert (run.run_name, created["run_name"]) == ("mine", "mine")
     assert {"key": "team", "value": "a"} in created["tags"]
     assert setup.event().experiment_name == setup.info()["experiment_name"] == "other"
+
+
+def test_a_runs_user_and_source_are_those_that_mlflow_notes(setup: Setup) -> None:
+    from mlflow.tracking.context.registry import resolve_tags  # Takes seconds.
+
+    theirs = resolve_tags()
+    with setup.run():
+        pass
+    (created,) = setup.bodies("runs/create")
+    ours = {tag["key"]: tag["value"] for tag in created["tags"]}
+    names = {"mlflow.user", "mlflow.source.name", "mlflow.source.type"}
+    assert {name: ours[name] for name in names} == {name: theirs[name] for name in names}
+
+
+def test_a_user_without_a_name_and_a_script_that_is_no_text(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    monkeypatch.setattr(sys, "argv", [os.fsdecode(b"train-\xff.py")])
+    with setup.run(tags={"mlflow.source.type": "JOB"}):
+        pass
+    (created,) = setup.bodies("runs/create")
+    tags = {tag["key"]: tag["value"] for tag in created["tags"]}
+    assert "mlflow.user" not in tags
+    assert tags["mlflow.source.name"] == "train-\N{REPLACEMENT CHARACTER}.py"
+    assert tags["mlflow.source.type"] == "JOB", "what a caller says counts"
 
 
 def test_the_saved_model_is_in_the_info_file(setup: Setup) -> None:
