@@ -69,7 +69,7 @@ def test_the_weight_analysis(look: Look, run: str) -> None:
 def test_the_comparison(look: Look, six: str, width: int, theme: str) -> None:
     page = look(f"{six}&baseline=0&differences=1", width=width, theme=theme)
     page.set_viewport_size({"width": width, "height": 3300 if width == WIDE else 2400})
-    expect(page.locator(".epochs .tabular")).to_have_text("345 of 345 epochs")
+    expect(page.locator(".epochs .tabular")).to_have_text("345 of 345 epochs in 6 runs")
     for canvas in page.locator(".plot:visible canvas").all():
         assert is_drawn(canvas)
     keep(page, "comparison", width, theme)

@@ -124,7 +124,7 @@ def test_three_runs_are_chosen_and_compared(look: Look, site: Site) -> None:
     hands.to("Compare (3)")
     hands.press("Enter")
     expect(page.get_by_role("heading", name="Compare 3 runs")).to_be_visible()
-    expect(page.locator(".epochs .tabular")).to_have_text("105 of 105 epochs")
+    expect(page.locator(".epochs .tabular")).to_have_text("105 of 105 epochs in 3 runs")
     hands.to("no baseline")
     hands.press("ArrowRight", "ArrowRight")
     expect(page.get_by_label("Baseline: keyed 1")).to_be_checked()

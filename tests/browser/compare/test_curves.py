@@ -17,7 +17,7 @@ from warmboard.contract.entries import Tower
 def test_three_runs_lie_over_each_other(look: Look) -> None:
     page = look(THREE)
     expect(page.locator(".compared li")).to_have_count(3)
-    expect(page.locator(".epochs .tabular")).to_have_text("135 of 135 epochs")
+    expect(page.locator(".epochs .tabular")).to_have_text("135 of 135 epochs in 3 runs")
     assert len({colour(page, f"search {seed}") for seed in range(3)}) == 3
     for metric in ("val_loss", "loss", "val_recall_at_10"):
         figure = chart(page, metric)
@@ -41,7 +41,7 @@ def test_curves_are_aligned_by_step(look: Look) -> None:
     page = look(THREE)
     figure = chart(page, "val_loss")
     figure.locator("summary").click()
-    expect(page.locator(".epochs .tabular")).to_have_text("135 of 135 epochs")
+    expect(page.locator(".epochs .tabular")).to_have_text("135 of 135 epochs in 3 runs")
     table = cells(figure)
     histories = [
         page.request.get(f"/api/runs/search{seed}/training-history/?resolution=full").json() for seed in range(3)
@@ -153,7 +153,7 @@ def test_fifty_runs_are_drawn_where_one_looks(look: Look, site: Site) -> None:
 def test_long_runs_are_overviews_until_every_epoch_is_asked_for(look: Look, site: Site) -> None:
     site.seed_all("warm", [{"run_id": f"long{seed}", "seed": seed, "epochs": 1300} for seed in (1, 2)], kind="Varied")
     page = look("/compare/?runs=long1,long2")
-    expect(page.locator(".epochs")).to_contain_text("of 2,600 epochs; bands show min and max in between")
+    expect(page.locator(".epochs")).to_contain_text("of 2,600 epochs in 2 runs; bands show min and max in between")
     figure = chart(page, "val_loss")
     histories = [run["history"] for run in compared(page, "long1,long2")]
     figure.locator("summary").click()
@@ -163,7 +163,7 @@ def test_long_runs_are_overviews_until_every_epoch_is_asked_for(look: Look, site
         found = {int(line[0]): float(line[column]) for line in table if line[column]}
         assert found == dict(zip(history["epochs"], history["loss"]["val"], strict=True))
     page.get_by_role("button", name="Every epoch").click()
-    expect(page.locator(".epochs .tabular")).to_have_text("2,600 of 2,600 epochs")
+    expect(page.locator(".epochs .tabular")).to_have_text("2,600 of 2,600 epochs in 2 runs")
     assert len(cells(figure)) == 1300
     assert parameters(page)["detail"] == "full"
 

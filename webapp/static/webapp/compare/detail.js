@@ -86,9 +86,10 @@ export class Detail {
     this.button.hidden = !more;
     this.button.textContent = `Every ${unit}`;
     const bands = more ? "; bands show min and max in between" : "";
+    const runs = this.shown.length === 1 ? "1 run" : `${count(this.shown.length)} runs`;
     this.text.textContent = error
       ? `Some ${unit}s can't be read: ${error.message}`
-      : `${count(shown)} of ${count(all)} ${unit}s${bands}`;
+      : `${count(shown)} of ${count(all)} ${unit}s in ${runs}${bands}`;
   }
 }
 
