@@ -102,6 +102,7 @@ class Supervisor:
         self.processes.clear()
         state_file(self.stack.data).unlink(missing_ok=True)
         self._lock.close()
+        say(f"Stopped. The data is in {self.stack.data}")
 
     def _examine(self, error: BaseException | None) -> None:
         """If a part has failed, add what doctor finds to the error, while the other parts still run."""

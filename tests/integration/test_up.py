@@ -89,7 +89,7 @@ def test_up_twice_says_where_it_is_and_ctrl_c_leaves_nothing(running: Running, t
         first.send_signal(signal.SIGINT)
         said = first.communicate(timeout=PATIENCE)[1]
         assert first.returncode == 0, said
-        assert "Stopping every part" in said
+        assert said.endswith(f"Stopping every part …\nStopped. The data is in {tmp_path}\n")
     assert members(started) == []
     assert read_state(tmp_path) == {}
 
