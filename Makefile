@@ -128,10 +128,10 @@ wheels: setup  ## build build/wheels/: the library warmboard, and warmboard-serv
 	@$(BIN)/uv build --quiet --wheel --out-dir build/wheels deploy/server
 	@ls build/wheels/*.whl
 
-bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-backfill, -entries, -pages, -pipeline, -restore, -rolling, -runs, -slow, -trainer, -warming, -web)
+bench: setup  ## measure everything, side by side; results in benchmarks/results/ (also bench-backfill, -entries, -pages, -pipeline, -queued, -restore, -rolling, -runs, -slow, -trainer, -warming, -web)
 	@$(BIN)/python -m benchmarks
 
-bench-backfill bench-entries bench-pages bench-pipeline bench-restore bench-rolling bench-runs bench-slow bench-trainer bench-warming bench-web: setup
+bench-backfill bench-entries bench-pages bench-pipeline bench-queued bench-restore bench-rolling bench-runs bench-slow bench-trainer bench-warming bench-web: setup
 	@$(BIN)/python -m benchmarks $(@:bench-%=%)
 
 setup: $(VENV)/.plugin  ## install everything into .venv (seconds if it is there already)
@@ -167,4 +167,4 @@ clean:  ## remove build files and all data of make up and make demo
 	rm -rf .warmboard build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help demo up train workers doctor account visibility backup restore logs test test-all test-fast compose-test chaos screenshots check kubectl terraform-schema checkov docs sbom audit bench bench-backfill bench-entries bench-pages bench-pipeline bench-restore bench-rolling bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean
+.PHONY: help demo up train workers doctor account visibility backup restore logs test test-all test-fast compose-test chaos screenshots check kubectl terraform-schema checkov docs sbom audit bench bench-backfill bench-entries bench-pages bench-pipeline bench-queued bench-restore bench-rolling bench-runs bench-slow bench-trainer bench-warming bench-web setup chromium lock clean

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import backfill, entries, pipeline, restore, rolling, runs_list, scale, slow, training, warming, web
+from benchmarks import (
+    backfill,
+    entries,
+    pipeline,
+    queued,
+    restore,
+    rolling,
+    runs_list,
+    scale,
+    slow,
+    training,
+    warming,
+    web,
+)
 from benchmarks.pages import measure as pages
 from benchmarks.report import publish
 
@@ -13,6 +26,7 @@ BENCHMARKS = {
     "entries": entries.measure,
     "pages": pages.measure,
     "pipeline": pipeline.measure,
+    "queued": queued.measure,
     "restore": restore.measure,
     "rolling": rolling.measure,
     "runs": runs_list.measure,

@@ -53,6 +53,8 @@ class Backfill:
     """From the first run of each process to its last."""
     counted: int = 0
     """The runs after the first of each process."""
+    used: float = 0.0
+    """Processor time of the processes, their start included, in seconds."""
     peak: float = 0.0
     """Resident memory of the largest process, in MiB."""
 
@@ -78,6 +80,7 @@ class Backfill:
         if process.returncode != (0 if kill_at is None else -signal.SIGKILL):
             raise RuntimeError(f"`python -m workers warm` ended with {process.returncode}")
         self.peak = max(self.peak, used.ru_maxrss / 1024)
+        self.used += used.ru_utime + used.ru_stime
         self.seconds += times[-1] - times[0]
         self.counted += len(times) - 1
 
@@ -85,6 +88,7 @@ class Backfill:
         least = budget.get("least")
         held = not isinstance(least, float) or self.rate >= least
         yield Measure(name, self.rate, "runs/s", None, f"≥ {least:g}" if least else "", held)
+        yield Measure(f"{name}: in a second of processor time", len(self.warmed) / self.used, "runs")
         yield Measure(f"{name}: peak memory", self.peak, "MiB")
         warm, twice = count(self.stack, "store_warmentry", runs), len(self.warmed) - len(set(self.warmed))
         yield Measure(f"{name}: warm", warm, "runs", len(runs), "all", warm == len(runs))

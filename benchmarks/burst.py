@@ -167,11 +167,11 @@ def publish(stack: Stack, runs: list[str], epochs: int) -> None:
     publisher.stop()
 
 
-def wait(found: Callable[[], int], wanted: int) -> None:
-    deadline = time.monotonic() + PATIENCE
+def wait(found: Callable[[], int], wanted: int, seconds: float = PATIENCE) -> None:
+    deadline = time.monotonic() + seconds
     while found() < wanted:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{found()} of {wanted} after {PATIENCE:.0f} s")
+            raise TimeoutError(f"{found()} of {wanted} after {seconds:.0f} s")
         time.sleep(1)  # Seldom: polling would take the cores from the workers.
 
 

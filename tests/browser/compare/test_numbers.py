@@ -244,10 +244,11 @@ def test_long_curves_in_chunks_are_overviews_until_every_step_is_asked_for(look:
     )
     page = look("/compare/?runs=loop1,loop2")
     expect(page.locator("#curves h3").first).to_have_text("train/loss")
-    expect(page.locator(".epochs .tabular")).to_contain_text("of 6,000 steps in 2 runs; bands show min and max in between")
+    told = page.locator(".epochs .tabular")
+    expect(told).to_contain_text("of 6,000 steps in 2 runs; bands show min and max in between")
     expect(page.locator("#curves h3").filter(has_text="system/")).to_have_count(0)
     page.get_by_role("button", name="Every step").click()
-    expect(page.locator(".epochs .tabular")).to_have_text("6,000 of 6,000 steps in 2 runs")
+    expect(told).to_have_text("6,000 of 6,000 steps in 2 runs")
 
 
 @pytest.mark.usefixtures("untold")
