@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deploy.local import isolated
-from deploy.local.process import Part, Process, answers_http, free_port
+from deploy.local.process import Part, Probe, Process, free_port
 from deploy.local.stack import ROOT
 from tests.waiting import PATIENCE
 
@@ -34,14 +36,29 @@ def proxy(webapps: Sequence[str], environ: Mapping[str, str], folder: Path) -> I
     file.write_text(text)
     environ = {**environ, "PROXY_SITE": f"https://localhost:{port}", "XDG_DATA_HOME": str(folder)}
     command = [str(isolated.binaries("caddy") / "caddy"), "run", f"--config={file}", "--adapter=caddyfile"]
-    process = Process(
-        Part("proxy", command, answers_http(f"http://127.0.0.1:{health}/")), environ, folder / "proxy.log"
-    )
+    process = Process(Part("proxy", command, _encrypts(port)), environ, folder / "proxy.log")
     try:
         process.wait_ready(PATIENCE)
         yield f"https://localhost:{port}"
     finally:
         process.stop()
+
+
+def _encrypts(port: int) -> Probe:
+    """A probe: TLS connections are accepted. The proxy takes connections before it has made its certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def probe() -> bool:
+        with (
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", port), 5) as connection,
+            context.wrap_socket(connection, server_hostname="localhost"),
+        ):
+            return True
+        return False
+
+    return probe
 
 
 def of_another_version(static: Path, folder: Path) -> Path:
