@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
+from string import digits
 
 LOWER = (
     "loss", "error", "err", "mae", "mse", "rmse", "mape", "nll", "perplexity", "ppl", "wer", "cer", "fid", "latency",
@@ -27,8 +28,11 @@ class Direction(IntEnum):
 
 
 def direction(key: str) -> Direction:
-    """The direction that a word of the key decides; words of ``LOWER`` are looked for first."""
+    """The direction that a word of the key decides, with or without the digits at its end: ``acc5`` is an ``acc``.
+    Words of ``LOWER`` are looked for first.
+    """
     words = set(_SEPARATORS.split(_CAMEL.sub(r"\1 \2", key).lower()))
+    words |= {word.rstrip(digits) for word in words}
     if words & set(LOWER):
         return Direction.LOWER_IS_BETTER
     return Direction.HIGHER_IS_BETTER if words & set(HIGHER) else Direction.UNKNOWN

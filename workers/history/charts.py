@@ -37,7 +37,6 @@ SETS_OF_KEYS, KEYS_OF_SET = 32, 1_000
 Section = Literal["training", "system", "other"]
 _TOKEN = re.compile(r"[a-z0-9]+")
 _DIGITS = re.compile(r"[0-9]+")
-_NUMBER = re.compile(r"(?<=[a-z])[0-9]+", re.IGNORECASE)
 _ENDS = frozenset({"epoch", "step"})
 """Lightning ends a key with one of these if it logs both."""
 _SIDES = VALIDATION | TRAINING | TESTING
@@ -96,8 +95,7 @@ def role_of(key: str) -> Role:
         return Role.NORM
     if words & THROUGHPUT:
         return Role.THROUGHPUT
-    # `acc1` and `acc5` are accuracies.
-    judged = is_loss(key) or any(direction(name) is not Direction.UNKNOWN for name in (key, _NUMBER.sub("", key)))
+    judged = is_loss(key) or direction(key) is not Direction.UNKNOWN
     return Role.SCORE if judged and not words & COUNTS else Role.OTHER
 
 

@@ -235,7 +235,13 @@ def test_the_rule_of_better_is_the_documented_one(name: str, way: str) -> None:
         ("test/RMSE", -1),
         ("test_recall_at_10", 1),
         ("recall_loss", -1),
+        ("val/acc1", 1),
+        ("valAcc5", 1),
+        ("map50-95", 1),
+        ("err5", -1),
+        ("f1", 1),
         ("query_weights_mean", 0),
+        ("fit2", 0),
         # The word "mae" is not in it, nor is "loss".
         ("maelstrom", 0),
         ("glossary", 0),

@@ -36,12 +36,14 @@ const HIGHER = [
   "score",
 ];
 
-// −1: lower is better, 1: higher is better, 0: unknown. The words of the key decide; those in LOWER count first.
+// −1: lower is better, 1: higher is better, 0: unknown. The words of the key decide, with or without the digits at their
+// end; those in LOWER count first.
 export function direction(key) {
   const words = key
     .replace(/([a-z])([A-Z])/g, "$1 $2")
     .toLowerCase()
-    .split(/[^a-z0-9]+/);
+    .split(/[^a-z0-9]+/)
+    .flatMap((word) => [word, word.replace(/[0-9]+$/, "")]);
   const names = (list) => words.some((word) => list.includes(word));
   if (names(LOWER)) return -1;
   return names(HIGHER) ? 1 : 0;

@@ -112,19 +112,19 @@ function catalogueTiles(metrics) {
 
 // The best and the last of the leading score.
 function scoreTiles({ unit }, { metrics, charts }) {
-  const score = charts.find(({ section, metrics: [key] }) => section === "training" && betterOf(key) && !isLoss(key));
+  const score = charts.find(({ section, metrics: [key] }) => section === "training" && direction(key) && !isLoss(key));
   return score ? tilesOf(score.metrics, metrics, unit) : [];
 }
 
 // For runs of other kinds: the leading loss and the leading score, then what else is judged, then single values.
 function otherTiles({ unit }, { metrics, charts }) {
-  const main = charts.filter(({ section, metrics: [key] }) => section === "training" && betterOf(key));
+  const main = charts.filter(({ section, metrics: [key] }) => section === "training" && direction(key));
   const score = main.find(({ metrics: [key] }) => !isLoss(key));
   const leading = [main[0], score, ...main].filter(Boolean);
   const curves = [...new Set(leading)].flatMap(({ metrics: keys }) => tilesOf(keys, metrics, unit));
   const drawn = new Set(charts.flatMap(({ metrics: keys }) => keys));
   const single = Object.keys(metrics).filter((key) => !drawn.has(key) && metrics[key].count === 1);
-  const ordered = single.sort((a, b) => Boolean(betterOf(b)) - Boolean(betterOf(a)) || byName(a, b));
+  const ordered = single.sort((a, b) => Boolean(direction(b)) - Boolean(direction(a)) || byName(a, b));
   const singles = ordered.map((key) => [key, metrics[key].last.value, ""]);
   const known = [...curves, ...singles];
   if (known.length) return known.slice(0, TILES_AT_MOST);
@@ -139,7 +139,7 @@ function tilesOf(keys, metrics, unit) {
   const judged = keys.find((key) => VALIDATION.test(key)) ?? keys[0];
   return [judged, ...keys.filter((key) => key !== judged).slice(0, 1)].flatMap((key) => {
     const { min, max, last } = metrics[key];
-    const best = betterOf(key) < 0 ? min : max;
+    const best = direction(key) < 0 ? min : max;
     const at = (point) => placeOf(unit, metrics[key], point);
     return [
       ...(key === judged && best ? [[`best ${key}`, best.value, at(best)]] : []),
@@ -152,8 +152,6 @@ function tilesOf(keys, metrics, unit) {
 const placeOf = (unit, { count: many, first, last }, { step }) =>
   many > 1 && first.step === last.step ? "" : `${unit} ${step}`;
 
-// As `direction`, also of `acc1` and `acc5`.
-const betterOf = (key) => direction(key) || direction(key.replace(/([a-z])[0-9]+/gi, "$1"));
 const isLoss = (key) => /loss/i.test(key);
 
 export const hasTables = ({ final_metrics, params, tags }) =>
