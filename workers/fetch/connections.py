@@ -114,6 +114,10 @@ class _PromptConnection(HTTPConnection):
     response_class: type[_TimelyResponse] = _TimelyResponse
     _opened_at = math.inf
 
+    def __str__(self) -> str:
+        """What urllib3's errors begin with."""
+        return f"{self.host}:{self.port}"
+
     def connect(self) -> None:
         super().connect()
         self._opened_at = time.monotonic()
