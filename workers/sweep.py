@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from celery.signals import beat_init, worker_ready
 from django.db import DatabaseError, close_old_connections
+from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
 from store import clock
@@ -113,14 +114,15 @@ def _discover_for_ever() -> None:
     discovery = Discovery.of(settings(), dispatch_later)
     while seconds:
         close_old_connections()
+        pause: float = seconds
         try:
-            discovery.turn()
+            pause = discovery.turn().pause(seconds, timezone.now())
         except DatabaseError as error:
             log.error("the database is down, next look for runs in %d s: %s", seconds, error)
         except Exception:
             # An unforeseen answer of MLflow, or an unforeseen file, must not stop the thread.
             log.exception("looking for runs failed, next time in %d s", seconds)
-        time.sleep(seconds)
+        time.sleep(pause)
 
 
 def _backfill_for_ever(backfill: Backfilling) -> None:

@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
@@ -84,8 +85,8 @@ class Backfilling:
             found += len(page)
             experiments.update(event.experiment_name for event in page)
             fetched = _fetched([event.run_id for event in page])
-            # The trainer's own event of a run that has just ended gets a head start; then the sweep finds it.
-            cold += [event for event in page if event.run_id not in fetched and event.time <= now - GRACE]
+            # The end of one lies ahead by a clock that is wrong: the sweep finds it when it has come.
+            cold += [event for event in page if event.run_id not in fetched and event.time <= now]
             if len(cold) > MOST:
                 break
         cold.sort(key=_age, reverse=True)
@@ -96,6 +97,15 @@ class Backfilling:
         return cold
 
     def _announce(self, left: list[RunEvent], now: datetime) -> None:
+        """Announce the next ones, but for those that have just ended: the trainer's own event has a head start."""
+        waiting = list(takewhile(lambda event: event.time > now - GRACE, reversed(left)))
+        del left[len(left) - len(waiting) :]
+        try:
+            self._announce_settled(left, now)
+        finally:
+            left += reversed(waiting)
+
+    def _announce_settled(self, left: list[RunEvent], now: datetime) -> None:
         room = max(0, min(self._rate, OUTSTANDING - inbox.unfinished(SWEEP_SOURCE)))
         while left:
             chunk = left[-CHUNK:]

@@ -8,6 +8,7 @@ changes nothing. From then on it is handled like any event.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from workers import inbox
 from workers.discover.files import FilesLook
 from workers.discover.mlflow import MlflowLook
 from workers.discover.news import Fact, news
+from workers.discover.throttle import SHARE
 from workers.errors import WarmError
 from workers.fetch.server import TrackingServer
 from workers.inbox import Message, State
@@ -33,6 +35,8 @@ from workers.servers.outage import outage_of
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
+LEAST_PAUSE = 5.0
+"""Between two turns, in seconds, however soon something settles; longer if turns take long (``throttle.SHARE``)."""
 OUTSTANDING = 300
 """The max number of unfinished events of the sweep; further findings wait for the next turns."""
 SAYS = {
@@ -59,7 +63,8 @@ class Look(Protocol):
 @dataclass
 class Report:
     """What one turn found: runs ``deleted`` and ``restored``, reasons of what is ``unreadable``, and in ``down`` the
-    reason of each place that can't be searched.
+    reason of each place that can't be searched. ``settles_at`` is when the first of those is due that were left to
+    their own events.
     """
 
     events: list[RunEvent] = field(default_factory=list)
@@ -67,7 +72,16 @@ class Report:
     restored: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     down: dict[str, str] = field(default_factory=dict)
+    settles_at: datetime | None = None
+    took: float = 0.0
+    """The seconds that the turn took."""
     more: bool = False
+
+    def pause(self, seconds: float, now: datetime) -> float:
+        """The seconds until the next turn, at most ``seconds``: earlier if something settles before that."""
+        if self.settles_at is None:
+            return seconds
+        return min(seconds, max(LEAST_PAUSE, SHARE * self.took, (self.settles_at - now).total_seconds()))
 
     def __str__(self) -> str:
         count = Counter(event.type for event in self.events)
@@ -108,7 +122,7 @@ class Discovery:
 
         Raises DatabaseError.
         """
-        report = Report()
+        report, began = Report(), time.monotonic()
         for look in self._looks:
             before = len(report.events)
             try:
@@ -119,6 +133,7 @@ class Discovery:
             self._log_down(look.place, report)
             if not dry_run:
                 self._dispatch_all(report.events[before:])
+        report.took = time.monotonic() - began
         return report
 
     def _look(self, look: Look, now: datetime, report: Report, dry_run: bool) -> None:
@@ -130,6 +145,9 @@ class Discovery:
             if not dry_run:
                 _note_deleted(facts, now, report)
             for fact in news(facts, now):
+                if fact.settles_at > now:
+                    report.settles_at = min(report.settles_at or fact.settles_at, fact.settles_at)
+                    continue
                 if room <= 0:
                     report.more = True
                     # A look finds again what was not taken from it.

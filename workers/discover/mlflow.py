@@ -20,7 +20,7 @@ import urllib3
 from store.models import ENDED
 from warmboard.contract.cloudevents import LONGEST, LONGEST_ATTRIBUTE
 from warmboard.contract.events import EventType, RunEvent, RunStatus, quick_test_of
-from workers.discover.news import Fact
+from workers.discover.news import NEVER, Fact
 from workers.discover.throttle import Throttle
 from workers.errors import NotMlflowError, PermanentError
 from workers.fetch.api import API, MlflowApi
@@ -90,22 +90,22 @@ class MlflowLook:
         self._looked_at: datetime | None = None
 
     def look(self, now: datetime) -> Iterator[list[Fact]]:
-        """Yield the facts of each page, the newest runs first. Runs that have ended long ago are searched again as
-        often as the throttle allows: at every turn if there are few.
+        """Yield the facts of each page, the newest runs first, those included that are not settled yet. Runs that have
+        ended long ago are searched again as often as the throttle allows: at every turn if there are few.
 
         Raises TransientError, PermanentError.
         """
         whole = self._looked_at is None or self._throttle.due
-        began, settled = now - self._days, now - GRACE
+        began = now - self._days
         since = began if whole or self._looked_at is None else min(self._looked_at - OVERLAP, now - RECENT)
         experiments = self._experiments()
-        ended = f"attributes.end_time >= {_ms(since)} AND attributes.end_time <= {_ms(settled)}"
+        ended = f"attributes.end_time >= {_ms(since)} AND attributes.end_time <= {_ms(now)}"
         for page in self._runs(experiments, ended, "attributes.end_time DESC", measured=whole):
             yield self._facts(page, experiments, now)
         if whole:
-            for page in self._without_times(experiments, began, settled):
+            for page in self._without_times(experiments, began, now):
                 yield self._facts(page, experiments, now)
-        going = f"attributes.start_time >= {_ms(began)} AND attributes.start_time <= {_ms(settled)}"
+        going = f"attributes.start_time >= {_ms(began)} AND attributes.start_time <= {_ms(now)}"
         going += f" AND attributes.status = '{RunStatus.RUNNING}'"
         for page in self._runs(experiments, going, "attributes.start_time DESC"):
             yield self._facts(page, experiments, now)
@@ -129,13 +129,13 @@ class MlflowLook:
             yield [fact.event for fact in facts if fact.event and fact.event.type == EventType.COMPLETED]
 
     def _without_times(
-        self, experiments: Mapping[str, Experiment], began: datetime, settled: datetime
+        self, experiments: Mapping[str, Experiment], began: datetime, now: datetime
     ) -> Iterator[list[Document]]:
         """Pages of the runs that the other searches miss: some clients end runs without an end_time, or start them
         without a start_time. Of the latter, those that logged since ``began``.
         """
         # MLflow can't search for runs without an end_time.
-        ended = f"attributes.start_time >= {_ms(began)} AND attributes.start_time <= {_ms(settled)}"
+        ended = f"attributes.start_time >= {_ms(began)} AND attributes.start_time <= {_ms(now)}"
         ended += f" AND attributes.status != '{RunStatus.RUNNING}' AND attributes.status != '{RunStatus.SCHEDULED}'"
         for page in self._runs(experiments, ended, "attributes.start_time DESC", measured=True):
             with self._understood("runs"):
@@ -205,7 +205,8 @@ class MlflowLook:
             event = self._event(run, experiment.name, now)
             if event is None:
                 return []
-            changed = self._changed(event, run, now)
+            settles_at = _settles_at(event, run)
+            changed = replace(self._changed(event, run, now), settles_at=settles_at)
         except ODD as error:
             name = printable(str(info.get("run_id")))
             reason = f"run {name} of {self.server.uri} is malformed: {error!r}"
@@ -213,7 +214,7 @@ class MlflowLook:
             return [Fact(f"{self.server.name} {name}.unreadable"[-LONGEST_ATTRIBUTE:], None, data=data, reason=reason)]
         if _is_deleted(run, experiments):
             return [replace(changed, deleted=True)]
-        return [Fact(f"{self.server.name} {event.id}"[:LONGEST_ATTRIBUTE], event), changed]
+        return [Fact(f"{self.server.name} {event.id}"[:LONGEST_ATTRIBUTE], event, settles_at=settles_at), changed]
 
     def _changed(self, event: RunEvent, run: Document, now: datetime) -> Fact:
         """How the run is described now. ``event`` is that it is in progress or has ended."""
@@ -270,6 +271,12 @@ def _end(run: Document, now: datetime) -> datetime | None:
         return end
     times = [moment(stamp) for stamp in (_start(run), *_stamps(run))]
     return max((time for time in times if time and time <= now), default=None)
+
+
+def _settles_at(event: RunEvent, run: Document) -> datetime:
+    """When the trainer's own event of the run's end, or of its start, has had its head start."""
+    began = event.time if event.type == EventType.COMPLETED else moment(_start(run) or None)
+    return began + GRACE if began else NEVER
 
 
 def _newest(run: Document, now: datetime) -> tuple[int, datetime]:

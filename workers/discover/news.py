@@ -36,7 +36,8 @@ class Fact:
 
     ``key`` identifies it. ``told_at`` is the time at which its file was written; None for facts from MLflow. ``digest``
     is of the run as MLflow describes it (``workers/history/digest.py``), ``newest`` the time of its newest value, which
-    is None unless it is in progress; both only in facts that a run has changed. A ``deleted`` run is never news.
+    is None unless it is in progress; both only in facts that a run has changed. A ``deleted`` run is never news. Until
+    ``settles_at`` the trainer's own event may still come.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Fact:
     digest: str = ""
     newest: datetime | None = None
     deleted: bool = False
+    settles_at: datetime = NEVER
 
 
 @dataclass(frozen=True)

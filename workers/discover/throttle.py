@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 SHARE = 20.0
+"""Work takes one part in so many of the time."""
 
 
 class Throttle:

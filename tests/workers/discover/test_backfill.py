@@ -11,8 +11,9 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from store.models import Backfill, InboxEvent, Run
 from tests.store.samples import NOON
-from tests.workers.discover.fake_tracking import DAY, MINUTE, FakeTracking, ms
+from tests.workers.discover.fake_tracking import DAY, MINUTE, SECOND, FakeTracking, ms
 from warmboard.contract.entries import SCHEMA_VERSION
+from warmboard.contract.events import RunEvent, RunStatus
 from workers.discover.backfill import Backfilling, backfills_of, cold_runs
 from workers.discover.discovery import Discovery, record
 from workers.discover.mlflow import MlflowLook
@@ -153,6 +154,38 @@ class TestInTheBackground:
         InboxEvent.objects.filter(run_id="failed").update(state="failed")
         make().turn(NOON)
         assert queued == ["never-fetched", "fetched-while-it-ran", "failed"]
+
+    def test_what_has_just_ended_waits_for_its_own_event_and_belongs_to_the_rest(
+        self, tracking: FakeTracking, make: Make, queued: list[str]
+    ) -> None:
+        """A newcomer trains, then starts us: the runs of a minute ago are the ones to be seen."""
+        logged(tracking, "earlier", DAY)
+        logged(tracking, "announced", MINUTE + 20 * SECOND)
+        logged(tracking, "unannounced", MINUTE + 10 * SECOND)
+        logged(tracking, "of-a-clock-that-is-ahead", MINUTE - DAY)
+        backfill = make()
+        backfill.turn(NOON)
+        row = Backfill.objects.get()
+        assert (queued, row.found, row.to_warm) == (["earlier"], 4, 3)
+        self.done()
+        backfill.turn(NOON + SECOND)
+        row.refresh_from_db()
+        assert (row.done, row.finished_at) == (1, None), "it has not done all"
+        own = RunEvent.completed(
+            run_id="announced",
+            tracking_server="default",
+            experiment_name="two-tower",
+            status=RunStatus.FINISHED,
+            end_time=NOON - 20 * SECOND,
+        )
+        assert record(Fact("its own", own))
+        self.done()
+        backfill.turn(NOON + 30 * SECOND)
+        assert queued == ["earlier", "unannounced"]
+        self.done()
+        backfill.turn(NOON + 31 * SECOND)
+        row.refresh_from_db()
+        assert (backfill.is_done, row.done) == (True, 3)
 
     def test_it_waits_for_what_is_unfinished(
         self,

@@ -11,10 +11,11 @@ import pytest
 from store.models import InboxEvent, QuickTest
 from tests.store.samples import NOON
 from tests.workers.discover.fake_tracking import DAY, DAYS, MINUTE, SECOND, FakeTracking, metric, ms
-from warmboard.contract.events import EventType
+from warmboard.contract.events import EventType, RunEvent, RunStatus
 from workers import inbox
-from workers.discover.discovery import Discovery
+from workers.discover.discovery import Discovery, record
 from workers.discover.mlflow import RECENT, MlflowLook
+from workers.discover.news import Fact
 
 pytestmark = pytest.mark.usefixtures("tables")
 State = InboxEvent.State
@@ -32,6 +33,35 @@ def test_only_what_ended_within_days_and_not_just_now(tracking: FakeTracking, di
         tracking.run(run_id.replace(" ", "-"), "KILLED", end_time=ms(end), start_time=ms(NOON - 9 * DAY))
     assert [event.run_id for event in discovery.turn(NOON).events] == ["lately"]
     assert [event.run_id for event in discovery.turn(NOON + MINUTE).events] == ["just-now"]
+
+
+def test_the_next_look_comes_when_the_first_of_what_is_too_new_is_due(
+    tracking: FakeTracking, discovery: Discovery
+) -> None:
+    """So the longest wait is the time between two looks, not that and the head start."""
+    assert discovery.turn(NOON).pause(60, NOON) == 60, "nothing is"
+    tracking.run("ended", "FINISHED", end_time=ms(NOON - 20 * SECOND))
+    tracking.run("began", start_time=ms(NOON - 10 * SECOND), metrics=[metric(NOON)])
+    report = discovery.turn(NOON)
+    assert (report.events, report.settles_at) == ([], NOON + 10 * SECOND)
+    assert [report.pause(60, NOON), report.pause(7, NOON)] == [10, 7]
+    assert report.pause(60, NOON + 9 * SECOND) == 5, "not all the time"
+    report.took = 2
+    assert report.pause(60, NOON) == 40, "a look that takes long comes seldom"
+    report = discovery.turn(NOON + 10 * SECOND)
+    assert [event.run_id for event in report.events] == ["ended"]
+    assert report.settles_at == NOON + 20 * SECOND
+    assert [event.run_id for event in discovery.turn(NOON + 20 * SECOND).events] == ["began"]
+    own = RunEvent.completed(
+        run_id="announced",
+        tracking_server="default",
+        experiment_name="two-tower",
+        status=RunStatus.FINISHED,
+        end_time=NOON + 20 * SECOND,
+    )
+    assert record(Fact("its own", own))
+    tracking.run("announced", "FINISHED", end_time=ms(NOON + 20 * SECOND))
+    assert discovery.turn(NOON + 21 * SECOND).settles_at is None, "it needs no look"
 
 
 def test_an_unknown_run_in_progress(tracking: FakeTracking, discovery: Discovery) -> None:
