@@ -116,7 +116,7 @@ class Supervisor:
     def _start_all(self) -> None:
         for name in ("mlflow", "valkey", "pubsub", "storage"):
             if self.stack.is_external(name):
-                report(name, "external, from the environment")
+                report(name, "external, not started here")
         # MLflow takes longest to start, so the programs start meanwhile; none calls it before there is an event.
         servers = [self.start(part) for part in self.stack.servers()]
         self._wait([process for process in servers if process.part.name != "mlflow"])
