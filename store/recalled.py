@@ -8,9 +8,10 @@ from datetime import timedelta
 from django.db.models import Count, Q
 
 from store.models import InboxEvent, Snapshot
+from warmboard.contract.events import SWEEP_SOURCE
 from warmboard.contract.subscription import Wish
 
-NOT_FROM_PUBSUB = ("/warmboard/sweep", "/warmboard/workers")
+NOT_FROM_PUBSUB = (SWEEP_SOURCE, "/warmboard/workers")
 """Sources of events that the workers have recorded themselves."""
 OTHERS = (
     "Other messages may come: those whose rows are deleted, and those that never arrived. Pub/Sub brings what it has "

@@ -27,6 +27,7 @@ from tests import tables
 from tests.store.samples import NOON, warm_run
 from tests.workers.health import scaling
 from warmboard.contract.entries import SCHEMA_VERSION, Encoding, EntryKey, Resolution
+from warmboard.contract.events import SWEEP_SOURCE
 from warmboard.contract.replay import Selection
 from webapp.accounts.models import AuditRecord
 from webapp.annotations.change import Change
@@ -156,7 +157,7 @@ def test_hot_queries_use_indexes() -> None:
         "what is due behind all else": lambda: behind.due(now),
         "whether anything is due behind all else": lambda: behind.is_due(now),
         "what waits behind all else": behind.pending,
-        "what the sweep has found": lambda: inbox.unfinished(behind.SWEEP_SOURCE),
+        "what the sweep has found": lambda: inbox.unfinished(SWEEP_SOURCE),
         "a process that was killed": lambda: inbox.release("w1/1"),
         "a worker that ends": lambda: inbox.give_back("w1/"),
         "a claim": lambda: inbox.claim("run2000", "w1"),

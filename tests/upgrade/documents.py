@@ -14,7 +14,7 @@ from tests.upgrade.fixture import from_base64, read
 
 CHANGED = {
     "fields that SHAPES lacks": "the contract grew: segments, replaced points, clocks, the word for steps",
-    "ADDED": "a run's document says more: its newest value, word for steps, deletion, family, metrics to come",
+    "ADDED": "a run's document says more: its newest value, unit, deletion, family, metrics to come, how it came",
     "CSV": "every CSV file names its charset and begins with a byte order mark",
     "cached_at": "every warming has its own time",
     "last, min and max in the index": "they have MLflow's digits; the old version rounded them to eight",
@@ -23,7 +23,7 @@ CHANGED = {
 """How documents of this version differ from the old ones, and why. ``as_then`` and ``but_for_time`` undo it."""
 SHAPES: dict[str, list[str]] = read("interface.json")["openapi"]["shapes"]
 """The fields that each shape of the API had."""
-ADDED = {"newest_at", "deleted_at", "unit", "pending_metrics", "parent", "children", "children_total"}
+ADDED = {"newest_at", "deleted_at", "unit", "pending_metrics", "parent", "children", "children_total", "announced"}
 CSV = "text/csv; charset=utf-8"
 ROUNDED = ("last", "min", "max")
 

@@ -19,6 +19,8 @@ from typing import Self
 from warmboard.contract.cloudevents import LARGEST, Envelope, EventError, Fields, format_time
 
 SOURCE = "/warmboard/trainer"
+SWEEP_SOURCE = "/warmboard/sweep"
+"""The source of events that the workers record of runs that no program announced."""
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 

@@ -153,8 +153,11 @@ class ComparedSummaries(TypedDict):
 
 
 class Timings(TypedDict):
-    """Times of a run from its event to its charts."""
+    """Times of a run from its event to its charts. If it was not ``announced``, ``published_at`` is when the sweep
+    found what had happened.
+    """
 
+    announced: bool
     event_time: str | None
     published_at: str | None
     received_at: str | None

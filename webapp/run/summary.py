@@ -11,6 +11,7 @@ from typing import Any, Self
 from store.models import InboxEvent, QuickTest, Run
 from store.state import Outages, RunState, state_of
 from warmboard.contract.cloudevents import format_time
+from warmboard.contract.events import SWEEP_SOURCE
 from webapp.annotations.models import Annotation
 from webapp.api.reading import outage_document
 from webapp.run.family import Family
@@ -117,13 +118,14 @@ class Summary:
             "events": [_event(event) for event in self.events],
         }
 
-    def _timings(self) -> dict[str, str | float | None]:
+    def _timings(self) -> dict[str, str | float | bool | None]:
         """Times of the newest event that was warmed or, if none was, of the newest event."""
         done = next((event for event in self.events if event.state == State.DONE and event.done_at), None)
         event = done or (self.events[0] if self.events else None)
         warmed = (done and done.done_at) or (self.run.warmed_at if self.run else None)
         passed = (done.done_at - done.published_at).total_seconds() if done and done.done_at else None
         return {
+            "announced": event is None or event.source != SWEEP_SOURCE,
             "event_time": event.attributes.get("ce-time") if event else None,
             "published_at": _time(event.published_at if event else None),
             "received_at": _time(event.received_at if event else None),

@@ -19,14 +19,13 @@ from tqdm import tqdm
 
 from store.models import ENDED, Backfill, Run
 from warmboard.contract.entries import SCHEMA_VERSION
-from warmboard.contract.events import RunEvent
+from warmboard.contract.events import SWEEP_SOURCE, RunEvent
 from workers import inbox
 from workers.discover.discovery import record
 from workers.discover.mlflow import GRACE, MlflowLook
 from workers.discover.news import Fact, news
 from workers.errors import WarmError
 from workers.fetch.server import TrackingServer
-from workers.recording.behind import SWEEP_SOURCE
 from workers.servers import gate
 from workers.servers.outage import outage_of
 from workers.settings import Settings

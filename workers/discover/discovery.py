@@ -20,7 +20,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from store.models import InboxEvent
 from store.runs import mark_deleted
-from warmboard.contract.events import EventType, RunEvent
+from warmboard.contract.events import SWEEP_SOURCE, EventType, RunEvent
 from workers import inbox
 from workers.discover.files import FilesLook
 from workers.discover.mlflow import MlflowLook
@@ -29,7 +29,6 @@ from workers.discover.throttle import SHARE
 from workers.errors import WarmError
 from workers.fetch.server import TrackingServer
 from workers.inbox import Message, State
-from workers.recording.behind import SWEEP_SOURCE
 from workers.servers import gate
 from workers.servers.outage import outage_of
 from workers.settings import Settings

@@ -17,13 +17,12 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 from warmboard.contract.cloudevents import LONGEST_ATTRIBUTE
-from warmboard.contract.events import RunEvent
+from warmboard.contract.events import SWEEP_SOURCE, RunEvent
 from warmboard.contract.info import ENDED, FILE_NAME, RunInfo, RunInfoError
 from workers.discover.mlflow import GRACE
 from workers.discover.news import NEVER, Fact
 from workers.discover.throttle import Throttle
 from workers.errors import PermanentError, TransientError
-from workers.recording.behind import SWEEP_SOURCE
 from workers.settings import Settings
 
 LARGEST = 2**16

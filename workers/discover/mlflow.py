@@ -19,7 +19,7 @@ import urllib3
 
 from store.models import ENDED
 from warmboard.contract.cloudevents import LONGEST, LONGEST_ATTRIBUTE
-from warmboard.contract.events import EventType, RunEvent, RunStatus, quick_test_of
+from warmboard.contract.events import SWEEP_SOURCE, EventType, RunEvent, RunStatus, quick_test_of
 from workers.discover.news import NEVER, Fact
 from workers.discover.throttle import Throttle
 from workers.errors import NotMlflowError, PermanentError
@@ -29,7 +29,6 @@ from workers.fetch.server import TrackingServer
 from workers.history.bounded import TooLargeError
 from workers.history.digest import digest_of_found
 from workers.history.fetched import moment, printable
-from workers.recording.behind import SWEEP_SOURCE
 
 log = logging.getLogger(__name__)
 GRACE = timedelta(seconds=30)

@@ -10,10 +10,9 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from store.models import InboxEvent
+from warmboard.contract.events import SWEEP_SOURCE
 
 State = InboxEvent.State
-SWEEP_SOURCE = "/warmboard/sweep"
-"""The source of events that the sweep makes itself."""
 PATIENCE = timedelta(minutes=10)
 """How long replayed work may wait behind other work before the sweep queues it again."""
 BEHIND = Q(state=State.PENDING) & (Q(seek__isnull=False) | Q(source=SWEEP_SOURCE))

@@ -15,12 +15,13 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from store import warm
 from store.hot import hot
-from store.models import Run, TrackingServerState
+from store.models import InboxEvent, Run, TrackingServerState
 from store.state import EXPECT
 from tests.store.samples import NOON
 from tests.webapp.frameworks import Framework
 from tests.webapp.samples import Golden, Sample, golden
 from warmboard.contract.entries import Encoding, EntryKey, HistogramType, Resolution, Tower
+from warmboard.contract.events import SWEEP_SOURCE
 
 HISTORY = "/api/runs/abc123def456/training-history/"
 HISTOGRAM = "/api/runs/abc123def456/histogram-data/"
@@ -274,6 +275,9 @@ def test_a_summary_tells_the_way_from_event_to_warm(reader: Client, sample: Samp
     assert document["quick_test_ids"] == [7]
     assert timings["event_time"] <= timings["published_at"] <= timings["received_at"] <= timings["warmed_at"]
     assert 0.28 < timings["publish_to_warm_seconds"] < 5
+    assert timings["announced"] is True
+    InboxEvent.objects.update(source=SWEEP_SOURCE)
+    assert reader.get("/api/runs/abc123def456/").json()["timings"] == timings | {"announced": False}, "it was found"
     assert document["attempts"] == 1
     assert document["events"][0]["state"] == "done"
 

@@ -16,14 +16,13 @@ from store.models import InboxEvent, QuickTest, Run
 from tests.store.samples import NOON, announce
 from tests.workers.discover.fake_tracking import DAY, DAYS, MINUTE, SECOND, FakeTracking, metric, ms
 from tests.workers.test_inbox import message
-from warmboard.contract.events import EventType
+from warmboard.contract.events import SWEEP_SOURCE, EventType
 from workers import inbox
 from workers.discover.discovery import Discovery
 from workers.discover.mlflow import MlflowLook
 from workers.discover.news import SETTLING
 from workers.fetch.server import TrackingServer
 from workers.recording import behind
-from workers.recording.behind import SWEEP_SOURCE
 from workers.servers import gate
 from workers.settings import Settings
 

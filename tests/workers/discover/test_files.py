@@ -24,7 +24,7 @@ from tests.paths import EXAMPLES
 from tests.store.samples import announce
 from tests.waiting import PATIENCE
 from tests.workers.test_inbox import message
-from warmboard.contract.events import EventType
+from warmboard.contract.events import SWEEP_SOURCE, EventType
 from warmboard.contract.info import FILE_NAME
 from workers import inbox
 from workers.discover.discovery import Discovery, Report
@@ -32,7 +32,6 @@ from workers.discover.files import FAILURES, LARGEST, FilesLook
 from workers.discover.news import SETTLING
 from workers.errors import PermanentError
 from workers.inbox import UNREADABLE_SOURCE
-from workers.recording.behind import SWEEP_SOURCE
 from workers.settings import Settings
 from workers.warm.attempt import warm
 

@@ -17,8 +17,9 @@ const FILES = [
 
 export function badges({ history, summary }) {
   const status = history.status.toLowerCase();
-  const passed = summary.timings.publish_to_warm_seconds;
-  const warm = passed === null ? "warm" : `warm ${duration(passed)} after publish`;
+  const { announced, publish_to_warm_seconds: passed } = summary.timings;
+  const since = announced === false ? "it was found" : "publish";
+  const warm = passed === null ? "warm" : `warm ${duration(passed)} after ${since}`;
   return [
     el("span", { class: `status status-${status}` }, history.status === "RUNNING" ? running(summary) : status),
     summary.deleted_at && el("span", { class: "status status-failed", title: "Deleted in MLflow" }, "deleted"),

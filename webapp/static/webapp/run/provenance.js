@@ -5,9 +5,10 @@ import { count, duration, seconds, time } from "../page/format.js";
 
 export function provenance({ history, summary }) {
   const { timings, attempts, reason, events = [], tracking_server: server } = summary;
+  const found = timings.announced === false;
   const stages = [
     ["event", timings.event_time],
-    ["published", timings.published_at],
+    [found ? "found" : "published", timings.published_at],
     ["received", timings.received_at],
     ["warm", timings.warmed_at],
   ];
@@ -23,7 +24,7 @@ export function provenance({ history, summary }) {
   });
   const repeated = history.repeated_steps ?? 0;
   const facts = [
-    ["publish to warm", duration(timings.publish_to_warm_seconds)],
+    [found ? "found to warm" : "publish to warm", duration(timings.publish_to_warm_seconds)],
     ["attempts", String(attempts ?? 0)],
     ["tracking server", server ?? "–"],
     ["data as of", time(history.cached_at)],
