@@ -9,7 +9,8 @@ from chaos.storm import play
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
-CLOCKS = {"SWEEP_SECONDS": "1", "DISPATCH_SECONDS": "5"}
+# MLflow is killed and started again, and each of its processes takes seconds to start.
+CLOCKS = {"SWEEP_SECONDS": "1", "DISPATCH_SECONDS": "5", "MLFLOW_WORKERS": "1"}
 
 
 def test_every_run_is_warm_after_a_short_storm() -> None:

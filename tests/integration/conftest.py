@@ -139,7 +139,9 @@ def _insecure_transport(host: str) -> Any:
 @pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The stack, with every part up."""
-    with Supervisor(Stack(tmp_path_factory.mktemp("stack"), {**GIVEN, **CLOCKS})) as supervisor:
+    # Each process of MLflow takes seconds to start, and tests end it; more than one are the matter of its own tests.
+    given = {**GIVEN, **CLOCKS, "MLFLOW_WORKERS": "1"}
+    with Supervisor(Stack(tmp_path_factory.mktemp("stack"), given)) as supervisor:
         yield Running(supervisor)
 
 
