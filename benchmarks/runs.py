@@ -20,6 +20,8 @@ Post = Callable[[str, dict[str, Any]], dict[str, Any]]
 Values = Callable[[int], Iterable[Mapping[str, float]]]
 """For a number of epochs, the values of each epoch by key."""
 BINS = 25
+COPIES = 100
+"""Copies of a run that one statement makes: it reads the run once."""
 FINAL = ["final_loss", "final_val_loss", "test_loss", *(f"test_recall_at_{k}" for k in (5, 10, 50, 100))]
 
 
@@ -65,13 +67,16 @@ def copies_of(tracking_uri: str, database_uri: str, run_id: str, times: int) -> 
     """IDs of ``times`` new runs, in one experiment, with the metrics of the given run."""
     post, experiment, begin = _experiment(tracking_uri)
     copies = [_run(post, experiment, begin) for _ in range(times)]
-    with sqlalchemy.create_engine(database_uri).begin() as connection:
-        for copy in copies:
+    columns = "key, value, timestamp, step, is_nan"
+    for begin in range(0, times, COPIES):
+        some = {f"copy{number}": copy for number, copy in enumerate(copies[begin : begin + COPIES])}
+        rows = ", ".join(f"(:{name})" for name in some)
+        with sqlalchemy.create_engine(database_uri).begin() as connection:
             for table in ("metrics", "latest_metrics"):
-                columns = "key, value, timestamp, step, is_nan"
-                statement = f"INSERT INTO {table} ({columns}, run_uuid) SELECT {columns}, :copy FROM {table}"  # noqa: S608
-                values = {"copy": copy, "run": run_id}
-                connection.execute(sqlalchemy.text(f"{statement} WHERE run_uuid = :run"), values)
+                # Both databases call the column of VALUES so.
+                found = f"SELECT {columns}, column1 FROM {table}, (VALUES {rows}) AS copies WHERE run_uuid = :run"  # noqa: S608
+                statement = f"INSERT INTO {table} ({columns}, run_uuid) {found}"
+                connection.execute(sqlalchemy.text(statement), some | {"run": run_id})
     for copy in copies:
         post("runs/update", {"run_id": copy, "status": "FINISHED", "end_time": begin + 1})
     return copies
