@@ -36,8 +36,8 @@ const HIGHER = [
   "score",
 ];
 
-// −1: lower is better, 1: higher is better, 0: unknown. The words of the key decide, with or without the digits at their
-// end; those in LOWER count first.
+// −1: lower is better, 1: higher is better, 0: unknown. The words of the key decide, with or without the digits at
+// their end; those in LOWER count first.
 export function direction(key) {
   const words = key
     .replace(/([a-z])([A-Z])/g, "$1 $2")
