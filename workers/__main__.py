@@ -13,8 +13,6 @@ if __name__ == "__main__" and sys.argv[1:2] == ["check"]:
 
 import argparse
 import os
-import signal
-import threading
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -25,6 +23,7 @@ from workers.doctor.command import diagnose
 from workers.health.check import PROCESSES
 from workers.health.check import main as check_process
 from workers.settings import Settings, settings, setup_django
+from workers.signals import stop_event
 
 DESCRIPTION = "Warm MLflow runs: receive their events, fetch and sample their histories, and store them."
 EXAMPLES = """examples:
@@ -229,10 +228,8 @@ def _rate(text: str) -> float:
 
 
 def subscribe(_: argparse.Namespace, configured: Settings) -> int:
-    # Handlers first: the imports below take a second, and a signal must not be lost meanwhile.
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    # First: the imports below take a second, and a signal must not be lost meanwhile.
+    stop = stop_event()
     from google.auth.exceptions import GoogleAuthError
 
     from workers import tracing

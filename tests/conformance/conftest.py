@@ -163,7 +163,8 @@ class Embedded:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "deploy.local.pubsub", "--port", str(self.port), "--data", str(self.data)]
+        options = ["--port", str(self.port), "--data", str(self.data)]
+        command = [sys.executable, "-X", "faulthandler", "-m", "deploy.local.pubsub", *options]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         output: IO[str] | None = self.process.stdout
         assert output is not None
@@ -173,9 +174,14 @@ class Embedded:
         self.address = f"{ready[1]}:{self.port}"
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send the signal, wait, and return the exit code."""
+        """Send the signal, wait, and return the exit code. A process that doesn't end prints where its threads are."""
         self.process.send_signal(number)
-        code = self.process.wait(PATIENCE)
+        try:
+            code = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait()
+            raise
         if self.process.stdout:
             self.process.stdout.close()
         return code

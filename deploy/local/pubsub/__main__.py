@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sqlite3
 import sys
-import threading
 
 from deploy.local.pubsub.server import Server
 from deploy.local.pubsub.storage import Storage
@@ -14,10 +14,14 @@ from deploy.local.pubsub.storage import Storage
 _EXAMPLE = """example:
   python -m deploy.local.pubsub --port 8085 --data var/pubsub.sqlite3
   PUBSUB_EMULATOR_HOST=127.0.0.1:8085 python your_program.py"""
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT. Exit code 1 with one line on stderr if the port or the file is not available."""
+    """Serve until SIGTERM or SIGINT, then end within seconds.
+
+    Exit code 1 with one line on stderr if the port or the file is not available.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m deploy.local.pubsub",
         description="A Pub/Sub server for development: the google.pubsub.v1 gRPC API, durable in one SQLite file.",
@@ -30,6 +34,8 @@ def main() -> int:
         "--data", required=True, metavar="PATH", help="SQLite file that keeps everything; created if absent"
     )
     options = parser.parse_args()
+    # The server's threads inherit this, so that no other thread than this one gets the signals.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         storage = Storage(options.data)
     except sqlite3.Error as error:
@@ -40,13 +46,11 @@ def main() -> int:
     except OSError as error:
         print(f"pubsub: {error}", file=sys.stderr)
         return 1
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     print(f"pubsub: ready on {options.host}:{server.port}, data in {options.data}", flush=True)
-    stop.wait()
+    signal.sigwait(_STOP_SIGNALS)
     server.stop()
-    return 0
+    # At a normal exit Python waits without limit for the threads of calls that have not noticed their end.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ _ATTEMPTS = range(5, 101)
 _ACK_DEADLINE, _STREAM_ACK_DEADLINE = range(601), range(10, 601)
 _PULL_SECONDS = 90  # How long a Pull without a deadline waits.
 _PURGE_SECONDS = 60
+_STOP_SECONDS = 5
 _MAX_CALLS = 256  # Each waiting Pull and each stream holds a thread.
 
 
@@ -342,7 +343,7 @@ class Server:
             self._storage.purge()
 
     def stop(self) -> None:
-        """End all calls, after half a second for those in progress, and close the file."""
+        """End all calls, after half a second for those in progress, and close the file. Takes a few seconds at most."""
         self._stopped.set()
-        self._grpc.stop(grace=0.5).wait()
+        self._grpc.stop(grace=0.5).wait(_STOP_SECONDS)
         self._storage.close()
