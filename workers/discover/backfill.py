@@ -22,7 +22,7 @@ from warmboard.contract.entries import SCHEMA_VERSION
 from warmboard.contract.events import SWEEP_SOURCE, RunEvent
 from workers import inbox
 from workers.discover.discovery import record
-from workers.discover.mlflow import GRACE, MlflowLook
+from workers.discover.mlflow import GRACE, MlflowLook, settles_at
 from workers.discover.news import Fact, news
 from workers.errors import WarmError
 from workers.fetch.server import TrackingServer
@@ -84,8 +84,7 @@ class Backfilling:
             found += len(page)
             experiments.update(event.experiment_name for event in page)
             fetched = _fetched([event.run_id for event in page])
-            # The end of one lies ahead by a clock that is wrong: the sweep finds it when it has come.
-            cold += [event for event in page if event.run_id not in fetched and event.time <= now]
+            cold += [event for event in page if event.run_id not in fetched]
             if len(cold) > MOST:
                 break
         cold.sort(key=_age, reverse=True)
@@ -97,8 +96,9 @@ class Backfilling:
 
     def _announce(self, left: list[RunEvent], now: datetime) -> None:
         """Announce the next ones, but for those that have just ended: the trainer's own event has a head start."""
-        waiting = list(takewhile(lambda event: event.time > now - GRACE, reversed(left)))
-        del left[len(left) - len(waiting) :]
+        recent = list(takewhile(lambda event: event.time > now - GRACE, reversed(left)))
+        waiting = [event for event in recent if settles_at(event.time, now) > now]
+        left[len(left) - len(recent) :] = [event for event in reversed(recent) if settles_at(event.time, now) <= now]
         try:
             self._announce_settled(left, now)
         finally:

@@ -98,14 +98,15 @@ class MlflowLook:
         began = now - self._days
         since = began if whole or self._looked_at is None else min(self._looked_at - OVERLAP, now - RECENT)
         experiments = self._experiments()
-        ended = f"attributes.end_time >= {_ms(since)} AND attributes.end_time <= {_ms(now)}"
+        # Times that lie ahead are of clients whose clock is wrong. There may be many, so not every look searches them.
+        until = None if whole else now
+        ended = _within("end_time", since, until)
         for page in self._runs(experiments, ended, "attributes.end_time DESC", measured=whole):
             yield self._facts(page, experiments, now)
         if whole:
-            for page in self._without_times(experiments, began, now):
+            for page in self._without_times(experiments, began):
                 yield self._facts(page, experiments, now)
-        going = f"attributes.start_time >= {_ms(began)} AND attributes.start_time <= {_ms(now)}"
-        going += f" AND attributes.status = '{RunStatus.RUNNING}'"
+        going = f"{_within('start_time', began, until)} AND attributes.status = '{RunStatus.RUNNING}'"
         for page in self._runs(experiments, going, "attributes.start_time DESC"):
             yield self._facts(page, experiments, now)
         self._looked_at = now
@@ -127,14 +128,12 @@ class MlflowLook:
                     log.error("not warmed: %s", fact.reason)
             yield [fact.event for fact in facts if fact.event and fact.event.type == EventType.COMPLETED]
 
-    def _without_times(
-        self, experiments: Mapping[str, Experiment], began: datetime, now: datetime
-    ) -> Iterator[list[Document]]:
+    def _without_times(self, experiments: Mapping[str, Experiment], began: datetime) -> Iterator[list[Document]]:
         """Pages of the runs that the other searches miss: some clients end runs without an end_time, or start them
         without a start_time. Of the latter, those that logged since ``began``.
         """
         # MLflow can't search for runs without an end_time.
-        ended = f"attributes.start_time >= {_ms(began)} AND attributes.start_time <= {_ms(now)}"
+        ended = _within("start_time", began)
         ended += f" AND attributes.status != '{RunStatus.RUNNING}' AND attributes.status != '{RunStatus.SCHEDULED}'"
         for page in self._runs(experiments, ended, "attributes.start_time DESC", measured=True):
             with self._understood("runs"):
@@ -204,7 +203,7 @@ class MlflowLook:
             event = self._event(run, experiment.name, now)
             if event is None:
                 return []
-            settles_at = _settles_at(event, run)
+            settles_at = _settles_at(event, run, now)
             changed = replace(self._changed(event, run, now), settles_at=settles_at)
         except ODD as error:
             name = printable(str(info.get("run_id")))
@@ -265,17 +264,27 @@ def _is_deleted(run: Document, experiments: Mapping[str, Experiment]) -> bool:
 
 
 def _end(run: Document, now: datetime) -> datetime | None:
-    """The end time; without one in MLflow, the time of the newest value, or else the start time."""
+    """The end time; without one in MLflow, the time of the newest value that does not lie ahead, or else the start
+    time. If all lie ahead, the first of them.
+    """
     if end := moment(run["info"].get("end_time")):
         return end
-    times = [moment(stamp) for stamp in (_start(run), *_stamps(run))]
-    return max((time for time in times if time and time <= now), default=None)
+    times = [time for stamp in (_start(run), *_stamps(run)) if (time := moment(stamp))]
+    past = [time for time in times if time <= now]
+    return max(past) if past else min(times, default=None)
 
 
-def _settles_at(event: RunEvent, run: Document) -> datetime:
-    """When the trainer's own event of the run's end, or of its start, has had its head start."""
+def settles_at(time: datetime, now: datetime) -> datetime:
+    """When the trainer's own event of what happened then has had its head start. Nothing waits for a time that lies
+    ahead: a clock is wrong.
+    """
+    return time + GRACE if time <= now + GRACE else NEVER
+
+
+def _settles_at(event: RunEvent, run: Document, now: datetime) -> datetime:
+    """Of the run's end, or of its start."""
     began = event.time if event.type == EventType.COMPLETED else moment(_start(run) or None)
-    return began + GRACE if began else NEVER
+    return settles_at(began, now) if began else NEVER
 
 
 def _newest(run: Document, now: datetime) -> tuple[int, datetime]:
@@ -303,6 +312,12 @@ def _stamps(run: Document) -> list[int]:
 
 def _quick_test_id(run: Document) -> int | None:
     return quick_test_of({tag["key"]: tag.get("value") for tag in run.get("data", {}).get("tags", [])})
+
+
+def _within(name: str, since: datetime, until: datetime | None = None) -> str:
+    """A filter of MLflow's search: runs whose time of that name is no earlier and no later."""
+    filter_ = f"attributes.{name} >= {_ms(since)}"
+    return f"{filter_} AND attributes.{name} <= {_ms(until)}" if until else filter_
 
 
 def _ms(time: datetime) -> int:

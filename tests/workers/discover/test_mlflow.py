@@ -190,6 +190,24 @@ def test_a_run_that_ended_without_a_time_ended_with_its_newest_value(
     assert (event.type, event.end_time) == (EventType.COMPLETED, NOON - end)
 
 
+def test_times_that_lie_ahead_delay_nothing(tracking: FakeTracking, discovery: Discovery) -> None:
+    """Of clients whose clock is wrong."""
+    tracking.run("ended", "FINISHED", end_time=ms(NOON + DAY))
+    tracking.run("ended-without-a-time", "FAILED", start_time=ms(NOON + DAY), metrics=[metric(NOON + 2 * DAY)])
+    tracking.run("going", start_time=ms(NOON + DAY), metrics=[metric(NOON + DAY)])
+    tracking.run("a-little-ahead", "FINISHED", end_time=ms(NOON + 20 * SECOND))
+    found = {event.run_id: (event.type, event.time) for event in discovery.turn(NOON).events}
+    assert found == {
+        "ended": (EventType.COMPLETED, NOON + DAY),
+        "ended-without-a-time": (EventType.COMPLETED, NOON + DAY),
+        "going": (EventType.PROGRESSED, NOON),
+    }
+    for run_id in found:
+        inbox.finish(inbox.claim(run_id, "w"))
+    later = discovery.turn(NOON + MINUTE)
+    assert [event.run_id for event in later.events] == ["a-little-ahead"], "its own event had a head start"
+
+
 def test_runs_without_a_start_are_found_while_they_log(tracking: FakeTracking, discovery: Discovery) -> None:
     tracking.run("going", start_time=0, metrics=[metric(NOON - MINUTE)])
     tracking.run("ended", "KILLED", start_time=0, metrics=[metric(NOON - MINUTE)])
