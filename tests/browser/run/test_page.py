@@ -263,8 +263,10 @@ def test_the_golden_documents_are_shown(look: Look, site: Site) -> None:
     site.seed("warm", kind="Golden", run_id="0123456789abcdef0123456789abcdef", epochs=12)
     page = look("/runs/0123456789abcdef0123456789abcdef/")
     expect(page.locator(".readout").first).to_contain_text("Fullest bin: epoch 11")
-    titles = page.locator("figure.chart:visible h3").all_inner_texts()
-    assert titles == ["Loss", "Recall", "Regularization loss", "Gradient norms", "Weight norms", "batch/loss"]
+    titles = page.locator("figure.chart:visible h3")
+    expect(titles).to_have_text(
+        ["Loss", "Recall", "Regularization loss", "Gradient norms", "Weight norms", "batch/loss"]
+    )
     chart(page, "Loss").locator("summary").click()
     rows = cells(chart(page, "Loss"))
     assert [as_number(row[1]) for row in rows] == golden("history-full")["loss"]["train"]
