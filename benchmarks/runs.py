@@ -5,6 +5,7 @@ MLflow's tables if logging would take minutes.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -64,22 +65,35 @@ def insert_run(tracking_uri: str, database_uri: str, epochs: int, values: Values
 
 
 def copies_of(tracking_uri: str, database_uri: str, run_id: str, times: int) -> list[str]:
-    """IDs of ``times`` new runs, in one experiment, with the metrics of the given run."""
-    post, experiment, begin = _experiment(tracking_uri)
-    copies = [_run(post, experiment, begin) for _ in range(times)]
-    columns = "key, value, timestamp, step, is_nan"
-    for begin in range(0, times, COPIES):
-        some = {f"copy{number}": copy for number, copy in enumerate(copies[begin : begin + COPIES])}
-        rows = ", ".join(f"(:{name})" for name in some)
-        with sqlalchemy.create_engine(database_uri).begin() as connection:
-            for table in ("metrics", "latest_metrics"):
-                # Both databases call the column of VALUES so.
-                found = f"SELECT {columns}, column1 FROM {table}, (VALUES {rows}) AS copies WHERE run_uuid = :run"  # noqa: S608
-                statement = f"INSERT INTO {table} ({columns}, run_uuid) {found}"
-                connection.execute(sqlalchemy.text(statement), some | {"run": run_id})
-    for copy in copies:
-        post("runs/update", {"run_id": copy, "status": "FINISHED", "end_time": begin + 1})
+    """IDs of ``times`` new runs, in one experiment, that ended just now, with the tags and metrics of the given run."""
+    _, experiment, begin = _experiment(tracking_uri)
+    copies = [uuid.uuid4().hex for _ in range(times)]
+    engine = sqlalchemy.create_engine(database_uri)
+    changed = {"experiment_id": int(experiment), "start_time": begin, "end_time": begin + 1}
+    for first in range(0, times, COPIES):
+        with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                # Without looking for the run of every row.
+                connection.execute(sqlalchemy.text("SET LOCAL session_replication_role = replica"))
+            for table in ("runs", "tags", "metrics", "latest_metrics"):
+                _copy(connection, table, run_id, copies[first : first + COPIES], changed)
+    engine.dispose()
     return copies
+
+
+def _copy(
+    connection: sqlalchemy.Connection, table: str, run_id: str, copies: list[str], changed: dict[str, int]
+) -> None:
+    """Insert the run's rows of the table for each copy, by one statement, with other values in some columns."""
+    names = [str(column["name"]) for column in sqlalchemy.inspect(connection).get_columns(table)]
+    given = {name: value for name, value in changed.items() if name in names}
+    ids = {f"copy{number}": copy for number, copy in enumerate(copies)}
+    rows = ", ".join(f"(:{name})" for name in ids)
+    # Both databases call the column of VALUES so.
+    values = ["column1" if name == "run_uuid" else f":{name}" if name in given else name for name in names]
+    found = f"SELECT {', '.join(values)} FROM {table}, (VALUES {rows}) AS copies WHERE run_uuid = :run"  # noqa: S608
+    statement = f"INSERT INTO {table} ({', '.join(names)}) {found}"
+    connection.execute(sqlalchemy.text(statement), ids | given | {"run": run_id})
 
 
 def _begin(tracking_uri: str) -> tuple[Post, str, int]:
