@@ -50,7 +50,7 @@ def main() -> None:
     if unknown := set(names) - BENCHMARKS.keys():
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there is: {', '.join(BENCHMARKS)}")
     for name in names:
-        publish(name, list(BENCHMARKS[name]()))
+        publish(name, BENCHMARKS[name]())
 
 
 if __name__ == "__main__":

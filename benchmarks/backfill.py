@@ -2,7 +2,8 @@
 
 Each way to read them, on both databases, by one process of ``python -m workers warm``; beside it ``aimlflow sync``,
 which copies an MLflow into Aim. By database the process is killed with -9 twice, and fresh events come meanwhile.
-BENCH_BACKFILL_RUNS is how many runs are read by database (10,000).
+BENCH_BACKFILL_RUNS is how many runs are read by database (10,000). BENCH_BACKFILL_ON=PostgreSQL, or SQLite, measures on
+that database alone, without ``aimlflow``.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ KEYS = [
 ]
 """34 metrics."""
 BY_DATABASE = int(os.environ.get("BENCH_BACKFILL_RUNS") or 10_000)
+ON = os.environ.get("BENCH_BACKFILL_ON")
 BY_HTTP, BY_AIMLFLOW, TURNS = 500, 70, 3
 KILLED_AT = (0.2, 0.5)
 """By database, the process is killed when so much of the runs is warm."""
@@ -99,6 +101,8 @@ def measure() -> Iterator[Measure]:
     """Runs a second and memory of each way; what was missed or repeated; the seconds of fresh events meanwhile."""
     with servers() as pairs:
         for pair in pairs:
+            if ON not in (None, pair.database):
+                continue
             say(f"{pair.database}: inserting {BY_DATABASE:,} runs of {len(KEYS)} metrics by {EPOCHS} epochs")
             # Before the server has any other: the command takes all that it lists.
             first = insert_run(pair.ours, pair.uri, EPOCHS, values)
@@ -108,7 +112,8 @@ def measure() -> Iterator[Measure]:
                 rates = yield from _by_http(pair, way, address, runs[:BY_HTTP])
             name = f"{pair.database}: by database / stock HTTP"
             yield Measure(name, rate, "runs/s", rates, f"≥ {LEAST_TIMES:g} times", rate >= LEAST_TIMES * rates)
-        yield from _beside_aimlflow(pairs[0], first)
+        if ON is None:
+            yield from _beside_aimlflow(pairs[0], first)
 
 
 def _by_database(pair: Servers, first: str, runs: list[str]) -> Generator[Measure, None, float]:

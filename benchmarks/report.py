@@ -8,7 +8,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,21 +64,24 @@ def percentile(values: list[float], part: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * part))]
 
 
-def publish(name: str, measures: list[Measure]) -> None:
-    """Print a table and write ``benchmarks/results/NAME.json``."""
-    RESULTS.mkdir(exist_ok=True)
+def publish(name: str, measures: Iterable[Measure]) -> None:
+    """Print a table, each line when it has been measured, and write ``benchmarks/results/NAME.json``."""
+    print(f"{'measure':<62}{'value':>12}{'reference':>12}{'ratio':>9}  budget", flush=True)
+    done = []
+    for measure in measures:
+        done.append(measure)
+        reference = "" if measure.reference is None else f"{measure.reference:,.1f}"
+        ratio = "" if measure.ratio is None else f"{measure.ratio:.3f}"
+        verdict = measure.budget and f"{measure.budget}: {'holds' if measure.holds else 'MISSED'}"
+        line = f"{measure.name:<62}{measure.value:>12,.1f}{reference:>12}{ratio:>9}  {verdict}  [{measure.unit}]"
+        print(line, flush=True)
     machine = {
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "system": platform.platform(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    document = {"machine": machine, "measures": [{**asdict(measure), "ratio": measure.ratio} for measure in measures]}
+    document = {"machine": machine, "measures": [{**asdict(measure), "ratio": measure.ratio} for measure in done]}
+    RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
-    print(f"{'measure':<62}{'value':>12}{'reference':>12}{'ratio':>9}  budget")
-    for measure in measures:
-        reference = "" if measure.reference is None else f"{measure.reference:,.1f}"
-        ratio = "" if measure.ratio is None else f"{measure.ratio:.3f}"
-        verdict = measure.budget and f"{measure.budget}: {'holds' if measure.holds else 'MISSED'}"
-        print(f"{measure.name:<62}{measure.value:>12,.1f}{reference:>12}{ratio:>9}  {verdict}  [{measure.unit}]")
     print(f"written to {RESULTS.name}/{name}.json", file=sys.stderr)
