@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -350,6 +351,22 @@ def test_a_deleted_run(uri: str, execute: Execute) -> None:
     execute(DELETE)
     with pytest.raises(DeletedError, match=f"run {RUN} is deleted in MLflow"):
         read(uri)
+
+
+def test_few_round_trips(on_postgres: str, tmp_path: Path) -> None:
+    """In a cloud each takes a millisecond or two: one for each statement would be more than the reading itself."""
+    database = postgresql.PostgreSQL(on_postgres)
+    route = DatabaseRoute(on_postgres)
+    route._database = database
+    route.read(RUN, None, lambda: None, budget())
+    assert database._connection
+    with closing(database), (tmp_path / "trace").open("w+") as trace:
+        database._connection.pgconn.trace(trace.fileno())
+        assert len(route.read(RUN, None, lambda: None, budget()).run.points) == 3
+        database._connection.pgconn.untrace()
+        # Each line has a time, F (from us) or B (from the database), and a message.
+        senders = [line.split("\t")[1] for line in trace]
+    assert list(pairwise(senders)).count(("F", "B")) <= 6
 
 
 def test_a_connection_that_was_closed_meanwhile(on_postgres: str) -> None:

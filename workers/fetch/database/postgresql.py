@@ -5,7 +5,7 @@ NumPy reads in place: a third of the time that rows take.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, LiteralString
 
@@ -95,7 +95,9 @@ class PostgreSQL:
 
 
 def _bounded(connection: psycopg.Connection[Any], budget: Budget) -> psycopg.Connection[Any]:
-    connection.execute(f"SET LOCAL statement_timeout = {max(1, int(budget.seconds() * 1000))}")
+    # With the statement that begins the transaction.
+    with connection.pipeline():
+        connection.execute(f"SET LOCAL statement_timeout = {max(1, int(budget.seconds() * 1000))}")
     return connection
 
 
@@ -104,9 +106,17 @@ class PostgreSQLSnapshot:
         self._connection, self._run_id, self._budget = connection, run_id, budget
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        return self._execute(statement).fetchall()
+
+    def all_rows(self, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+        with self._connection.pipeline():
+            cursors = [self._execute(statement) for statement in statements]
+            return [cursor.fetchall() for cursor in cursors]
+
+    def _execute(self, statement: str) -> psycopg.Cursor[Any]:
         # A constant of ours, which names its values as SQLite does.
         own = re.sub(r":([a-z_]+)", r"%(\1)s", statement)
-        return self._connection.execute(own, {**GIVEN, "run_id": self._run_id}).fetchall()
+        return self._connection.execute(own, {**GIVEN, "run_id": self._run_id})
 
     def may_write(self) -> bool:
         return bool(self.rows("SELECT has_table_privilege('metrics', 'INSERT, UPDATE, DELETE')")[0][0])

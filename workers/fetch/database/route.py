@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from warmboard.contract.about import Dataset, LoggedModel, ModelMetric
@@ -20,6 +20,7 @@ from workers.history.fetched import FetchedRun, end_of, moment, run_name
 from workers.history.ndjson import Reading
 from workers.history.points import MLFLOW_INFINITY, Point, Points, number
 
+Rows = list[tuple[Any, ...]]
 STATUSES = {1: "PENDING", 2: "READY", 3: "FAILED"}
 """Of a logged model: ``LoggedModelStatus`` in https://github.com/mlflow/mlflow/blob/master/mlflow/protos/service.proto."""
 
@@ -86,15 +87,15 @@ class _Head:
     """A run without its points."""
 
     def __init__(self, snapshot: Snapshot, run_id: str) -> None:
-        has_models = _has_models(snapshot)
-        rows = snapshot.rows(statements.RUN)
-        if not rows:
+        of_models = statements.OF_MODELS if _has_models(snapshot) else ()
+        runs, tagged, latest, params, datasets, *models = snapshot.all_rows([*statements.OF_RUN, *of_models])
+        if not runs:
             raise NoSuchRunError
-        name, experiment_id, status, start, end, stage, user, experiment = rows[0]
+        name, experiment_id, status, start, end, stage, user, experiment = runs[0]
         if stage == "deleted":
             raise DeletedError(f"run {run_id} is deleted in MLflow")
-        tags = {key: value or "" for key, value in snapshot.rows(statements.TAGS)}
-        self._latest = {key: _point(*point) for key, *point in snapshot.rows(statements.LATEST)}
+        tags = {key: value or "" for key, value in tagged}
+        self._latest = {key: _point(*point) for key, *point in latest}
         self._run = FetchedRun(
             run_id=run_id,
             experiment_name=experiment,
@@ -102,13 +103,13 @@ class _Head:
             status=status,
             start_time=moment(start),
             end_time=end_of({"status": status, "end_time": end}),
-            params=dict(snapshot.rows(statements.PARAMS)),
+            params=dict(params),
             tags=tags,
             points={},
             experiment_id=str(experiment_id),
             user=user or "",
-            datasets=_datasets(snapshot),
-            models=_models(snapshot) if has_models else [],
+            datasets=_datasets(datasets),
+            models=_models(snapshot, *models) if models else [],
         )
 
     def reading(self, points: dict[str, Points]) -> Reading:
@@ -126,22 +127,22 @@ def _has_models(snapshot: Snapshot) -> bool:
     return found[0] not in BEFORE_MODELS
 
 
-def _datasets(snapshot: Snapshot) -> list[Dataset]:
+def _datasets(rows: Rows) -> list[Dataset]:
     found = [
         Dataset(name=name, digest=digest, context=context or "", source_type=kind, source=source)
-        for name, digest, context, kind, source in snapshot.rows(statements.DATASETS)
+        for name, digest, context, kind, source in rows
     ]
     return sorted(found, key=lambda each: (each["name"], each["digest"], each["context"]))
 
 
-def _models(snapshot: Snapshot) -> list[LoggedModel]:
+def _models(snapshot: Snapshot, logged: Rows, outputs: Rows, inputs: Rows) -> list[LoggedModel]:
     """The models that the run logged, then those that it used, each with the metrics that the run logged for it."""
     models: dict[str, LoggedModel] = {}
-    for model_id, name, status in snapshot.rows(statements.MODELS):
+    for model_id, name, status in logged:
         models[model_id] = _model(model_id, "output", name, STATUSES.get(status, "UNSPECIFIED"))
-    for model_id, step in snapshot.rows(statements.OUTPUTS):
+    for model_id, step in outputs:
         models.setdefault(model_id, _model(model_id, "output"))["step"] = step
-    for (model_id,) in snapshot.rows(statements.INPUTS):
+    for (model_id,) in inputs:
         models.setdefault(model_id, _model(model_id, "input"))
     last: dict[str, dict[tuple[str, str], ModelMetric]] = {}
     # The latest come first.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -24,6 +24,9 @@ class Snapshot(Protocol):
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows of a statement, in which ``:run_id`` is the run's ID."""
+
+    def all_rows(self, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+        """The rows of each statement. They are sent together: the database may be far away."""
 
     def may_write(self) -> bool:
         """Whether the user has the right to write a run's points, beside this connection."""

@@ -82,6 +82,9 @@ class SqliteSnapshot:
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, {**GIVEN, "run_id": self._run_id}).fetchall()
 
+    def all_rows(self, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+        return [self.rows(statement) for statement in statements]
+
     def may_write(self) -> bool:
         return False
 

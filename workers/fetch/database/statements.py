@@ -50,3 +50,5 @@ WHERE run_id = :run_id AND model_id IN (
 )
 ORDER BY metric_step DESC, metric_timestamp_ms DESC, metric_value DESC LIMIT :most
 """
+OF_RUN = (RUN, TAGS, LATEST, PARAMS, DATASETS)
+OF_MODELS = (MODELS, OUTPUTS, INPUTS)
