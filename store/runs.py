@@ -18,15 +18,15 @@ def make_row(
 
     A row that is there is not changed. ``time`` is the run's position in lists; the default is now.
     """
-    Run.objects.get_or_create(
+    row = Run(
         run_id=run_id,
-        defaults={
-            "tracking_server": tracking_server,
-            "experiment_name": experiment_name,
-            "status": status,
-            "announced_at": time or timezone.now(),
-        },
+        tracking_server=tracking_server,
+        experiment_name=experiment_name,
+        status=status,
+        announced_at=time or timezone.now(),
     )
+    # One statement, where `get_or_create` takes four.
+    Run.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def mark_deleted(deleted: Collection[str], restored: Collection[str], now: datetime) -> tuple[list[str], list[str]]:
