@@ -175,12 +175,13 @@ def claim(run_id: str, worker: str) -> list[InboxEvent]:
     with transaction.atomic():
         # Lock the run: one claim at a time.
         list(Run.objects.select_for_update().filter(pk=run_id).values_list("pk"))
-        events = InboxEvent.objects.filter(run_id=run_id)
-        events.filter(unclaimed(now), _superseded(run_id)).update(state=State.DONE, reason=SUPERSEDED, due_at=None)
-        free = events.filter(unclaimed(now))
-        if _held(events, now) and not free.exclude(type__in=LIVE).exists():
+        rows = InboxEvent.objects.select_for_update().filter(run_id=run_id, state__in=UNFINISHED)
+        unfinished = list(rows.order_by("published_at", "pk"))
+        held = [event for event in unfinished if event.state == State.WARMING and event.due_at and event.due_at > now]
+        free = _without_superseded(run_id, [event for event in unfinished if event not in held])
+        if held and all(event.type in LIVE for event in free):
             return []
-        taken = _coalesced(free.select_for_update())
+        taken = _coalesced(free)
         claimed = InboxEvent.objects.filter(pk__in=[event.pk for event in taken])
         claimed.update(
             state=State.WARMING,
@@ -190,13 +191,14 @@ def claim(run_id: str, worker: str) -> list[InboxEvent]:
             claimed_by=worker,
             claimed_at=now,
         )
-        return list(claimed.order_by("published_at"))
+        return list(claimed.order_by("published_at", "pk"))
 
 
 def waits(run_id: str) -> bool:
     """Whether the run has pending events that are not held back, and no worker holds one of its events."""
     events = InboxEvent.objects.filter(run_id=run_id)
-    return events.filter(state=State.PENDING, due_at__isnull=False).exists() and not _held(events, clock.now())
+    held = events.filter(state=State.WARMING, due_at__gt=clock.now())
+    return events.filter(state=State.PENDING, due_at__isnull=False).exists() and not held.exists()
 
 
 def unclaimed(now: datetime) -> Q:
@@ -327,25 +329,28 @@ def _record_replay(run: Run) -> InboxEvent | None:
     return _record_event(event, Message("", data, attributes, now))
 
 
-def _held(events: QuerySet[InboxEvent], now: datetime) -> bool:
-    return events.filter(state=State.WARMING, due_at__gt=now).exists()
-
-
-def _superseded(run_id: str) -> Q:
-    """Live events that are no later than a completed event of their run that is done."""
+def _without_superseded(run_id: str, events: list[InboxEvent]) -> list[InboxEvent]:
+    """Finish live events that are no later than a completed event of their run that is done; returns the others."""
+    live = [event for event in events if event.type in LIVE]
+    if not live:
+        return events
     completed = InboxEvent.objects.filter(run_id=run_id, type=EventType.COMPLETED, state=State.DONE)
     newest = completed.order_by("-happened_at").values_list("happened_at", flat=True).first()
-    return Q(type__in=LIVE, happened_at__lte=newest) if newest else Q(pk__in=[])
+    needless = [event for event in live if newest and event.happened_at and event.happened_at <= newest]
+    return _without(events, needless, SUPERSEDED)
 
 
-def _coalesced(events: QuerySet[InboxEvent]) -> list[InboxEvent]:
+def _coalesced(events: list[InboxEvent]) -> list[InboxEvent]:
     """The events that need a fetch. The others, covered by one of those, are finished."""
-    found = list(events.order_by("published_at", "pk"))
-    live = [event for event in found if event.type in LIVE]
-    needless = live if len(live) < len(found) else live[:-1]
+    live = [event for event in events if event.type in LIVE]
+    return _without(events, live if len(live) < len(events) else live[:-1], COALESCED)
+
+
+def _without(events: list[InboxEvent], needless: Sequence[InboxEvent], reason: str) -> list[InboxEvent]:
+    """Finish the needless ones, for this reason; returns the others."""
     ids = {event.pk for event in needless}
-    InboxEvent.objects.filter(pk__in=ids).update(state=State.DONE, reason=COALESCED, due_at=None)
-    return [event for event in found if event.pk not in ids]
+    InboxEvent.objects.filter(pk__in=ids).update(state=State.DONE, reason=reason, due_at=None)
+    return [event for event in events if event.pk not in ids]
 
 
 def _unfinished() -> QuerySet[InboxEvent]:

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -134,6 +136,14 @@ def test_a_claim_takes_all_unfinished_events_of_the_run() -> None:
     inbox.finish(claimed)
     assert inbox.claim(RUN_ID, "w1") == []
     assert inbox.pending() == ["other"]
+
+
+def test_a_claim_takes_few_statements() -> None:
+    inbox.record(message())
+    with CaptureQueriesContext(connection) as queries:
+        assert inbox.claim(RUN_ID, "w1")
+    # The time (of PostgreSQL), the run, its events, the claim, and what was claimed.
+    assert len([query for query in queries if query["sql"].startswith(("SELECT", "UPDATE"))]) <= 5
 
 
 def test_an_event_that_arrives_during_a_warming_causes_another_one() -> None:

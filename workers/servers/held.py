@@ -35,8 +35,10 @@ def let_through(server: str, most: int) -> list[str]:
     """
     ours = _held().filter(run_id__in=Run.objects.filter(tracking_server=server).values("pk"))
     newest = ours.values("run_id").annotate(newest=Max("received_at")).order_by("-newest", "run_id")
-    due_at = clock.now() + inbox.dispatch_grace()
     found = [row["run_id"] for row in newest[:most]]
+    if not found:
+        return []
+    due_at = clock.now() + inbox.dispatch_grace()
     return [run_id for run_id in found if _held().filter(run_id=run_id).update(due_at=due_at)]
 
 
