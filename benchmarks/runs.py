@@ -89,9 +89,10 @@ def _copy(
     given = {name: value for name, value in changed.items() if name in names}
     ids = {f"copy{number}": copy for number, copy in enumerate(copies)}
     rows = ", ".join(f"(:{name})" for name in ids)
-    # Both databases call the column of VALUES so. In its order, since a run that was logged has its rows side by side.
+    # Both databases call the column of VALUES so. In its order and that of time, as a run lies there that was logged.
     values = ["column1" if name == "run_uuid" else f":{name}" if name in given else name for name in names]
     found = f"{table}, (VALUES {rows}) AS copies WHERE run_uuid = :run ORDER BY column1"
+    found += ", timestamp" if "timestamp" in names else ""
     statement = f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(values)} FROM {found}"  # noqa: S608
     connection.execute(sqlalchemy.text(statement), ids | given | {"run": run_id})
 
