@@ -19,7 +19,6 @@ from warmboard.contract.entries import (
     History,
     PointList,
     Resolution,
-    Series,
     Summaries,
     Summary,
 )
@@ -29,7 +28,7 @@ from workers.documents.histograms import HistogramDocuments
 from workers.documents.metrics import MetricDocuments, earlier_segments
 from workers.documents.partition import Partition
 from workers.documents.sample import Sampling, best_position, envelope, kept
-from workers.documents.series import Gaps, integers, number, point_list, series
+from workers.documents.series import Gaps, integers, number, point_list, series, series_of
 from workers.history.drawing import Curve
 from workers.history.fetched import FetchedRun
 from workers.history.points import Indices, Values
@@ -145,12 +144,9 @@ class RunDocuments:
         positions = self._positions(resolution)
 
         # Most runs lack most of the catalogue's curves: one array for all of these.
-        none = self._series("", positions, resolution)
-
-        def one(key: str) -> Series:
-            return self._series(key, positions, resolution) if key in self._curves else none
-
-        named = arrange(one)
+        none = series(np.full(len(positions), np.nan), resolution)
+        found = series_of({key: self._kept(key, positions) for key in self._curves}, resolution)
+        named = arrange(lambda key: found.get(key, none))
         clocks, clock_of = self._clocks(positions, resolution)
         gaps = Gaps.of(self._curves, resolution)
         return {
@@ -168,7 +164,7 @@ class RunDocuments:
             "gradient": named["gradient"],
             "weight_stats": named["weight_stats"],
             "gradient_stats": named["gradient_stats"],
-            "metrics": {key: one(key) for key in self._curves if not is_named(key)},
+            "metrics": {key: found[key] for key in self._curves if not is_named(key)},
             "more_metrics": len(self._partition.others),
             "envelope": self._envelopes(positions, resolution),
             "earlier": {
@@ -265,9 +261,9 @@ class RunDocuments:
             clock_of[key] = clocks[name]
         return found, clock_of
 
-    def _series(self, key: str, positions: Indices, resolution: Resolution) -> Series:
+    def _kept(self, key: str, positions: Indices) -> Values:
         values = self._values(key)
-        return series(values if len(positions) == len(values) else values[positions], resolution)
+        return values if len(positions) == len(values) else values[positions]
 
     def _values(self, key: str) -> Values:
         return self._partition.values(key)
@@ -275,12 +271,10 @@ class RunDocuments:
     def _envelopes(self, positions: Indices, resolution: Resolution) -> dict[str, Envelope]:
         if len(positions) == len(self.epochs):
             return {}
-        envelopes = {}
-        for key in self._curves:
-            if not is_histogram(key):
-                low, high = envelope(self._values(key), positions)
-                envelopes[key] = Envelope(min=series(low, resolution), max=series(high, resolution))
-        return envelopes
+        found = {key: envelope(self._values(key), positions) for key in self._curves if not is_histogram(key)}
+        low = series_of({key: low for key, (low, _) in found.items()}, resolution)
+        high = series_of({key: high for key, (_, high) in found.items()}, resolution)
+        return {key: Envelope(min=low[key], max=high[key]) for key in found}
 
 
 def _arrays(curve: Curve) -> tuple[int, int]:

@@ -36,6 +36,14 @@ def series(values: Values, resolution: Resolution) -> Series:
     return cast(Series, round_significant(values) if resolution is Resolution.OVERVIEW else values)
 
 
+def series_of(curves: Mapping[str, Values], resolution: Resolution) -> dict[str, Series]:
+    """``series`` of curves of one length, by key. One rounding of all takes a fraction of the time of many."""
+    if resolution is not Resolution.OVERVIEW or not curves:
+        return {key: series(values, resolution) for key, values in curves.items()}
+    rounded = cast("list[Series]", list(round_significant(np.stack(list(curves.values())))))
+    return dict(zip(curves, rounded, strict=True))
+
+
 def integers(values: NDArray[np.int64]) -> list[int]:
     return cast("list[int]", np.ascontiguousarray(values))
 

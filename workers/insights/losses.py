@@ -126,7 +126,13 @@ def _begin_of_plateau(trend: Trend) -> int | None:
 
 
 def _turn(run: Run, pair: Pair) -> Insight | None:
-    """The statement about overfitting; None if the pair shows none."""
+    """The statement about overfitting; None if the pair shows none. It is found once."""
+    if pair not in run.turns:
+        run.turns[pair] = _found_turn(run, pair)
+    return run.turns[pair]
+
+
+def _found_turn(run: Run, pair: Pair) -> Insight | None:
     training, validation = run.finite(pair.training), run.finite(pair.validation)
     if len(validation.steps) < FEWEST_TREND or not len(training.steps):
         return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from warmboard.contract.catalogue import is_histogram
+from warmboard.contract.entries import Insight
 from workers.history.drawing import Curve
 from workers.history.roles import (
     Pair,
@@ -29,6 +30,8 @@ class Run:
 
     curves: dict[str, Curve]
     unit: Unit
+    turns: dict[Pair, Insight | None] = field(default_factory=dict)
+    """What is known of pairs whose validation side gets worse, for two rules (``losses.py``)."""
     _finite: dict[str, Curve] = field(default_factory=dict)
 
     def finite(self, key: str) -> Curve:
