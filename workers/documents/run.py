@@ -145,7 +145,8 @@ class RunDocuments:
 
         # Most runs lack most of the catalogue's curves: one array for all of these.
         none = series(np.full(len(positions), np.nan), resolution)
-        found = series_of({key: self._kept(key, positions) for key in self._curves}, resolution)
+        shown = [key for key in self._curves if not is_histogram(key)]
+        found = series_of({key: self._kept(key, positions) for key in shown}, resolution)
         named = arrange(lambda key: found.get(key, none))
         clocks, clock_of = self._clocks(positions, resolution)
         gaps = Gaps.of(self._curves, resolution)
@@ -164,7 +165,7 @@ class RunDocuments:
             "gradient": named["gradient"],
             "weight_stats": named["weight_stats"],
             "gradient_stats": named["gradient_stats"],
-            "metrics": {key: found[key] for key in self._curves if not is_named(key)},
+            "metrics": {key: found[key] for key in shown if not is_named(key)},
             "more_metrics": len(self._partition.others),
             "envelope": self._envelopes(positions, resolution),
             "earlier": {
