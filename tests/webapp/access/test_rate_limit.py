@@ -32,7 +32,7 @@ def a_limit_of_five(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iter
     rate_limit._limits.cache_clear()
 
 
-@pytest.mark.parametrize("address", [BODY, "/api/runs/", "/api/runs/abc123def456/export.csv"])
+@pytest.mark.parametrize("address", [BODY, "/api/runs/", "/api/runs/abc123def456/export.csv", "/api/complete"])
 def test_one_too_many_is_told_when_to_come_again(
     reader: Client, sample: Sample, address: str, a_limit_of_five: list[float]
 ) -> None:
