@@ -15,7 +15,7 @@ from workers.history.drawing import Curve
 from workers.history.points import Indices, Values
 from workers.history.roles import LABELS, is_vital, towers_of
 from workers.insights.run import Run
-from workers.insights.trend import WINDOW, begin_of_tail
+from workers.insights.trend import WINDOW, begin_of_tail, median
 from workers.insights.words import figure, insight_of, names_of
 
 EXPLODED = 100.0
@@ -75,7 +75,7 @@ def vanishing_gradients(run: Run) -> Iterator[Insight]:
     for key in run.gradient_norms:
         curve = run.finite(key)
         if len(curve.steps) >= FEWEST_VANISHED:
-            nothing = max(VANISHED, VANISHED_OF_START * float(np.median(curve.values[:WINDOW])))
+            nothing = max(VANISHED, VANISHED_OF_START * median(curve.values[:WINDOW]))
             begin = begin_of_tail(curve.values <= nothing)
             if len(curve.steps) - begin >= FEWEST_VANISHED:
                 groups[int(curve.steps[begin])].append(key)
@@ -128,7 +128,7 @@ def _leap(run: Run, key: str) -> Leap | None:
         return None
     place = int(leaps[0])
     after = np.abs(curve.values[place:])
-    high = len(after) >= FEWEST_AFTER and float(np.median(after)) >= EXPLODED_STAYS * usual[place - 1]
+    high = len(after) >= FEWEST_AFTER and median(after) >= EXPLODED_STAYS * usual[place - 1]
     lost = not np.isfinite(run.curves[key].values[-1])
     return Leap(key, int(curve.steps[place]), float(curve.values[place]), float(times[place]), bool(high or lost))
 

@@ -9,7 +9,7 @@ import numpy as np
 from warmboard.contract.entries import Insight
 from workers.history.roles import Pair
 from workers.insights.run import FEWEST_TREND, Run
-from workers.insights.trend import WINDOW, Trend, at_steps_of
+from workers.insights.trend import WINDOW, Trend, at_steps_of, median
 from workers.insights.words import count, figure, insight_of, label
 
 FEWEST_BEST = 3
@@ -97,7 +97,7 @@ def best_epoch(run: Run) -> Iterator[Insight]:
 
 def _never_improved(trend: Trend) -> bool:
     third = len(trend.levels) // 3
-    gained = float(np.median(trend.levels[:third]) - np.median(trend.levels[-third:]))
+    gained = median(trend.levels[:third]) - median(trend.levels[-third:])
     nothing = UNIMPROVED * abs(trend.start)
     return (
         trend.fall <= max(UNIMPROVED_NOISE * trend.scatter, nothing)
@@ -122,7 +122,7 @@ def _begin_of_plateau(trend: Trend) -> int | None:
     if len(tail) * trend.size < FEWEST_TREND or len(tail) < PLATEAU_TAIL * len(trend.levels):
         return None
     half = len(tail) // 2
-    return begin if np.median(tail[:half]) - np.median(tail[half:]) <= small else None
+    return begin if median(tail[:half]) - median(tail[half:]) <= small else None
 
 
 def _turn(run: Run, pair: Pair) -> Insight | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from warmboard.contract.entries import Insight
 from workers.insights.run import Run
-from workers.insights.trend import EARLIEST, possible
+from workers.insights.trend import EARLIEST, median, possible
 from workers.insights.words import count, duration, figure, insight_of
 
 FEWEST_COMPARED = 10
@@ -29,7 +29,7 @@ def slowing_down(run: Run) -> Iterator[Insight]:
         return
     quarter = len(run.timing.lasted) // 4
     first, last = run.timing.lasted[:quarter], run.timing.lasted[-quarter:]
-    before, after = float(np.median(first)), float(np.median(last))
+    before, after = median(first), median(last)
     apart = np.percentile(last, 25) > np.percentile(first, 75)
     if apart and after >= SLOWING * before and after - before >= SLOWING_LEAST:
         text = (

@@ -56,7 +56,7 @@ class Trend:
             levels=_running_median(blocks, WINDOW),
             size=size,
             noise=noise,
-            start=float(np.median(values[:WINDOW])),
+            start=median(values[:WINDOW]),
             scatter=noise if size == 1 else max(noise, _hops(values)),
         )
 
@@ -99,7 +99,7 @@ class Timing:
         if len(curve.steps) < FEWEST_TIMED or np.ptp(curve.timestamps) < LEAST_ELAPSED or not possible(curve):
             return None
         lasted = np.diff(curve.timestamps) / np.diff(curve.steps)
-        usual = float(np.median(lasted))
+        usual = median(lasted)
         return cls(curve.steps, lasted, usual) if usual > 0 else None
 
 
@@ -130,6 +130,16 @@ def at_steps_of(curve: Curve, other: Curve) -> Values | None:
     return curve.values[np.maximum(before, 0)]
 
 
+def median(values: Values) -> float:
+    """The median of at least one value; NaN if any is. Of a hundred values, in a fifth of the time of NumPy's."""
+    middle = len(values) // 2
+    # NaN is sorted last.
+    parted = np.partition(values, sorted({max(middle - 1, 0), middle, len(values) - 1}))
+    if math.isnan(parted[-1]):
+        return math.nan
+    return float(parted[middle] if len(values) % 2 else (parted[middle - 1] + parted[middle]) / 2)
+
+
 def begin_of_tail(holds: NDArray[np.bool_]) -> int:
     """The position where the final stretch of true values begins; the length if the last value is false."""
     broken = np.flatnonzero(~holds)
@@ -142,13 +152,14 @@ def _blocks(values: Values, size: int) -> Values:
         return values
     whole = len(values) // size * size
     blocks = np.median(values[:whole].reshape(-1, size), axis=1)
-    return blocks if whole == len(values) else np.append(blocks, np.median(values[whole:]))
+    return blocks if whole == len(values) else np.append(blocks, median(values[whole:]))
 
 
 def _running_median(values: Values, window: int) -> Values:
     """Running medians of ``window`` (odd) neighbours, as many as ``values``. The ends repeat the outermost median."""
-    middle = np.sort(sliding_window_view(values, window), axis=1)[:, window // 2]
-    return np.pad(middle, window // 2, mode="edge")
+    half = window // 2
+    middle = np.sort(sliding_window_view(values, window), axis=1)[:, half]
+    return middle.take(np.arange(-half, len(values) - half), mode="clip")
 
 
 def _hops(values: Values) -> float:
@@ -156,7 +167,7 @@ def _hops(values: Values) -> float:
 
     They cancel a linear trend. For independent noise of variance 1, their variance is 6.
     """
-    return DEVIATION * float(np.median(np.abs(np.diff(values, 2)))) / math.sqrt(6)
+    return DEVIATION * median(np.abs(np.diff(values, 2))) / math.sqrt(6)
 
 
 def _wandering(values: Values) -> float:
@@ -165,4 +176,4 @@ def _wandering(values: Values) -> float:
     Second differences miss noise whose neighbouring values are correlated; this estimate includes it.
     """
     quarter = max(WINDOW, len(values) // 8 * 2 + 1)
-    return DEVIATION * float(np.median(np.abs(values - _running_median(values, quarter))))
+    return DEVIATION * median(np.abs(values - _running_median(values, quarter)))
