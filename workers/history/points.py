@@ -77,16 +77,17 @@ class Points:
         low = high = None
         if len(odd) < len(self):
             low, high = int(self._filled(odd, np.inf).argmin()), int(self._filled(odd, -np.inf).argmax())
-        unknown = self.values[odd]
+        unknown = self.values[odd].tolist()
+        infinity, minus_infinity = unknown.count(math.inf), unknown.count(-math.inf)
         return {
             "count": len(self),
             "first": self._point(0),
             "last": self._point(len(self) - 1),
             "min": None if low is None else self._point(low),
             "max": None if high is None else self._point(high),
-            "nan": int(np.isnan(unknown).sum()),
-            "infinity": int((unknown == np.inf).sum()),
-            "minus_infinity": int((unknown == -np.inf).sum()),
+            "nan": len(unknown) - infinity - minus_infinity,
+            "infinity": infinity,
+            "minus_infinity": minus_infinity,
         }
 
     def _filled(self, positions: Indices, value: float) -> Values:
