@@ -10,7 +10,7 @@ from typing import Any
 
 from warmboard.contract.about import Dataset, LoggedModel
 from warmboard.contract.info import ENDED
-from workers.history.drawing import Curve, drawn
+from workers.history.drawing import Curve, drawn, shared
 from workers.history.points import Points
 
 LONGEST_NAME = 500
@@ -42,8 +42,8 @@ class FetchedRun:
 
     @cached_property
     def curves(self) -> Mapping[str, Curve]:
-        """Each metric as it is drawn."""
-        return {key: drawn(points) for key, points in self.points.items() if len(points)}
+        """Each metric as it is drawn. Metrics that were logged together share their steps and their timestamps."""
+        return shared({key: drawn(points) for key, points in self.points.items() if len(points)})
 
     @property
     def newest_at(self) -> datetime | None:

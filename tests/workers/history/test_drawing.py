@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.history.drawing import MOST_SEGMENTS, Curve, drawn
+from workers.history.drawing import MOST_SEGMENTS, Curve, drawn, shared
 from workers.history.points import Points
 
 POINTS = st.lists(
@@ -99,3 +99,13 @@ def test_a_summary_has_mlflows_numbers(points: list[tuple[int, int, float]]) -> 
     low, high = summary["min"], summary["max"]
     assert (low and low["value"], high and high["value"]) == ((min(finite), max(finite)) if finite else (None, None))
     assert summary["nan"] + summary["infinity"] + summary["minus_infinity"] == len(rank) - len(finite)
+
+
+@given(st.lists(POINTS, max_size=5))
+def test_equal_arrays_are_one_and_nothing_else_changes(points: list[list[tuple[int, int, float]]]) -> None:
+    curves = {f"m{number}": drawn(of(*one)) for number, one in enumerate(points)}
+    found = shared(curves)
+    assert {key: triples(curve) for key, curve in found.items()} == {key: triples(it) for key, it in curves.items()}
+    for name in ("steps", "timestamps"):
+        arrays = [getattr(curve, name) for curve in found.values()]
+        assert len({id(array) for array in arrays}) == len({array.tobytes() for array in arrays})
