@@ -15,7 +15,7 @@ from itertools import groupby
 import redis
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, Q
 from django.db.models.functions import Now
 
 from store import searched
@@ -136,7 +136,9 @@ def put(run: WarmRun, announce: Callable[[], object] = lambda: None) -> bool:
     """
     with transaction.atomic():
         announce()
-        row = Run.objects.select_for_update().annotate(read_at=Now()).get(pk=run.run_id)
+        tests = QuickTest.objects.filter(mlflow_run_id=run.run_id)
+        rows = Run.objects.select_for_update().annotate(read_at=Now(), has_tests=Exists(tests))
+        row = rows.get(pk=run.run_id)
         if row.fetched_at and run.fetched_at < row.fetched_at <= row.read_at:
             return False
         searched.write(row, run.params, run.tags, run.summaries)
@@ -149,7 +151,10 @@ def put(run: WarmRun, announce: Callable[[], object] = lambda: None) -> bool:
             unique_fields=["run"],
             update_fields=["body"],
         )
-        _write_quick_tests(run)
+        # Most runs have none, and decoding is slow. The history that a quick test has is whole.
+        if row.has_tests and not run.pending_metrics:
+            overview = run.entries[EntryKey.history(run.run_id, Resolution.OVERVIEW)]
+            tests.update(mlflow_experiment_name=run.experiment_name, training_history_json=overview.decode())
     _local().forget(run.run_id)
     try:
         _heat(run, warmed_at)
@@ -200,17 +205,6 @@ def _write_entries(row: Run, entries: Mapping[EntryKey, Entry], is_first: bool) 
     )
     if not is_first:
         WarmEntry.objects.filter(run=row).exclude(pk__in=[entry.pk for entry in rows]).delete()
-
-
-def _write_quick_tests(run: WarmRun) -> None:
-    """The history that a quick test has is whole."""
-    if run.pending_metrics:
-        return
-    overview = run.entries[EntryKey.history(run.run_id, Resolution.OVERVIEW)]
-    tests = QuickTest.objects.filter(mlflow_run_id=run.run_id)
-    # Most runs have none, and decoding is slow.
-    if tests.exists():
-        tests.update(mlflow_experiment_name=run.experiment_name, training_history_json=overview.decode())
 
 
 def _read_first(entries: Mapping[EntryKey, Entry]) -> Iterator[tuple[tuple[EntryKey, Encoding], Body]]:

@@ -256,7 +256,7 @@ def test_a_put_takes_few_statements_however_many_entries(quick_test: bool) -> No
         # Before the first warming there is nothing to compare with, and nothing to remove.
         searched = ["INSERT"] * 3 if minutes == 0 else ["SELECT"] * 2
         entries = ["INSERT", "INSERT"] if minutes == 0 else ["INSERT", "DELETE", "INSERT"]
-        assert statements == ["SELECT", *searched, "UPDATE", *entries, "SELECT", *["UPDATE"] * quick_test]
+        assert statements == ["SELECT", *searched, "UPDATE", *entries, *["UPDATE"] * quick_test]
         assert WarmEntry.objects.count() == 2 + many
 
 
@@ -264,6 +264,8 @@ def test_a_put_that_fails_changes_nothing() -> None:
     announce()
     before = warm_run("before")
     warm.put(before)
+    # What it is given is written last.
+    QuickTest.objects.create(mlflow_run_id="run1")
     without_overview = replace(warm_run("broken", minutes=1), entries={HISTOGRAM: entry("x")})
     with pytest.raises(KeyError):
         warm.put(without_overview)
