@@ -18,7 +18,7 @@ from psycopg.pq import Format
 
 from workers.fetch.budget import Budget
 from workers.fetch.database.snapshot import POINT_BYTES, Column
-from workers.fetch.database.statements import GIVEN
+from workers.fetch.database.statements import GIVEN, REVISION
 
 GATHERED_POINTS = 2_000_000
 """The max number of points that the database holds in memory at once, at 24 bytes each. More are read in passes, each
@@ -52,9 +52,9 @@ class PostgreSQL:
 
     @contextmanager
     def snapshot(self, run_id: str, budget: Budget) -> Iterator[PostgreSQLSnapshot]:
-        connection = self._begun(budget)
         try:
-            yield PostgreSQLSnapshot(connection, run_id, budget)
+            connection, revisions = self._begun(budget)
+            yield PostgreSQLSnapshot(connection, revisions, run_id, budget)
             connection.rollback()
         except BaseException:
             # Nothing of an interrupted answer may reach the next run.
@@ -66,16 +66,18 @@ class PostgreSQL:
             self._connection.close()
             self._connection = None
 
-    def _begun(self, budget: Budget) -> psycopg.Connection[Any]:
-        """A connection in a transaction that sees one moment and ends by itself at the deadline."""
+    def _begun(self, budget: Budget) -> tuple[psycopg.Connection[Any], list[str]]:
+        """A connection in a transaction that sees one moment and ends by itself at the deadline; and the revisions of
+        the schema.
+        """
         if self._connection:
             try:
-                return _bounded(self._connection, budget)
+                return self._connection, _begin(self._connection, budget)
             except self.errors:
                 # It was closed while no run was read.
                 self.close()
         self._connection = self._connect()
-        return _bounded(self._connection, budget)
+        return self._connection, _begin(self._connection, budget)
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = psycopg.connect(
@@ -94,16 +96,19 @@ class PostgreSQL:
         return connection
 
 
-def _bounded(connection: psycopg.Connection[Any], budget: Budget) -> psycopg.Connection[Any]:
-    # With the statement that begins the transaction.
+def _begin(connection: psycopg.Connection[Any], budget: Budget) -> list[str]:
+    # Together with the statement that begins the transaction.
     with connection.pipeline():
         connection.execute(f"SET LOCAL statement_timeout = {max(1, int(budget.seconds() * 1000))}")
-    return connection
+        return [str(revision) for (revision,) in connection.execute(REVISION).fetchall()]
 
 
 class PostgreSQLSnapshot:
-    def __init__(self, connection: psycopg.Connection[Any], run_id: str, budget: Budget) -> None:
-        self._connection, self._run_id, self._budget = connection, run_id, budget
+    def __init__(self, connection: psycopg.Connection[Any], revisions: list[str], run_id: str, budget: Budget) -> None:
+        self._connection, self._revisions, self._run_id, self._budget = connection, revisions, run_id, budget
+
+    def revisions(self) -> list[str]:
+        return self._revisions
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         return self._execute(statement).fetchall()

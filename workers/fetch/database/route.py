@@ -118,7 +118,7 @@ class _Head:
 
 def _has_models(snapshot: Snapshot) -> bool:
     """Whether the schema has logged models. Raises UnreadableError unless all that is read is known to be there."""
-    found = [str(revision) for (revision,) in snapshot.rows(statements.REVISION)]
+    found = snapshot.revisions()
     if len(found) != 1 or found[0] not in KNOWN:
         name = " and ".join(found) or "none"
         raise UnreadableError(

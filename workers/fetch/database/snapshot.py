@@ -22,6 +22,9 @@ class UnreadableError(Exception):
 class Snapshot(Protocol):
     """One run, as of one moment. Every method raises what its driver raises."""
 
+    def revisions(self) -> list[str]:
+        """The revisions of the database's schema: one, if its migrations have ended."""
+
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows of a statement, in which ``:run_id`` is the run's ID."""
 

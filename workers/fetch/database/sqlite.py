@@ -14,7 +14,7 @@ import numpy as np
 
 from workers.fetch.budget import Budget
 from workers.fetch.database.snapshot import POINT_BYTES, Column
-from workers.fetch.database.statements import GIVEN
+from workers.fetch.database.statements import GIVEN, REVISION
 
 SLICE = 20_000
 """Rows per statement. While one reads, MLflow can't write: that takes milliseconds."""
@@ -78,6 +78,9 @@ class Sqlite:
 class SqliteSnapshot:
     def __init__(self, connection: sqlite3.Connection, run_id: str, budget: Budget) -> None:
         self._connection, self._run_id, self._budget = connection, run_id, budget
+
+    def revisions(self) -> list[str]:
+        return [str(revision) for (revision,) in self.rows(REVISION)]
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, {**GIVEN, "run_id": self._run_id}).fetchall()
