@@ -17,10 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import psutil
 import requests
 
 from benchmarks.burst import count, fresh_waits, running_stack
@@ -39,7 +40,9 @@ KEYS = [
 """34 metrics."""
 BY_DATABASE = int(os.environ.get("BENCH_BACKFILL_RUNS") or 10_000)
 ON = os.environ.get("BENCH_BACKFILL_ON")
-ALONE, BY_AIMLFLOW, TURNS = 500, 70, 3
+ALONE, PARTS = 500, 5
+"""The max number of runs that each way reads with nothing beside, and how many turns they take."""
+BY_AIMLFLOW, TURNS = 70, 3
 KILLED_AT = (0.2, 0.5)
 """By database, the process is killed when so much of the runs is warm."""
 LEAST_RATE, LEAST_TIMES, MOST_FRESH = 25.0, 10.0, 1.0
@@ -50,13 +53,15 @@ class Backfill:
     """The command on a stack of its own: what its processes warmed, in which time, with how much memory."""
 
     stack: Stack
+    given: dict[str, str] = field(default_factory=dict)
+    """The command's own settings, in place of the stack's."""
     warmed: list[str] = field(default_factory=list)
     seconds: float = 0.0
     """From the first run of each process to its last."""
     counted: int = 0
     """The runs after the first of each process."""
     used: float = 0.0
-    """Processor time of the processes, their start included, in seconds."""
+    """Processor time of the processes from their first run on, in seconds."""
     peak: float = 0.0
     """Resident memory of the largest process, in MiB."""
 
@@ -67,11 +72,12 @@ class Backfill:
     def warm(self, *which: str, kill_at: int | None = None) -> None:
         """Run the command to its end, or kill it once so many runs are warm, those of earlier processes included."""
         command = [sys.executable, "-u", "-m", "workers", "warm", *which]
-        environ = {**os.environ, **self.stack.environ}
+        environ = {**os.environ, **self.stack.environ, **self.given}
         process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        times = []
+        times, start = [], 0.0
         for line in process.stdout or ():
             if found := re.match(r"run (\w+) warm: ", line):
+                start = start or sum(psutil.Process(process.pid).cpu_times()[:2])
                 self.warmed.append(found[1])
                 times.append(time.monotonic())
             if len(self.warmed) == kill_at:
@@ -82,13 +88,13 @@ class Backfill:
         if process.returncode != (0 if kill_at is None else -signal.SIGKILL):
             raise RuntimeError(f"`python -m workers warm` ended with {process.returncode}")
         self.peak = max(self.peak, used.ru_maxrss / 1024)
-        self.used += used.ru_utime + used.ru_stime
+        self.used += used.ru_utime + used.ru_stime - start
         self.seconds += times[-1] - times[0]
         self.counted += len(times) - 1
 
     def measures(self, name: str, runs: list[str], least: float = 0.0) -> Iterator[Measure]:
         # Of a core: other work on the machine takes part of the time, but none of the processor time.
-        rates = (name, self.rate), (f"{name}: in a second of processor time", len(self.warmed) / self.used)
+        rates = (name, self.rate), (f"{name}: in a second of processor time", self.counted / self.used)
         for what, rate in rates:
             yield Measure(what, rate, "runs/s", None, f"≥ {least:g}" if least else "", rate >= least)
         yield Measure(f"{name}: peak memory", self.peak, "MiB")
@@ -108,12 +114,7 @@ def measure() -> Iterator[Measure]:
             first = insert_run(pair.ours, pair.uri, EPOCHS, values)
             runs = [first, *copies_of(pair.ours, pair.uri, first, BY_DATABASE - 1)]
             yield from _beside_fresh_events(pair, first, runs)
-            rates = {}
-            for way, given in _ways(pair).items():
-                rates[way] = yield from _alone(pair, way, runs[:ALONE], given)
-            rate, stock = rates["by database"], rates["stock HTTP"]
-            name = f"{pair.database}: by database / stock HTTP"
-            yield Measure(name, rate, "runs/s", stock, f"≥ {LEAST_TIMES:g} times", rate >= LEAST_TIMES * stock)
+            yield from _in_turn(pair, runs)
         if ON is None:
             yield from _beside_aimlflow(pairs[0], first)
 
@@ -149,15 +150,23 @@ def _beside_fresh_events(pair: Servers, first: str, runs: list[str]) -> Iterator
         yield Measure(f"{name}: fresh events, p95", p95, "s", None, f"≤ {MOST_FRESH:g} s", p95 <= MOST_FRESH)
 
 
-def _alone(pair: Servers, way: str, runs: list[str], given: dict[str, str]) -> Generator[Measure, None, float]:
-    """These runs in one way, with nothing beside: returns how many a second."""
-    name = f"{pair.database}, {way}, {len(runs)} runs"
-    say(name)
-    with running_stack(**given) as supervisor:
-        backfill = Backfill(supervisor.stack)
-        backfill.warm(*runs)
-        yield from backfill.measures(name, runs, least=LEAST_RATE if way == "by database" else 0.0)
-        return backfill.rate
+def _in_turn(pair: Servers, runs: list[str]) -> Iterator[Measure]:
+    """Each way with nothing beside it, and with runs of its own. They take turns: the machine's speed changes."""
+    ways = _ways(pair)
+    each = min(ALONE, len(runs) // len(ways))
+    of_way = {way: runs[number * each : (number + 1) * each] for number, way in enumerate(ways)}
+    with running_stack(MLFLOW_TRACKING_URI=pair.stock) as supervisor:
+        backfills = {way: Backfill(supervisor.stack, given) for way, given in ways.items()}
+        for turn in range(PARTS):
+            say(f"{pair.database}, {', '.join(ways)}, {each} runs each: turn {turn + 1} of {PARTS}")
+            for way, backfill in backfills.items():
+                backfill.warm(*of_way[way][turn * each // PARTS : (turn + 1) * each // PARTS])
+        for way, backfill in backfills.items():
+            least = LEAST_RATE if way == "by database" else 0.0
+            yield from backfill.measures(f"{pair.database}, {way}, {each} runs", of_way[way], least)
+    rate, stock = backfills["by database"].rate, backfills["stock HTTP"].rate
+    name = f"{pair.database}: by database / stock HTTP"
+    yield Measure(name, rate, "runs/s", stock, f"≥ {LEAST_TIMES:g} times", rate >= LEAST_TIMES * stock)
 
 
 def _beside_aimlflow(pair: Servers, first: str) -> Iterator[Measure]:
