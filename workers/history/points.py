@@ -77,8 +77,8 @@ class Points:
         low = high = None
         if len(odd) < len(self):
             low, high = int(self._filled(odd, np.inf).argmin()), int(self._filled(odd, -np.inf).argmax())
-        unknown = self.values[odd].tolist()
-        infinity, minus_infinity = unknown.count(math.inf), unknown.count(-math.inf)
+        unknown = self.values[odd]
+        infinity, minus_infinity = (int(np.count_nonzero(unknown == limit)) for limit in (np.inf, -np.inf))
         return {
             "count": len(self),
             "first": self._point(0),
