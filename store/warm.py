@@ -136,9 +136,8 @@ def put(run: WarmRun, announce: Callable[[], object] = lambda: None) -> bool:
     """
     with transaction.atomic():
         announce()
-        tests = QuickTest.objects.filter(mlflow_run_id=run.run_id)
-        rows = Run.objects.select_for_update().annotate(read_at=Now(), has_tests=Exists(tests))
-        row = rows.get(pk=run.run_id)
+        has_tests = Exists(QuickTest.objects.filter(mlflow_run_id=run.run_id))
+        row = Run.objects.select_for_update().annotate(read_at=Now(), has_tests=has_tests).get(pk=run.run_id)
         if row.fetched_at and run.fetched_at < row.fetched_at <= row.read_at:
             return False
         searched.write(row, run.params, run.tags, run.summaries)
@@ -151,10 +150,8 @@ def put(run: WarmRun, announce: Callable[[], object] = lambda: None) -> bool:
             unique_fields=["run"],
             update_fields=["body"],
         )
-        # Most runs have none, and decoding is slow. The history that a quick test has is whole.
-        if row.has_tests and not run.pending_metrics:
-            overview = run.entries[EntryKey.history(run.run_id, Resolution.OVERVIEW)]
-            tests.update(mlflow_experiment_name=run.experiment_name, training_history_json=overview.decode())
+        if not run.pending_metrics:
+            _write_quick_tests(run, row.has_tests)
     _local().forget(run.run_id)
     try:
         _heat(run, warmed_at)
@@ -205,6 +202,14 @@ def _write_entries(row: Run, entries: Mapping[EntryKey, Entry], is_first: bool) 
     )
     if not is_first:
         WarmEntry.objects.filter(run=row).exclude(pk__in=[entry.pk for entry in rows]).delete()
+
+
+def _write_quick_tests(run: WarmRun, has_tests: bool) -> None:
+    """Give the whole history to the run's quick tests. Most runs have none, and decoding is slow."""
+    overview = run.entries[EntryKey.history(run.run_id, Resolution.OVERVIEW)]
+    if has_tests:
+        tests = QuickTest.objects.filter(mlflow_run_id=run.run_id)
+        tests.update(mlflow_experiment_name=run.experiment_name, training_history_json=overview.decode())
 
 
 def _read_first(entries: Mapping[EntryKey, Entry]) -> Iterator[tuple[tuple[EntryKey, Encoding], Body]]:
