@@ -50,7 +50,7 @@ LEAST_RATE, LEAST_TIMES, MOST_FRESH = 25.0, 10.0, 1.0
 
 @dataclass
 class Backfill:
-    """The command on a stack of its own: what its processes warmed, in which time, with how much memory."""
+    """The command on a stack: what its processes warmed, in which time, with how much memory."""
 
     stack: Stack
     given: dict[str, str] = field(default_factory=dict)
