@@ -174,3 +174,18 @@ def test_on_a_phone_names_of_one_program_are_told_apart(look: Look, site: Site) 
         expect(cut).to_have_text(names)
         for i in range(2):
             assert cut.nth(i).evaluate(inside)
+
+
+def test_runs_of_one_name_show_it_beside_as_much_of_the_id_as_tells_them_apart(look: Look, site: Site) -> None:
+    """Of a search that ran twice, the learning rate is in the names."""
+    ids = ["955ccf5c", "40f117ed", "82a69180", "9f6d0790", "949a91d7", "949a9f7c"]
+    names = ["lr 0.01", "lr 0.003", "lr 0.001", "lr 0.01", "lr 0.003", "lr 0.003"]
+    runs = [{"run_id": id_, "seed": s, "name": name} for s, (id_, name) in enumerate(zip(ids, names, strict=True))]
+    site.seed_all("warm", runs, "Varied")
+    page = look(f"/compare/?runs={','.join(ids)}", width=1400)
+    told = ["lr 0.01 · 955c", "lr 0.003 · 40f1", "lr 0.001", "lr 0.01 · 9f6d", "lr 0.003 · 949a91", "lr 0.003 · 949a9f"]
+    whole = "name => name.firstElementChild.scrollWidth <= name.firstElementChild.clientWidth"
+    for place in (".compared", "thead"):
+        cut = page.locator(place).first.locator(".cut")
+        expect(cut).to_have_text(told)
+        assert [cut.nth(i).evaluate(whole) for i in range(len(told))] == [True] * len(told), place

@@ -2,7 +2,7 @@
 
 import { el, svg, table } from "../page/dom.js";
 
-const [LONG_NAME, TAIL] = [16, 8]; // characters
+const [LONG_NAME, TAIL] = [12, 8]; // characters; the tail has room for a short ID and what is before it
 
 // A short decorative piece of a run's line.
 export function swatch({ color, dash }) {

@@ -4,7 +4,7 @@ import { curvesOf } from "./metrics.js";
 
 export const COLORS = 10;
 const DASHES = [null, [7, 4], [2, 3], [10, 3, 2, 3], [4, 2]]; // of the first ten slots, the next ten, …
-const SHORT = 8; // characters of a run ID in the label of runs with the same name
+const SHORT = 4; // the fewest characters of a run ID in the label of runs with the same name
 
 // A run is {id, slot, color, dash, label, row, told, history, curves}. `row` is the API's; `history` is null while it
 // is not warm; `told` are its summaries, null also if an older worker has warmed it; `curves` is key → values.
@@ -45,14 +45,15 @@ export function freeSlot(slots) {
   return slot;
 }
 
-// A run's name; if several have it, with enough of the ID to tell them apart.
+// A run's name; if several have it, with as much of the ID as tells them apart.
 function labelsOf(documents) {
-  const names = documents.map(({ name, mlflow_run_id: id }) => name || id);
-  const short = documents.map(({ mlflow_run_id: id }, i) => `${names[i]} · ${id.slice(0, SHORT)}`);
-  const once = (list, text) => list.indexOf(text) === list.lastIndexOf(text);
-  const label = (id, i) => {
-    if (once(names, names[i])) return names[i];
-    return once(short, short[i]) ? short[i] : `${names[i]} · ${id}`;
-  };
-  return new Map(documents.map(({ mlflow_run_id: id }, i) => [id, label(id, i)]));
+  const named = documents.map(({ name, mlflow_run_id: id }) => ({ id, name: name || id }));
+  return new Map(
+    named.map(({ id, name }) => {
+      const others = named.filter((other) => other.name === name && other.id !== id).map((other) => other.id);
+      let length = SHORT;
+      while (length < id.length && others.some((other) => other.startsWith(id.slice(0, length)))) length += 1;
+      return [id, others.length ? `${name} · ${id.slice(0, length)}` : name];
+    }),
+  );
 }
